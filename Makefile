@@ -1,0 +1,44 @@
+# Two commands do everything for a newcomer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format bench clean
+
+help:            ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## make .venv and install everything that the tests need
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q --disable-pip-version-check -U pip
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[extract,parquet,tensorboard,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)   ## run the main job end to end on a small corpus made on the spot
+	$(PY) cli.py demo --out demo
+
+test: $(STAMP)   ## the tests, under 10 minutes on 2 cores
+	$(PY) -m pytest
+
+test-all: $(STAMP) ## the slow tests too: fault injection at scale, every variant
+	$(PY) -m pytest -m 'slow or not slow' --timeout=1800
+
+lint: $(STAMP)   ## ruff, mypy, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP) ## let ruff mend what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(STAMP)  ## the benchmarks, one after the other
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	for b in benchmarks/bench_*.py; do $(PY) $$b || exit 1; done
+
+clean:           ## remove what was made here, the virtual environment included
+	rm -rf $(VENV) demo runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

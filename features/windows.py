@@ -1,0 +1,138 @@
+"""The one time grid that audio and video share: windows over a clip, and where frames are sampled.
+
+    clip      0 ────────────────────────────────── D
+    window 0  [0 ───────── length)
+    window 1       [hop ──────── hop + length)
+    window K-1                       [(K-1)·hop ──────┼─── may pass the end
+
+Times are seconds on the clip's clock: 0 is the earliest start of the clip's streams.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+DEFAULT_LENGTH_S = 1.0
+DEFAULT_HOP_S = 0.5
+TIME_RESOLUTION_S = 1e-6  # durations are known to a microsecond: less than that opens no new window
+
+SamplingKind = Literal["aligned", "every", "uniform"]
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Windows ``[k·hop, k·hop + length)``: at least one, the last one covering the end."""
+
+    length_s: float = DEFAULT_LENGTH_S
+    """Length of a window, seconds, above 0."""
+    hop_s: float = DEFAULT_HOP_S
+    """Distance between the starts of two windows, seconds, above 0 and at most `length_s`."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.length_s) and self.length_s > 0):
+            raise ValueError(f"window length is {self.length_s} s; expected a number above 0")
+        if not (math.isfinite(self.hop_s) and 0 < self.hop_s <= self.length_s):
+            raise ValueError(
+                f"window hop is {self.hop_s} s; expected a number above 0 and at most the length "
+                f"({self.length_s} s), so that no part of a clip falls between windows"
+            )
+
+    def count(self, duration_s: float) -> int:
+        """Return how many windows a clip of `duration_s` seconds has, at least 1."""
+        beyond_s = duration_s - self.length_s - TIME_RESOLUTION_S
+        return 1 if beyond_s <= 0 else 1 + math.ceil(beyond_s / self.hop_s)
+
+    def starts_s(self, duration_s: float) -> NDArray[np.float64]:
+        """Return the windows' starts, seconds, shape (K,)."""
+        return np.arange(self.count(duration_s), dtype=np.float64) * self.hop_s
+
+    def centres_s(self, duration_s: float) -> NDArray[np.float64]:
+        """Return the windows' centres, seconds, shape (K,)."""
+        return self.starts_s(duration_s) + self.length_s / 2
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The instants at which frames are wanted, and the window that each one stands for."""
+
+    time_s: NDArray[np.float64]
+    """Wanted instants on the clip's clock, seconds, rising, shape (F,)."""
+    window: NDArray[np.int64]
+    """Index of the window whose row each frame makes, rising and without repeats, shape (F,)."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a clip are encoded.
+
+    ``aligned``    one frame a window, the one nearest to its centre
+    ``every:S``    one frame each S seconds from 0 on, at least one; most windows then have no frame
+    ``uniform:N``  N frames spread evenly over the clip; windows without a frame stay masked
+    """
+
+    kind: SamplingKind = "aligned"
+    value: float = 0.0
+    """Seconds for ``every``, number of frames for ``uniform``, 0 for ``aligned``."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "every" and not (math.isfinite(self.value) and self.value > 0):
+            raise ValueError(f"sampling every:{self.value}: expected seconds above 0, such as every:3")
+        if self.kind == "uniform" and not (self.value >= 1 and float(self.value).is_integer()):
+            raise ValueError(f"sampling uniform:{self.value}: expected a whole number, such as uniform:8")
+
+    @classmethod
+    def parse(cls, text: str) -> Sampling:
+        """Read ``aligned``, ``every:SECONDS`` or ``uniform:COUNT``; raise ValueError for anything else."""
+        kind, _, value = text.partition(":")
+        expected = "expected aligned, every:SECONDS (every:3) or uniform:COUNT (uniform:8)"
+        if kind == "aligned" and not value:
+            return cls()
+        if kind not in ("every", "uniform"):
+            raise ValueError(f"sampling is {text!r}; {expected}")
+        try:
+            number = float(value)
+        except ValueError as error:
+            raise ValueError(f"sampling is {text!r}; {expected}") from error
+        return cls("every" if kind == "every" else "uniform", number)
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "aligned" else f"{self.kind}:{self.value:g}"
+
+    def targets(self, plan: WindowPlan, duration_s: float) -> Targets:
+        """Return the wanted instants of a clip of `duration_s` seconds, each with its window.
+
+        An instant belongs to the window whose centre is nearest (the earlier one of two equally near);
+        of several instants of one window the one nearest to its centre stays.
+        """
+        centres_s = plan.centres_s(duration_s)  # (K,)
+        if self.kind == "aligned":
+            return Targets(centres_s, np.arange(len(centres_s), dtype=np.int64))
+        if self.kind == "every":
+            count = max(1, math.ceil((duration_s - TIME_RESOLUTION_S) / self.value))
+            wanted_s = np.arange(count, dtype=np.float64) * self.value  # (F,)
+        else:
+            count = int(self.value)
+            wanted_s = (np.arange(count, dtype=np.float64) + 0.5) * duration_s / count  # (F,)
+        window = nearest(centres_s, wanted_s)
+        order = np.lexsort((wanted_s, np.abs(wanted_s - centres_s[window]), window))
+        _, first = np.unique(window[order], return_index=True)
+        keep = order[first]
+        return Targets(wanted_s[keep], window[keep])
+
+
+def nearest(sorted_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return for each wanted instant the index of the nearest of `sorted_s`; the earlier one on a tie.
+
+    Both in seconds; `sorted_s` rises and has at least one element. Shape of the answer: that of `wanted_s`.
+    """
+    after = np.clip(np.searchsorted(sorted_s, wanted_s, side="left"), 1, max(len(sorted_s) - 1, 1))
+    if len(sorted_s) == 1:
+        return np.zeros(len(wanted_s), dtype=np.int64)
+    before = after - 1
+    take_before = wanted_s - sorted_s[before] <= sorted_s[after] - wanted_s + TIME_RESOLUTION_S
+    return np.where(take_before, before, after).astype(np.int64)

@@ -1,0 +1,1 @@
+"""Tensors to decisions. Nothing here knows of files, media or processes."""

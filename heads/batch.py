@@ -1,0 +1,181 @@
+"""What heads take and give: FeatureSet (NumPy, a corpus), Batch (tensors, padded), Logits.
+
+A FeatureSet holds windows flat, one utterance after the other, with offsets, as the cache does:
+
+    offsets  0        3     5              9
+    windows  [u0 u0 u0|u1 u1|u2 u2 u2 u2 ...]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # the linear heads run without torch
+    import torch
+
+UNLABELLED = -1  # class code of an utterance without a label
+
+
+@dataclass(frozen=True, repr=False)
+class StreamArrays:
+    """One stream of a corpus of N utterances and W windows."""
+
+    utterance: NDArray[np.float32]
+    """Shape (N, D)."""
+    present: NDArray[np.bool_]
+    """Shape (N,): False where the stream is missing; the row is then zeros and means nothing."""
+    windows: NDArray[np.float32] | None = None
+    """Shape (W, D), or None for a stream without windows."""
+    window_present: NDArray[np.bool_] | None = None
+    """Shape (W,), or None with `windows`."""
+
+    def __post_init__(self) -> None:
+        if self.utterance.ndim != 2 or self.present.shape != self.utterance.shape[:1]:
+            raise ValueError(
+                f"utterance rows have shape {self.utterance.shape} and the mask {self.present.shape}; "
+                "expected (N, D) and (N,)"
+            )
+        if (self.windows is None) != (self.window_present is None):
+            raise ValueError("windows and window_present go together: give both or neither")
+        if self.windows is not None and self.window_present is not None:
+            expected = (len(self.window_present), self.width)
+            if self.windows.shape != expected:
+                raise ValueError(f"windows have shape {self.windows.shape}; expected {expected}")
+
+    @property
+    def width(self) -> int:
+        """Columns of the stream, D."""
+        return int(self.utterance.shape[1])
+
+    def __repr__(self) -> str:
+        windows = "none" if self.windows is None else str(self.windows.shape)
+        return f"StreamArrays(utterance={self.utterance.shape}, windows={windows})"
+
+
+@dataclass(frozen=True, repr=False)
+class FeatureSet:
+    """A corpus as heads see it: streams, labels, and who said what in which dialogue."""
+
+    streams: dict[str, StreamArrays]
+    """By name; ``video`` and ``audio`` are the two that variants join."""
+    offsets: NDArray[np.int64]
+    """Shape (N+1,): windows of utterance i are rows ``offsets[i]:offsets[i+1]``."""
+    start_s: NDArray[np.float64]
+    """Start of each window on its clip's clock, seconds, shape (W,)."""
+    emotion: NDArray[np.int64]
+    """Class codes, shape (N,), -1 where unlabelled."""
+    sentiment: NDArray[np.int64]
+    """Class codes, shape (N,), -1 where unlabelled."""
+    emotion_names: tuple[str, ...]
+    sentiment_names: tuple[str, ...]
+    dialogue: NDArray[np.int64]
+    """Code of the dialogue, shape (N,); utterances without one have a dialogue of their own."""
+    turn: NDArray[np.int64]
+    """Order inside the dialogue, shape (N,)."""
+    speaker: NDArray[np.int64]
+    """Code of the speaker, shape (N,), -1 where unknown."""
+
+    def __post_init__(self) -> None:
+        count = len(self.emotion)
+        if self.offsets.shape != (count + 1,):
+            raise ValueError(f"offsets have shape {self.offsets.shape}; expected ({count + 1},)")
+        for name, stream in self.streams.items():
+            if len(stream.present) != count:
+                raise ValueError(f"stream {name} has {len(stream.present)} utterances; expected {count}")
+            if stream.windows is not None and len(stream.windows) != self.offsets[-1]:
+                raise ValueError(f"stream {name} has {len(stream.windows)} windows; expected {self.offsets[-1]}")
+
+    def __len__(self) -> int:
+        return len(self.emotion)
+
+    def __repr__(self) -> str:
+        streams = ", ".join(f"{name}: {stream.width}" for name, stream in self.streams.items())
+        return f"FeatureSet({len(self)} utterances, {int(self.offsets[-1])} windows, {{{streams}}})"
+
+    def take(self, index: NDArray[np.int64]) -> FeatureSet:
+        """Return the utterances that `index` names, in that order, with their windows."""
+        counts = np.diff(self.offsets)[index]
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        # row r of the answer is old row: start of its utterance + how far r is into it
+        rows = np.arange(offsets[-1]) - np.repeat(offsets[:-1] - self.offsets[index], counts)
+        streams = {}
+        for name, stream in self.streams.items():
+            flat = stream.windows is not None and stream.window_present is not None
+            streams[name] = StreamArrays(
+                utterance=stream.utterance[index],
+                present=stream.present[index],
+                windows=stream.windows[rows] if flat else None,  # type: ignore[index]
+                window_present=stream.window_present[rows] if flat else None,  # type: ignore[index]
+            )
+        return replace(
+            self,
+            streams=streams,
+            offsets=offsets,
+            start_s=self.start_s[rows],
+            emotion=self.emotion[index],
+            sentiment=self.sentiment[index],
+            dialogue=self.dialogue[index],
+            turn=self.turn[index],
+            speaker=self.speaker[index],
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Batch:
+    """B utterances as tensors, windows padded to T. A stream that the corpus lacks has width 0."""
+
+    video: torch.Tensor
+    """Windows, shape (B, T, Dv)."""
+    audio: torch.Tensor
+    """Windows, shape (B, T, Da)."""
+    video_mask: torch.Tensor
+    """True where a video window means something, shape (B, T)."""
+    audio_mask: torch.Tensor
+    """True where an audio window means something, shape (B, T)."""
+    video_utterance: torch.Tensor
+    """Shape (B, Dv)."""
+    audio_utterance: torch.Tensor
+    """Shape (B, Da)."""
+    video_present: torch.Tensor
+    """Shape (B,), bool."""
+    audio_present: torch.Tensor
+    """Shape (B,), bool."""
+    dialogue: torch.Tensor
+    """Code of the dialogue, shape (B,). Utterances of one dialogue stand side by side, in turn order,
+    where a variant asks for context."""
+
+    def __post_init__(self) -> None:
+        count, length = self.video_mask.shape
+        for name in ("video", "audio"):
+            windows, mask = getattr(self, name), getattr(self, f"{name}_mask")
+            rows, present = getattr(self, f"{name}_utterance"), getattr(self, f"{name}_present")
+            if windows.shape[:2] != (count, length) or mask.shape != (count, length):
+                raise ValueError(
+                    f"{name} windows have shape {tuple(windows.shape)} and mask {tuple(mask.shape)}; "
+                    f"expected ({count}, {length}, D) and ({count}, {length})"
+                )
+            if rows.shape != (count, windows.shape[2]) or present.shape != (count,):
+                raise ValueError(
+                    f"{name} utterance rows have shape {tuple(rows.shape)} and presence "
+                    f"{tuple(present.shape)}; expected ({count}, {windows.shape[2]}) and ({count},)"
+                )
+
+    def __repr__(self) -> str:
+        return f"Batch(video={tuple(self.video.shape)}, audio={tuple(self.audio.shape)})"
+
+
+@dataclass(frozen=True, repr=False)
+class Logits:
+    """What every variant gives."""
+
+    emotion: torch.Tensor
+    """Shape (B, E)."""
+    sentiment: torch.Tensor
+    """Shape (B, S)."""
+
+    def __repr__(self) -> str:
+        return f"Logits(emotion={tuple(self.emotion.shape)}, sentiment={tuple(self.sentiment.shape)})"

@@ -1,0 +1,45 @@
+"""The failures that end a command, each with the exit status that scripts can rely on.
+
+0 done, 1 failed, 2 usage, 3 done but some clips failed, 10 no such cache, 11 locked,
+12 fingerprint mismatch, 13 corrupt, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+DONE_WITH_FAILURES = 3
+
+
+class DualstreamError(Exception):
+    """A failure that is the user's to mend: the message says what was found, expected, and to be done."""
+
+    exit_status = 1
+
+
+class UsageError(DualstreamError):
+    """The words of the command do not fit together."""
+
+    exit_status = 2
+
+
+class NoCacheError(DualstreamError):
+    """The cache, run or bundle that was named does not exist."""
+
+    exit_status = 10
+
+
+class LockedError(DualstreamError):
+    """Another run holds the lock on this output."""
+
+    exit_status = 11
+
+
+class FingerprintMismatchError(DualstreamError):
+    """Things made in different ways were to be mixed."""
+
+    exit_status = 12
+
+
+class CorruptError(DualstreamError):
+    """A file does not hold what it says it holds, or is of no shape that we read."""
+
+    exit_status = 13

@@ -1,0 +1,1 @@
+"""One file a corpus, with one function `rows(root)` that yields its utterances."""
