@@ -1,0 +1,1 @@
+"""The fusion variants that are trained with torch, a file a family."""
