@@ -1,0 +1,1 @@
+"""Why a fusion fails, from features and predictions; and what mends it."""

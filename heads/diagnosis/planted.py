@@ -1,0 +1,224 @@
+"""Corpora whose fusion fails for a known cause: for tests, the documentation and the demo.
+
+Each utterance has a burst of a few windows in which its emotion shows. The class is a pair of factors,
+one that video tells and one that audio tells, so that a sound fusion beats either stream:
+
+    video factor   0 0 0 1 1 2 2
+    audio factor   0 1 2 0 1 0 1        (video factor, audio factor) -> one of seven classes
+
+Both streams also carry the burst's course in time, as a moving face and a voice do, which is what
+alignment can be read from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet, StreamArrays
+
+EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
+SENTIMENTS = ("neutral", "positive", "negative")
+VIDEO_FACTOR = np.array([0, 0, 0, 1, 1, 2, 2])
+AUDIO_FACTOR = np.array([0, 1, 2, 0, 1, 0, 1])
+SENTIMENT_OF = np.array([0, 1, 2, 2, 1, 2, 2])
+HOP_S = 0.5
+WINDOWS = (4, 10)  # of an utterance, half-open
+BURST_WINDOWS = (2, 4)  # half-open
+
+CAUSES = (
+    "none",
+    "no_complement",
+    "starved_sampling",
+    "misaligned",
+    "scale_mismatch",
+    "one_stream_dominates",
+    "leakage",
+    "drift",
+    "too_little_data",
+    "collapse",
+    "broken_features",
+)
+
+
+@dataclass(frozen=True)
+class PlantOptions:
+    """What is planted, and in which corpus."""
+
+    causes: tuple[str, ...] = ("none",)
+    """Of CAUSES; several at once make a corpus with several faults."""
+    seed: int = 0
+    strength: float = 1.0
+    """Of the fault, 0.5 mild to 2 strong."""
+    utterances: int = 1_200
+    """Train and dev together; a quarter of the dialogues are dev."""
+    video_width: int = 100
+    audio_width: int = 192
+    signal: float = 1.0
+    """Distance of the factors' means in units of the noise of one window."""
+
+
+def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
+    """Return (train, dev) of a corpus with the faults that `options` names.
+
+    Raises
+    ------
+    ValueError
+        Where a cause is none of CAUSES.
+    """
+    unknown = set(options.causes) - set(CAUSES)
+    if unknown:
+        raise ValueError(f"no such cause: {sorted(unknown)}; there are: {', '.join(CAUSES)}")
+    rng = np.random.default_rng(options.seed)
+    causes = set(options.causes)
+    count = round(90 / options.strength) if "too_little_data" in causes else options.utterances
+    widths = {"video": options.video_width, "audio": options.audio_width}
+    if "one_stream_dominates" in causes:
+        widths["audio"] = max(2, round(6 / options.strength))
+    emotion = _classes(rng, count, skewed="collapse" in causes, strength=options.strength)
+    video_factor, audio_factor = VIDEO_FACTOR[emotion], AUDIO_FACTOR[emotion]
+    if "no_complement" in causes:  # audio tells what video tells, a little worse
+        audio_factor = video_factor
+
+    lengths = rng.integers(*WINDOWS, size=count)
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    owner = np.repeat(np.arange(count), lengths)
+    place = np.arange(offsets[-1]) - offsets[owner]
+    burst = _bursts(rng, lengths, owner, place)
+    weak = 0.45 if "collapse" in causes else 1.0
+    signal = options.signal * weak
+    video = _stream(rng, widths["video"], video_factor[owner], burst, signal)
+    audio = _stream(rng, widths["audio"], audio_factor[owner], burst, signal)
+    video_seen = np.ones(len(owner), dtype=bool)
+    audio_seen = np.ones(len(owner), dtype=bool)
+
+    if "misaligned" in causes:
+        hops = max(1, round(2 * options.strength)) * int(rng.choice([-1, 1]))
+        audio, audio_seen = _late(audio, audio_seen, offsets, hops)
+    if "starved_sampling" in causes:
+        video_seen = (place * HOP_S) % 3.0 == 0.0
+    if "scale_mismatch" in causes:
+        audio = audio * 10 ** (2.0 + options.strength)
+    dialogue = np.arange(count) // 8
+    dev = dialogue % 4 == 3
+    if "drift" in causes:
+        away = rng.normal(size=widths["video"])
+        video = video + np.where(dev[owner], 1.5 * options.strength, 0.0)[:, None] * away
+    if "broken_features" in causes:
+        bad = rng.choice(
+            widths["audio"], round(widths["audio"] * min(0.25 * options.strength, 0.9)), replace=False
+        )
+        audio[:, bad] = 0.0
+
+    features = FeatureSet(
+        streams={
+            "video": _pooled(video.astype(np.float32), video_seen, offsets),
+            "audio": _pooled(audio.astype(np.float32), audio_seen, offsets),
+        },
+        offsets=offsets,
+        start_s=place.astype(np.float64) * HOP_S,
+        emotion=emotion.astype(np.int64),
+        sentiment=SENTIMENT_OF[emotion].astype(np.int64),
+        emotion_names=EMOTIONS,
+        sentiment_names=SENTIMENTS,
+        dialogue=dialogue.astype(np.int64),
+        turn=(np.arange(count) % 8).astype(np.int64),
+        speaker=rng.integers(0, 12, count),
+    )
+    train, held = features.take(np.flatnonzero(~dev)), features.take(np.flatnonzero(dev))
+    if "leakage" in causes:
+        held = _leak(rng, train, held, share=min(0.3 * options.strength, 0.9))
+    return train, held
+
+
+def _classes(rng: np.random.Generator, count: int, *, skewed: bool, strength: float) -> NDArray[np.int64]:
+    share = np.array([0.25, 0.15, 0.08, 0.12, 0.18, 0.08, 0.14])
+    if skewed:
+        majority = min(0.75 + 0.1 * strength, 0.93)
+        share = np.concatenate(([majority], np.full(6, (1 - majority) / 6)))
+    return rng.choice(len(EMOTIONS), size=count, p=share)
+
+
+def _bursts(
+    rng: np.random.Generator, lengths: NDArray[np.int64], owner: NDArray[np.int64], place: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return how far each window lies in its utterance's burst, 0 to 1, shape (W,)."""
+    span = rng.integers(*BURST_WINDOWS, size=len(lengths))
+    start = np.floor(rng.uniform(size=len(lengths)) * (lengths - span + 1))
+    inside = (place >= start[owner]) & (place < (start + span)[owner])
+    return inside * rng.uniform(0.7, 1.3, len(owner))
+
+
+def _stream(
+    rng: np.random.Generator,
+    width: int,
+    factor: NDArray[np.int64],
+    burst: NDArray[np.float64],
+    signal: float,
+) -> NDArray[np.float64]:
+    """Return window rows, shape (W, width): factor and course of the burst in noise of low rank."""
+    rank = min(width, 12)
+    basis = np.linalg.qr(rng.normal(size=(width, rank)))[0].T * np.sqrt(width)  # (rank, width)
+    means = rng.normal(size=(3, rank))
+    means = 1.6 * signal * (means - means.mean(axis=0))
+    course = rng.normal(size=rank)
+    course = 1.5 * course / np.linalg.norm(course)
+    latent = rng.normal(size=(len(burst), rank)) + burst[:, None] * (means[factor] + course)
+    return latent @ basis / np.sqrt(rank) + 0.5 * rng.normal(size=(len(burst), width))
+
+
+def _late(
+    rows: NDArray[np.float64], seen: NDArray[np.bool_], offsets: NDArray[np.int64], hops: int
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Move each utterance's rows `hops` windows later (earlier where negative); what falls out is masked."""
+    moved, present = np.zeros_like(rows), np.zeros_like(seen)
+    for start, end in pairwise(offsets):
+        length = end - start
+        kept = max(0, length - abs(hops))
+        source, target = (start, start + hops) if hops > 0 else (start - hops, start)
+        if kept:
+            moved[target : target + kept] = rows[source : source + kept]
+            present[target : target + kept] = seen[source : source + kept]
+    return moved, present
+
+
+def _pooled(windows: NDArray[np.float32], seen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> StreamArrays:
+    windows = np.where(seen[:, None], windows, 0).astype(np.float32)
+    totals = np.add.reduceat(windows, offsets[:-1], axis=0)
+    counts = np.add.reduceat(seen.astype(np.int64), offsets[:-1])
+    utterance = totals / np.maximum(counts, 1)[:, None]
+    return StreamArrays(utterance.astype(np.float32), counts > 0, windows, seen)
+
+
+def _leak(rng: np.random.Generator, train: FeatureSet, held: FeatureSet, *, share: float) -> FeatureSet:
+    """Replace a share of the held-out utterances by copies of training utterances."""
+    which = rng.permutation(len(held))[: round(share * len(held))]
+    copies = rng.choice(len(train), size=len(which), replace=False)
+    rest = np.setdiff1d(np.arange(len(held)), which)
+    kept, copied = held.take(rest), train.take(copies)
+    fresh = int(held.dialogue.max()) + 1 + np.arange(len(copied))
+    return _joined(kept, replace(copied, dialogue=fresh))
+
+
+def _joined(first: FeatureSet, second: FeatureSet) -> FeatureSet:
+    streams = {}
+    for name, one in first.streams.items():
+        two = second.streams[name]
+        assert one.windows is not None and two.windows is not None
+        assert one.window_present is not None and two.window_present is not None
+        streams[name] = StreamArrays(
+            np.concatenate((one.utterance, two.utterance)),
+            np.concatenate((one.present, two.present)),
+            np.concatenate((one.windows, two.windows)),
+            np.concatenate((one.window_present, two.window_present)),
+        )
+    arrays: dict[str, Any] = {
+        name: np.concatenate((getattr(first, name), getattr(second, name)))
+        for name in ("start_s", "emotion", "sentiment", "dialogue", "turn", "speaker")
+    }
+    offsets = np.concatenate((first.offsets, first.offsets[-1] + second.offsets[1:]))
+    return replace(first, streams=streams, offsets=offsets, **arrays)

@@ -1,0 +1,178 @@
+"""The streams as clouds of points: scale, effective rank, redundancy, drift, columns that are broken."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet
+
+DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: below it the column is constant
+DRIFT_FOLDS = 4
+DRIFT_RIDGE = 0.1  # share of the mean variance
+DRIFT_RANK = 30  # principal directions in which drift is looked for
+DUPLICATE_TOLERANCE = 1e-6  # distance, relative to the typical distance, at which rows count as the same
+
+
+@dataclass(frozen=True)
+class Space:
+    """One stream's utterance rows, train split unless said otherwise."""
+
+    stream: str
+    width: int
+    scale: float
+    """Root of the mean square of the values around their column means: the loudness of the stream."""
+    scale_spread: float
+    """Ratio of the 90th to the 10th percentile of the columns' deviations."""
+    effective_rank: float
+    """exp of the entropy of the covariance's spectrum (Roy and Vetterli 2007,
+    https://www.eurasip.org/Proceedings/Eusipco/Eusipco2007/Papers/a5p-h05.pdf), 1 to `width`."""
+    dead_columns: int
+    """Columns that are constant over all present rows."""
+    not_finite: int
+    """Utterances with a value that is not finite, train and dev."""
+    zero_rows: int
+    """Utterances marked as present whose row is all zeros, train and dev."""
+    drift_auc: float
+    """How well a linear classifier tells dev from train rows, out of fold: 0.5 not at all, 1 fully."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values, NaN as None."""
+        return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
+
+
+def space(train: FeatureSet, dev: FeatureSet | None, name: str, *, seed: int = 0) -> Space:
+    """Measure the space of the stream `name`."""
+    stream = train.streams[name]
+    rows = stream.utterance[stream.present].astype(np.float64)
+    finite = np.isfinite(rows).all(axis=1)
+    clean = rows[finite]
+    centred = clean - clean.mean(axis=0) if len(clean) else clean
+    deviation = centred.std(axis=0) if len(clean) else np.zeros(stream.width)
+    typical = float(np.median(deviation[deviation > 0])) if (deviation > 0).any() else 0.0
+    dead = deviation <= DEAD_DEVIATION * max(typical, 1e-30)
+    alive = deviation[~dead]
+    broken = zeros = 0
+    for part in (train, dev):
+        if part is not None:
+            values = part.streams[name].utterance[part.streams[name].present]
+            broken += int((~np.isfinite(values)).any(axis=1).sum())
+            zeros += int((values == 0).all(axis=1).sum())
+    return Space(
+        stream=name,
+        width=stream.width,
+        scale=float(np.sqrt(np.mean(deviation**2))),
+        scale_spread=float(np.quantile(alive, 0.9) / np.quantile(alive, 0.1)) if len(alive) else float("nan"),
+        effective_rank=_effective_rank(centred),
+        dead_columns=int(dead.sum()),
+        not_finite=broken,
+        zero_rows=zeros,
+        drift_auc=_drift_auc(train, dev, name, seed) if dev is not None else float("nan"),
+    )
+
+
+def linear_cka(features: FeatureSet) -> float:
+    """Return the redundancy of video and audio rows: linear CKA, debiased, about 0 to 1.
+
+    Kornblith et al. 2019, https://arxiv.org/abs/1905.00414, with the unbiased HSIC estimator of Song et
+    al. 2012, https://jmlr.org/papers/v13/song12a.html, as plain CKA of wide features on few rows is near 1
+    for independent streams. NaN where fewer than 10 utterances have both streams.
+    """
+    video, audio = features.streams["video"], features.streams["audio"]
+    both = video.present & audio.present
+    x, y = video.utterance[both].astype(np.float64), audio.utterance[both].astype(np.float64)
+    finite = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
+    x, y = _standard(x[finite]), _standard(y[finite])
+    if len(x) < 10:
+        return float("nan")
+    xy, xx, yy = _hsic(x, y), _hsic(x, x), _hsic(y, y)
+    return float(xy / np.sqrt(xx * yy)) if xx > 0 and yy > 0 else float("nan")
+
+
+def copied_rows(train: FeatureSet, dev: FeatureSet) -> int:
+    """Return how many dev utterances have the very features of a train utterance, in every stream."""
+    names = sorted(set(train.streams) & set(dev.streams))
+
+    def rows(part: FeatureSet) -> NDArray[np.float64]:
+        return np.concatenate([part.streams[name].utterance for name in names], axis=1).astype(np.float64)
+
+    here, there = rows(train), rows(dev)
+    scale = np.nanstd(np.where(np.isfinite(here), here, np.nan), axis=0)
+    scale = np.where(scale > 0, scale, 1.0) * DUPLICATE_TOLERANCE * 10
+    # Equal rows fall in equal cells; a row of zeros is a missing stream, not a copy
+    known = {cell.tobytes() for cell in np.round(np.nan_to_num(here / scale)) if cell.any()}
+    return sum(cell.tobytes() in known for cell in np.round(np.nan_to_num(there / scale)) if cell.any())
+
+
+def _standard(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    deviation = rows.std(axis=0)
+    return (rows - rows.mean(axis=0)) / np.where(deviation > 1e-12, deviation, np.inf)
+
+
+def _hsic(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Return the unbiased HSIC of linear kernels from feature-side products alone, up to a constant."""
+    count = len(x)
+    cross = float(((x.T @ y) ** 2).sum())
+    x_own, y_own = (x**2).sum(axis=1), (y**2).sum(axis=1)
+    cross -= float(x_own @ y_own)  # sum of K̃∘L̃ with empty diagonals
+    x_sum, y_sum = x @ x.sum(axis=0) - x_own, y @ y.sum(axis=0) - y_own  # row sums of K̃ and L̃
+    return cross + x_sum.sum() * y_sum.sum() / ((count - 1) * (count - 2)) - 2 / (count - 2) * float(x_sum @ y_sum)
+
+
+def _effective_rank(centred: NDArray[np.float64]) -> float:
+    if len(centred) < 2:
+        return float("nan")
+    values = np.clip(np.linalg.eigvalsh(centred.T @ centred), 0, None)
+    if values.sum() <= 0:
+        return float("nan")
+    share = values / values.sum()
+    return float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-300)))))
+
+
+def _drift_auc(train: FeatureSet, dev: FeatureSet, name: str, seed: int) -> float:
+    """Return the area under the ROC curve of dev against train, out of fold, over whole dialogues."""
+    parts: list[NDArray[np.float64]] = []
+    labels: list[NDArray[np.int64]] = []
+    groups: list[NDArray[np.int64]] = []
+    base = 0
+    for code, part in enumerate((train, dev)):
+        stream = part.streams[name]
+        use = stream.present & np.isfinite(stream.utterance).all(axis=1)
+        parts.append(stream.utterance[use].astype(np.float64))
+        labels.append(np.full(use.sum(), code, dtype=np.int64))
+        groups.append(part.dialogue[use] + base)
+        base += int(part.dialogue.max(initial=0)) + 1
+    rows, label, group = np.concatenate(parts), np.concatenate(labels), np.concatenate(groups)
+    names, group = np.unique(group, return_inverse=True)
+    if min(np.bincount(label, minlength=2)) < 20 or len(names) < 2 * DRIFT_FOLDS:
+        return float("nan")
+    rows = _standard(rows)
+    values, vectors = np.linalg.eigh(rows.T @ rows)
+    rows = rows @ vectors[:, np.argsort(values)[::-1][:DRIFT_RANK]]
+    fold = (np.random.default_rng(seed).permutation(len(names)) % DRIFT_FOLDS)[group]
+    aucs, weights = [], []
+    for held in range(DRIFT_FOLDS):
+        fit, test = fold != held, fold == held
+        ones, zeros = rows[fit & (label == 1)], rows[fit & (label == 0)]
+        positive = int((label[test] == 1).sum())
+        if len(ones) < 2 or len(zeros) < 2 or positive in (0, int(test.sum())):
+            continue
+        within = np.cov(zeros.T) * (len(zeros) / (len(zeros) + len(ones)))
+        within = within + np.cov(ones.T) * (len(ones) / (len(zeros) + len(ones)))
+        within = np.atleast_2d(within)
+        within = within + DRIFT_RIDGE * np.trace(within) / len(within) * np.eye(len(within))
+        score = rows[test] @ np.linalg.solve(within, ones.mean(axis=0) - zeros.mean(axis=0))
+        aucs.append(_auc(score, label[test]))
+        weights.append(test.sum())
+    return float(np.average(aucs, weights=weights)) if aucs else float("nan")
+
+
+def _auc(score: NDArray[np.float64], label: NDArray[np.int64]) -> float:
+    order = np.argsort(score, kind="stable")
+    ranks = np.empty(len(score))
+    ranks[order] = np.arange(1, len(score) + 1)
+    ones = int((label == 1).sum())
+    return float((ranks[label == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(label) - ones)))

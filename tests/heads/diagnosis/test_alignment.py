@@ -1,0 +1,45 @@
+"""The offset curve finds the shift that was planted, and says so where there is none to find."""
+
+import numpy as np
+import pytest
+
+from heads.diagnosis.alignment import offset_curve
+from heads.diagnosis.planted import HOP_S, PlantOptions, plant
+
+
+@pytest.mark.parametrize(("strength", "shift_s"), [(0.5, 0.5), (1.0, 1.0), (1.5, 1.5)])
+@pytest.mark.parametrize("seed", [3, 4])
+def test_finds_planted_shift(strength, shift_s, seed):
+    train, _ = plant(PlantOptions(("misaligned",), seed=seed, strength=strength))
+    curve = offset_curve(train, hop_s=HOP_S)
+    assert abs(curve.peak_s) == shift_s
+    assert curve.verdict == "shifted"
+
+
+def test_aligned_streams_peak_at_zero():
+    train, _ = plant(PlantOptions(seed=5))
+    curve = offset_curve(train, hop_s=HOP_S)
+    assert (curve.verdict, curve.peak_s) == ("aligned", 0.0)
+    assert curve.low[4] <= curve.agreement[4] <= curve.high[4]
+
+
+def test_unrelated_streams_have_no_peak():
+    train, _ = plant(PlantOptions(seed=6))
+    rng = np.random.default_rng(0)
+    audio = train.streams["audio"]
+    noise = rng.normal(size=audio.windows.shape).astype(np.float32)
+    train.streams["audio"] = type(audio)(audio.utterance, audio.present, noise, audio.window_present)
+    assert offset_curve(train, hop_s=HOP_S).verdict == "none"
+
+
+def test_a_handful_of_utterances_is_unknown():
+    train, _ = plant(PlantOptions(seed=7, utterances=24))
+    assert offset_curve(train, hop_s=HOP_S).verdict in {"unknown", "none"}
+
+
+def test_streams_without_windows_fail():
+    train, _ = plant(PlantOptions(seed=8, utterances=200))
+    video = train.streams["video"]
+    train.streams["video"] = type(video)(video.utterance, video.present)
+    with pytest.raises(ValueError, match="video stream has no windows"):
+        offset_curve(train, hop_s=HOP_S)

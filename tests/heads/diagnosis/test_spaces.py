@@ -1,0 +1,80 @@
+"""Spaces and coverage against numbers that are known from elsewhere."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from heads.diagnosis import spaces
+from heads.diagnosis.coverage import coverage
+from heads.diagnosis.planted import PlantOptions, plant
+
+
+def test_effective_rank_of_known_spectra():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(400, 8)))[0]
+    flat = basis @ np.diag(np.ones(8))
+    assert spaces._effective_rank(flat) == pytest.approx(8)
+    one = np.outer(rng.normal(size=400), np.ones(8))
+    assert spaces._effective_rank(one) == pytest.approx(1)
+
+
+def test_cka_by_the_kernel_definition():
+    """The feature-side sums equal the textbook estimator on explicit kernels."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(40, 7)), rng.normal(size=(40, 5))
+    k, l = x @ x.T, y @ y.T
+    np.fill_diagonal(k, 0)
+    np.fill_diagonal(l, 0)
+    n = len(x)
+    expected = np.trace(k @ l) + k.sum() * l.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (k @ l).sum()
+    assert spaces._hsic(x, y) == pytest.approx(expected)
+
+
+def test_cka_tells_copies_from_strangers():
+    train, _ = plant(PlantOptions(seed=2))
+    audio = train.streams["audio"]
+    train.streams["video"] = audio
+    assert spaces.linear_cka(train) == pytest.approx(1)
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=audio.utterance.shape).astype(np.float32)
+    train.streams["video"] = type(audio)(noise, audio.present)
+    assert abs(spaces.linear_cka(train)) < 0.05
+
+
+def test_auc_is_scikit_learns():
+    rng = np.random.default_rng(4)
+    label = rng.integers(0, 2, 200)
+    score = rng.normal(size=200) + label
+    assert spaces._auc(score, label) == pytest.approx(roc_auc_score(label, score))
+
+
+def test_drift_is_seen_where_it_is_planted():
+    steady = spaces.space(*plant(PlantOptions(seed=5)), "video")
+    drifted = spaces.space(*plant(PlantOptions(("drift",), seed=5)), "video")
+    assert 0.35 < steady.drift_auc < 0.65
+    assert drifted.drift_auc > 0.95
+
+
+def test_broken_features_are_counted():
+    train, dev = plant(PlantOptions(("broken_features",), seed=6))
+    assert spaces.space(train, dev, "audio").dead_columns == 48
+    train.streams["video"].utterance[3, 2] = np.nan
+    train.streams["video"].utterance[5] = 0
+    found = spaces.space(train, dev, "video")
+    assert (found.not_finite, found.zero_rows, found.dead_columns) == (1, 1, 0)
+
+
+def test_copied_rows_are_counted():
+    train, dev = plant(PlantOptions(("leakage",), seed=7))
+    assert spaces.copied_rows(train, dev) == round(0.3 * len(dev))
+    assert spaces.copied_rows(*plant(PlantOptions(seed=7))) == 0
+
+
+def test_coverage_of_starved_video():
+    train, _ = plant(PlantOptions(("starved_sampling",), seed=8))
+    video, audio = coverage(train, "video"), coverage(train, "audio")
+    assert audio.windows_seen == 1
+    assert video.windows_seen < 0.35
+    # frames at 0 and 3 s: utterances of 2 to 6 windows (ends before 3 s) have one, longer ones two
+    lengths = np.diff(train.offsets)
+    assert video.single_row == pytest.approx(np.mean(lengths <= 6))
