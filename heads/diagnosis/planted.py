@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet, StreamArrays
+from heads.diagnosis.changes import join, pooled_rows
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 SENTIMENTS = ("neutral", "positive", "negative")
@@ -188,10 +188,8 @@ def _late(
 
 def _pooled(windows: NDArray[np.float32], seen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> StreamArrays:
     windows = np.where(seen[:, None], windows, 0).astype(np.float32)
-    totals = np.add.reduceat(windows, offsets[:-1], axis=0)
-    counts = np.add.reduceat(seen.astype(np.int64), offsets[:-1])
-    utterance = totals / np.maximum(counts, 1)[:, None]
-    return StreamArrays(utterance.astype(np.float32), counts > 0, windows, seen)
+    utterance, present = pooled_rows(windows, seen, offsets)
+    return StreamArrays(utterance, present, windows, seen)
 
 
 def _leak(rng: np.random.Generator, train: FeatureSet, held: FeatureSet, *, share: float) -> FeatureSet:
@@ -199,26 +197,5 @@ def _leak(rng: np.random.Generator, train: FeatureSet, held: FeatureSet, *, shar
     which = rng.permutation(len(held))[: round(share * len(held))]
     copies = rng.choice(len(train), size=len(which), replace=False)
     rest = np.setdiff1d(np.arange(len(held)), which)
-    kept, copied = held.take(rest), train.take(copies)
-    fresh = int(held.dialogue.max()) + 1 + np.arange(len(copied))
-    return _joined(kept, replace(copied, dialogue=fresh))
-
-
-def _joined(first: FeatureSet, second: FeatureSet) -> FeatureSet:
-    streams = {}
-    for name, one in first.streams.items():
-        two = second.streams[name]
-        assert one.windows is not None and two.windows is not None
-        assert one.window_present is not None and two.window_present is not None
-        streams[name] = StreamArrays(
-            np.concatenate((one.utterance, two.utterance)),
-            np.concatenate((one.present, two.present)),
-            np.concatenate((one.windows, two.windows)),
-            np.concatenate((one.window_present, two.window_present)),
-        )
-    arrays: dict[str, Any] = {
-        name: np.concatenate((getattr(first, name), getattr(second, name)))
-        for name in ("start_s", "emotion", "sentiment", "dialogue", "turn", "speaker")
-    }
-    offsets = np.concatenate((first.offsets, first.offsets[-1] + second.offsets[1:]))
-    return replace(first, streams=streams, offsets=offsets, **arrays)
+    copied = replace(train.take(copies), dialogue=np.arange(len(copies)))
+    return join(held.take(rest), copied)

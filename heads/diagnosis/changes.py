@@ -1,0 +1,172 @@
+"""Changes to a corpus that an intervention makes: scaling, equal widths, a shift in time, thinning.
+
+A change that learns (means, directions) learns from training utterances alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet, StreamArrays
+
+Change = Callable[[FeatureSet], FeatureSet]
+Prepare = Callable[[FeatureSet], Change]
+"""Learns from training utterances what it needs, and gives the change to make to any utterances."""
+
+
+def standardise(train: FeatureSet) -> Change:
+    """Bring every column of each stream to mean 0 and deviation 1, as they are in `train`."""
+    learned = {}
+    for name, stream in train.streams.items():
+        rows = stream.utterance[stream.present]
+        windows = None
+        if stream.windows is not None and stream.window_present is not None:
+            windows = _moments(stream.windows[stream.window_present])
+        learned[name] = (_moments(rows), windows)
+
+    def change(features: FeatureSet) -> FeatureSet:
+        streams = {}
+        for name, stream in features.streams.items():
+            (mean, scale), of_windows = learned[name]
+            windows = stream.windows
+            if windows is not None and of_windows is not None and stream.window_present is not None:
+                windows = _masked((windows - of_windows[0]) * of_windows[1], stream.window_present)
+            rows = _masked((stream.utterance - mean) * scale, stream.present)
+            streams[name] = StreamArrays(rows, stream.present, windows, stream.window_present)
+        return replace(features, streams=streams)
+
+    return change
+
+
+def equalise(width: int) -> Prepare:
+    """Give both streams the same number of columns and the same total variance: a PCA fitted in train."""
+
+    def prepare(train: FeatureSet) -> Change:
+        first = standardise(train)
+        scaled = first(train)
+        learned = {}
+        for name, stream in scaled.streams.items():
+            rows = stream.utterance[stream.present].astype(np.float64)
+            values, vectors = np.linalg.eigh(rows.T @ rows / max(1, len(rows)))
+            order = np.argsort(values)[::-1][:width]
+            basis = np.zeros((stream.width, width))
+            # One factor for the stream: its principal directions keep their proportions
+            basis[:, : len(order)] = vectors[:, order] * np.sqrt(width / max(values[order].sum(), 1e-12))
+            learned[name] = basis.astype(np.float32)
+
+        def change(features: FeatureSet) -> FeatureSet:
+            streams = {}
+            for name, stream in first(features).streams.items():
+                windows = None if stream.windows is None else stream.windows @ learned[name]
+                rows = stream.utterance @ learned[name]
+                streams[name] = StreamArrays(rows, stream.present, windows, stream.window_present)
+            return replace(features, streams=streams)
+
+        return change
+
+    return prepare
+
+
+def shifted(hops: int) -> Prepare:
+    """Pair each video window with the audio window `hops` later; what falls out of the clip is masked."""
+
+    def prepare(train: FeatureSet) -> Change:
+        return lambda features: _shift(features, hops)
+
+    return prepare
+
+
+def thinned(every_s: float) -> Prepare:
+    """Keep one video window each `every_s` seconds, as sampling a frame that often does."""
+
+    def prepare(train: FeatureSet) -> Change:
+        return lambda features: _thin(features, every_s)
+
+    return prepare
+
+
+def join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
+    """Return the utterances of both, the dialogues of `second` renumbered behind those of `first`."""
+    streams = {}
+    for name in sorted(set(first.streams) & set(second.streams)):
+        one, two = first.streams[name], second.streams[name]
+        windows = seen = None
+        if one.windows is not None and two.windows is not None:
+            assert one.window_present is not None and two.window_present is not None
+            windows = np.concatenate((one.windows, two.windows))
+            seen = np.concatenate((one.window_present, two.window_present))
+        streams[name] = StreamArrays(
+            np.concatenate((one.utterance, two.utterance)),
+            np.concatenate((one.present, two.present)),
+            windows,
+            seen,
+        )
+    return replace(
+        first,
+        streams=streams,
+        offsets=np.concatenate((first.offsets, first.offsets[-1] + second.offsets[1:])),
+        start_s=np.concatenate((first.start_s, second.start_s)),
+        emotion=np.concatenate((first.emotion, second.emotion)),
+        sentiment=np.concatenate((first.sentiment, second.sentiment)),
+        dialogue=np.concatenate((first.dialogue, second.dialogue + int(first.dialogue.max(initial=0)) + 1)),
+        turn=np.concatenate((first.turn, second.turn)),
+        speaker=np.concatenate((first.speaker, second.speaker)),
+    )
+
+
+def _shift(features: FeatureSet, hops: int) -> FeatureSet:
+    audio = features.streams["audio"]
+    assert audio.windows is not None and audio.window_present is not None
+    lengths = np.diff(features.offsets)
+    owner = np.repeat(np.arange(len(features)), lengths)
+    source = np.arange(len(owner)) + hops
+    inside = (source >= features.offsets[owner]) & (source < features.offsets[owner + 1])
+    source = np.where(inside, source, 0)
+    present = audio.window_present[source] & inside
+    windows = _masked(audio.windows[source], present)
+    moved = StreamArrays(audio.utterance, audio.present, windows, present)
+    return replace(features, streams={**features.streams, "audio": moved})
+
+
+def _thin(features: FeatureSet, every_s: float) -> FeatureSet:
+    video = features.streams["video"]
+    assert video.windows is not None and video.window_present is not None
+    slot = np.floor(features.start_s / every_s + 1e-9)
+    owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
+    fresh = np.concatenate(([True], (owner[1:] != owner[:-1]) | (slot[1:] != slot[:-1])))
+    kept = video.window_present & fresh
+    windows = _masked(video.windows, kept)
+    utterance, present = pooled_rows(windows, kept, features.offsets)
+    thin = StreamArrays(utterance, present, windows, kept)
+    return replace(features, streams={**features.streams, "video": thin})
+
+
+def pooled_rows(
+    windows: NDArray[np.float32], seen: NDArray[np.bool_], offsets: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the mean of each utterance's seen windows, shape (N, D), and which utterances have any."""
+    count = len(offsets) - 1
+    owner = np.repeat(np.arange(count), np.diff(offsets))
+    totals, rows = np.zeros((count, windows.shape[1])), np.bincount(owner[seen], minlength=count)
+    filled = np.diff(offsets) > 0
+    if filled.any():
+        values = np.where(seen[:, None], windows, 0)
+        totals[filled] = np.add.reduceat(values, offsets[:-1][filled], axis=0)
+    return (totals / np.maximum(rows, 1)[:, None]).astype(np.float32), rows > 0
+
+
+def _moments(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    if not len(rows):
+        return np.zeros(rows.shape[1], np.float32), np.ones(rows.shape[1], np.float32)
+    deviation = rows.std(axis=0, dtype=np.float64)
+    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-12)
+    return rows.mean(axis=0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
+
+
+def _masked(rows: NDArray[Any], present: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(present[:, None], rows, 0).astype(np.float32)

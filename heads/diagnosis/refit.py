@@ -1,0 +1,152 @@
+"""Fit a variant again under a changed condition, and predict every utterance by a model that hasn't seen it.
+
+Train and dev are pooled and dealt into folds by dialogue, so that a few hundred utterances still say
+something: four dev speakers don't rank models. Test is never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import metrics, variant
+from heads.batch import UNLABELLED, FeatureSet
+from heads.diagnosis.changes import Change, Prepare, join
+from heads.statistics import Comparison
+from heads.variant import FitOptions, Task, Trained
+
+METRIC = "balanced_accuracy"  # of every score in a diagnosis: it can't be had by answering the majority
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One condition under which a variant is fitted."""
+
+    name: str
+    fusion: str
+    options: FitOptions
+    prepare: Prepare | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Pool:
+    """Train and dev together, dealt into folds."""
+
+    features: FeatureSet
+    was_dev: NDArray[np.bool_]
+    """Shape (N,): rows of the dev split."""
+    fold: NDArray[np.int64]
+    """Shape (N,)."""
+    group: NDArray[np.int64]
+    """Dialogues, renumbered over both splits, shape (N,)."""
+    task: Task
+
+    @property
+    def truth(self) -> NDArray[np.int64]:
+        """Codes of the task, shape (N,)."""
+        return getattr(self.features, self.task)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the task."""
+        return len(getattr(self.features, f"{self.task}_names"))
+
+    def rows(self, folds: Sequence[int]) -> NDArray[np.int64]:
+        """Return the utterances of some folds."""
+        return np.flatnonzero(np.isin(self.fold, folds))
+
+
+@dataclass(frozen=True, repr=False)
+class Refit:
+    """What became of a trial."""
+
+    trial: Trial
+    log_probabilities: tuple[NDArray[np.float64], ...]
+    """One array a seed, shape (N, C), every row by a model that hasn't seen its dialogue."""
+    score: float
+    """Balanced accuracy of those, mean over seeds."""
+    train_score: float
+    """Balanced accuracy on the rows that were fitted, mean over folds and seeds."""
+    models: tuple[tuple[tuple[Trained, ...], Change], ...]
+    """For each fold its models (one a seed) and the change that their inputs need."""
+
+
+def pool(train: FeatureSet, dev: FeatureSet | None, *, folds: int, task: Task, seed: int) -> Pool:
+    """Join train and dev, drop what is unlabelled, and deal dialogues into folds."""
+    features = train if dev is None else join(train, dev)
+    was_dev = np.arange(len(features)) >= len(train)
+    keep = np.flatnonzero(getattr(features, task) != UNLABELLED)
+    features, was_dev = features.take(keep), was_dev[keep]
+    names, group = np.unique(features.dialogue, return_inverse=True)
+    if len(names) < 2 * folds:
+        raise ValueError(f"{len(names)} labelled dialogues; a diagnosis needs at least {2 * folds}")
+    fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[group]
+    return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), task)
+
+
+def refit(trial: Trial, pooled: Pool) -> Refit:
+    """Fit `trial` once a fold and predict the fold."""
+    folds = int(pooled.fold.max()) + 1
+    seeds = len(trial.options.seeds)
+    log_probabilities = np.full((seeds, len(pooled.features), pooled.classes), np.nan)
+    train_scores, models = [], []
+    for held in range(folds):
+        # The fold after the held one decides when to stop: a fold is one part in `folds`, so half of it
+        stop_rows = pooled.rows([(held + 1) % folds])
+        stop_groups = np.unique(pooled.group[stop_rows])
+        stopping = np.isin(pooled.group, stop_groups[: max(1, len(stop_groups) // 2)])
+        fit_rows = np.flatnonzero((pooled.fold != held) & ~stopping)
+        held_rows = pooled.rows([held])
+        fitted, change, part = fit_on(trial, pooled, fit_rows, np.flatnonzero(stopping))
+        changed = change(pooled.features.take(held_rows))
+        for index, model in enumerate(fitted):
+            log_probabilities[index, held_rows] = predict(model, changed, pooled.task)
+            train_scores.append(uar(predict(model, part, pooled.task), pooled.truth[fit_rows]))
+        models.append((fitted, change))
+    rows = tuple(log_probabilities)
+    return Refit(
+        trial=trial,
+        log_probabilities=rows,
+        score=float(np.mean([uar(row, pooled.truth) for row in rows])),
+        train_score=float(np.mean(train_scores)),
+        models=tuple(models),
+    )
+
+
+def fit_on(
+    trial: Trial, pooled: Pool, fit_rows: NDArray[np.int64], stop_rows: NDArray[np.int64]
+) -> tuple[tuple[Trained, ...], Change, FeatureSet]:
+    """Fit on some rows; return the models, the change that inputs need, and the changed training rows."""
+    part = pooled.features.take(fit_rows)
+    change = trial.prepare(part) if trial.prepare else _as_is
+    part = change(part)
+    stop = change(pooled.features.take(stop_rows)) if len(stop_rows) else None
+    return tuple(variant.fit(trial.fusion, part, stop, options=trial.options)), change, part
+
+
+def predict(model: Trained, features: FeatureSet, task: Task) -> NDArray[np.float64]:
+    """Return the log-probabilities of one task, shape (N, C)."""
+    rows = model.predict(features).task(task)
+    assert rows is not None, "the trial was fitted for this task"
+    return rows
+
+
+def uar(log_probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
+    """Return the balanced accuracy of the likeliest classes."""
+    answers = log_probabilities.argmax(axis=1)[None]
+    counts = metrics.group_confusions(truth, answers, log_probabilities.shape[1], np.zeros_like(truth))
+    return float(metrics.headline_statistic(METRIC)(counts)[0, 0])
+
+
+def compare(
+    first: Sequence[NDArray[np.float64]], second: Sequence[NDArray[np.float64]], pooled: Pool
+) -> Comparison:
+    """Return by how much `first` beats `second` on the same utterances, with an interval over dialogues."""
+    return metrics.compare_models(first, second, pooled.truth, pooled.group, classes=pooled.classes, metric=METRIC)
+
+
+def _as_is(features: FeatureSet) -> FeatureSet:
+    return features
