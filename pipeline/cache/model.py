@@ -1,12 +1,8 @@
-"""cache.h5, format version 1: the one file that stage 1 seals and stage 2 reads.
-
-docs/cache_format.md says what a file MUST and MAY hold.
-"""
+"""What a cache holds, in memory: utterances, the windows' grid, streams, vocabulary, provenance."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -101,16 +97,3 @@ class Cache:
     def __repr__(self) -> str:
         streams = ", ".join(repr(stream) for stream in self.streams.values())
         return f"Cache({len(self.utterances)} utterances, {int(self.offsets[-1])} windows, {streams})"
-
-
-def read_cache(path: Path) -> Cache:
-    """Validate a cache and read all of it.
-
-    Raises
-    ------
-    NoCacheError
-        Where there is no such file.
-    CorruptError
-        Where the file is not exactly of the format, or a checksum does not hold.
-    """
-    raise NotImplementedError

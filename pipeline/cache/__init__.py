@@ -1,0 +1,19 @@
+"""cache.h5, format version 1: the one file that stage 1 seals and stage 2 reads.
+
+docs/cache_format.md says what a file MUST and MAY hold.
+"""
+
+from pipeline.cache.file import check, read_cache, write_cache
+from pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
+
+__all__ = [
+    "FORMAT_VERSION",
+    "UNLABELLED",
+    "Cache",
+    "Projection",
+    "Stream",
+    "Utterances",
+    "check",
+    "read_cache",
+    "write_cache",
+]

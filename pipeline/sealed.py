@@ -1,0 +1,191 @@
+"""Sealed files: HDF5 images under a SHA-256, published whole or not at all, and refused when a bit differs.
+
+    byte 0            512                                      length
+    │ header (text)   │ HDF5 image (its user block is the header) │
+      kind, length, SHA-256 of all that follows
+
+HDF5 leaves the first 512 bytes of a file with a user block alone, so any HDF5 reader opens a sealed file.
+A file is published by: temporary name, fsync, read back and compare, rename, fsync of the folder. It is
+*committed* when the rename has returned, and is never opened for writing again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import CorruptError, DualstreamError
+
+HEADER_BYTES = 512
+TEMPORARY_SUFFIX = ".tmp"
+READ_BLOCK_BYTES = 8 << 20
+LARGEST_FILE_BYTES = 64 << 30
+
+_HEADER = re.compile(rb"dualstream sealed file\nkind ([a-z]+)\nbytes (\d{1,15})\nsha256 ([0-9a-f]{64})\n\0+")
+
+
+def seal(image: bytearray, kind: str) -> str:
+    """Write the header into the first 512 bytes of `image`, in place, and return the SHA-256 of the rest."""
+    digest = hashlib.sha256(memoryview(image)[HEADER_BYTES:]).hexdigest()
+    image[:HEADER_BYTES] = _header(kind, len(image), digest)
+    return digest
+
+
+def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
+    """Return all bytes of a sealed file, shape (length,), after its header and digest have been checked.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    CorruptError
+        Where it is not a sealed file of this kind, or not the bytes that were sealed.
+    """
+    with open(path, "rb", buffering=0) as file:
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise CorruptError(f"{path} is not a regular file; expected a dualstream {kind}")
+        head = _read_exactly(file.fileno(), HEADER_BYTES)
+        expected = _parse(head, facts.st_size, path, kind)
+        image = np.empty(facts.st_size, dtype=np.uint8)
+        image[:HEADER_BYTES] = np.frombuffer(head, dtype=np.uint8)
+        found = _read_and_hash(file.fileno(), image)
+    if found != expected:
+        raise CorruptError(
+            f"{path} is damaged: SHA-256 {found[:12]}… where {expected[:12]}… was sealed. The bytes changed "
+            "after they were written; copy the file again, or make it again with extract"
+        )
+    return image
+
+
+def peek_digest(path: Path, kind: str) -> str:
+    """Return the SHA-256 that a sealed file's header states; the bytes themselves are not read.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    CorruptError
+        Where the header is not that of a sealed file of this kind and length.
+    """
+    with open(path, "rb", buffering=0) as file:
+        return _parse(_read_exactly(file.fileno(), HEADER_BYTES), os.fstat(file.fileno()).st_size, path, kind)
+
+
+def publish(path: Path, data: bytes | bytearray | memoryview) -> None:
+    """Put `data` at `path`, whole or not at all, and durably: after this returns it survives a power cut.
+
+    Raises
+    ------
+    DualstreamError
+        Where the disk is full or refuses; nothing is left behind and an older file at `path` stands.
+    """
+    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    try:
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        try:
+            _write_all(descriptor, memoryview(data))
+            os.fsync(descriptor)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            _compare(descriptor, memoryview(data), temporary)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError):
+            raise DualstreamError(
+                f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}. All that was committed "
+                "before stands; make room or mend the disk, then run the same command again: it goes on from there"
+            ) from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path, prefix: str = "") -> list[Path]:
+    """Remove temporary files that a killed run left in `folder`, and return them. Hold the lock to call this."""
+    leftovers = sorted(
+        path for path in folder.glob(f"*{TEMPORARY_SUFFIX}") if path.name.startswith(prefix) and path.is_file()
+    )
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return leftovers
+
+
+def _header(kind: str, length: int, digest: str) -> bytes:
+    text = f"dualstream sealed file\nkind {kind}\nbytes {length}\nsha256 {digest}\n".encode("ascii")
+    return text.ljust(HEADER_BYTES, b"\0")
+
+
+def _parse(head: bytes, length: int, path: Path, kind: str) -> str:
+    match = _HEADER.fullmatch(head)
+    if match is None or len(head) != HEADER_BYTES:
+        raise CorruptError(
+            f"{path} ({length:,} bytes) does not begin as a dualstream {kind} does, or is damaged there"
+        )
+    found, declared, digest = match[1].decode(), int(match[2]), match[3].decode()
+    if found != kind:
+        raise CorruptError(f"{path} is a dualstream {found}; expected a {kind}")
+    if declared != length:
+        raise CorruptError(f"{path} has {length:,} bytes where {declared:,} were sealed: it was cut or grew")
+    if length > LARGEST_FILE_BYTES:
+        raise CorruptError(f"{path} has {length:,} bytes; expected at most {LARGEST_FILE_BYTES:,}")
+    if head != _header(kind, length, digest):
+        raise CorruptError(f"{path} is damaged in its header")
+    return digest
+
+
+def _read_exactly(descriptor: int, count: int) -> bytes:
+    found = b""
+    while len(found) < count and (more := os.read(descriptor, count - len(found))):
+        found += more
+    return found
+
+
+def _read_and_hash(descriptor: int, image: NDArray[np.uint8]) -> str:
+    """Fill `image` from byte 512 on and return the SHA-256 of that; a second thread hashes meanwhile."""
+    digest = hashlib.sha256()
+    view = image.data
+    position = HEADER_BYTES
+    with ThreadPoolExecutor(1) as hasher:
+        while position < len(image):
+            count = os.readv(descriptor, [view[position : position + READ_BLOCK_BYTES]])
+            if count == 0:
+                break
+            hasher.submit(digest.update, view[position : position + count])
+            position += count
+    return digest.hexdigest() if position == len(image) else "nothing: the file became shorter while it was read"
+
+
+def _write_all(descriptor: int, view: memoryview) -> None:
+    while view:
+        view = view[os.write(descriptor, view[:READ_BLOCK_BYTES]) :]
+
+
+def _compare(descriptor: int, view: memoryview, path: Path) -> None:
+    position = 0
+    while position < len(view):
+        block = os.read(descriptor, READ_BLOCK_BYTES)
+        if not block or block != view[position : position + len(block)]:
+            raise DualstreamError(
+                f"{path} read back differs from what was written at byte {position}: a bad disk?"
+            )
+        position += len(block)
