@@ -8,6 +8,7 @@ A FeatureSet holds windows flat, one utterance after the other, with offsets, as
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,35 @@ class FeatureSet:
         streams = ", ".join(f"{name}: {stream.width}" for name, stream in self.streams.items())
         return f"FeatureSet({len(self)} utterances, {int(self.offsets[-1])} windows, {{{streams}}})"
 
+    def require_finite(self, streams: Iterable[str]) -> None:
+        """Refuse features with NaN or infinite values.
+
+        Raises
+        ------
+        ValueError
+            Names the stream, the level, how many rows are affected and the first of them. Rows whose
+            mask says that they are absent are not looked at.
+        """
+        for name in streams:
+            stream = self.streams.get(name)
+            if stream is None:
+                continue
+            bad = np.flatnonzero(stream.present & ~np.isfinite(stream.utterance).all(axis=1))
+            if len(bad):
+                raise ValueError(
+                    f"stream {name}: {len(bad)} utterance row(s) hold NaN or infinite values, at {_first(bad)}; "
+                    "mark them as missing in the mask, or extract them again"
+                )
+            if stream.windows is None or stream.window_present is None:
+                continue
+            bad = np.flatnonzero(stream.window_present & ~np.isfinite(stream.windows).all(axis=1))
+            if len(bad):
+                owners = np.unique(np.searchsorted(self.offsets, bad, side="right") - 1)
+                raise ValueError(
+                    f"stream {name}: {len(bad)} window(s) hold NaN or infinite values, in utterance row(s) "
+                    f"{_first(owners)}; mark them as missing in the mask, or extract them again"
+                )
+
     def take(self, index: NDArray[np.int64]) -> FeatureSet:
         """Return the utterances that `index` names, in that order, with their windows."""
         counts = np.diff(self.offsets)[index]
@@ -170,12 +200,17 @@ class Batch:
 
 @dataclass(frozen=True, repr=False)
 class Logits:
-    """What every variant gives."""
+    """What every variant gives. Models of several seeds, side by side, have a leading seed axis."""
 
     emotion: torch.Tensor
-    """Shape (B, E)."""
+    """Shape (..., B, E); no columns where the task has no head."""
     sentiment: torch.Tensor
-    """Shape (B, S)."""
+    """Shape (..., B, S); no columns where the task has no head."""
 
     def __repr__(self) -> str:
         return f"Logits(emotion={tuple(self.emotion.shape)}, sentiment={tuple(self.sentiment.shape)})"
+
+
+def _first(rows: NDArray[np.int64], limit: int = 5) -> str:
+    shown = ", ".join(str(row) for row in rows[:limit])
+    return f"{shown}, ..." if len(rows) > limit else shown

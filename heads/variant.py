@@ -7,6 +7,7 @@ it is used.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -48,6 +49,12 @@ class FitOptions:
     """Draw training utterances so that classes come equally often."""
     task_balance: str = "fixed"
     """A name of heads.balance: fixed, uncertainty, surgery."""
+    watch: Literal["score", "loss"] = "score"
+    """What patience watches on dev: the mean over the tasks of macro F1, or of the loss."""
+    focal_gamma: float = 2.0
+    """How much the focal loss discounts utterances that are classified well."""
+    adjustment: float = 1.0
+    """Strength of the logit adjustment, tau."""
     sentiment_weight: float = 1.0
     """Weight of the sentiment loss where the balance is fixed; the emotion loss has 1."""
     penalty: float | None = None
@@ -147,6 +154,8 @@ class Variant:
     needs_dialogues: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     """Settings of its own with their defaults, settable by FitOptions.parameters."""
+    argument: Callable[[str], Variant] | None = None
+    """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
 
 
 _REGISTRY: dict[str, Variant] = {}
@@ -175,10 +184,15 @@ def get(name: str) -> Variant:
         Where there is no such variant; the message lists those that are.
     """
     _load_families()
-    variant = _REGISTRY.get(name.partition(":")[0])
+    base, _, argument = name.partition(":")
+    variant = _REGISTRY.get(base)
     if variant is None:
         raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(_REGISTRY)}")
-    return variant
+    if not argument:
+        return variant
+    if variant.argument is None:
+        raise ValueError(f"{base} takes no argument; {name!r} was given")
+    return variant.argument(argument)
 
 
 def fit(
@@ -208,6 +222,9 @@ def fit(
             raise ValueError(f"{name} reads the {stream} stream; this corpus has {sorted(train.streams)}")
         if variant.needs_windows and train.streams[stream].windows is None:
             raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
+    train.require_finite(variant.streams)
+    if dev is not None:
+        dev.require_finite(variant.streams)
     return variant.fit(name, train, dev, options, progress)
 
 
@@ -218,4 +235,5 @@ def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
 
 def _load_families() -> None:
     for module in FAMILIES:
-        importlib.import_module(module)
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module)

@@ -1,0 +1,169 @@
+"""Corpus: a FeatureSet as tensors, scaled once, from which batches are gathered by index.
+
+windows  [u0 u0 u0|u1 u1|u2 u2 u2 u2|0]     flat; the last row is zeros, where padding points
+batch    u2 u2 u2 u2
+         u1 u1 0  0                          padded to the batch's own longest
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from heads.batch import Batch, FeatureSet, StreamArrays
+from heads.fusion.network import Network, Scale, Settings
+
+STREAMS = ("video", "audio")
+CLIP = 10.0  # standard deviations: beyond lies a broken column, and one value would outweigh a row
+CONSTANT = 1e-6  # a column whose spread is below this share of its size is constant
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """How the columns of one stream are centred and scaled; learned from train rows alone."""
+
+    kind: Scale
+    mean: NDArray[np.float32]
+    """Shape (D,)."""
+    spread: NDArray[np.float32]
+    """Shape (D,), standard deviation; 1 where the column is constant."""
+
+    @classmethod
+    def fit(cls, rows: NDArray[np.float32], present: NDArray[np.bool_], kind: Scale) -> Scaler:
+        """Learn from the rows that are present."""
+        width = rows.shape[1]
+        if kind == "raw" or not present.any():
+            return cls(kind, np.zeros(width, np.float32), np.ones(width, np.float32))
+        used = rows[present].astype(np.float64)
+        mean, spread = used.mean(axis=0), used.std(axis=0)
+        constant = spread <= CONSTANT * np.maximum(np.abs(mean), CONSTANT)
+        return cls(kind, mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32))
+
+    def __call__(self, rows: NDArray[np.float32], present: NDArray[np.bool_]) -> Tensor:
+        """Return scaled rows, zeros where a row is absent."""
+        scaled = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.float32)).clone()
+        if self.kind != "raw":
+            scaled = ((scaled - torch.from_numpy(self.mean)) / torch.from_numpy(self.spread)).clamp_(-CLIP, CLIP)
+        if self.kind == "normed":
+            scaled = torch.nn.functional.layer_norm(scaled, scaled.shape[1:])
+        scaled[torch.from_numpy(~present)] = 0.0
+        return scaled
+
+
+class Corpus:
+    """Tensors of a FeatureSet for one network.
+
+    Parameters
+    ----------
+    features
+        The utterances.
+    network
+        Which streams are read, whole or by windows, and how they are scaled.
+    settings
+        Widths of the streams, and how many windows of an utterance are kept.
+    scalers
+        By stream; None: learned from `features`.
+    """
+
+    def __init__(
+        self,
+        features: FeatureSet,
+        network: type[Network],
+        settings: Settings,
+        scalers: dict[str, Scaler] | None,
+    ) -> None:
+        self.count = len(features)
+        self.reads, self.scale = network.reads, network.scale
+        self.whole_dialogues = network.whole_dialogues
+        self.widths = {stream: settings.widths.get(stream, 0) for stream in STREAMS}
+        self.dialogue_codes, self.turn = features.dialogue, features.turn
+        self.dialogue = torch.from_numpy(features.dialogue)
+        max_windows = settings.max_windows
+        rows, counts = thin(features.offsets, max_windows)
+        self.lengths = counts if self.reads == "windows" else np.zeros(self.count, np.int64)
+        self._starts = torch.from_numpy(np.concatenate(([0], np.cumsum(counts)))[:-1].astype(np.int64))
+        self._lengths = torch.from_numpy(self.lengths)
+        self.scalers: dict[str, Scaler] = {}
+        self.values: dict[str, Tensor] = {}
+        self.present: dict[str, Tensor] = {}
+        self.window_present: dict[str, Tensor] = {}
+        for stream in STREAMS:
+            wanted = stream in network.streams
+            arrays = features.streams.get(stream) if wanted else None
+            self._add(stream, arrays, rows, None if scalers is None else scalers.get(stream))
+        self.both_present = np.logical_and(*(self.present[stream].numpy() for stream in STREAMS))
+
+    def _add(
+        self, stream: str, arrays: StreamArrays | None, rows: NDArray[np.int64], scaler: Scaler | None
+    ) -> None:
+        width = self.widths[stream]
+        windowed = self.reads == "windows"
+        absent = StreamArrays(np.zeros((self.count, width), np.float32), np.zeros(self.count, np.bool_))
+        arrays = arrays or absent
+        if arrays.width != width:
+            raise ValueError(f"the {stream} stream has {arrays.width} columns; this model was fitted on {width}")
+        if windowed:
+            if arrays.windows is None or arrays.window_present is None:
+                if arrays is not absent:
+                    raise ValueError(f"the {stream} stream has no windows, which this variant reads")
+                values, there = np.zeros((len(rows), width), np.float32), np.zeros(len(rows), np.bool_)
+            else:
+                values, there = arrays.windows[rows], arrays.window_present[rows]
+                there = there & np.repeat(arrays.present, self.lengths)
+            self.window_present[stream] = torch.from_numpy(np.append(there, False))
+        else:
+            values, there = arrays.utterance, arrays.present
+        scaler = scaler or Scaler.fit(values, there, self.scale)
+        self.scalers[stream] = scaler
+        scaled = scaler(values, there)
+        self.values[stream] = torch.cat([scaled, torch.zeros(1, width)]) if windowed else scaled
+        self.present[stream] = torch.from_numpy(arrays.present.copy())
+
+    def batch(self, index: NDArray[np.int64], hidden: dict[str, NDArray[np.bool_]] | None = None) -> Batch:
+        """Gather utterances; ``hidden`` takes streams away from some of them, shape (B,) each."""
+        at = torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64))
+        fields: dict[str, Any] = {"dialogue": self.dialogue[at]}
+        if self.reads == "windows":
+            lengths = self._lengths[at]
+            steps = torch.arange(int(lengths.max()))
+            inside = steps < lengths[:, None]  # (B, T)
+            rows = torch.where(inside, self._starts[at][:, None] + steps, -1)
+        for stream in STREAMS:
+            present = self.present[stream][at]
+            gone = None if hidden is None or stream not in hidden else torch.from_numpy(hidden[stream])
+            if gone is not None:
+                present = present & ~gone
+            width = self.widths[stream]
+            if self.reads == "windows":
+                mask = self.window_present[stream][rows] & present[:, None]
+                flat = torch.where(mask, rows, len(self.values[stream]) - 1).view(-1)
+                windows = self.values[stream].index_select(0, flat).view(*rows.shape, width)
+                whole = torch.zeros(len(at), width)
+            else:
+                mask = torch.zeros(len(at), 0, dtype=torch.bool)
+                windows = torch.zeros(len(at), 0, width)
+                whole = self.values[stream].index_select(0, at)
+                if gone is not None and gone.any():
+                    whole[gone] = 0.0
+            fields |= {
+                stream: windows,
+                f"{stream}_mask": mask,
+                f"{stream}_utterance": whole,
+                f"{stream}_present": present,
+            }
+        return Batch(**fields)
+
+
+def thin(offsets: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the flat rows that remain, and how many of each utterance, when none may have more than `limit`."""
+    counts = np.diff(offsets)
+    kept = np.minimum(counts, limit)
+    step = np.arange(kept.sum()) - np.repeat(np.cumsum(kept) - kept, kept)  # 0 .. kept-1 in each utterance
+    spacing = counts / np.maximum(kept, 1)
+    inside = np.floor((step + 0.5) * np.repeat(spacing, kept)).astype(np.int64)  # the middle of each share
+    return np.repeat(offsets[:-1], kept) + inside, kept

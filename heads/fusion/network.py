@@ -1,0 +1,157 @@
+"""What a trained fusion variant is made of: a Network, its Settings, and the decorator that registers it.
+
+Torch is not imported here: a network asks its `Weights` for layers and works on tensors by their own
+methods, so that listing the variants costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import Batch, FeatureSet, Logits
+from heads.dual import DualHead
+from heads.variant import FitOptions, Progress, Task, Trained, Variant, register
+
+if TYPE_CHECKING:
+    import torch
+
+    from heads.weights import Noise, Weights
+
+Reads = Literal["utterance", "windows"]
+Scale = Literal["raw", "standard", "normed"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a network's shape depends on; JSON values, stored with the weights."""
+
+    variant: str
+    """With its argument: ``dialogue:concat_norm``."""
+    widths: dict[str, int]
+    """Columns of the streams that the network reads."""
+    emotions: int
+    """Classes of the emotion head; 0 without one."""
+    sentiments: int
+    """Classes of the sentiment head; 0 without one."""
+    hidden: int
+    dropout: float
+    max_windows: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """The variant's own, defaults filled in."""
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Tasks that have a head."""
+        sized: tuple[tuple[Task, int], ...] = (("emotion", self.emotions), ("sentiment", self.sentiments))
+        return tuple(task for task, classes in sized if classes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+class Network:
+    """One variant: streams to a shared representation, and from there to logits.
+
+    Tensors carry a leading seed axis from the first layer on: S models of the same shape are trained
+    side by side on the same batches, (B, D) in, (S, B, hidden) out. Nothing is ever mixed along it.
+    """
+
+    reads: ClassVar[Reads] = "utterance"
+    """Whole-utterance rows or windows: what of a stream the network needs."""
+    scale: ClassVar[Scale] = "standard"
+    """Columns as they are; centred and scaled by the train rows; or that, and each row layer-normed."""
+    streams: ClassVar[tuple[str, ...]] = ("video", "audio")
+    wants_held_out: ClassVar[bool] = False
+    """True where `finish` needs utterances that training did not see."""
+    parameters: ClassVar[dict[str, Any]] = {}
+    """Settings of its own, with their defaults."""
+    whole_dialogues: ClassVar[bool] = False
+    """True where batches must hold dialogues whole, in turn order."""
+
+    def __init__(self, weights: Weights, settings: Settings) -> None:
+        self.weights = weights
+        self.settings = settings
+        self.width = self.build(weights, settings)
+        self.head = DualHead(weights, self.width, settings.emotions, settings.sentiments)
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        """Make the layers; return the width of the representation."""
+        raise NotImplementedError
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        """Return the representation that both heads read, shape (S, B, width)."""
+        raise NotImplementedError
+
+    def decide(self, representation: torch.Tensor, batch: Batch) -> Logits:
+        """Return logits from the representation; ``batch`` tells which streams were there."""
+        return self.head(representation)
+
+    @classmethod
+    def over(cls, argument: str) -> type[Network]:
+        """Return the class that ``name:argument`` names; most take no argument."""
+        raise ValueError(f"this variant takes no argument; {argument!r} was given")
+
+    def finish(self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]]) -> None:
+        """Fit what is solved after training, on held-out batches with their labels; most have nothing."""
+
+
+NETWORKS: dict[str, type[Network]] = {}
+
+
+def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Network]], type[Network]]:
+    """Register a `Network` class as the variant `name`."""
+
+    def wrap(made: type[Network]) -> type[Network]:
+        NETWORKS[name] = made
+        register(_variant(name, made, summary, paper))
+        return made
+
+    return wrap
+
+
+def resolve(name: str) -> type[Network]:
+    """Return the class of a variant, argument included."""
+    base, _, argument = name.partition(":")
+    return NETWORKS[base].over(argument) if argument else NETWORKS[base]
+
+
+def _variant(name: str, made: type[Network], summary: str, paper: str) -> Variant:
+    takes_argument = "over" in vars(made)
+    return Variant(
+        name=name,
+        summary=summary,
+        streams=made.streams,
+        fit=_fit,
+        restore=_restore,
+        paper=paper,
+        needs_windows=made.reads == "windows",
+        needs_dialogues=made.whole_dialogues,
+        parameters=made.parameters,
+        argument=(lambda argument: _variant(f"{name}:{argument}", made.over(argument), summary, paper))
+        if takes_argument
+        else None,
+    )
+
+
+def _fit(
+    name: str,
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    options: FitOptions,
+    progress: Progress | None,
+) -> Sequence[Trained]:
+    from heads.fit import fit_network
+
+    return fit_network(name, train, dev, options, progress)
+
+
+def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+    from heads.fit import restore_network
+
+    return restore_network(arrays, values)

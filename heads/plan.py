@@ -1,0 +1,99 @@
+"""Which utterances stand in which batch, and which streams are hidden from them; NumPy alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from heads.corpus import Corpus
+
+POOL = 8  # batches whose utterances are sorted by length among themselves
+
+Index = NDArray[np.int64]
+
+
+class Order:
+    """Cuts a corpus into batches.
+
+    Parameters
+    ----------
+    corpus
+        Lengths decide what stands together where windows are read; dialogues where they must stay whole.
+    size
+        Utterances a batch, at most (more where a single dialogue is longer).
+    draw
+        Chance of each utterance where an epoch is drawn with replacement, shape (N,); whole dialogues are
+        drawn by the mean of theirs.
+    """
+
+    def __init__(self, corpus: Corpus, size: int, draw: NDArray[np.float64] | None = None) -> None:
+        self.size = max(1, size)
+        self.lengths = corpus.lengths
+        if corpus.whole_dialogues:
+            order = np.lexsort((corpus.turn, corpus.dialogue_codes))
+            cuts = np.flatnonzero(np.diff(corpus.dialogue_codes[order])) + 1
+            self.units = [unit.astype(np.int64) for unit in np.split(order, cuts)]
+        else:
+            self.units = []
+        self.count = corpus.count
+        self.draw = draw
+
+    def in_turn(self) -> list[Index]:
+        """Return batches that hold each utterance once, in an order of no meaning."""
+        if self.units:
+            return self._fill(np.arange(len(self.units)))
+        order = np.argsort(self.lengths, kind="stable")
+        return _cut(order, self.size)
+
+    def shuffled(self, rng: np.random.Generator) -> list[Index]:
+        """Return an epoch's batches, of nearly equal size."""
+        count = len(self.units) or self.count
+        if self.draw is None:
+            order = rng.permutation(count)
+        else:
+            chance = np.array([self.draw[unit].mean() for unit in self.units]) if self.units else self.draw
+            order = rng.choice(count, size=count, p=chance / chance.sum())
+        if self.units:
+            batches = self._fill(order)
+        elif self.lengths.any():
+            pools = _cut(order, POOL * self.size)
+            by_length = [pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools]
+            batches = [batch for pool in by_length for batch in _cut(pool, self.size)]
+        else:
+            return _cut(order, self.size)
+        return [batches[row] for row in rng.permutation(len(batches))]
+
+    def _fill(self, order: Index) -> list[Index]:
+        batches: list[Index] = []
+        held: list[Index] = []
+        filled = 0
+        for row in order:
+            unit = self.units[row]
+            if held and filled + len(unit) > self.size:
+                batches.append(np.concatenate(held))
+                held, filled = [], 0
+            held.append(unit)
+            filled += len(unit)
+        return [*batches, np.concatenate(held)] if held else batches
+
+
+def hide_streams(
+    corpus: Corpus, index: Index, rate: float, rng: np.random.Generator
+) -> dict[str, NDArray[np.bool_]] | None:
+    """Draw which utterances lose a stream: with chance `rate`, one of the two, where both are there.
+
+    Modality dropout as in ModDrop (Neverova et al. 2015, https://arxiv.org/abs/1501.00102).
+    """
+    if rate <= 0.0 or not all(corpus.widths.values()):
+        return None
+    drawn = rng.random(len(index))
+    both = corpus.both_present[index]
+    return {"video": both & (drawn < rate / 2), "audio": both & (drawn >= rate / 2) & (drawn < rate)}
+
+
+def _cut(order: Index, size: int) -> list[Index]:
+    count = max(1, -(-len(order) // size))
+    return [part.astype(np.int64) for part in np.array_split(order, count) if len(part)]

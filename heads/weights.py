@@ -1,0 +1,224 @@
+"""Weights: the arrays of S models side by side, the layers that use them, and the noise of training.
+
+Every array has a leading seed axis. Products run seed by seed, everything else on all seeds at once,
+and no operation mixes seeds: what a seed becomes does not depend on the company it is trained in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+BYTE = 256  # dropout is drawn by the byte: its rate is a multiple of 1/256
+
+
+class Weights:
+    """Named arrays (S, ...) of S seeds; layers are made by name and look their arrays up at each call.
+
+    Parameters
+    ----------
+    seeds
+        One model a seed; each draws its start from a generator of its own.
+    arrays
+        Arrays of ONE model by name, in place of random ones; `seeds` then has one entry.
+    """
+
+    def __init__(self, seeds: Sequence[int], arrays: dict[str, NDArray[Any]] | None = None) -> None:
+        self.seeds = list(seeds)
+        self.tensors: dict[str, Tensor] = {}
+        self.stream_rows: list[tuple[str, int, int, str]] = []
+        """(array, first row, end row, stream): which rows of the first layers belong to which stream."""
+        self._arrays = arrays
+        self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def linear(
+        self, name: str, width: int, out: int, *, streams: dict[str, tuple[int, int]] | None = None
+    ) -> Linear:
+        """Return an affine layer; ``streams`` says which input rows belong to a stream."""
+        for stream, (start, stop) in (streams or {}).items():
+            self.stream_rows.append((f"{name}.weight", start, stop, stream))
+        bound = 1.0 / math.sqrt(max(width, 1))
+        self.add(f"{name}.weight", (width, out), bound)
+        self.add(f"{name}.bias", (1, out), bound)
+        return Linear(self, name)
+
+    def norm(self, name: str, width: int) -> Norm:
+        """Return a layer norm with a learned gain and offset."""
+        self.add(f"{name}.gain", (width,), fill=1.0)
+        self.add(f"{name}.offset", (width,), fill=0.0)
+        return Norm(self, name)
+
+    def add(self, name: str, shape: tuple[int, ...], bound: float = 0.0, fill: float = 0.0) -> str:
+        """Make one array a seed: uniform in ±bound, or ``fill`` where bound is 0."""
+        if name in self.tensors:
+            raise ValueError(f"two layers are called {name!r}")
+        if self._arrays is not None:
+            if name not in self._arrays or self._arrays[name].shape != shape:
+                found = None if name not in self._arrays else self._arrays[name].shape
+                raise ValueError(f"weights {name!r} have shape {found}; expected {shape}")
+            value = torch.from_numpy(np.ascontiguousarray(self._arrays[name], dtype=np.float32)).clone()[None]
+        else:
+            value = torch.full((len(self.seeds), *shape), fill)
+            if bound:
+                for row, generator in zip(value, self._generators, strict=True):
+                    row.uniform_(-bound, bound, generator=generator)
+        self.tensors[name] = value
+        return name
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def parameters(self) -> list[Tensor]:
+        """Return the arrays in the order in which they were made."""
+        return list(self.tensors.values())
+
+    def arrays(self, row: int) -> dict[str, NDArray[Any]]:
+        """Return copies of the arrays of one seed, by name."""
+        return {name: value[row].detach().numpy().copy() for name, value in self.tensors.items()}
+
+    def train(self) -> None:
+        """Let gradients flow into the arrays."""
+        for value in self.tensors.values():
+            value.requires_grad_(True)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these seeds alone."""
+        index = torch.tensor(list(rows))
+        self.seeds = [self.seeds[row] for row in rows]
+        for name, value in self.tensors.items():
+            self.tensors[name] = value.detach()[index].clone().requires_grad_(value.requires_grad)
+
+    def load(self, arrays: Sequence[dict[str, NDArray[Any]]]) -> None:
+        """Put one model's arrays into each row."""
+        with torch.no_grad():
+            for row, one in enumerate(arrays):
+                for name, value in one.items():
+                    self.tensors[name][row].copy_(torch.from_numpy(value))
+
+
+class Linear:
+    """y = x W + b, seed by seed."""
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        self.weights, self.name = weights, name
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map (S, ..., in) to (S, ..., out)."""
+        weight, bias = self.weights[f"{self.name}.weight"], self.weights[f"{self.name}.bias"]
+        flat = x.reshape(x.shape[0], -1, x.shape[-1])
+        return _affine(flat, weight, bias).view(*x.shape[:-1], weight.shape[-1])
+
+    def shared(self, x: Tensor) -> Tensor:
+        """Map what all seeds look at, (..., in), to (S, ..., out)."""
+        weight, bias = self.weights[f"{self.name}.weight"], self.weights[f"{self.name}.bias"]
+        flat = x.reshape(1, -1, x.shape[-1])
+        return _affine(flat, weight, bias).view(len(weight), *x.shape[:-1], weight.shape[-1])
+
+
+class Norm:
+    """Layer norm over the last axis (Ba et al. 2016, https://arxiv.org/abs/1607.06450)."""
+
+    def __init__(self, weights: Weights, name: str) -> None:
+        self.weights, self.name = weights, name
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Normalise (S, ..., D)."""
+        gain, offset = self.weights[f"{self.name}.gain"], self.weights[f"{self.name}.offset"]
+        shape = (len(gain), *[1] * (x.ndim - 2), gain.shape[-1])
+        return functional.layer_norm(x, (x.shape[-1],)) * gain.view(shape) + offset.view(shape)
+
+
+class Noise:
+    """Dropout with a generator a seed: masks do not depend on which seeds train together.
+
+    Parameters
+    ----------
+    seeds
+        One generator each; empty: no noise (prediction).
+    rate
+        Chance that a value is dropped, [0, 1).
+    """
+
+    def __init__(self, seeds: Sequence[int] = (), rate: float = 0.0) -> None:
+        if not 0.0 <= rate < 1.0:
+            raise ValueError(f"dropout is {rate}; expected a value in [0, 1)")
+        self._threshold = round(rate * BYTE)
+        self._generators = [np.random.Generator(np.random.SFC64([int(seed), 1])) for seed in seeds]
+
+    def dropout(self, x: Tensor) -> Tensor:
+        """Return x (S, ...) with values dropped and the others scaled up, so that the mean stays."""
+        if not self._generators or not self._threshold:
+            return x
+        count = x[0].numel()
+        drawn = np.empty((len(self._generators), count), dtype=np.uint8)
+        for row, generator in zip(drawn, self._generators, strict=True):
+            row[:] = np.frombuffer(generator.bytes(count), dtype=np.uint8)
+        mask = torch.from_numpy(drawn).ge(self._threshold).to(x.dtype)
+        mask *= BYTE / (BYTE - self._threshold)
+        return x * mask.view(x.shape)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these seeds alone."""
+        self._generators = [self._generators[row] for row in rows]
+
+
+NO_NOISE = Noise()
+
+
+class _Affine(torch.autograd.Function):
+    """x W + b as one product a seed, straight into its place.
+
+    Measured on two cores of an EPYC (Zen 4), 5 seeds, batch 256, 292 to 128: as fast as `baddbmm` where
+    inputs differ between seeds, faster where they are shared; and a product by seed is computed the same
+    way whatever the number of seeds, which batched kernels do not promise.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _products(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        (grad,) = grads
+        x, weight = ctx.saved_tensors
+        seeds, shared = len(weight), len(x) == 1 and len(weight) > 1
+        grad = grad.contiguous()
+        grad_x = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_x = torch.empty(seeds, *x.shape[1:])
+            for s in range(seeds):
+                torch.mm(grad[s], weight[s].t(), out=grad_x[s])
+            if shared:
+                grad_x = grad_x.sum(0, keepdim=True)
+        if ctx.needs_input_grad[1]:
+            grad_weight = torch.empty_like(weight)
+            for s in range(seeds):
+                torch.mm(x[0 if shared else s].t(), grad[s], out=grad_weight[s])
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad.sum(1, keepdim=True)
+        return grad_x, grad_weight, grad_bias
+
+
+def _products(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    shared = len(x) == 1 and len(weight) > 1
+    out = torch.empty(len(weight), x.shape[1], weight.shape[2])
+    for s in range(len(weight)):
+        torch.addmm(bias[s], x[0 if shared else s], weight[s], out=out[s])
+    return out
+
+
+def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad):
+        result: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
+        return result
+    if len(weight) == 1:  # plain operations, so that a single model can be traced
+        return torch.baddbmm(bias, x, weight)
+    return _products(x, weight, bias)
