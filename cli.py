@@ -88,6 +88,123 @@ RootOption = Annotated[Path, typer.Option("--root", help="The folder that the ma
 
 # Stage 2: cache to decisions.
 
+StreamsOption = Annotated[
+    str, typer.Option("--streams", help="Streams to join: video=NAME,audio=NAME; default: those of that name.")
+]
+FoldsOption = Annotated[
+    str | None,
+    typer.Option("--folds", help="Cross-validate in place of dev: speaker, dialogue, speaker:4, or a number."),
+]
+SpeakerNormOption = Annotated[
+    bool,
+    typer.Option("--speaker-norm", help="Normalise each speaker by its own unlabelled utterances (transductive)."),
+]
+SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")]
+TasksOption = Annotated[
+    str | None, typer.Option("--tasks", help="emotion,sentiment (the default) or one of them.")
+]
+LossOption = Annotated[
+    str | None,
+    typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
+]
+ResampleOption = Annotated[
+    bool | None, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
+]
+TaskBalanceOption = Annotated[str | None, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")]
+SentimentWeightOption = Annotated[
+    float | None, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
+]
+ModalityDropoutOption = Annotated[
+    float | None,
+    typer.Option("--modality-dropout", min=0.0, max=1.0, help="Chance that a stream is hidden in training."),
+]
+EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")]
+PatienceOption = Annotated[
+    int | None,
+    typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
+]
+LearningRateOption = Annotated[float | None, typer.Option("--learning-rate", min=0.0)]
+WeightDecayOption = Annotated[float | None, typer.Option("--weight-decay", min=0.0)]
+BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=1)]
+HiddenOption = Annotated[int | None, typer.Option("--hidden", min=1, help="Width of the shared representation.")]
+DropoutOption = Annotated[float | None, typer.Option("--dropout", min=0.0, max=1.0)]
+PenaltyOption = Annotated[
+    float | None,
+    typer.Option("--penalty", min=0.0, help="L2 penalty of linear variants; default: chosen in train."),
+]
+MaxWindowsOption = Annotated[
+    int | None, typer.Option("--max-windows", min=1, help="Windows of an utterance that sequence variants see.")
+]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of a fit.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
+]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Write over what is there.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
+
+
+@command("fit-head")
+def fit_head(
+    cache: CacheArgument,
+    fusion: Annotated[str, typer.Option("--fusion", help="The variant to fit.")],
+    seeds: SeedsOption = 5,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/FUSION.")] = None,
+    folds: FoldsOption = None,
+    streams: StreamsOption = "",
+    speaker_norm: SpeakerNormOption = False,
+    tasks: TasksOption = None,
+    loss: LossOption = None,
+    resample: ResampleOption = None,
+    task_balance: TaskBalanceOption = None,
+    sentiment_weight: SentimentWeightOption = None,
+    modality_dropout: ModalityDropoutOption = None,
+    epochs: EpochsOption = None,
+    patience: PatienceOption = None,
+    learning_rate: LearningRateOption = None,
+    weight_decay: WeightDecayOption = None,
+    batch_size: BatchSizeOption = None,
+    hidden: HiddenOption = None,
+    dropout: DropoutOption = None,
+    penalty: PenaltyOption = None,
+    max_windows: MaxWindowsOption = None,
+    threads: ThreadsOption = None,
+    settings: SetOption = None,
+    tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for event files.")] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")] = True,
+    replace: ReplaceOption = False,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Fit an emotion and a sentiment head on train, over several seeds, and score them on dev."""
+    from pipeline import terminal, words
+    from pipeline.steps import fit_head as step
+
+    fit = words.fit_options(
+        seeds=seeds, tasks=tasks, loss=loss, resample=resample, task_balance=task_balance,
+        sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
+        learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
+        dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,
+    )  # fmt: skip
+    options = step.FitHeadOptions(
+        folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
+        tensorboard=tensorboard,
+    )  # fmt: skip
+    place = out or Path("runs") / words.folder_name(fusion)
+    if dry_run:
+        planned = step.describe(cache, fusion, place, fit=fit, options=options)
+        emit(planned, as_json, lambda: terminal.print_plan(planned))
+        return 0
+    with terminal.ProgressLine(hidden=as_json) as line:
+
+        def scored(run: Any) -> None:
+            line.stop()
+            if not as_json:
+                terminal.print_run(run)
+
+        run = step.fit_head(cache, fusion, place, fit=fit, options=options, progress=line, scored=scored)
+    emit(step.document(run), as_json, lambda: terminal.print_written(run))
+    return 130 if run.config["interrupted"] else 0
+
 
 if __name__ == "__main__":
     app()

@@ -1,0 +1,350 @@
+"""A run folder: what was fitted, on what, how it scored. Nothing in it is a pickle.
+
+    config.json           options, versions, the cache's digest and fingerprint, the vocabularies
+    weights.safetensors   every model; its JSON values in the file's own metadata
+    predictions_*.csv     one row an utterance and model, log-probabilities in full precision
+    metrics.json          scores of the split that models were chosen on
+    history.json          training curves, per model
+    test_log.jsonl        one line for each time the test split was scored
+    report.html, figures/  what `report` draws
+
+A folder is written under a temporary name and renamed, so that a run is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import variant
+from heads.variant import TASKS, History, Prediction, Task, Trained
+from pipeline.errors import CorruptError, NoCacheError, UsageError
+
+RUN_FORMAT = "dualstream run"
+RUN_VERSION = 1
+CONFIG, WEIGHTS, METRICS, HISTORY = "config.json", "weights.safetensors", "metrics.json", "history.json"
+TEST_LOG = "test_log.jsonl"
+REPORT, FIGURES = "report.html", "figures"
+LOG_PROBABILITY_FLOOR = -1e4  # what a log-probability of minus infinity is written as: CSV has no such number
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions:
+    """What each model says of the same N utterances, and what is true of them."""
+
+    ids: tuple[str, ...]
+    split: str
+    """Name of the split, or ``folds`` for predictions from outside the fold."""
+    true: dict[Task, NDArray[np.int64]]
+    """Class codes, shape (N,), -1 where unlabelled."""
+    models: tuple[Prediction, ...]
+    """One a model (a seed, or the ensemble of them)."""
+    names: tuple[str, ...]
+    """Of the models: ``seed 0``, ``ensemble``."""
+
+    def __repr__(self) -> str:
+        return f"Predictions({self.split}: {len(self.ids)} utterances, {len(self.models)} models)"
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A run in memory."""
+
+    config: dict[str, Any]
+    metrics: dict[str, Any]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One a model: ``{"seed", "fold", "columns", "best_epoch", "stopped"}``."""
+    test_log: list[dict[str, Any]] = field(default_factory=list)
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name, or the variant's where the run has no folder."""
+        return self.path.name if self.path else str(self.config["variant"])
+
+
+def check_target(path: Path, *, replace: bool) -> None:
+    """Say before the work starts that a run can't be written to `path`.
+
+    Raises
+    ------
+    UsageError
+        Where something is there and `replace` is False, or what is there is not a run.
+    """
+    if not os.path.lexists(path):
+        return
+    if not replace:
+        raise UsageError(f"{path} is there already; name another --out, or say --replace")
+    if not (path / CONFIG).is_file() or _format_of(path / CONFIG) != RUN_FORMAT:
+        raise UsageError(f"{path} is there and is not a run, so --replace leaves it alone; name another --out")
+
+
+@contextmanager
+def new_run(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder to write a run into; it becomes `path` when the block ends well.
+
+    The test log of a run that is replaced goes on in the new one, each line marked: fitting anew
+    doesn't make test unseen.
+    """
+    check_target(path, replace=replace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        old = folder.with_suffix(".old")
+        if os.path.lexists(path):
+            check_target(path, replace=replace)
+            _carry_test_log(path, folder)
+            os.rename(path, old)
+        try:
+            _sync(folder)
+            os.rename(folder, path)
+        except BaseException:
+            if old.exists():
+                os.rename(old, path)
+            raise
+        _sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_run(folder: Path, run: Run, models: Sequence[Trained], predictions: Predictions) -> None:
+    """Write all of a run but its report into a folder."""
+    config = {"format": RUN_FORMAT, "version": RUN_VERSION, **run.config}
+    write_json(folder / CONFIG, config)
+    write_models(folder / WEIGHTS, models)
+    write_predictions(folder / f"predictions_{predictions.split}.csv", predictions, config["vocabulary"])
+    write_json(folder / METRICS, run.metrics)
+    write_json(folder / HISTORY, run.history)
+
+
+def read_run(path: Path) -> Run:
+    """Read a run's documents; `read_models` reads its weights.
+
+    Raises
+    ------
+    NoCacheError
+        Where there is no such folder, or it is not a run.
+    CorruptError
+        Where a document of the run can't be read.
+    """
+    if not (path / CONFIG).is_file():
+        raise NoCacheError(f"there is no run {path}: no {CONFIG} in it; `fit-head` makes one")
+    config = read_json(path / CONFIG)
+    if not isinstance(config, dict) or config.get("format") != RUN_FORMAT:
+        raise NoCacheError(f"{path} is not a run: its {CONFIG} has another format")
+    if config.get("version") != RUN_VERSION:
+        raise CorruptError(f"{path} is a run of version {config.get('version')}; this program reads {RUN_VERSION}")
+    return Run(config, read_json(path / METRICS), read_json(path / HISTORY), read_test_log(path), path)
+
+
+def write_models(path: Path, models: Sequence[Trained]) -> None:
+    """Write fitted models into one safetensors file; their JSON values go into its metadata."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, NDArray[Any]] = {}
+    values = []
+    for i, model in enumerate(models):
+        own, value = model.state()
+        arrays.update({f"{i}/{name}": _plain(array) for name, array in own.items()})
+        values.append({"arrays": sorted(own), "values": value})
+    metadata = {"dualstream": json.dumps(values, allow_nan=False, sort_keys=True)}
+    write_bytes(path, save(arrays, metadata))
+
+
+def read_models(path: Path) -> list[Trained]:
+    """Restore the fitted models of a safetensors file that `write_models` made.
+
+    Raises
+    ------
+    CorruptError
+        Where the file is not of that kind or is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            values = json.loads((file.metadata() or {})["dualstream"])
+            return [
+                variant.restore({name: file.get_tensor(f"{i}/{name}") for name in one["arrays"]}, one["values"])
+                for i, one in enumerate(values)
+            ]
+    except FileNotFoundError as error:
+        raise CorruptError(f"{path} is missing") from error
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CorruptError(f"{path} does not hold the models of a run: {error}") from error
+
+
+def write_predictions(path: Path, predictions: Predictions, vocabulary: dict[str, Sequence[str]]) -> None:
+    """Write predictions as CSV: one row for each model and utterance, floats in full precision."""
+    tasks = [task for task in TASKS if predictions.models and predictions.models[0].task(task) is not None]
+    header = ["model", "id", "split"]
+    for task in tasks:
+        header += [task, f"{task}_predicted", *(f"{task}_logp:{name}" for name in vocabulary[task])]
+    with _replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for name, model in zip(predictions.names, predictions.models, strict=True):
+            columns: list[Sequence[Any]] = [
+                [name] * len(predictions.ids),
+                predictions.ids,
+                [predictions.split] * len(predictions.ids),
+            ]
+            for task in tasks:
+                words = [*vocabulary[task], ""]  # code -1, unlabelled, is the blank at the end
+                log_p = model.task(task)
+                assert log_p is not None
+                columns.append([words[code] for code in predictions.true[task].tolist()])
+                columns.append([words[code] for code in log_p.argmax(axis=1).tolist()])
+                columns += np.maximum(log_p, LOG_PROBABILITY_FLOOR).T.tolist()
+            writer.writerows(zip(*columns, strict=True))
+
+
+def read_predictions(path: Path, vocabulary: dict[str, Sequence[str]]) -> Predictions:
+    """Read what `write_predictions` wrote."""
+    if not path.is_file():
+        raise CorruptError(f"{path} is missing")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    try:
+        names = tuple(dict.fromkeys(row["model"] for row in rows))
+        first = [row for row in rows if row["model"] == names[0]]
+        tasks = [task for task in TASKS if task in rows[0]]
+        true: dict[Task, NDArray[np.int64]] = {}
+        for task in tasks:
+            code = {name: i for i, name in enumerate(vocabulary[task])} | {"": -1}
+            true[task] = np.array([code[row[task]] for row in first], dtype=np.int64)
+        models = []
+        for name in names:
+            own = [row for row in rows if row["model"] == name]
+            log_p = {
+                task: np.array([[float(row[f"{task}_logp:{word}"]) for word in vocabulary[task]] for row in own])
+                for task in tasks
+            }
+            models.append(Prediction(log_p.get("emotion"), log_p.get("sentiment")))
+        ids = tuple(row["id"] for row in first)
+        return Predictions(ids, first[0]["split"], true, tuple(models), names)
+    except (KeyError, ValueError, IndexError) as error:
+        raise CorruptError(f"{path} is not a table of predictions of this run: {error!r}") from error
+
+
+def log_test(path: Path, entry: dict[str, Any]) -> None:
+    """Add a line to the run's test log, on disk before this returns."""
+    line = json.dumps(entry, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
+    with (path / TEST_LOG).open("a", encoding="utf-8") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_test_log(path: Path) -> list[dict[str, Any]]:
+    """Return each scoring of the test split, oldest first."""
+    log = path / TEST_LOG
+    if not log.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise CorruptError(f"{log} has a line that is not JSON: {error}") from error
+
+
+def history_document(model: Trained, fold: str = "") -> dict[str, Any]:
+    """Return a model's training curves as JSON values."""
+    history: History = model.history
+    return {
+        "seed": model.seed,
+        "fold": fold,
+        "columns": {name: [_finite(v) for v in values] for name, values in history.columns.items()},
+        "best_epoch": history.best_epoch,
+        "stopped": history.stopped,
+    }
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write JSON that a person can read, with numbers that are not finite as null."""
+    text = json.dumps(finite(document), indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document of a run."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CorruptError(f"{path} is missing") from error
+    except ValueError as error:
+        raise CorruptError(f"{path} is not JSON: {error}") from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all."""
+    with _replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def finite(value: Any) -> Any:
+    """Return JSON values with NumPy's scalars and arrays as Python's, and what is not finite as None."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return finite(value.tolist())
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, np.generic):
+        return finite(value.item())
+    return _finite(value) if isinstance(value, float) else value
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    if array.dtype.hasobject:
+        raise TypeError(f"a model's state has an array of dtype {array.dtype}; expected numbers")
+    return np.asarray(array, order="C")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _carry_test_log(old: Path, new: Path) -> None:
+    for entry in read_test_log(old):
+        log_test(new, {**entry, "earlier_fit": True})
+
+
+def _format_of(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8")).get("format")
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

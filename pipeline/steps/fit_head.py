@@ -1,0 +1,217 @@
+"""fit-head: fit one variant on a cache, score it on dev or by folds, and leave a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import variant
+from heads.variant import FitOptions, Progress, Variant
+from pipeline import protocol, runs, tensorboard
+from pipeline.corpus import Corpus, read_corpus
+from pipeline.errors import UsageError
+from pipeline.protocol import Outcome, Plan
+from pipeline.runs import REPORT, Run
+from pipeline.scoring import score_predictions
+
+
+@dataclass(frozen=True)
+class FitHeadOptions:
+    """What `fit-head` is told beside how to fit."""
+
+    folds: str | None = None
+    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
+    streams: Mapping[str, str] = field(default_factory=dict)
+    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
+    speaker_norm: bool = False
+    """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    replace: bool = False
+    """Write over a run that is there; its test log goes on."""
+    report: bool = True
+    """Draw report.html and the figures."""
+    tensorboard: Path | None = None
+    """A folder for TensorBoard's event files."""
+
+
+def fit_head(
+    cache: Path,
+    fusion: str,
+    out: Path,
+    *,
+    fit: FitOptions | None = None,
+    options: FitHeadOptions | None = None,
+    progress: Progress | None = None,
+    scored: Callable[[Run], None] | None = None,
+) -> Run:
+    """Fit a variant, score it, and write a run folder.
+
+    Parameters
+    ----------
+    scored
+        Called with the run as soon as its scores stand, before anything is drawn or written.
+
+    Raises
+    ------
+    NoCacheError, CorruptError
+        Where there is no cache, or it is damaged.
+    UsageError
+        Where the words don't fit the cache, or `out` is taken.
+    ValueError
+        Where the variant is unknown or the corpus lacks what it needs.
+    """
+    options = options or FitHeadOptions()
+    check_words(fusion, out, options)
+    corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    return fit_head_on(
+        corpus, fusion, out, cache=cache, fit=fit, options=options, progress=progress, scored=scored
+    )
+
+
+def fit_head_on(
+    corpus: Corpus,
+    fusion: str,
+    out: Path,
+    *,
+    cache: Path | None = None,
+    fit: FitOptions | None = None,
+    options: FitHeadOptions | None = None,
+    progress: Progress | None = None,
+    scored: Callable[[Run], None] | None = None,
+) -> Run:
+    """Do what `fit_head` does, for a corpus in memory."""
+    fit, options = fit or FitOptions(), options or FitHeadOptions()
+    plan = protocol.plan(corpus, options.folds)
+    with protocol.gentle_interrupt(progress) as report:
+        outcome = protocol.fit_and_predict(plan, fusion, fit, report)
+    metrics = score_predictions(outcome.predictions, corpus, groups=plan.clusters(), fitted_on=plan.fitted_on())
+    run = Run(
+        config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
+    )
+    if scored is not None:
+        scored(run)
+    if options.tensorboard is not None:
+        tensorboard.write_events(options.tensorboard, out.name, outcome.history)
+    with runs.new_run(out, replace=options.replace) as folder:
+        runs.write_run(folder, run, outcome.models, outcome.predictions)
+        whole = dataclasses.replace(runs.read_run(folder), path=out)
+        if options.report:
+            from pipeline.reporting import run_report
+
+            run_report([whole]).write(folder)
+    return dataclasses.replace(whole, path=out)
+
+
+def check_words(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
+    """Say before anything is read what can't be done; return the variant that is named.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such variant, `out` is taken, or TensorBoard is asked for and missing.
+    """
+    try:
+        chosen = variant.get(fusion)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    runs.check_target(out, replace=options.replace)
+    if options.tensorboard is not None:
+        tensorboard.check_installed()
+    return chosen
+
+
+def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> dict[str, Any]:
+    """Return what `fit_head` would do, without doing it (`--dry-run`)."""
+    chosen = check_words(fusion, out, options)
+    corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    plan = protocol.plan(corpus, options.folds)
+    return {
+        "dry_run": True,
+        "variant": fusion,
+        "summary": chosen.summary,
+        "streams": corpus.streams,
+        "protocol": plan.describe(),
+        "splits": corpus.split_sizes(),
+        "models": len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
+        "options": dataclasses.asdict(fit),
+        "out": str(out),
+        "replaces": os.path.lexists(out),
+    }
+
+
+def document(run: Run) -> dict[str, Any]:
+    """Return a run as one JSON document: what `--json` prints."""
+    assert run.path is not None
+    return {
+        "run": str(run.path),
+        "report": str(run.path / REPORT) if (run.path / REPORT).is_file() else None,
+        "config": run.config,
+        "scores": run.metrics,
+        "history": run.history,
+        "test_log": run.test_log,
+    }
+
+
+def _config(
+    plan: Plan,
+    fusion: str,
+    fit: FitOptions,
+    options: FitHeadOptions,
+    outcome: Outcome,
+    out: Path,
+    cache: Path | None,
+) -> dict[str, Any]:
+    corpus = plan.corpus
+    features = corpus.features
+    return {
+        "variant": fusion,
+        "options": dataclasses.asdict(fit),
+        "folds": options.folds,
+        "protocol": plan.describe(),
+        "streams": corpus.streams,
+        "widths": {head: stream.width for head, stream in features.streams.items()},
+        "specs": corpus.specs,
+        "speaker_norm": corpus.speaker_norm,
+        "vocabulary": {"emotion": list(features.emotion_names), "sentiment": list(features.sentiment_names)},
+        "cache": {
+            "name": cache.name if cache else "in memory",
+            # relative to the run, so that both can move together
+            "path": Path(os.path.relpath(cache, out)).as_posix() if cache else None,
+            "digest": corpus.digest,
+            "fingerprint": corpus.fingerprint,
+            "provenance": corpus.provenance,
+        },
+        "fitted_on": _rows_digest(corpus, plan.fitted_on()),
+        "versions": _versions(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fit_s": round(outcome.fit_s, 3),
+        "interrupted": outcome.interrupted,
+    }
+
+
+def _rows_digest(corpus: Corpus, index: NDArray[np.int64]) -> dict[str, Any]:
+    text = "\n".join(corpus.ids[i] for i in index)
+    return {"utterances": len(index), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "numpy": np.__version__}
+    for name in ("dualstream", "scipy", "torch"):
+        if name == "torch" and "torch" not in sys.modules:
+            continue  # a linear head doesn't depend on it
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

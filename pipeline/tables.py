@@ -1,0 +1,146 @@
+"""Tables for the terminal, drawn with rich from scores documents; the majority line is in every one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+METRICS = (
+    ("balanced_accuracy", "UAR"),
+    ("accuracy", "accuracy"),
+    ("weighted_f1", "weighted F1"),
+    ("macro_f1", "macro F1"),
+    ("log_loss", "log loss"),
+    ("calibration_error", "calib. error"),
+)
+PER_CENT = ("balanced_accuracy", "accuracy", "weighted_f1", "macro_f1", "calibration_error")
+MINIMUM_WIDTH = 100  # columns assumed where standard output is no terminal
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    name: str
+    scores: dict[str, Any] | None
+    """None for a variant that failed or was not reached."""
+    note: str = ""
+    """Why there are no scores."""
+    extra: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By task, cells of further columns by their heads."""
+    single: bool = False
+    """Whether it reads one stream alone."""
+
+
+def console(file: TextIO | None = None) -> Console:
+    """Return a console for standard output (or `file`) that is wide enough for a table in a pipe."""
+    from rich.console import Console
+
+    stream = file or sys.stdout
+    width = None if stream.isatty() else MINIMUM_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "") -> None:
+    """Print one task's table: a row a run, the majority line first, single streams before fusions."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    scored = [row for row in rows if row.scores is not None and task in row.scores["tasks"]]
+    if not scored:
+        return
+    first = scored[0].scores
+    assert first is not None
+    one = first["tasks"][task]
+    contradictions = any(row.scores and row.scores["contradiction"] for row in scored)
+    extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
+    table = Table(
+        box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {one['count']} utterances of {first['split']}"),
+        title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
+        caption=Text(_caption(first, one)), caption_justify="left", caption_style="dim",
+    )  # fmt: skip
+    table.add_column("", no_wrap=True)
+    for _, head in METRICS:
+        table.add_column(head, justify="right", min_width=9)
+    if contradictions:
+        table.add_column("contra-\ndicting", justify="right")
+    for head in extra:
+        table.add_column(head, justify="right")
+    if one["majority"]:
+        cells = [_majority_cell(one["majority"], key) for key, _ in METRICS]
+        name = Text(f"majority: {one['majority']['name']}", style="dim")
+        table.add_row(name, *cells, *([""] * contradictions), *[""] * len(extra), end_section=True)
+    for i, row in enumerate(rows):
+        last_single = row.single and i + 1 < len(rows) and not rows[i + 1].single
+        if row.scores is None or task not in row.scores["tasks"]:
+            table.add_row(Text(row.name), Text(row.note or "not scored", style="dim"), end_section=last_single)
+            continue
+        score = row.scores["tasks"][task]
+        shown = [Text(estimate_cell(score[key], per_cent=key in PER_CENT)) for key, _ in METRICS]
+        rate = row.scores["contradiction"]
+        shown += [Text(f"{100 * rate['mean']:.1f}" if rate else "")] * contradictions
+        shown += [Text(row.extra.get(task, {}).get(head, "")) for head in extra]
+        name = Text(row.name + (" (transductive)" if row.scores.get("speaker_norm") else ""))
+        table.add_row(name, *shown, end_section=last_single)
+    out.print(table)
+
+
+def print_classes(out: Console, task: str, scores: dict[str, Any]) -> None:
+    """Print precision, recall and F1 of each class."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for head in (f"{task}", "precision", "recall", "F1", "true", "answered"):
+        table.add_column(Text(head), justify="left" if head == task else "right")
+    for row in scores["tasks"][task]["classes"]:
+        numbers = [f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")]
+        table.add_row(Text(row["name"]), *numbers, str(row["support"]), f"{row['answered']:.0f}")
+    out.print(table)
+
+
+def print_warnings(out: Console, warnings: Sequence[str]) -> None:
+    """Print each warning on a line of its own."""
+    from rich.text import Text
+
+    for warning in warnings:
+        out.print(Text(f"warning: {warning}", style="yellow"))
+
+
+def estimate_cell(value: dict[str, Any] | None, *, per_cent: bool) -> str:
+    """Return ``48.3 ±1.0`` and below it the interval ``44.0–52.3``, each where there is one."""
+    if value is None:
+        return "–"
+    scale, digits = (100.0, 1) if per_cent else (1.0, 2)
+    text = f"{scale * value['mean']:.{digits}f}"
+    if value["spread"] is not None:
+        text += f" ±{scale * value['spread']:.{digits}f}"
+    if value["interval"] is not None:
+        low, high = value["interval"]
+        text += f"\n{scale * low:.{digits}f}–{scale * high:.{digits}f}"
+    return text
+
+
+def _majority_cell(majority: dict[str, Any], key: str) -> str:
+    value = majority.get(key)
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _caption(scores: dict[str, Any], one: dict[str, Any]) -> str:
+    seeds = len(scores["models"])
+    parts = ["per cent, log loss in nats"]
+    parts.append(f"mean ± deviation over {seeds} seeds" if seeds > 1 else f"one model ({scores['models'][0]})")
+    if one["accuracy"]["interval"] is not None:
+        parts.append(f"below: 95 % interval, bootstrap over {one['groups']} {scores['unit']}s")
+    if scores["contradiction"]:
+        rate = scores["contradiction"]
+        labels = f"{100 * rate['labels']:.1f} in the labels"
+        parts.append(f"contradicting: emotion–sentiment pairs never seen in training ({labels})")
+    return "; ".join(parts)

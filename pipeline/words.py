@@ -1,0 +1,74 @@
+"""Words of the command line as options: only what was said overrides a default."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from heads.variant import TASKS, FitOptions
+from pipeline.errors import UsageError
+
+
+def fit_options(
+    *, seeds: int, tasks: str | None = None, settings: Sequence[str] | None = None, **said: Any
+) -> FitOptions:
+    """Make the options of a fit; a word that is None keeps FitOptions' own default.
+
+    Raises
+    ------
+    UsageError
+        Where a task is unknown, or a setting is not ``key=value``.
+    """
+    chosen = {name: value for name, value in said.items() if value is not None}
+    if tasks is not None:
+        asked = [task.strip() for task in tasks.split(",") if task.strip()]
+        unknown = sorted(set(asked) - set(TASKS))
+        if unknown or not asked:
+            raise UsageError(f"--tasks {tasks!r}; expected {', '.join(TASKS)} or one of them")
+        chosen["tasks"] = tuple(task for task in TASKS if task in asked)
+    return FitOptions(seeds=tuple(range(seeds)), parameters=parameters(settings or ()), **chosen)
+
+
+def parameters(settings: Sequence[str]) -> dict[str, Any]:
+    """Read ``key=value`` settings; a value is JSON where it can be read so, else text."""
+    answer: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {setting!r}; expected key=value")
+        try:
+            answer[key] = json.loads(value)
+        except ValueError:
+            answer[key] = value
+    return answer
+
+
+def streams(text: str) -> dict[str, str]:
+    """Read ``video=NAME,audio=NAME``.
+
+    Raises
+    ------
+    UsageError
+        Where a part is not ``head=name``, or a head stands twice.
+    """
+    answer: dict[str, str] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        head, equals, name = part.partition("=")
+        if not equals or not name or head in answer:
+            raise UsageError(f"--streams {text!r}; expected video=NAME,audio=NAME or one of them")
+        answer[head] = name
+    return answer
+
+
+def names(text: str | None) -> list[str] | None:
+    """Read a list of names; None and ``all`` mean every one."""
+    if text is None or text.strip() == "all":
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def folder_name(text: str) -> str:
+    """Return a name that is safe for a folder: ``dialogue:concat_norm`` becomes ``dialogue-concat_norm``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".-") or "run"
