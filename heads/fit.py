@@ -320,49 +320,42 @@ class _AdamW:
     """AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101), fused; biases do not decay."""
 
     def __init__(self, weights: Weights, options: FitOptions) -> None:
-        self.weights, self.options = weights, options
-        self.names = list(weights.tensors)
-        self.first = {name: torch.zeros_like(weights[name]) for name in self.names}
-        self.second = {name: torch.zeros_like(weights[name]) for name in self.names}
-        self.steps = {name: torch.zeros(()) for name in self.names}
+        assert weights.flat is not None
+        self.weights, self.rate = weights, options.learning_rate
+        self.grad, self.first, self.second = (torch.zeros_like(weights.flat) for _ in range(3))
+        self.steps = torch.zeros(())
+        self.shrink = torch.ones(weights.flat.shape[1])
+        for name, (start, stop) in weights.places.items():
+            if name.endswith(".weight"):
+                self.shrink[start:stop] = 1.0 - options.learning_rate * options.weight_decay
 
     def step(self) -> None:
         """Move the weights against their gradients, and forget those."""
-        for decays in (True, False):
-            used = [
-                name
-                for name in self.names
-                if name.endswith(".weight") is decays and self.weights[name].grad is not None
-            ]
-            if not used:
-                continue
-            arrays = [self.weights[name] for name in used]
-            grads = [array.grad for array in arrays if array.grad is not None]
-            adam(
-                arrays,
-                grads,
-                [self.first[name] for name in used],
-                [self.second[name] for name in used],
-                [],
-                [self.steps[name] for name in used],
-                fused=True,
-                amsgrad=False,
-                beta1=0.9,
-                beta2=0.999,
-                lr=self.options.learning_rate,
-                weight_decay=self.options.weight_decay if decays else 0.0,
-                eps=1e-8,
-                maximize=False,
-                decoupled_weight_decay=True,
-            )
-        for array in self.weights.parameters():
-            array.grad = None
+        flat = self.weights.flat
+        assert flat is not None
+        self.weights.gather_gradients(self.grad)
+        flat.mul_(self.shrink)
+        adam(
+            [flat],
+            [self.grad],
+            [self.first],
+            [self.second],
+            [],
+            [self.steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""
         index = torch.tensor(list(rows))
-        self.first = {name: value[index].clone() for name, value in self.first.items()}
-        self.second = {name: value[index].clone() for name, value in self.second.items()}
+        self.grad, self.first, self.second = self.grad[index], self.first[index], self.second[index]
 
 
 class _Held:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+ALIGNED = 16  # floats, 64 bytes: a cache line, and torch's own alignment
 BYTE = 256  # dropout is drawn by the byte: its rate is a multiple of 1/256
 
 
@@ -36,6 +37,10 @@ class Weights:
         self.stream_rows: list[tuple[str, int, int, str]] = []
         """(array, first row, end row, stream): which rows of the first layers belong to which stream."""
         self._arrays = arrays
+        self.flat: Tensor | None = None
+        """Shape (S, P): where all arrays live from `train` on, each on an aligned address."""
+        self.places: dict[str, tuple[int, int]] = {}
+        """First and end column of each array in `flat`."""
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def linear(
@@ -84,16 +89,38 @@ class Weights:
         return {name: value[row].detach().numpy().copy() for name, value in self.tensors.items()}
 
     def train(self) -> None:
-        """Let gradients flow into the arrays."""
-        for value in self.tensors.values():
-            value.requires_grad_(True)
+        """Move the arrays into one and let gradients flow into them; no array can be added after."""
+        stop = 0
+        for name, value in self.tensors.items():
+            start = -(-stop // ALIGNED) * ALIGNED
+            stop = start + value[0].numel()
+            self.places[name] = (start, stop)
+        flat = torch.zeros(len(self.seeds), -(-stop // ALIGNED) * ALIGNED)
+        for name, (start, end) in self.places.items():
+            flat[:, start:end] = self.tensors[name].flatten(1)
+        self._point_at(flat)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""
-        index = torch.tensor(list(rows))
+        assert self.flat is not None, "train() comes first"
         self.seeds = [self.seeds[row] for row in rows]
-        for name, value in self.tensors.items():
-            self.tensors[name] = value.detach()[index].clone().requires_grad_(value.requires_grad)
+        self._point_at(self.flat[torch.tensor(list(rows))])
+
+    def gather_gradients(self, into: Tensor) -> None:
+        """Copy the arrays' gradients into a tensor of the shape of `flat`, and forget them."""
+        for name, (start, stop) in self.places.items():
+            grad = self.tensors[name].grad
+            if grad is None:
+                into[:, start:stop] = 0.0
+            else:
+                into[:, start:stop] = grad.flatten(1)
+                self.tensors[name].grad = None
+
+    def _point_at(self, flat: Tensor) -> None:
+        self.flat = flat
+        for name, (start, stop) in self.places.items():
+            shape = self.tensors[name].shape[1:]
+            self.tensors[name] = flat[:, start:stop].unflatten(1, shape).requires_grad_(True)
 
     def load(self, arrays: Sequence[dict[str, NDArray[Any]]]) -> None:
         """Put one model's arrays into each row."""
@@ -190,16 +217,16 @@ class _Affine(torch.autograd.Function):
         (grad,) = grads
         x, weight = ctx.saved_tensors
         seeds, shared = len(weight), len(x) == 1 and len(weight) > 1
-        grad = grad.contiguous()
+        x, weight, grad = _aligned(x), _aligned(weight), _aligned(grad)
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.empty(seeds, *x.shape[1:])
+            grad_x = _empty(seeds, *x.shape[1:])
             for s in range(seeds):
                 torch.mm(grad[s], weight[s].t(), out=grad_x[s])
             if shared:
                 grad_x = grad_x.sum(0, keepdim=True)
         if ctx.needs_input_grad[1]:
-            grad_weight = torch.empty_like(weight)
+            grad_weight = _empty(*weight.shape)
             for s in range(seeds):
                 torch.mm(x[0 if shared else s].t(), grad[s], out=grad_weight[s])
         if ctx.needs_input_grad[2]:
@@ -209,7 +236,8 @@ class _Affine(torch.autograd.Function):
 
 def _products(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     shared = len(x) == 1 and len(weight) > 1
-    out = torch.empty(len(weight), x.shape[1], weight.shape[2])
+    x, weight = _aligned(x), _aligned(weight)
+    out = _empty(len(weight), x.shape[1], weight.shape[2])
     for s in range(len(weight)):
         torch.addmm(bias[s], x[0 if shared else s], weight[s], out=out[s])
     return out
@@ -222,3 +250,22 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if len(weight) == 1:  # plain operations, so that a single model can be traced
         return torch.baddbmm(bias, x, weight)
     return _products(x, weight, bias)
+
+
+def _empty(seeds: int, rows: int, columns: int) -> Tensor:
+    """Return room for a matrix a seed, each starting where the first does: on an aligned address.
+
+    MKL picks its kernels by the addresses of its operands; a seed whose matrices start elsewhere would get
+    other roundings than the same seed alone.
+    """
+    size = rows * columns
+    padded = -(-size // ALIGNED) * ALIGNED
+    return torch.empty(seeds, padded)[:, :size].unflatten(1, (rows, columns))
+
+
+def _aligned(x: Tensor) -> Tensor:
+    if len(x) == 1 or (x[0].is_contiguous() and x.stride(0) % ALIGNED == 0):
+        return x.contiguous() if len(x) == 1 else x
+    out = _empty(*x.shape)
+    out.copy_(x)
+    return out
