@@ -86,6 +86,50 @@ RootOption = Annotated[Path, typer.Option("--root", help="The folder that the ma
 # Stage 1: media to cache.
 
 
+@command("manifest")
+def manifest(
+    corpus: Annotated[
+        str,
+        typer.Argument(help="meld, ravdess, emodb, cremad, iemocap, tess, or folder (one folder per class)."),
+    ],
+    root: Annotated[Path, typer.Argument(help="The folder that holds the corpus.")],
+    out: Annotated[Path, typer.Option("--out", help="The manifest to write.")] = Path("data_manifest.csv"),
+    dev_speakers: Annotated[
+        str,
+        typer.Option(
+            "--dev-speakers", help="Speakers of the dev split, such as 13,14; for corpora without splits."
+        ),
+    ] = "",
+    test_speakers: Annotated[
+        str, typer.Option("--test-speakers", help="Speakers of the test split, likewise.")
+    ] = "",
+    drop: Annotated[str, typer.Option("--drop", help="Emotions to leave out, such as calm.")] = "",
+    sentiment: Annotated[
+        str,
+        typer.Option(
+            "--sentiment",
+            help="Where a corpus labels emotions alone: from-emotion (joy and excitement are positive; neutral, "
+            "surprise and calm neutral; anger, disgust, fear, sadness, boredom, frustration and contempt "
+            "negative; others none) or none.",
+        ),
+    ] = "from-emotion",
+    replace: Annotated[bool, typer.Option("--replace", help="Write over a manifest that differs.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the manifest of a corpus: one row per utterance."""
+    from pipeline.steps import manifest as step
+
+    options = step.ManifestOptions(
+        dev_speakers=step.names(dev_speakers),
+        test_speakers=step.names(test_speakers),
+        drop=step.names(drop),
+        sentiment=step.sentiment_rule(sentiment),
+    )
+    document = step.main(corpus, root, out, options, replace=replace, dry_run=dry_run)
+    emit(document, as_json, lambda: print(step.describe(document)))
+
+
 # Stage 2: cache to decisions.
 
 StreamsOption = Annotated[
@@ -204,6 +248,27 @@ def fit_head(
         run = step.fit_head(cache, fusion, place, fit=fit, options=options, progress=line, scored=scored)
     emit(step.document(run), as_json, lambda: terminal.print_written(run))
     return 130 if run.config["interrupted"] else 0
+
+
+@command("evaluate")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder that fit-head made.")],
+    split: Annotated[str, typer.Option("--split", help="The split to score; test is logged.")] = "test",
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Another cache than the one that the run was fitted on.")
+    ] = None,
+    streams: StreamsOption = "",
+    as_json: JsonOption = False,
+) -> int:
+    """Score a run on the test split, and write down that it was looked at."""
+    from pipeline import terminal, words
+    from pipeline.steps import evaluate as step
+
+    found = step.evaluate(run, split=split, cache=cache, streams=words.streams(streams) or None)
+    if as_json and found["times_before"]:
+        print(terminal.test_times_words(found), file=sys.stderr)
+    emit(found, as_json, lambda: terminal.print_evaluation(found))
+    return 0
 
 
 if __name__ == "__main__":

@@ -28,9 +28,14 @@ _SPELLINGS = {
 }
 _EMOTION_OF = {word: name for name, words in _SPELLINGS.items() for word in words}
 
-_POSITIVE = ("joy", "excitement")
-_NEUTRAL = ("neutral", "surprise", "calm")
-_NO_OPINION = ("", "other")
+_SENTIMENT_OF = {
+    "positive": ("joy", "excitement"),
+    "neutral": ("neutral", "surprise", "calm"),
+    "negative": ("fear", "sadness", "disgust", "anger", "boredom", "frustration", "contempt"),
+}
+SENTIMENT_OF = {emotion: sentiment for sentiment, emotions in _SENTIMENT_OF.items() for emotion in emotions}
+"""The sentiment that an emotion suggests, for corpora that label emotions alone. MELD labels its own: there a
+surprise is positive or negative, never neutral."""
 
 
 def canonical_emotion(word: str) -> str:
@@ -43,17 +48,8 @@ def canonical_emotion(word: str) -> str:
 
 
 def sentiment_of(emotion: str) -> str:
-    """Return the sentiment that an emotion suggests, for corpora that label emotions alone.
-
-    joy and excitement are positive; neutral, surprise and calm are neutral; every other emotion is
-    negative; no emotion, or ``other``, suggests none. MELD labels its own: there a surprise is positive
-    or negative, never neutral.
-    """
-    if emotion in _NO_OPINION:
-        return ""
-    if emotion in _POSITIVE:
-        return "positive"
-    return "neutral" if emotion in _NEUTRAL else "negative"
+    """Return the sentiment that an emotion suggests by `SENTIMENT_OF`; empty for any other word."""
+    return SENTIMENT_OF.get(emotion, "")
 
 
 def vocabulary(labels: Iterable[str], order: Sequence[str]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ class Utterance:
     end_s: float | None = None
     """Where the span ends, seconds, above `start_s`: the span is half-open."""
     dialogue: str = ""
-    """The conversation, a name of its own within its split; empty where there is none."""
+    """The conversation, one name over all splits; empty where there is none."""
     turn: int | None = None
     """Place in the dialogue, 0 or more; rising, not always without gaps."""
     speaker: str = ""
