@@ -1,0 +1,346 @@
+"""From evidence to causes: each rule names what it saw, how large the effect is, and what mended it.
+
+A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of
+the offset curve away from zero) or on a remedy whose measured gain has an interval above zero. Where one
+fault explains another's symptom, the explained one is not named: a scale mismatch also makes one stream
+dominate, a starved stream has nothing to add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from heads.diagnosis.evidence import Evidence, Intervention
+from heads.diagnosis.strength import STREAMS
+
+STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
+FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one
+SCALE_RATIO = 10.0  # between the streams' scales
+DEAD_SHARE = 0.05  # of a stream's columns
+BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
+COPIED_SHARE = 0.02  # of the dev utterances
+DRIFT_AUC = 0.75
+MIN_GAIN = 0.02  # of balanced accuracy: a smaller gain mends nothing, however sure
+OVERFIT_GAP = 0.25  # balanced accuracy on fitted less on held-out rows
+ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a variant with a hidden layer is large
+COLLAPSED_SHARE = 0.85  # of the answers, to one class
+LEAN_FLOOR = 0.35  # of a stream's share in use over its share in worth: below it the head neglects it
+NARROW = 0.04  # half width of an interval that is narrow enough to say that there is nothing
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One named cause with what speaks for it."""
+
+    name: str
+    """Of CAUSES."""
+    text: str
+    """What was found, in one sentence with its figures."""
+    effect: float
+    """Balanced accuracy that it costs, as measured by its remedy; 0 where no refit can measure it."""
+    interval: tuple[float, float] | None
+    remedies: tuple[Intervention, ...]
+    """Measured remedies, best first."""
+    advice: str
+    """What to do."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values."""
+        return {
+            "name": self.name,
+            "text": self.text,
+            "effect": self.effect,
+            "interval": list(self.interval) if self.interval else None,
+            "remedies": [remedy.to_json() for remedy in self.remedies],
+            "advice": self.advice,
+        }
+
+
+def conclude(evidence: Evidence) -> tuple[Cause, ...]:
+    """Return the causes that the evidence names, the weightiest first.
+
+    ``nothing_wrong`` and ``cannot_tell`` are answers too, and then the only one.
+    """
+    found = [cause for rule in RULES if (cause := rule(evidence)) is not None]
+    names = {cause.name for cause in found}
+    found = [cause for cause in found if not (EXPLAINED_BY.get(cause.name, set()) & names)]
+    if found:
+        return tuple(sorted(found, key=lambda cause: (_ORDER.index(cause.name), -cause.effect)))
+    return (_otherwise(evidence),)
+
+
+def broken_features(evidence: Evidence) -> Cause | None:
+    """Columns or rows that carry nothing: dead, not finite, zeros that pose as values."""
+    parts = []
+    for name in STREAMS:
+        space = evidence.spaces[name]
+        if space.dead_columns > DEAD_SHARE * space.width:
+            parts.append(f"{space.dead_columns} of {space.width} {name} columns never change")
+        if space.not_finite > BROKEN_ROWS * evidence.utterances:
+            parts.append(f"{space.not_finite} {name} rows hold NaN or infinity")
+        if space.zero_rows > BROKEN_ROWS * evidence.utterances:
+            parts.append(f"{space.zero_rows} {name} rows are all zeros without being marked as missing")
+    if not parts:
+        return None
+    return Cause(
+        "broken_features",
+        "; ".join(parts),
+        0.0,
+        None,
+        (),
+        "mend the extraction: `inspect` shows which encoder and projection made these columns",
+    )
+
+
+def leakage(evidence: Evidence) -> Cause | None:
+    """Dev utterances that stand in train."""
+    if evidence.copies <= COPIED_SHARE * max(1, evidence.dev_utterances):
+        return None
+    share = evidence.copies / evidence.dev_utterances
+    return Cause(
+        "leakage",
+        f"{evidence.copies} of {evidence.dev_utterances} dev utterances ({share:.0%}) have the very features of a "
+        "train utterance: dev scores are too good",
+        0.0,
+        None,
+        (),
+        "take the copies out of the manifest: `check` lists the spans that splits share",
+    )
+
+
+def drift(evidence: Evidence) -> Cause | None:
+    """Dev rows look unlike train rows, and heads fitted on train pay for it."""
+    worst = max(STREAMS, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))
+    auc = evidence.spaces[worst].drift_auc
+    if np.isnan(auc) or auc < DRIFT_AUC:
+        return None
+    drop = evidence.drop_to_dev
+    effect = drop.difference if drop else 0.0
+    return Cause(
+        "drift",
+        f"a linear classifier tells dev {worst} rows from train rows with an area under the curve of {auc:.2f} "
+        "(0.5: not at all)",
+        effect,
+        _interval(drop),
+        (),
+        "look for what differs between the splits (episodes, channels, encoder versions); "
+        "--speaker-norm removes what is constant for a speaker",
+    )
+
+
+def starved_sampling(evidence: Evidence) -> Cause | None:
+    """One stream has seen a small part of what the other has seen."""
+    seen = {name: evidence.coverage[name].windows_seen for name in STREAMS}
+    poor = min(STREAMS, key=lambda name: np.nan_to_num(seen[name], nan=1.0))
+    other = "audio" if poor == "video" else "video"
+    if not (seen[poor] < STARVED_SHARE and seen[other] > FED_SHARE):
+        return None
+    single = evidence.coverage[poor].single_row
+    return Cause(
+        "starved_sampling",
+        f"{poor} has a row for {seen[poor]:.0%} of an utterance's windows, {other} for {seen[other]:.0%}; "
+        f"{single:.0%} of the longer utterances have one {poor} row or none",
+        0.0,
+        None,
+        (),
+        "extract again with --sampling aligned, then give both caches to `diagnose` (--against) to see the gain",
+    )
+
+
+def misaligned(evidence: Evidence) -> Cause | None:
+    """The streams agree best at a shift that is not zero."""
+    curve = evidence.curve
+    if curve is None or curve.verdict != "shifted":
+        return None
+    low, high = curve.peak_interval_s
+    remedies = _measured(evidence, "shift by the best offset")
+    gain = remedies[0].gain if remedies else None
+    return Cause(
+        "misaligned",
+        f"the streams agree best with audio {curve.peak_s:+.1f} s against video (95 % interval "
+        f"{low:+.1f} to {high:+.1f} s)",
+        gain.difference if gain else 0.0,
+        _interval(gain),
+        remedies,
+        f"shift audio by {-curve.peak_s:+.1f} s (`fit-head --audio-shift`), and mend the clips' time stamps",
+    )
+
+
+def scale_mismatch(evidence: Evidence) -> Cause | None:
+    """One stream's numbers are far larger, and scaling them mends the head."""
+    scale = {name: evidence.spaces[name].scale for name in STREAMS}
+    loud = max(STREAMS, key=lambda name: scale[name])
+    soft = "audio" if loud == "video" else "video"
+    ratio = scale[loud] / max(scale[soft], 1e-30)
+    remedies = _sure(evidence, "standardise")
+    if ratio < SCALE_RATIO or not remedies:
+        return None
+    return _mended(
+        "scale_mismatch",
+        f"{loud} values are {ratio:,.0f} times as large as {soft} values, and the head takes both as they are",
+        remedies,
+        "standardise each stream: --fusion concat_norm",
+    )
+
+
+def one_stream_dominates(evidence: Evidence) -> Cause | None:
+    """The head neglects a stream that is worth something."""
+    worth = {"video": evidence.strength.video, "audio": evidence.strength.audio}
+    gains = {name: worth[name] - evidence.strength.chance for name in STREAMS}
+    share = evidence.strength.lean_share
+    total = sum(max(0.0, gain) for gain in gains.values())
+    remedies = _sure(evidence, "equalise widths", "modality dropout", "join late")
+    if total <= 0 or not remedies:
+        return None
+    for name in STREAMS:
+        expected = max(0.0, gains[name]) / total
+        other = "audio" if name == "video" else "video"
+        if gains[name] > 2 * MIN_GAIN and share[name] < LEAN_FLOOR / 0.5 * expected:
+            return _mended(
+                "one_stream_dominates",
+                f"{name} alone reaches {worth[name]:.1%}, {expected:.0%} of what both streams give above chance, "
+                f"but makes up {share[name]:.0%} of what the head uses; the rest is {other}",
+                remedies,
+                "give both streams the same weight at the entrance, or hide the strong one now and then",
+            )
+    return None
+
+
+def too_little_data(evidence: Evidence) -> Cause | None:
+    """The variant learns its training rows by heart."""
+    gap = evidence.train_score - evidence.strength.fused
+    columns = sum(evidence.spaces[name].width for name in STREAMS)
+    rows = evidence.utterances
+    if gap < OVERFIT_GAP or rows > ROWS_PER_COLUMN * columns:
+        return None
+    remedies = _measured(evidence, "regularise")
+    return Cause(
+        "too_little_data",
+        f"{rows} utterances for {columns} columns: {evidence.train_score:.1%} on rows that were fitted, "
+        f"{evidence.strength.fused:.1%} on others",
+        remedies[0].gain.difference if remedies else 0.0,
+        _interval(remedies[0].gain) if remedies else None,
+        remedies,
+        "more utterances, fewer columns (`project --width`), or a linear head",
+    )
+
+
+def collapse(evidence: Evidence) -> Cause | None:
+    """Nearly all answers are one class."""
+    if evidence.answered_share < COLLAPSED_SHARE:
+        return None
+    remedies = _sure(evidence, "rebalance classes")
+    if not remedies:
+        return None
+    return _mended(
+        "collapse",
+        f"{evidence.answered_share:.0%} of the answers are one class, which {evidence.majority_share:.0%} of the "
+        "utterances have",
+        remedies,
+        "weigh the classes: --loss balanced_softmax",
+    )
+
+
+def no_complement(evidence: Evidence) -> Cause | None:
+    """The second stream adds nothing that the first doesn't say."""
+    best = evidence.scores[evidence.best_single].mean
+    joined = [
+        evidence.scores["late_sum"].mean,
+        evidence.scores["fused"].mean,
+        *(item.score.mean for item in evidence.interventions.values() if item.name in JOINING),
+    ]
+    gain = max(joined) - best
+    comparison = evidence.fused_over_best
+    sure_gain = comparison.low is not None and comparison.low > 0
+    half_width = (comparison.high - comparison.low) / 2 if comparison.low is not None and comparison.high else 1.0
+    above_chance = evidence.scores[evidence.best_single].low or 0.0
+    if sure_gain or gain > MIN_GAIN or half_width > 1.5 * NARROW or above_chance <= evidence.strength.chance:
+        return None
+    other = "audio" if evidence.best_single == "video" else "video"
+    return Cause(
+        "no_complement",
+        f"{evidence.best_single} alone reaches {best:.1%}; no way of joining {other} to it brings more than "
+        f"{max(gain, 0):.1%} (redundancy of the streams, linear CKA: {evidence.redundancy:.2f})",
+        0.0,
+        None,
+        (),
+        f"use --fusion {evidence.best_single}: nothing is lost by it",
+    )
+
+
+def _otherwise(evidence: Evidence) -> Cause:
+    over = evidence.fused_over_best
+    low = over.low if over.low is not None else -1.0
+    high = over.high if over.high is not None else 1.0
+    text = (
+        f"the joined head reaches {evidence.strength.fused:.1%}, the better single stream "
+        f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
+        f"(95 % interval {low:+.1%} to {high:+.1%})"
+    )
+    if low > 0:
+        return Cause("nothing_wrong", text, over.difference, _interval(over), (), "leave it as it is")
+    return Cause(
+        "cannot_tell",
+        text + "; no remedy has a gain whose interval excludes zero",
+        over.difference,
+        _interval(over),
+        (),
+        f"more dialogues: with these {evidence.dialogues} an effect below {(high - low) / 2:.1%} stays hidden",
+    )
+
+
+def _mended(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
+    gain = remedies[0].gain
+    return Cause(name, text, gain.difference, _interval(gain), remedies, advice)
+
+
+def _measured(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
+    found = [evidence.interventions[name] for name in names if name in evidence.interventions]
+    return tuple(sorted(found, key=lambda item: -item.gain.difference))
+
+
+def _sure(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
+    """Return those whose gain is worth having and whose interval excludes zero, best first."""
+    return tuple(
+        item
+        for item in _measured(evidence, *names)
+        if item.gain.difference >= MIN_GAIN and item.gain.low is not None and item.gain.low > 0
+    )
+
+
+def _interval(comparison: Any) -> tuple[float, float] | None:
+    if comparison is None or comparison.low is None:
+        return None
+    return (float(comparison.low), float(comparison.high))
+
+
+JOINING = ("standardise", "equalise widths", "modality dropout", "align windows", "regularise", "join late")
+RULES: tuple[Callable[[Evidence], Cause | None], ...] = (
+    broken_features,
+    leakage,
+    drift,
+    starved_sampling,
+    misaligned,
+    scale_mismatch,
+    one_stream_dominates,
+    too_little_data,
+    collapse,
+    no_complement,
+)
+_ORDER = tuple(rule.__name__ for rule in RULES)
+EXPLAINED_BY: dict[str, set[str]] = {
+    "one_stream_dominates": {
+        "scale_mismatch",
+        "starved_sampling",
+        "too_little_data",
+        "collapse",
+        "broken_features",
+    },
+    "no_complement": set(_ORDER) - {"no_complement"},
+    "too_little_data": {"scale_mismatch"},
+}
+CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")

@@ -1,0 +1,184 @@
+"""What each stream gives alone, what both give together, and what the fused head really uses.
+
+Shapley values split the fused score between the streams: with v(S) the balanced accuracy of a head on
+the streams S, and chance for none,
+
+    phi_video = ((v(video) - v()) + (v(both) - v(audio))) / 2       phi_audio likewise
+
+which is exact for two players (Shapley 1953). They say what a stream is worth; how far the fitted head
+leans on it is measured apart, by giving it the stream of another utterance, or hiding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet, StreamArrays
+from heads.diagnosis.refit import Pool, Refit, predict, uar
+
+STREAMS = ("video", "audio")
+
+
+@dataclass(frozen=True)
+class Lean:
+    """How far a fitted fused head leans on one stream: its loss of balanced accuracy without it."""
+
+    stream: str
+    shuffled: float
+    """With the stream of another utterance in its place."""
+    masked: float
+    """With the stream marked as missing."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """Worth and use of the two streams; balanced accuracies, 0 to 1, out of fold."""
+
+    chance: float
+    video: float
+    audio: float
+    fused: float
+    shapley_video: float
+    shapley_audio: float
+    lean: tuple[Lean, Lean]
+    gradient_share_video: tuple[float, ...]
+    """Share of the gradient's norm that flows into the video side, by epoch; empty where not recorded."""
+
+    @property
+    def lean_share(self) -> dict[str, float]:
+        """Share of each stream in what the head loses by shuffling; NaN where it leans on none."""
+        losses = {lean.stream: max(0.0, lean.shuffled) for lean in self.lean}
+        total = sum(losses.values())
+        return {name: loss / total if total > 0 else float("nan") for name, loss in losses.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values."""
+        share = {k: None if np.isnan(v) else v for k, v in self.lean_share.items()}
+        return {**asdict(self), "lean_share": share}
+
+
+@dataclass(frozen=True)
+class Complement:
+    """Whether there is anything to gain from joining the streams."""
+
+    only_video: float
+    """Share of utterances that the video head alone gets right."""
+    only_audio: float
+    both: float
+    neither: float
+    oracle: float
+    """Balanced accuracy of an oracle that picks the right stream: no choice between streams does better."""
+    disagreement: float
+    """Yule's Q of the two heads' errors (1: the same errors, 0: independent, -1: disjoint)."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values."""
+        return asdict(self)
+
+
+def strength(pooled: Pool, fused: Refit, video: Refit, audio: Refit, *, seed: int = 0) -> Strength:
+    """Measure what the streams are worth and how far the fused head leans on each."""
+    present = np.bincount(pooled.truth, minlength=pooled.classes) > 0
+    chance = 1 / int(present.sum())
+    lean = tuple(_lean(pooled, fused, name, seed) for name in STREAMS)
+    shares = [
+        model.history.columns["gradient_share_video"]
+        for models, _ in fused.models
+        for model in models
+        if "gradient_share_video" in model.history.columns
+    ]
+    shortest = min((len(share) for share in shares), default=0)
+    mean_share = np.mean([share[:shortest] for share in shares], axis=0) if shortest else np.zeros(0)
+    return Strength(
+        chance=chance,
+        video=video.score,
+        audio=audio.score,
+        fused=fused.score,
+        shapley_video=((video.score - chance) + (fused.score - audio.score)) / 2,
+        shapley_audio=((audio.score - chance) + (fused.score - video.score)) / 2,
+        lean=(lean[0], lean[1]),
+        gradient_share_video=tuple(float(value) for value in mean_share),
+    )
+
+
+def complement(pooled: Pool, video: Refit, audio: Refit) -> Complement:
+    """Measure how far the single streams' errors are disjoint."""
+    right = {}
+    for name, one in (("video", video), ("audio", audio)):
+        answers = mean_log_probabilities(one.log_probabilities).argmax(axis=1)
+        right[name] = answers == pooled.truth
+    v, a = right["video"], right["audio"]
+    both, neither = float(np.mean(v & a)), float(np.mean(~v & ~a))
+    only_video, only_audio = float(np.mean(v & ~a)), float(np.mean(a & ~v))
+    below = both * neither + only_video * only_audio
+    either = v | a
+    recalls = [either[pooled.truth == code].mean() for code in np.unique(pooled.truth)]
+    return Complement(
+        only_video=only_video,
+        only_audio=only_audio,
+        both=both,
+        neither=neither,
+        oracle=float(np.mean(recalls)),
+        disagreement=(both * neither - only_video * only_audio) / below if below > 0 else 0.0,
+    )
+
+
+def late_sum(first: Refit, second: Refit) -> tuple[NDArray[np.float64], ...]:
+    """Return the sum of two refits' log-probabilities, a seed each: the plainest fusion there is."""
+    return tuple(
+        _normalised(one + two) for one, two in zip(first.log_probabilities, second.log_probabilities, strict=True)
+    )
+
+
+def mean_log_probabilities(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the logarithm of the seeds' mean probabilities, shape (N, C)."""
+    return np.log(np.mean(np.exp(rows), axis=0) + 1e-300)
+
+
+def _lean(pooled: Pool, fused: Refit, name: str, seed: int) -> Lean:
+    shuffled, masked = [], []
+    for held, (models, change) in enumerate(fused.models):
+        rows = pooled.rows([held])
+        features = change(pooled.features.take(rows))
+        truth = pooled.truth[rows]
+        strange = _with_strange(features, name, np.random.default_rng((seed, held)))
+        hidden = _without(features, name)
+        for model in models:
+            whole = uar(predict(model, features, pooled.task), truth)
+            shuffled.append(whole - uar(predict(model, strange, pooled.task), truth))
+            masked.append(whole - uar(predict(model, hidden, pooled.task), truth))
+    return Lean(name, float(np.mean(shuffled)), float(np.mean(masked)))
+
+
+def _with_strange(features: FeatureSet, name: str, rng: np.random.Generator) -> FeatureSet:
+    """Give each utterance the stream of another one, cut or repeated to its own number of windows."""
+    stream = features.streams[name]
+    giver = rng.permutation(len(features))
+    windows = seen = None
+    if stream.windows is not None and stream.window_present is not None:
+        lengths = np.diff(features.offsets)
+        owner = np.repeat(np.arange(len(features)), lengths)
+        place = np.arange(len(owner)) - features.offsets[owner]
+        length = np.maximum(lengths[giver[owner]], 1)
+        source = np.minimum(features.offsets[giver[owner]] + place % length, max(0, len(owner) - 1))
+        windows, seen = stream.windows[source], stream.window_present[source]
+    strange = StreamArrays(stream.utterance[giver], stream.present[giver], windows, seen)
+    return replace(features, streams={**features.streams, name: strange})
+
+
+def _without(features: FeatureSet, name: str) -> FeatureSet:
+    stream = features.streams[name]
+    windows = None if stream.windows is None else np.zeros_like(stream.windows)
+    seen = None if stream.window_present is None else np.zeros_like(stream.window_present)
+    empty = StreamArrays(np.zeros_like(stream.utterance), np.zeros_like(stream.present), windows, seen)
+    return replace(features, streams={**features.streams, name: empty})
+
+
+def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    top = rows.max(axis=1, keepdims=True)
+    return rows - top - np.log(np.exp(rows - top).sum(axis=1, keepdims=True))
