@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 StreamName = Literal["video", "audio"]
 Precision = Literal["fp32", "bf16"]
 
+INSTALL_HINT = "pip install 'dualstream[{}]'"
 VIDEO_WIDTH = 100  # columns of the video stream of our own encoders, after projection
 AUDIO_WIDTH = 192  # columns of the audio stream of our own encoders
 
@@ -144,6 +145,11 @@ Builder = Callable[[str, EncoderOptions], Encoder]
 B = TypeVar("B", bound=Builder)
 
 _REGISTRY: dict[tuple[StreamName, str], Builder] = {}
+_NOT_LOADED: dict[str, str] = {}  # module of this package: the package that it lacks
+
+
+class MissingPackageError(ValueError):
+    """An encoder needs a package that is not installed; the message says which extra brings it."""
 
 
 def register(stream: StreamName, name: str) -> Callable[[B], B]:
@@ -179,13 +185,49 @@ def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
     name, _, argument = text.partition(":")
     builder = _REGISTRY.get((stream, name))
     if builder is None:
-        raise ValueError(f"no {stream} encoder is called {name!r}; there are: {', '.join(names(stream))}")
+        lacking = ", ".join(f"features.{module} needs {package}" for module, package in _NOT_LOADED.items())
+        hint = f" (left out: {lacking}; {INSTALL_HINT.format('extract')})" if lacking else ""
+        raise ValueError(f"no {stream} encoder is called {name!r}; there are: {', '.join(names(stream))}{hint}")
     return builder(argument, options)
 
 
+def require(module: str, who: str, extra: str = "extract") -> Any:
+    """Import a module of an optional package, late.
+
+    Parameters
+    ----------
+    module
+        Such as ``torchvision.models``.
+    who
+        Who needs it, for the message.
+    extra
+        The extra of pyproject.toml that installs it.
+
+    Raises
+    ------
+    MissingPackageError
+        Where the package is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+            raise
+        raise MissingPackageError(f"{who} need the package {error.name}: {INSTALL_HINT.format(extra)}") from error
+
+
 def _load_all() -> None:
-    """Import every module of this package, so that its decorators run."""
+    """Import every module of this package, so that its decorators run.
+
+    A module whose own package is not installed is left out, and `build` names it.
+    """
     import features
 
     for module in pkgutil.iter_modules(features.__path__):
-        importlib.import_module(f"features.{module.name}")
+        try:
+            importlib.import_module(f"features.{module.name}")
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package in ("", "features"):
+                raise
+            _NOT_LOADED[module.name] = package

@@ -1,0 +1,164 @@
+"""A frozen network over frames: what all video encoders with weights share.
+
+Preprocessing, precision and device are here; which network it is, is the business of vision.py and cnn.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.encoder import EncoderOptions, EncoderSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+CPU_BATCH = 16  # frames; benchmarks/bench_vision.py
+CUDA_BATCH = 128
+
+
+class FrozenFrameEncoder:
+    """Frames through a network in evaluation mode; keeps the VideoEncoder protocol.
+
+    A row depends on its own frame alone: there is no batch statistic and no dropout. The kernels that torch
+    picks may round differently for another batch size or thread count, by some units in the last place (fp32)
+    or about 1 % of a column (bf16), so whoever wants the same bytes twice composes the same batches.
+
+    Parameters
+    ----------
+    net
+        Takes (B, 3, S, S) and gives (B, raw_width). It is frozen and moved in place.
+    spec
+        With `raw_width` as the network has it.
+    frame_size_px
+        S, the side of the frames that the network takes.
+    mean, std
+        Of the red, green and blue channel on the scale 0 to 1, three numbers each.
+    options
+        Device and precision; `weights` has been used up by the builder.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        spec: EncoderSpec,
+        frame_size_px: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        options: EncoderOptions,
+    ) -> None:
+        self.spec = spec
+        self.frame_size_px = frame_size_px
+        self.device = usable_device(options.device)
+        self.batch_size = CUDA_BATCH if self.device.type == "cuda" else CPU_BATCH
+        self.precision = options.precision
+        self._net = _freeze(net, self.device, self.precision)
+        self._mean, self._std = tuple(mean), tuple(std)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.spec.name!r}, {self.frame_size_px} px to {self.spec.raw_width} columns, "
+            f"{self.precision} on {self.device})"
+        )
+
+    def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Turn RGB frames, shape (B, S, S, 3), 0 to 255, into rows, shape (B, raw_width).
+
+        Frames of another side than `frame_size_px` are resized (bilinear, antialiased). More frames than
+        `batch_size` go through in batches of that size.
+
+        Raises
+        ------
+        ValueError
+            Where the frames are not uint8 of that shape.
+        """
+        import torch
+
+        square = frames.ndim == 4 and frames.shape[3] == 3 and frames.shape[1] == frames.shape[2] > 0
+        if frames.dtype != np.uint8 or not square:
+            raise ValueError(
+                f"frames are {frames.dtype} of shape {frames.shape}; expected uint8 of shape (B, S, S, 3)"
+            )
+        rows = np.empty((len(frames), self.spec.raw_width), dtype=np.float32)
+        if not frames.flags.writeable:  # torch has no read-only tensors, and warns
+            frames = frames.copy()
+        with torch.inference_mode(), _exact_kernels(self.device), self._autocast():
+            for first in range(0, len(frames), self.batch_size):
+                batch = torch.from_numpy(frames[first : first + self.batch_size]).to(self.device)
+                x = preprocess(batch, self.frame_size_px, self._mean, self._std)  # (B, 3, S, S)
+                rows[first : first + self.batch_size] = self._net(x).float().cpu().numpy()  # (B, raw_width)
+        return rows
+
+    def _autocast(self) -> torch.autocast:
+        import torch
+
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def preprocess(frames: Tensor, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Turn uint8 RGB frames, shape (B, S, S, 3), into normalised float32, shape (B, 3, size_px, size_px).
+
+    The answer is stored channels-last, as the frames are. Training uses the same function.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    x = frames.permute(0, 3, 1, 2).to(torch.float32)  # (B, 3, S, S), memory still (B, S, S, 3)
+    if x.shape[-1] != size_px and len(x):
+        x = interpolate(x, size=(size_px, size_px), mode="bilinear", antialias=True, align_corners=False)
+    shift = torch.tensor([255.0 * m for m in mean], device=x.device).view(1, 3, 1, 1)
+    scale = torch.tensor([255.0 * s for s in std], device=x.device).view(1, 3, 1, 1)
+    return ((x - shift) / scale).contiguous(memory_format=torch.channels_last)
+
+
+def usable_device(text: str) -> torch.device:
+    """Return the device that `text` names; raise ValueError where this machine has none such."""
+    import torch
+
+    try:
+        device = torch.device(text)
+    except RuntimeError as error:
+        raise ValueError(f"device is {text!r}; expected cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is {text!r}; expected cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device is {text!r}, but torch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; "
+            "use --device cpu, or install a torch build and a driver that fit"
+        )
+    return device
+
+
+def _freeze(net: nn.Module, device: torch.device, precision: str) -> nn.Module:
+    """Put a network into evaluation mode, channels-last, without gradients, on its device.
+
+    For bf16 the big matrices are stored as bf16 once; autocast would round them to the same numbers in every
+    pass. Norms keep float32 parameters: their statistics lose too much in bf16.
+    """
+    import torch
+    from torch import nn
+
+    net = net.eval().requires_grad_(False).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if precision == "bf16":
+        for module in net.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                module.to(torch.bfloat16)
+    return net
+
+
+def _exact_kernels(device: torch.device) -> AbstractContextManager[None]:
+    """Hold cuDNN to repeatable kernels and to real float32 (its default is TF32) while frames are encoded."""
+    from torch.backends import cudnn
+
+    if device.type != "cuda":
+        return nullcontext()
+    flags: AbstractContextManager[None] = cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+    )
+    return flags

@@ -1,0 +1,173 @@
+"""Find an encoder's weights, check their sha256 and name their licence. Nothing is ever downloaded.
+
+What may stand behind ``--video-weights`` and ``--audio-weights``:
+
+    imagenet       torchvision's own weights, if their file already lies in torch's hub folder
+    random:SEED    numbers drawn from a seed, named as such wherever the features go
+    FILE           a state dict: .safetensors, or .pth/.pt holding tensors and nothing else
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WeightsKind = Literal["imagenet", "random", "file"]
+
+UNKNOWN_LICENCE = "unknown: the file does not say"
+RANDOM_LICENCE = "none: random numbers"
+MAX_SEED = 2**63 - 1
+PICKLE_SUFFIXES = (".pth", ".pt")
+DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")  # torch hub's: vgg16-397923af.pth
+
+
+@dataclass(frozen=True)
+class WeightsChoice:
+    """What the user asked for, read but not yet found."""
+
+    kind: WeightsKind
+    seed: int = 0
+    """For ``random`` alone, 0 to 2**63 - 1."""
+    path: Path | None = None
+    """For ``file`` alone."""
+
+    @classmethod
+    def parse(cls, text: str) -> WeightsChoice:
+        """Read ``imagenet``, ``random:SEED`` or a file name; raise ValueError for a seed that is none."""
+        if text == "imagenet":
+            return cls("imagenet")
+        if text == "random" or text.startswith("random:"):
+            seed = text.partition(":")[2]
+            if not (seed.isascii() and seed.isdigit() and int(seed) <= MAX_SEED):
+                raise ValueError(f"weights are {text!r}; expected random:SEED, such as random:0")
+            return cls("random", seed=int(seed))
+        if not text:
+            raise ValueError("weights are an empty string; expected imagenet, random:SEED or a file")
+        return cls("file", path=Path(text))
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """What the fingerprint and the cache say of a set of weights."""
+
+    source: str
+    """``imagenet:IMAGENET1K_V1``, ``file`` or ``random:SEED``."""
+    sha256: str
+    """Of the whole file; for random weights that of `digest_of_state`."""
+    licence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+
+
+def random_record(seed: int, state: dict[str, Tensor]) -> WeightsRecord:
+    """Return the record of weights that were drawn: the digest is over the numbers themselves."""
+    return WeightsRecord(f"random:{seed}", digest_of_state(state), RANDOM_LICENCE)
+
+
+def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
+    """Read a state dict from a file, and check the digest where the file's name states one.
+
+    Returns
+    -------
+    state
+        Tensors by name, on the CPU, floats as float32, every one of them finite.
+    sha256
+        Hex digest of the whole file.
+    licence
+        What a .safetensors file says under ``licence`` or ``license`` in its metadata; None where it says nothing.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    ValueError
+        Where the file is of no kind that is read, holds anything but tensors, holds NaN or infinity, or
+        differs from the digest in its name.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights file {path} does not exist; expected a .safetensors or .pth file, imagenet or random:SEED"
+        )
+    suffix = path.suffix.lower()
+    if suffix not in (".safetensors", *PICKLE_SUFFIXES):
+        raise ValueError(f"weights file {path.name} ends in {suffix!r}; expected .safetensors, .pth or .pt")
+    sha256 = digest_of_file(path)
+    check_digest_in_name(path.name, sha256)
+    state, licence = _read_safetensors(path) if suffix == ".safetensors" else (_read_pth(path), None)
+    for name, tensor in state.items():
+        if tensor.is_floating_point():
+            state[name] = tensor.float()
+            if not bool(state[name].isfinite().all()):
+                raise ValueError(
+                    f"weights file {path.name}: {name} holds NaN or infinity, so its features would mean nothing"
+                )
+    return state, sha256, licence
+
+
+def digest_of_file(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_of_state(state: dict[str, Tensor]) -> str:
+    """Return a sha256 over names, types, shapes and bytes of all tensors, in order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().data)
+    return digest.hexdigest()
+
+
+def check_digest_in_name(name: str, sha256: str) -> None:
+    """Raise ValueError where a name states the start of a digest (vgg16-397923af.pth) that is not the file's."""
+    stated = DIGEST_IN_NAME.search(name)
+    if stated and not sha256.startswith(stated.group(1)):
+        raise ValueError(
+            f"weights file {name}: its name states a sha256 that begins with {stated.group(1)}, its bytes have "
+            f"{sha256}; the file is damaged or was changed: fetch it again, or rename it if it is your own"
+        )
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise ValueError(f"weights file {path.name} can't be read as safetensors: {error}") from error
+    return state, metadata.get("licence") or metadata.get("license")
+
+
+def _read_pth(path: Path) -> dict[str, Tensor]:
+    from pickle import UnpicklingError  # the error alone: weights_only admits tensors, never code
+
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise ValueError(
+            f"weights file {path.name} can't be read as plain tensors: {str(error).splitlines()[0]}; expected a "
+            "state dict (torch.save(model.state_dict(), ...)) or a .safetensors file"
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(f"weights file {path.name} holds a {type(state).__name__}; expected a state dict")
+    odd = [str(name) for name, value in state.items() if not torch.is_tensor(value)]
+    if odd or not state:
+        raise ValueError(
+            f"weights file {path.name} holds {', '.join(odd[:5]) or 'nothing'} beside tensors; expected a plain "
+            "state dict: save the entry that holds the model's tensors alone"
+        )
+    return state
