@@ -1,0 +1,163 @@
+"""The acoustic encoder: planted sounds, its promises about level, silence and length, and its masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from features.acoustic import COLUMNS, AcousticConfig, AcousticEncoder, acoustic_features
+from features.encoder import AudioEncoder, EncoderOptions, StreamFeatures, build
+from features.windows import WindowPlan
+
+RATE_HZ = 16_000
+PLAN = WindowPlan()
+
+
+def voice(duration_s: float, pitch_hz: float = 150.0, glide: float = 0.0, seed: int = 0) -> NDArray[np.float32]:
+    """A pulse train through two resonances, in syllables of 0.25 s, with a little breath."""
+    rng = np.random.default_rng(seed)
+    time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
+    octaves = np.log2(pitch_hz) + glide * time_s
+    phase = 2 * np.pi * np.cumsum(2**octaves) / RATE_HZ
+    sound = np.zeros_like(time_s)
+    for k in range(1, 30):
+        hz = k * pitch_hz
+        if hz < 5000:
+            tilt = 1 / k + np.exp(-(((hz - 600) / 200) ** 2)) + 0.5 * np.exp(-(((hz - 1500) / 300) ** 2))
+            sound += tilt * np.sin(k * phase)
+    envelope = 0.55 - 0.45 * np.cos(2 * np.pi * 4 * time_s)
+    sound = 0.1 * envelope * sound + 0.002 * rng.standard_normal(len(time_s))
+    return sound.astype(np.float32)
+
+
+def encode(audio: NDArray[np.float32], covered_s: tuple[float, float] | None = None) -> StreamFeatures:
+    duration_s = len(audio) / RATE_HZ
+    return acoustic_features(audio, PLAN.starts_s(duration_s), PLAN.length_s, covered_s or (0.0, duration_s))
+
+
+def column(features: StreamFeatures, name: str) -> float:
+    return float(features.utterance[COLUMNS.index(name)])
+
+
+def test_it_is_registered_and_keeps_the_protocol() -> None:
+    encoder = build("audio", "acoustic", EncoderOptions())
+    assert isinstance(encoder, AudioEncoder)
+    assert encoder.spec.width == encoder.spec.raw_width == 192
+    assert encoder.spec.column_names == COLUMNS
+    assert len(set(COLUMNS)) == 192
+
+
+def test_an_argument_is_refused() -> None:
+    with pytest.raises(ValueError, match="takes no argument"):
+        build("audio", "acoustic:loud", EncoderOptions())
+
+
+def test_shapes_masks_and_times() -> None:
+    features = AcousticEncoder().encode_audio(voice(2.3), PLAN.starts_s(2.3), 1.0, (0.0, 2.3))
+    assert features.present and features.utterance.shape == (192,)
+    assert features.windows.shape == (4, 192) and features.window_present.all()
+    np.testing.assert_allclose(features.time_s, [0.5, 1.0, 1.5, 2.0])
+    assert features.utterance.dtype == features.windows.dtype == np.float32
+
+
+@pytest.mark.parametrize("samples", [1, 2, 79, 80, 159, 160, 161, 320, 479, 640, 800])
+@pytest.mark.parametrize("kind", ["silence", "noise", "clipped", "constant", "impulse"])
+def test_the_shortest_sounds_give_finite_numbers(samples: int, kind: str) -> None:
+    audio = {
+        "silence": np.zeros(samples),
+        "noise": np.random.default_rng(0).standard_normal(samples),
+        "clipped": np.sign(np.random.default_rng(1).standard_normal(samples)),
+        "constant": np.full(samples, 0.7),
+        "impulse": np.eye(1, samples)[0],
+    }[kind].astype(np.float32)
+    features = encode(audio)
+    assert features.present and features.window_present.all()
+    assert np.isfinite(features.utterance).all() and np.isfinite(features.windows).all()
+    assert np.abs(features.utterance).max() < 1e4
+
+
+def test_no_sound_is_masked() -> None:
+    features = encode(np.zeros(RATE_HZ, np.float32), covered_s=(1.0, 1.0))
+    assert not features.present and not features.window_present.any()
+    assert np.isnan(features.time_s).all() and not features.windows.any()
+    empty = acoustic_features(np.zeros(0, np.float32), np.zeros(1), 1.0, (0.0, 0.0))
+    assert not empty.present and not empty.window_present.any()
+
+
+def test_digital_silence_says_that_nobody_speaks() -> None:
+    features = encode(np.zeros(2 * RATE_HZ, np.float32))
+    assert features.present
+    assert column(features, "rhythm.active") == 0 and column(features, "pitch.voiced_mean") == 0
+
+
+def test_windows_outside_the_covered_span_are_masked() -> None:
+    audio = np.concatenate([np.zeros(RATE_HZ, np.float32), voice(1.05)])  # sound from 1.0 to 2.05 s
+    features = encode(audio, covered_s=(1.0, 2.05))
+    # Windows start at 0, 0.5, 1.0 and 1.5 s.
+    np.testing.assert_array_equal(features.window_present, [False, True, True, True])
+    # One that the span enters by 50 ms stays masked: under the 0.1 s that a window needs.
+    late = acoustic_features(audio, np.array([2.0]), 1.0, (1.0, 2.05))
+    assert not late.window_present.any()
+    assert acoustic_features(
+        audio, np.array([2.0]), 1.0, (1.0, 2.05), AcousticConfig(min_covered_s=0.05)
+    ).window_present.all()
+
+
+def test_padding_outside_the_covered_span_is_not_looked_at() -> None:
+    sound = voice(1.5)
+    padded = np.concatenate([np.full(RATE_HZ, 0.9, np.float32), sound, np.full(RATE_HZ, -0.9, np.float32)])
+    inside = encode(padded, covered_s=(1.0, 2.5))
+    np.testing.assert_array_equal(inside.utterance, encode(sound).utterance)
+    np.testing.assert_array_equal(inside.windows[2], encode(sound).windows[0])
+
+
+@pytest.mark.parametrize("gain", [1e-3, 0.1, 8.0])
+def test_level_changes_no_column(gain: float) -> None:
+    sound = voice(2.0)
+    np.testing.assert_allclose(
+        encode(sound * np.float32(gain)).utterance, encode(sound).utterance, rtol=2e-3, atol=2e-3
+    )
+
+
+def test_silence_in_front_changes_next_to_nothing() -> None:
+    sound = voice(2.0)
+    behind = encode(np.concatenate([np.zeros(RATE_HZ, np.float32), sound])).utterance
+    np.testing.assert_allclose(behind, encode(sound).utterance, rtol=0.05, atol=0.1)
+
+
+@pytest.mark.parametrize("pitch_hz", [80.0, 120.0, 220.0, 400.0])
+def test_a_planted_pitch_is_found(pitch_hz: float) -> None:
+    features = encode(voice(2.0, pitch_hz))
+    assert column(features, "pitch.voiced_mean") == pytest.approx(12 * np.log2(pitch_hz / 150), abs=0.3)
+
+
+def test_a_planted_glide_is_found() -> None:
+    features = encode(voice(2.0, 120.0, glide=0.5))
+    assert column(features, "rhythm.pitch_slope") == pytest.approx(6.0, abs=0.6)  # semitones a second
+
+
+def test_a_window_hears_what_is_in_it() -> None:
+    audio = np.concatenate([voice(2.0, 110.0), voice(2.0, 165.0)])
+    features = encode(audio)
+    at = COLUMNS.index("pitch.voiced_mean")
+    assert features.windows[0, at] == pytest.approx(12 * np.log2(110 / 150), abs=0.4)
+    assert features.windows[-1, at] == pytest.approx(12 * np.log2(165 / 150), abs=0.4)
+
+
+def test_the_utterance_is_one_window_over_everything() -> None:
+    audio = voice(3.0)
+    features = acoustic_features(audio, np.array([0.0]), 3.0, (0.0, 3.0))
+    np.testing.assert_allclose(features.windows[0], features.utterance, rtol=1e-5, atol=1e-5)
+
+
+def test_damaged_samples_do_not_spread() -> None:
+    sound = voice(1.0)
+    sound[100:110] = np.nan
+    sound[200] = np.inf
+    assert np.isfinite(encode(sound).utterance).all()
+
+
+def test_a_bad_setting_fails() -> None:
+    with pytest.raises(ValueError, match="min_covered_s is 0"):
+        AcousticConfig(min_covered_s=0)
