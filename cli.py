@@ -220,7 +220,7 @@ def fit_head(
     as_json: JsonOption = False,
 ) -> int:
     """Fit an emotion and a sentiment head on train, over several seeds, and score them on dev."""
-    from pipeline import terminal, words
+    from pipeline import runs, terminal, words
     from pipeline.steps import fit_head as step
 
     fit = words.fit_options(
@@ -233,7 +233,7 @@ def fit_head(
         folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
         tensorboard=tensorboard,
     )  # fmt: skip
-    place = out or Path("runs") / words.folder_name(fusion)
+    place = out or Path("runs") / runs.folder_name(fusion)
     if dry_run:
         planned = step.describe(cache, fusion, place, fit=fit, options=options)
         emit(planned, as_json, lambda: terminal.print_plan(planned))
@@ -248,6 +248,62 @@ def fit_head(
         run = step.fit_head(cache, fusion, place, fit=fit, options=options, progress=line, scored=scored)
     emit(step.document(run), as_json, lambda: terminal.print_written(run))
     return 130 if run.config["interrupted"] else 0
+
+
+@command("compare")
+def compare(
+    cache: CacheArgument,
+    fusions: Annotated[
+        str,
+        typer.Option("--fusions", help="Variants by name, comma-separated, or all; single streams come along."),
+    ] = "all",
+    seeds: SeedsOption = 5,
+    out: Annotated[Path, typer.Option("--out", help="Folder for compare.json, page and figures.")] = Path(
+        "runs/compare"
+    ),
+    folds: FoldsOption = None,
+    streams: StreamsOption = "",
+    speaker_norm: SpeakerNormOption = False,
+    tasks: TasksOption = None,
+    loss: LossOption = None,
+    resample: ResampleOption = None,
+    task_balance: TaskBalanceOption = None,
+    sentiment_weight: SentimentWeightOption = None,
+    modality_dropout: ModalityDropoutOption = None,
+    epochs: EpochsOption = None,
+    patience: PatienceOption = None,
+    learning_rate: LearningRateOption = None,
+    weight_decay: WeightDecayOption = None,
+    batch_size: BatchSizeOption = None,
+    hidden: HiddenOption = None,
+    dropout: DropoutOption = None,
+    penalty: PenaltyOption = None,
+    max_windows: MaxWindowsOption = None,
+    threads: ThreadsOption = None,
+    settings: SetOption = None,
+    replace: ReplaceOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Fit every variant on the same utterances: one table, paired tests against the best single stream, time."""
+    from pipeline import terminal, words
+    from pipeline.steps import compare as step
+
+    fit = words.fit_options(
+        seeds=seeds, tasks=tasks, loss=loss, resample=resample, task_balance=task_balance,
+        sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
+        learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
+        dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,
+    )  # fmt: skip
+    options = step.CompareOptions(
+        fusions=words.names(fusions), folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm,
+        replace=replace,
+    )  # fmt: skip
+    with terminal.ProgressLine(hidden=as_json) as line:
+        found = step.compare(cache, out, fit=fit, options=options, progress=line)
+    emit(found, as_json, lambda: terminal.print_comparison(found, out))
+    if found["interrupted"]:
+        return 130
+    return 3 if step.failed_rows(found) else 0
 
 
 @command("evaluate")
@@ -268,6 +324,22 @@ def evaluate(
     if as_json and found["times_before"]:
         print(terminal.test_times_words(found), file=sys.stderr)
     emit(found, as_json, lambda: terminal.print_evaluation(found))
+    return 0
+
+
+@command("report")
+def report(
+    run: Annotated[list[Path], typer.Argument(help="Run folders, or a folder that compare made.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder to write into; default: the run's own.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Draw one self-contained page, and the figures as PNG."""
+    from pipeline.steps import report as step
+
+    written = [str(path) for path in step.report(run, out=out)]
+    emit({"report": written[0], "figures": written[1:]}, as_json, lambda: print("\n".join(written)))
     return 0
 
 

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from heads.batch import FeatureSet, StreamArrays
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import UsageError
-from pipeline.provenance import digest_file
+from pipeline.sealed import peek_digest
 
+CACHE_KIND = "cache"  # what a sealed file's header calls it
 HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
 MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
 SPEAKER_PRIOR = 5.0  # utterances' worth of weight that the whole split has in a speaker's statistics
@@ -41,7 +42,8 @@ class Corpus:
     specs: dict[str, dict[str, Any]]
     """Encoder spec of each of them."""
     digest: str
-    """SHA-256 of the cache file's bytes; of its arrays for a cache that never was a file."""
+    """SHA-256 of the cache file, as its header states and reading verified; of its arrays for a cache
+    that never was a file."""
     provenance: dict[str, Any]
     speaker_norm: bool = False
     """Whether each speaker was normalised by its own unlabelled utterances (transductive)."""
@@ -56,6 +58,11 @@ class Corpus:
     def fingerprint(self) -> str:
         """Fingerprint of the extraction, empty where the cache states none."""
         return str(self.provenance.get("fingerprint", ""))
+
+    @property
+    def vocabulary(self) -> dict[str, Sequence[str]]:
+        """Class names of each task, in code order."""
+        return {"emotion": self.features.emotion_names, "sentiment": self.features.sentiment_names}
 
     @property
     def usable(self) -> NDArray[np.bool_]:
@@ -129,8 +136,8 @@ def read_corpus(path: Path, *, streams: Mapping[str, str] | None = None, speaker
     UsageError
         Where the streams that are asked for are not in it.
     """
-    cache = read_cache(path)
-    return corpus_of(cache, digest=digest_file(path), streams=streams, speaker_norm=speaker_norm)
+    cache = read_cache(path)  # verifies the digest that the header states
+    return corpus_of(cache, digest=peek_digest(path, CACHE_KIND), streams=streams, speaker_norm=speaker_norm)
 
 
 def corpus_of(

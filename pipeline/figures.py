@@ -179,7 +179,7 @@ def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Pictur
                 colour = {"train_loss": MUTED, "task_cosine": "#5b7f3a"}.get(column, TASK_COLOUR["emotion"])
                 _curve_bundle(axes, [one["columns"].get(column) for one in runs], colour, column)
             if title != "loss":
-                best = [one["best_epoch"] for one in runs if one["best_epoch"] is not None]
+                best = [one["best_epoch"] + 1 for one in runs if one["best_epoch"] is not None]
                 if best and columns == ["dev_score"]:
                     axes.axvline(float(np.median(best)), color=MUTED, lw=1, ls=(0, (2, 2)))
             if columns == ["task_cosine"]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads import variant
+from heads.batch import FeatureSet
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.corpus import Corpus, Fold, folds
 from pipeline.errors import UsageError
@@ -159,6 +160,16 @@ def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> Fit
     best = [one["best_epoch"] for one in history if one["best_epoch"] is not None]
     epochs = max(1, round(float(np.median(best))) + 1) if best else options.epochs
     return replace(options, patience=0, epochs=min(epochs, options.epochs))
+
+
+def predict(models: Sequence[Trained], features: FeatureSet, config: Mapping[str, Any]) -> tuple[Prediction, ...]:
+    """Return what each model of a run says of utterances that it may never have seen."""
+    return tuple(model.predict(features) for model in models)
+
+
+def model_names(models: Sequence[Trained], config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the models' names, as in the run's predictions."""
+    return tuple(f"seed {model.seed}" for model in models)
 
 
 def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:

@@ -12,7 +12,7 @@ from heads import variant
 from pipeline import figures
 from pipeline.figures import Picture
 from pipeline.page import Section, page
-from pipeline.runs import FIGURES, REPORT, Run, write_bytes
+from pipeline.runs import FIGURES, REPORT, Run, folder_name, write_bytes
 from pipeline.scoring import HEADLINE
 from pipeline.tables import Row
 
@@ -60,9 +60,84 @@ def run_report(runs: Sequence[Run]) -> Report:
         )
     if several and len({(run.metrics["split"], run.metrics["utterances"]) for run in runs}) > 1:
         warnings.append("these runs were scored on different utterances: compare their rows with care")
-    html = page(title, lead(first) if not several else _names(runs), rows=rows, pictures=shared,
-                sections=sections, warnings=warnings)  # fmt: skip
+    html = page(
+        title,
+        _names(runs) if several else lead(first),
+        rows=rows,
+        pictures=shared,
+        sections=sections,
+        warnings=warnings,
+    )
     return Report(html, (*shared, *(picture for section in sections for picture in section.pictures)))
+
+
+def comparison_rows(document: dict[str, Any]) -> list[Row]:
+    """Return a comparison's variants as lines of the score tables, each with its test and its time."""
+    tests = {(test["variant"], test["task"]): test for test in document["tests"]}
+    rows = []
+    for row in document["rows"]:
+        extra: dict[str, dict[str, str]] = {}
+        for task in row["scores"]["tasks"] if row["scores"] else ():
+            against = document["best_single"].get(task)
+            cells = {f"UAR less {against}": "", "p (Holm)": ""} if against else {}
+            test = tests.get((row["variant"], task))
+            if test:
+                cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test['p_holm']:.4f}"}
+            extra[task] = {**cells, "fit": f"{row['fit_s']:.1f} s"}
+        note = f"{row['status']}: {row['reason']}" if row["reason"] else ""
+        rows.append(Row(row["variant"], row["scores"], note=note, extra=extra, single=row["single"]))
+    return rows
+
+
+def difference_cell(test: dict[str, Any]) -> str:
+    """Return ``+3.2`` and below it the interval."""
+    text = f"{100 * test['difference']:+.1f}"
+    if test["interval"]:
+        text += f"\n{100 * test['interval'][0]:+.1f} to {100 * test['interval'][1]:+.1f}"
+    return text
+
+
+def comparison_report(document: dict[str, Any]) -> Report:
+    """Draw the report of a comparison; details for the best single stream and the best fusion alone."""
+    rows = comparison_rows(document)
+    done = [row for row in document["rows"] if row["scores"]]
+    pictures: list[Picture] = []
+    if done:
+        names, scores = [row["variant"] for row in done], [row["scores"] for row in done]
+        pictures = [figures.score_lines(names, scores, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
+    singles, fusions = ([row for row in done if row["single"] is single] for single in (True, False))
+    sections = [
+        Section(
+            title=f"Best {what}: {best['variant']}",
+            pictures=detail_pictures(best["scores"], best["history"], folder_name(best["variant"])),
+        )
+        for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
+        if best is not None
+    ]
+    sections.append(
+        Section(
+            title="How it was done",
+            facts=cache_facts(document["cache"], document["streams"], document["specs"])
+            | {"seconds to import torch": f"{document['import_torch_s']:.1f}"},
+            documents={
+                "options of the fits": document["options"],
+                "provenance of the cache": document["cache"]["provenance"],
+            },
+        )
+    )
+    words = f"{document['protocol']}; {len(document['options']['seeds'])} seeds a variant."
+    if document["interrupted"]:
+        words += " Interrupted: rows that were not finished have no scores."
+    html = page(
+        f"{len(done)} variants compared",
+        words,
+        rows=rows,
+        pictures=pictures,
+        comparisons=document["tests"],
+        sections=sections,
+        warnings=document["warnings"],
+    )
+    return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
 
 
 def detail_pictures(scores: dict[str, Any], history: Sequence[dict[str, Any]], suffix: str = "") -> list[Picture]:

@@ -17,6 +17,7 @@ import csv
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,10 @@ from heads.variant import TASKS, History, Prediction, Task, Trained
 from pipeline.errors import CorruptError, NoCacheError, UsageError
 
 RUN_FORMAT = "dualstream run"
+COMPARISON_FORMAT = "dualstream comparison"
 RUN_VERSION = 1
 CONFIG, WEIGHTS, METRICS, HISTORY = "config.json", "weights.safetensors", "metrics.json", "history.json"
+COMPARISON = "compare.json"
 TEST_LOG = "test_log.jsonl"
 REPORT, FIGURES = "report.html", "figures"
 LOG_PROBABILITY_FLOOR = -1e4  # what a log-probability of minus infinity is written as: CSV has no such number
@@ -75,30 +78,39 @@ class Run:
         return self.path.name if self.path else str(self.config["variant"])
 
 
-def check_target(path: Path, *, replace: bool) -> None:
-    """Say before the work starts that a run can't be written to `path`.
+def check_target(path: Path, *, replace: bool, kind: str = RUN_FORMAT) -> None:
+    """Say before the work starts that a folder of this kind can't be written to `path`.
 
     Raises
     ------
     UsageError
-        Where something is there and `replace` is False, or what is there is not a run.
+        Where something is there and `replace` is False, or what is there is of another kind.
     """
     if not os.path.lexists(path):
         return
     if not replace:
         raise UsageError(f"{path} is there already; name another --out, or say --replace")
-    if not (path / CONFIG).is_file() or _format_of(path / CONFIG) != RUN_FORMAT:
-        raise UsageError(f"{path} is there and is not a run, so --replace leaves it alone; name another --out")
+    if format_of(path) != kind:
+        raise UsageError(f"{path} is there and is no {kind}, so --replace leaves it alone; name another --out")
+
+
+def format_of(path: Path) -> str | None:
+    """Return what a folder's config.json says that it is; None where there is none that can be read."""
+    try:
+        found = json.loads((path / CONFIG).read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(found)
 
 
 @contextmanager
-def new_run(path: Path, *, replace: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> Iterator[Path]:
     """Give a temporary folder to write a run into; it becomes `path` when the block ends well.
 
     The test log of a run that is replaced goes on in the new one, each line marked: fitting anew
     doesn't make test unseen.
     """
-    check_target(path, replace=replace)
+    check_target(path, replace=replace, kind=kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -106,7 +118,7 @@ def new_run(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield folder
         old = folder.with_suffix(".old")
         if os.path.lexists(path):
-            check_target(path, replace=replace)
+            check_target(path, replace=replace, kind=kind)
             _carry_test_log(path, folder)
             os.rename(path, old)
         try:
@@ -309,6 +321,11 @@ def finite(value: Any) -> Any:
     return _finite(value) if isinstance(value, float) else value
 
 
+def folder_name(text: str) -> str:
+    """Return a name that is safe for a folder: ``dialogue:concat_norm`` becomes ``dialogue-concat_norm``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".-") or "run"
+
+
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
@@ -333,13 +350,6 @@ def _replacing(path: Path) -> Iterator[Path]:
 def _carry_test_log(old: Path, new: Path) -> None:
     for entry in read_test_log(old):
         log_test(new, {**entry, "earlier_fit": True})
-
-
-def _format_of(path: Path) -> str | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8")).get("format")
-    except (OSError, ValueError, AttributeError):
-        return None
 
 
 def _sync(path: Path) -> None:

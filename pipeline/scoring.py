@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,59 @@ HEADLINE = "balanced_accuracy"
 """What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""
 
 
+@dataclass(frozen=True, repr=False)
+class Seen:
+    """What training showed: how often each class and each pair of classes occurred."""
+
+    counts: dict[Task, NDArray[np.int64]]
+    """Shape (C,) for each task."""
+    pairs: NDArray[np.int64]
+    """Shape (E, S)."""
+
+    @classmethod
+    def of(cls, corpus: Corpus, index: NDArray[np.int64]) -> Seen:
+        """Count the labels of the utterances that `index` names."""
+        features = corpus.features
+        emotion, sentiment = features.emotion[index], features.sentiment[index]
+        sizes = len(features.emotion_names), len(features.sentiment_names)
+        pairs = np.zeros(sizes, dtype=np.int64)
+        both = (emotion >= 0) & (sentiment >= 0)
+        np.add.at(pairs, (emotion[both], sentiment[both]), 1)
+        counts: dict[Task, NDArray[np.int64]] = {
+            "emotion": np.bincount(emotion[emotion >= 0], minlength=sizes[0]),
+            "sentiment": np.bincount(sentiment[sentiment >= 0], minlength=sizes[1]),
+        }
+        return cls(counts, pairs)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Seen:
+        """Read what `to_json` gave."""
+        counts: dict[Task, NDArray[np.int64]] = {
+            task: np.array(document["counts"][task], dtype=np.int64) for task in TASKS
+        }
+        pairs = np.array(document["pairs"], dtype=np.int64).reshape(len(counts["emotion"]), -1)
+        return cls(counts, pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "counts": {task: count.tolist() for task, count in self.counts.items()},
+            "pairs": self.pairs.tolist(),
+        }
+
+    def labels(self, task: Task) -> NDArray[np.int64] | None:
+        """Return class codes that occur as often as in training; None where none was labelled."""
+        count = self.counts[task]
+        return np.repeat(np.arange(len(count)), count) if count.any() else None
+
+
 def score_predictions(
     predictions: Predictions,
-    corpus: Corpus,
+    vocabulary: dict[str, Sequence[str]],
     *,
     groups: tuple[str, NDArray[np.int64]],
-    fitted_on: NDArray[np.int64],
+    seen: Seen,
+    speaker_norm: bool = False,
 ) -> dict[str, Any]:
     """Score what models predicted.
 
@@ -36,10 +85,14 @@ def score_predictions(
     ----------
     predictions
         Of N utterances.
+    vocabulary
+        Class names of each task.
     groups
         What the bootstrap resamples, its name and codes, shape (N,).
-    fitted_on
-        Utterances whose labels give the majority class and the pairs that were seen.
+    seen
+        Training's labels: they give the majority class, and the pairs that contradict nothing.
+    speaker_norm
+        Noted in the document, so that every table can call the row transductive.
 
     Raises
     ------
@@ -47,9 +100,6 @@ def score_predictions(
         Where none of the utterances is labelled.
     """
     unit, codes = groups
-    features = corpus.features
-    vocabulary = {"emotion": features.emotion_names, "sentiment": features.sentiment_names}
-    labels = {"emotion": features.emotion[fitted_on], "sentiment": features.sentiment[fitted_on]}
     tasks: dict[str, Any] = {}
     warnings: list[str] = []
     for task, true in predictions.true.items():
@@ -57,7 +107,7 @@ def score_predictions(
             warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
             continue
         models = [_rows(predictions, i, task) for i in range(len(predictions.models))]
-        scores = metrics.score(models, true, vocabulary[task], groups=codes, train_labels=labels[task])
+        scores = metrics.score(models, true, vocabulary[task], groups=codes, train_labels=seen.labels(task))
         tasks[task] = scores.to_json()
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:
@@ -75,9 +125,9 @@ def score_predictions(
         "utterances": len(predictions.ids),
         "unit": unit,
         "models": list(predictions.names),
-        "speaker_norm": corpus.speaker_norm,
+        "speaker_norm": speaker_norm,
         "tasks": tasks,
-        "contradiction": _contradiction(predictions, corpus, fitted_on),
+        "contradiction": _contradiction(predictions, seen),
         "warnings": list(dict.fromkeys(warnings)),
     }
 
@@ -87,13 +137,14 @@ def compare_to(
     second: Predictions,
     groups: NDArray[np.int64],
     *,
-    classes: dict[Task, int],
+    classes: Mapping[Task, int],
+    tasks: Sequence[Task] = TASKS,
     metric: str = HEADLINE,
-) -> dict[str, Any]:
+) -> dict[Task, dict[str, Any]]:
     """Compare two variants on the same utterances, each task: difference, interval, p before correction."""
-    answer: dict[str, Any] = {}
+    answer: dict[Task, dict[str, Any]] = {}
     for task, true in first.true.items():
-        if task not in second.true or not np.any(true >= 0):
+        if task not in tasks or task not in second.true or not np.any(true >= 0):
             continue
         answer[task] = metrics.compare_models(
             [_rows(first, i, task) for i in range(len(first.models))],
@@ -122,30 +173,20 @@ def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float6
     return rows
 
 
-def _contradiction(
-    predictions: Predictions, corpus: Corpus, fitted_on: NDArray[np.int64]
-) -> dict[str, Any] | None:
+def _contradiction(predictions: Predictions, seen: Seen) -> dict[str, Any] | None:
     """Return how often the answered pair was never seen in training; None unless both tasks are answered."""
-    if set(predictions.true) != set(TASKS):
+    if set(predictions.true) != set(TASKS) or not seen.pairs.any():
         return None
-    features = corpus.features
-    seen = metrics.seen_pairs(
-        features.emotion[fitted_on],
-        features.sentiment[fitted_on],
-        len(features.emotion_names),
-        len(features.sentiment_names),
-    )
-    if not seen.any():
-        return None
+    known = seen.pairs > 0
     emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]
     both = (emotion >= 0) & (sentiment >= 0)
     answers = [
         [_rows(predictions, i, task).argmax(axis=1) for task in TASKS] for i in range(len(predictions.models))
     ]
-    rates = [metrics.contradiction_rate(one, other, seen) for one, other in answers]
+    rates = [metrics.contradiction_rate(one, other, known) for one, other in answers]
     return {
         "mean": float(np.mean(rates)),
         "seeds": rates,
-        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], seen),
-        "pairs_seen": int(seen.sum()),
+        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], known),
+        "pairs_seen": int(known.sum()),
     }

@@ -19,7 +19,9 @@ METRICS = (
     ("calibration_error", "calib. error"),
 )
 PER_CENT = ("balanced_accuracy", "accuracy", "weighted_f1", "macro_f1", "calibration_error")
-MINIMUM_WIDTH = 100  # columns assumed where standard output is no terminal
+FIRST_DROPPED = ("calibration_error", "log_loss", "macro_f1", "accuracy")  # where a terminal is too narrow
+CELL_WIDTH = 12  # characters of a column with its padding
+PIPE_WIDTH = 140  # characters assumed where standard output is no terminal
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def console(file: TextIO | None = None) -> Console:
     from rich.console import Console
 
     stream = file or sys.stdout
-    width = None if stream.isatty() else MINIMUM_WIDTH
+    width = None if stream.isatty() else PIPE_WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
@@ -60,29 +62,29 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
     one = first["tasks"][task]
     contradictions = any(row.scores and row.scores["contradiction"] for row in scored)
     extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
+    shown_metrics = _fitting(out.width, rows, len(extra) + contradictions)
     table = Table(
         box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {one['count']} utterances of {first['split']}"),
         title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
-        caption=Text(_caption(first, one)), caption_justify="left", caption_style="dim",
+        caption=Text(_caption(first, one, dropped=len(METRICS) - len(shown_metrics))),
+        caption_justify="left", caption_style="dim",
     )  # fmt: skip
     table.add_column("", no_wrap=True)
-    for _, head in METRICS:
+    for _, head in shown_metrics:
         table.add_column(head, justify="right", min_width=9)
     if contradictions:
         table.add_column("contra-\ndicting", justify="right")
     for head in extra:
         table.add_column(head, justify="right")
     if one["majority"]:
-        cells = [_majority_cell(one["majority"], key) for key, _ in METRICS]
+        cells = [_majority_cell(one["majority"], key) for key, _ in shown_metrics]
         name = Text(f"majority: {one['majority']['name']}", style="dim")
         table.add_row(name, *cells, *([""] * contradictions), *[""] * len(extra), end_section=True)
-    for i, row in enumerate(rows):
-        last_single = row.single and i + 1 < len(rows) and not rows[i + 1].single
-        if row.scores is None or task not in row.scores["tasks"]:
-            table.add_row(Text(row.name), Text(row.note or "not scored", style="dim"), end_section=last_single)
-            continue
+    for i, row in enumerate(scored):
+        last_single = row.single and i + 1 < len(scored) and not scored[i + 1].single
+        assert row.scores is not None
         score = row.scores["tasks"][task]
-        shown = [Text(estimate_cell(score[key], per_cent=key in PER_CENT)) for key, _ in METRICS]
+        shown = [Text(estimate_cell(score[key], per_cent=key in PER_CENT)) for key, _ in shown_metrics]
         rate = row.scores["contradiction"]
         shown += [Text(f"{100 * rate['mean']:.1f}" if rate else "")] * contradictions
         shown += [Text(row.extra.get(task, {}).get(head, "")) for head in extra]
@@ -106,12 +108,21 @@ def print_classes(out: Console, task: str, scores: dict[str, Any]) -> None:
     out.print(table)
 
 
+def print_missing(out: Console, rows: Sequence[Row]) -> None:
+    """Print the rows without scores, each with its reason."""
+    from rich.text import Text
+
+    for row in rows:
+        if row.scores is None:
+            out.print(Text(f"{row.name}: {row.note or 'not scored'}", style="magenta"), soft_wrap=True)
+
+
 def print_warnings(out: Console, warnings: Sequence[str]) -> None:
     """Print each warning on a line of its own."""
     from rich.text import Text
 
     for warning in warnings:
-        out.print(Text(f"warning: {warning}", style="yellow"))
+        out.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
 
 def estimate_cell(value: dict[str, Any] | None, *, per_cent: bool) -> str:
@@ -128,12 +139,23 @@ def estimate_cell(value: dict[str, Any] | None, *, per_cent: bool) -> str:
     return text
 
 
+def _fitting(width: int, rows: Sequence[Row], further: int) -> list[tuple[str, str]]:
+    """Return the metrics that fit into `width` beside the names and `further` columns."""
+    names = max(len(row.name) for row in rows) + 2
+    shown = list(METRICS)
+    for key in FIRST_DROPPED:
+        if names + CELL_WIDTH * (len(shown) + further) <= width:
+            break
+        shown = [metric for metric in shown if metric[0] != key]
+    return shown
+
+
 def _majority_cell(majority: dict[str, Any], key: str) -> str:
     value = majority.get(key)
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _caption(scores: dict[str, Any], one: dict[str, Any]) -> str:
+def _caption(scores: dict[str, Any], one: dict[str, Any], *, dropped: int) -> str:
     seeds = len(scores["models"])
     parts = ["per cent, log loss in nats"]
     parts.append(f"mean ± deviation over {seeds} seeds" if seeds > 1 else f"one model ({scores['models'][0]})")
@@ -143,4 +165,6 @@ def _caption(scores: dict[str, Any], one: dict[str, Any]) -> str:
         rate = scores["contradiction"]
         labels = f"{100 * rate['labels']:.1f} in the labels"
         parts.append(f"contradicting: emotion–sentiment pairs never seen in training ({labels})")
+    if dropped:
+        parts.append(f"{dropped} scores more in the report, or on a wider terminal")
     return "; ".join(parts)

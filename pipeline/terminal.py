@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 from pipeline import tables
-from pipeline.reporting import run_row
-from pipeline.runs import REPORT, Run
+from pipeline.reporting import comparison_rows, run_row
+from pipeline.runs import COMPARISON, REPORT, Run
 from pipeline.tables import Row
 
 
@@ -29,6 +30,7 @@ def print_rows(rows: list[Row], warnings: list[str]) -> None:
     seen = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores["tasks"]))
     for task in seen:
         tables.print_scores(out, task, rows)
+    tables.print_missing(out, rows)
     tables.print_warnings(out, warnings)
 
 
@@ -48,6 +50,50 @@ def print_written(run: Run) -> None:
         out.print(line, markup=False, soft_wrap=True)
 
 
+def print_evaluation(document: dict[str, Any]) -> None:
+    """Print what `evaluate` found, and loudly how often test was looked at before."""
+    out = tables.console()
+    rows = [Row(document["variant"], document["scores"])]
+    for task in document["scores"]["tasks"]:
+        tables.print_scores(out, task, rows)
+        tables.print_classes(out, task, document["scores"])
+    tables.print_warnings(out, [*document["warnings"], *document["scores"]["warnings"]])
+    if document["split"] != "test":
+        return
+    if document["times_before"]:
+        out.print(f"!!! {test_times_words(document)}", style="bold red", markup=False, soft_wrap=True)
+    else:
+        out.print("the first time that this run was scored on test; the run's log says so now", markup=False)
+
+
+def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
+    """Print a comparison's tables and what was done."""
+    print_rows(comparison_rows(document), document["warnings"])
+    out = tables.console()
+    best = ", ".join(f"{name} for {task}" for task, name in document["best_single"].items())
+    seeds = len(document["options"]["seeds"])
+    lines = [f"{document['protocol']}; {seeds} seeds a variant; the test split was not looked at"]
+    if best:
+        lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
+    if document["import_torch_s"]:
+        lines.append(f"import torch took {document['import_torch_s']:.1f} s of the time")
+    if document["interrupted"]:
+        lines.append("interrupted: the rows that were finished are kept")
+    lines.append(f"report: {out_folder / REPORT}; numbers: {out_folder / COMPARISON}")
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def test_times_words(document: dict[str, Any]) -> str:
+    """Return how often the test split was scored before, and what that means."""
+    before, earlier = document["times_before"], document["earlier_fits"]
+    times = "once" if before == 1 else f"{before} times"
+    words = f"NOT THE FIRST TIME: this run was scored on test {times} before"
+    if earlier:
+        words += f" ({earlier} of them with fits that this one replaced)"
+    return words + "; choosing by what test said makes its scores too good to be true"
+
+
 def print_plan(planned: dict[str, Any]) -> None:
     """Say what `--dry-run` found: nothing was fitted or written."""
     out = tables.console()
@@ -64,7 +110,7 @@ def history_lines(history: list[dict[str, Any]]) -> list[str]:
     if not trained:
         return []
     epochs = [max(len(values) for values in one["columns"].values()) for one in trained]
-    best = [one["best_epoch"] for one in trained if one["best_epoch"] is not None]
+    best = [one["best_epoch"] + 1 for one in trained if one["best_epoch"] is not None]
     ends = list(dict.fromkeys(one["stopped"] for one in trained if one["stopped"]))
     words = [f"trained {_range(epochs)} epochs"]
     if best:

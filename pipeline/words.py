@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -67,8 +66,3 @@ def names(text: str | None) -> list[str] | None:
     if text is None or text.strip() == "all":
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def folder_name(text: str) -> str:
-    """Return a name that is safe for a folder: ``dialogue:concat_norm`` becomes ``dialogue-concat_norm``."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".-") or "run"

@@ -24,7 +24,7 @@ from pipeline.corpus import Corpus, read_corpus
 from pipeline.errors import UsageError
 from pipeline.protocol import Outcome, Plan
 from pipeline.runs import REPORT, Run
-from pipeline.scoring import score_predictions
+from pipeline.scoring import Seen, score_predictions
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,13 @@ def fit_head_on(
     plan = protocol.plan(corpus, options.folds)
     with protocol.gentle_interrupt(progress) as report:
         outcome = protocol.fit_and_predict(plan, fusion, fit, report)
-    metrics = score_predictions(outcome.predictions, corpus, groups=plan.clusters(), fitted_on=plan.fitted_on())
+    metrics = score_predictions(
+        outcome.predictions,
+        corpus.vocabulary,
+        groups=plan.clusters(),
+        seen=Seen.of(corpus, plan.fitted_on()),
+        speaker_norm=corpus.speaker_norm,
+    )
     run = Run(
         config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
     )
@@ -103,7 +109,7 @@ def fit_head_on(
         scored(run)
     if options.tensorboard is not None:
         tensorboard.write_events(options.tensorboard, out.name, outcome.history)
-    with runs.new_run(out, replace=options.replace) as folder:
+    with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, outcome.predictions)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
         if options.report:
@@ -173,17 +179,16 @@ def _config(
     cache: Path | None,
 ) -> dict[str, Any]:
     corpus = plan.corpus
-    features = corpus.features
     return {
         "variant": fusion,
         "options": dataclasses.asdict(fit),
         "folds": options.folds,
         "protocol": plan.describe(),
         "streams": corpus.streams,
-        "widths": {head: stream.width for head, stream in features.streams.items()},
+        "widths": {head: stream.width for head, stream in corpus.features.streams.items()},
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
-        "vocabulary": {"emotion": list(features.emotion_names), "sentiment": list(features.sentiment_names)},
+        "vocabulary": corpus.vocabulary,
         "cache": {
             "name": cache.name if cache else "in memory",
             # relative to the run, so that both can move together
@@ -202,7 +207,11 @@ def _config(
 
 def _rows_digest(corpus: Corpus, index: NDArray[np.int64]) -> dict[str, Any]:
     text = "\n".join(corpus.ids[i] for i in index)
-    return {"utterances": len(index), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return {
+        "utterances": len(index),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        **Seen.of(corpus, index).to_json(),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -1,0 +1,265 @@
+"""compare: fit a list of variants on the same utterances; one table, paired tests, time.
+
+The paired tests hold each variant against the best single stream of the same task: the best on the very
+utterances that are scored. Choosing the baseline there flatters the baseline (it is the largest of a few
+noisy scores), so that a fusion which wins has won against that too; choosing it in training could pick a
+weak one, and a fusion would win by that choice alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heads import variant
+from heads.statistics import holm
+from heads.variant import TASKS, FitOptions, Progress, Task
+from pipeline import protocol, runs
+from pipeline.corpus import Corpus, read_corpus
+from pipeline.errors import UsageError
+from pipeline.protocol import Plan
+from pipeline.runs import Predictions
+from pipeline.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
+
+LINEAR_FAMILY = "heads.linear"  # variants that run without torch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What `compare` is told beside how to fit."""
+
+    fusions: Sequence[str] | None = None
+    """Variants to fit; None: every one. Single streams come along always."""
+    folds: str | None = None
+    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
+    streams: Mapping[str, str] = field(default_factory=dict)
+    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
+    speaker_norm: bool = False
+    """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    replace: bool = False
+    """Write over a comparison that is there."""
+
+
+def compare(
+    cache: Path,
+    out: Path,
+    *,
+    fit: FitOptions | None = None,
+    options: CompareOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Fit variants on a cache, compare them, and write compare.json, a page and figures.
+
+    Returns
+    -------
+    The document of compare.json: ``{"protocol", "split", "rows", "best_single", "tests", "warnings",
+    "interrupted", ...}``. A variant that can't be fitted is a row with its reason.
+
+    Raises
+    ------
+    NoCacheError, CorruptError
+        Where there is no cache, or it is damaged.
+    UsageError
+        Where a variant is unknown, the words don't fit the cache, or `out` is taken.
+    """
+    options = options or CompareOptions()
+    chosen = choose(options.fusions)
+    runs.check_target(out, replace=options.replace, kind=runs.COMPARISON_FORMAT)
+    corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    return compare_on(corpus, out, chosen, cache_name=cache.name, fit=fit, options=options, progress=progress)
+
+
+def choose(fusions: Sequence[str] | None) -> list[str]:
+    """Return the variants to fit, single streams first and always.
+
+    Raises
+    ------
+    UsageError
+        Where a name is unknown.
+    """
+    known = variant.names()
+    asked = list(fusions) if fusions is not None else known
+    try:
+        singles = [name for name in known if len(variant.get(name).streams) == 1]
+        for name in asked:
+            variant.get(name)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return list(dict.fromkeys([*singles, *asked]))
+
+
+def compare_on(
+    corpus: Corpus,
+    out: Path,
+    chosen: Sequence[str],
+    *,
+    cache_name: str = "in memory",
+    fit: FitOptions | None = None,
+    options: CompareOptions | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Do what `compare` does, for a corpus in memory."""
+    from pipeline.reporting import comparison_report
+
+    fit, options = fit or FitOptions(), options or CompareOptions()
+    plan = protocol.plan(corpus, options.folds)
+    torch_s = _import_torch(chosen)
+    rows, predictions, interrupted = _fit_all(plan, chosen, fit, progress)
+    tests, best = _paired_tests(plan, rows, predictions)
+    document = {
+        "format": runs.COMPARISON_FORMAT,
+        "version": 1,
+        "cache": {
+            "name": cache_name,
+            "digest": corpus.digest,
+            "fingerprint": corpus.fingerprint,
+            "provenance": corpus.provenance,
+        },
+        "streams": corpus.streams,
+        "specs": corpus.specs,
+        "speaker_norm": corpus.speaker_norm,
+        "protocol": plan.describe(),
+        "split": plan.split,
+        "options": dataclasses.asdict(fit),
+        "import_torch_s": torch_s,
+        "metric": HEADLINE,
+        "rows": rows,
+        "best_single": best,
+        "tests": tests,
+        "warnings": _shared_warnings(rows),
+        "interrupted": interrupted,
+    }
+    document = runs.finite(document)
+    with runs.new_folder(out, replace=options.replace, kind=runs.COMPARISON_FORMAT) as folder:
+        runs.write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
+        runs.write_json(folder / runs.COMPARISON, document)
+        comparison_report(document).write(folder)
+    return document
+
+
+def failed_rows(document: dict[str, Any]) -> list[str]:
+    """Return the variants that failed by a fault of their own, not because the corpus lacks what they need."""
+    return [row["variant"] for row in document["rows"] if row["status"] == "failed"]
+
+
+def _fit_all(
+    plan: Plan, chosen: Sequence[str], fit: FitOptions, progress: Progress | None
+) -> tuple[list[dict[str, Any]], dict[str, Predictions], bool]:
+    """Fit one variant after the other; a failure is a row, an interrupt ends the list."""
+    seen = Seen.of(plan.corpus, plan.fitted_on())
+    groups = plan.clusters()
+    rows: list[dict[str, Any]] = []
+    predictions: dict[str, Predictions] = {}
+    interrupted = False
+    with protocol.gentle_interrupt(progress) as report:
+        for name in chosen:
+            row: dict[str, Any] = {"variant": name, "single": len(variant.get(name).streams) == 1, "scores": None}
+            rows.append(row)
+            if interrupted:
+                row |= {"status": "interrupted", "reason": "not reached"}
+                continue
+            own = dataclasses.replace(fit, parameters=_own_parameters(name, fit))
+            try:
+                report({"variant": name})
+                outcome = protocol.fit_and_predict(plan, name, own, report, refit=False)
+                if outcome.interrupted:
+                    raise KeyboardInterrupt
+                scores = score_predictions(
+                    outcome.predictions,
+                    plan.corpus.vocabulary,
+                    groups=groups,
+                    seen=seen,
+                    speaker_norm=plan.corpus.speaker_norm,
+                )
+            except KeyboardInterrupt:
+                interrupted = True
+                row |= {"status": "interrupted", "reason": "interrupted before it was finished"}
+            except ValueError as error:
+                row |= {"status": "not applicable", "reason": str(error)}
+            except Exception as error:
+                # whatever it is: one variant's fault may not cost the others' rows
+                log.info("%s failed", name, exc_info=True)
+                row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+            else:
+                predictions[name] = outcome.predictions
+                row |= {
+                    "status": "done",
+                    "reason": "",
+                    "scores": scores,
+                    "fit_s": outcome.fit_s,
+                    "history": outcome.history,
+                }
+    return _sorted(rows), predictions, interrupted
+
+
+def _own_parameters(name: str, fit: FitOptions) -> dict[str, Any]:
+    """Return the settings that this variant has; `compare` gives each the ones that it knows."""
+    known = variant.get(name).parameters
+    return {key: value for key, value in fit.parameters.items() if key in known}
+
+
+def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Order rows: single streams, then fusions, each the best first; what has no scores comes last."""
+
+    def key(row: dict[str, Any]) -> tuple[bool, bool, float]:
+        if row["scores"] is None:
+            return (not row["single"], True, 0.0)
+        return (not row["single"], False, -headline(row["scores"], lead_task(row["scores"])))
+
+    return sorted(rows, key=key)
+
+
+def _paired_tests(
+    plan: Plan, rows: Sequence[dict[str, Any]], predictions: Mapping[str, Predictions]
+) -> tuple[list[dict[str, Any]], dict[Task, str]]:
+    done = [row for row in rows if row["scores"] is not None]
+    _, groups = plan.clusters()
+    classes: dict[Task, int] = {task: len(plan.corpus.vocabulary[task]) for task in TASKS}
+    tests: list[dict[str, Any]] = []
+    best: dict[Task, str] = {}
+    for task in dict.fromkeys(task for row in done for task in row["scores"]["tasks"]):
+        singles = [row for row in done if row["single"] and task in row["scores"]["tasks"]]
+        if not singles:
+            continue
+        against = max(singles, key=lambda row: headline(row["scores"], task))["variant"]
+        best[task] = against
+        own = []
+        for row in done:
+            name = row["variant"]
+            if name == against or task not in row["scores"]["tasks"]:
+                continue
+            found = compare_to(predictions[name], predictions[against], groups, classes=classes, tasks=(task,))
+            own.append({"variant": name, "task": task, "against": against, **found[task]})
+        for test, corrected in zip(own, holm([test["p_value"] for test in own]), strict=True):
+            tests.append({**test, "p_holm": corrected})
+    return tests, best
+
+
+def _shared_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return each row's warnings, once where all rows share it."""
+    done = [row for row in rows if row["scores"] is not None]
+    answer: dict[str, list[str]] = {}
+    for row in done:
+        for warning in row["scores"]["warnings"]:
+            answer.setdefault(warning, []).append(row["variant"])
+    return [
+        warning if len(names) == len(done) else f"{', '.join(names)}: {warning}"
+        for warning, names in answer.items()
+    ]
+
+
+def _import_torch(chosen: Sequence[str]) -> float:
+    """Import torch before anything is timed, where a variant needs it; return the seconds that took."""
+    if all(variant.get(name).fit.__module__.startswith(LINEAR_FAMILY) for name in chosen):
+        return 0.0
+    started = time.perf_counter()
+    importlib.import_module("torch")
+    return time.perf_counter() - started

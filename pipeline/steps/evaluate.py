@@ -1,0 +1,162 @@
+"""evaluate: score a run on a split that it was not fitted on, and write down each time test was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heads.variant import TASKS, Task
+from pipeline import protocol, runs
+from pipeline.corpus import Corpus, read_corpus
+from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.runs import Predictions, Run
+from pipeline.scoring import HEADLINE, Seen, score_predictions
+
+LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
+
+
+def evaluate(
+    path: Path, *, split: str = "test", cache: Path | None = None, streams: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Score a run on a split, and log it where the split is test.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    split
+        ``test``, or any other split of the cache.
+    cache
+        Another cache than the one that the run was fitted on; None: that one, whose digest must be the same.
+    streams
+        Which streams of the other cache stand for ``video`` and ``audio``; None: as in the run.
+
+    Returns
+    -------
+    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "warnings"}``.
+
+    Raises
+    ------
+    NoCacheError
+        Where the run or its cache is not there.
+    FingerprintMismatchError
+        Where the cache is not the one that the run was fitted on, or another one that was named has
+        other widths or classes.
+    UsageError
+        Where the cache has no such split, or nothing in it is labelled.
+    """
+    run = runs.read_run(path)
+    place = cache or _own_cache(run)
+    corpus = read_corpus(
+        place, streams=streams or run.config["streams"], speaker_norm=bool(run.config["speaker_norm"])
+    )
+    warnings = _check_same(run, corpus, named=cache is not None)
+    index = corpus.split(split)
+    tasks: list[Task] = [task for task in TASKS if task in run.metrics["tasks"]]
+    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
+    models = runs.read_models(path / runs.WEIGHTS)
+    features = corpus.take(index)
+    predictions = Predictions(
+        ids=tuple(corpus.ids[i] for i in index),
+        split=split,
+        true=truth,
+        models=protocol.predict(models, features, run.config),
+        names=protocol.model_names(models, run.config),
+    )
+    scores = score_predictions(
+        predictions,
+        run.config["vocabulary"],
+        groups=corpus.clusters(index, run.config["folds"]),
+        seen=Seen.from_json(run.config["fitted_on"]),
+        speaker_norm=corpus.speaker_norm,
+    )
+    before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
+    if split == "test":
+        runs.log_test(path, _entry(scores, corpus, split, named=cache is not None))
+    runs.write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
+    runs.write_json(path / f"metrics_{split}.json", scores)
+    return {
+        "run": str(path),
+        "variant": run.config["variant"],
+        "split": split,
+        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "same_as_fitted": not warnings},
+        "times_before": len(before),
+        "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
+        "scores": scores,
+        "warnings": warnings,
+    }
+
+
+def _own_cache(run: Run) -> Path:
+    stored = run.config["cache"]["path"]
+    assert run.path is not None
+    if stored is None:
+        raise UsageError(f"{run.path} was fitted on a cache that was never a file; name one: --cache FILE")
+    place = (run.path / stored).resolve()
+    if not place.is_file():
+        raise NoCacheError(
+            f"the cache that {run.path} was fitted on is not at {place} any more; say where it is: --cache FILE"
+        )
+    return place
+
+
+def _check_same(run: Run, corpus: Corpus, *, named: bool) -> list[str]:
+    """Return what is odd about scoring this run on this cache; raise where it makes no sense."""
+    fitted = run.config["cache"]
+    if corpus.digest == fitted["digest"]:
+        return []
+    if not named:
+        raise FingerprintMismatchError(
+            f"the cache changed since {run.path} was fitted: its digest is {corpus.digest[:16]}…, the run's is "
+            f"{fitted['digest'][:16]}…; fit again, or name the cache if you mean it: --cache FILE"
+        )
+    widths = {head: stream.width for head, stream in corpus.features.streams.items()}
+    if widths != run.config["widths"]:
+        raise FingerprintMismatchError(
+            f"the run was fitted on streams of widths {run.config['widths']}; this cache has {widths}"
+        )
+    for task in TASKS:
+        unknown = sorted(set(corpus.vocabulary[task]) - set(run.config["vocabulary"][task]))
+        if unknown:
+            raise FingerprintMismatchError(
+                f"this cache has {task} classes that the run never saw: {', '.join(unknown)}; "
+                f"it knows {', '.join(run.config['vocabulary'][task])}"
+            )
+    warnings = ["this is not the cache that the run was fitted on"]
+    if corpus.fingerprint != fitted["fingerprint"] or corpus.specs != run.config["specs"]:
+        warnings.append(
+            "its features were made in another way (fingerprint "
+            f"{corpus.fingerprint[:16] or 'not stated'}, the run's {fitted['fingerprint'][:16] or 'not stated'}): "
+            "the scores are of features that the models were not fitted for"
+        )
+    return warnings
+
+
+def _recoded(
+    truth: dict[Task, np.ndarray], corpus: Corpus, vocabulary: Mapping[str, list[str]]
+) -> dict[Task, np.ndarray]:
+    """Return the labels as codes of the run's vocabulary, whatever order the cache has its classes in."""
+    answer: dict[Task, np.ndarray] = {}
+    for task, codes in truth.items():
+        table = np.array([vocabulary[task].index(name) for name in corpus.vocabulary[task]] + [-1])
+        answer[task] = table[codes]  # -1, unlabelled, takes the last entry
+    return answer
+
+
+def _entry(scores: dict[str, Any], corpus: Corpus, split: str, *, named: bool) -> dict[str, Any]:
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "split": split,
+        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "named": named},
+        "utterances": scores["utterances"],
+        "scores": {
+            "tasks": {
+                task: {key: {k: one[key][k] for k in ("mean", "interval")} for key in LOGGED}
+                for task, one in scores["tasks"].items()
+            }
+        },
+    }
