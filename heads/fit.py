@@ -230,8 +230,12 @@ class _Run:
             seed.record("train_loss", float(total[row]) / len(batches))
 
     def _task_losses(self, representation: Tensor, batch: Batch, at: Tensor) -> dict[Task, Tensor]:
-        logits = self.network.decide(representation, batch)
-        return {task: one.loss(getattr(logits, task), one.mass[at]) for task, one in self.losses.items()}
+        parts = self.network.decide_training(representation, batch)
+        losses = {}
+        for task, one in self.losses.items():
+            mass = one.mass[at]
+            losses[task] = torch.stack([one.loss(getattr(part, task), mass) for part in parts]).mean(0)
+        return losses
 
     def _record_cosine(self, losses: dict[Task, Tensor], representation: Tensor) -> None:
         grads = [torch.autograd.grad(loss.sum(), representation, retain_graph=True)[0] for loss in losses.values()]

@@ -78,6 +78,10 @@ class Network:
         self.weights = weights
         self.settings = settings
         self.width = self.build(weights, settings)
+        self.build_heads(weights, settings)
+
+    def build_heads(self, weights: Weights, settings: Settings) -> None:
+        """Make the heads; names of their layers start with ``head``."""
         self.head = DualHead(weights, self.width, settings.emotions, settings.sentiments)
 
     def build(self, weights: Weights, settings: Settings) -> int:
@@ -91,6 +95,10 @@ class Network:
     def decide(self, representation: torch.Tensor, batch: Batch) -> Logits:
         """Return logits from the representation; ``batch`` tells which streams were there."""
         return self.head(representation)
+
+    def decide_training(self, representation: torch.Tensor, batch: Batch) -> list[Logits]:
+        """Return the logits whose losses are added up in training; most have one."""
+        return [self.decide(representation, batch)]
 
     @classmethod
     def over(cls, argument: str) -> type[Network]:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import UNLABELLED, Logits
+from heads.dual import DualHead
 from heads.fusion.network import Network, Settings, network
+from heads.variant import Task
 
 if TYPE_CHECKING:
     import torch
@@ -70,6 +77,230 @@ class ConcatNorm(_Concat):
     """
 
     scale = "normed"
+
+
+@network(
+    "late",
+    summary="a model of each stream, calibrated, their log-probabilities mixed",
+    paper="Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599",
+)
+class Late(Network):
+    """Two models that never see each other; what they say is calibrated and mixed afterwards.
+
+    Each stream has a hidden layer and heads of its own, trained side by side on the same utterances. A
+    temperature for each stream (Guo et al. 2017, https://arxiv.org/abs/1706.04599) and two mixing weights
+    of the log-probabilities, a logarithmic opinion pool (Heskes 1998,
+    https://proceedings.neurips.cc/paper/1997/hash/7f24d240521d99071c93af3917215ef7-Abstract.html), are then
+    solved on utterances that training did not see: dev, or, where dev may not be looked at, part of train.
+    """
+
+    wants_held_out = True
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        self.entries = {
+            stream: StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
+            for stream in self.streams
+        }
+        return 2 * settings.hidden
+
+    def build_heads(self, weights: Weights, settings: Settings) -> None:
+        sizes = settings.emotions, settings.sentiments
+        self.heads = [DualHead(weights, settings.hidden, *sizes, name=f"head_{stream}") for stream in self.streams]
+        for task in settings.tasks:
+            weights.add(f"head_alone.{task}", (2,), fill=1.0)
+            weights.add(f"head_mix.{task}", (2,), fill=0.5)
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        return concat(*(noise.dropout(self.entries[stream](batch).relu()) for stream in self.streams))
+
+    def decide_training(self, representation: torch.Tensor, batch: Batch) -> list[Logits]:
+        width = self.settings.hidden
+        parts = representation[..., :width], representation[..., width:]
+        return [head(part) for head, part in zip(self.heads, parts, strict=True)]
+
+    def decide(self, representation: torch.Tensor, batch: Batch) -> Logits:
+        said = self.decide_training(representation, batch)
+        video, audio = (
+            batch.video_present.float().unsqueeze(-1),
+            batch.audio_present.float().unsqueeze(-1),
+        )  # (B, 1)
+        both, neither = video * audio, (1.0 - video) * (1.0 - audio)
+        mixed = {}
+        for task in ("emotion", "sentiment"):
+            logs = [getattr(logits, task).log_softmax(-1) for logits in said]
+            mixed[task] = logs[0]
+            if task in self.settings.tasks:
+                alone, mix = (self.weights[f"head_{kind}.{task}"] for kind in ("alone", "mix"))  # (S, 2)
+                parts = []
+                for column, (one, other) in enumerate(((video, audio), (audio, video))):
+                    own, shared = (values[:, column, None, None] for values in (alone, mix))
+                    parts.append((one * (1.0 - other) * own + both * shared + 0.5 * neither) * logs[column])
+                mixed[task] = parts[0] + parts[1]
+        return Logits(**mixed)
+
+    def finish(self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]]) -> None:
+        for task in self.settings.tasks:
+            logs, present, truth = self._held_out(batches, task)
+            alone, mix = self.weights[f"head_alone.{task}"][0], self.weights[f"head_mix.{task}"][0]
+            for column in range(2):
+                rows = present[:, column] & (truth != UNLABELLED)
+                if rows.any():
+                    alone[column] = opinion_pool(logs[rows][:, [column]], truth[rows])[0]
+            rows = present.all(axis=1) & (truth != UNLABELLED)
+            if rows.any():
+                for column, weight in enumerate(opinion_pool(logs[rows], truth[rows])):
+                    mix[column] = weight
+
+    def _held_out(
+        self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+        """Return both streams' log-probabilities (N, 2, C), presence (N, 2) and labels (N,)."""
+        from heads.weights import NO_NOISE
+
+        logs, present = [], []
+        for batch, _ in batches:
+            said = self.decide_training(self.represent(batch, NO_NOISE), batch)
+            rows = [getattr(one, task)[0].double().log_softmax(-1).numpy() for one in said]
+            logs.append(np.stack(rows, axis=1))
+            present.append(np.stack([batch.video_present.numpy(), batch.audio_present.numpy()], axis=1))
+        return (
+            np.concatenate(logs),
+            np.concatenate(present),
+            np.concatenate([labels[task] for _, labels in batches]),
+        )
+
+
+def opinion_pool(logs: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return weights w >= 0, shape (M,), that make softmax(sum of w x log p) most likely.
+
+    Parameters
+    ----------
+    logs
+        Log-probabilities of M models, shape (N, M, C). With one model, w is its inverse temperature.
+    truth
+        Class codes, shape (N,).
+
+    Notes
+    -----
+    The loss is convex in w, so that there is one answer; a weak pull towards equal weights that sum to 1
+    (as strong as one utterance) keeps it finite where the models make no mistake.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    count, models, _ = logs.shape
+    rows = np.arange(count)
+
+    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        mixed = np.einsum("m,nmc->nc", w, logs)
+        norm = logsumexp(mixed, axis=1)
+        share = np.exp(mixed - norm[:, None])
+        slope = np.einsum("nc,nmc->m", share, logs) - logs[rows, :, truth].sum(axis=0)
+        pull = w - 1.0 / models
+        return (norm - mixed[rows, truth]).sum() + 0.5 * pull @ pull, slope + pull
+
+    found = minimize(
+        loss, np.full(models, 1.0 / models), jac=True, bounds=[(0.0, None)] * models, method="L-BFGS-B"
+    )
+    weights: NDArray[np.float64] = found.x
+    return weights
+
+
+@network(
+    "gated",
+    summary="a learned gate that weighs the streams, unit by unit",
+    paper="Arevalo et al. 2017, Gated Multimodal Units for Information Fusion, https://arxiv.org/abs/1702.01992",
+)
+class Gated(Network):
+    """Gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992).
+
+    h = g * tanh(video) + (1 - g) * tanh(audio), the gate g from both rows. A missing stream's gate is shut.
+    """
+
+    scale = "normed"
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        widths = settings.widths
+        self.video = StreamLayer(weights, "video", widths["video"], settings.hidden)
+        self.audio = StreamLayer(weights, "audio", widths["audio"], settings.hidden)
+        self.gate = weights.linear("gate", widths["video"] + widths["audio"], settings.hidden)
+        return settings.hidden
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        gate = self.gate.shared(concat(batch.video_utterance, batch.audio_utterance)).sigmoid()  # (S, B, hidden)
+        video_alone = (batch.video_present & ~batch.audio_present).unsqueeze(-1)
+        audio_alone = (batch.audio_present & ~batch.video_present).unsqueeze(-1)
+        gate = gate.masked_fill(video_alone, 1.0).masked_fill(audio_alone, 0.0)
+        video, audio = self.video(batch).tanh(), self.audio(batch).tanh()
+        return noise.dropout(audio + gate * (video - audio))
+
+
+@network(
+    "lowrank",
+    summary="products of the streams, kept to a low rank (LMF)",
+    paper="Liu et al. 2018, Efficient Low-rank Multimodal Fusion, https://arxiv.org/abs/1806.00064",
+)
+class LowRank(Network):
+    """Low-rank multimodal fusion, LMF (Liu et al. 2018, https://arxiv.org/abs/1806.00064).
+
+    The outer product of both streams' rows, each with a 1 appended, under a weight tensor of rank r: the
+    sum over r of products of two linear maps. The appended 1 is each map's bias.
+    """
+
+    scale = "normed"
+    parameters: ClassVar[dict[str, Any]] = {"rank": 4, "factors": 64}
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        self.rank, width = int(settings.parameters["rank"]), settings.hidden // 2
+        out = int(settings.parameters["factors"])
+        self.entries = {
+            stream: StreamLayer(weights, stream, settings.widths[stream], width) for stream in self.streams
+        }
+        self.factors = {
+            stream: weights.linear(f"factor_{stream}", width, self.rank * out) for stream in self.streams
+        }
+        return out
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        video, audio = (
+            self.factors[stream](noise.dropout(self.entries[stream](batch).relu())) for stream in self.streams
+        )
+        product = video * audio  # (S, B, rank * out)
+        return product.unflatten(-1, (self.rank, -1)).sum(-2)
+
+
+@network(
+    "tensor",
+    summary="the full outer product of both streams (TFN)",
+    paper="Zadeh et al. 2017, Tensor Fusion Network, https://arxiv.org/abs/1707.07250",
+)
+class TensorFusion(Network):
+    """Tensor fusion network, TFN (Zadeh et al. 2017, https://arxiv.org/abs/1707.07250).
+
+    Each stream is brought to a few columns with a 1 appended; their outer product holds the streams alone
+    and every pair of their columns.
+    """
+
+    scale = "normed"
+    parameters: ClassVar[dict[str, Any]] = {"columns": 15}
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        columns = int(settings.parameters["columns"])
+        self.entries, self.narrow = {}, {}
+        for stream in self.streams:
+            self.entries[stream] = StreamLayer(weights, stream, settings.widths[stream], settings.hidden // 2)
+            self.narrow[stream] = weights.linear(f"narrow_{stream}", settings.hidden // 2, columns)
+        self.after = weights.linear("after", (columns + 1) ** 2, settings.hidden)
+        return settings.hidden
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        video, audio = (self._narrowed(stream, batch, noise) for stream in self.streams)
+        outer = video.unsqueeze(-1) * audio.unsqueeze(-2)  # (S, B, columns + 1, columns + 1)
+        return noise.dropout(self.after(outer.flatten(-2)).relu())
+
+    def _narrowed(self, stream: str, batch: Batch, noise: Noise) -> torch.Tensor:
+        row = self.narrow[stream](noise.dropout(self.entries[stream](batch).relu())).relu()
+        return concat(row, row.new_ones(*row.shape[:-1], 1))
 
 
 class StreamLayer:

@@ -1,0 +1,93 @@
+"""Context over the utterances of a dialogue, over the representation of any other variant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from heads.fusion import pooled, sequence  # noqa: F401  (what dialogue:NAME can stand over)
+from heads.fusion.network import NETWORKS, Network, Settings, network
+
+if TYPE_CHECKING:
+    import torch
+
+    from heads.batch import Batch
+    from heads.weights import Noise, Weights
+
+BASE = "concat_norm"
+REACH = 4  # turns; distances beyond share a bias
+
+
+@network(
+    "dialogue",
+    summary=f"context over the utterances of a dialogue, over another variant: dialogue:NAME, else {BASE}",
+    paper="Poria et al. 2017, Context-Dependent Sentiment Analysis, https://aclanthology.org/P17-1081",
+)
+class Dialogue(Network):
+    """An utterance's representation, and what the dialogue's other utterances add to it.
+
+    One layer of self-attention over the turns of a dialogue with learned biases for the distance in turns
+    (Shaw et al. 2018, https://arxiv.org/abs/1803.02155, in the form of one bias a distance), added to the
+    utterance's own representation. That context helps on MELD has been known since bcLSTM (Poria et al.
+    2017, https://aclanthology.org/P17-1081).
+
+    By default an utterance sees the whole dialogue, as in bcLSTM and the tables that MELD's results are
+    compared in: a corpus is scored whole. ``causal`` shows it earlier turns alone, as when a conversation
+    is followed live. An utterance alone is a dialogue of one turn, and still gets an answer.
+    """
+
+    whole_dialogues = True
+    own: ClassVar[dict[str, Any]] = {"causal": False, "context": 64}
+    base: ClassVar[type[Network]] = NETWORKS[BASE]
+    scale = NETWORKS[BASE].scale
+    parameters: ClassVar[dict[str, Any]] = NETWORKS[BASE].parameters | own
+
+    @classmethod
+    def over(cls, argument: str) -> type[Network]:
+        base, _, rest = argument.partition(":")
+        bases = [name for name, made in NETWORKS.items() if not issubclass(made, Dialogue)]
+        if base not in bases or rest:
+            raise ValueError(f"no variant is called {argument!r} under dialogue; there are: {', '.join(bases)}")
+        below = NETWORKS[base]
+        return type(
+            f"Dialogue_{base}",
+            (Dialogue,),
+            {
+                "base": below,
+                "reads": below.reads,
+                "scale": below.scale,
+                "streams": below.streams,
+                "parameters": below.parameters | Dialogue.own,
+                "__doc__": cls.__doc__,
+            },
+        )
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        self.below = self.base.__new__(self.base)
+        self.below.weights, self.below.settings = weights, settings
+        width = self.below.build(weights, settings)
+        context = int(settings.parameters["context"])
+        self.norm = weights.norm("dialogue.norm", width)
+        self.triple = weights.linear("dialogue.triple", width, 3 * context)
+        self.distance = weights.add("dialogue.distance", (2 * REACH + 1,))
+        self.back = weights.linear("dialogue.back", context, width)
+        return width
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        own = self.below.represent(batch, noise)  # (S, B, width)
+        query, key, value = self.triple(self.norm(own)).chunk(3, dim=-1)
+        seen, steps = self._relations(batch)
+        table = self.weights[self.distance]  # (S, 2 REACH + 1)
+        bias = (steps @ table.t()).permute(2, 0, 1) + (~seen).float() * -1e9  # (S, B, B)
+        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
+        answer = scores.softmax(-1) @ value  # (S, B, context)
+        return own + noise.dropout(self.back(answer).relu())
+
+    def _relations(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return who sees whom (B, B), and the distance in turns as one column each (B, B, 2 REACH + 1)."""
+        place = batch.dialogue.new_ones(len(batch.dialogue)).cumsum(0)
+        distance = place[None, :] - place[:, None]
+        seen = batch.dialogue[None, :] == batch.dialogue[:, None]
+        if self.settings.parameters["causal"]:
+            seen = seen & (distance <= 0)
+        columns = place.new_ones(2 * REACH + 1).cumsum(0) - 1 - REACH
+        return seen, (distance.clamp(-REACH, REACH).unsqueeze(-1) == columns).float()

@@ -1,0 +1,243 @@
+"""Variants that read windows: what was seen and heard at the same time, and in which order."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from heads.fusion.network import Network, Settings, network
+from heads.fusion.pooled import absence, concat
+
+if TYPE_CHECKING:
+    import torch
+
+    from heads.batch import Batch
+    from heads.weights import Noise, Weights
+
+PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
+PLACE_COLUMNS = 2 * len(PERIODS) + 3
+
+
+@network("aligned", summary="windows joined in time, then convolution and attention pooling over time")
+class Aligned(Network):
+    """What is seen and heard in the same window is joined first; then time is looked at.
+
+    Per window, one layer over both streams; then residual convolutions over neighbouring windows (as in
+    temporal convolutional networks, Bai et al. 2018, https://arxiv.org/abs/1803.01271); then pooling by
+    learned attention, which may favour a window for what it holds or for where it stands.
+    """
+
+    reads = "windows"
+    parameters: ClassVar[dict[str, Any]] = {"width": 64, "convolutions": 1}
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        width = int(settings.parameters["width"])
+        video, audio = settings.widths["video"], settings.widths["audio"]
+        spans = {"video": (0, video), "audio": (video, video + audio)}
+        self.entry = weights.linear("entry", video + audio + 2 + PLACE_COLUMNS, width, streams=spans)
+        self.convolutions = [
+            weights.linear(f"convolution{k}", 3 * width, width)
+            for k in range(int(settings.parameters["convolutions"]))
+        ]
+        self.pool = AttentionPool(weights, "pool", width)
+        self.after = weights.linear("after", width, settings.hidden)
+        return settings.hidden
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        inside = inside_mask(batch)
+        missing = absence(batch.video_mask), absence(batch.audio_mask)
+        joined = concat(batch.video, batch.audio, *missing, places(inside))  # (B, T, Dv + Da + 2 + places)
+        x = noise.dropout(self.entry.shared(joined).relu())  # (S, B, T, width)
+        outside = ~inside.unsqueeze(-1)  # (B, T, 1)
+        for layer in self.convolutions:
+            x = x.masked_fill(outside, 0.0)
+            x = x + layer(concat(shifted(x, 1), x, shifted(x, -1))).relu()
+        return noise.dropout(self.after(self.pool(x, inside)).relu())
+
+
+@network(
+    "crossmodal",
+    summary="each stream's windows attend to the other's (MulT)",
+    paper="Tsai et al. 2019, Multimodal Transformer, https://arxiv.org/abs/1906.00295",
+)
+class CrossModal(Network):
+    """Cross-modal attention over windows, after MulT (Tsai et al. 2019, https://arxiv.org/abs/1906.00295).
+
+    Video windows ask audio windows and the other way round; both answers, side by side, go through
+    self-attention over time. Unlike MulT: one head unless asked for more, layer norm before each step, and
+    pooling by learned attention in place of the last window.
+    """
+
+    reads = "windows"
+    parameters: ClassVar[dict[str, Any]] = {"width": 32, "heads": 1, "layers": 1}
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
+        layers = range(int(settings.parameters["layers"]))
+        self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
+        self.cross = {s: [Block(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in self.streams}
+        self.together = Block(weights, "together", 2 * width, heads)
+        self.pool = AttentionPool(weights, "pool", 2 * width)
+        self.after = weights.linear("after", 2 * width, settings.hidden)
+        return settings.hidden
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        inside = inside_mask(batch)
+        place = places(inside)
+        start = {s: self.entries[s](batch, place) for s in self.streams}  # (S, B, T, width)
+        found = []
+        for own, other in (("video", "audio"), ("audio", "video")):
+            x = start[own]
+            for block in self.cross[own]:
+                x = block(x, start[other], inside, noise)
+            found.append(x)
+        joined = concat(*found)
+        x = self.together(joined, joined, inside, noise)
+        return noise.dropout(self.after(self.pool(x, inside)).relu())
+
+
+@network(
+    "bottleneck",
+    summary="streams that talk through a few shared tokens (MBT)",
+    paper="Nagrani et al. 2021, Attention Bottlenecks for Multimodal Fusion, https://arxiv.org/abs/2107.00135",
+)
+class Bottleneck(Network):
+    """Attention bottlenecks (Nagrani et al. 2021, https://arxiv.org/abs/2107.00135).
+
+    Each stream's windows attend to themselves and to a few shared tokens, and the tokens to them; what the
+    two streams make of the tokens is averaged. From the second layer on a stream hears of the other, and
+    through the tokens alone.
+    """
+
+    reads = "windows"
+    parameters: ClassVar[dict[str, Any]] = {"width": 32, "heads": 1, "layers": 2, "tokens": 4}
+
+    def build(self, weights: Weights, settings: Settings) -> int:
+        width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
+        self.tokens = int(settings.parameters["tokens"])
+        layers = range(int(settings.parameters["layers"]))
+        self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
+        weights.add("tokens", (self.tokens, width), bound=0.5)
+        self.blocks = {s: [Block(weights, f"{s}_block{k}", width, heads) for k in layers] for s in self.streams}
+        self.pools = {s: AttentionPool(weights, f"{s}_pool", width) for s in self.streams}
+        self.after = weights.linear("after", (2 + self.tokens) * width, settings.hidden)
+        return settings.hidden
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        inside = inside_mask(batch)
+        place = places(inside)
+        count, length = inside.shape
+        streams = {s: self.entries[s](batch, place) for s in self.streams}  # (S, B, T, width)
+        tokens = self.weights["tokens"].unsqueeze(1)  # (S, 1, tokens, width)
+        tokens = tokens.expand(-1, count, -1, -1)
+        seen = concat(inside, inside.new_ones(count, self.tokens))  # (B, T + tokens)
+        for pair in zip(*(self.blocks[s] for s in self.streams), strict=True):
+            made = []
+            for stream, block in zip(self.streams, pair, strict=True):
+                x = join_time(streams[stream], tokens)
+                x = block(x, x, seen, noise)
+                streams[stream] = x[:, :, :length]
+                made.append(x[:, :, length:])
+            tokens = 0.5 * (made[0] + made[1])
+        pooled = [self.pools[s](streams[s], inside) for s in self.streams]
+        return noise.dropout(self.after(concat(*pooled, tokens.flatten(-2))).relu())
+
+
+class WindowLayer:
+    """One stream's windows (B, T, D) to (S, B, T, out), with their places; missing ones take a learned row."""
+
+    def __init__(self, weights: Weights, stream: str, width: int, out: int) -> None:
+        self.stream = stream
+        self.layer = weights.linear(stream, width + 1 + PLACE_COLUMNS, out, streams={stream: (0, width)})
+
+    def __call__(self, batch: Batch, place: torch.Tensor) -> torch.Tensor:
+        windows, mask = getattr(batch, self.stream), getattr(batch, f"{self.stream}_mask")
+        return self.layer.shared(concat(windows, absence(mask), place))
+
+
+class Block:
+    """Attention and a small network, each added to what came in, layer norm before each.
+
+    Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; norm first: Xiong et al. 2020,
+    https://arxiv.org/abs/2002.04745.
+    """
+
+    def __init__(self, weights: Weights, name: str, width: int, heads: int) -> None:
+        if width % heads:
+            raise ValueError(f"{heads} heads do not divide a width of {width}")
+        self.heads, self.width = heads, width
+        self.norm_own, self.norm_other = (weights.norm(f"{name}.norm_{k}", width) for k in ("own", "other"))
+        self.norm_after = weights.norm(f"{name}.norm_after", width)
+        self.query = weights.linear(f"{name}.query", width, width)
+        self.pair = weights.linear(f"{name}.pair", width, 2 * width)
+        self.out = weights.linear(f"{name}.out", width, width)
+        self.wide = weights.linear(f"{name}.wide", width, 2 * width)
+        self.back = weights.linear(f"{name}.back", 2 * width, width)
+
+    def __call__(self, x: torch.Tensor, other: torch.Tensor, seen: torch.Tensor, noise: Noise) -> torch.Tensor:
+        """Let x (S, B, T, width) attend to other (S, B, U, width) where seen (B, U)."""
+        key, value = self.pair(self.norm_other(other)).chunk(2, dim=-1)
+        query = self.query(self.norm_own(x))
+        bias = low_outside(seen)[:, None, None, :]  # (B, 1, 1, U)
+        if self.heads == 1:
+            answer = attend(query, key, value, bias[:, 0])
+        else:
+            query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
+            answer = attend(query, key, value, bias).transpose(-2, -3).flatten(-2)
+        x = x + noise.dropout(self.out(answer))
+        return x + noise.dropout(self.back(self.wide(self.norm_after(x)).relu()))
+
+
+class AttentionPool:
+    """Mean over time with learned weights (Yang et al. 2016, https://aclanthology.org/N16-1174)."""
+
+    def __init__(self, weights: Weights, name: str, width: int) -> None:
+        self.score = weights.linear(name, width, 1)
+
+    def __call__(self, x: torch.Tensor, inside: torch.Tensor) -> torch.Tensor:
+        """Pool (S, B, T, width) to (S, B, width) over the windows inside (B, T)."""
+        weight = (self.score(x).squeeze(-1) + low_outside(inside)).softmax(-1)  # (S, B, T)
+        return (weight.unsqueeze(-1) * x).sum(-2)
+
+
+def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Scaled dot-product attention over the last two axes; bias is added to the scores."""
+    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
+    return scores.softmax(-1) @ value
+
+
+def low_outside(mask: torch.Tensor) -> torch.Tensor:
+    """Return 0 where a mask is True and a number so low that softmax gives 0 elsewhere."""
+    return (~mask).float() * -1e9
+
+
+def inside_mask(batch: Batch) -> torch.Tensor:
+    """Return (B, T): True up to an utterance's last window that holds anything; the first always."""
+    inside = (batch.video_mask | batch.audio_mask).flip(1).cummax(1).values.flip(1)
+    inside[:, 0] = True
+    return inside
+
+
+def places(inside: torch.Tensor) -> torch.Tensor:
+    """Return where each window stands, (B, T, PLACE_COLUMNS): from the start, from the end, and as a share."""
+    count = inside.sum(1, keepdim=True).float()  # (B, 1)
+    step = inside.float().cumsum(1) - 1.0  # (B, T): 0, 1, 2 ...
+    left = (count - 1.0 - step).clamp(min=0.0)
+    columns = [(step / 8.0).clamp(max=4.0), (left / 8.0).clamp(max=4.0), 2.0 * step / count - 1.0]
+    for period in PERIODS:
+        angle = step * (2.0 * math.pi / period)
+        columns += [angle.sin(), angle.cos()]
+    return concat(*(column.unsqueeze(-1) for column in columns))
+
+
+def shifted(x: torch.Tensor, by: int) -> torch.Tensor:
+    """Return (S, B, T, D) moved by one window along time, zeros coming in."""
+    gap = x.new_zeros(*x.shape[:2], 1, x.shape[-1])
+    return join_time(gap, x[:, :, :-1]) if by > 0 else join_time(x[:, :, 1:], gap)
+
+
+def join_time(first: torch.Tensor, then: torch.Tensor) -> torch.Tensor:
+    """Join along time."""
+    import torch
+
+    return torch.cat([first, then], dim=2)
