@@ -80,6 +80,16 @@ def peek_digest(path: Path, kind: str) -> str:
         return _parse(_read_exactly(file.fileno(), HEADER_BYTES), os.fstat(file.fileno()).st_size, path, kind)
 
 
+def is_sealed(path: Path, kind: str) -> bool:
+    """Tell whether a file begins as a sealed file of this kind does, be the rest of it damaged or not."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(HEADER_BYTES)
+    except OSError:
+        return False
+    return start.startswith(f"dualstream sealed file\nkind {kind}\n".encode("ascii"))
+
+
 def publish(path: Path, data: bytes | bytearray | memoryview) -> None:
     """Put `data` at `path`, whole or not at all, and durably: after this returns it survives a power cut.
 
