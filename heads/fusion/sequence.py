@@ -47,7 +47,7 @@ class Aligned(Network):
         inside = inside_mask(batch)
         missing = absence(batch.video_mask), absence(batch.audio_mask)
         joined = concat(batch.video, batch.audio, *missing, places(inside))  # (B, T, Dv + Da + 2 + places)
-        x = noise.dropout(self.entry.shared(joined).relu())  # (S, B, T, width)
+        x = self.entry.shared(joined).relu()  # (S, B, T, width)
         outside = ~inside.unsqueeze(-1)  # (B, T, 1)
         for layer in self.convolutions:
             x = x.masked_fill(outside, 0.0)
@@ -63,9 +63,9 @@ class Aligned(Network):
 class CrossModal(Network):
     """Cross-modal attention over windows, after MulT (Tsai et al. 2019, https://arxiv.org/abs/1906.00295).
 
-    Video windows ask audio windows and the other way round; both answers, side by side, go through
-    self-attention over time. Unlike MulT: one head unless asked for more, layer norm before each step, and
-    pooling by learned attention in place of the last window.
+    Video windows ask audio windows and the other way round, in one layer or several. Unlike MulT: one head
+    unless asked for more, and the two answers, side by side, are pooled over time by learned attention in
+    place of more self-attention and the last window, which is half the work.
     """
 
     reads = "windows"
@@ -76,7 +76,6 @@ class CrossModal(Network):
         layers = range(int(settings.parameters["layers"]))
         self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
         self.cross = {s: [Block(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in self.streams}
-        self.together = Block(weights, "together", 2 * width, heads)
         self.pool = AttentionPool(weights, "pool", 2 * width)
         self.after = weights.linear("after", 2 * width, settings.hidden)
         return settings.hidden
@@ -89,11 +88,9 @@ class CrossModal(Network):
         for own, other in (("video", "audio"), ("audio", "video")):
             x = start[own]
             for block in self.cross[own]:
-                x = block(x, start[other], inside, noise)
+                x = block(x, start[other], inside)
             found.append(x)
-        joined = concat(*found)
-        x = self.together(joined, joined, inside, noise)
-        return noise.dropout(self.after(self.pool(x, inside)).relu())
+        return noise.dropout(self.after(self.pool(concat(*found), inside)).relu())
 
 
 @network(
@@ -106,7 +103,7 @@ class Bottleneck(Network):
 
     Each stream's windows attend to themselves and to a few shared tokens, and the tokens to them; what the
     two streams make of the tokens is averaged. From the second layer on a stream hears of the other, and
-    through the tokens alone.
+    through the tokens alone. The heads read the tokens, so that in the last layer only these ask.
     """
 
     reads = "windows"
@@ -115,12 +112,13 @@ class Bottleneck(Network):
     def build(self, weights: Weights, settings: Settings) -> int:
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         self.tokens = int(settings.parameters["tokens"])
-        layers = range(int(settings.parameters["layers"]))
+        self.layers = int(settings.parameters["layers"])
         self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
         weights.add("tokens", (self.tokens, width), bound=0.5)
-        self.blocks = {s: [Block(weights, f"{s}_block{k}", width, heads) for k in layers] for s in self.streams}
-        self.pools = {s: AttentionPool(weights, f"{s}_pool", width) for s in self.streams}
-        self.after = weights.linear("after", (2 + self.tokens) * width, settings.hidden)
+        self.blocks = {
+            s: [Block(weights, f"{s}_block{k}", width, heads) for k in range(self.layers)] for s in self.streams
+        }
+        self.after = weights.linear("after", self.tokens * width, settings.hidden)
         return settings.hidden
 
     def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
@@ -131,16 +129,16 @@ class Bottleneck(Network):
         tokens = self.weights["tokens"].unsqueeze(1)  # (S, 1, tokens, width)
         tokens = tokens.expand(-1, count, -1, -1)
         seen = concat(inside, inside.new_ones(count, self.tokens))  # (B, T + tokens)
-        for pair in zip(*(self.blocks[s] for s in self.streams), strict=True):
+        for layer in range(self.layers):
             made = []
-            for stream, block in zip(self.streams, pair, strict=True):
+            for stream in self.streams:
                 x = join_time(streams[stream], tokens)
-                x = block(x, x, seen, noise)
+                asks = tokens if layer == self.layers - 1 else x
+                x = self.blocks[stream][layer](asks, x, seen)
                 streams[stream] = x[:, :, :length]
-                made.append(x[:, :, length:])
+                made.append(x[:, :, -self.tokens :])
             tokens = 0.5 * (made[0] + made[1])
-        pooled = [self.pools[s](streams[s], inside) for s in self.streams]
-        return noise.dropout(self.after(concat(*pooled, tokens.flatten(-2))).relu())
+        return noise.dropout(self.after(tokens.flatten(-2)).relu())
 
 
 class WindowLayer:
@@ -159,33 +157,32 @@ class Block:
     """Attention and a small network, each added to what came in, layer norm before each.
 
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; norm first: Xiong et al. 2020,
-    https://arxiv.org/abs/2002.04745.
+    https://arxiv.org/abs/2002.04745. The norms have no gain and offset: the product that follows each has
+    its own. Dropout is left to the representation, where it costs a tenth and served as well.
     """
 
     def __init__(self, weights: Weights, name: str, width: int, heads: int) -> None:
         if width % heads:
             raise ValueError(f"{heads} heads do not divide a width of {width}")
         self.heads, self.width = heads, width
-        self.norm_own, self.norm_other = (weights.norm(f"{name}.norm_{k}", width) for k in ("own", "other"))
-        self.norm_after = weights.norm(f"{name}.norm_after", width)
         self.query = weights.linear(f"{name}.query", width, width)
         self.pair = weights.linear(f"{name}.pair", width, 2 * width)
         self.out = weights.linear(f"{name}.out", width, width)
         self.wide = weights.linear(f"{name}.wide", width, 2 * width)
         self.back = weights.linear(f"{name}.back", 2 * width, width)
 
-    def __call__(self, x: torch.Tensor, other: torch.Tensor, seen: torch.Tensor, noise: Noise) -> torch.Tensor:
+    def __call__(self, x: torch.Tensor, other: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Let x (S, B, T, width) attend to other (S, B, U, width) where seen (B, U)."""
-        key, value = self.pair(self.norm_other(other)).chunk(2, dim=-1)
-        query = self.query(self.norm_own(x))
+        key, value = self.pair(normed(other)).chunk(2, dim=-1)
+        query = self.query(normed(x))
         bias = low_outside(seen)[:, None, None, :]  # (B, 1, 1, U)
         if self.heads == 1:
             answer = attend(query, key, value, bias[:, 0])
         else:
             query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
             answer = attend(query, key, value, bias).transpose(-2, -3).flatten(-2)
-        x = x + noise.dropout(self.out(answer))
-        return x + noise.dropout(self.back(self.wide(self.norm_after(x)).relu()))
+        x = x + self.out(answer)
+        return x + self.back(self.wide(normed(x)).relu())
 
 
 class AttentionPool:
@@ -204,6 +201,13 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: to
     """Scaled dot-product attention over the last two axes; bias is added to the scores."""
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
     return scores.softmax(-1) @ value
+
+
+def normed(x: torch.Tensor) -> torch.Tensor:
+    """Layer-normalise the last axis."""
+    from torch.nn import functional
+
+    return functional.layer_norm(x, x.shape[-1:])
 
 
 def low_outside(mask: torch.Tensor) -> torch.Tensor:
