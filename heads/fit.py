@@ -20,6 +20,7 @@ from torch.optim.adam import adam
 from heads.balance import cosine, make_balance
 from heads.batch import UNLABELLED, Batch, FeatureSet
 from heads.corpus import STREAMS, Corpus, Scaler
+from heads.folds import groups_of
 from heads.fusion.network import Network, Settings, resolve
 from heads.losses import TaskLoss, balanced_weights, make_loss
 from heads.plan import Order, hide_streams
@@ -404,10 +405,8 @@ def macro_f1(truth: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
 
 
 def split_groups(features: FeatureSet, share: float) -> tuple[FeatureSet, FeatureSet]:
-    """Set about `share` of the utterances aside, speakers whole where there are enough, else dialogues."""
-    speakers = np.unique(features.speaker[features.speaker >= 0])
-    groups = features.speaker if len(speakers) >= 1.0 / share and (features.speaker >= 0).all() else None
-    groups = features.dialogue if groups is None else groups
+    """Set about `share` of the utterances aside, groups whole: speakers or dialogues, as `groups_of` finds."""
+    groups, _ = groups_of(features)
     names = np.random.default_rng(0).permutation(np.unique(groups))
     sizes = np.array([(groups == name).sum() for name in names])
     count = int(np.searchsorted(np.cumsum(sizes), share * len(features)) + 1)

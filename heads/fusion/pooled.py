@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED, Logits
+from heads.calibration import fit_weights
 from heads.dual import DualHead
 from heads.fusion.network import Network, Settings, network
 from heads.variant import Task
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from heads.batch import Batch
     from heads.weights import Noise, Weights
+
+
+PULL = 1.0  # utterances' worth of belief that both streams of `late` deserve the same weight
 
 
 class _Single(Network):
@@ -141,69 +145,34 @@ class Late(Network):
     def finish(self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]]) -> None:
         for task in self.settings.tasks:
             logs, present, truth = self._held_out(batches, task)
+            labelled = truth != UNLABELLED
             alone, mix = self.weights[f"head_alone.{task}"][0], self.weights[f"head_mix.{task}"][0]
             for column in range(2):
-                rows = present[:, column] & (truth != UNLABELLED)
+                rows = present[:, column] & labelled
                 if rows.any():
-                    alone[column] = opinion_pool(logs[rows][:, [column]], truth[rows])[0]
-            rows = present.all(axis=1) & (truth != UNLABELLED)
+                    alone[column] = float(fit_weights(logs[[column]][:, rows], truth[rows], pull=PULL)[0])
+            rows = present.all(axis=1) & labelled
             if rows.any():
-                for column, weight in enumerate(opinion_pool(logs[rows], truth[rows])):
-                    mix[column] = weight
+                for column, weight in enumerate(fit_weights(logs[:, rows], truth[rows], pull=PULL)):
+                    mix[column] = float(weight)
 
     def _held_out(
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-        """Return both streams' log-probabilities (N, 2, C), presence (N, 2) and labels (N,)."""
+        """Return both streams' log-probabilities (2, N, C), presence (N, 2) and labels (N,)."""
         from heads.weights import NO_NOISE
 
         logs, present = [], []
         for batch, _ in batches:
             said = self.decide_training(self.represent(batch, NO_NOISE), batch)
             rows = [getattr(one, task)[0].double().log_softmax(-1).numpy() for one in said]
-            logs.append(np.stack(rows, axis=1))
+            logs.append(np.stack(rows))
             present.append(np.stack([batch.video_present.numpy(), batch.audio_present.numpy()], axis=1))
         return (
             np.concatenate(logs),
             np.concatenate(present),
             np.concatenate([labels[task] for _, labels in batches]),
         )
-
-
-def opinion_pool(logs: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return weights w >= 0, shape (M,), that make softmax(sum of w x log p) most likely.
-
-    Parameters
-    ----------
-    logs
-        Log-probabilities of M models, shape (N, M, C). With one model, w is its inverse temperature.
-    truth
-        Class codes, shape (N,).
-
-    Notes
-    -----
-    The loss is convex in w, so that there is one answer; a weak pull towards equal weights that sum to 1
-    (as strong as one utterance) keeps it finite where the models make no mistake.
-    """
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp
-
-    count, models, _ = logs.shape
-    rows = np.arange(count)
-
-    def loss(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        mixed = np.einsum("m,nmc->nc", w, logs)
-        norm = logsumexp(mixed, axis=1)
-        share = np.exp(mixed - norm[:, None])
-        slope = np.einsum("nc,nmc->m", share, logs) - logs[rows, :, truth].sum(axis=0)
-        pull = w - 1.0 / models
-        return (norm - mixed[rows, truth]).sum() + 0.5 * pull @ pull, slope + pull
-
-    found = minimize(
-        loss, np.full(models, 1.0 / models), jac=True, bounds=[(0.0, None)] * models, method="L-BFGS-B"
-    )
-    weights: NDArray[np.float64] = found.x
-    return weights
 
 
 @network(
