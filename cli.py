@@ -77,6 +77,10 @@ def _fail(error: BaseException, status: int) -> NoReturn:
     raise typer.Exit(status) from error
 
 
+def _notice(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 ManifestArgument = Annotated[Path, typer.Argument(help="The manifest, such as data_manifest.csv.")]
 CacheArgument = Annotated[Path, typer.Argument(help="The cache that extract made, such as cache.h5.")]
@@ -127,6 +131,190 @@ def manifest(
         sentiment=step.sentiment_rule(sentiment),
     )
     document = step.main(corpus, root, out, options, replace=replace, dry_run=dry_run)
+    emit(document, as_json, lambda: print(step.describe(document)))
+
+
+@command("check")
+def check(
+    manifest: ManifestArgument,
+    root: Annotated[
+        Path | None, typer.Option("--root", help="The folder that the manifest's paths start from.")
+    ] = None,
+    media: Annotated[
+        bool, typer.Option("--media/--no-media", help="Open the clips, or judge the table alone.")
+    ] = True,
+    sound: Annotated[
+        bool, typer.Option("--sound/--no-sound", help="Decode the sound, to find silent and clipped clips.")
+    ] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with status 1 where anything is an error.")
+    ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Clips looked at side by side.")] = 2,
+    ffmpeg: Annotated[str | None, typer.Option("--ffmpeg", help="The ffmpeg to run.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Examine a corpus, the data doctor: what is wrong with it, and what that means for the results."""
+    from pipeline.steps import check as step
+
+    options = step.CheckOptions(media=media, sound=sound, strict=strict, workers=workers, ffmpeg=ffmpeg)
+    checkup = step.main(manifest, root, options)
+    emit(checkup.document, as_json, lambda: step.show(checkup.document, checkup.findings))
+    return checkup.exit_status
+
+
+VideoOption = Annotated[
+    list[str],
+    typer.Option("--video", help="vgg16, cnn5, torchvision:NAME, table:FILE or none; repeat for more streams."),
+]
+AudioOption = Annotated[
+    list[str], typer.Option("--audio", help="acoustic, bilstm, table:FILE or none; repeat for more streams.")
+]
+ShardsOption = Annotated[
+    Path | None, typer.Option("--shards", help="Folder of the shards, if not beside the cache.")
+]
+
+
+@command("extract")
+def extract(
+    manifest_path: ManifestArgument,
+    root: RootOption = Path("."),
+    out: Annotated[Path, typer.Option("--out", help="The cache to make.")] = Path("cache.h5"),
+    video: VideoOption = ["vgg16"],  # noqa: B006
+    audio: AudioOption = ["acoustic"],  # noqa: B006
+    video_weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--video-weights", help="imagenet, random:SEED or a file; once for each encoder that has weights."
+        ),
+    ] = None,
+    audio_weights: Annotated[list[str] | None, typer.Option("--audio-weights", help="Likewise.")] = None,
+    window: Annotated[float, typer.Option("--window", help="Length of a window, seconds.")] = 1.0,
+    hop: Annotated[float, typer.Option("--hop", help="Distance between windows, seconds.")] = 0.5,
+    sampling: Annotated[
+        str, typer.Option("--sampling", help="Which frames: aligned (one a window), every:SECONDS, uniform:COUNT.")
+    ] = "aligned",
+    fit: Annotated[str, typer.Option("--fit", help="Pictures into squares: stretch, crop or pad.")] = "stretch",
+    channels: Annotated[
+        str, typer.Option("--channels", help="Sound of many channels: auto (the centre if any), mix, center.")
+    ] = "auto",
+    decode: Annotated[
+        str,
+        typer.Option(
+            "--decode", help="exact; or fast: no loop filter, reference frames alone, a third less time."
+        ),
+    ] = "exact",
+    max_clip_s: Annotated[
+        float, typer.Option("--max-clip-s", help="Only this much of a clip is read, seconds.")
+    ] = 120.0,
+    projection: Annotated[
+        str | None,
+        typer.Option(
+            "--projection",
+            help="auto: PCA fitted on train, or a random Gaussian one where train has too few rows; pca; "
+            "gaussian; none. Default: auto, or as in the cache that is there.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="fp32 or bf16.")] = "fp32",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads of torch inside an operation.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")
+    ] = 0,
+    executor: Annotated[str, typer.Option("--executor", help="local, or ray: a shard for each task.")] = "local",
+    shard_size: Annotated[
+        int,
+        typer.Option("--shard-size", min=1, max=256, help="Clips in a shard: what a killed run loses at most."),
+    ] = 32,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first so many clips alone.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put the new cache in the place of one made in another way.")
+    ] = False,
+    verify_clips: Annotated[
+        bool, typer.Option("--verify-clips", help="Read all clips again to see whether their bytes changed.")
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed clips again.")] = False,
+    ffmpeg: Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be made and how long it takes; write nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Make a cache: decode clips, encode windows of video and audio, project, seal. Goes on where it stopped."""
+    from pipeline.steps import extract as step
+
+    options = step.checked_options(
+        video=tuple(video),
+        audio=tuple(audio),
+        video_weights=tuple(video_weights or ()),
+        audio_weights=tuple(audio_weights or ()),
+        window_s=window,
+        hop_s=hop,
+        sampling=sampling,
+        fit=fit,
+        channels=channels,
+        decode=decode,
+        max_clip_s=max_clip_s,
+        device=device,
+        precision=precision,
+        ffmpeg=ffmpeg,
+        threads=threads,
+    )
+    run = step.checked_run(
+        workers=workers,
+        executor=executor,
+        shard_size=shard_size,
+        projection=projection,
+        replace=replace,
+        verify_clips=verify_clips,
+        retry_failed=retry_failed,
+        limit=limit,
+        dry_run=dry_run,
+    )
+    report = step.extract(manifest_path, root=root, out=out, options=options, run=run, notice=_notice)
+    emit(report.to_json(), as_json, lambda: print(step.describe(report)))
+    return report.exit_status
+
+
+@command("project")
+def project(
+    cache: CacheArgument,
+    out: Annotated[Path | None, typer.Option("--out", help="Another cache to write; default: in place.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="auto, pca, gaussian or none; default: as the cache was made.")
+    ] = None,
+    width: Annotated[int | None, typer.Option("--width", min=1, help="Columns after projection.")] = None,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", help="Streams that get --width; default: all that have more.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the Gaussian projection.")] = 0,
+    shards: ShardsOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the projection again, from the shards: another width or kind without touching a clip."""
+    from pipeline.steps import project as step
+
+    options = step.checked_options(
+        kind=kind, width=width, streams=tuple(stream or ()), seed=seed, shards=shards, dry_run=dry_run
+    )
+    document = step.project(cache, out=out, options=options, notice=_notice)
+    emit(document, as_json, lambda: print(step.describe(document)))
+
+
+@command("inspect")
+def inspect(
+    cache: CacheArgument,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check the recipe, the rows and the shards too; 13 where damaged.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a cache holds, how it was made, what is masked, what looks unhealthy, and how labels fall."""
+    from pipeline.steps import inspect as step
+
+    document = step.inspect(cache, verify=verify)
     emit(document, as_json, lambda: print(step.describe(document)))
 
 
@@ -341,6 +529,25 @@ def report(
     written = [str(path) for path in step.report(run, out=out)]
     emit({"report": written[0], "figures": written[1:]}, as_json, lambda: print("\n".join(written)))
     return 0
+
+
+@command("demo")
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="The folder to make the corpus and its results in.")] = Path(
+        "demo"
+    ),
+    dialogues: Annotated[int, typer.Option("--dialogues", help="Dialogues of seven clips each, 6 or more.")] = 48,
+    seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
+    workers: Annotated[int, typer.Option("--workers", help="Clips drawn side by side.")] = 2,
+) -> None:
+    """Do the whole job on a small synthetic corpus that is made on the spot."""
+    from pipeline.steps import demo as step
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    report = step.main(out, step.DemoOptions(dialogues=dialogues, seed=seed, workers=workers), say)
+    print(f"\nDone. Open {report}")
 
 
 if __name__ == "__main__":

@@ -69,11 +69,10 @@ def test_error_comes_where_its_result_was_due() -> None:
             raise KeyError("five")
         return number
 
-    seen = []
+    run = ordered(work).run(range(100))
+    assert [next(run) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(KeyError, match="five"):
-        for result in ordered(work).run(range(100)):
-            seen.append(result)
-    assert seen == [0, 1, 2, 3, 4]
+        next(run)
 
 
 def test_closing_stops_what_the_threads_wait_for() -> None:

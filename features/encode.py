@@ -1,0 +1,345 @@
+"""Stage 1 for one file: windows → decode → encode. Frames wait for the device, sound becomes rows at once.
+
+    worker thread        begin_clip ── ffmpeg ──► frames, sound ──► rows of sound, rows of tables
+                                                    │ frames
+    main thread          FrameBatcher ◄─────────────┘ batches over the clips of one shard, in order
+                              └──► finish_clip ──► StreamFeatures by stream name
+
+Which frames share a forward pass follows from the clips' order alone, so that no number of workers changes a bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
+from features.media import Clip, DecodeSettings, MediaError, read_clip
+from features.windows import Sampling, WindowPlan
+
+
+class ClipReader(Protocol):
+    """What `features.media.read_clip` is, so that tests can put another in its place."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        plan: WindowPlan,
+        sampling: Sampling,
+        settings: DecodeSettings,
+        span_s: tuple[float | None, float | None],
+    ) -> Clip: ...
+
+
+@dataclass(frozen=True)
+class ClipPlan:
+    """How every clip of a run is read."""
+
+    encoders: Mapping[str, Encoder]
+    """By stream name: ``video``, ``audio``, ``video.cnn5`` …"""
+    windows: WindowPlan = field(default_factory=WindowPlan)
+    sampling: Sampling = field(default_factory=Sampling)
+    decode: DecodeSettings | None = field(default_factory=DecodeSettings)
+    """None where every stream is a table: no media is read then."""
+    reader: ClipReader = read_clip
+
+    @property
+    def video(self) -> dict[str, VideoEncoder]:
+        """The encoders of frames, by stream name."""
+        return {name: one for name, one in self.encoders.items() if isinstance(one, VideoEncoder)}
+
+    @property
+    def audio(self) -> dict[str, AudioEncoder]:
+        """The encoders of sound, by stream name."""
+        return {name: one for name, one in self.encoders.items() if isinstance(one, AudioEncoder)}
+
+    @property
+    def tables(self) -> dict[str, TableEncoder]:
+        """The ready-made tables, by stream name."""
+        return {name: one for name, one in self.encoders.items() if isinstance(one, TableEncoder)}
+
+
+def decode_settings(encoders: Mapping[str, Encoder], **choices: Any) -> DecodeSettings | None:
+    """Return the settings that serve all of `encoders`, or None where all of them are tables.
+
+    Frames are decoded at the largest side that an encoder takes; an encoder of smaller frames resizes them.
+    `choices` are the fields of `DecodeSettings` that no encoder decides.
+
+    Raises
+    ------
+    ValueError
+        Where two audio encoders take different sample rates.
+    """
+    sizes = [one.frame_size_px for one in encoders.values() if isinstance(one, VideoEncoder)]
+    rates = {one.sample_rate_hz for one in encoders.values() if isinstance(one, AudioEncoder)}
+    if len(rates) > 1:
+        raise ValueError(
+            f"the audio encoders take {sorted(rates)} Hz; encoders that are extracted side by side take one rate"
+        )
+    if not sizes and not rates:
+        return None
+    return DecodeSettings(
+        frame_size_px=max(sizes) if sizes else None, sample_rate_hz=rates.pop() if rates else None, **choices
+    )
+
+
+@dataclass(repr=False)
+class BegunClip:
+    """A clip whose sound is rows already and whose frames wait for the device."""
+
+    duration_s: float
+    """Seconds; NaN where nobody knows (streams from tables, and no media)."""
+    starts_s: NDArray[np.float64]
+    """Start of each window, shape (K,)."""
+    streams: dict[str, StreamFeatures]
+    """Streams that are done."""
+    frames: NDArray[np.uint8]
+    """Frames to encode, shape (F, S, S, 3)."""
+    frame_window: NDArray[np.int64]
+    """The window that each frame stands for, shape (F,)."""
+    frame_time_s: NDArray[np.float64]
+    """The presentation time of each frame on the clip's clock, seconds, shape (F,)."""
+    notes: list[str] = field(default_factory=list)
+    """What was odd."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the clip holds while it waits."""
+        rows = sum(one.windows.nbytes + one.utterance.nbytes for one in self.streams.values())
+        return int(self.frames.nbytes) + rows
+
+
+def begin_clip(
+    path: Path | None, utterance_id: str, plan: ClipPlan, *, span_s: tuple[float, float] | None = None
+) -> BegunClip:
+    """Decode one clip, turn its sound into rows, and look it up in the tables.
+
+    Parameters
+    ----------
+    path
+        The file; None where `plan` reads no media.
+    utterance_id
+        The key in tables.
+    span_s
+        The half-open part of the file that is the clip, seconds; None: all of it.
+
+    Raises
+    ------
+    MediaError
+        Where the file gives no arrays.
+    ValueError
+        Where an encoder refuses what the file gave.
+    """
+    if plan.decode is None or path is None:
+        duration_s = span_s[1] - span_s[0] if span_s else float("nan")
+        starts_s = plan.windows.starts_s(duration_s) if span_s else np.zeros(1)
+        streams = _from_tables(plan, utterance_id, starts_s)
+        return BegunClip(duration_s, starts_s, streams, *_no_frames())
+    clip = plan.reader(
+        path, plan=plan.windows, sampling=plan.sampling, settings=plan.decode, span_s=span_s or (None, None)
+    )
+    streams = _from_tables(plan, utterance_id, clip.starts_s)
+    notes = [str(note) for note in clip.notes]
+    for name, encoder in plan.audio.items():
+        if clip.audio is None or clip.audio_covered_s is None:
+            streams[name] = absent(encoder, len(clip.starts_s))
+        else:
+            said = encoder.encode_audio(clip.audio, clip.starts_s, plan.windows.length_s, clip.audio_covered_s)
+            streams[name] = _tidy(said, name, notes)
+    return BegunClip(
+        duration_s=clip.duration_s,
+        starts_s=clip.starts_s,
+        streams=streams,
+        frames=clip.frames,
+        frame_window=clip.frame_window,
+        frame_time_s=clip.frame_time_s,
+        notes=notes,
+    )
+
+
+def finish_clip(begun: BegunClip, rows: Mapping[str, NDArray[np.float32]], plan: ClipPlan) -> BegunClip:
+    """Place the rows of a clip's frames, shape (F, raw_width) by stream, in its windows; let go of the frames."""
+    notes = list(begun.notes)
+    streams = dict(begun.streams)
+    for name, encoder in plan.video.items():
+        streams[name] = _tidy(_from_frames(begun, rows[name], encoder.spec.raw_width), name, notes)
+    frames, _, _ = _no_frames()
+    return replace(begun, streams={name: streams[name] for name in plan.encoders}, frames=frames, notes=notes)
+
+
+def unread(plan: ClipPlan, utterance_id: str) -> BegunClip:
+    """Return what there is of a clip that could not be read: one masked window, and what tables know of it."""
+    starts_s = np.zeros(1)
+    known = _from_tables(plan, utterance_id, starts_s)
+    streams = {
+        name: known[name] if name in known else absent(encoder, 1) for name, encoder in plan.encoders.items()
+    }
+    return BegunClip(float("nan"), starts_s, streams, *_no_frames())
+
+
+def absent(encoder: Encoder, count: int) -> StreamFeatures:
+    """Return a stream that is masked throughout, over `count` windows."""
+    width = encoder.spec.raw_width
+    rows = count if encoder.spec.has_windows else 0
+    return StreamFeatures(
+        utterance=np.zeros(width, np.float32),
+        present=False,
+        windows=np.zeros((rows, width), np.float32),
+        window_present=np.zeros(rows, np.bool_),
+        time_s=np.full(rows, np.nan),
+    )
+
+
+def encode_clip(
+    path: Path | None, utterance_id: str, plan: ClipPlan, *, span_s: tuple[float, float] | None = None
+) -> BegunClip:
+    """Do all of stage 1 for one file: `begin_clip`, the forward passes, `finish_clip`.
+
+    Raises
+    ------
+    MediaError, ValueError
+        As `begin_clip`.
+    """
+    begun = begin_clip(path, utterance_id, plan, span_s=span_s)
+    batcher = FrameBatcher(plan.video)
+    batcher.add(begun.frames)
+    return finish_clip(begun, {name: rows[0] for name, rows in batcher.finish().items()}, plan)
+
+
+class FrameBatcher:
+    """Frames of many clips through encoders, in full batches that cross clips, in the order they come.
+
+    Parameters
+    ----------
+    encoders
+        By stream name; each gets batches of its own `batch_size`.
+    on_batch
+        Called with the number of frames after each forward pass.
+    """
+
+    def __init__(
+        self, encoders: Mapping[str, VideoEncoder], on_batch: Callable[[int], None] | None = None
+    ) -> None:
+        self._encoders = dict(encoders)
+        self._on_batch = on_batch
+        self._counts: list[int] = []
+        self._buffers: dict[str, NDArray[np.uint8] | None] = dict.fromkeys(encoders)
+        self._filled = dict.fromkeys(encoders, 0)
+        self._rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in encoders}
+
+    def add(self, frames: NDArray[np.uint8]) -> None:
+        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied."""
+        self._counts.append(len(frames))
+        for name, encoder in self._encoders.items():
+            position = 0
+            while position < len(frames):
+                buffer = self._buffers[name]
+                if buffer is None:
+                    buffer = np.empty((encoder.batch_size, *frames.shape[1:]), dtype=np.uint8)
+                    self._buffers[name] = buffer
+                filled = self._filled[name]
+                taken = min(len(frames) - position, len(buffer) - filled)
+                buffer[filled : filled + taken] = frames[position : position + taken]
+                self._filled[name] = filled + taken
+                position += taken
+                if self._filled[name] == len(buffer):
+                    self._flush(name)
+
+    def finish(self) -> dict[str, list[NDArray[np.float32]]]:
+        """Encode what is left, and return the rows of each clip, shape (F, raw_width), by stream."""
+        ends = np.cumsum(self._counts)[:-1].astype(np.int64)
+        answer = {}
+        for name, encoder in self._encoders.items():
+            if self._filled[name]:
+                self._flush(name)
+            nothing = np.empty((0, encoder.spec.raw_width), np.float32)
+            answer[name] = list(np.split(np.concatenate([nothing, *self._rows[name]]), ends))
+            self._rows[name] = []
+        self._counts = []
+        return answer
+
+    def _flush(self, name: str) -> None:
+        buffer, filled = self._buffers[name], self._filled[name]
+        assert buffer is not None
+        encoder = self._encoders[name]
+        rows = encoder.encode_frames(buffer[:filled])
+        if rows.shape != (filled, encoder.spec.raw_width):
+            raise RuntimeError(
+                f"encoder {encoder.spec.name} gave {rows.shape} for {filled} frames; its spec says "
+                f"{encoder.spec.raw_width} columns"
+            )
+        self._rows[name].append(np.asarray(rows, dtype=np.float32))
+        self._filled[name] = 0
+        if self._on_batch is not None:
+            self._on_batch(filled)
+
+
+def _from_frames(begun: BegunClip, rows: NDArray[np.float32], width: int) -> StreamFeatures:
+    """Put each frame's row into its window; the utterance's row is the mean of the windows that have one."""
+    count = len(begun.starts_s)
+    windows = np.zeros((count, width), np.float32)
+    mask = np.zeros(count, np.bool_)
+    time_s = np.full(count, np.nan)
+    windows[begun.frame_window] = rows
+    mask[begun.frame_window] = True
+    time_s[begun.frame_window] = begun.frame_time_s
+    return StreamFeatures(_mean_row(windows, mask), bool(mask.any()), windows, mask, time_s)
+
+
+def _mean_row(windows: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Mean of the rows that are there, summed in float64; zeros where there is none."""
+    rows = windows[mask]
+    mean = rows.mean(axis=0, dtype=np.float64) if len(rows) else np.zeros(windows.shape[1])
+    return mean.astype(np.float32)
+
+
+def _tidy(said: StreamFeatures, name: str, notes: list[str]) -> StreamFeatures:
+    """Mask rows that hold NaN or infinity, which would spoil every sum they enter, and note it.
+
+    Afterwards masked rows are zeros, their times NaN, and an absent stream has no window.
+    """
+    mask = said.window_present & np.isfinite(said.windows).all(axis=1) & said.present
+    bad = int((said.window_present & said.present).sum() - mask.sum())
+    utterance, present = said.utterance, said.present
+    if present and not np.isfinite(utterance).all():
+        notes.append(f"{name}: the utterance row was not finite")
+        utterance, present = _mean_row(said.windows, mask), bool(mask.any())
+    if bad:
+        notes.append(f"{name}: {bad} window rows were not finite")
+    return StreamFeatures(
+        utterance=utterance if present else np.zeros_like(utterance),
+        present=present,
+        windows=np.where(mask[:, None], said.windows, np.float32(0)),
+        window_present=mask,
+        time_s=np.where(mask, said.time_s, np.nan),
+    )
+
+
+def _from_tables(plan: ClipPlan, utterance_id: str, starts_s: NDArray[np.float64]) -> dict[str, StreamFeatures]:
+    return {
+        name: table.lookup(utterance_id, starts_s, plan.windows.length_s) for name, table in plan.tables.items()
+    }
+
+
+def _no_frames() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float64]]:
+    return np.empty((0, 1, 1, 3), np.uint8), np.empty(0, np.int64), np.empty(0, np.float64)
+
+
+__all__ = [
+    "BegunClip",
+    "ClipPlan",
+    "FrameBatcher",
+    "MediaError",
+    "absent",
+    "begin_clip",
+    "decode_settings",
+    "encode_clip",
+    "finish_clip",
+    "unread",
+]

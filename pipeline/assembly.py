@@ -1,0 +1,155 @@
+"""Clips to shards: worker threads decode and hear, this thread encodes frames, shard after shard, in order."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
+from features.media import MediaError, stop_all
+from pipeline.clipstate import ABSENT, Hasher
+from pipeline.errors import DualstreamError
+from pipeline.executors import OrderedThreads
+from pipeline.recipe import Recipe
+from pipeline.shards import ClipRows, Shard, members_digest, short_reason
+from pipeline.utterance import Utterance
+
+DEFAULT_BUDGET_BYTES = 512 << 20  # decoded clips that wait for the device
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to make."""
+
+    index: int
+    utterances: tuple[Utterance, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class MadeShard:
+    """One shard that was made."""
+
+    job: ShardJob
+    shard: Shard
+    looks: tuple[tuple[int, int], ...]
+    """Size and time of each clip before it was read: `pipeline.clipstate`."""
+
+
+@dataclass(frozen=True, repr=False)
+class _ReadClip:
+    """One clip after its worker: decoded, or failed with a reason."""
+
+    utterance: Utterance
+    look: tuple[int, int]
+    sha256: str
+    begun: BegunClip
+    failure: str = ""
+
+
+def make_shards(
+    jobs: Sequence[ShardJob],
+    recipe: Recipe,
+    hasher: Hasher,
+    *,
+    workers: int,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    on_clip: Callable[[bool, int], None] | None = None,
+) -> Iterator[MadeShard]:
+    """Make shards one after the other, in the jobs' order, and yield each.
+
+    Parameters
+    ----------
+    workers
+        Threads that decode; they run ahead over the shards' boundaries. The bytes of a shard do not depend on it.
+    budget_bytes
+        What decoded clips may hold while they wait.
+    on_clip
+        Called with (failed, number of frames) for each clip that is encoded.
+
+    Raises
+    ------
+    DualstreamError
+        Where ffmpeg itself is gone. A clip that can't be read is a record with a reason, not an error.
+    """
+    plan = recipe.plan
+    threads: OrderedThreads[Utterance, _ReadClip] = OrderedThreads(
+        lambda utterance: _read(utterance, plan, hasher),
+        workers=workers,
+        budget_bytes=budget_bytes,
+        size_bytes=lambda one: one.begun.size_bytes,
+        stop=stop_all,
+    )
+    every = (utterance for job in jobs for utterance in job.utterances)
+    with contextlib.closing(threads.run(every)) as clips:
+        for job in jobs:
+            yield _make_shard(job, recipe, clips, on_clip)
+
+
+def read_facts(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> tuple[BegunClip, str]:
+    """Decode one clip as a run would; return it with the reason of its failure, empty where there is none."""
+    one = _read(utterance, plan, hasher)
+    return one.begun, one.failure
+
+
+def _make_shard(
+    job: ShardJob, recipe: Recipe, clips: Iterator[_ReadClip], on_clip: Callable[[bool, int], None] | None
+) -> MadeShard:
+    plan = recipe.plan
+    batcher = FrameBatcher(plan.video)
+    read: list[_ReadClip] = []
+    for _ in job.utterances:
+        one = next(clips)
+        batcher.add(one.begun.frames)
+        count = len(one.begun.frames)
+        one.begun.frames = one.begun.frames[:0].copy()  # let go of the pixels
+        read.append(one)
+        if on_clip is not None:
+            on_clip(bool(one.failure), count)
+    rows = batcher.finish()
+    done = []
+    for position, one in enumerate(read):
+        its_rows = {name: of_clip[position] for name, of_clip in rows.items()}
+        begun = one.begun if one.failure else finish_clip(one.begun, its_rows, plan)
+        done.append(
+            ClipRows(
+                id=one.utterance.id,
+                sha256=one.sha256,
+                duration_s=begun.duration_s,
+                starts_s=begun.starts_s,
+                streams=begun.streams,
+                status="failed" if one.failure else "ok",
+                reason=short_reason(one.failure or "; ".join(begun.notes)),
+            )
+        )
+    shard = Shard(members_digest(job.utterances), tuple(done), recipe.environment)
+    return MadeShard(job, shard, tuple(one.look for one in read))
+
+
+def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
+    """Hash and decode one clip; what is wrong with it becomes a reason."""
+    if plan.decode is None:
+        begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
+        return _ReadClip(utterance, ABSENT, "", begun)
+    look, sha256 = hasher.look(utterance.path), hasher.digest(utterance.path)
+    place = hasher.place(utterance.path)
+    nothing = unread(plan, utterance.id)
+    if place is None:
+        return _ReadClip(utterance, look, sha256, nothing, "missing: no such file inside the data root")
+    try:
+        begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance))
+    except MediaError as error:
+        if error.kind == "missing" and hasher.place(utterance.path) is not None:
+            raise DualstreamError(f"{error}") from error
+        return _ReadClip(utterance, look, sha256, nothing, f"{error.kind}: {error}")
+    except ValueError as error:
+        return _ReadClip(utterance, look, sha256, nothing, f"encoder: {error}")
+    if hasher.look(utterance.path) != look:
+        return _ReadClip(utterance, ABSENT, sha256, nothing, "changed: the file changed while it was read")
+    return _ReadClip(utterance, look, sha256, begun)
+
+
+def _span(utterance: Utterance) -> tuple[float, float] | None:
+    if utterance.start_s is None or utterance.end_s is None:
+        return None
+    return utterance.start_s, utterance.end_s

@@ -1,0 +1,294 @@
+"""inspect: what a cache holds, how it was made, what is masked, what looks unhealthy, and how labels fall."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.cache import Cache, Stream, read_cache
+from pipeline.errors import CorruptError
+from pipeline.provenance import digest_of, fingerprint
+from pipeline.sealed import peek_digest
+from pipeline.shards import KIND, read_shard, shard_path
+
+SPLITS = ("train", "dev", "test")
+SHOWN_FAILURES = 20
+SHOWN_COLUMNS = 8
+NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
+
+
+def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
+    """Return what there is to say of a cache, as JSON values.
+
+    Parameters
+    ----------
+    verify
+        Check the fingerprint against the recipe, that present rows are finite, and the shards beside the cache.
+
+    Raises
+    ------
+    NoCacheError
+        Where there is no such file.
+    CorruptError
+        Where a digest does not hold or the file is not of the format. That is checked without `verify` too.
+    """
+    cache = read_cache(path)
+    utterances = cache.utterances
+    failed = [
+        {"id": name, "reason": reason}
+        for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
+        if status == "failed"
+    ]
+    odd = sum(
+        bool(reason) and status == "ok"
+        for status, reason in zip(utterances.status, utterances.reason, strict=True)
+    )
+    splits = [one for one in SPLITS if one in utterances.split]
+    splits += sorted(set(utterances.split) - set(splits))
+    document: dict[str, Any] = {
+        "cache": str(path),
+        "bytes": path.stat().st_size,
+        "utterances": len(utterances),
+        "windows": int(cache.offsets[-1]),
+        "seconds_of_clips": float(np.nansum(utterances.duration_s)),
+        "failed": failed,
+        "odd": odd,
+        "fingerprint": cache.provenance.get("fingerprint"),
+        "recipe": cache.provenance.get("recipe", {}),
+        "environments": cache.provenance.get("environments", []),
+        "streams": {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()},
+        "labels": {task: _labels(cache, task, splits) for task in ("emotion", "sentiment")},
+    }
+    document["warnings"] = _warnings(cache, document)
+    if verify:
+        document["verified"] = _verify(path, cache)
+    return document
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Return the document as text for a person."""
+    lines = [
+        f"{document['cache']}: {document['utterances']:,} utterances, {document['windows']:,} windows, "
+        f"{document['seconds_of_clips'] / 3600:.2f} hours of clips, {document['bytes'] / 1e6:.1f} MB",
+        f"fingerprint {document['fingerprint']}",
+    ]
+    recipe = document["recipe"]
+    if recipe:
+        windows = recipe.get("windows", {})
+        lines.append(
+            f"windows {windows.get('length_s')} s each {windows.get('hop_s')} s, "
+            f"sampling {recipe.get('sampling')}, decoder {recipe.get('decoder')}, "
+            f"{recipe.get('device')} {recipe.get('precision')}"
+        )
+    for name, stream in document["streams"].items():
+        lines += ["", *_stream_lines(name, stream)]
+    for task, labels in document["labels"].items():
+        lines += ["", *_label_lines(task, labels)]
+    if document["failed"]:
+        lines += ["", f"{len(document['failed'])} clips failed:"]
+        lines += [f"  {one['id']}: {one['reason']}" for one in document["failed"][:SHOWN_FAILURES]]
+        if len(document["failed"]) > SHOWN_FAILURES:
+            lines.append(f"  … and {len(document['failed']) - SHOWN_FAILURES} more: --json lists all")
+    if document["odd"]:
+        lines += [
+            "",
+            f"{document['odd']} clips were read with something odd about them; the cache holds the notes",
+        ]
+    lines += ["", *(f"warning: {text}" for text in document["warnings"])] if document["warnings"] else []
+    if "verified" in document:
+        lines += ["", *(f"verified: {text}" for text in document["verified"])]
+    return "\n".join(lines)
+
+
+def _stream(cache: Cache, stream: Stream, splits: list[str]) -> dict[str, Any]:
+    split = np.array(cache.utterances.split)
+    of_window = np.repeat(split, np.diff(cache.offsets))
+    coverage = {}
+    for one in splits:
+        here = split == one
+        coverage[one] = {"utterances": int(here.sum()), "present": int(stream.present[here].sum())}
+        if stream.window_present is not None:
+            windows = of_window == one
+            coverage[one] |= {
+                "windows": int(windows.sum()),
+                "windows_present": int(stream.window_present[windows].sum()),
+            }
+    rows = stream.utterance[stream.present]
+    if stream.windows is not None and stream.window_present is not None:
+        rows = stream.windows[stream.window_present]
+    return {
+        "encoder": stream.spec.get("name"),
+        "weights": stream.spec.get("weights"),
+        "raw_width": stream.spec.get("raw_width"),
+        "width": int(stream.utterance.shape[1]),
+        "windows": stream.windows is not None,
+        "projection": {"kind": stream.projection.kind, **stream.projection.fitted_on}
+        if stream.projection
+        else None,
+        "coverage": coverage,
+        "health": _health(rows),
+    }
+
+
+def _health(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
+    """Return what the present rows, shape (R, D), look like."""
+    if not len(rows):
+        return {"rows": 0, "not_finite": 0, "dead_columns": [], "repeated_rows": 0}
+    finite = np.isfinite(rows).all(axis=1)
+    good = rows[finite]
+    dead: list[int] = []
+    if len(good) > 1:
+        spread = good.max(axis=0) - good.min(axis=0)
+        dead = np.flatnonzero(spread <= NEARLY_CONSTANT * np.abs(good).max(axis=0)).tolist()
+    return {
+        "rows": len(rows),
+        "not_finite": int((~finite).sum()),
+        "dead_columns": dead,
+        "repeated_rows": len(good) - len({row.tobytes() for row in good}),
+        "least": float(good.min()) if len(good) else None,
+        "largest": float(good.max()) if len(good) else None,
+        "mean_norm": float(np.linalg.norm(good.astype(np.float64), axis=1).mean()) if len(good) else None,
+    }
+
+
+def _labels(cache: Cache, task: str, splits: list[str]) -> dict[str, Any]:
+    """Count labels by split; the majority line is what always naming train's commonest class scores."""
+    names = cache.vocabulary[task]
+    codes = getattr(cache.utterances, task)
+    split = np.array(cache.utterances.split)
+    counts = {
+        one: {"unlabelled": int((codes[split == one] < 0).sum())}
+        | {name: int((codes[split == one] == code).sum()) for code, name in enumerate(names)}
+        for one in splits
+    }
+    base = "train" if "train" in splits else (splits[0] if splits else None)
+    majority: dict[str, Any] | None = None
+    if names and base is not None and any(counts[base][name] for name in names):
+        commonest = max(names, key=lambda name: counts[base][name])
+        majority = {"class": commonest, "from": base, "splits": {}}
+        for one in splits:
+            labelled = sum(counts[one][name] for name in names)
+            if labelled:
+                present = sum(counts[one][name] > 0 for name in names)
+                majority["splits"][one] = _majority_scores(counts[one][commonest] / labelled, present)
+    return {"counts": counts, "majority": majority}
+
+
+def _majority_scores(share: float, classes: int) -> dict[str, float]:
+    """Score a constant answer: its class has precision `share` and recall 1, all others have F1 0."""
+    f1 = 2 * share / (1 + share)
+    return {"accuracy": share, "weighted_f1": share * f1, "macro_f1": f1 / classes}
+
+
+def _warnings(cache: Cache, document: dict[str, Any]) -> list[str]:
+    found = []
+    for name, stream in document["streams"].items():
+        health = stream["health"]
+        if health["not_finite"]:
+            found.append(f"stream {name}: {health['not_finite']} rows hold NaN or infinity")
+        if health["dead_columns"]:
+            dead = health["dead_columns"]
+            shown = ", ".join(map(str, dead[:SHOWN_COLUMNS])) + (", …" if len(dead) > SHOWN_COLUMNS else "")
+            found.append(f"stream {name}: {len(dead)} of {stream['width']} columns never change ({shown})")
+        if health["rows"] and health["repeated_rows"] > health["rows"] / 10:
+            found.append(f"stream {name}: {health['repeated_rows']} of {health['rows']} rows repeat another one")
+        weights = stream["weights"] or {}
+        if str(weights.get("source", "")).startswith("random:"):
+            found.append(f"stream {name}: its encoder has random weights ({weights['source']}): for dry runs")
+        for split, coverage in stream["coverage"].items():
+            if coverage["utterances"] and not coverage["present"]:
+                found.append(f"stream {name} is absent from all of {split}")
+    if len({str(environment) for environment in document["environments"]}) > 1:
+        found.append(
+            "parts of the cache were made with different packages, threads or processors: last digits differ"
+        )
+    return found
+
+
+def _verify(path: Path, cache: Cache) -> list[str]:
+    """Check what reading does not; return what was checked.
+
+    Raises
+    ------
+    CorruptError
+        Where something does not hold.
+    """
+    done = ["the SHA-256 over all bytes, the format, and its rules"]
+    provenance = cache.provenance
+    if "recipe" in provenance:
+        if fingerprint(provenance["recipe"]) != provenance.get("fingerprint"):
+            raise CorruptError(f"{path}: the fingerprint is not that of the recipe beside it")
+        done.append("the fingerprint of the recipe")
+    for name, stream in cache.streams.items():
+        parts = [("utterance rows", stream.utterance)]
+        parts += [("window rows", stream.windows)] if stream.windows is not None else []
+        for what, rows in parts:
+            if not np.isfinite(rows).all():
+                raise CorruptError(f"{path}: {what} of stream {name} hold NaN or infinity")
+    done.append("that all rows are finite")
+    shards = provenance.get("shards")
+    folder = path.with_name(path.name + ".shards") / str(provenance.get("fingerprint"))
+    if not isinstance(shards, dict) or not shard_path(folder, 0).exists():
+        return done
+    count = int(shards["count"])
+    try:
+        digests = [peek_digest(shard_path(folder, index), KIND) for index in range(count)]
+        if digest_of(digests) == shards["sha256"]:
+            for index in range(count):
+                read_shard(shard_path(folder, index))
+            done.append(f"{count} shards, and that the cache was made of them")
+        else:
+            done.append(
+                "that the shards beside the cache are others than it was made of: extract brings it up to date"
+            )
+    except FileNotFoundError as error:
+        done.append(f"that shards are missing ({error.filename}): the cache is whole without them")
+    return done
+
+
+def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:
+    weights = stream["weights"]
+    source = f", weights {weights['source']} {str(weights['sha256'])[:12]}…" if weights else ""
+    road = ""
+    if stream["projection"]:
+        facts = stream["projection"]
+        road = f", {stream['raw_width']} → {stream['width']} columns by {facts['kind']}"
+        if facts["kind"] == "pca":
+            road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
+            road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
+    lines = [f"{name}: {stream['encoder']}, {stream['width']} columns{road}{source}"]
+    for split, coverage in stream["coverage"].items():
+        text = f"  {split:<6} {coverage['present']:>7,} of {coverage['utterances']:,} utterances"
+        if "windows" in coverage:
+            text += f", {coverage['windows_present']:,} of {coverage['windows']:,} windows"
+        lines.append(text)
+    return lines
+
+
+def _label_lines(task: str, labels: dict[str, Any]) -> list[str]:
+    counts = labels["counts"]
+    if labels["majority"] is None:
+        return [f"{task}: no labels in {labels['majority'] or 'train'}" if counts else f"{task}: no labels"]
+    splits = list(counts)
+    names = [name for name in counts[splits[0]] if name != "unlabelled"]
+    totals = Counter({name: sum(counts[one][name] for one in splits) for name in names})
+    width = max(len("majority accuracy"), *(len(name) for name in names))
+    lines = [f"{task:<{width}}" + "".join(f"{one:>10}" for one in splits)]
+    for name in names:
+        if totals[name]:
+            lines.append(f"{name:<{width}}" + "".join(f"{counts[one][name]:>10,}" for one in splits))
+    if any(counts[one]["unlabelled"] for one in splits):
+        lines.append(f"{'(unlabelled)':<{width}}" + "".join(f"{counts[one]['unlabelled']:>10,}" for one in splits))
+    scores = labels["majority"]["splits"]
+    for key, title in (
+        ("accuracy", "majority accuracy"),
+        ("weighted_f1", "  weighted F1"),
+        ("macro_f1", "  macro F1"),
+    ):
+        cells = "".join(f"{scores[one][key]:>10.3f}" if one in scores else f"{'—':>10}" for one in splits)
+        lines.append(f"{title:<{width}}{cells}")
+    lines.append(f"(always {labels['majority']['class']}, the commonest in {labels['majority']['from']})")
+    return lines
