@@ -57,6 +57,22 @@ class WindowPlan:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Evenly spaced instants ``first_s + i·step_s`` for i in 0 … count - 1, on the clip's clock."""
+
+    first_s: float
+    """The first instant, seconds."""
+    step_s: float
+    """Distance between two instants, seconds, above 0."""
+    count: int
+    """How many there are, at least 1."""
+
+    def times_s(self) -> NDArray[np.float64]:
+        """Return the instants, seconds, shape (count,)."""
+        return self.first_s + np.arange(self.count, dtype=np.float64) * self.step_s
+
+
+@dataclass(frozen=True)
 class Targets:
     """The instants at which frames are wanted, and the window that each one stands for."""
 
@@ -103,6 +119,20 @@ class Sampling:
     def __str__(self) -> str:
         return self.kind if self.kind == "aligned" else f"{self.kind}:{self.value:g}"
 
+    def grid(self, plan: WindowPlan, duration_s: float) -> Grid:
+        """Return the instants at which frames are wanted, before each window keeps one of them.
+
+        For ``aligned`` and ``every`` a longer clip has the same instants and then more.
+        """
+        if self.kind == "aligned":
+            return Grid(plan.length_s / 2, plan.hop_s, plan.count(duration_s))
+        if self.kind == "every":
+            count = max(1, math.ceil((duration_s - TIME_RESOLUTION_S) / self.value))
+            return Grid(0.0, self.value, count)
+        count = int(self.value)
+        step_s = max(duration_s, TIME_RESOLUTION_S) / count
+        return Grid(step_s / 2, step_s, count)
+
     def targets(self, plan: WindowPlan, duration_s: float) -> Targets:
         """Return the wanted instants of a clip of `duration_s` seconds, each with its window.
 
@@ -110,14 +140,9 @@ class Sampling:
         of several instants of one window the one nearest to its centre stays.
         """
         centres_s = plan.centres_s(duration_s)  # (K,)
+        wanted_s = self.grid(plan, duration_s).times_s()  # (F,)
         if self.kind == "aligned":
-            return Targets(centres_s, np.arange(len(centres_s), dtype=np.int64))
-        if self.kind == "every":
-            count = max(1, math.ceil((duration_s - TIME_RESOLUTION_S) / self.value))
-            wanted_s = np.arange(count, dtype=np.float64) * self.value  # (F,)
-        else:
-            count = int(self.value)
-            wanted_s = (np.arange(count, dtype=np.float64) + 0.5) * duration_s / count  # (F,)
+            return Targets(wanted_s, np.arange(len(wanted_s), dtype=np.int64))
         window = nearest(centres_s, wanted_s)
         order = np.lexsort((wanted_s, np.abs(wanted_s - centres_s[window]), window))
         _, first = np.unique(window[order], return_index=True)

@@ -1,0 +1,31 @@
+"""Media files to arrays and back: the only package that runs ffmpeg.
+
+read_clip   frames and sound of one clip on one clock, from one ffmpeg process
+probe       what a file holds, without decoding it
+write_clip  frames and sound to a file
+"""
+
+from features.media.assemble import Clip, ClipFacts
+from features.media.clip import read_clip
+from features.media.command import decoder_version, find_ffmpeg
+from features.media.probe import AudioFacts, Probe, VideoFacts, probe
+from features.media.runner import stop_all
+from features.media.settings import DecodeSettings, Guards, MediaError
+from features.media.write import write_clip
+
+__all__ = [
+    "AudioFacts",
+    "Clip",
+    "ClipFacts",
+    "DecodeSettings",
+    "Guards",
+    "MediaError",
+    "Probe",
+    "VideoFacts",
+    "decoder_version",
+    "find_ffmpeg",
+    "probe",
+    "read_clip",
+    "stop_all",
+    "write_clip",
+]

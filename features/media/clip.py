@@ -1,0 +1,111 @@
+"""read_clip: the frames and the sound of one clip, both on one clock, from one ffmpeg process.
+
+    clip's clock   0 ─────────────────────────────────────── duration_s
+    picture        ├─ p0 ── p1 ── p2 ── … ── p85 ─┤              one frame a wanted instant
+    sound              ├──────────────────────────────┤          sample 0 stands at 0; silence before the start
+
+0 is the earliest start of the file's streams, or the start of the span that was asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from features.media import command
+from features.media.assemble import Asked, Clip, assemble, row_of
+from features.media.decode import Decoded, Job, Ticks, decode
+from features.media.probe import probe
+from features.media.settings import DecodeSettings, Guards, MediaError
+from features.windows import Sampling, WindowPlan
+
+Span = tuple[float | None, float | None]
+
+
+def read_clip(
+    path: Path,
+    *,
+    plan: WindowPlan,
+    sampling: Sampling,
+    settings: DecodeSettings,
+    span_s: Span = (None, None),
+    ffmpeg: str | None = None,
+    guards: Guards | None = None,
+) -> Clip:
+    """Read the frames that `sampling` wants and the whole sound of a clip, or of a span of it.
+
+    The frame of a wanted instant is the one whose presentation time is nearest (the earlier one of two). Where
+    that frame is further away than half a window, and than the usual distance between two frames, the video has
+    not begun, has ended or has a hole: the frame is left out, and its window's row masked.
+
+    Parameters
+    ----------
+    span_s
+        Start and end inside the file, seconds on its clock; None: from the start, to the end. The clip's clock
+        then begins at the start of the span.
+    ffmpeg
+        The binary; None: as `find_ffmpeg` finds it.
+
+    Raises
+    ------
+    MediaError
+        Where neither frames nor sound come out; its `kind` says why. A single missing stream is no error.
+    """
+    guards = guards or Guards()
+    real_path = command.regular_file(path)
+    binary = command.find_ffmpeg(ffmpeg)
+    start_s, limit_s = _span(span_s, settings)
+    known_s = None
+    if sampling.kind == "uniform":  # these instants depend on the end, so it must be known before
+        known_s = min(limit_s, _left_s(path, start_s, binary, guards))
+    longest_s = known_s or limit_s
+    ticks = Ticks.of(sampling.grid(plan, longest_s))
+    rows = None
+    if sampling.kind != "aligned":
+        rows = frozenset(row_of(sampling.targets(plan, longest_s).time_s, ticks).tolist())
+    job = Job(binary, real_path, settings, guards, start_s, limit_s, ticks, rows, pad_s=plan.length_s / 2)
+    video, audio, processes = _decode_what_can_be(job, path)
+    return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
+
+
+def _span(span_s: Span, settings: DecodeSettings) -> tuple[float, float]:
+    """Return the span's start, and the most that is read from there, seconds."""
+    start_s, end_s = span_s[0] or 0.0, span_s[1]
+    if not (0 <= start_s < math.inf):
+        raise ValueError(f"the span starts at {start_s} s; expected 0 or more")
+    if end_s is None:
+        return start_s, settings.max_clip_s
+    if not (start_s < end_s < math.inf):
+        raise ValueError(f"the span runs from {start_s} s to {end_s} s; expected an end after its start")
+    return start_s, min(end_s - start_s, settings.max_clip_s)
+
+
+def _left_s(path: Path, start_s: float, binary: str, guards: Guards) -> float:
+    left_s = probe(path, ffmpeg=binary, guards=guards).duration_s - start_s
+    if left_s <= 0:
+        raise MediaError("empty", f"{path}: the span starts at {start_s:g} s, behind the end of the clip")
+    return left_s
+
+
+def _decode_what_can_be(job: Job, path: Path) -> tuple[Decoded | None, Decoded | None, int]:
+    """Decode both streams in one process; where that fails, decode what is there one by one.
+
+    Returns what holds the picture, what holds the sound (often the same), and the number of processes.
+    """
+    want_video = job.settings.frame_size_px is not None
+    want_audio = job.settings.sample_rate_hz is not None
+    first = decode(job, video=want_video, audio=want_audio)
+    report = first.report
+    if not report.container:
+        raise command.not_opened(report, path)
+    has_video = want_video and report.video is not None
+    has_audio = want_audio and report.audio is not None
+    if not has_video and not has_audio:
+        wanted = [name for name, want in (("moving picture", want_video), ("sound", want_audio)) if want]
+        raise MediaError("no_streams", f"{path} has no {' and no '.join(wanted)}")
+    if first.status == 0 or not (want_video and want_audio):
+        return (first if has_video else None), (first if has_audio else None), 1
+    # One of the two is missing, or fails so that it takes the other with it.
+    video = decode(job, video=True, audio=False) if has_video else None
+    audio = decode(job, video=False, audio=True) if has_audio else None
+    return video, audio, 1 + has_video + has_audio

@@ -1,0 +1,285 @@
+"""One ffmpeg process for one clip: the command, the pipes, and which decoded picture each frame is.
+
+The frame nearest to each wanted instant is chosen inside ffmpeg, so that only chosen frames are scaled and
+sent, and without knowing the pictures' times beforehand. ``setpts`` moves each picture to the first microsecond
+at which it is nearer than the one before, and ``fps``, rounding up, then shows at each tick the last picture
+that has come:
+
+    pictures   p0        p1   p2              p3
+    moved to   p0    p1    p2        p3              (just after the midpoints)
+    ticks         t0        t1        t2             t0 -> p0, t1 -> p2, t2 -> p2 or p3
+
+``metadata`` before that prints the true times into a pipe of its own (the log is no safe place, see report.py),
+from which `chosen` works out by the same integer arithmetic which picture each row is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.media import command, runner
+from features.media.report import Report
+from features.media.settings import DecodeSettings, Guards, MediaError
+from features.windows import Grid
+
+MICROSECOND = 1_000_000
+RATIO_LIMIT = 1_000_000  # ffmpeg keeps both sides of a frame rate below about this
+SCALER = "flags=bilinear+accurate_rnd+full_chroma_int+bitexact"  # the same numbers on every processor
+WIDEST = 8  # a picture is never scaled beyond this many frame sides, however odd its shape
+_STAMP = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
+Output = tuple[int, str, dict[str, str | int]]  # pipe, stream, options
+SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """The wanted instants in whole numbers: ``first_us + n · step · 10^6`` microseconds."""
+
+    first_us: int
+    step: Fraction
+    count: int
+
+    @classmethod
+    def of(cls, grid: Grid) -> Ticks:
+        """Return the ticks nearest to a grid whose step ffmpeg can express as a frame rate."""
+        step = Fraction(grid.step_s).limit_denominator(max(1, int(RATIO_LIMIT / max(grid.step_s, 1.0))))
+        if step <= 0:
+            raise ValueError(f"frames {grid.step_s} s apart are wanted; expected at least a microsecond")
+        return cls(round(grid.first_s * MICROSECOND), step, grid.count)
+
+    def times_s(self) -> NDArray[np.float64]:
+        """Return the instants, seconds, shape (count,)."""
+        return self.first_us / MICROSECOND + np.arange(self.count, dtype=np.float64) * float(self.step)
+
+    def chosen(self, picture_us: list[int], rows: int) -> NDArray[np.int64]:
+        """Return which picture each of the first `rows` ticks shows, shape (rows,): `fps`, worked out again."""
+        times = np.asarray(picture_us, dtype=np.int64)
+        moved = times.copy()
+        moved[1:] = (times[:-1] + times[1:]) // 2 + 1
+        scale = MICROSECOND * self.step.numerator
+        shown_from = [-((self.first_us - int(at)) * self.step.denominator // scale) for at in moved]
+        in_turn = np.maximum.accumulate(np.array(shown_from, dtype=np.int64))  # pictures are shown in turn
+        return np.maximum(np.searchsorted(in_turn, np.arange(rows), side="right") - 1, 0)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be decoded of one file."""
+
+    ffmpeg: str
+    real_path: str
+    settings: DecodeSettings
+    guards: Guards
+    start_s: float
+    limit_s: float
+    ticks: Ticks
+    wanted_rows: frozenset[int] | None
+    """Rows that are kept as they come; None: all."""
+    pad_s: float
+    """How long the last picture is held, so that ticks just behind the end still show it."""
+
+
+@dataclass
+class Rows:
+    """A sink for raw frames: keeps the wanted rows, and refuses more than there can be."""
+
+    frame_bytes: int
+    most: int
+    wanted: frozenset[int] | None
+    count: int = 0
+    kept: list[int] = field(default_factory=list)
+    data: bytearray = field(default_factory=bytearray)
+    _part: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._part += data
+        while len(self._part) >= self.frame_bytes:
+            if self.count >= self.most:
+                raise MediaError("too_large", f"ffmpeg gave more than the {self.most} frames that were asked for")
+            if self.wanted is None or self.count in self.wanted:
+                self.kept.append(self.count)
+                self.data += memoryview(self._part)[: self.frame_bytes]
+            del self._part[: self.frame_bytes]
+            self.count += 1
+
+
+@dataclass
+class Samples:
+    """A sink for raw sound, capped."""
+
+    most_bytes: int
+    data: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        if len(self.data) + len(data) > self.most_bytes:
+            raise MediaError("too_large", f"the sound is longer than the {self.most_bytes} bytes asked for")
+        self.data += data
+
+    def array(self) -> NDArray[np.float32]:
+        """Return the samples, shape (S,)."""
+        return np.frombuffer(self.data, dtype="<f4", count=len(self.data) // 4)
+
+
+@dataclass
+class Stamps:
+    """A sink for the times that ``metadata=mode=print`` writes: one line a picture or piece of sound."""
+
+    limit_bytes: int
+    times_us: list[int] = field(default_factory=list)
+    """Presentation times, microseconds on the clip's clock, in order of decoding."""
+    lost: int = 0
+    """How many have no time stamp."""
+    restarted: bool = False
+    """The filters began anew, because the stream changed its format: only times before that are listed."""
+    _rest: bytes = b""
+    _bytes: int = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._bytes += len(data)
+        if self._bytes > self.limit_bytes:
+            raise MediaError("too_large", f"the list of time stamps passed {self.limit_bytes} bytes")
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            found = _STAMP.match(line)
+            if found is None or self.restarted:
+                continue
+            if self.times_us and int(found[1]) == 0:
+                self.restarted = True
+            elif found[2] == b"NOPTS":
+                self.lost += 1
+            else:
+                self.times_us.append(int(found[2]))
+
+
+@dataclass
+class Decoded:
+    """What one process gave."""
+
+    status: int
+    report: Report
+    pictures: Stamps
+    sound: Stamps
+    rows: Rows | None = None
+    centre: Samples | None = None
+    mix: Samples | None = None
+
+
+def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
+    """Run one process for the first moving picture (`video`) and the first sound (`audio`) of a file."""
+    settings = job.settings
+    limit_bytes = job.guards.log_bytes
+    result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes), Stamps(limit_bytes))
+    sinks: list[runner.Sink] = []
+    outputs: list[Callable[[list[int]], Output]] = []
+    if video:
+        size = settings.frame_size_px
+        assert size is not None
+        result.rows = Rows(3 * size * size, job.ticks.count, job.wanted_rows)
+        sinks += [result.rows.feed, result.pictures.feed]
+        outputs.append(lambda fds: (fds[0], "V:0", _video_options(job, size, fds[1])))
+    if audio:
+        rate_hz = settings.sample_rate_hz
+        assert rate_hz is not None
+        most_bytes = int((job.limit_s + SOUND_SLACK_S) * rate_hz) * 4
+        at = len(sinks)
+        sinks.append(result.sound.feed)
+        if settings.channels != "center":
+            result.mix = Samples(most_bytes)
+            sinks.append(result.mix.feed)
+            outputs.append(
+                lambda fds: (fds[at + 1], "a:0", _audio_options(rate_hz, _stamped(fds[at]), "ochl=mono:"))
+            )
+        if settings.channels != "mix":
+            result.centre = Samples(most_bytes)
+            sinks.append(result.centre.feed)
+            outputs.append(
+                lambda fds: (
+                    fds[-1],
+                    "a:0",
+                    _audio_options(rate_hz, [] if result.mix else _stamped(fds[at]), None),
+                )
+            )
+    result.status = runner.run(
+        lambda _, fds: _command(job, [output(fds) for output in outputs]),
+        log=result.report.feed,
+        sinks=sinks,
+        guards=job.guards,
+    )
+    result.report.close()
+    return result
+
+
+def _command(job: Job, outputs: list[Output]) -> list[str]:
+    import ffmpeg
+
+    options = command.input_options(job.guards)
+    if any(selector.startswith("V") for _, selector, _ in outputs):
+        options["reinit_filter:v"] = 0  # a change of size must not start the ticks anew
+        if job.settings.speed == "fast":
+            options |= {"skip_frame:v": "noref", "skip_loop_filter:v": "all"}
+    if job.start_s > 0:
+        options["ss"] = f"{job.start_s:.6f}"
+    options["t"] = f"{job.limit_s:.6f}"
+    source = ffmpeg.input(command.input_url(job.real_path), **options)
+    streams = [ffmpeg.output(source[selector], f"pipe:{fd}", **more) for fd, selector, more in outputs]
+    return ffmpeg.compile(ffmpeg.merge_outputs(*streams), cmd=command.global_options(job.ffmpeg))
+
+
+def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
+    ticks = job.ticks
+    chain = [
+        "settb=AVTB",
+        "metadata=mode=add:key=t:value=1",  # what has no entry is not printed
+        f"metadata=mode=print:file='pipe\\:{stamps_fd}'",
+        # The end too is moved to a midpoint; one picture more makes up for it, the others hold the last one.
+        "tpad=stop_mode=clone:stop=1",
+        f"tpad=stop_mode=clone:stop_duration={job.pad_s:.6f}",
+        "setpts='if(isnan(PREV_INPTS),PTS,floor((PREV_INPTS+PTS)/2)+1)'",
+        # half a microsecond more, because ffmpeg cuts the product to a whole number
+        f"fps=fps={ticks.step.denominator}/{ticks.step.numerator}"
+        f":start_time={(ticks.first_us + 0.5) / MICROSECOND:.7f}:round=up:eof_action=pass",
+        *_square(job.settings, size),
+    ]
+    return {
+        "format": "rawvideo",
+        "vf": ",".join(chain),
+        "pix_fmt": "rgb24",
+        "fps_mode": "passthrough",
+        "frames:v": ticks.count,
+    }
+
+
+def _square(settings: DecodeSettings, size: int) -> list[str]:
+    if settings.fit == "stretch":
+        return [f"scale={size}:{size}:{SCALER}"]
+    most = WIDEST * size
+    if settings.fit == "crop":
+        sides = [f"clip(ceil({size}*max(1,{shape})),{size},{most})" for shape in ("dar", "1/dar")]
+        return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"crop={size}:{size}"]
+    sides = [f"clip(round({size}*min(1,{shape})),1,{size})" for shape in ("dar", "1/dar")]
+    return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"pad={size}:{size}:(ow-iw)/2:(oh-ih)/2"]
+
+
+def _stamped(fd: int) -> list[str]:
+    """Return filters that print the time of every piece of sound, and give the sound back as it was."""
+    return [
+        "asettb=AVTB",
+        "ametadata=mode=add:key=t:value=1",
+        f"ametadata=mode=print:file='pipe\\:{fd}'",
+        "asettb=1/sr",
+    ]
+
+
+def _audio_options(rate_hz: int, first: list[str], mix: str | None) -> dict[str, str | int]:
+    centre = ["pan=mono|c0=FC"] if mix is None else []
+    chain = [*first, *centre, f"aresample={rate_hz}:{mix or ''}async=1:first_pts=0"]
+    return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

@@ -1,0 +1,202 @@
+"""probe: what a file holds, from one ffmpeg process that lists every packet and decodes none.
+
+ffmpeg -i FILE -c copy -f framecrc      #codec_id 0: h264 / #sar … / 0, dts, pts, duration, size, crc
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from features.media import command, runner
+from features.media.channels import channel_count
+from features.media.report import Report, Stream
+from features.media.settings import Guards, MediaError
+
+STILL_LIMIT_S = 1.0
+UNKNOWN_RATE = 25.0
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """The first moving picture of a file."""
+
+    codec: str
+    width_px: int
+    """As stored, before rotation."""
+    height_px: int
+    rotation_deg: int
+    """Counterclockwise, as ffmpeg states it, 0 to 359."""
+    frame_rate: float
+    """Pictures a second, from the packets' time stamps."""
+    start_s: float
+    """Seconds on the clip's clock."""
+    end_s: float
+    frames: int
+    """Packets, each of which holds one picture (two fields may be two)."""
+    still: bool
+    """One picture for a clip that is longer."""
+
+
+@dataclass(frozen=True)
+class AudioFacts:
+    """The first sound of a file."""
+
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    layout: str
+    """As ffmpeg names it: ``mono``, ``stereo``, ``5.1``."""
+    start_s: float
+    """Seconds on the clip's clock."""
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a file holds. The clock's 0 is the earliest start of its streams, as in `read_clip`."""
+
+    container: str
+    """ffmpeg's names of the format: ``mov,mp4,m4a,3gp,3g2,mj2``."""
+    duration_s: float
+    """To the end of the later one of picture and sound, seconds."""
+    video: VideoFacts | None
+    audio: AudioFacts | None
+    other_streams: int
+    """Further streams: more sound, data, subtitles, covers."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class _Track:
+    """Time stamps of one stream's packets, in its time base."""
+
+    kind: str = ""
+    time_base: Fraction = Fraction(1, 1)
+    pts: list[int] = field(default_factory=list)
+    end: int = 0
+
+
+@dataclass
+class _Packets:
+    """A sink for framecrc's lines."""
+
+    limit_bytes: int
+    tracks: dict[int, _Track] = field(default_factory=dict)
+    cut: bool = False
+    _rest: bytes = b""
+    _bytes: int = 0
+
+    def feed(self, data: bytes) -> None:
+        self._bytes += len(data)
+        if self._bytes > self.limit_bytes:
+            raise MediaError("too_large", f"the list of packets passed {self.limit_bytes} bytes")
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(b"#"):
+            name, _, value = line[1:].decode("ascii", "replace").partition(": ")
+            key, _, index = name.rpartition(" ")
+            if index.isdigit() and key == "tb":
+                self.tracks.setdefault(int(index), _Track()).time_base = Fraction(value.strip())
+            elif index.isdigit() and key == "media_type":
+                self.tracks.setdefault(int(index), _Track()).kind = value.strip()
+            return
+        parts = line.split(b",", 5)
+        if len(parts) < 5:
+            return
+        try:
+            stream, pts, duration = int(parts[0]), int(parts[2]), int(parts[3])
+        except ValueError:  # NOPTS
+            return
+        track = self.tracks.setdefault(stream, _Track())
+        track.pts.append(pts)
+        track.end = max(track.end, pts + duration)
+
+
+def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None) -> Probe:
+    """Return what a file holds, by reading its packets without decoding them.
+
+    Raises
+    ------
+    MediaError
+        Where it is no regular file, no media file of a known format, or has neither picture nor sound.
+    """
+    guards = guards or Guards()
+    real_path = command.regular_file(path)
+    binary = command.find_ffmpeg(ffmpeg)
+    report, packets = Report(guards.log_bytes), _Packets(guards.log_bytes)
+    status = runner.run(
+        lambda _, fds: _command(binary, real_path, guards, fds[0]),
+        log=report.feed,
+        sinks=[packets.feed],
+        guards=guards,
+    )
+    report.close()
+    if not report.container:
+        raise command.not_opened(report, path)
+    if report.video is None and report.audio is None:
+        raise MediaError("no_streams", f"{path} has neither a moving picture nor sound")
+    by_kind = {track.kind: track for track in packets.tracks.values()}
+    video = _video(report.video, by_kind.get("video"), report)
+    audio = _audio(report.audio, by_kind.get("audio"))
+    ends_s = [facts.end_s for facts in (video, audio) if facts is not None]
+    warnings = list(report.errors)
+    if not any(ends_s):
+        if status != 0:
+            raise MediaError("damaged", f"{path}: {report.said()}")
+        warnings.append("no packet has a time stamp: the length is the header's")
+        ends_s.append(report.header_s or 0.0)
+    used = (report.video is not None) + (report.audio is not None)
+    return Probe(report.container, max(ends_s), video, audio, len(report.streams) - used, tuple(warnings))
+
+
+def _command(binary: str, real_path: str, guards: Guards, fd: int) -> list[str]:
+    import ffmpeg
+
+    source = ffmpeg.input(command.input_url(real_path), **command.input_options(guards))
+    streams = [source["V:0?"], source["a:0?"]]
+    output = ffmpeg.output(*streams, f"pipe:{fd}", format="framecrc", codec="copy")
+    return ffmpeg.compile(output, cmd=command.global_options(binary))
+
+
+def _video(stream: Stream | None, track: _Track | None, report: Report) -> VideoFacts | None:
+    if stream is None:
+        return None
+    track = _Track() if track is None else track
+    pts_s = np.sort(np.array(track.pts, dtype=np.float64)) * float(track.time_base)
+    pts_s = pts_s[pts_s >= 0]  # what an edit list leaves out has negative times
+    gap_s = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 1 / (stream.frame_rate or UNKNOWN_RATE)
+    end_s = 0.0
+    if len(pts_s):
+        end_s = max(float(track.end * track.time_base), float(pts_s[-1]) + gap_s)
+    return VideoFacts(
+        codec=stream.codec,
+        width_px=stream.width_px,
+        height_px=stream.height_px,
+        rotation_deg=stream.rotation_deg,
+        frame_rate=1 / gap_s if gap_s > 0 else stream.frame_rate,
+        start_s=float(pts_s[0]) if len(pts_s) else 0.0,
+        end_s=end_s,
+        frames=len(pts_s),
+        still=len(pts_s) == 1 and max(end_s, report.header_s or 0.0) > STILL_LIMIT_S,
+    )
+
+
+def _audio(stream: Stream | None, track: _Track | None) -> AudioFacts | None:
+    if stream is None:
+        return None
+    first = min(track.pts) if track and track.pts else 0
+    return AudioFacts(
+        codec=stream.codec,
+        sample_rate_hz=stream.sample_rate_hz,
+        channels=channel_count(stream.layout),
+        layout=stream.layout,
+        start_s=max(0.0, float(first * track.time_base)) if track else 0.0,
+        end_s=float(track.end * track.time_base) if track else 0.0,
+    )

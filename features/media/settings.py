@@ -1,0 +1,120 @@
+"""What shapes the numbers (DecodeSettings), what only protects the machine (Guards), and how reading fails."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ErrorKind = Literal[
+    "missing", "not_a_file", "unreadable", "damaged", "empty", "no_streams", "timeout", "too_large"
+]
+Fit = Literal["stretch", "crop", "pad"]
+Channels = Literal["auto", "mix", "center"]
+Speed = Literal["exact", "fast"]
+
+# Container formats that people keep clips in. None of them names other files: no playlists, no manifests,
+# no image sequences. ffmpeg calls one demuxer by several names (mov,mp4,m4a,...): one of them is enough.
+FORMATS = (
+    "mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "flv", "asf", "mpegvideo", "m4v", "h264", "hevc",
+    "dv", "gif", "wav", "w64", "flac", "mp3", "ogg", "aac", "ac3", "eac3", "aiff", "caf", "au", "amr",
+)  # fmt: skip
+
+
+class MediaError(Exception):
+    """A clip that gives no arrays. The message says what was found and what to do, in ffmpeg's own words.
+
+    `kind` is one of
+
+    ``missing``     no such file, or no usable ffmpeg
+    ``not_a_file``  a folder, a pipe or a device
+    ``unreadable``  not a media file of a format that is opened, or its header is lost
+    ``damaged``     streams are there, and nothing could be decoded
+    ``empty``       no bytes, or nothing in the span that was asked for
+    ``no_streams``  neither picture nor sound of those that were asked for
+    ``timeout``     the time limit passed
+    ``too_large``   a limit on pixels, memory or bytes was passed
+    """
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind: ErrorKind = kind
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MediaError, (self.kind, str(self))
+
+
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How a clip becomes arrays. Every field shapes the numbers, so all of them go into the fingerprint."""
+
+    frame_size_px: int | None = 224
+    """Side of the square frames, pixels; None: no frames are wanted."""
+    fit: Fit = "stretch"
+    """How a picture becomes a square: ``stretch`` both sides, ``crop`` the middle, ``pad`` with black."""
+    sample_rate_hz: int | None = 16_000
+    """Rate of the sound, Hz; None: no sound is wanted."""
+    channels: Channels = "auto"
+    """``auto``: the centre channel where there is one, else the mix. ``mix``: ffmpeg's downmix to mono.
+    ``center``: the centre channel; a clip without one has no sound then."""
+    speed: Speed = "exact"
+    """``fast`` skips the loop filter and the frames that no other frame refers to: a third less time."""
+    max_clip_s: float = 120.0
+    """Only this much of a clip (or of a span) is read, seconds."""
+
+    def __post_init__(self) -> None:
+        if self.frame_size_px is None and self.sample_rate_hz is None:
+            raise ValueError("frame_size_px and sample_rate_hz are both None: nothing would be read")
+        if self.frame_size_px is not None and not 1 <= self.frame_size_px <= 4096:
+            raise ValueError(f"frame size is {self.frame_size_px} px; expected 1 to 4096")
+        if self.sample_rate_hz is not None and not 1_000 <= self.sample_rate_hz <= 192_000:
+            raise ValueError(f"sample rate is {self.sample_rate_hz} Hz; expected 1,000 to 192,000")
+        for name, value, known in (
+            ("fit", self.fit, ("stretch", "crop", "pad")),
+            ("channels", self.channels, ("auto", "mix", "center")),
+            ("speed", self.speed, ("exact", "fast")),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; expected one of: {', '.join(known)}")
+        if not (math.isfinite(self.max_clip_s) and 0 < self.max_clip_s <= 24 * 3600):
+            raise ValueError(f"max_clip_s is {self.max_clip_s}; expected seconds above 0, at most a day")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values, for the fingerprint."""
+        return {
+            "frame_size_px": self.frame_size_px,
+            "fit": self.fit,
+            "sample_rate_hz": self.sample_rate_hz,
+            "channels": self.channels,
+            "speed": self.speed,
+            "max_clip_s": self.max_clip_s,
+        }
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Limits on what a hostile or broken file can cost. They never change a number, only refuse."""
+
+    wall_s: float = 300.0
+    """A process that runs longer is ended, seconds."""
+    max_pixels: int = 35_389_440
+    """Largest picture that is decoded, pixels (8192 x 4320)."""
+    max_alloc_bytes: int = 256 * 2**20
+    """Largest single block of memory that ffmpeg may ask for, bytes."""
+    address_space_bytes: int = 4 * 2**30
+    """Address space of the process, bytes; kept where the system can (Linux)."""
+    log_bytes: int = 64 * 2**20
+    """Most that is read of ffmpeg's log, and of a packet list, bytes."""
+    max_streams: int = 64
+    """Most streams that a file may have."""
+    formats: tuple[str, ...] = FORMATS
+    """Names of the demuxers that may open a file."""
+    threads: int = 1
+    """Decoding threads of one process: many clips are read side by side, so one each."""
+
+    def __post_init__(self) -> None:
+        if not self.formats:
+            raise ValueError("formats is empty: no file could be opened")
+        for name in ("wall_s", "max_pixels", "max_alloc_bytes", "address_space_bytes", "log_bytes", "threads"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected a number above 0")
