@@ -1,0 +1,127 @@
+"""The facts of each clip, gathered by workers: its bytes, its streams, how loud it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from features import media
+from features.windows import Sampling, WindowPlan
+from pipeline.executors import OrderedThreads
+from pipeline.manifest import EscapingPathError, Manifest, resolve
+from pipeline.utterance import Utterance
+
+FULL_SCALE = 0.99  # of ±1: what counts as clipped, after resampling
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """How loud the sound of an utterance is, by the channel policy ``auto`` at 16 kHz."""
+
+    peak: float
+    """Largest absolute sample, full scale 1."""
+    clipped_share: float
+    """Share of samples at full scale, 0 to 1."""
+    notes: tuple[str, ...]
+    """What decoding had to say."""
+    errors: int
+    """Errors that ffmpeg counted while decoding."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found where a row's path points."""
+
+    utterance: Utterance
+    fault: str = ""
+    """``missing``, ``escapes-root``, ``unreadable``, or empty: the catalogue's code."""
+    reason: str = ""
+    size_bytes: int = 0
+    sha256: str = ""
+    """Of the file's bytes; only where another file has the same size."""
+    probe: media.Probe | None = None
+    loudness: Loudness | None = None
+
+
+def gather(
+    manifest: Manifest, root: Path, *, sound: bool, workers: int, ffmpeg: str | None = None
+) -> Iterator[list[Facts]]:
+    """Yield the facts of each file's utterances, file by file; with `sound`, decode it to hear how loud it is."""
+    by_path: dict[str, list[Utterance]] = defaultdict(list)
+    for utterance in manifest:
+        by_path[utterance.path].append(utterance)
+    alike = _same_sizes(root, list(by_path))
+    threads: OrderedThreads[tuple[str, list[Utterance]], list[Facts]] = OrderedThreads(
+        lambda item: _look(root, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg),
+        workers=workers,
+        budget_bytes=1 << 20,
+        size_bytes=lambda facts: 1,
+        stop=media.stop_all,
+    )
+    return threads.run(by_path.items())
+
+
+def _same_sizes(root: Path, paths: Sequence[str]) -> set[str]:
+    """Return the paths whose files are as large as another one: only those can hold the same bytes."""
+    by_size: dict[int, list[str]] = defaultdict(list)
+    for path in paths:
+        try:
+            by_size[resolve(root, path).stat().st_size].append(path)
+        except (OSError, EscapingPathError):
+            continue
+    return {path for some in by_size.values() if len(some) > 1 for path in some}
+
+
+def _look(
+    root: Path, path: str, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
+) -> list[Facts]:
+    try:
+        place = resolve(root, path)
+        size_bytes = place.stat().st_size
+    except EscapingPathError as e:
+        return [Facts(u, "escapes-root", str(e)) for u in utterances]
+    except OSError as e:
+        return [Facts(u, "missing", e.strerror or str(e)) for u in utterances]
+    try:
+        probe = media.probe(place, ffmpeg=ffmpeg)
+        digest = _sha256(place) if hashed else ""
+    except media.MediaError as e:
+        reason = f"{e.kind}: {str(e).replace(str(place), path)}"
+        return [Facts(u, "unreadable", reason, size_bytes) for u in utterances]
+    except OSError as e:
+        return [Facts(u, "unreadable", e.strerror or str(e), size_bytes) for u in utterances]
+    if probe.duration_s <= 0:
+        return [Facts(u, "unreadable", "empty: a header without a single packet", size_bytes) for u in utterances]
+    heard = {u.id: _listen(place, u, ffmpeg) for u in utterances} if sound and probe.audio is not None else {}
+    return [Facts(u, "", "", size_bytes, digest, probe, heard.get(u.id)) for u in utterances]
+
+
+def _listen(place: Path, utterance: Utterance, ffmpeg: str | None) -> Loudness | None:
+    """Decode an utterance's sound and measure it; what fails is told as a note."""
+    settings = media.DecodeSettings(frame_size_px=None)
+    span_s = utterance.start_s, utterance.end_s
+    try:
+        clip = media.read_clip(
+            place, plan=WindowPlan(), sampling=Sampling(), settings=settings, span_s=span_s, ffmpeg=ffmpeg
+        )
+    except media.MediaError as e:
+        return Loudness(float("nan"), 0.0, (f"{e.kind}: {str(e).replace(str(place), utterance.path)}",), errors=1)
+    if clip.audio is None or not clip.audio.size:
+        return None
+    level = np.abs(clip.audio)
+    return Loudness(float(level.max()), float(np.mean(level >= FULL_SCALE)), clip.notes, clip.errors)
+
+
+def _sha256(place: Path) -> str:
+    digest = hashlib.sha256()
+    with open(place, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
