@@ -211,9 +211,10 @@ def require(module: str, who: str, extra: str = "extract") -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != module.partition(".")[0]:
+        package = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != package:
             raise
-        raise MissingPackageError(f"{who} need the package {error.name}: {INSTALL_HINT.format(extra)}") from error
+        raise MissingPackageError(f"{who} need the package {package}: {INSTALL_HINT.format(extra)}") from error
 
 
 def _load_all() -> None:

@@ -86,8 +86,7 @@ class FrozenFrameEncoder:
                 f"frames are {frames.dtype} of shape {frames.shape}; expected uint8 of shape (B, S, S, 3)"
             )
         rows = np.empty((len(frames), self.spec.raw_width), dtype=np.float32)
-        if not frames.flags.writeable:  # torch has no read-only tensors, and warns
-            frames = frames.copy()
+        frames = np.require(frames, requirements=["C", "W"])  # what torch can share; a copy where it is not
         with torch.inference_mode(), _exact_kernels(self.device), self._autocast():
             for first in range(0, len(frames), self.batch_size):
                 batch = torch.from_numpy(frames[first : first + self.batch_size]).to(self.device)

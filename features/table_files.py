@@ -75,7 +75,8 @@ def read_table(path: Path) -> Table:
     for row, utterance_id in enumerate(ids):
         if not utterance_id:
             raise TableError(f"table {path.name}, {_where(kind, places[row])}: the id is empty")
-    single = values.astype(np.float32)  # what is stored; above 3.4e38 it overflows
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)  # what is stored; above 3.4e38 it becomes infinite
     bad = np.argwhere(~np.isfinite(single))
     if len(bad):
         row, column = bad[0]

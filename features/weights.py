@@ -158,8 +158,9 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        found = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
-            f"weights file {path.name} can't be read as plain tensors: {str(error).splitlines()[0]}; expected a "
+            f"weights file {path.name} can't be read as plain tensors: {found}; expected a "
             "state dict (torch.save(model.state_dict(), ...)) or a .safetensors file"
         ) from error
     if not isinstance(state, dict):

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from features import encoder
+from features.encoder import EncoderOptions, build, names, register
+
+WITHOUT_PACKAGES = """
+import sys
+for package in ("torchvision", "librosa", "ffmpeg", "imageio_ffmpeg"):
+    sys.modules[package] = None  # what an import then raises is ModuleNotFoundError, as on a slim install
+from features.encoder import EncoderOptions, build, names
+print(*names("video"))
+for text in ("vgg16", "torchvision:resnet18"):
+    try:
+        build("video", text, EncoderOptions(weights="random:0"))
+    except ValueError as error:
+        print(error)
+print(build("video", "cnn5", EncoderOptions(weights="random:0")).spec.raw_width)
+"""
+
+
+def run_python(code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout.splitlines()
+
+
+def test_the_contract_is_light() -> None:
+    heavy = "{'torch', 'torchvision', 'librosa', 'scipy'}"
+    code = f"import sys, features.encoder, features.windows; print(*{heavy} & set(sys.modules))"
+    assert run_python(code) == [""]
+
+
+def test_a_slim_install_says_what_to_install() -> None:
+    listed, vgg16, resnet, width = run_python(WITHOUT_PACKAGES)
+    assert {"vgg16", "torchvision", "cnn5", "table"} <= set(listed.split())
+    for message in (vgg16, resnet):
+        assert "need the package torchvision: pip install 'dualstream[extract]'" in message
+    assert width == "100"
+
+
+def test_a_module_that_lacks_its_package_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(encoder._NOT_LOADED, "somewhere", "librosa")
+    with pytest.raises(ValueError, match=r"features.somewhere needs librosa; pip install 'dualstream\[extract\]'"):
+        build("audio", "nothing", EncoderOptions())
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=r"no video encoder is called 'vgg17'; there are: cnn5, .*table, .*vgg16"):
+        build("video", "vgg17:x", EncoderOptions())
+
+
+def test_a_name_given_twice_fails() -> None:
+    names("video")
+    with pytest.raises(ValueError, match=r"video encoder 'vgg16' is registered twice"):
+        register("video", "vgg16")(lambda argument, options: pytest.fail("built"))
