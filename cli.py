@@ -94,7 +94,9 @@ RootOption = Annotated[Path, typer.Option("--root", help="The folder that the ma
 def manifest(
     corpus: Annotated[
         str,
-        typer.Argument(help="meld, ravdess, emodb, cremad, iemocap, tess, or folder (one folder per class)."),
+        typer.Argument(
+            help="meld, ravdess, emodb, cremad, iemocap, mosei, tess, or folder (one folder per class)."
+        ),
     ],
     root: Annotated[Path, typer.Argument(help="The folder that holds the corpus.")],
     out: Annotated[Path, typer.Option("--out", help="The manifest to write.")] = Path("data_manifest.csv"),
@@ -528,6 +530,47 @@ def report(
 
     written = [str(path) for path in step.report(run, out=out)]
     emit({"report": written[0], "figures": written[1:]}, as_json, lambda: print("\n".join(written)))
+    return 0
+
+
+@command("diagnose")
+def diagnose(
+    cache: CacheArgument,
+    fusion: Annotated[str, typer.Option("--fusion", help="The variant that fails.")] = "concat",
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", help="Another cache of the same clips: its gain is measured too."),
+    ] = None,
+    task: Annotated[str, typer.Option("--task", help="emotion or sentiment.")] = "emotion",
+    folds: Annotated[int, typer.Option("--folds", min=3, help="Folds over dialogues of train and dev.")] = 4,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Models a fold, one a seed.")] = 2,
+    max_shift: Annotated[
+        float, typer.Option("--max-shift", min=0.0, help="Largest shift between the streams, seconds.")
+    ] = 2.0,
+    streams: StreamsOption = "",
+    threads: ThreadsOption = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.json, page and figures.")] = Path(
+        "runs/diagnosis"
+    ),
+    as_json: JsonOption = False,
+) -> int:
+    """Say why joining the streams fails, with evidence, and what mends it."""
+    from heads.diagnosis.evidence import DiagnosisOptions
+    from pipeline import findings, terminal, words
+    from pipeline.errors import UsageError
+    from pipeline.steps import diagnose as step
+
+    if task not in ("emotion", "sentiment"):
+        raise UsageError(f"--task is {task!r}; expected emotion or sentiment")
+    fit = words.fit_options(seeds=seeds, threads=threads)
+    options = step.DiagnoseOptions(
+        diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
+        streams=words.streams(streams),
+        against=against,
+    )
+    with terminal.ProgressLine(hidden=as_json) as line:
+        found = step.diagnose(cache, out, options, lambda what: line({"variant": what}))
+    emit(found, as_json, lambda: findings.print_diagnosis(found, str(out / "report.html")))
     return 0
 
 
