@@ -1,1 +1,44 @@
 """Why a fusion fails, from features and predictions; and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heads.batch import FeatureSet
+    from heads.diagnosis.causes import Cause
+    from heads.diagnosis.evidence import DiagnosisOptions, Evidence
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """What was measured, and what follows from it."""
+
+    evidence: Evidence
+    causes: tuple[Cause, ...]
+    """The weightiest first; ``nothing_wrong`` or ``cannot_tell`` alone where no cause was found."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {"causes": [cause.to_json() for cause in self.causes], "evidence": self.evidence.to_json()}
+
+
+def diagnose(
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    options: DiagnosisOptions,
+    *,
+    other: tuple[FeatureSet, FeatureSet | None] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Diagnosis:
+    """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
+
+    See `heads.diagnosis.evidence.gather` for the parameters and errors.
+    """
+    from heads.diagnosis.causes import conclude
+    from heads.diagnosis.evidence import gather
+
+    evidence = gather(train, dev, options, other=other, say=say)
+    return Diagnosis(evidence, conclude(evidence))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from heads.diagnosis.evidence import Evidence, Intervention
+from heads.diagnosis.evidence import OTHER, Evidence, Intervention
 from heads.diagnosis.strength import STREAMS
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
@@ -140,14 +140,16 @@ def starved_sampling(evidence: Evidence) -> Cause | None:
     if not (seen[poor] < STARVED_SHARE and seen[other] > FED_SHARE):
         return None
     single = evidence.coverage[poor].single_row
+    remedies = _measured(evidence, OTHER)
+    gain = remedies[0].gain if remedies else None
     return Cause(
         "starved_sampling",
         f"{poor} has a row for {seen[poor]:.0%} of an utterance's windows, {other} for {seen[other]:.0%}; "
         f"{single:.0%} of the longer utterances have one {poor} row or none",
-        0.0,
-        None,
-        (),
-        "extract again with --sampling aligned, then give both caches to `diagnose` (--against) to see the gain",
+        gain.difference if gain else 0.0,
+        _interval(gain),
+        remedies,
+        "extract again with --sampling aligned; `diagnose --against` that cache measures the gain",
     )
 
 
@@ -166,7 +168,7 @@ def misaligned(evidence: Evidence) -> Cause | None:
         gain.difference if gain else 0.0,
         _interval(gain),
         remedies,
-        f"shift audio by {-curve.peak_s:+.1f} s (`fit-head --audio-shift`), and mend the clips' time stamps",
+        f"shift audio by {-curve.peak_s:+.1f} s before windows are joined, and mend the clips' time stamps",
     )
 
 
@@ -218,6 +220,9 @@ def too_little_data(evidence: Evidence) -> Cause | None:
     if gap < OVERFIT_GAP or rows > ROWS_PER_COLUMN * columns:
         return None
     remedies = _measured(evidence, "regularise")
+    balanced = _sure(evidence, "equalise widths", "join late")
+    if balanced and remedies and balanced[0].gain.difference > remedies[0].gain.difference + MIN_GAIN:
+        return None  # what is learnt by heart is one wide stream, not the corpus
     return Cause(
         "too_little_data",
         f"{rows} utterances for {columns} columns: {evidence.train_score:.1%} on rows that were fitted, "

@@ -19,6 +19,7 @@ from heads.diagnosis.strength import STREAMS, Complement, Strength, complement, 
 from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions, Task
 
+OTHER = "other features"  # the intervention that a second cache stands for
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
@@ -131,9 +132,14 @@ def gather(
     train: FeatureSet,
     dev: FeatureSet | None,
     options: DiagnosisOptions,
+    *,
+    other: tuple[FeatureSet, FeatureSet | None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Evidence:
     """Measure everything; `say` is told what is being fitted.
+
+    `other` holds the same utterances in the same order with features made in another way (extracted
+    densely, say): what the head gains by them is measured too.
 
     Raises
     ------
@@ -179,6 +185,14 @@ def gather(
         rows[trial.name] = done.log_probabilities
         interventions[trial.name] = _outcome(trial.name, remedy, done.log_probabilities, reference, pooled)
 
+    if other is not None:
+        say("fitting on the other cache")
+        clean = _cleaned(*other)
+        strange = pool(clean[0], clean[1], folds=options.folds, task=options.task, seed=options.seed)
+        if not (np.array_equal(strange.truth, pooled.truth) and np.array_equal(strange.fold, pooled.fold)):
+            raise ValueError("the other features are not of the same utterances in the same order")
+        rows[OTHER] = refit(replace(base, name=OTHER), strange).log_probabilities
+        interventions[OTHER] = _outcome(OTHER, "use the other cache", rows[OTHER], rows["fused"], pooled)
     answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
     return Evidence(
         fusion=options.fusion,

@@ -101,6 +101,9 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
         audio, audio_seen = _late(audio, audio_seen, offsets, hops)
     if "starved_sampling" in causes:
         video_seen = (place * HOP_S) % 3.0 == 0.0
+    if "too_little_data" in causes:
+        video = video + 1.5 * rng.normal(size=video.shape)
+        audio = audio + 1.5 * rng.normal(size=audio.shape)
     if "one_stream_dominates" in causes:
         video = video + 1.5 * rng.normal(size=video.shape)
         audio = 0.3 * audio

@@ -180,7 +180,7 @@ def _write_table(path: Path, clips: list[Clip]) -> None:
             writer.writerow(
                 [
                     number,
-                    "(synthetic)",
+                    f"(synthetic line {number})",
                     clip.speaker,
                     clip.script.emotion,
                     clip.sentiment,

@@ -1,0 +1,121 @@
+"""diagnose: say why joining the streams of a cache fails, with evidence, and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet
+from heads.diagnosis import diagnose as diagnose_features
+from heads.diagnosis.evidence import DiagnosisOptions
+from pipeline import findings, runs
+from pipeline.corpus import Corpus, read_corpus
+from pipeline.errors import UsageError
+
+DIAGNOSIS = "diagnosis.json"
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions:
+    """What is diagnosed."""
+
+    diagnosis: DiagnosisOptions = field(default_factory=DiagnosisOptions)
+    streams: dict[str, str] = field(default_factory=dict)
+    """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
+    against: Path | None = None
+    """Another cache of the same utterances, made in another way: its gain is measured too."""
+
+
+def diagnose(
+    cache: Path, out: Path, options: DiagnoseOptions, say: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """Diagnose a cache's train and dev splits; write diagnosis.json, the page and its figures into `out`.
+
+    Returns
+    -------
+    The document that diagnosis.json holds: ``{"cache", "against", "causes", "evidence", "streams"}``.
+
+    Raises
+    ------
+    UsageError
+        Where a stream or the train split is missing, or there are too few labelled dialogues.
+    NoCacheError, CorruptError
+        As the reader of caches does.
+    """
+    corpus = read_corpus(cache, streams=options.streams or None)
+    other = read_corpus(options.against, streams=options.streams or None) if options.against else None
+    train, dev = _parts(corpus, other)
+    pair = None
+    if other is not None:
+        twin_train, twin_dev = _parts(other, corpus)
+        pair = (_in_order(corpus, other, twin_train, train), _in_order(corpus, other, twin_dev, dev))
+    hop_s = _hop_s(corpus)
+    settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
+    try:
+        found = diagnose_features(
+            corpus.take(train),
+            corpus.take(dev) if len(dev) else None,
+            settings,
+            other=None if other is None or pair is None else _features(other, *pair),
+            say=say,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    document = {
+        "cache": {"name": cache.name, "digest": corpus.digest, "fingerprint": corpus.fingerprint},
+        "against": None if other is None else {"name": options.against.name, "digest": other.digest},  # type: ignore[union-attr]
+        "streams": corpus.streams,
+        "specs": corpus.specs,
+        "looked_at": "train and dev; the test split was not looked at",
+        **found.to_json(),
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    runs.write_json(out / DIAGNOSIS, document)
+    findings.diagnosis_report(document).write(out)
+    return document
+
+
+def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the usable utterances of train and dev, of both caches where there are two."""
+    known = set(other.ids) if other is not None else None
+    parts = []
+    for split in ("train", "dev"):
+        index = np.flatnonzero(corpus.splits == split)
+        parts.append(np.array([i for i in index if known is None or corpus.ids[i] in known], dtype=np.int64))
+    if not len(parts[0]):
+        raise UsageError(f"the cache has no train split; it has {sorted(corpus.split_sizes())}")
+    return parts[0], parts[1]
+
+
+def _in_order(
+    corpus: Corpus, other: Corpus, twin: NDArray[np.int64], index: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the other cache's rows of the utterances that `index` names, in that order."""
+    place = {other.ids[i]: i for i in twin}
+    missing = [corpus.ids[i] for i in index if corpus.ids[i] not in place]
+    if missing:
+        raise UsageError(
+            f"{len(missing)} utterances are in another split of the other cache, such as {missing[0]}"
+        )
+    return np.array([place[corpus.ids[i]] for i in index], dtype=np.int64)
+
+
+def _features(
+    other: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]
+) -> tuple[FeatureSet, FeatureSet | None]:
+    return other.take(train), other.take(dev) if len(dev) else None
+
+
+def _hop_s(corpus: Corpus) -> float | None:
+    """Return the distance between windows, read off the windows themselves."""
+    starts, offsets = corpus.features.start_s, corpus.features.offsets
+    inner = np.ones(max(0, len(starts) - 1), dtype=bool)
+    cuts = offsets[1:-1] - 1
+    inner[cuts[(cuts >= 0) & (cuts < len(inner))]] = False
+    steps = np.diff(starts)[inner]
+    return float(np.median(steps)) if len(steps) else None
