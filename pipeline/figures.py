@@ -91,7 +91,7 @@ def score_lines(
 
     what = METRIC_WORDS[metric]
     caption = f"{what}: mean over seeds (dot), each seed (tick), 95 % interval (bar), majority class (dashed)."
-    return Picture(name, f"Scores: {what}", caption, _render(draw, 8.6, 1.1 + 0.3 * max(2, len(names))))
+    return Picture(name, f"Scores: {what}", caption, render(draw, 8.6, 1.1 + 0.3 * max(2, len(names))))
 
 
 def confusion(scores: dict[str, Any], *, name: str = "confusion") -> Picture:
@@ -130,7 +130,7 @@ def confusion(scores: dict[str, Any], *, name: str = "confusion") -> Picture:
         "Of the utterances that are truly of the row's class, how many per cent were called what; mean over seeds."
     )
     rows = max(len(scores["tasks"][task]["names"]) for task in tasks)
-    return Picture(name, "Confusion", caption, _render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24))))
+    return Picture(name, "Confusion", caption, render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24))))
 
 
 def per_class(scores: dict[str, Any], *, name: str = "per_class") -> Picture:
@@ -155,10 +155,10 @@ def per_class(scores: dict[str, Any], *, name: str = "per_class") -> Picture:
             axes.tick_params(length=0)
             axes.set_title(task)
             if k == 0:
-                figure.legend(*axes.get_legend_handles_labels(), loc="upper right", ncols=3, fontsize=8)
+                figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
 
     caption = "Precision, recall and F1 by class (utterances in brackets), mean over seeds."
-    return Picture(name, "By class", caption, _render(draw, 8.6, 2.9))
+    return Picture(name, "By class", caption, render(draw, 8.6, 2.9))
 
 
 def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Picture | None:
@@ -186,16 +186,17 @@ def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Pictur
                 axes.axhline(0, color=MAJORITY_COLOUR, lw=1)
                 axes.set_ylim(-1.02, 1.02)
             if len(columns) > 1:
-                axes.legend([c.replace("_", " ") for c in columns], fontsize=8)
+                axes.legend(fontsize=8)
             axes.set_title(title)
             axes.set_xlabel("epoch")
             axes.grid(color=GRID, lw=0.8)
 
     caption = (
-        "A thin line a model, the thick line their mean. Below zero, the tasks' gradients pull the shared "
-        "representation in opposite directions. The dotted line is the median of the best epochs."
+        "A thin line a model, the thick line their mean while at least half of them train; the dotted line is the "
+        "median of the best epochs. Training's loss is the sum over the tasks, dev's the mean. Below zero, the "
+        "tasks' gradients pull the shared representation in opposite directions."
     )
-    return Picture(name, "Training", caption, _render(draw, 8.6, 2.7))
+    return Picture(name, "Training", caption, render(draw, 8.6, 2.7))
 
 
 def _curve_bundle(axes: Axes, lines: Sequence[Sequence[float | None] | None], colour: str, label: str) -> None:
@@ -208,8 +209,8 @@ def _curve_bundle(axes: Axes, lines: Sequence[Sequence[float | None] | None], co
         row[: len(line)] = line
     seen = ~np.isnan(grid)
     mean = np.where(seen, grid, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
-    mean[~seen.any(axis=0)] = np.nan
-    axes.plot(np.arange(1, longest + 1), mean, color=colour, lw=2, label=label, zorder=3)
+    mean[2 * seen.sum(axis=0) < len(drawn)] = np.nan  # the few that train longest are no mean of all
+    axes.plot(np.arange(1, longest + 1), mean, color=colour, lw=2, label=label.replace("_", " "), zorder=3)
     for line in drawn[:25]:
         axes.plot(np.arange(1, len(line) + 1), line, color=colour, lw=0.7, alpha=0.4)
 
@@ -222,8 +223,8 @@ def _short(text: str, limit: int = 14) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _render(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
-    """Run a drawing on a fresh figure, without pyplot and its global state; the same input, the same bytes."""
+def render(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
+    """Return a drawing as PNG bytes, without pyplot and its global state; the same input, the same bytes."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
