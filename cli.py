@@ -374,6 +374,7 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
 ]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Write over what is there.")]
+ReportOption = Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
 
 
@@ -404,7 +405,7 @@ def fit_head(
     threads: ThreadsOption = None,
     settings: SetOption = None,
     tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for event files.")] = None,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")] = True,
+    report: ReportOption = True,
     replace: ReplaceOption = False,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -471,6 +472,7 @@ def compare(
     max_windows: MaxWindowsOption = None,
     threads: ThreadsOption = None,
     settings: SetOption = None,
+    report: ReportOption = True,
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -486,7 +488,7 @@ def compare(
     )  # fmt: skip
     options = step.CompareOptions(
         fusions=words.names(fusions), folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm,
-        replace=replace,
+        replace=replace, report=report,
     )  # fmt: skip
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)

@@ -21,13 +21,14 @@ CSS = """
 * { box-sizing:border-box }
 body { margin:0; font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;
   color:var(--ink); background:#fff }
-main { max-width:1060px; margin:0 auto; padding:2.2rem 1.4rem 4rem }
+main { max-width:1180px; margin:0 auto; padding:2.2rem 1.4rem 4rem }
 h1 { font-size:1.7rem; line-height:1.25; margin:0 0 .2rem; letter-spacing:-.01em; overflow-wrap:anywhere }
 h2 { font-size:1.22rem; margin:2.6rem 0 .6rem; padding-top:1.1rem; border-top:1px solid var(--line);
   overflow-wrap:anywhere }
 h3 { font-size:1rem; margin:1.6rem 0 .4rem }
 p { margin:.4rem 0; max-width:76ch }
 .lead { color:var(--muted) }
+.note { color:var(--muted); font-size:.84rem; max-width:100ch }
 .cards { display:flex; flex-wrap:wrap; gap:.8rem; margin:1.4rem 0 }
 .card { flex:1 1 12rem; border:1px solid var(--line); border-radius:10px; padding:.8rem 1rem;
   background:var(--soft) }
@@ -36,11 +37,13 @@ p { margin:.4rem 0; max-width:76ch }
 .warn { border-left:4px solid #e0a526; background:var(--warnbg); color:var(--warn); padding:.5rem .9rem;
   border-radius:0 8px 8px 0; margin:.5rem 0 }
 .scroll { overflow-x:auto; margin:.6rem 0 }
-table { border-collapse:collapse; font-size:.88rem; font-variant-numeric:tabular-nums; width:100% }
-th,td { padding:.38rem .65rem; text-align:right; vertical-align:top; border-bottom:1px solid var(--line) }
+table { border-collapse:collapse; font-size:.86rem; font-variant-numeric:tabular-nums; width:100% }
+th,td { padding:.38rem .55rem; text-align:right; vertical-align:top; border-bottom:1px solid var(--line) }
 th { font-weight:600; color:var(--muted); white-space:nowrap; border-bottom:2px solid var(--line);
   vertical-align:bottom }
-th:first-child,td:first-child { text-align:left; font-weight:600; overflow-wrap:anywhere }
+td { white-space:nowrap }
+th:first-child,td:first-child { text-align:left; font-weight:600 }
+td:first-child { white-space:normal; min-width:9rem; overflow-wrap:break-word }
 td small { display:block; color:var(--muted); font-size:.78rem; font-weight:400; white-space:nowrap }
 tr.majority td { color:#9a3b3b; background:#fdf5f5; font-weight:400 }
 tr.last td { border-bottom:2px solid #b8c2cd }
@@ -92,9 +95,9 @@ def page(
     tasks = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores["tasks"]))
     body = [f"<h1>{escape(title)}</h1>", f'<p class="lead">{escape(lead)}</p>', _cards(rows, tasks)]
     body += [_warning(text) for text in warnings]
+    body += [_figure(picture) for picture in pictures]
     for task in tasks:
         body += [f"<h2>{escape(task.capitalize())}</h2>", _score_table(task, rows)]
-    body += [_figure(picture) for picture in pictures]
     if comparisons:
         body += ["<h2>Paired tests</h2>", _comparison_table(comparisons)]
     for section in sections:
@@ -134,7 +137,7 @@ def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
             f'<div class="card"><small>scored on</small><b>{escape(str(scored["split"]))}</b>'
             f"<small>{scored['utterances']} utterances, {escape(what)}</small></div>"
         )
-        if scored["contradiction"]:
+        if scored["contradiction"] and len(rows) == 1:
             rate = scored["contradiction"]
             cards.append(
                 '<div class="card"><small>contradicting pairs</small>'
@@ -184,7 +187,7 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
         f"{one['count']} labelled utterances. Per cent, log loss in nats; mean ± standard deviation over models "
         f"(seeds).{groups} Contradicting: answered emotion–sentiment pairs that training never showed."
     )
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="lead">{escape(note)}</p>'
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
 
 
 def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
@@ -208,7 +211,7 @@ def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
         "Each variant against the best single stream of the same table, on the same utterances. The test swaps "
         "the two models' answers for whole groups; p is two-sided, and corrected in each task by Holm's method."
     )
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="lead">{escape(note)}</p>'
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
 
 
 def _section(section: Section) -> list[str]:

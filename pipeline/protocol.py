@@ -61,7 +61,9 @@ class Plan:
         """Return one sentence for a person."""
         if self.by is None:
             part = self.parts[0]
-            return f"fitted on train ({len(part.fit)}), scored on dev ({len(part.held)})"
+            lost = len(part.fit) - len(self.fitted_on())
+            without = f"; {lost} without a stream left out" if lost else ""
+            return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)})"
         sizes = [len(part.held) for part in self.parts]
         return (
             f"{len(self.parts)} folds by {self.by.partition(':')[0]} over {len(self.scored)} utterances "

@@ -79,7 +79,9 @@ def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
         lines.append(f"import torch took {document['import_torch_s']:.1f} s of the time")
     if document["interrupted"]:
         lines.append("interrupted: the rows that were finished are kept")
-    lines.append(f"report: {out_folder / REPORT}; numbers: {out_folder / COMPARISON}")
+    lines.append(f"numbers: {out_folder / COMPARISON}")
+    if (out_folder / REPORT).is_file():
+        lines.append(f"report: {out_folder / REPORT}")
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
 

@@ -46,6 +46,8 @@ class CompareOptions:
     """Normalise each speaker by its own unlabelled utterances (transductive)."""
     replace: bool = False
     """Write over a comparison that is there."""
+    report: bool = True
+    """Draw report.html and the figures."""
 
 
 def compare(
@@ -107,9 +109,8 @@ def compare_on(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Do what `compare` does, for a corpus in memory."""
-    from pipeline.reporting import comparison_report
-
     fit, options = fit or FitOptions(), options or CompareOptions()
+    _check_parameters(chosen, fit)
     plan = protocol.plan(corpus, options.folds)
     torch_s = _import_torch(chosen)
     rows, predictions, interrupted = _fit_all(plan, chosen, fit, progress)
@@ -141,7 +142,10 @@ def compare_on(
     with runs.new_folder(out, replace=options.replace, kind=runs.COMPARISON_FORMAT) as folder:
         runs.write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
         runs.write_json(folder / runs.COMPARISON, document)
-        comparison_report(document).write(folder)
+        if options.report:
+            from pipeline.reporting import comparison_report
+
+            comparison_report(document).write(folder)
     return document
 
 
@@ -198,6 +202,13 @@ def _fit_all(
                     "history": outcome.history,
                 }
     return _sorted(rows), predictions, interrupted
+
+
+def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:
+    known = {key for name in chosen for key in variant.get(name).parameters}
+    unknown = sorted(set(fit.parameters) - known)
+    if unknown:
+        raise UsageError(f"no variant here has a setting {unknown}; there are: {sorted(known) or 'none'}")
 
 
 def _own_parameters(name: str, fit: FitOptions) -> dict[str, Any]:

@@ -1,0 +1,194 @@
+"""fit-head from shell prompt to printed table, on a random cache of MELD's size; and where the time goes.
+
+    python benchmarks/bench_fit_head.py [--variants concat,linear_late] [--seeds 5] [--repeat 3] [--threads 2]
+
+Wall-clock seconds of a fresh process; the smallest of the repeats (others disturb, nothing helps), and
+all of them. Asked for: concat with 5 seeds 12 s or less, the linear variants 4 s or less, on 2 cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+SIZES = {"train": 9989, "dev": 1109, "test": 2610}
+DIALOGUES = {"train": 1038, "dev": 114, "test": 280}
+EMOTION_SHARES = np.array([0.4715, 0.1206, 0.0268, 0.0684, 0.1745, 0.0271, 0.1111])  # MELD's train
+EMOTIONS = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
+SENTIMENT_OF = np.array([0, 1, 2, 2, 1, 2, 2])  # surprise, which goes both ways, counted as positive
+WINDOWS = 8  # on average
+WIDTHS = {"video": 100, "audio": 192}
+LIMIT_S = {"concat": 12.0}
+LINEAR_LIMIT_S = 4.0
+
+PHASES = """
+import json, sys, time
+started = time.perf_counter()
+marks = {}
+def mark(name):
+    global started
+    now = time.perf_counter(); marks[name] = round(now - started, 2); started = now
+cache, fusion, seeds, threads, out = sys.argv[1:6]
+import cli; mark("import cli")
+from pathlib import Path
+from heads import variant
+from heads.variant import FitOptions
+from pipeline import protocol, runs, terminal, words
+from pipeline.corpus import read_corpus
+from pipeline.scoring import Seen, score_predictions
+from pipeline.steps import fit_head as step
+variant.names(); mark("import pipeline and registry")
+if not fusion.startswith("linear"):
+    import torch; mark("import torch")
+corpus = read_corpus(Path(cache)); mark("read the cache")
+fit = FitOptions(seeds=tuple(range(int(seeds))), threads=int(threads))
+plan = protocol.plan(corpus)
+outcome = protocol.fit_and_predict(plan, fusion, fit); mark("fit and predict")
+metrics = score_predictions(outcome.predictions, corpus.vocabulary, groups=plan.clusters(),
+                            seen=Seen.of(corpus, plan.fitted_on())); mark("score and bootstrap")
+config = step._config(plan, fusion, fit, step.FitHeadOptions(), outcome, Path(out), Path(cache))
+run = runs.Run(config, metrics, outcome.history)
+sys.stdout, real = open("/dev/null", "w"), sys.stdout
+terminal.print_run(run); mark("print the table")
+sys.stdout = real
+with runs.new_folder(Path(out), replace=True) as folder:
+    runs.write_run(folder, run, outcome.models, outcome.predictions); mark("write the run")
+    from pipeline.reporting import run_report
+    whole = runs.Run(run.config, run.metrics, run.history, [], Path(out))
+    run_report([whole]).write(folder); mark("draw the report")
+print(json.dumps(marks | {"epochs": [len(h["columns"].get("train_loss", [])) for h in outcome.history]}))
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variants", default="concat,linear_late")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--signal", type=float, default=0.3, help="what the streams tell of the class; 0: nothing")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder) / "cache.h5"
+        rows, windows = make_cache(cache, arguments.signal)
+        print(f"cache: {rows} utterances, {windows} windows, {cache.stat().st_size / 1e6:.0f} MB; "
+              f"{os.cpu_count()} cores, {arguments.threads} threads")  # fmt: skip
+        for name in arguments.variants.split(","):
+            bench(name, cache, Path(folder) / "run", arguments)
+
+
+def bench(name: str, cache: Path, out: Path, arguments: argparse.Namespace) -> None:
+    """Print the time to the table, the time to the end, and the phases."""
+    words = [
+        "fit-head",
+        str(cache),
+        "--fusion",
+        name,
+        "--seeds",
+        str(arguments.seeds),
+        "--out",
+        str(out),
+        "--replace",
+    ]
+    command = [sys.executable, str(ROOT / "cli.py"), *words, "--threads", str(arguments.threads)]
+    tables, ends = [], []
+    for _ in range(arguments.repeat):
+        table_s, end_s = watch(command)
+        tables.append(table_s)
+        ends.append(end_s)
+    limit = LIMIT_S.get(name, LINEAR_LIMIT_S if name.startswith("linear") else None)
+    verdict = "" if limit is None else f" (asked for: {limit:.0f} s or less)"
+    times = ", ".join(f"{t:.2f}" for t in tables)
+    print(f"\n{name}, {arguments.seeds} seeds: table after {min(tables):.2f} s{verdict}, all of {times}")
+    print(f"  run folder and report written after {min(ends):.2f} s")
+    found = subprocess.run(
+        [sys.executable, "-c", PHASES, str(cache), name, str(arguments.seeds), str(arguments.threads), str(out)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for phase, value in json.loads(found.stdout.splitlines()[-1]).items():
+        print(f"  {phase:<30}{value}")
+
+
+def watch(command: list[str]) -> tuple[float, float]:
+    """Return seconds until the last table is on standard output, and until the process has ended."""
+    started = time.perf_counter()
+    table_s = 0.0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "majority" in line:
+                table_s = time.perf_counter() - started
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return table_s, time.perf_counter() - started
+
+
+def make_cache(path: Path, signal: float) -> tuple[int, int]:
+    """Write a random cache of MELD's size; return its utterances and windows."""
+    from pipeline.cache import Cache, Stream, Utterances, write_cache
+
+    rng = np.random.default_rng(0)
+    count = sum(SIZES.values())
+    split = np.repeat(list(SIZES), list(SIZES.values()))
+    place = np.concatenate([np.arange(n) for n in SIZES.values()])
+    dialogue = np.concatenate([np.sort(rng.integers(0, DIALOGUES[name], n)) for name, n in SIZES.items()])
+    windows = np.clip(rng.poisson(WINDOWS, count), 1, None)
+    offsets = np.concatenate([[0], np.cumsum(windows)]).astype(np.int64)
+    starts = (np.arange(offsets[-1]) - np.repeat(offsets[:-1], windows)) * 0.5
+    emotion = rng.choice(7, size=count, p=EMOTION_SHARES / EMOTION_SHARES.sum())
+    streams = {}
+    for name, width in WIDTHS.items():
+        centres = signal * rng.normal(size=(7, width)) / np.sqrt(width) * 4
+        rows = rng.normal(size=(offsets[-1], width)) + np.repeat(centres[emotion], windows, axis=0)
+        utterance = np.add.reduceat(rows, offsets[:-1]) / windows[:, None]
+        streams[name] = Stream(
+            name=name,
+            utterance=utterance.astype(np.float32),
+            present=np.ones(count, bool),
+            windows=rows.astype(np.float32),
+            window_present=np.ones(offsets[-1], bool),
+            time_s=starts + 0.5,
+            spec={"name": "random", "stream": name, "raw_width": width, "width": width, "has_windows": True},
+        )
+    write_cache(
+        path,
+        Cache(
+            utterances=Utterances(
+                id=[f"{s}_{i}" for s, i in zip(split, place, strict=True)],
+                split=split.tolist(),
+                dialogue=[f"dia{d}" for d in dialogue],
+                turn=place.astype(np.int32),
+                speaker=[f"speaker{s}" for s in rng.integers(0, 300, count)],
+                emotion=emotion.astype(np.int16),
+                sentiment=SENTIMENT_OF[emotion].astype(np.int16),
+                duration_s=windows * 0.5 + 0.5,
+                sha256=["a" * 64] * count,
+                status=["ok"] * count,
+                reason=[""] * count,
+            ),
+            offsets=offsets,
+            start_s=starts,
+            streams=streams,
+            vocabulary={"emotion": EMOTIONS, "sentiment": ["neutral", "positive", "negative"]},
+            provenance={"fingerprint": "0" * 64, "made by": "benchmarks/bench_fit_head.py"},
+        ),
+    )
+    return count, int(offsets[-1])
+
+
+if __name__ == "__main__":
+    main()
