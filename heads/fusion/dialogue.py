@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from heads.fusion import pooled, sequence  # noqa: F401  (what dialogue:NAME can stand over)
 from heads.fusion.network import NETWORKS, Network, Settings, network
+from heads.fusion.pooled import concat
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,11 @@ REACH = 4  # turns; distances beyond share a bias
 class Dialogue(Network):
     """An utterance's representation, and what the dialogue's other utterances add to it.
 
-    One layer of self-attention over the turns of a dialogue with learned biases for the distance in turns
-    (Shaw et al. 2018, https://arxiv.org/abs/1803.02155, in the form of one bias a distance), added to the
-    utterance's own representation. That context helps on MELD has been known since bcLSTM (Poria et al.
-    2017, https://aclanthology.org/P17-1081).
+    The turns just before and after, and self-attention over all turns of the dialogue with a learned bias
+    for each distance (Shaw et al. 2018, https://arxiv.org/abs/1803.02155, in the form of one bias a
+    distance), are added to the utterance's own representation. (Attention alone needed twice the data to
+    learn that a turn answers the one before it.) That context helps on MELD has been known since bcLSTM
+    (Poria et al. 2017, https://aclanthology.org/P17-1081).
 
     By default an utterance sees the whole dialogue, as in bcLSTM and the tables that MELD's results are
     compared in: a corpus is scored whole. ``causal`` shows it earlier turns alone, as when a conversation
@@ -69,7 +71,7 @@ class Dialogue(Network):
         self.norm = weights.norm("dialogue.norm", width)
         self.triple = weights.linear("dialogue.triple", width, 3 * context)
         self.distance = weights.add("dialogue.distance", (2 * REACH + 1,))
-        self.back = weights.linear("dialogue.back", context, width)
+        self.back = weights.linear("dialogue.back", 3 * context, width)
         return width
 
     def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
@@ -80,7 +82,16 @@ class Dialogue(Network):
         bias = (steps @ table.t()).permute(2, 0, 1) + (~seen).float() * -1e9  # (S, B, B)
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
         answer = scores.softmax(-1) @ value  # (S, B, context)
-        return own + noise.dropout(self.back(answer).relu())
+        beside = [self._shifted(value, seen, step) for step in (1, -1)]
+        return own + noise.dropout(self.back(concat(answer, *beside)).relu())
+
+    @staticmethod
+    def _shifted(value: torch.Tensor, seen: torch.Tensor, step: int) -> torch.Tensor:
+        """Return what the turn `step` before holds (S, B, context); nothing where there is none to be seen."""
+        place = seen.new_ones(len(seen)).cumsum(0) - 1
+        before = (place - step).clamp(0, len(seen) - 1)
+        known = seen[place, before] & (before == place - step)
+        return value.index_select(1, before) * known.unsqueeze(-1)
 
     def _relations(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return who sees whom (B, B), and the distance in turns as one column each (B, B, 2 REACH + 1)."""

@@ -1,0 +1,165 @@
+"""What every registered variant must do, whoever wrote it: a new one is tested here without a new test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from heads import variant
+from heads.batch import FeatureSet, StreamArrays
+from heads.planted import plant
+from heads.variant import TASKS, FitOptions, Prediction
+
+NAMES = [*variant.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]
+QUICK = FitOptions(seeds=(3, 4), epochs=3, hidden=32)
+
+
+@pytest.fixture(scope="module")
+def corpus() -> tuple[FeatureSet, FeatureSet, FeatureSet]:
+    split = plant("noise_stream", 5, train=160, dev=60, test=50)
+    return split.train, split.dev, split.test
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_predicts_log_probabilities(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, test = corpus
+    models = variant.fit(name, train, dev, options=QUICK)
+    assert [model.seed for model in models] == [3, 4]
+    for model in models:
+        assert model.variant == name
+        found = model.predict(test)
+        for task in TASKS:
+            rows = found.task(task)
+            assert rows is not None and rows.shape == (50, 2) and rows.dtype == np.float64
+            np.testing.assert_allclose(np.exp(rows).sum(axis=1), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_restores_from_its_state(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, test = corpus
+    model = variant.fit(name, train, dev, options=QUICK)[0]
+    arrays, values = model.state()
+    assert all(isinstance(array, np.ndarray) for array in arrays.values())
+    again = variant.restore(arrays, _through_json(values))
+    assert (again.variant, again.seed) == (model.variant, model.seed)
+    _same(again.predict(test), model.predict(test))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_bytes(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, _ = corpus
+    first, second = (variant.fit(name, train, dev, options=QUICK)[0].state()[0] for _ in range(2))
+    assert first.keys() == second.keys()
+    for key in first:
+        assert first[key].tobytes() == second[key].tobytes(), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_early_stopping_dev_labels_change_nothing(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]
+) -> None:
+    train, dev, _ = corpus
+    options = replace(QUICK, patience=0)
+    rng = np.random.default_rng(0)
+    shuffled = replace(dev, emotion=rng.permutation(dev.emotion), sentiment=rng.permutation(dev.sentiment))
+    first = variant.fit(name, train, dev, options=options)[0].state()[0]
+    second = variant.fit(name, train, shuffled, options=options)[0].state()[0]
+    for key in first:
+        assert first[key].tobytes() == second[key].tobytes(), key
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_one_task_alone(name: str, task: variant.Task, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, test = corpus
+    found = variant.fit(name, train, dev, options=replace(QUICK, tasks=(task,)))[0].predict(test)
+    assert [found.task(other) is not None for other in TASKS] == [other == task for other in TASKS]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    """A missing stream is a mask: what lies under it must not matter."""
+    train, dev, test = corpus
+    model = variant.fit(name, train, dev, options=QUICK)[0]
+    for streams in (("video",), ("audio",), ("video", "audio")):
+        holes = [_without(test, streams, filler) for filler in (0.0, 9.0)]
+        first, second = (model.predict(one) for one in holes)
+        _same(first, second)
+        assert np.isfinite(first.emotion).all()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unlabelled_utterances_are_ignored(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, test = corpus
+    emotion = train.emotion.copy()
+    emotion[::3] = -1
+    partly = replace(train, emotion=emotion)
+    found = variant.fit(name, partly, dev, options=QUICK)[0].predict(test)
+    assert np.isfinite(found.emotion).all()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_vocabularies(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, _, test = corpus
+    names = ("calm", "bored", "tense", "amused", "lost")
+    odd = replace(train, emotion=np.arange(len(train)) % 5, emotion_names=names)
+    found = variant.fit(name, odd, None, options=QUICK)[0].predict(test)
+    assert found.emotion is not None and found.emotion.shape == (50, 5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, test = corpus
+    (stream, *_) = variant.get(name).streams
+    rows = train.streams[stream].utterance.copy()
+    rows[[7, 9]] = np.nan
+    broken = replace(train, streams=train.streams | {stream: replace(train.streams[stream], utterance=rows)})
+    with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
+        variant.fit(name, broken, dev, options=QUICK)
+
+
+def test_no_variant_has_that_name(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    with pytest.raises(ValueError, match="no fusion variant is called 'sum'; there are: video, audio"):
+        variant.fit("sum", corpus[0])
+
+
+def test_unknown_parameters_are_refused(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    with pytest.raises(ValueError, match=r"lowrank has no parameter \['ranks'\]; it has: \['factors', 'rank'\]"):
+        variant.fit("lowrank", corpus[0], options=FitOptions(parameters={"ranks": 3}))
+
+
+def test_an_argument_where_none_is_taken(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    with pytest.raises(ValueError, match="concat takes no argument"):
+        variant.fit("concat:video", corpus[0])
+
+
+def _through_json(values: dict[str, object]) -> dict[str, object]:
+    import json
+
+    back: dict[str, object] = json.loads(json.dumps(values))
+    return back
+
+
+def _same(first: Prediction, second: Prediction) -> None:
+    for task in TASKS:
+        np.testing.assert_array_equal(first.task(task), second.task(task))
+
+
+def _without(features: FeatureSet, streams: tuple[str, ...], filler: float) -> FeatureSet:
+    """Take streams away from every second utterance."""
+    gone = np.arange(len(features)) % 2 == 0
+    windows_gone = np.repeat(gone, np.diff(features.offsets))
+    changed = {}
+    for name, stream in features.streams.items():
+        if name in streams:
+            assert stream.windows is not None and stream.window_present is not None
+            utterance, windows = stream.utterance.copy(), stream.windows.copy()
+            utterance[gone], windows[windows_gone] = filler, filler
+            changed[name] = StreamArrays(
+                utterance, stream.present & ~gone, windows, stream.window_present & ~windows_gone
+            )
+        else:
+            changed[name] = stream
+    return replace(features, streams=changed)
