@@ -158,4 +158,4 @@ def _write_state(
 ) -> None:
     clips = [[size, time_ns, sha256] for (size, time_ns), sha256 in zip(looks, digests, strict=True)]
     state = {"shard": sealed, "members": members, "clips": clips}
-    publish(_state_path(folder, index), canonical_json(state).encode("utf-8"))
+    publish(_state_path(folder, index), canonical_json(state).encode("utf-8"), durable=False)

@@ -222,7 +222,7 @@ def _noted_version(binary: str, memo: Path | None) -> str:
     version = decoder_version(binary)
     if memo is not None:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        publish(memo, canonical_json({"binary": key, "version": version}).encode("utf-8"))
+        publish(memo, canonical_json({"binary": key, "version": version}).encode("utf-8"), durable=False)
     return version
 
 

@@ -90,8 +90,13 @@ def is_sealed(path: Path, kind: str) -> bool:
     return start.startswith(f"dualstream sealed file\nkind {kind}\n".encode("ascii"))
 
 
-def publish(path: Path, data: bytes | bytearray | memoryview) -> None:
+def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool = True) -> None:
     """Put `data` at `path`, whole or not at all, and durably: after this returns it survives a power cut.
+
+    Parameters
+    ----------
+    durable
+        False for a note that may be lost in a power cut: the disk is then not waited for.
 
     Raises
     ------
@@ -103,13 +108,15 @@ def publish(path: Path, data: bytes | bytearray | memoryview) -> None:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
         try:
             _write_all(descriptor, memoryview(data))
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
             os.lseek(descriptor, 0, os.SEEK_SET)
             _compare(descriptor, memoryview(data), temporary)
         finally:
             os.close(descriptor)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
