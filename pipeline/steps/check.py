@@ -86,6 +86,7 @@ def _examine_clips(
     manifest: Manifest, root: Path, limits: Limits, options: CheckOptions
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Return what files and clips show, and the ids of the clips that can't be used."""
+    from features.media import MediaError, find_ffmpeg
     from pipeline.doctor.clips import Facts, gather
     from pipeline.doctor.files import examine_files
     from pipeline.doctor.media import examine_media
@@ -93,9 +94,13 @@ def _examine_clips(
 
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; expected the one that the manifest's paths start from")
+    try:
+        ffmpeg = find_ffmpeg(options.ffmpeg)
+    except MediaError as e:
+        raise UsageError(str(e)) from e
     facts: list[Facts] = []
     with Progress(len({u.path for u in manifest}), what="looking at clips") as progress:
-        for some in gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=options.ffmpeg):
+        for some in gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=ffmpeg):
             facts += some
             progress.advance(failed=bool(some[0].fault))
     order = {u.id: number for number, u in enumerate(manifest)}
