@@ -334,6 +334,12 @@ SpeakerNormOption = Annotated[
     typer.Option("--speaker-norm", help="Normalise each speaker by its own unlabelled utterances (transductive)."),
 ]
 SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")]
+EnsembleOption = Annotated[
+    bool, typer.Option("--ensemble", help="Average the seeds' probabilities into one model.")
+]
+JointOption = Annotated[
+    bool, typer.Option("--joint-decoding", help="Answer with the likeliest pair of labels that training showed.")
+]
 TasksOption = Annotated[
     str | None, typer.Option("--tasks", help="emotion,sentiment (the default) or one of them.")
 ]
@@ -387,6 +393,8 @@ def fit_head(
     folds: FoldsOption = None,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
+    ensemble: EnsembleOption = False,
+    joint_decoding: JointOption = False,
     tasks: TasksOption = None,
     loss: LossOption = None,
     resample: ResampleOption = None,
@@ -412,6 +420,7 @@ def fit_head(
 ) -> int:
     """Fit an emotion and a sentiment head on train, over several seeds, and score them on dev."""
     from pipeline import runs, terminal, words
+    from pipeline.protocol import Answering
     from pipeline.steps import fit_head as step
 
     fit = words.fit_options(
@@ -422,7 +431,7 @@ def fit_head(
     )  # fmt: skip
     options = step.FitHeadOptions(
         folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
-        tensorboard=tensorboard,
+        tensorboard=tensorboard, answering=Answering(ensemble, joint_decoding),
     )  # fmt: skip
     place = out or Path("runs") / runs.folder_name(fusion)
     if dry_run:
@@ -455,6 +464,8 @@ def compare(
     folds: FoldsOption = None,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
+    ensemble: EnsembleOption = False,
+    joint_decoding: JointOption = False,
     tasks: TasksOption = None,
     loss: LossOption = None,
     resample: ResampleOption = None,
@@ -478,6 +489,7 @@ def compare(
 ) -> int:
     """Fit every variant on the same utterances: one table, paired tests against the best single stream, time."""
     from pipeline import terminal, words
+    from pipeline.protocol import Answering
     from pipeline.steps import compare as step
 
     fit = words.fit_options(
@@ -488,7 +500,7 @@ def compare(
     )  # fmt: skip
     options = step.CompareOptions(
         fusions=words.names(fusions), folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm,
-        replace=replace, report=report,
+        replace=replace, report=report, answering=Answering(ensemble, joint_decoding),
     )  # fmt: skip
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet, StreamArrays
+from heads.normalise import normalise_speakers
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import UsageError
 from pipeline.sealed import peek_digest
@@ -22,7 +23,6 @@ from pipeline.sealed import peek_digest
 CACHE_KIND = "cache"  # what a sealed file's header calls it
 HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
 MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
-SPEAKER_PRIOR = 5.0  # utterances' worth of weight that the whole split has in a speaker's statistics
 
 
 @dataclass(frozen=True, repr=False)
@@ -165,7 +165,7 @@ def corpus_of(
         speaker=_codes(speakers, unknown=-1),
     )
     if speaker_norm:
-        features = normalise_speakers(features, _codes(splits))
+        features = normalise_speakers(features, _codes(splits))  # no split sees another
     return Corpus(
         features=features,
         ids=tuple(rows.id),
@@ -222,74 +222,6 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
         name = str(single[0]).lstrip("\x1f") if len(single) == 1 else f"fold {k + 1}"
         made.append(Fold(name, pool[~kept_out], stop, held))
     return made
-
-
-def normalise_speakers(features: FeatureSet, part: NDArray[np.int64]) -> FeatureSet:
-    """Standardise each stream by speaker, from that speaker's own unlabelled utterances in the same split.
-
-    Transductive: a speaker's scored utterances help to centre each other, which one new clip alone
-    can't. No label is used, and no split sees another's rows. A speaker's mean and variance are drawn
-    towards the split's, as if `SPEAKER_PRIOR` more utterances had shown those; utterances of unknown
-    speakers take the split's.
-
-    Parameters
-    ----------
-    features
-        N utterances.
-    part
-        Code of the split, shape (N,).
-    """
-    streams = {}
-    counts = np.diff(features.offsets)
-    for name, stream in features.streams.items():
-        rows = _normalise_rows(stream.utterance, stream.present, part, features.speaker, np.ones(len(part)))
-        windows = stream.windows
-        if windows is not None and stream.window_present is not None:
-            # a window weighs so that the prior is worth SPEAKER_PRIOR utterances here too
-            weight = 1.0 / np.maximum(np.repeat(counts, counts), 1)
-            windows = _normalise_rows(
-                windows,
-                stream.window_present,
-                np.repeat(part, counts),
-                np.repeat(features.speaker, counts),
-                weight,
-            )
-        streams[name] = replace(stream, utterance=rows, windows=windows)
-    return replace(features, streams=streams)
-
-
-def _normalise_rows(
-    rows: NDArray[np.float32],
-    present: NDArray[np.bool_],
-    part: NDArray[np.int64],
-    speaker: NDArray[np.int64],
-    weight: NDArray[np.float64],
-) -> NDArray[np.float32]:
-    out = np.zeros_like(rows)
-    for p in np.unique(part):
-        inside = present & (part == p)
-        if not inside.any():
-            continue
-        mean, variance, _ = _moments(rows[inside], weight[inside])
-        for s in np.unique(speaker[inside]):
-            mine = inside & (speaker == s)
-            m, v = mean, variance
-            if s >= 0:
-                own_mean, own_variance, total = _moments(rows[mine], weight[mine])
-                share = total / (total + SPEAKER_PRIOR)
-                m = share * own_mean + (1 - share) * mean
-                # spread around the mean in use: what is within, and what lies between the two means
-                v = share * own_variance + (1 - share) * (variance + share * (own_mean - mean) ** 2)
-            out[mine] = ((rows[mine] - m) / np.sqrt(np.maximum(v, 1e-8))).astype(np.float32)
-    return out
-
-
-def _moments(
-    rows: NDArray[np.float32], weight: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    total = float(weight.sum())
-    mean = weight @ rows.astype(np.float64) / total
-    return mean, weight @ (rows - mean) ** 2 / total, total
 
 
 def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, str]:

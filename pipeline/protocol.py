@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads import variant
-from heads.batch import FeatureSet
+from heads.decode import joint_decode
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.corpus import Corpus, Fold, folds
 from pipeline.errors import UsageError
@@ -150,7 +150,7 @@ def fit_and_predict(
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in scored),
         split=plan.split,
-        true=truth(corpus, scored, options.tasks),
+        true=truth(corpus, scored, [task for task in options.tasks if task in filled[0]]),
         models=tuple(Prediction(one.get("emotion"), one.get("sentiment")) for one in filled),
         names=tuple(f"seed {seed}" for seed in options.seeds),
     )
@@ -164,14 +164,54 @@ def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> Fit
     return replace(options, patience=0, epochs=min(epochs, options.epochs))
 
 
-def predict(models: Sequence[Trained], features: FeatureSet, config: Mapping[str, Any]) -> tuple[Prediction, ...]:
-    """Return what each model of a run says of utterances that it may never have seen."""
-    return tuple(model.predict(features) for model in models)
+@dataclass(frozen=True)
+class Answering:
+    """How the models' log-probabilities become answers; each default is what plain variants do."""
+
+    ensemble: bool = False
+    """Average the seeds' probabilities into one model: it is that model which is scored."""
+    joint_decoding: bool = False
+    """Answer with the likeliest pair of emotion and sentiment that training showed."""
+
+    def apply(self, predictions: Predictions, pairs: NDArray[np.int64]) -> Predictions:
+        """Return the predictions of the ensemble, or with decoded answers, or as they are.
+
+        Parameters
+        ----------
+        predictions
+            One a seed.
+        pairs
+            How often training showed each pair, shape (E, S).
+
+        Raises
+        ------
+        UsageError
+            Where joint decoding is asked for and a task is missing, or no pair was seen.
+        """
+        if self.ensemble:
+            models, names = (average(predictions.models),), (f"ensemble of {len(predictions.models)}",)
+            predictions = replace(predictions, models=models, names=names)
+        if self.joint_decoding:
+            if set(predictions.true) != set(TASKS) or not pairs.any():
+                raise UsageError("--joint-decoding needs both tasks, and training utterances with both labels")
+            pairs_seen = pairs > 0
+            decoded: list[dict[Task, NDArray[np.int64]]] = []
+            for model in predictions.models:
+                emotion, sentiment = joint_decode(model, pairs_seen)
+                decoded.append({"emotion": emotion, "sentiment": sentiment})
+            predictions = replace(predictions, decoded=tuple(decoded))
+        return predictions
 
 
-def model_names(models: Sequence[Trained], config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the models' names, as in the run's predictions."""
-    return tuple(f"seed {model.seed}" for model in models)
+def average(models: Sequence[Prediction]) -> Prediction:
+    """Return the logarithm of the models' mean probabilities."""
+
+    def mean(task: Task) -> NDArray[np.float64] | None:
+        rows = [model.task(task) for model in models]
+        found = [one for one in rows if one is not None]
+        return np.logaddexp.reduce(found, axis=0) - np.log(len(found)) if found else None
+
+    return Prediction(mean("emotion"), mean("sentiment"))
 
 
 def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:

@@ -56,6 +56,17 @@ class Predictions:
     """One a model (a seed, or the ensemble of them)."""
     names: tuple[str, ...]
     """Of the models: ``seed 0``, ``ensemble``."""
+    decoded: tuple[dict[Task, NDArray[np.int64]], ...] = ()
+    """Class codes that each model answers, where they are not each task's largest log-probability
+    (joint decoding); empty: they are."""
+
+    def answers(self, model: int, task: Task) -> NDArray[np.int64]:
+        """Return the class codes that a model answers, shape (N,)."""
+        if self.decoded:
+            return self.decoded[model][task]
+        log_p = self.models[model].task(task)
+        assert log_p is not None, f"{task} was not predicted"
+        return log_p.argmax(axis=1).astype(np.int64)
 
     def __repr__(self) -> str:
         return f"Predictions({self.split}: {len(self.ids)} utterances, {len(self.models)} models)"
@@ -210,7 +221,7 @@ def write_predictions(path: Path, predictions: Predictions, vocabulary: dict[str
     with _replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
-        for name, model in zip(predictions.names, predictions.models, strict=True):
+        for i, (name, model) in enumerate(zip(predictions.names, predictions.models, strict=True)):
             columns: list[Sequence[Any]] = [
                 [name] * len(predictions.ids),
                 predictions.ids,
@@ -221,7 +232,7 @@ def write_predictions(path: Path, predictions: Predictions, vocabulary: dict[str
                 log_p = model.task(task)
                 assert log_p is not None
                 columns.append([words[code] for code in predictions.true[task].tolist()])
-                columns.append([words[code] for code in log_p.argmax(axis=1).tolist()])
+                columns.append([words[code] for code in predictions.answers(i, task).tolist()])
                 columns += np.maximum(log_p, LOG_PROBABILITY_FLOOR).T.tolist()
             writer.writerows(zip(*columns, strict=True))
 
@@ -240,16 +251,21 @@ def read_predictions(path: Path, vocabulary: dict[str, Sequence[str]]) -> Predic
         for task in tasks:
             code = {name: i for i, name in enumerate(vocabulary[task])} | {"": -1}
             true[task] = np.array([code[row[task]] for row in first], dtype=np.int64)
-        models = []
+        models, decoded = [], []
         for name in names:
             own = [row for row in rows if row["model"] == name]
+            answers: dict[Task, NDArray[np.int64]] = {}
+            for task in tasks:
+                code = {word: i for i, word in enumerate(vocabulary[task])}
+                answers[task] = np.array([code[row[f"{task}_predicted"]] for row in own], dtype=np.int64)
+            decoded.append(answers)
             log_p = {
                 task: np.array([[float(row[f"{task}_logp:{word}"]) for word in vocabulary[task]] for row in own])
                 for task in tasks
             }
             models.append(Prediction(log_p.get("emotion"), log_p.get("sentiment")))
         ids = tuple(row["id"] for row in first)
-        return Predictions(ids, first[0]["split"], true, tuple(models), names)
+        return Predictions(ids, first[0]["split"], true, tuple(models), names, tuple(decoded))
     except (KeyError, ValueError, IndexError) as error:
         raise CorruptError(f"{path} is not a table of predictions of this run: {error!r}") from error
 

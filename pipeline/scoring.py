@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -106,8 +106,19 @@ def score_predictions(
         if not np.any(true >= 0):
             warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
             continue
-        models = [_rows(predictions, i, task) for i in range(len(predictions.models))]
-        scores = metrics.score(models, true, vocabulary[task], groups=codes, train_labels=seen.labels(task))
+        count = range(len(predictions.models))
+        majority = seen.labels(task)
+        scores = metrics.score(
+            [_rows(predictions, i, task) for i in count],
+            true,
+            vocabulary[task],
+            groups=codes,
+            train_labels=majority,
+        )
+        if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
+            answers = [predictions.answers(i, task) for i in count]
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_labels=majority)
+            scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
         tasks[task] = scores.to_json()
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:
@@ -126,6 +137,7 @@ def score_predictions(
         "unit": unit,
         "models": list(predictions.names),
         "speaker_norm": speaker_norm,
+        "joint_decoding": bool(predictions.decoded),
         "tasks": tasks,
         "contradiction": _contradiction(predictions, seen),
         "warnings": list(dict.fromkeys(warnings)),
@@ -146,9 +158,12 @@ def compare_to(
     for task, true in first.true.items():
         if task not in tasks or task not in second.true or not np.any(true >= 0):
             continue
+        # answered codes, which joint decoding may have changed; compare_models takes either kind
+        one: list[Any] = [first.answers(i, task) for i in range(len(first.models))]
+        other: list[Any] = [second.answers(i, task) for i in range(len(second.models))]
         answer[task] = metrics.compare_models(
-            [_rows(first, i, task) for i in range(len(first.models))],
-            [_rows(second, i, task) for i in range(len(second.models))],
+            one,
+            other,
             true,
             groups,
             classes=classes[task],
@@ -180,9 +195,7 @@ def _contradiction(predictions: Predictions, seen: Seen) -> dict[str, Any] | Non
     known = seen.pairs > 0
     emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]
     both = (emotion >= 0) & (sentiment >= 0)
-    answers = [
-        [_rows(predictions, i, task).argmax(axis=1) for task in TASKS] for i in range(len(predictions.models))
-    ]
+    answers = [[predictions.answers(i, task) for task in TASKS] for i in range(len(predictions.models))]
     rates = [metrics.contradiction_rate(one, other, known) for one, other in answers]
     return {
         "mean": float(np.mean(rates)),

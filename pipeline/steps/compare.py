@@ -23,7 +23,7 @@ from heads.variant import TASKS, FitOptions, Progress, Task
 from pipeline import protocol, runs
 from pipeline.corpus import Corpus, read_corpus
 from pipeline.errors import UsageError
-from pipeline.protocol import Plan
+from pipeline.protocol import Answering, Plan
 from pipeline.runs import Predictions
 from pipeline.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
 
@@ -44,6 +44,8 @@ class CompareOptions:
     """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    answering: Answering = field(default_factory=Answering)
+    """Ensemble over seeds, joint decoding; the same for every variant."""
     replace: bool = False
     """Write over a comparison that is there."""
     report: bool = True
@@ -113,7 +115,7 @@ def compare_on(
     _check_parameters(chosen, fit)
     plan = protocol.plan(corpus, options.folds)
     torch_s = _import_torch(chosen)
-    rows, predictions, interrupted = _fit_all(plan, chosen, fit, progress)
+    rows, predictions, interrupted = _fit_all(plan, chosen, fit, options.answering, progress)
     tests, best = _paired_tests(plan, rows, predictions)
     document = {
         "format": runs.COMPARISON_FORMAT,
@@ -127,6 +129,7 @@ def compare_on(
         "streams": corpus.streams,
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
+        "answering": dataclasses.asdict(options.answering),
         "protocol": plan.describe(),
         "split": plan.split,
         "options": dataclasses.asdict(fit),
@@ -155,7 +158,7 @@ def failed_rows(document: dict[str, Any]) -> list[str]:
 
 
 def _fit_all(
-    plan: Plan, chosen: Sequence[str], fit: FitOptions, progress: Progress | None
+    plan: Plan, chosen: Sequence[str], fit: FitOptions, answering: Answering, progress: Progress | None
 ) -> tuple[list[dict[str, Any]], dict[str, Predictions], bool]:
     """Fit one variant after the other; a failure is a row, an interrupt ends the list."""
     seen = Seen.of(plan.corpus, plan.fitted_on())
@@ -176,8 +179,9 @@ def _fit_all(
                 outcome = protocol.fit_and_predict(plan, name, own, report, refit=False)
                 if outcome.interrupted:
                     raise KeyboardInterrupt
+                answered = answering.apply(outcome.predictions, seen.pairs)
                 scores = score_predictions(
-                    outcome.predictions,
+                    answered,
                     plan.corpus.vocabulary,
                     groups=groups,
                     seen=seen,
@@ -186,14 +190,14 @@ def _fit_all(
             except KeyboardInterrupt:
                 interrupted = True
                 row |= {"status": "interrupted", "reason": "interrupted before it was finished"}
-            except ValueError as error:
+            except (ValueError, UsageError) as error:
                 row |= {"status": "not applicable", "reason": str(error)}
             except Exception as error:
                 # whatever it is: one variant's fault may not cost the others' rows
                 log.info("%s failed", name, exc_info=True)
                 row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
             else:
-                predictions[name] = outcome.predictions
+                predictions[name] = answered
                 row |= {
                     "status": "done",
                     "reason": "",

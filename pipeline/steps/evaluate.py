@@ -13,6 +13,7 @@ from heads.variant import TASKS, Task
 from pipeline import protocol, runs
 from pipeline.corpus import Corpus, read_corpus
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.protocol import Answering
 from pipeline.runs import Predictions, Run
 from pipeline.scoring import HEADLINE, Seen, score_predictions
 
@@ -60,18 +61,20 @@ def evaluate(
     truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
     models = runs.read_models(path / runs.WEIGHTS)
     features = corpus.take(index)
+    seen = Seen.from_json(run.config["fitted_on"])
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in index),
         split=split,
         true=truth,
-        models=protocol.predict(models, features, run.config),
-        names=protocol.model_names(models, run.config),
+        models=tuple(model.predict(features) for model in models),
+        names=tuple(f"seed {model.seed}" for model in models),
     )
+    predictions = Answering(**run.config["answering"]).apply(predictions, seen.pairs)
     scores = score_predictions(
         predictions,
         run.config["vocabulary"],
         groups=corpus.clusters(index, run.config["folds"]),
-        seen=Seen.from_json(run.config["fitted_on"]),
+        seen=seen,
         speaker_norm=corpus.speaker_norm,
     )
     before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []

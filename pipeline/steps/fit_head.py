@@ -22,7 +22,7 @@ from heads.variant import FitOptions, Progress, Variant
 from pipeline import protocol, runs, tensorboard
 from pipeline.corpus import Corpus, read_corpus
 from pipeline.errors import UsageError
-from pipeline.protocol import Outcome, Plan
+from pipeline.protocol import Answering, Outcome, Plan
 from pipeline.runs import REPORT, Run
 from pipeline.scoring import Seen, score_predictions
 
@@ -37,6 +37,8 @@ class FitHeadOptions:
     """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    answering: Answering = field(default_factory=Answering)
+    """Ensemble over seeds, joint decoding."""
     replace: bool = False
     """Write over a run that is there; its test log goes on."""
     report: bool = True
@@ -95,11 +97,13 @@ def fit_head_on(
     plan = protocol.plan(corpus, options.folds)
     with protocol.gentle_interrupt(progress) as report:
         outcome = protocol.fit_and_predict(plan, fusion, fit, report)
+    seen = Seen.of(corpus, plan.fitted_on())
+    predictions = options.answering.apply(outcome.predictions, seen.pairs)
     metrics = score_predictions(
-        outcome.predictions,
+        predictions,
         corpus.vocabulary,
         groups=plan.clusters(),
-        seen=Seen.of(corpus, plan.fitted_on()),
+        seen=seen,
         speaker_norm=corpus.speaker_norm,
     )
     run = Run(
@@ -110,7 +114,7 @@ def fit_head_on(
     if options.tensorboard is not None:
         tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     with runs.new_folder(out, replace=options.replace) as folder:
-        runs.write_run(folder, run, outcome.models, outcome.predictions)
+        runs.write_run(folder, run, outcome.models, predictions)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
         if options.report:
             from pipeline.reporting import run_report
@@ -188,6 +192,7 @@ def _config(
         "widths": {head: stream.width for head, stream in corpus.features.streams.items()},
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
+        "answering": dataclasses.asdict(options.answering),
         "vocabulary": corpus.vocabulary,
         "cache": {
             "name": cache.name if cache else "in memory",

@@ -9,7 +9,7 @@ import pytest
 from planted_corpus import planted_cache
 
 from pipeline.cache import Cache
-from pipeline.corpus import corpus_of, folds, normalise_speakers, read_corpus
+from pipeline.corpus import corpus_of, folds, read_corpus
 from pipeline.errors import NoCacheError, UsageError
 
 
@@ -144,17 +144,14 @@ def test_folds_without_speakers_fail() -> None:
 
 def test_speaker_norm_takes_a_planted_speaker_offset_away() -> None:
     cache = planted_cache(sizes={"train": 2000}, speakers=4)
-    plain = corpus_of(cache).features
-    offset = np.array([0.0, 30.0, -30.0, 90.0], dtype=np.float32)[plain.speaker]
-    video = plain.streams["video"]
-    shifted = dataclasses.replace(
-        video,
-        utterance=np.where(video.present[:, None], video.utterance + offset[:, None], 0).astype(np.float32),
-    )
-    moved = dataclasses.replace(plain, streams={**plain.streams, "video": shifted})
-    after = normalise_speakers(moved, np.zeros(2000, np.int64)).streams["video"]
-    for speaker in range(4):
-        rows = after.utterance[(plain.speaker == speaker) & video.present]
+    speaker = corpus_of(cache).features.speaker
+    video = cache.streams["video"]
+    offset = np.array([0.0, 30.0, -30.0, 90.0], dtype=np.float32)[speaker][:, None]
+    moved = dataclasses.replace(video, utterance=video.utterance + np.where(video.present[:, None], offset, 0))
+    shifted = dataclasses.replace(cache, streams={**cache.streams, "video": moved})
+    after = corpus_of(shifted, speaker_norm=True).features.streams["video"]
+    for code in range(4):
+        rows = after.utterance[(speaker == code) & video.present]
         # 475 utterances a speaker against a prior of 5: about a hundredth of the spread between speakers is left
         assert np.abs(rows.mean(axis=0)).max() < 0.15
     assert (after.utterance[~video.present] == 0).all()
@@ -168,6 +165,14 @@ def test_speaker_norm_lets_no_split_see_another() -> None:
     streams = {**cache.streams, "video": dataclasses.replace(cache.streams["video"], utterance=loud)}
     after = corpus_of(dataclasses.replace(cache, streams=streams), speaker_norm=True).features
     np.testing.assert_array_equal(before.streams["video"].utterance[:320], after.streams["video"].utterance[:320])
+
+
+def test_speaker_norm_reaches_the_windows_too() -> None:
+    cache = planted_cache()
+    plain, after = (corpus_of(cache, speaker_norm=on).features.streams["audio"] for on in (False, True))
+    assert after.windows.shape == plain.windows.shape
+    assert np.abs(after.windows - plain.windows).max() > 0.1
+    assert (after.windows[~after.window_present] == 0).all()
 
 
 def test_unknown_speakers_take_the_splits_statistics() -> None:

@@ -17,6 +17,7 @@ from heads.variant import FitOptions
 from pipeline import runs
 from pipeline.cache import Cache, write_cache
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.protocol import Answering
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.fit_head import FitHeadOptions, fit_head
 
@@ -157,6 +158,15 @@ def test_unlabelled_test_fails_and_is_not_logged(run) -> None:
     with pytest.raises(UsageError, match="nothing to score"):
         evaluate(run, cache=rewritten(run, other, "other.h5"))
     assert runs.read_test_log(run) == []
+
+
+def test_ensemble_and_joint_decoding_hold_for_test_too(run, tmp_path) -> None:
+    options = FitHeadOptions(report=False, answering=Answering(ensemble=True, joint_decoding=True))
+    fit_head(tmp_path / "cache.h5", "concat", tmp_path / "two", fit=QUICK, options=options)
+    found = evaluate(tmp_path / "two")
+    assert found["scores"]["models"] == ["ensemble of 2"]
+    assert found["scores"]["contradiction"]["mean"] == 0
+    assert found["scores"]["joint_decoding"]
 
 
 def test_command_is_loud_the_second_time(run) -> None:

@@ -23,6 +23,7 @@ from pipeline import protocol, runs
 from pipeline.cache import Cache, write_cache
 from pipeline.corpus import corpus_of, read_corpus
 from pipeline.errors import NoCacheError, UsageError
+from pipeline.protocol import Answering
 from pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,6 +169,69 @@ def test_folds_score_everyone_but_test_by_models_that_never_saw_them(tmp_path) -
     answers = models[0].predict(corpus.features).emotion.argmax(axis=1)
     assert np.mean(answers == corpus.features.emotion) > 0.9
     assert [one["fold"] for one in run.history if one["seed"] == 0] == ["fold 1", "fold 2", "fold 3", "all"]
+
+
+def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
+    corpus = corpus_of(planted_cache())
+    vocabulary = corpus.vocabulary
+    fit_head_on(corpus, "concat", tmp_path / "seeds", fit=QUICK, options=BARE)
+    together = FitHeadOptions(report=False, answering=Answering(ensemble=True))
+    run = fit_head_on(corpus, "concat", tmp_path / "one", fit=QUICK, options=together)
+    seeds = runs.read_predictions(tmp_path / "seeds" / "predictions_dev.csv", vocabulary)
+    one = runs.read_predictions(tmp_path / "one" / "predictions_dev.csv", vocabulary)
+    assert one.names == ("ensemble of 2",)
+    expected = np.mean([np.exp(model.emotion) for model in seeds.models], axis=0)
+    np.testing.assert_allclose(np.exp(one.models[0].emotion), expected, atol=1e-12)
+    assert run.metrics["tasks"]["emotion"]["accuracy"]["spread"] is None
+    assert len(runs.read_models(tmp_path / "one" / runs.WEIGHTS)) == 2
+
+
+def test_joint_decoding_never_contradicts(tmp_path) -> None:
+    corpus = corpus_of(planted_cache())
+    apart = fit_head_on(corpus, "concat", tmp_path / "apart", fit=QUICK, options=BARE)
+    joint = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    run = fit_head_on(corpus, "concat", tmp_path / "joint", fit=QUICK, options=joint)
+    assert apart.metrics["contradiction"]["mean"] > 0
+    assert run.metrics["contradiction"]["mean"] == 0
+    said = runs.read_predictions(tmp_path / "joint" / "predictions_dev.csv", corpus.vocabulary)
+    for i, model in enumerate(said.models):  # labels follow each other class by class: by hand
+        expected = (model.emotion + model.sentiment).argmax(axis=1)
+        np.testing.assert_array_equal(said.answers(i, "emotion"), expected)
+        np.testing.assert_array_equal(said.answers(i, "sentiment"), expected)
+        found = accuracy_score(said.true["emotion"], expected)
+        assert run.metrics["tasks"]["emotion"]["accuracy"]["seeds"][i] == pytest.approx(found)
+    # probabilities are what they were, and so are the scores of them
+    assert run.metrics["tasks"]["emotion"]["log_loss"] == apart.metrics["tasks"]["emotion"]["log_loss"]
+
+
+def test_joint_decoding_of_one_task_fails(cache_path, tmp_path) -> None:
+    options = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    with pytest.raises(UsageError, match="--joint-decoding needs both tasks"):
+        fit_head(
+            cache_path,
+            "concat",
+            tmp_path / "run",
+            fit=dataclasses.replace(QUICK, tasks=("emotion",)),
+            options=options,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_speaker_norm_is_called_transductive(cache_path, tmp_path) -> None:
+    words = ["fit-head", str(cache_path), "--fusion", "linear", "--speaker-norm", "--out", str(tmp_path / "run")]
+    found = CliRunner().invoke(cli.app, words)
+    assert found.exit_code == 0, found.output
+    assert "linear (transductive)" in found.stdout
+    assert "linear (transductive)" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_task_without_labels_is_left_out(tmp_path) -> None:
+    cache = planted_cache()
+    rows = dataclasses.replace(cache.utterances, sentiment=np.full(400, -1, np.int16))
+    corpus = corpus_of(dataclasses.replace(cache, utterances=rows))
+    for fusion in ("concat", "linear"):
+        run = fit_head_on(corpus, fusion, tmp_path / fusion, fit=QUICK, options=BARE)
+        assert list(run.metrics["tasks"]) == ["emotion"]
 
 
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:
