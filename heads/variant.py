@@ -20,7 +20,13 @@ from heads.batch import FeatureSet
 Task = Literal["emotion", "sentiment"]
 TASKS: tuple[Task, ...] = ("emotion", "sentiment")
 
-FAMILIES = ("heads.fusion.pooled", "heads.fusion.sequence", "heads.fusion.dialogue", "heads.linear")
+FAMILIES = (
+    "heads.fusion.pooled",
+    "heads.fusion.sequence",
+    "heads.fusion.dialogue",
+    "heads.linear",
+    "heads.selection",
+)
 """Modules that register variants. Their import must be cheap: torch comes in when a variant is fitted."""
 
 
@@ -62,7 +68,8 @@ class FitOptions:
     max_windows: int = 64
     """Windows of an utterance that sequence variants look at: longer ones are thinned evenly."""
     threads: int | None = None
-    """Threads of the fit; None: what suits the machine and the variant."""
+    """Threads that share the seeds among them, one core each; None: as many as there are cores. What is fitted
+    does not depend on it."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Settings of a single variant, by its own names; an unknown one is an error."""
 

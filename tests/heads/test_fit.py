@@ -11,8 +11,9 @@ from sklearn.metrics import f1_score
 
 from heads import variant
 from heads.batch import FeatureSet
-from heads.fit import TorchModel, macro_f1, split_groups
+from heads.fit import TorchModel, split_groups
 from heads.planted import Split, plant
+from heads.training import macro_f1
 from heads.variant import FitOptions
 
 QUICK = FitOptions(seeds=(0, 1, 2), epochs=6, hidden=32)
@@ -41,6 +42,14 @@ def test_a_seed_does_not_depend_on_its_company(name: str, hidden: int, split: Sp
         alone = variant.fit(name, train, split.dev, options=replace(options, seeds=(model.seed,)))[0]
         assert _arrays(alone) == _arrays(model)
         assert alone.history == model.history
+
+
+def test_threads_change_nothing(split: Split) -> None:
+    one, three = (
+        variant.fit("gated", split.train, split.dev, options=replace(QUICK, threads=count)) for count in (1, 3)
+    )
+    assert [model.seed for model in three] == [0, 1, 2]
+    assert [_arrays(model) for model in one] == [_arrays(model) for model in three]
 
 
 def test_seeds_differ(split: Split) -> None:
