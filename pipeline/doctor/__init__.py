@@ -1,7 +1,10 @@
 """What can be wrong with a corpus, and what each fault means for the results.
 
-findings    the catalogue of faults, and a finding as it is reported
-table       faults that the manifest alone shows: labels, leakage, order, lengths
+catalogue   every fault: its name, how grave it is, what it means for the results
+findings    a fault that was found, with its cases
+limits      from where on the doctor speaks up
+leakage     what splits share, by the manifest alone
+table       labels, turns and lengths, by the manifest alone
 balance     how often each class occurs, and what always guessing one class would score
 meld        MELD's known faults, by name
 clips       the facts of each clip, gathered by workers

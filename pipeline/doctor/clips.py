@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Facts:
 
 def gather(
     manifest: Manifest, root: Path, *, sound: bool, workers: int, ffmpeg: str | None = None
-) -> Iterator[list[Facts]]:
+) -> Generator[list[Facts], None, None]:
     """Yield the facts of each file's utterances, file by file; with `sound`, decode it to hear how loud it is."""
     by_path: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,8 +100,9 @@ def _examine_clips(
     except MediaError as e:
         raise UsageError(str(e)) from e
     facts: list[Facts] = []
-    with Progress(len({u.path for u in manifest}), what="looking at clips") as progress:
-        for some in gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=ffmpeg):
+    looked = gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=ffmpeg)
+    with closing(looked), Progress(len({u.path for u in manifest}), what="looking at clips") as progress:
+        for some in looked:
             facts += some
             progress.advance(failed=bool(some[0].fault))
     order = {u.id: number for number, u in enumerate(manifest)}
