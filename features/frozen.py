@@ -58,7 +58,7 @@ class FrozenFrameEncoder:
         self.device = usable_device(options.device)
         self.batch_size = CUDA_BATCH if self.device.type == "cuda" else CPU_BATCH
         self.precision = options.precision
-        self._net = _freeze(net, self.device, self.precision)
+        self.network = _freeze(net, self.device, self.precision)
         self._mean, self._std = tuple(mean), tuple(std)
 
     def __repr__(self) -> str:
@@ -91,7 +91,7 @@ class FrozenFrameEncoder:
             for first in range(0, len(frames), self.batch_size):
                 batch = torch.from_numpy(frames[first : first + self.batch_size]).to(self.device)
                 x = preprocess(batch, self.frame_size_px, self._mean, self._std)  # (B, 3, S, S)
-                rows[first : first + self.batch_size] = self._net(x).float().cpu().numpy()  # (B, raw_width)
+                rows[first : first + self.batch_size] = self.network(x).float().cpu().numpy()  # (B, raw_width)
         return rows
 
     def _autocast(self) -> torch.autocast:
