@@ -346,6 +346,6 @@ EXPLAINED_BY: dict[str, set[str]] = {
         "broken_features",
     },
     "no_complement": set(_ORDER) - {"no_complement"},
-    "too_little_data": {"scale_mismatch"},
+    "too_little_data": {"scale_mismatch", "collapse"},
 }
 CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")

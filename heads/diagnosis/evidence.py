@@ -20,6 +20,16 @@ from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions, Task
 
 OTHER = "other features"  # the intervention that a second cache stands for
+INTERVENTIONS = (
+    "standardise",
+    "equalise widths",
+    "modality dropout",
+    "rebalance classes",
+    "regularise",
+    "align windows",
+    "shift by the best offset",
+    "thin to one frame each 3 s",
+)
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
@@ -37,8 +47,17 @@ class DiagnosisOptions:
     hop_s: float = 0.5
     """Distance between the cache's windows, seconds."""
     max_shift_s: float = 2.0
+    interventions: tuple[str, ...] = INTERVENTIONS
+    """Changes that are refitted; of INTERVENTIONS. Causes whose remedy is left out are named less surely."""
     seed: int = 0
     """Of the folds, the shuffles and the bootstrap."""
+
+    def __post_init__(self) -> None:
+        if self.folds < 3:
+            raise ValueError(f"{self.folds} folds; expected 3 or more: one is held out, one stops the training")
+        unknown = sorted(set(self.interventions) - set(INTERVENTIONS))
+        if unknown:
+            raise ValueError(f"no intervention is called {unknown}; there are: {', '.join(INTERVENTIONS)}")
 
 
 @dataclass(frozen=True, repr=False)
@@ -262,7 +281,7 @@ def _trials(
                 "(what sampling one frame each 3 s would cost)",
             )
         )
-        if curve is not None and curve.verdict == "shifted":
+        if curve is not None and curve.verdict == "shifted" and "align windows" in options.interventions:
             hops = round(curve.peak_s / options.hop_s)
             found.append(
                 (
@@ -271,7 +290,7 @@ def _trials(
                     f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
                 )
             )
-    return found
+    return [entry for entry in found if entry[0].name in options.interventions]
 
 
 def _outcome(name: str, remedy: str, rows: Any, reference: Any, pooled: Pool) -> Intervention:
