@@ -5,18 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from features.encode import ClipPlan, ClipReader, decode_settings
+import features
+from features.encode import ClipPlan, decode_settings
 from features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
 from features.media import MediaError, decoder_version, find_ffmpeg, read_clip
 from features.media.settings import Channels, Fit, Speed
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
 from pipeline.errors import DualstreamError, UsageError
-from pipeline.provenance import canonical_json, fingerprint
+from pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
 from pipeline.sealed import publish
 from pipeline.shards import DEFAULT_SHARD_SIZE
 
@@ -56,18 +58,34 @@ class ExtractionOptions:
 
 @dataclass(frozen=True, repr=False)
 class Recipe:
-    """A plan for clips, and the JSON that says all that shapes its numbers."""
+    """All that shapes the numbers as JSON, and a plan for clips, which is built when it is first asked for."""
 
-    plan: ClipPlan
     document: dict[str, Any]
     """JSON values; `fingerprint` is computed from it."""
-    environment: dict[str, Any] = field(default_factory=dict)
-    """Versions, threads and kind of processor: they may change last digits, and are noted in each shard."""
+    specs: dict[str, dict[str, Any]]
+    """`EncoderSpec.to_json` by stream name."""
+    make_plan: Callable[[], ClipPlan]
+    find_environment: Callable[[], dict[str, Any]]
 
     @property
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the document."""
         return fingerprint(self.document)
+
+    @property
+    def reads_media(self) -> bool:
+        """False where every stream is a table."""
+        return self.document["decode"] is not None
+
+    @cached_property
+    def plan(self) -> ClipPlan:
+        """The plan, with its encoders built; seconds for a large network."""
+        return self.make_plan()
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, threads and kind of processor: they may change last digits, and are noted in each shard."""
+        return self.find_environment()
 
 
 def make_recipe(
@@ -77,14 +95,15 @@ def make_recipe(
     memo: Path | None = None,
     build_encoder: Any = build,
 ) -> Recipe:
-    """Build the encoders that `options` name, and say what the numbers will depend on.
+    """Say what the numbers will depend on, and build the encoders that `options` name.
 
     Parameters
     ----------
     shard_size
         Utterances in a shard. It decides which frames share a forward pass, so it shapes the last digits.
     memo
-        Where the version of the ffmpeg binary is noted, so that a run with nothing to do starts no ffmpeg.
+        A file in which the answer is noted: where nothing that it rests on has changed since, encoders are
+        built only when the plan is asked for, so that a run with nothing to do builds none and starts no ffmpeg.
 
     Raises
     ------
@@ -96,6 +115,38 @@ def make_recipe(
     device = _device(options.device)
     if options.threads is not None:
         _set_threads(options.threads)
+    ffmpeg = _ffmpeg(options)
+
+    def build_plan() -> ClipPlan:
+        return _plan(options, device, ffmpeg, build_encoder)
+
+    key = _memo_key(options, shard_size, device, ffmpeg) if memo is not None else ""
+    noted = _read_memo(memo, key) if memo is not None else None
+    if memo is not None and noted is not None:
+        document, specs = noted
+        return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), lambda: _environment(device))
+    plan = build_plan()
+    specs = _specs(plan)
+    document = {
+        "version": RECIPE_VERSION,
+        "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},
+        "sampling": str(plan.sampling),
+        "decode": plan.decode.to_json() if plan.decode else None,
+        "decoder": _decoder(ffmpeg) if plan.decode else None,
+        "device": device.partition(":")[0] if plan.video or plan.audio else None,
+        "precision": options.precision,
+        "shard_size": shard_size,
+        # The width after projection is not part of it: projecting again needs no new rows.
+        "streams": {name: {key: spec[key] for key in spec if key != "width"} for name, spec in specs.items()},
+    }
+    if memo is not None:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        note = {"key": key, "document": document, "specs": specs}
+        publish(memo, canonical_json(note).encode("utf-8"), durable=False)
+    return Recipe(document, specs, lambda: plan, lambda: _environment(device))
+
+
+def _plan(options: ExtractionOptions, device: str, ffmpeg: str | None, build_encoder: Any) -> ClipPlan:
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
         encoders = {
@@ -113,24 +164,11 @@ def make_recipe(
         )
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
-    reader, decoder = _reader(options.ffmpeg, memo) if decode is not None else (read_clip, None)
-    plan = ClipPlan(encoders, windows, sampling, decode, reader)
-    document = {
-        "version": RECIPE_VERSION,
-        "windows": {"length_s": windows.length_s, "hop_s": windows.hop_s},
-        "sampling": str(sampling),
-        "decode": decode.to_json() if decode else None,
-        "decoder": decoder,
-        "device": device.partition(":")[0] if plan.video or plan.audio else None,
-        "precision": options.precision,
-        "shard_size": shard_size,
-        # The width after projection is not part of it: projecting again needs no new rows.
-        "streams": {
-            name: {key: value for key, value in encoder.spec.to_json().items() if key != "width"}
-            for name, encoder in encoders.items()
-        },
-    }
-    return Recipe(plan, document, _environment(device))
+    if decode is None:
+        return ClipPlan(encoders, windows, sampling, None)
+    if ffmpeg is None:
+        _decoder(None)  # says what is missing
+    return ClipPlan(encoders, windows, sampling, decode, _Reader(str(ffmpeg)))
 
 
 def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
@@ -183,21 +221,6 @@ def _encoders(
     }
 
 
-def _reader(binary: Path | None, memo: Path | None) -> tuple[ClipReader, str]:
-    """Return a clip reader bound to one ffmpeg, and that ffmpeg's version.
-
-    Raises
-    ------
-    DualstreamError
-        Where there is no usable ffmpeg.
-    """
-    try:
-        found = find_ffmpeg(str(binary) if binary else None)
-        return _Reader(found), _noted_version(found, memo)
-    except MediaError as error:
-        raise DualstreamError(str(error)) from error
-
-
 @dataclass(frozen=True)
 class _Reader:
     """`read_clip` with one ffmpeg for the whole run; a class, so that it travels to other processes."""
@@ -208,22 +231,79 @@ class _Reader:
         return read_clip(path, ffmpeg=self.ffmpeg, **how)
 
 
-def _noted_version(binary: str, memo: Path | None) -> str:
-    """Return the binary's version from `memo` where that is about the same file, else from the binary itself."""
-    facts = os.stat(binary)
-    key = [os.path.realpath(binary), facts.st_size, facts.st_mtime_ns]
-    if memo is not None:
-        try:
-            noted = json.loads(memo.read_bytes())
-            if noted["binary"] == key and isinstance(noted["version"], str):
-                return str(noted["version"])
-        except (OSError, ValueError, TypeError, KeyError):
-            pass  # the note is a shortcut only
-    version = decoder_version(binary)
-    if memo is not None:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        publish(memo, canonical_json({"binary": key, "version": version}).encode("utf-8"), durable=False)
-    return version
+def _ffmpeg(options: ExtractionOptions) -> str | None:
+    """Return the ffmpeg to use, or None where there is none, which is no fault where all streams are tables."""
+    try:
+        return find_ffmpeg(str(options.ffmpeg) if options.ffmpeg else None)
+    except MediaError as error:
+        if options.ffmpeg is not None:
+            raise UsageError(str(error)) from error
+        return None
+
+
+def _decoder(ffmpeg: str | None) -> str:
+    try:
+        return decoder_version(ffmpeg)
+    except MediaError as error:
+        raise DualstreamError(str(error)) from error
+
+
+# The memo
+
+
+def _specs(plan: ClipPlan) -> dict[str, dict[str, Any]]:
+    specs: dict[str, dict[str, Any]] = json.loads(
+        canonical_json({name: encoder.spec.to_json() for name, encoder in plan.encoders.items()})
+    )
+    return specs
+
+
+def _as_noted(plan: ClipPlan, specs: dict[str, dict[str, Any]], memo: Path) -> ClipPlan:
+    """Return the plan, after making sure that it is the one that the note told of."""
+    if _specs(plan) != specs:
+        memo.unlink(missing_ok=True)
+        raise DualstreamError("weights or tables changed while the run began; run the same command again")
+    return plan
+
+
+def _memo_key(options: ExtractionOptions, shard_size: int, device: str, ffmpeg: str | None) -> str:
+    """Return a digest of all that the document rests on: options, our own source, packages, and files by stamp."""
+    sources = sorted(Path(features.__file__).parent.rglob("*.py"))
+    words = (*options.video, *options.audio, *options.video_weights, *options.audio_weights)
+    named = [Path(word.partition(":")[2] if word.startswith(WEIGHTLESS) else word) for word in words]
+    hub = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
+    published = sorted(hub.glob("*")) if hub.is_dir() else []
+    binary = [Path(ffmpeg)] if ffmpeg else []
+    return digest_of(
+        {
+            "options": {key: str(value) for key, value in vars(options).items()},
+            "shard_size": shard_size,
+            "device": device,
+            "sources": [digest_file(path) for path in sources],
+            "packages": _packages(),
+            "files": [_stamp(path) for path in [*named, *published, *binary]],
+        }
+    )
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Return a file's real path, size and time of change; the path alone where it is no file (``random:0``)."""
+    try:
+        facts = path.stat()
+        return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
+    except OSError:
+        return [str(path)]
+
+
+def _read_memo(memo: Path, key: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]] | None:
+    """Return document and specs where the note is about the same things; it is a shortcut only."""
+    try:
+        note = json.loads(memo.read_bytes())
+        if note["key"] == key and isinstance(note["document"], dict) and isinstance(note["specs"], dict):
+            return note["document"], note["specs"]
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return None
 
 
 def _device(text: str) -> str:
@@ -244,13 +324,18 @@ def _set_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def _environment(device: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"packages": {}}
+def _packages() -> dict[str, str]:
+    found = {}
     for package in ("dualstream", *SHAPING_PACKAGES):
         try:
-            facts["packages"][package] = importlib.metadata.version(package)
+            found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    return found
+
+
+def _environment(device: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"packages": _packages()}
     if "torch" in facts["packages"]:
         import torch
 

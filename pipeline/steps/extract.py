@@ -126,7 +126,7 @@ def extract(
         shards = out.with_name(out.name + ".shards")
         if shards.is_dir():
             remove_leftovers(shards)
-        recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "ffmpeg.json")
+        recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "recipe-memo.json")
         existing = _existing(out, recipe, run.replace, notice)
         report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
 
@@ -279,9 +279,8 @@ def _jobs(
 ) -> list[ShardJob]:
     """Return the shards to make: those that are not there, not whole, or not of these clips."""
     jobs: list[ShardJob] = []
-    reads_media = recipe.plan.decode is not None
     for index, group in enumerate(split_in_shards(manifest.utterances, folder.size)):
-        verdict = judge(folder.path, index, group, hasher, reread=run.verify_clips, reads_media=reads_media)
+        verdict = judge(folder.path, index, group, hasher, reread=run.verify_clips, reads_media=recipe.reads_media)
         if verdict.fresh and run.retry_failed:
             shard = read_shard(shard_path(folder.path, index))
             if any(clip.status == "failed" for clip in shard.clips):
@@ -296,7 +295,7 @@ def _jobs(
 
 def _require_some_clips(manifest: Manifest, recipe: Recipe, hasher: Hasher, root: Path) -> None:
     """Stop before thousands of failures where the root is plainly the wrong folder."""
-    if recipe.plan.decode is None or any(hasher.look(one.path) != ABSENT for one in manifest.utterances):
+    if not recipe.reads_media or any(hasher.look(one.path) != ABSENT for one in manifest.utterances):
         return
     raise UsageError(
         f"none of the {len(manifest)} clips is under {root} (the first is {manifest.utterances[0].path}); "
@@ -313,6 +312,8 @@ def _executed(
     run: RunOptions,
     progress: Progress,
 ) -> Iterator[MadeShard]:
+    if not jobs:  # no encoder is built for nothing
+        return
     workers = run.workers or available_cores()
 
     def on_clip(failed: bool, frames: int) -> None:
@@ -392,7 +393,7 @@ def _sealed(
         folder,
         document=recipe.document,
         fingerprint=recipe.fingerprint,
-        specs={name: encoder.spec.to_json() for name, encoder in recipe.plan.encoders.items()},
+        specs=recipe.specs,
         choice=choice,
         notice=note,
     )

@@ -117,6 +117,7 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> dict[str, Any]:
                 "windows_present": int(stream.window_present[windows].sum()),
             }
     rows = stream.utterance[stream.present]
+    both = [rows] if stream.windows is None else [rows, stream.windows]
     if stream.windows is not None and stream.window_present is not None:
         rows = stream.windows[stream.window_present]
     return {
@@ -129,14 +130,14 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> dict[str, Any]:
         if stream.projection
         else None,
         "coverage": coverage,
-        "health": _health(rows),
+        "health": _health(rows) | {"not_finite": int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))},
     }
 
 
 def _health(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
     """Return what the present rows, shape (R, D), look like."""
     if not len(rows):
-        return {"rows": 0, "not_finite": 0, "dead_columns": [], "repeated_rows": 0}
+        return {"rows": 0, "dead_columns": [], "repeated_rows": 0}
     finite = np.isfinite(rows).all(axis=1)
     good = rows[finite]
     dead: list[int] = []
@@ -145,7 +146,6 @@ def _health(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
         dead = np.flatnonzero(spread <= NEARLY_CONSTANT * np.abs(good).max(axis=0)).tolist()
     return {
         "rows": len(rows),
-        "not_finite": int((~finite).sum()),
         "dead_columns": dead,
         "repeated_rows": len(good) - len({row.tobytes() for row in good}),
         "least": float(good.min()) if len(good) else None,

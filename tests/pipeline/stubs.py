@@ -140,7 +140,7 @@ def stub_recipe(
         decode_settings(made.plan.encoders, channels=options.channels),
         reader or FakeReader(),
     )
-    return Recipe(plan, {**made.document, "decoder": "fake"}, {"threads": 1})
+    return Recipe({**made.document, "decoder": "fake"}, made.specs, lambda: plan, lambda: {"threads": 1})
 
 
 STUBS = ExtractionOptions(video=("stub",), audio=("stub",), device="cpu")
