@@ -1,0 +1,53 @@
+"""Every command and link in the README and the documents is real."""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+SYNOPSIS = r"\[|\b(ROOT|CORPUS|MANIFEST|FILE|RUN|BUNDLE|NAME)\b"  # shows what may be said, not a command
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def commands(page):
+    """Yield the words after `python cli.py` of each command line that the page shows."""
+    text = page.read_text().replace("\\\n", " ")
+    for line in text.splitlines():
+        found = re.match(r"\s*(?:\$ )?python cli\.py (.+)", line)
+        if found and not re.search(SYNOPSIS, found.group(1)):
+            yield found.group(1).split("  #")[0].strip()
+
+
+CASES = [(page.name, words) for page in PAGES for words in commands(page)]
+
+
+@pytest.mark.parametrize(("page", "words"), CASES, ids=[f"{page}: {words[:40]}" for page, words in CASES])
+def test_command_lines_are_understood(page, words):
+    group = typer.main.get_command(cli.app)
+    name, *rest = shlex.split(words)
+    command = group.get_command(click.Context(group), name)
+    assert command is not None, f"{page} shows a command {name!r} that is not there"
+    command.make_context(name, rest, resilient_parsing=False)  # raises on an unknown or ill-formed option
+
+
+def test_there_are_commands_to_check():
+    assert len([page for page, _ in CASES if page == "README.md"]) >= 8
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_benchmarks_that_are_named_exist(page):
+    for name in re.findall(r"benchmarks/\w+\.py", page.read_text()):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"

@@ -1,0 +1,93 @@
+"""The directions that import-linter can't see, and what the command line may cost."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PRODUCT = [
+    ROOT / "cli.py",
+    *(path for part in ("features", "heads", "pipeline") for path in (ROOT / part).rglob("*.py")),
+]
+
+
+def imported(path):
+    """Return the top names of all modules that a file imports, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def users_of(module):
+    return {
+        str(path.relative_to(ROOT))
+        for path in PRODUCT
+        if any(name == module or name.startswith(module + ".") for name in imported(path))
+    }
+
+
+def test_h5py_stays_where_files_are_sealed():
+    places = {path for path in users_of("h5py") if not path.startswith("pipeline/cache/")}
+    assert places <= {"pipeline/shards.py"}
+
+
+def test_ffmpeg_runs_in_media_alone():
+    for module in ("ffmpeg", "imageio_ffmpeg"):
+        assert all(path.startswith("features/media/") for path in users_of(module))
+
+
+def test_processes_are_started_in_media_and_the_demo_alone():
+    places = {path for path in users_of("subprocess") if not path.startswith("features/media/")}
+    assert places <= {"pipeline/steps/demo.py"}
+
+
+def test_nobody_imports_the_command_line():
+    assert users_of("cli") == set()
+
+
+def test_nouns_do_not_import_steps():
+    assert users_of("pipeline.steps") <= {"cli.py"}
+
+
+def test_no_pickle_is_ever_loaded():
+    assert users_of("joblib") == users_of("dill") == set()
+    for path in PRODUCT:
+        text = path.read_text()
+        assert not re.search(r"import pickle|pickle\.load", text), path  # the name of its error is harmless
+        assert "allow_pickle=True" not in text, path
+        assert "weights_only=False" not in text, path
+
+
+def test_help_is_light():
+    """`--help` of the whole and of each command imports none of the heavy libraries."""
+    program = (
+        "import sys, runpy\n"
+        "sys.argv = ['cli.py', *sys.argv[1:]]\n"
+        "try:\n    runpy.run_path('cli.py', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "heavy = {'torch', 'torchvision', 'librosa', 'sklearn', 'scipy', 'matplotlib', 'h5py', 'numpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    for words in (["--help"], ["extract", "--help"], ["fit-head", "--help"], ["diagnose", "--help"]):
+        done = subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", [["fit-head", "nowhere.h5", "--fusion", "concat"], ["inspect", "nowhere.h5"]])
+def test_no_such_cache_is_status_10(words, tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "cli.py"), *words], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert done.returncode == 10
+    assert "nowhere.h5" in done.stderr
+    assert "Traceback" not in done.stderr
