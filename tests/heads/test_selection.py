@@ -1,0 +1,169 @@
+"""`auto` takes a fusion where it is surely better, and else does no harm."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_corpora import noise_corpus, with_signal
+
+from heads import variant
+from heads.planted import PLANTS, plant
+from heads.selection import Choice, SelectionOptions, select
+from heads.variant import FitOptions
+
+LINEAR = ("linear_video", "linear_audio", "linear", "linear_late")
+FAST = FitOptions(seeds=(0,), parameters={"candidates": list(LINEAR)})
+
+
+def accuracy(model, test):
+    return float((model.predict(test).emotion.argmax(1) == test.emotion).mean())
+
+
+def complementary(count, seed, *, first_speaker=0):
+    return with_signal(noise_corpus(count, seed=seed, first_speaker=first_speaker), video=0.35, audio=0.35)
+
+
+def test_a_fusion_that_is_surely_better_is_taken():
+    (model,) = variant.fit("auto", complementary(500, 1), complementary(120, 2), options=FAST)
+    assert model.choice["name"] in ("linear", "linear_late")
+    table = {row["candidate"]: row for row in model.choice["evidence"]}
+    taken = table[model.choice["name"]]
+    assert taken["chosen"] and taken["corrected_p"] <= 0.05 and taken["against_single"]["difference"] > 0
+    assert not table["linear_video"]["chosen"] and table["linear_video"]["single"]
+
+
+def test_noise_beside_a_stream_is_left_out():
+    fell_back = 0
+    for seed in range(6):
+        train = with_signal(noise_corpus(150, seed=seed), video=0.5, audio=0.0)
+        (model,) = variant.fit("auto", train, options=FAST)
+        fell_back += model.choice["name"] == "linear_video"
+    assert fell_back >= 5
+
+
+def test_pure_noise_is_rarely_believed():
+    """Nothing can be read: at most the level's share of fusions may be taken (12 corpora: 2 or fewer)."""
+    taken = 0
+    for seed in range(12):
+        choice = select(
+            noise_corpus(100, seed=seed), None, selection=SelectionOptions(candidates=LINEAR, repeats=1)
+        )
+        taken += choice.name in ("linear", "linear_late")
+    assert taken <= 2
+
+
+@pytest.mark.parametrize("name", ["exclusive_or", "noise_stream"])
+def test_never_behind_the_best_single_stream(name):
+    options = FitOptions(
+        seeds=(0,), parameters={"candidates": "linear_video, linear_audio, linear, concat_norm", "repeats": 1}
+    )
+    split = plant(name, 3, test=1000)
+    (model,) = variant.fit("auto", split.train, split.dev, options=options)
+    plain = replace(options, parameters={})
+    best = max(
+        accuracy(variant.fit(single, split.train, split.dev, options=plain)[0], split.test)
+        for single in ("linear_video", "linear_audio")
+    )
+    assert accuracy(model, split.test) >= best - 0.01
+    if name == "exclusive_or":
+        assert model.choice["name"] == "concat_norm"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(PLANTS))
+def test_never_a_point_behind_over_20_seeds(name):
+    options = FitOptions(seeds=(0,))
+    for seed in range(20):
+        split = plant(name, seed, test=4000)
+        (model,) = variant.fit("auto", split.train, split.dev, options=options)
+        singles = {
+            single: accuracy(variant.fit(single, split.train, split.dev, options=options)[0], split.test)
+            for single in ("linear_video", "linear_audio", "video", "audio")
+        }
+        assert accuracy(model, split.test) >= max(singles.values()) - 0.01, (seed, model.choice["name"], singles)
+
+
+def test_folds_go_by_speaker_where_dev_has_new_people():
+    train, dev = complementary(300, 1), complementary(90, 2, first_speaker=5)
+    selection = SelectionOptions(candidates=LINEAR, repeats=1)
+    assert select(train, dev, selection=selection).groups == "speaker"
+    assert select(train, None, selection=selection).groups == "dialogue"
+
+
+def test_dev_is_used_unless_patience_forbids():
+    train, dev = complementary(100, 1), complementary(100, 2)
+    rng = np.random.default_rng(0)
+    shuffled = replace(dev, emotion=rng.permutation(dev.emotion), sentiment=rng.permutation(dev.sentiment))
+
+    def tables(options):
+        selection = SelectionOptions(candidates=LINEAR, repeats=1)
+        return [select(train, d, options=options, selection=selection).to_json() for d in (dev, shuffled)]
+
+    one, two = tables(FitOptions())
+    assert one != two
+    one, two = tables(FitOptions(patience=0))
+    assert one == two
+
+
+def test_candidates_that_do_not_fit_the_corpus_are_said():
+    choice = select(
+        noise_corpus(120), None, selection=SelectionOptions(candidates=("linear_video", "linear", "aligned"))
+    )
+    (aligned,) = [each for each in choice.evidence if each.candidate == "aligned"]
+    assert aligned.score is None and "needs windows" in aligned.reason
+
+
+def test_repeats_go_on_for_contenders_alone():
+    """Streams that are hardly different: a second deal of folds, but not for who is clearly behind."""
+    train = with_signal(noise_corpus(400), video=0.5, audio=0.12)
+    choice = select(train, None, selection=SelectionOptions(candidates=LINEAR, repeats=2))
+    deals = {each.candidate: len(each.score.seeds) for each in choice.evidence}
+    assert deals["linear_audio"] == 1
+    assert deals["linear_video"] == 2
+
+
+def test_state_restores_the_same_model():
+    train = complementary(200, 1)
+    (model,) = variant.fit("auto", train, options=FAST)
+    arrays, values = model.state()
+    again = variant.restore(arrays, json.loads(json.dumps(values, allow_nan=False)))
+    assert (again.variant, again.seed, again.choice) == ("auto", 0, model.choice)
+    np.testing.assert_array_equal(again.predict(train).emotion, model.predict(train).emotion)
+
+
+def test_progress_counts_candidates():
+    events = []
+    variant.fit("auto", complementary(100, 1), options=FAST, progress=events.append)
+    assert events[0] == {"variant": "auto: linear_video", "epoch": 0, "epochs": 8}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"candidates": "linear,linear_late"}, "none of linear, linear_late reads a single stream"),
+        ({"candidates": ["sum"]}, "no fusion variant is called 'sum'"),
+        ({"candidates": ["auto", "video"]}, "candidate of its own"),
+        ({"alpha": 2.0}, "alpha 2.0"),
+        ({"folds": "actor"}, "folds 'actor'"),
+        ({"metric": "auc"}, "'auc'"),
+    ],
+)
+def test_auto_fails(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        variant.fit("auto", noise_corpus(40), options=FitOptions(parameters=parameters))
+
+
+def test_auto_fails_with_one_group_and_without_labels():
+    alone = replace(noise_corpus(30), dialogue=np.zeros(30, np.int64))
+    with pytest.raises(ValueError, match="two groups or more"):
+        variant.fit("auto", alone, options=FAST)
+    bare = replace(noise_corpus(30), emotion=np.full(30, -1), sentiment=np.full(30, -1))
+    with pytest.raises(ValueError, match="no training utterance has a label"):
+        variant.fit("auto", bare, options=FAST)
+
+
+def test_choice_is_json():
+    choice = select(noise_corpus(60), None, selection=SelectionOptions(candidates=LINEAR, repeats=1))
+    assert isinstance(choice, Choice)
+    json.dumps(choice.to_json(), allow_nan=False)
