@@ -1,6 +1,6 @@
 """Measure encoders of frames: bf16 with channels-last against float32, and our calls against the bare network.
 
-    python benchmarks/bench_vision.py [--network vgg16] [--device cpu] [--threads 1] [--batch 16] [--rounds 5]
+    python benchmarks/bench_vision.py [--network vgg16] [--device cpu] [--threads 1] [--batch 8] [--rounds 5]
 
 Four ways through the same network with the same random weights, taken in turn in one process, A B C D A B C D:
 
