@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -414,3 +415,85 @@ def test_broken_rule_is_named(says: str, path: Path) -> None:
     with pytest.raises(ValueError, match=says):
         write_cache(path, _broken(says))  # type: ignore[arg-type]
     assert not path.exists()
+
+
+# Bytes that somebody changed and then sealed: past the digest, only HDF5 and the whitelist are left
+
+
+def mutated(good: bytes, rng: np.random.Generator) -> bytearray:
+    image = bytearray(good)
+    for _ in range(int(rng.integers(1, 5))):
+        place = int(rng.integers(HEADER_BYTES, len(image)))
+        length = int(rng.integers(1, 9))
+        image[place : place + length] = rng.bytes(len(image[place : place + length]))
+    return image
+
+
+def outcomes(path: Path, times: int) -> dict[int, int]:
+    """Read mutants in forked children; count 0 (read), 1 (refused) and anything else."""
+    write_cache(path, random_cache(8))
+    good = path.read_bytes()
+    rng = np.random.default_rng(times)
+    counts: dict[int, int] = {}
+    for _ in range(times):
+        image = mutated(good, rng)
+        seal(image, "cache")
+        path.write_bytes(image)
+        child = os.fork()
+        if child == 0:
+            status = 2
+            signal.alarm(20)  # a reader that hangs is ended by this
+            try:
+                read_cache(path)
+                status = 0
+            except CorruptError:
+                status = 1
+            finally:
+                os._exit(status)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        counts[status] = counts.get(status, 0) + 1
+    return counts
+
+
+def test_mutants_that_were_sealed_neither_crash_nor_hang(path: Path) -> None:
+    assert set(outcomes(path, 60)) <= {0, 1}
+
+
+@pytest.mark.slow
+def test_a_thousand_sealed_mutants_neither_crash_nor_hang(path: Path) -> None:
+    counts = outcomes(path, 1000)
+    assert set(counts) <= {0, 1}
+    assert counts[1] > 500
+
+
+@pytest.mark.slow
+def test_two_thousand_mutants_are_refused(path: Path) -> None:
+    write_cache(path, random_cache(8))
+    good = path.read_bytes()
+    rng = np.random.default_rng(7)
+    for _ in range(2000):
+        image = mutated(good, rng)
+        if image != good:
+            _refused(path, bytes(image))
+
+
+def test_the_example_in_the_docs_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cache_format.md").read_text(encoding="utf-8")
+    code = text.partition("```python\n")[2].partition("```")[0]
+    cache = random_cache(12)
+    write_cache(path, cache)
+    monkeypatch.chdir(path.parent)
+    names: dict[str, object] = {}
+    exec(code, names)
+    windows = cache.streams["video"].windows
+    assert windows is not None
+    np.testing.assert_array_equal(names["video"], windows[cache.offsets[3] : cache.offsets[4]])  # type: ignore[arg-type]
+    assert list(names["names"]) == cache.vocabulary["emotion"]  # type: ignore[call-overload]
+
+
+def test_the_docs_name_every_dataset() -> None:
+    from pipeline.cache.file import SCHEMA
+
+    text = (Path(__file__).parents[2] / "docs" / "cache_format.md").read_text(encoding="utf-8")
+    for name in SCHEMA.fields:
+        assert f"`{name.rpartition('/')[2]}`" in text or f"`/{name.replace('*', 'NAME')}`" in text, name
