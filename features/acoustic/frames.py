@@ -13,26 +13,33 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
+import scipy.signal
 from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from features.acoustic.pitch import VOICED_STRENGTH, track_pitch
+from features.acoustic.spectrum import Spectra, decibels, movement, spectral_tracks
+from features.acoustic.voice import pitch_steps, voice_tracks
 
 SAMPLE_RATE_HZ = 16_000
 HOP = 160  # samples from frame to frame: 10 ms
 FRAME = 640  # samples that a frame looks at: 40 ms, 2.6 periods of the lowest pitch
 N_FFT = 1024
 FRAMES_PER_S = SAMPLE_RATE_HZ / HOP
+BLOCK = 3000  # frames transformed at a time: 30 s, so that an hour needs no more memory than its tracks
 
 BANDS = 40  # mel bands
+WIDE_BANDS = 8  # each five mel bands wide
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
 CEPSTRA = 20
-FLOOR_DB = 50.0  # a band further below the clip's loudness counts as this far below
-ACTIVE_DB = 30.0  # a frame this far below the clip's loudness is a pause
-NOISE_MARGIN_DB = 4.0  # a frame must rise this far above the clip's own noise floor
-NOISE_LIMIT_DB = 12.0  # a frame this near to the clip's loudness is never a pause
-TINY = np.float32(1e-20)
+FLOOR_DB = 50.0  # a mel band further below the clip's loudness counts as this far below
+FINE_FLOOR_DB = 70.0  # the same for one bin of the spectrum
+PAUSE_DB = 30.0  # a frame this far below the clip's loudness is a pause
+NEVER_PAUSE_DB = 18.0  # a frame nearer to the clip's loudness than this is none
+QUIET_SHARE = 10  # percent of the frames between the two that count as pauses: breath, room, noise
+SYLLABLE_RISE_DB = 0.5  # per frame, after smoothing: a steeper rise begins a syllable
+
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
@@ -41,183 +48,111 @@ Flags = NDArray[np.bool_]
 class Tracks:
     """What is measured in each of T frames."""
 
-    values: NDArray[np.float32]
-    """Shape (number of tracks, T), finite; meaningless where a track's frames have weight 0."""
+    values: Floats
+    """Shape (number of tracks, T), finite."""
     names: tuple[str, ...]
-    active: NDArray[np.bool_]
+    active: Flags
     """Frames with speech, shape (T,)."""
-    voiced: NDArray[np.bool_]
+    voiced: Flags
     """Active frames with a pitch, shape (T,)."""
-    onsets: NDArray[np.bool_]
+    onsets: Flags
     """Frames at which a syllable begins, shape (T,)."""
-    energy: NDArray[np.float32]
-    """Power over the clip's loudness, shape (T,)."""
+
+    def __repr__(self) -> str:
+        return f"Tracks(values={self.values.shape}, active={self.active.sum()}, voiced={self.voiced.sum()})"
+
+
+def measure(audio: Floats) -> Tracks:
+    """Measure the tracks of mono sound at 16 kHz, shape (S,), any level; T = S / 160 rounded up, at least 1."""
+    window, mel = _tables()
+    frames = _frames(audio)  # (T, FRAME), a view
+    energy = _energy(frames, window)  # (T,)
+    total = energy.sum()
+    # The energy that energy itself sits at: silence before or after the speech does not move it.
+    loudness = float((energy**2).sum() / total) if total > 0 else 0.0
+    scale = np.float32(1 / loudness if loudness > 0 else 0.0)
+    level = decibels((energy * scale).astype(np.float32), FLOOR_DB)
+    active = _active(level) if loudness > 0 else np.zeros(level.shape, bool)
+
+    blocks: list[dict[str, Floats]] = []
+    for begin in range(0, len(frames), BLOCK):
+        spectrum = scipy.fft.rfft(frames[begin : begin + BLOCK] * window, N_FFT, axis=1)
+        power = (spectrum.real**2 + spectrum.imag**2) * scale  # (block, bins)
+        spectra = Spectra(
+            power, decibels(power, FINE_FLOOR_DB), decibels(power @ mel, FLOOR_DB), SAMPLE_RATE_HZ / N_FFT
+        )
+        pitch = track_pitch(power, window, N_FFT, SAMPLE_RATE_HZ)
+        strength = {"strength": pitch.strength, "log_mel": spectra.log_mel}
+        blocks.append(strength | voice_tracks(spectra, pitch) | spectral_tracks(spectra))
+    joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    log_mel = joined.pop("log_mel")  # (T, BANDS)
+    voiced = active & (joined.pop("strength") > VOICED_STRENGTH)
+    cepstra = scipy.fft.dct(log_mel, axis=1, norm="ortho")  # (T, BANDS)
+    wide = log_mel.reshape(len(log_mel), WIDE_BANDS, -1).mean(axis=2)  # (T, WIDE_BANDS)
+    tracks = {"level": level}
+    tracks |= {f"cepstrum{i}": cepstra[:, i] for i in range(1, CEPSTRA + 1)}
+    tracks |= {f"band{b}": wide[:, b] for b in range(WIDE_BANDS)}
+    tracks |= joined | movement(log_mel) | pitch_steps(joined["pitch"], voiced)
+    values = np.stack(list(tracks.values())).astype(np.float32)  # (tracks, T)
+    return Tracks(np.nan_to_num(values, posinf=0, neginf=0), tuple(tracks), active, voiced, _onsets(level, active))
 
 
 @lru_cache(maxsize=1)
-def _tables() -> dict[str, NDArray[np.float32]]:
-    """Filters and windows, made once a process."""
+def _tables() -> tuple[Floats, Floats]:
+    """Return the frame's window, shape (FRAME,), and the mel filters, shape (bins, BANDS)."""
     mel = mel_filters(sr=SAMPLE_RATE_HZ, n_fft=N_FFT, n_mels=BANDS, fmin=LOWEST_HZ, fmax=HIGHEST_HZ, norm=None)
-    return {
-        "window": np.hanning(FRAME + 1)[:-1].astype(np.float32),
-        "mel": np.ascontiguousarray(mel.T, dtype=np.float32),
-        "hz": np.fft.rfftfreq(N_FFT, 1 / SAMPLE_RATE_HZ).astype(np.float32),
-    }
+    return np.hanning(FRAME + 1)[:-1].astype(np.float32), np.ascontiguousarray(mel.T, dtype=np.float32)
 
 
-def measure(audio: NDArray[np.float32]) -> Tracks:
-    """Measure the tracks of mono sound at 16 kHz, shape (S,), any level; T = S / 160 rounded up, at least 1."""
-    tables = _tables()
-    power = _power(audio, tables["window"])  # (T, bins)
-    hz = tables["hz"]
-    speech_band = (hz >= LOWEST_HZ) & (hz <= HIGHEST_HZ)
-    frame_energy = power[:, speech_band].sum(axis=1, dtype=np.float64)
-    total = frame_energy.sum()
-    # The energy that energy itself sits at: silence before or after the speech does not move it.
-    loudness = (frame_energy**2).sum() / total if total > 0 else 1.0
-    power = (power / np.float32(loudness)) if loudness > 1e-30 else np.zeros_like(power)
-    energy = (frame_energy / loudness).astype(np.float32) if loudness > 1e-30 else np.zeros(len(power), np.float32)
-    level = _db(energy, ACTIVE_DB + 20)  # (T,)
-
-    active = _active(level, energy)
-    pitch = track_pitch(power, tables["window"], N_FFT, SAMPLE_RATE_HZ)
-    voiced = active & (pitch.strength > VOICED_STRENGTH)
-
-    mel = power @ tables["mel"]  # (T, BANDS)
-    log_mel = _db(mel, FLOOR_DB)  # dB
-    cepstra = scipy.fft.dct(log_mel, axis=1, norm="ortho")[:, : CEPSTRA + 1]  # (T, CEPSTRA + 1)
-
-    tracks: dict[str, NDArray[np.float32]] = {"level": level}
-    for i in range(1, CEPSTRA + 1):
-        tracks[f"c{i}"] = cepstra[:, i]
-    tracks |= _shape(power, log_mel, hz)
-    tracks |= _voice(power, pitch.octave, pitch.strength, voiced, hz)
-    tracks |= _bands(log_mel)
-    names = tuple(tracks)
-    values = np.stack([tracks[n] for n in names]).astype(np.float32)
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
-    return Tracks(values, names, active, voiced, _onsets(level, active), energy)
+@lru_cache(maxsize=1)
+def _high_pass() -> NDArray[np.float64]:
+    return scipy.signal.butter(2, LOWEST_HZ, "highpass", fs=SAMPLE_RATE_HZ, output="sos")
 
 
-def _power(audio: Floats, window: Floats) -> Floats:
-    audio = np.nan_to_num(np.asarray(audio, np.float32), posinf=0.0, neginf=0.0)
-    peak = float(np.abs(audio).max()) if audio.size else 0.0
+def _frames(audio: Floats) -> Floats:
+    """Cut sound into frames, shape (T, FRAME); damaged samples count as 0, rumble and offset are taken out."""
+    audio = np.asarray(audio, np.float32)
     count = max(1, -(-audio.size // HOP))
-    side = (FRAME - HOP) // 2
     padded = np.zeros((count - 1) * HOP + FRAME, np.float32)
+    peak = float(np.abs(audio).max()) if audio.size else 0.0
+    if not np.isfinite(peak):
+        audio = np.nan_to_num(audio, posinf=0.0, neginf=0.0)
+        peak = float(np.abs(audio).max())
     if peak > 0:
-        padded[side : side + audio.size] = (audio - audio.mean()) / np.float32(peak)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP] * window  # (T, FRAME)
-    spectrum = scipy.fft.rfft(frames, N_FFT, axis=1)
-    return spectrum.real**2 + spectrum.imag**2
+        sound = audio / np.float32(peak)  # first, so that no square leaves float32's range
+        side = (FRAME - HOP) // 2
+        # The filter starts as if the first sample had stood for ever: an offset makes no click.
+        start = scipy.signal.sosfilt_zi(_high_pass()).astype(np.float32) * sound[0]
+        padded[side : side + audio.size] = scipy.signal.sosfilt(_high_pass().astype(np.float32), sound, zi=start)[
+            0
+        ]
+    return np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
 
 
-def _db(power: Floats, depth: float) -> Floats:
-    """10·log10 with a soft floor `depth` dB under 1."""
-    return 10 * np.log10(power + np.float32(10 ** (-depth / 10)))
+def _energy(frames: Floats, window: Floats) -> NDArray[np.float64]:
+    """Return the energy of the frames' spectra (Parseval), shape (T,)."""
+    parts = [
+        ((frames[begin : begin + BLOCK] * window) ** 2).sum(axis=1, dtype=np.float64)
+        for begin in range(0, len(frames), BLOCK)
+    ]
+    energy = np.concatenate(parts) * N_FFT / 2
+    return np.where(energy > 1e-20 * energy.max(initial=0), energy, 0.0)
 
 
-def _active(level: Floats, energy: Floats) -> Flags:
-    heard = level[level > -ACTIVE_DB]
+def _active(level: Floats) -> Flags:
+    """Tell speech from pauses, by the level in dB below the clip's loudness, shape (T,)."""
+    heard = level[level > -PAUSE_DB]
     if heard.size == 0:
         return np.zeros(level.shape, bool)
-    noise = np.percentile(heard, 10)
-    threshold = np.clip(noise + NOISE_MARGIN_DB, -ACTIVE_DB, -NOISE_LIMIT_DB)
-    return (level > threshold) & (energy > 0)
+    return level > np.clip(np.percentile(heard, QUIET_SHARE), -PAUSE_DB, -NEVER_PAUSE_DB)
 
 
 def _onsets(level: Floats, active: Flags) -> Flags:
-    slow = gaussian_filter1d(level, 4.0, mode="nearest")
-    slope = np.diff(slow, prepend=slow[:1])
-    peak = np.zeros(level.shape, bool)
-    if len(level) > 2:
-        peak[1:-1] = (slope[1:-1] > slope[:-2]) & (slope[1:-1] >= slope[2:]) & (slope[1:-1] > 0.5)
-    return peak
-
-
-def _shape(power: Floats, log_mel: Floats, hz: Floats) -> dict[str, Floats]:
-    out: dict[str, Floats] = {}
-
-    def band(lo: float, hi: float) -> Floats:
-        return power[:, (hz >= lo) & (hz < hi)].sum(1)
-
-    def db(x: Floats) -> Floats:
-        return _db(x, FLOOR_DB + 10)
-
-    low, mid = band(60, 1000), band(1000, 5000)
-    out["alpha"] = db(mid) - db(low)
-    h1 = power[:, (hz >= 60) & (hz < 2000)].max(1)
-    h2 = power[:, (hz >= 2000) & (hz < 5000)].max(1)
-    out["hammarberg"] = db(h1) - db(h2)
-    lp = _db(power[:, (hz < 1500)], FLOOR_DB + 20)
-    f = hz[hz < 1500]
-    for nm, lo, hi in (("slope_low", 60, 500), ("slope_mid", 500, 1500)):
-        m = (f >= lo) & (f < hi)
-        x = f[m] - f[m].mean()
-        x = x / (x**2).sum() * 1000
-        out[nm] = lp[:, m] @ x
-    total = power.sum(1) + TINY
-    cum = np.cumsum(power, 1)
-    for q in (0.5, 0.85):
-        out[f"rolloff{int(q * 100)}"] = np.log2(
-            hz[np.minimum((cum < q * total[:, None]).sum(1), len(hz) - 1)] + 50
-        )
-    for nm, lo, hi in (("f1", 200, 1000), ("f2", 900, 2800), ("f3", 2300, 3800), ("fh", 3800, 7600)):
-        m = (hz >= lo) & (hz < hi)
-        p = power[:, m]
-        s = p.sum(1) + TINY
-        c = (p @ hz[m]) / s
-        out[f"{nm}_centroid"] = np.log2(np.maximum(c, lo))
-        out[f"{nm}_flat"] = (10 * np.log10(p + s[:, None] * 1e-5)).mean(1) - 10 * np.log10(s / m.sum())
-    out["flat"] = log_mel.mean(1) - _db(10 ** (log_mel / 10).mean(1), FLOOR_DB)
-    d = np.abs(np.diff(log_mel, axis=0, prepend=log_mel[:1]))
-    out["flux"] = d.mean(1)
-    out["rise"] = np.maximum(np.diff(log_mel, axis=0, prepend=log_mel[:1]), 0).mean(1)
-    s = np.sort(log_mel, axis=1)
-    out["contrast"] = s[:, -8:].mean(1) - s[:, :8].mean(1)
-    for b in range(4):
-        s = np.sort(log_mel[:, b * 10 : b * 10 + 10], axis=1)
-        out[f"contrast{b}"] = s[:, -3:].mean(1) - s[:, :3].mean(1)
-    return out
-
-
-def _voice(power: Floats, octave: Floats, strength: Floats, voiced: Flags, hz: Floats) -> dict[str, Floats]:
-    out: dict[str, Floats] = {}
-    out["pitch"] = 12 * (octave - np.log2(np.float32(150)))  # semitones over 150 Hz
-    out["hnr"] = 10 * np.log10(strength.clip(0.05, 0.999) / (1 - strength.clip(0.05, 0.999)))
-    f0 = 2.0**octave
-    rows = np.arange(len(power))
-    lp = _db(power, FLOOR_DB + 20)
-
-    def at(k: int) -> Floats:
-        b = np.clip(np.rint(k * f0 / hz[1]).astype(int), 1, len(hz) - 2)
-        return np.maximum(np.maximum(lp[rows, b], lp[rows, b - 1]), lp[rows, b + 1])
-
-    h1, h2, h3 = at(1), at(2), at(3)
-    out["h1h2"] = h1 - h2
-    out["h1h3"] = h1 - h3
-    a1 = lp[:, (hz >= 300) & (hz < 1000)].max(1)
-    a3 = lp[:, (hz >= 2300) & (hz < 3600)].max(1)
-    out["h1a1"] = h1 - a1
-    out["h1a3"] = h1 - a3
-    p = out["pitch"]
-    dp = np.diff(p, prepend=p[:1])
-    both = voiced & np.roll(voiced, 1)
-    both[0] = False
-    ok = both & (np.abs(dp) < 4)
-    dp = np.where(ok, dp, 0)
-    out["dpitch"] = dp
-    out["adpitch"] = np.abs(dp)
-    out["jitter"] = np.abs(np.diff(dp, prepend=dp[:1]))
-    for lo in range(-12, 25, 4):
-        out[f"phist{lo}"] = np.exp(-0.5 * ((p - lo) / 3) ** 2)
-    return out
-
-
-def _bands(log_mel: Floats) -> dict[str, Floats]:
-    """Eight wide bands of the log spectrum, and their modulations."""
-    out: dict[str, Floats] = {}
-    grouped = log_mel.reshape(len(log_mel), 8, 5).mean(2)
-    for b in range(8):
-        out[f"b{b}"] = grouped[:, b]
-    return out
+    """Find the steepest frames of the rises of the smoothed level, shape (T,)."""
+    slope = np.diff(gaussian_filter1d(level, 4.0, mode="nearest"), prepend=level[:1])
+    slope[:1] = 0
+    found = np.zeros(level.shape, bool)
+    inner = slope[1:-1]
+    found[1:-1] = (inner > slope[:-2]) & (inner >= slope[2:]) & (inner > SYLLABLE_RISE_DB)
+    return found & active

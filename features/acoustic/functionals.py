@@ -27,6 +27,7 @@ QUIET = 1e-2  # added to a modulation's size before the logarithm, in the unit o
 RHYTHM = (
     "active", "voiced", "active_onsets", "voiced_onsets", "syllables", "voiced_run", "unvoiced_run",
     "pitch_slope", "level_slope", "pitch_level", "hnr_level", "pitch_tilt",
+    "tilt_level", "flux_level", "alpha_pitch", "h1_level",
 )  # fmt: skip
 
 
@@ -216,9 +217,16 @@ def _rhythm(
     names = tracks.names
     time = np.arange(len(a)) / FRAMES_PER_S
     pairs = {
-        "pitch_slope": ("pitch", None, v), "level_slope": ("level", None, a), "pitch_level": ("pitch", "level", v),
-        "hnr_level": ("hnr", "level", v), "pitch_tilt": ("pitch", "c1", v),
-    }  # fmt: skip
+        "pitch_slope": ("pitch", None, v),
+        "level_slope": ("level", None, a),
+        "pitch_level": ("pitch", "level", v),
+        "hnr_level": ("hnr", "level", v),
+        "pitch_tilt": ("pitch", "cepstrum1", v),
+        "tilt_level": ("cepstrum1", "level", a),
+        "flux_level": ("flux", "level", a),
+        "alpha_pitch": ("alpha", "pitch", v),
+        "h1_level": ("h1_a3", "level", v),
+    }
     for kind in kinds:
         if kind in pairs:
             y_name, x_name, mask = pairs[kind]

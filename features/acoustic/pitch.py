@@ -47,7 +47,8 @@ def track_pitch(power: NDArray[np.float32], window: NDArray[np.float32], n_fft: 
     window_correlation = scipy.fft.irfft(np.abs(scipy.fft.rfft(window, n_fft)) ** 2, n_fft)[: lag_high + 2]
     window_correlation = window_correlation / window_correlation[0]
     zero_lag = correlation[:, :1]
-    scale = np.where(zero_lag > 0, zero_lag, 1) * window_correlation
+    # A frame 120 dB under the clip's loudness has no pitch to speak of.
+    scale = np.where(zero_lag > 1e-12, zero_lag, 1) * window_correlation
     correlation = correlation / scale  # 1 at lag 0
 
     lags = np.arange(lag_low, lag_high + 1)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.acoustic import COLUMNS, AcousticConfig, AcousticEncoder, acoustic_features
+from features.acoustic import COLUMNS, GROUPS, AcousticConfig, AcousticEncoder, acoustic_features
+from features.acoustic.frames import measure
+from features.acoustic.functionals import MODULATIONS, summarise
 from features.encoder import AudioEncoder, EncoderOptions, StreamFeatures, build
 from features.windows import WindowPlan
 
@@ -36,8 +38,11 @@ def encode(audio: NDArray[np.float32], covered_s: tuple[float, float] | None = N
     return acoustic_features(audio, PLAN.starts_s(duration_s), PLAN.length_s, covered_s or (0.0, duration_s))
 
 
-def column(features: StreamFeatures, name: str) -> float:
-    return float(features.utterance[COLUMNS.index(name)])
+def statistic(audio: NDArray[np.float32], name: str, start: int = 0, stop: int | None = None) -> float:
+    """Any statistic of any track over frames ``[start, stop)``, whether a column or not."""
+    tracks = measure(audio)
+    stop = len(tracks.active) if stop is None else stop
+    return float(summarise(tracks, np.array([start]), np.array([stop]), [name])[0, 0])
 
 
 def test_it_is_registered_and_keeps_the_protocol() -> None:
@@ -45,7 +50,7 @@ def test_it_is_registered_and_keeps_the_protocol() -> None:
     assert isinstance(encoder, AudioEncoder)
     assert encoder.spec.width == encoder.spec.raw_width == 192
     assert encoder.spec.column_names == COLUMNS
-    assert len(set(COLUMNS)) == 192
+    assert len(set(COLUMNS)) == 192 == sum(map(len, GROUPS.values()))
 
 
 def test_an_argument_is_refused() -> None:
@@ -87,8 +92,11 @@ def test_no_sound_is_masked() -> None:
 
 def test_digital_silence_says_that_nobody_speaks() -> None:
     features = encode(np.zeros(2 * RATE_HZ, np.float32))
-    assert features.present
-    assert column(features, "rhythm.active") == 0 and column(features, "pitch.voiced_mean") == 0
+    assert features.present and features.window_present.all()
+    modulation = np.array([name.split(".")[1].removeprefix("voiced_") in MODULATIONS for name in COLUMNS])
+    np.testing.assert_allclose(features.utterance[modulation], np.log(0.01), rtol=1e-6)  # nothing moves
+    assert not features.utterance[~modulation].any()
+    assert statistic(np.zeros(RATE_HZ, np.float32), "rhythm.active") == 0
 
 
 def test_windows_outside_the_covered_span_are_masked() -> None:
@@ -121,26 +129,27 @@ def test_level_changes_no_column(gain: float) -> None:
 
 
 def test_silence_in_front_changes_next_to_nothing() -> None:
-    sound = voice(2.0)
+    sound = voice(2.0) * np.minimum(np.arange(2 * RATE_HZ) / 800, 1).astype(np.float32)  # 50 ms to rise
     behind = encode(np.concatenate([np.zeros(RATE_HZ, np.float32), sound])).utterance
     np.testing.assert_allclose(behind, encode(sound).utterance, rtol=0.05, atol=0.1)
 
 
 @pytest.mark.parametrize("pitch_hz", [80.0, 120.0, 220.0, 400.0])
 def test_a_planted_pitch_is_found(pitch_hz: float) -> None:
-    features = encode(voice(2.0, pitch_hz))
-    assert column(features, "pitch.voiced_mean") == pytest.approx(12 * np.log2(pitch_hz / 150), abs=0.3)
+    assert statistic(voice(2.0, pitch_hz), "pitch.voiced_mean") == pytest.approx(
+        12 * np.log2(pitch_hz / 150), abs=0.3
+    )
 
 
 def test_a_planted_glide_is_found() -> None:
-    features = encode(voice(2.0, 120.0, glide=0.5))
-    assert column(features, "rhythm.pitch_slope") == pytest.approx(6.0, abs=0.6)  # semitones a second
+    glide = statistic(voice(2.0, 120.0, glide=0.5), "rhythm.pitch_slope")
+    assert glide == pytest.approx(6.0, abs=0.6)  # semitones a second
 
 
 def test_a_window_hears_what_is_in_it() -> None:
     audio = np.concatenate([voice(2.0, 110.0), voice(2.0, 165.0)])
     features = encode(audio)
-    at = COLUMNS.index("pitch.voiced_mean")
+    at = COLUMNS.index("pitch.voiced_p80")
     assert features.windows[0, at] == pytest.approx(12 * np.log2(110 / 150), abs=0.4)
     assert features.windows[-1, at] == pytest.approx(12 * np.log2(165 / 150), abs=0.4)
 
@@ -161,3 +170,50 @@ def test_damaged_samples_do_not_spread() -> None:
 def test_a_bad_setting_fails() -> None:
     with pytest.raises(ValueError, match="min_covered_s is 0"):
         AcousticConfig(min_covered_s=0)
+
+
+def test_percentiles_are_numpys() -> None:
+    tracks = measure(voice(2.0))
+    chosen = tracks.values[tracks.names.index("alpha")][40:140][tracks.active[40:140]]
+    names = ["alpha.p20", "alpha.p80", "alpha.mean", "alpha.std"]
+    found = summarise(tracks, np.array([40]), np.array([140]), names)[0]
+    expected = [*np.percentile(chosen, [20, 80]), chosen.mean(), chosen.std()]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_syllables_are_counted() -> None:
+    assert statistic(voice(4.0), "rhythm.syllables") == pytest.approx(4.0, abs=0.5)  # planted: 4 a second
+
+
+def test_a_faster_tremor_stands_in_a_faster_band() -> None:
+    time_s = np.arange(3 * RATE_HZ) / RATE_HZ
+
+    def loudest(hz: float) -> str:
+        sound = (0.1 * (1 + 0.5 * np.sin(2 * np.pi * hz * time_s)) * np.sin(2 * np.pi * 500 * time_s)).astype(
+            np.float32
+        )
+        return max(MODULATIONS, key=lambda name: statistic(sound, f"level.{name}"))
+
+    assert [loudest(hz) for hz in (1.3, 2.5, 5.0, 10.0)] == ["mod1", "mod2", "mod5", "mod10"]
+
+
+def test_periodicity_tells_voice_from_noise() -> None:
+    noise = (0.1 * np.random.default_rng(0).standard_normal(2 * RATE_HZ)).astype(np.float32)
+    assert statistic(voice(2.0), "rhythm.voiced") > 0.6
+    assert statistic(noise, "rhythm.voiced") < 0.05
+
+
+def test_noise_moves_pitch_little() -> None:
+    sound = voice(2.0, 200.0)
+    noise = np.random.default_rng(0).standard_normal(len(sound)).astype(np.float32) * sound.std() * np.float32(0.3)
+    found = statistic(sound + noise, "pitch.voiced_p50")
+    assert found == pytest.approx(12 * np.log2(200 / 150), abs=0.3)
+
+
+def test_a_long_clip_is_measured_in_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = voice(4.0)
+    whole = measure(sound)
+    monkeypatch.setattr("features.acoustic.frames.BLOCK", 100)
+    parts = measure(sound)
+    np.testing.assert_allclose(parts.values, whole.values, rtol=1e-3, atol=1e-2)
+    np.testing.assert_array_equal(parts.voiced, whole.voiced)

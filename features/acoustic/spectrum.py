@@ -1,0 +1,86 @@
+"""Tracks of the spectrum: tilt, where its energy lies, how flat it is, and how fast it moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+TINY = np.float32(1e-12)  # of the clip's loudness
+SLOPES_HZ = {"slope_low": (60, 500), "slope_mid": (500, 1500)}
+# The regions in which the first three formants move, and what lies above.
+REGIONS_HZ = {"f1": (200, 1000), "f2": (900, 2800), "f3": (2300, 3800), "high": (3800, 7600)}
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Spectra of T frames, power over the clip's loudness."""
+
+    power: Floats
+    """Shape (T, bins)."""
+    log_power: Floats
+    """dB, with a soft floor, shape (T, bins)."""
+    log_mel: Floats
+    """dB, with a soft floor, shape (T, mel bands)."""
+    bin_hz: float
+
+    def span(self, low_hz: float, high_hz: float) -> slice:
+        """Return the bins from `low_hz` up to, without, `high_hz`."""
+        return slice(int(np.ceil(low_hz / self.bin_hz)), int(np.ceil(high_hz / self.bin_hz)))
+
+
+def decibels(power: Floats, depth_db: float) -> Floats:
+    """Return 10·log10 of power, with a soft floor `depth_db` below 1."""
+    return np.float32(10) * np.log10(power + np.float32(10 ** (-depth_db / 10)))
+
+
+def spectral_tracks(spectra: Spectra) -> dict[str, Floats]:
+    """Return the tracks that one frame's spectrum says alone, each of shape (T,).
+
+    `alpha` (1-5 kHz over 60-1000 Hz), `hammarberg` (peak below 2 kHz over peak in 2-5 kHz) and the slopes
+    follow Eyben et al. (2016), "The Geneva Minimalistic Acoustic Parameter Set",
+    https://doi.org/10.1109/TAFFC.2015.2457417; `contrast` follows Jiang et al. (2002), "Music type
+    classification by spectral contrast feature", over mel bands.
+    """
+    power, log_power, log_mel, span = spectra.power, spectra.log_power, spectra.log_mel, spectra.span
+    sums = {at: power[:, span(*at)].sum(axis=1) for at in ((60, 1000), (1000, 5000))}
+    tracks = {
+        "alpha": decibels(sums[1000, 5000], 60) - decibels(sums[60, 1000], 60),
+        "hammarberg": decibels(power[:, span(60, 2000)].max(axis=1), 60)
+        - decibels(power[:, span(2000, 5000)].max(axis=1), 60),
+    }
+    for name, (low_hz, high_hz) in SLOPES_HZ.items():
+        bins = span(low_hz, high_hz)
+        khz = np.arange(bins.start, bins.stop) * spectra.bin_hz / 1000
+        centred = khz - khz.mean()
+        tracks[name] = log_power[:, bins] @ (centred / (centred**2).sum()).astype(np.float32)  # dB per kHz
+    below = np.cumsum(power, axis=1)
+    for share in (50, 85):
+        bin_ = (below < below[:, -1:] * np.float32(share / 100)).sum(axis=1)
+        tracks[f"rolloff{share}"] = np.log2(bin_ * spectra.bin_hz + 50).astype(np.float32)  # octaves
+    for name, at in REGIONS_HZ.items():
+        bins = span(*at)
+        part = power[:, bins]
+        energy = part.sum(axis=1)
+        hz = (np.arange(bins.start, bins.stop) * spectra.bin_hz).astype(np.float32)
+        # Without energy the centre of mass is the region's middle.
+        centre = (part @ hz + TINY * hz.sum()) / (energy + TINY * len(hz))
+        tracks[f"{name}_centre"] = np.log2(centre)  # octaves
+        tracks[f"{name}_flatness"] = log_power[:, bins].mean(axis=1) - decibels(energy / len(hz), 70)
+    mean = (np.float32(10) ** (log_mel / 10)).mean(axis=1)
+    tracks["flatness"] = log_mel.mean(axis=1) - 10 * np.log10(mean)
+    ordered = np.sort(log_mel, axis=1)
+    fifth = log_mel.shape[1] // 5
+    tracks["contrast"] = ordered[:, -fifth:].mean(axis=1) - ordered[:, :fifth].mean(axis=1)
+    quarters = np.sort(log_mel.reshape(len(log_mel), 4, -1), axis=2)  # (T, 4, mel bands / 4)
+    quarter_contrast = quarters[:, :, -3:].mean(axis=2) - quarters[:, :, :3].mean(axis=2)
+    tracks |= {f"contrast{q}": quarter_contrast[:, q] for q in range(4)}
+    return tracks
+
+
+def movement(log_mel: Floats) -> dict[str, Floats]:
+    """Return how far the mel bands move from one frame to the next, dB, each of shape (T,)."""
+    step = np.diff(log_mel, axis=0, prepend=log_mel[:1])
+    return {"flux": np.abs(step).mean(axis=1), "attack": np.maximum(step, 0).mean(axis=1)}
