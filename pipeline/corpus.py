@@ -119,7 +119,8 @@ class Fold:
     name: str
     fit: NDArray[np.int64]
     stop: NDArray[np.int64]
-    """Watched for early stopping: the groups of the next fold, never those that are scored."""
+    """Watched for early stopping: the groups of the next fold, never those that are scored. Fitted on too
+    where a variant watches nothing."""
     held: NDArray[np.int64]
     """Scored."""
 

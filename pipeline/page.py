@@ -71,6 +71,8 @@ class Section:
 
     title: str
     lead: str = ""
+    rows: Sequence[Row] = ()
+    """Lines of score tables of its own, a table a task."""
     facts: dict[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
@@ -219,6 +221,8 @@ def _section(section: Section) -> list[str]:
     if section.lead:
         parts.append(f'<p class="lead">{escape(section.lead)}</p>')
     parts += [_warning(text) for text in section.warnings]
+    for task in dict.fromkeys(task for row in section.rows if row.scores for task in row.scores["tasks"]):
+        parts += [f"<h3>{escape(task.capitalize())}</h3>", _score_table(task, section.rows)]
     parts += [_figure(picture) for picture in section.pictures]
     if section.facts:
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in section.facts.items())

@@ -20,11 +20,13 @@ from numpy.typing import NDArray
 
 from heads import variant
 from heads.decode import joint_decode
+from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.corpus import Corpus, Fold, folds
 from pipeline.errors import UsageError
 from pipeline.runs import Predictions, history_document
 
+LINEAR_FAMILY = "heads.linear"
 FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
 
 
@@ -82,6 +84,20 @@ class Outcome:
     fit_s: float
     """Seconds spent in fits, wall clock."""
     interrupted: bool = False
+
+    @property
+    def choice(self) -> dict[str, Any] | None:
+        """Which variant `auto` chose and why (`heads.selection.Choice.to_json`); None for the others."""
+        return getattr(self.models[0], "choice", None) if self.models else None
+
+    def choice_warnings(self, plan: Plan) -> list[str]:
+        """Return what must be said of dev scores where dev had a part in the choice."""
+        if self.choice is None or plan.by is not None:
+            return []
+        return [
+            f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are a little too "
+            "good; --folds scores the choice itself, and evaluate scores test"
+        ]
 
 
 def plan(corpus: Corpus, by: str | None = None) -> Plan:
@@ -189,7 +205,7 @@ class Answering:
             Where joint decoding is asked for and a task is missing, or no pair was seen.
         """
         if self.ensemble:
-            models, names = (average(predictions.models),), (f"ensemble of {len(predictions.models)}",)
+            models, names = (ensemble(predictions.models),), (f"ensemble of {len(predictions.models)}",)
             predictions = replace(predictions, models=models, names=names)
         if self.joint_decoding:
             if set(predictions.true) != set(TASKS) or not pairs.any():
@@ -201,17 +217,6 @@ class Answering:
                 decoded.append({"emotion": emotion, "sentiment": sentiment})
             predictions = replace(predictions, decoded=tuple(decoded))
         return predictions
-
-
-def average(models: Sequence[Prediction]) -> Prediction:
-    """Return the logarithm of the models' mean probabilities."""
-
-    def mean(task: Task) -> NDArray[np.float64] | None:
-        rows = [model.task(task) for model in models]
-        found = [one for one in rows if one is not None]
-        return np.logaddexp.reduce(found, axis=0) - np.log(len(found)) if found else None
-
-    return Prediction(mean("emotion"), mean("sentiment"))
 
 
 def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:
@@ -254,11 +259,24 @@ def gentle_interrupt(progress: Progress | None) -> Iterator[Progress]:
 
 def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progress | None) -> Sequence[Trained]:
     corpus = plan.corpus
-    fitted_on = corpus.train(part.fit)
+    fit, stop = part.fit, part.stop
+    if plan.by is not None and not looks_at_dev(name, options):
+        fit, stop = np.sort(np.concatenate([fit, stop])), stop[:0]  # what nobody watches can be learned from
+    fitted_on = corpus.train(fit)
     if not len(fitted_on):
-        raise UsageError(f"no utterance to fit on has a stream ({len(part.fit)} utterances, all of them failed)")
-    dev = corpus.take(part.stop) if len(part.stop) else None
+        raise UsageError(f"no utterance to fit on has a stream ({len(fit)} utterances, all of them failed)")
+    dev = corpus.take(stop) if len(stop) else None
     return variant.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
+
+
+def looks_at_dev(name: str, options: FitOptions) -> bool:
+    """Return whether a fit watches dev: trained variants with early stopping do, solved ones have no epochs."""
+    return options.patience > 0 and not needs_no_torch(name)
+
+
+def needs_no_torch(name: str) -> bool:
+    """Return whether a variant is solved with NumPy and SciPy alone."""
+    return variant.get(name).fit.__module__.startswith(LINEAR_FAMILY)
 
 
 def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:

@@ -37,7 +37,12 @@ class Report:
 def run_row(run: Run, *, name: str = "") -> Row:
     """Return a run as a line of the score tables."""
     single = len(variant.get(run.config["variant"]).streams) == 1
-    return Row(name or str(run.config["variant"]), run.metrics, single=single)
+    return Row(name or chosen_name(run.config["variant"], run.config["choice"]), run.metrics, single=single)
+
+
+def chosen_name(name: str, choice: dict[str, Any] | None) -> str:
+    """Return a variant's name, and for ``auto`` what it chose."""
+    return name if choice is None else f"{name}: {choice['name']}"
 
 
 def run_report(runs: Sequence[Run]) -> Report:
@@ -51,7 +56,7 @@ def run_report(runs: Sequence[Run]) -> Report:
         )
         for metric in ((HEADLINE, "weighted_f1") if several else (HEADLINE,))
     ]
-    sections = [_run_section(run, str(i + 1) if several else "") for i, run in enumerate(runs)]
+    sections = [part for i, run in enumerate(runs) for part in _run_sections(run, str(i + 1) if several else "")]
     title = f"{len(runs)} runs compared" if several else f"{first.config['variant']}: emotion and sentiment"
     warnings = [] if several else list(first.metrics["warnings"])
     if several and len({run.config["cache"]["digest"] for run in runs}) > 1:
@@ -85,7 +90,8 @@ def comparison_rows(document: dict[str, Any]) -> list[Row]:
                 cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test['p_holm']:.4f}"}
             extra[task] = {**cells, "fit": f"{row['fit_s']:.1f} s"}
         note = f"{row['status']}: {row['reason']}" if row["reason"] else ""
-        rows.append(Row(row["variant"], row["scores"], note=note, extra=extra, single=row["single"]))
+        name = chosen_name(row["variant"], row.get("choice"))
+        rows.append(Row(name, row["scores"], note=note, extra=extra, single=row["single"]))
     return rows
 
 
@@ -178,21 +184,34 @@ def lead(run: Run) -> str:
     return f"{config['protocol']}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config['fit_s']:.1f} s."
 
 
-def _run_section(run: Run, suffix: str) -> Section:
+def _run_sections(run: Run, suffix: str) -> list[Section]:
+    """Return the run's own part of the page, and what test said where it was asked."""
     config = run.config
     facts = cache_facts(config["cache"], config["streams"], config["specs"])
     facts["fitted on"] = f"{config['fitted_on']['utterances']} utterances, SHA-256 {config['fitted_on']['sha256']}"
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
     facts["test split"] = test_words(run.test_log)
     options = {key: value for key, value in config["options"].items() if key != "seeds"}
-    return Section(
+    own = Section(
         title=f"{run.name}: {config['variant']}" if suffix else "How it answers",
         lead=lead(run) if suffix else "",
         facts=facts,
         warnings=run.metrics["warnings"] if suffix else (),
         pictures=detail_pictures(run.metrics, run.history, suffix),
-        documents={"options of the fit": options, "provenance of the cache": config["cache"]["provenance"]},
+        documents={
+            "options of the fit": options,
+            **({"why auto chose it": config["choice"]} if config["choice"] else {}),
+            "provenance of the cache": config["cache"]["provenance"],
+        },
     )
+    test = run.other_scores("test")
+    if test is None:
+        return [own]
+    words = f"{test_words(run.test_log).capitalize()}."
+    if len(run.test_log) > 1:
+        words += " Choosing by what test said makes its scores too good to be true."
+    name = f"{run.name}: on the test split" if suffix else "On the test split"
+    return [own, Section(name, words, rows=[Row(str(run.config["variant"]), test)], warnings=test["warnings"])]
 
 
 def test_words(log: Sequence[dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ A folder is written under a temporary name and renamed, so that a run is there w
 from __future__ import annotations
 
 import csv
+import glob
 import json
 import math
 import os
@@ -88,6 +89,11 @@ class Run:
         """The folder's name, or the variant's where the run has no folder."""
         return self.path.name if self.path else str(self.config["variant"])
 
+    def other_scores(self, split: str) -> dict[str, Any] | None:
+        """Return what `evaluate` last said of a split; None where it never did."""
+        place = None if self.path is None else self.path / f"metrics_{split}.json"
+        return read_json(place) if place is not None and place.is_file() else None
+
 
 def check_target(path: Path, *, replace: bool, kind: str = RUN_FORMAT) -> None:
     """Say before the work starts that a folder of this kind can't be written to `path`.
@@ -123,7 +129,8 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
     """
     check_target(path, replace=replace, kind=kind)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    _sweep(path)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent))
     try:
         folder.chmod(0o755)
         yield folder
@@ -361,6 +368,24 @@ def _replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Take away temporary folders of `path` whose process was killed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        owner = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if owner.isdigit() and not _alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _carry_test_log(old: Path, new: Path) -> None:

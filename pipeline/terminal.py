@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import tables
-from pipeline.reporting import comparison_rows, run_row
+from pipeline.reporting import chosen_name, comparison_rows, run_row
 from pipeline.runs import COMPARISON, REPORT, Run
 from pipeline.tables import Row
 
@@ -19,7 +19,7 @@ def print_run(run: Run) -> None:
     for task in run.metrics["tasks"]:
         tables.print_scores(out, task, [row])
         tables.print_classes(out, task, run.metrics)
-    for line in history_lines(run.history):
+    for line in [*choice_lines(run.config["choice"]), *history_lines(run.history)]:
         out.print(line, style="dim", markup=False)
     tables.print_warnings(out, run.metrics["warnings"])
 
@@ -40,7 +40,8 @@ def print_written(run: Run) -> None:
     config = run.config
     out = tables.console()
     seeds = len(config["options"]["seeds"])
-    how = f"{config['variant']}, {seeds} seed{'s' if seeds > 1 else ''}: {config['protocol']}"
+    name = chosen_name(config["variant"], config["choice"])
+    how = f"{name}, {seeds} seed{'s' if seeds > 1 else ''}: {config['protocol']}"
     lines = [f"{how}; the test split was not looked at", f"fitted in {config['fit_s']:.1f} s; run: {run.path}"]
     if config["interrupted"]:
         lines.append("interrupted: the models are the best up to then")
@@ -104,6 +105,13 @@ def print_plan(planned: dict[str, Any]) -> None:
     replaces = ", replacing what is there" if planned["replaces"] else ""
     for line in (what, planned["protocol"], f"would write {planned['out']}{replaces}"):
         out.print(line, markup=False, soft_wrap=True)
+
+
+def choice_lines(choice: dict[str, Any] | None) -> list[str]:
+    """Return what `auto` considered and why it chose as it did."""
+    if choice is None:
+        return []
+    return [f"auto, by {choice['groups']}: {one['candidate']}: {one['reason']}" for one in choice["evidence"]]
 
 
 def history_lines(history: list[dict[str, Any]]) -> list[str]:

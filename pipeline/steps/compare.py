@@ -27,8 +27,6 @@ from pipeline.protocol import Answering, Plan
 from pipeline.runs import Predictions
 from pipeline.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
 
-LINEAR_FAMILY = "heads.linear"  # variants that run without torch
-
 log = logging.getLogger(__name__)
 
 
@@ -198,11 +196,13 @@ def _fit_all(
                 row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
             else:
                 predictions[name] = answered
+                scores["warnings"] += outcome.choice_warnings(plan) if fit.patience > 0 else []
                 row |= {
                     "status": "done",
                     "reason": "",
                     "scores": scores,
                     "fit_s": outcome.fit_s,
+                    "choice": outcome.choice,
                     "history": outcome.history,
                 }
     return _sorted(rows), predictions, interrupted
@@ -273,7 +273,7 @@ def _shared_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _import_torch(chosen: Sequence[str]) -> float:
     """Import torch before anything is timed, where a variant needs it; return the seconds that took."""
-    if all(variant.get(name).fit.__module__.startswith(LINEAR_FAMILY) for name in chosen):
+    if all(protocol.needs_no_torch(name) for name in chosen):
         return 0.0
     started = time.perf_counter()
     importlib.import_module("torch")

@@ -106,6 +106,7 @@ def fit_head_on(
         seen=seen,
         speaker_norm=corpus.speaker_norm,
     )
+    metrics["warnings"] += outcome.choice_warnings(plan) if fit.patience > 0 else []
     run = Run(
         config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
     )
@@ -185,6 +186,7 @@ def _config(
     corpus = plan.corpus
     return {
         "variant": fusion,
+        "choice": outcome.choice,
         "options": dataclasses.asdict(fit),
         "folds": options.folds,
         "protocol": plan.describe(),

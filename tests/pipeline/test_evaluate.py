@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,18 @@ from pipeline.steps.fit_head import FitHeadOptions, fit_head
 QUICK = FitOptions(seeds=(0, 1), epochs=8, patience=4, hidden=16, threads=1)
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> Path:
+    """Return a folder with a cache and a run, for all tests to copy."""
+    folder = tmp_path_factory.mktemp("fitted")
+    write_cache(folder / "cache.h5", planted_cache())
+    fit_head(folder / "cache.h5", "concat", folder / "run", fit=QUICK, options=FitHeadOptions(report=False))
+    return folder
+
+
 @pytest.fixture
-def run(tmp_path) -> Path:
-    write_cache(tmp_path / "cache.h5", planted_cache())
-    fit_head(tmp_path / "cache.h5", "concat", tmp_path / "run", fit=QUICK, options=FitHeadOptions(report=False))
+def run(fitted, tmp_path) -> Path:
+    shutil.copytree(fitted, tmp_path, dirs_exist_ok=True)
     return tmp_path / "run"
 
 

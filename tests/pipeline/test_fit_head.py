@@ -126,7 +126,7 @@ def test_one_task_alone(cache_path, tmp_path, task: str) -> None:
 def test_test_labels_never_change_weights(tmp_path) -> None:
     cache = planted_cache()
     one = weights_of(cache, tmp_path / "one", "concat", QUICK)
-    for seed in range(3):
+    for seed in range(2):
         other = weights_of(permute_labels(cache, ["test"], seed), tmp_path / f"t{seed}", "concat", QUICK)
         assert other == one
     # the check can fail: labels of train do change them
@@ -157,7 +157,7 @@ def test_folds_score_everyone_but_test_by_models_that_never_saw_them(tmp_path) -
         cache.streams["video"], utterance=3 * np.eye(120, dtype=np.float32), present=np.ones(120, bool)
     )
     corpus = corpus_of(dataclasses.replace(cache, streams={**cache.streams, "video": known}))
-    fit = dataclasses.replace(QUICK, epochs=60, patience=0, hidden=64, dropout=0.0)
+    fit = dataclasses.replace(QUICK, epochs=30, patience=0, hidden=64, dropout=0.0)
     run = fit_head_on(
         corpus, "video", tmp_path / "run", fit=fit, options=FitHeadOptions(folds="speaker:3", report=False)
     )
@@ -232,6 +232,39 @@ def test_a_task_without_labels_is_left_out(tmp_path) -> None:
     for fusion in ("concat", "linear"):
         run = fit_head_on(corpus, fusion, tmp_path / fusion, fit=QUICK, options=BARE)
         assert list(run.metrics["tasks"]) == ["emotion"]
+
+
+@pytest.mark.parametrize(("patience", "fitted"), [(3, 80), (0, 160)])
+def test_folds_fit_on_all_that_is_neither_scored_nor_watched(monkeypatch, patience: int, fitted: int) -> None:
+    cache = planted_cache(sizes={"train": 240})
+    whole = {
+        name: dataclasses.replace(stream, present=np.ones(240, bool)) for name, stream in cache.streams.items()
+    }
+    plan = protocol.plan(corpus_of(dataclasses.replace(cache, streams=whole)), "speaker:3")
+    sizes: list[tuple[int, int]] = []
+    real = variant.fit
+
+    def look(name, train, dev, **rest):
+        sizes.append((len(train), 0 if dev is None else len(dev)))
+        return real(name, train, dev, **rest)
+
+    monkeypatch.setattr(variant, "fit", look)
+    fit = dataclasses.replace(QUICK, epochs=1, patience=patience)
+    protocol.fit_and_predict(plan, "concat", fit)
+    assert sizes == [(fitted, 160 - fitted)] * 3 + [(240, 0)]
+    sizes.clear()
+    protocol.fit_and_predict(plan, "linear", fit)  # solved: it watches nothing
+    assert sizes == [(160, 0)] * 3 + [(240, 0)]
+
+
+def test_auto_says_what_it_chose_and_that_it_saw_dev(cache_path, tmp_path) -> None:
+    if "auto" not in variant.names():
+        pytest.skip("auto is not registered")
+    fit = dataclasses.replace(QUICK, parameters={"candidates": "linear_video,linear_audio,linear", "repeats": 1})
+    run = fit_head(cache_path, "auto", tmp_path / "run", fit=fit)
+    assert run.config["choice"]["name"] in ("linear_video", "linear_audio", "linear")
+    assert any("auto chose" in warning for warning in run.metrics["warnings"])
+    assert f"auto: {run.config['choice']['name']}" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:

@@ -52,6 +52,12 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    """Return a run that no test changes."""
+    return fitted(tmp_path_factory.mktemp("plain"), planted_cache())
+
+
 def fitted(folder: Path, cache: Cache, name: str = "run", fusion: str = "concat") -> Path:
     if not (folder / "cache.h5").exists():
         write_cache(folder / "cache.h5", cache)
@@ -86,15 +92,14 @@ def test_page_shows_what_the_documents_say(tmp_path) -> None:
     for expected in (
         *(f"{100 * scores['mean']:.1f}", "majority class: neutral", "weighted F1", "calib. error"),
         *(config["cache"]["digest"], config["cache"]["fingerprint"], "planted, 6 columns", "scored once"),
-        *("bootstrap over 16 dialogues", "learning_rate"),
+        *("bootstrap over 16 dialogues", "learning_rate", "On the test split", "Scored once"),
     ):
         assert expected in page.text
     assert len(page.alts) == 4 and all(page.alts)  # scores, confusion, classes, training
 
 
-def test_figures_are_png_files_too_and_the_same(tmp_path) -> None:
-    run = fitted(tmp_path, planted_cache())
-    written = report([run], out=tmp_path / "page")
+def test_figures_are_png_files_too_and_the_same(plain, tmp_path) -> None:
+    written = report([plain], out=tmp_path / "page")
     names = [path.name for path in written[1:]]
     assert names == ["scores_balanced_accuracy.png", "confusion.png", "per_class.png", "curves.png"]
     import base64
@@ -106,8 +111,8 @@ def test_figures_are_png_files_too_and_the_same(tmp_path) -> None:
         assert base64.b64encode(path.read_bytes()).decode() in text
 
 
-def test_page_loads_nothing_and_runs_nothing(tmp_path) -> None:
-    page = Page(report([fitted(tmp_path, planted_cache())])[0].read_text())
+def test_page_loads_nothing_and_runs_nothing(plain, tmp_path) -> None:
+    page = Page(report([plain], out=tmp_path)[0].read_text())
     assert all(load.startswith("data:image/png;base64,") for load in page.loads)
     assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & set(page.tags)
     assert page.handlers == []
@@ -121,22 +126,20 @@ def test_hostile_names_stay_text(tmp_path) -> None:
     assert "script" not in page.tags and page.handlers == []
 
 
-def test_several_runs_stand_side_by_side(tmp_path) -> None:
-    one = fitted(tmp_path, planted_cache())
-    two = fitted(tmp_path, planted_cache(), "other", "video")
+def test_several_runs_stand_side_by_side(plain, tmp_path) -> None:
+    one = plain
+    two = fitted(tmp_path, planted_cache(), "other", "linear_video")
     with pytest.raises(UsageError, match="--out"):
         report([one, two])
     written = report([one, two], out=tmp_path / "page")
     page = Page(written[0].read_text())
-    assert "2 runs compared" in page.text and "run: concat" in page.text and "other: video" in page.text
-    assert len({path.name for path in written}) == len(written) == 9
+    assert "2 runs compared" in page.text and "run: concat" in page.text and "other: linear_video" in page.text
+    assert len({path.name for path in written}) == len(written) == 8
 
 
-def test_runs_of_different_caches_are_warned_of(tmp_path) -> None:
-    one = fitted(tmp_path, planted_cache())
-    (tmp_path / "b").mkdir()
-    two = fitted(tmp_path / "b", planted_cache(seed=1))
-    text = report([one, two], out=tmp_path / "page")[0].read_text()
+def test_runs_of_different_caches_are_warned_of(plain, tmp_path) -> None:
+    two = fitted(tmp_path, planted_cache(seed=1), fusion="linear_video")
+    text = report([plain, two], out=tmp_path / "page")[0].read_text()
     assert "different caches" in text
 
 
@@ -147,8 +150,8 @@ def test_what_is_no_run_fails(tmp_path) -> None:
         report([])
 
 
-def test_same_run_draws_the_same_bytes(tmp_path) -> None:
-    run = fitted(tmp_path, planted_cache())
+def test_same_run_draws_the_same_bytes(plain, tmp_path) -> None:
+    run = plain
     first = [path.read_bytes() for path in report([run], out=tmp_path / "a")]
     second = [path.read_bytes() for path in report([run], out=tmp_path / "b")]
     assert first == second
@@ -167,10 +170,9 @@ def test_seeds_of_different_lengths_and_gaps_are_drawn() -> None:
     assert picture is not None and picture.png.startswith(b"\x89PNG")
 
 
-def test_command(tmp_path) -> None:
-    run = fitted(tmp_path, planted_cache())
-    found = CliRunner().invoke(cli.app, ["report", str(run), "--json"])
+def test_command(plain, tmp_path) -> None:
+    found = CliRunner().invoke(cli.app, ["report", str(plain), "--out", str(tmp_path / "page"), "--json"])
     assert found.exit_code == 0, found.output
-    assert json.loads(found.stdout)["report"] == str(run / "report.html")
+    assert json.loads(found.stdout)["report"] == str(tmp_path / "page" / "report.html")
     assert len(json.loads(found.stdout)["figures"]) == 4
     assert CliRunner().invoke(cli.app, ["report", str(tmp_path / "none")]).exit_code == 10

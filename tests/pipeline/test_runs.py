@@ -6,6 +6,8 @@ import io
 import json
 import os
 import pickletools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -135,6 +137,17 @@ def test_the_folder_that_comes_first_stays(tmp_path) -> None:
         written(tmp_path / "one")  # another process is quicker
     assert runs.read_run(tmp_path / "one").config["variant"] == "constant"
     assert os.listdir(tmp_path) == ["one"]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / f".one.{dead.pid}.abc.tmp").mkdir()
+    (tmp_path / f".one.{os.getppid()}.abc.tmp").mkdir()  # of a process that lives
+    (tmp_path / f".other.{dead.pid}.abc.tmp").mkdir()
+    written(tmp_path / "one")
+    left = sorted(os.listdir(tmp_path))
+    assert left == sorted([f".one.{os.getppid()}.abc.tmp", f".other.{dead.pid}.abc.tmp", "one"])
 
 
 def test_replacing_a_run_does_not_make_test_unseen(tmp_path) -> None:
