@@ -249,17 +249,20 @@ def _frames(
         return np.zeros((0, size, size, 3), np.uint8), np.zeros(0), np.zeros(0, np.int64)
     rows = video.rows
     stored = np.frombuffer(rows.data, dtype=np.uint8).reshape(-1, size, size, 3)  # (rows kept, S, S, 3)
-    chosen = job.ticks.chosen(pictures, rows.count)  # (rows,)
-    shown_s = np.asarray(pictures, dtype=np.float64)[chosen] / MICROSECOND  # (rows,)
+    chosen = job.ticks.chosen(pictures, job.ticks.count)  # (ticks,)
+    shown_s = np.asarray(pictures, dtype=np.float64)[chosen] / MICROSECOND  # (ticks,)
     targets = asked.sampling.targets(plan, asked.known_s or duration_s)
-    row = row_of(targets.time_s, job.ticks)  # (targets,)
-    near = np.isin(row, rows.kept) & (targets.window < plan.count(duration_s))
-    row, window, wanted_s = row[near], targets.window[near], targets.time_s[near]
+    row, window, wanted_s = row_of(targets.time_s, job.ticks), targets.window, targets.time_s  # (targets,)
+    if rows.kept:  # of ticks behind the end, which the process no longer served, the last row shows the picture
+        last = rows.kept[-1]
+        row = np.where((row > last) & (chosen[np.minimum(row, len(chosen) - 1)] == chosen[last]), last, row)
+    near = np.isin(row, rows.kept) & (window < plan.count(duration_s))
+    row, window, wanted_s = row[near], window[near], wanted_s[near]
     reach_s = max(plan.length_s / 2, gap_s) + 1 / MICROSECOND
     near = np.abs(shown_s[row] - wanted_s) <= reach_s
     row, window = row[near], window[near]
     at = np.searchsorted(rows.kept, row)
-    frames = stored if len(at) == len(stored) else stored[at]
+    frames = stored if np.array_equal(at, np.arange(len(stored))) else stored[at]
     return frames, shown_s[row], window
 
 

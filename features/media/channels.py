@@ -37,3 +37,8 @@ def channel_count(layout: str) -> int:
         return sum(int(part) for part in name.split("."))
     except ValueError:
         return 0
+
+
+def unnamed_channels(layout: str) -> int:
+    """Return how many channels a layout without names has (``9 channels``), 0 for all others."""
+    return channel_count(layout) if layout.endswith("channels") else 0

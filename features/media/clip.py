@@ -10,10 +10,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from features.media import command
 from features.media.assemble import Asked, Clip, assemble, row_of
+from features.media.channels import unnamed_channels
 from features.media.decode import Decoded, Job, Ticks, decode
 from features.media.probe import probe
 from features.media.settings import DecodeSettings, Guards, MediaError
@@ -63,7 +65,17 @@ def read_clip(
     rows = None
     if sampling.kind != "aligned":
         rows = frozenset(row_of(sampling.targets(plan, longest_s).time_s, ticks).tolist())
-    job = Job(binary, real_path, settings, guards, start_s, limit_s, ticks, rows, pad_s=plan.length_s / 2)
+    job = Job(
+        binary,
+        real_path,
+        settings,
+        guards,
+        start_s,
+        limit_s,
+        ticks,
+        rows,
+        max(plan.length_s / 2, float(ticks.step)),
+    )
     video, audio, processes = _decode_what_can_be(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
 
@@ -103,9 +115,15 @@ def _decode_what_can_be(job: Job, path: Path) -> tuple[Decoded | None, Decoded |
     if not has_video and not has_audio:
         wanted = [name for name, want in (("moving picture", want_video), ("sound", want_audio)) if want]
         raise MediaError("no_streams", f"{path} has no {' and no '.join(wanted)}")
-    if first.status == 0 or not (want_video and want_audio):
+    if first.status == 0 or not want_audio:
         return (first if has_video else None), (first if has_audio else None), 1
     # One of the two is missing, or fails so that it takes the other with it.
     video = decode(job, video=True, audio=False) if has_video else None
     audio = decode(job, video=False, audio=True) if has_audio else None
-    return video, audio, 1 + has_video + has_audio
+    processes = 1 + has_video + has_audio
+    unnamed = unnamed_channels(report.audio.layout) if report.audio is not None else 0
+    if audio is not None and unnamed and not audio.sound.times_us and job.settings.channels != "center":
+        settings = replace(job.settings, channels="mix")  # ffmpeg mixes no layout that it does not know
+        audio = decode(replace(job, settings=settings, even_mix_of=unnamed), video=False, audio=True)
+        processes += 1
+    return video, audio, processes

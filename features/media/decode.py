@@ -1,9 +1,9 @@
 """One ffmpeg process for one clip: the command, the pipes, and which decoded picture each frame is.
 
 The frame nearest to each wanted instant is chosen inside ffmpeg, so that only chosen frames are scaled and
-sent, and without knowing the pictures' times beforehand. ``setpts`` moves each picture to the first microsecond
-at which it is nearer than the one before, and ``fps``, rounding up, then shows at each tick the last picture
-that has come:
+sent, and without knowing the pictures' times beforehand. ``setpts`` moves each picture to where it is nearer
+than the one before (by more than a microsecond, as time stamps are rounded), and ``fps``, rounding up, then
+shows at each tick the last picture that has come:
 
     pictures   p0        p1   p2              p3
     moved to   p0    p1    p2        p3              (just after the midpoints)
@@ -15,6 +15,7 @@ from which `chosen` works out by the same integer arithmetic which picture each 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from features.media.settings import DecodeSettings, Guards, MediaError
 from features.windows import Grid
 
 MICROSECOND = 1_000_000
+TIE_US = 2  # behind the midpoint, rounded down: half a microsecond of error, and half of windows.nearest
 RATIO_LIMIT = 1_000_000  # ffmpeg keeps both sides of a frame rate below about this
 SCALER = "flags=bilinear+accurate_rnd+full_chroma_int+bitexact"  # the same numbers on every processor
 WIDEST = 8  # a picture is never scaled beyond this many frame sides, however odd its shape
@@ -61,7 +63,7 @@ class Ticks:
         """Return which picture each of the first `rows` ticks shows, shape (rows,): `fps`, worked out again."""
         times = np.asarray(picture_us, dtype=np.int64)
         moved = times.copy()
-        moved[1:] = (times[:-1] + times[1:]) // 2 + 1
+        moved[1:] = (times[:-1] + times[1:]) // 2 + TIE_US
         scale = MICROSECOND * self.step.numerator
         shown_from = [-((self.first_us - int(at)) * self.step.denominator // scale) for at in moved]
         in_turn = np.maximum.accumulate(np.array(shown_from, dtype=np.int64))  # pictures are shown in turn
@@ -82,7 +84,14 @@ class Job:
     wanted_rows: frozenset[int] | None
     """Rows that are kept as they come; None: all."""
     pad_s: float
-    """How long the last picture is held, so that ticks just behind the end still show it."""
+    """How long the last picture is held, so that at least one tick behind it shows it."""
+    even_mix_of: int = 0
+    """Mix this many channels that have no names, all alike; 0: ffmpeg mixes by the layout."""
+
+    @property
+    def most_rows(self) -> int:
+        """No more frames than this are taken. Fewer would end the decoding before the clip does."""
+        return max(self.ticks.count, math.ceil((self.limit_s + self.pad_s) / float(self.ticks.step)) + 1)
 
 
 @dataclass
@@ -90,6 +99,8 @@ class Rows:
     """A sink for raw frames: keeps the wanted rows, and refuses more than there can be."""
 
     frame_bytes: int
+    ticks: int
+    """How many instants are wanted; what comes behind them is dropped."""
     most: int
     wanted: frozenset[int] | None
     count: int = 0
@@ -103,7 +114,7 @@ class Rows:
         while len(self._part) >= self.frame_bytes:
             if self.count >= self.most:
                 raise MediaError("too_large", f"ffmpeg gave more than the {self.most} frames that were asked for")
-            if self.wanted is None or self.count in self.wanted:
+            if self.count < self.ticks and (self.wanted is None or self.count in self.wanted):
                 self.kept.append(self.count)
                 self.data += memoryview(self._part)[: self.frame_bytes]
             del self._part[: self.frame_bytes]
@@ -183,7 +194,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     if video:
         size = settings.frame_size_px
         assert size is not None
-        result.rows = Rows(3 * size * size, job.ticks.count, job.wanted_rows)
+        result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
         sinks += [result.rows.feed, result.pictures.feed]
         outputs.append(lambda fds: (fds[0], "V:0", _video_options(job, size, fds[1])))
     if audio:
@@ -191,13 +202,12 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         assert rate_hz is not None
         most_bytes = int((job.limit_s + SOUND_SLACK_S) * rate_hz) * 4
         at = len(sinks)
+        mix, centre = _mix(job.even_mix_of), "pan=mono|c0=FC"
         sinks.append(result.sound.feed)
         if settings.channels != "center":
             result.mix = Samples(most_bytes)
             sinks.append(result.mix.feed)
-            outputs.append(
-                lambda fds: (fds[at + 1], "a:0", _audio_options(rate_hz, _stamped(fds[at]), "ochl=mono:"))
-            )
+            outputs.append(lambda fds: (fds[at + 1], "a:0", _audio_options(rate_hz, _stamped(fds[at]), mix)))
         if settings.channels != "mix":
             result.centre = Samples(most_bytes)
             sinks.append(result.centre.feed)
@@ -205,7 +215,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
                 lambda fds: (
                     fds[-1],
                     "a:0",
-                    _audio_options(rate_hz, [] if result.mix else _stamped(fds[at]), None),
+                    _audio_options(rate_hz, [] if result.mix else _stamped(fds[at]), centre),
                 )
             )
     result.status = runner.run(
@@ -230,7 +240,8 @@ def _command(job: Job, outputs: list[Output]) -> list[str]:
         options["ss"] = f"{job.start_s:.6f}"
     options["t"] = f"{job.limit_s:.6f}"
     source = ffmpeg.input(command.input_url(job.real_path), **options)
-    streams = [ffmpeg.output(source[selector], f"pipe:{fd}", **more) for fd, selector, more in outputs]
+    # flush_packets=0: larger writes, or each piece of sound wakes the reader
+    streams = [ffmpeg.output(source[which], f"pipe:{fd}", flush_packets=0, **more) for fd, which, more in outputs]
     return ffmpeg.compile(ffmpeg.merge_outputs(*streams), cmd=command.global_options(job.ffmpeg))
 
 
@@ -243,7 +254,7 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
         # The end too is moved to a midpoint; one picture more makes up for it, the others hold the last one.
         "tpad=stop_mode=clone:stop=1",
         f"tpad=stop_mode=clone:stop_duration={job.pad_s:.6f}",
-        "setpts='if(isnan(PREV_INPTS),PTS,floor((PREV_INPTS+PTS)/2)+1)'",
+        f"setpts='if(isnan(PREV_INPTS),PTS,floor((PREV_INPTS+PTS)/2)+{TIE_US})'",
         # half a microsecond more, because ffmpeg cuts the product to a whole number
         f"fps=fps={ticks.step.denominator}/{ticks.step.numerator}"
         f":start_time={(ticks.first_us + 0.5) / MICROSECOND:.7f}:round=up:eof_action=pass",
@@ -254,7 +265,7 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
         "vf": ",".join(chain),
         "pix_fmt": "rgb24",
         "fps_mode": "passthrough",
-        "frames:v": ticks.count,
+        "frames:v": job.most_rows,
     }
 
 
@@ -279,7 +290,12 @@ def _stamped(fd: int) -> list[str]:
     ]
 
 
-def _audio_options(rate_hz: int, first: list[str], mix: str | None) -> dict[str, str | int]:
-    centre = ["pan=mono|c0=FC"] if mix is None else []
-    chain = [*first, *centre, f"aresample={rate_hz}:{mix or ''}async=1:first_pts=0"]
+def _mix(channels: int) -> str:
+    """Return the filter that mixes this many channels evenly; none where ffmpeg mixes by the layout."""
+    return "pan=mono|c0=" + "+".join(f"{1 / channels:.9f}*c{at}" for at in range(channels)) if channels else ""
+
+
+def _audio_options(rate_hz: int, first: list[str], to_mono: str) -> dict[str, str | int]:
+    resample = f"aresample={rate_hz}:ochl=mono:async=1:first_pts=0"
+    chain = [*first, *([to_mono] if to_mono else []), resample]
     return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

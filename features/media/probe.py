@@ -172,9 +172,7 @@ def _video(stream: Stream | None, track: _Track | None, report: Report) -> Video
     pts_s = np.sort(np.array(track.pts, dtype=np.float64)) * float(track.time_base)
     pts_s = pts_s[pts_s >= 0]  # what an edit list leaves out has negative times
     gap_s = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 1 / (stream.frame_rate or UNKNOWN_RATE)
-    end_s = 0.0
-    if len(pts_s):
-        end_s = max(float(track.end * track.time_base), float(pts_s[-1]) + gap_s)
+    end_s = float(pts_s[-1]) + gap_s if len(pts_s) else 0.0  # as read_clip has it
     return VideoFacts(
         codec=stream.codec,
         width_px=stream.width_px,
