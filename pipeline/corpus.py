@@ -190,7 +190,8 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
         Its test split, if it has one, takes no part.
     by
         ``speaker`` or ``dialogue``: a fold for each, at most 10; ``speaker:4``, ``dialogue:4``: so many;
-        ``4``: so many, by speaker where every utterance has one, else by dialogue.
+        ``4``: so many, by speaker where every utterance has one, else by dialogue. An utterance without
+        a dialogue is one of its own.
 
     Returns
     -------
@@ -205,14 +206,16 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
     pool = np.flatnonzero(corpus.splits != "test")
     group_by, count = _parse_folds(by, corpus, pool)
     names = (corpus.speakers if group_by == "speaker" else corpus.dialogues)[pool]
-    if not np.any(names != ""):
-        raise UsageError(f"--folds {by}: no utterance outside the test split has a {group_by}")
+    if group_by == "speaker" and not np.any(names != ""):
+        raise UsageError(f"--folds {by}: no utterance outside the test split has a speaker; try dialogue:5")
     # an utterance without a group is a group of its own
     groups = np.where(names == "", np.char.add("\x1f", np.arange(len(pool)).astype(str)), names)
     kinds, code, size = np.unique(groups, return_inverse=True, return_counts=True)
     wanted = count if count is not None else min(len(kinds), MAX_DEFAULT_FOLDS)
     if wanted < 2 or len(kinds) < wanted:
-        raise UsageError(f"--folds {by}: {wanted} folds of {len(kinds)} {group_by}s; expected 2 to {len(kinds)}")
+        raise UsageError(
+            f"--folds {by}: {wanted} folds of {len(kinds)} groups ({group_by}); expected 2 to {len(kinds)}"
+        )
     part = _deal(size, wanted)[code]
     made = []
     for k in range(wanted):

@@ -136,6 +136,12 @@ def test_folds_that_make_no_sense_fail(by: str) -> None:
         folds(corpus_of(planted_cache()), by)
 
 
+def test_utterances_without_dialogues_are_folded_one_by_one() -> None:
+    corpus = corpus_of(with_rows(planted_cache(), dialogue=[""] * 400, speaker=[""] * 400))
+    assert [len(part.held) for part in folds(corpus, "dialogue:5")] == [64] * 5
+    assert [len(part.held) for part in folds(corpus, "5")] == [64] * 5
+
+
 def test_folds_without_speakers_fail() -> None:
     cache = with_rows(planted_cache(), speaker=[""] * 400)
     with pytest.raises(UsageError, match="no utterance outside the test split has a speaker"):
