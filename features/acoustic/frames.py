@@ -106,8 +106,10 @@ def _tables() -> tuple[Floats, Floats]:
 
 
 @lru_cache(maxsize=1)
-def _high_pass() -> NDArray[np.float64]:
-    return scipy.signal.butter(2, LOWEST_HZ, "highpass", fs=SAMPLE_RATE_HZ, output="sos")
+def _high_pass() -> tuple[Floats, Floats]:
+    """Return a filter against rumble and offset, and its state after a long stretch of ones."""
+    sections = scipy.signal.butter(2, LOWEST_HZ, "highpass", fs=SAMPLE_RATE_HZ, output="sos")
+    return sections.astype(np.float32), scipy.signal.sosfilt_zi(sections).astype(np.float32)
 
 
 def _frames(audio: Floats) -> Floats:
@@ -123,10 +125,8 @@ def _frames(audio: Floats) -> Floats:
         sound = audio / np.float32(peak)  # first, so that no square leaves float32's range
         side = (FRAME - HOP) // 2
         # The filter starts as if the first sample had stood for ever: an offset makes no click.
-        start = scipy.signal.sosfilt_zi(_high_pass()).astype(np.float32) * sound[0]
-        padded[side : side + audio.size] = scipy.signal.sosfilt(_high_pass().astype(np.float32), sound, zi=start)[
-            0
-        ]
+        sections, state = _high_pass()
+        padded[side : side + audio.size] = scipy.signal.sosfilt(sections, sound, zi=state * sound[0])[0]
     return np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
 
 

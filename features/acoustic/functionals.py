@@ -154,20 +154,28 @@ def _modulations(
     kinds = [p + m for p in masks for m in MODULATIONS if p + m in plans]
     if not kinds:
         return
-    wanted = np.unique(np.concatenate([plans[k].tracks for k in kinds]))
-    before = values[wanted, first:last]  # the span alone: silence around it makes no modulation
-    band = np.zeros((len(wanted), values.shape[1]))
+    # Tracks that are needed at the slowest scales come first, so that each next filter sees fewer of them.
+    last_scale = np.full(len(values), -1)
+    for number, name in enumerate(MODULATIONS):
+        for kind in (name, "voiced_" + name):
+            if kind in plans:
+                last_scale[plans[kind].tracks] = number
+    order = np.argsort(-last_scale, kind="stable")[: int((last_scale >= 0).sum())]
+    place = np.argsort(order)[np.searchsorted(np.sort(order), np.arange(len(values))).clip(0, len(order) - 1)]
+    before = values[order, first:last]  # the span alone: silence around it makes no modulation
     counts = {p: _sums(m[None].astype(np.float64), starts, stops)[0] for p, m in masks.items()}
-    for scale, name in zip(SCALES, MODULATIONS, strict=True):
+    for number, (scale, name) in enumerate(zip(SCALES, MODULATIONS, strict=True)):
+        before = before[: int((last_scale >= number).sum())]
         after = gaussian_filter1d(before, scale, axis=1, mode="nearest", truncate=3.0)
-        band[:, first:last] = before - after
+        square = np.zeros((len(before), values.shape[1]))
+        square[:, first:last] = (before - after) ** 2
         before = after
         for prefix, mask in masks.items():
             if prefix + name not in plans:
                 continue
             plan = plans[prefix + name]
-            rows = band[np.searchsorted(wanted, plan.tracks)] * mask
-            size = np.sqrt(_sums(rows * rows, starts, stops) / np.maximum(counts[prefix], 1))
+            rows = square[place[plan.tracks]] * mask
+            size = np.sqrt(_sums(rows, starts, stops) / np.maximum(counts[prefix], 1))
             out[plan.columns] = np.where(counts[prefix] >= MIN_FRAMES, np.log(size + QUIET), np.log(QUIET))
 
 
@@ -227,26 +235,29 @@ def _rhythm(
         "alpha_pitch": ("alpha", "pitch", v),
         "h1_level": ("h1_a3", "level", v),
     }
+    related = [kind for kind in kinds if kind in pairs]
+    if related:
+        y = np.stack([values[names.index(pairs[kind][0])] for kind in related])  # (related, T)
+        x = np.stack([time if (x := pairs[kind][1]) is None else values[names.index(x)] for kind in related])
+        slope, correlation = _related(x, y, np.stack([pairs[kind][2] for kind in related]), starts, stops)
+        for at, kind in enumerate(related):
+            results[kind] = slope[at] if pairs[kind][1] is None else correlation[at]
     for kind in kinds:
-        if kind in pairs:
-            y_name, x_name, mask = pairs[kind]
-            y = values[names.index(y_name)]
-            x = time if x_name is None else values[names.index(x_name)]
-            results[kind] = _related(x, y, mask, starts, stops, correlation=x_name is not None)
-        plan = plans[kind]
-        out[plan.columns] = results[kind]
+        out[plans[kind].columns] = results[kind]
 
 
-def _related(
-    x: Rows, y: Rows, mask: Flags, starts: Frames, stops: Frames, *, correlation: bool
-) -> NDArray[np.float64]:
-    """Return slope of y over x, or their correlation, over the frames of `mask` in each segment."""
-    n_all = max(int(mask.sum()), 1)
-    x = (x - (x * mask).sum() / n_all) * mask
-    y = (y - (y * mask).sum() / n_all) * mask
-    n, sx, sy, sxx, syy, sxy = _sums(np.stack([mask.astype(np.float64), x, y, x * x, y * y, x * y]), starts, stops)
+def _related(x: Rows, y: Rows, mask: Flags, starts: Frames, stops: Frames) -> tuple[Rows, Rows]:
+    """Return slope of y over x, and their correlation, over the frames of `mask` in each segment.
+
+    x, y and mask have shape (R, T), the answers (R, segments).
+    """
+    n_all = np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    x = (x - (x * mask).sum(axis=1, keepdims=True) / n_all) * mask
+    y = (y - (y * mask).sum(axis=1, keepdims=True) / n_all) * mask
+    sums = _sums(np.concatenate([mask.astype(np.float64), x, y, x * x, y * y, x * y]), starts, stops)
+    n, sx, sy, sxx, syy, sxy = sums.reshape(6, len(x), -1)
     few = n < 5
     n = np.maximum(n, 1)
     vx, vy, c = sxx / n - (sx / n) ** 2, syy / n - (sy / n) ** 2, sxy / n - sx * sy / n**2
-    answer = c / np.sqrt(np.maximum(vx * vy, 1e-6)) if correlation else np.clip(c / np.maximum(vx, 1e-3), -40, 40)
-    return np.where(few, 0.0, answer)
+    slope = np.clip(c / np.maximum(vx, 1e-3), -40, 40)
+    return np.where(few, 0.0, slope), np.where(few, 0.0, c / np.sqrt(np.maximum(vx * vy, 1e-6)))

@@ -7,9 +7,9 @@ for the best period with a mild preference for it, which removes most octave err
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 LOWEST_HZ, HIGHEST_HZ = 65.0, 600.0  # range of speech, shouting included
@@ -39,17 +39,13 @@ def track_pitch(power: NDArray[np.float32], window: NDArray[np.float32], n_fft: 
     """
     lag_low = int(sample_rate_hz / HIGHEST_HZ)
     lag_high = int(np.ceil(sample_rate_hz / LOWEST_HZ)) + 1
-    bin_hz = sample_rate_hz / n_fft
-    cut = slice(int(PASS_BAND_HZ[0] / bin_hz), int(PASS_BAND_HZ[1] / bin_hz))
-    inside = np.zeros_like(power)
-    inside[:, cut] = power[:, cut]
-    correlation = scipy.fft.irfft(inside, n_fft, axis=1)[:, : lag_high + 2]  # (T, lags)
-    window_correlation = scipy.fft.irfft(np.abs(scipy.fft.rfft(window, n_fft)) ** 2, n_fft)[: lag_high + 2]
-    window_correlation = window_correlation / window_correlation[0]
-    zero_lag = correlation[:, :1]
+    table = _correlator(window.tobytes(), n_fft, sample_rate_hz, lag_high + 2)
+    cut = _pass_band(n_fft, sample_rate_hz)
+    inside = np.ascontiguousarray(power[:, cut])
+    zero_lag = inside.sum(axis=1, keepdims=True)
     # A frame 120 dB under the clip's loudness has no pitch to speak of.
-    scale = np.where(zero_lag > 1e-12, zero_lag, 1) * window_correlation
-    correlation = correlation / scale  # 1 at lag 0
+    inside /= np.where(zero_lag > 1e-12, zero_lag, 1)
+    correlation = inside @ table  # (T, lags), 1 at lag 0
 
     lags = np.arange(lag_low, lag_high + 1)
     octaves = np.log2(sample_rate_hz / lags).astype(np.float32)
@@ -71,3 +67,21 @@ def track_pitch(power: NDArray[np.float32], window: NDArray[np.float32], n_fft: 
     shift = np.where(bend < -1e-9, 0.5 * (left - right) / np.where(bend < -1e-9, bend, -1.0), 0.0).clip(-0.5, 0.5)
     strength = (top - 0.25 * (left - right) * shift).clip(0.0, MAX_STRENGTH)
     return Pitch(np.log2(sample_rate_hz / (at + shift)).astype(np.float32), strength.astype(np.float32))
+
+
+def _pass_band(n_fft: int, sample_rate_hz: int) -> slice:
+    bin_hz = sample_rate_hz / n_fft
+    return slice(int(PASS_BAND_HZ[0] / bin_hz), int(PASS_BAND_HZ[1] / bin_hz))
+
+
+@lru_cache(maxsize=2)
+def _correlator(window: bytes, n_fft: int, sample_rate_hz: int, lags: int) -> NDArray[np.float32]:
+    """Return the matrix that turns power in the pass band into autocorrelation over the window's, (bins, lags).
+
+    So few of the spectrum's bins and of the lags matter that one product is faster than an inverse FFT.
+    """
+    own = np.frombuffer(window, np.float32).astype(np.float64)
+    own_correlation = np.fft.irfft(np.abs(np.fft.rfft(own, n_fft)) ** 2, n_fft)[:lags]
+    cut = _pass_band(n_fft, sample_rate_hz)
+    turns = np.outer(np.arange(cut.start, cut.stop), np.arange(lags)) / n_fft
+    return (np.cos(2 * np.pi * turns) * (own_correlation[0] / own_correlation)).astype(np.float32)

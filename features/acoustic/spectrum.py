@@ -56,9 +56,7 @@ def spectral_tracks(spectra: Spectra) -> dict[str, Floats]:
         khz = np.arange(bins.start, bins.stop) * spectra.bin_hz / 1000
         centred = khz - khz.mean()
         tracks[name] = log_power[:, bins] @ (centred / (centred**2).sum()).astype(np.float32)  # dB per kHz
-    below = np.cumsum(power, axis=1)
-    for share in (50, 85):
-        bin_ = (below < below[:, -1:] * np.float32(share / 100)).sum(axis=1)
+    for share, bin_ in zip((50, 85), _shares(power, (0.50, 0.85)), strict=True):
         tracks[f"rolloff{share}"] = np.log2(bin_ * spectra.bin_hz + 50).astype(np.float32)  # octaves
     for name, at in REGIONS_HZ.items():
         bins = span(*at)
@@ -78,6 +76,22 @@ def spectral_tracks(spectra: Spectra) -> dict[str, Floats]:
     quarter_contrast = quarters[:, :, -3:].mean(axis=2) - quarters[:, :, :3].mean(axis=2)
     tracks |= {f"contrast{q}": quarter_contrast[:, q] for q in range(4)}
     return tracks
+
+
+def _shares(power: Floats, shares: tuple[float, ...]) -> list[NDArray[np.int64]]:
+    """Return the first bins up to which each share of the power lies, shape (T,) each; two steps of 16 bins."""
+    count, width = power.shape[1] // 16, 16
+    parts = power[:, : count * width].reshape(len(power), count, width)
+    coarse = np.cumsum(parts.sum(axis=2), axis=1)  # (T, count)
+    rows = np.arange(len(power))
+    found = []
+    for share in shares:
+        goal = coarse[:, -1] * np.float32(share)
+        part = (coarse < goal[:, None]).sum(axis=1).clip(0, count - 1)
+        before = np.where(part > 0, coarse[rows, part - 1], 0)
+        inside = np.cumsum(parts[rows, part], axis=1) + before[:, None]  # (T, width)
+        found.append(part * width + (inside < goal[:, None]).sum(axis=1))
+    return found
 
 
 def movement(log_mel: Floats) -> dict[str, Floats]:
