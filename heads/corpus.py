@@ -127,14 +127,14 @@ class Corpus:
     def batch(self, index: NDArray[np.int64], hidden: dict[str, NDArray[np.bool_]] | None = None) -> Batch:
         """Gather utterances; ``hidden`` takes streams away from some of them, shape (B,) each."""
         at = torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64))
-        fields: dict[str, Any] = {"dialogue": self.dialogue[at]}
+        fields: dict[str, Any] = {"dialogue": self.dialogue.index_select(0, at)}
         if self.reads == "windows":
             lengths = self._lengths[at]
             steps = torch.arange(int(lengths.max()))
             inside = steps < lengths[:, None]  # (B, T)
             rows = torch.where(inside, self._starts[at][:, None] + steps, -1)
         for stream in STREAMS:
-            present = self.present[stream][at]
+            present = self.present[stream].index_select(0, at)
             gone = None if hidden is None or stream not in hidden else torch.from_numpy(hidden[stream])
             if gone is not None:
                 present = present & ~gone

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
+
+from heads.weights import empty_by_seed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LOSSES = ("cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax")
@@ -93,7 +96,27 @@ def balanced_weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
-    return -(functional.log_softmax(logits, dim=-1) * mass).sum((1, 2)) / mass.sum().clamp_min(1e-12)
+    result: Tensor = _CrossEntropy.apply(logits, mass)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Cross-entropy with its gradient by hand: p x (mass of the row) - mass. A fifth of the small operations."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, mass: Tensor) -> Tensor:
+        log_p = functional.log_softmax(logits, dim=-1)
+        whole = mass.sum().clamp_min(1e-12)
+        ctx.save_for_backward(log_p, mass, whole)
+        return -(log_p * mass).sum((1, 2)) / whole
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        log_p, mass, whole = ctx.saved_tensors
+        # each seed in a row of its own: vectors that span two seeds would round by where a seed lies
+        slope = torch.exp(log_p, out=empty_by_seed(*log_p.shape))
+        slope = slope.mul_(mass.sum(-1, keepdim=True)).sub_(mass)
+        return slope.mul_((grads[0] / whole)[:, None, None]), None
 
 
 def _focal(gamma: float) -> Loss:

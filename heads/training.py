@@ -128,7 +128,8 @@ class Group:
             if position == 0:
                 self._record_shares()
             self.optimiser.step()
-            total += torch.stack([loss.detach() for loss in losses.values()]).sum(0)
+            for loss in losses.values():
+                total += loss.detach()
             if self.stop.is_set():
                 break
         for row, record in enumerate(self.live):
@@ -138,8 +139,9 @@ class Group:
         parts = self.network.decide_training(representation, batch)
         losses = {}
         for task, one in self.material.losses.items():
-            mass = one.mass[at]
-            losses[task] = torch.stack([one.loss(getattr(part, task), mass) for part in parts]).mean(0)
+            mass = one.mass.index_select(0, at)
+            every = [one.loss(getattr(part, task), mass) for part in parts]
+            losses[task] = every[0] if len(every) == 1 else torch.stack(every).mean(0)
         return losses
 
     def _record_cosine(self, losses: dict[Task, Tensor], representation: Tensor) -> None:

@@ -41,7 +41,14 @@ def test_a_seed_does_not_depend_on_its_company(name: str, hidden: int, split: Sp
     for model in together[1:]:
         alone = variant.fit(name, train, split.dev, options=replace(options, seeds=(model.seed,)))[0]
         assert _arrays(alone) == _arrays(model)
-        assert alone.history == model.history
+        first, second = alone.history, model.history
+        assert (first.best_epoch, first.stopped) == (second.best_epoch, second.stopped)
+        assert first.columns.keys() == second.columns.keys()
+        for column, values in first.columns.items():
+            if column.startswith("dev"):  # decides when to stop
+                assert values == second.columns[column]
+            else:  # is shown
+                assert values == pytest.approx(second.columns[column], rel=1e-4, abs=1e-6)
 
 
 def test_threads_change_nothing(split: Split) -> None:
