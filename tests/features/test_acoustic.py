@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -217,3 +219,16 @@ def test_a_long_clip_is_measured_in_blocks_without_a_seam(monkeypatch: pytest.Mo
     parts = measure(sound)
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-3, atol=1e-2)
     np.testing.assert_array_equal(parts.voiced, whole.voiced)
+
+
+def test_every_column_is_explained_in_the_docs() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "acoustic.md").read_text(encoding="utf-8")
+    spans = {"cepstrum": range(1, 9), "band": range(8), "contrast": range(4)}
+    ranges = {f"{stem}{i}" for stem, numbers in spans.items() for i in numbers} | {"f2_flatness", "f3_flatness"}
+    for name in COLUMNS:
+        track, part = name.split(".")
+        if track == "rhythm":
+            assert f"`{name}`" in page
+        else:
+            assert f"`{track}`" in page or track in ranges, name
+            assert f"`{part.removeprefix('voiced_')}`" in page, name
