@@ -23,6 +23,7 @@ from scipy.signal import lfilter
 FRAME_RATE_HZ = 12.5
 SAMPLE_RATE_HZ = 16_000
 WIDTH_PX, HEIGHT_PX = 192, 144
+BACKGROUND = (0.35, 0.38, 0.42)  # RGB, 0 to 1: all are filmed before the same wall, by a camera that stands still
 RAMP_S = 0.12  # time that an expression takes to come and to go
 FORMANTS_HZ = ((730, 1090, 2440), (530, 1840, 2480), (570, 840, 2410), (300, 870, 2240))  # a e o u
 FORMANT_BANDWIDTH_HZ = (80.0, 110.0, 160.0)
@@ -65,8 +66,6 @@ class Speaker:
 
     skin: tuple[float, float, float]
     """RGB, 0 to 1."""
-    background: tuple[float, float, float]
-    """RGB, 0 to 1."""
     head_size: float
     """Half height of the head as a share of the picture's height."""
     pitch_hz: float
@@ -76,13 +75,10 @@ class Speaker:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Speaker:
         """Draw a speaker."""
-        tone = rng.uniform(0.45, 0.95)
-        skin = (tone, tone * rng.uniform(0.72, 0.85), tone * rng.uniform(0.55, 0.7))
-        low, mid, high = rng.uniform(0.1, 0.6, 3)
+        tone = float(rng.uniform(0.82, 0.88))
         return cls(
-            skin=skin,
-            background=(float(low), float(mid), float(high)),
-            head_size=float(rng.uniform(0.36, 0.42)),
+            skin=(tone, 0.80 * tone, 0.65 * tone),
+            head_size=float(rng.uniform(0.395, 0.405)),
             pitch_hz=float(rng.choice([rng.uniform(95, 135), rng.uniform(175, 230)])),
             tract=float(rng.uniform(0.92, 1.12)),
         )
@@ -178,8 +174,8 @@ def _face(
     # Head coordinates: (0, 0) the middle of the face, 1 the half height of the head.
     rows, columns = np.mgrid[0:HEIGHT_PX, 0:WIDTH_PX].astype(np.float32)
     scale_px = np.float32(speaker.head_size * HEIGHT_PX)
-    y = (rows - np.float32(HEIGHT_PX * rng.uniform(0.48, 0.54))) / scale_px
-    x = (columns - np.float32(WIDTH_PX * rng.uniform(0.44, 0.56))) / scale_px - sway
+    y = (rows - np.float32(HEIGHT_PX * rng.uniform(0.50, 0.52))) / scale_px
+    x = (columns - np.float32(WIDTH_PX * rng.uniform(0.49, 0.51))) / scale_px - sway
     sharpness = scale_px / np.float32(1.5)  # edges are 1.5 pixels soft
 
     def inside(distance: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -194,8 +190,8 @@ def _face(
     bow = 0.45 - 0.22 * track("mouth_curve") * ((x / 0.34) ** 2 - 0.5)
     mouth = inside(np.abs(y - bow) - mouth_open - 0.02) * inside(np.abs(x) - 0.34)
 
-    light = rng.uniform(0.85, 1.1)
-    background = np.asarray(speaker.background, dtype=np.float32)
+    light = rng.uniform(0.95, 1.05)
+    background = np.asarray(BACKGROUND, dtype=np.float32)
     picture = np.broadcast_to(background, (count, HEIGHT_PX, WIDTH_PX, 3))
     for mask, colour in (
         (head, speaker.skin),
