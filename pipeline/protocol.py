@@ -24,7 +24,8 @@ from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.corpus import Corpus, Fold, folds
 from pipeline.errors import UsageError
-from pipeline.runs import Predictions, history_document
+from pipeline.predictions import Predictions
+from pipeline.runs import history_document
 
 LINEAR_FAMILY = "heads.linear"
 FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out

@@ -10,9 +10,10 @@ from typing import Any
 
 from heads import variant
 from pipeline import figures
+from pipeline.documents import write_bytes
 from pipeline.figures import Picture
 from pipeline.page import Section, page
-from pipeline.runs import FIGURES, REPORT, Run, folder_name, write_bytes
+from pipeline.runs import FIGURES, REPORT, Run, folder_name
 from pipeline.scoring import HEADLINE
 from pipeline.tables import Row
 

@@ -13,10 +13,8 @@ A folder is written under a temporary name and renamed, so that a run is there w
 
 from __future__ import annotations
 
-import csv
 import glob
 import json
-import math
 import os
 import re
 import shutil
@@ -31,8 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads import variant
-from heads.variant import TASKS, History, Prediction, Task, Trained
+from heads.variant import History, Trained
+from pipeline.documents import finite, read_json, sync, write_bytes, write_json
 from pipeline.errors import CorruptError, NoCacheError, UsageError
+from pipeline.predictions import Predictions, write_predictions
 
 RUN_FORMAT = "dualstream run"
 COMPARISON_FORMAT = "dualstream comparison"
@@ -41,36 +41,6 @@ CONFIG, WEIGHTS, METRICS, HISTORY = "config.json", "weights.safetensors", "metri
 COMPARISON = "compare.json"
 TEST_LOG = "test_log.jsonl"
 REPORT, FIGURES = "report.html", "figures"
-LOG_PROBABILITY_FLOOR = -1e4  # what a log-probability of minus infinity is written as: CSV has no such number
-
-
-@dataclass(frozen=True, repr=False)
-class Predictions:
-    """What each model says of the same N utterances, and what is true of them."""
-
-    ids: tuple[str, ...]
-    split: str
-    """Name of the split, or ``folds`` for predictions from outside the fold."""
-    true: dict[Task, NDArray[np.int64]]
-    """Class codes, shape (N,), -1 where unlabelled."""
-    models: tuple[Prediction, ...]
-    """One a model (a seed, or the ensemble of them)."""
-    names: tuple[str, ...]
-    """Of the models: ``seed 0``, ``ensemble``."""
-    decoded: tuple[dict[Task, NDArray[np.int64]], ...] = ()
-    """Class codes that each model answers, where they are not each task's largest log-probability
-    (joint decoding); empty: they are."""
-
-    def answers(self, model: int, task: Task) -> NDArray[np.int64]:
-        """Return the class codes that a model answers, shape (N,)."""
-        if self.decoded:
-            return self.decoded[model][task]
-        log_p = self.models[model].task(task)
-        assert log_p is not None, f"{task} was not predicted"
-        return log_p.argmax(axis=1).astype(np.int64)
-
-    def __repr__(self) -> str:
-        return f"Predictions({self.split}: {len(self.ids)} utterances, {len(self.models)} models)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -140,13 +110,13 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
             _carry_test_log(path, folder)
             os.rename(path, old)
         try:
-            _sync(folder)
+            sync(folder)
             os.rename(folder, path)
         except BaseException:
             if old.exists():
                 os.rename(old, path)
             raise
-        _sync(path.parent)
+        sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -219,64 +189,6 @@ def read_models(path: Path) -> list[Trained]:
         raise CorruptError(f"{path} does not hold the models of a run: {error}") from error
 
 
-def write_predictions(path: Path, predictions: Predictions, vocabulary: dict[str, Sequence[str]]) -> None:
-    """Write predictions as CSV: one row for each model and utterance, floats in full precision."""
-    tasks = [task for task in TASKS if predictions.models and predictions.models[0].task(task) is not None]
-    header = ["model", "id", "split"]
-    for task in tasks:
-        header += [task, f"{task}_predicted", *(f"{task}_logp:{name}" for name in vocabulary[task])]
-    with _replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for i, (name, model) in enumerate(zip(predictions.names, predictions.models, strict=True)):
-            columns: list[Sequence[Any]] = [
-                [name] * len(predictions.ids),
-                predictions.ids,
-                [predictions.split] * len(predictions.ids),
-            ]
-            for task in tasks:
-                words = [*vocabulary[task], ""]  # code -1, unlabelled, is the blank at the end
-                log_p = model.task(task)
-                assert log_p is not None
-                columns.append([words[code] for code in predictions.true[task].tolist()])
-                columns.append([words[code] for code in predictions.answers(i, task).tolist()])
-                columns += np.maximum(log_p, LOG_PROBABILITY_FLOOR).T.tolist()
-            writer.writerows(zip(*columns, strict=True))
-
-
-def read_predictions(path: Path, vocabulary: dict[str, Sequence[str]]) -> Predictions:
-    """Read what `write_predictions` wrote."""
-    if not path.is_file():
-        raise CorruptError(f"{path} is missing")
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    try:
-        names = tuple(dict.fromkeys(row["model"] for row in rows))
-        first = [row for row in rows if row["model"] == names[0]]
-        tasks = [task for task in TASKS if task in rows[0]]
-        true: dict[Task, NDArray[np.int64]] = {}
-        for task in tasks:
-            code = {name: i for i, name in enumerate(vocabulary[task])} | {"": -1}
-            true[task] = np.array([code[row[task]] for row in first], dtype=np.int64)
-        models, decoded = [], []
-        for name in names:
-            own = [row for row in rows if row["model"] == name]
-            answers: dict[Task, NDArray[np.int64]] = {}
-            for task in tasks:
-                code = {word: i for i, word in enumerate(vocabulary[task])}
-                answers[task] = np.array([code[row[f"{task}_predicted"]] for row in own], dtype=np.int64)
-            decoded.append(answers)
-            log_p = {
-                task: np.array([[float(row[f"{task}_logp:{word}"]) for word in vocabulary[task]] for row in own])
-                for task in tasks
-            }
-            models.append(Prediction(log_p.get("emotion"), log_p.get("sentiment")))
-        ids = tuple(row["id"] for row in first)
-        return Predictions(ids, first[0]["split"], true, tuple(models), names, tuple(decoded))
-    except (KeyError, ValueError, IndexError) as error:
-        raise CorruptError(f"{path} is not a table of predictions of this run: {error!r}") from error
-
-
 def log_test(path: Path, entry: dict[str, Any]) -> None:
     """Add a line to the run's test log, on disk before this returns."""
     line = json.dumps(entry, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
@@ -303,45 +215,10 @@ def history_document(model: Trained, fold: str = "") -> dict[str, Any]:
     return {
         "seed": model.seed,
         "fold": fold,
-        "columns": {name: [_finite(v) for v in values] for name, values in history.columns.items()},
+        "columns": {name: [finite(float(v)) for v in values] for name, values in history.columns.items()},
         "best_epoch": history.best_epoch,
         "stopped": history.stopped,
     }
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write JSON that a person can read, with numbers that are not finite as null."""
-    text = json.dumps(finite(document), indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON document of a run."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CorruptError(f"{path} is missing") from error
-    except ValueError as error:
-        raise CorruptError(f"{path} is not JSON: {error}") from error
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    with _replacing(path) as temporary:
-        temporary.write_bytes(data)
-
-
-def finite(value: Any) -> Any:
-    """Return JSON values with NumPy's scalars and arrays as Python's, and what is not finite as None."""
-    if isinstance(value, dict):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return finite(value.tolist())
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    if isinstance(value, np.generic):
-        return finite(value.item())
-    return _finite(value) if isinstance(value, float) else value
 
 
 def folder_name(text: str) -> str:
@@ -349,25 +226,10 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip(".-") or "run"
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
     if array.dtype.hasobject:
         raise TypeError(f"a model's state has an array of dtype {array.dtype}; expected numbers")
     return np.asarray(array, order="C")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _sweep(path: Path) -> None:
@@ -391,11 +253,3 @@ def _alive(process: int) -> bool:
 def _carry_test_log(old: Path, new: Path) -> None:
     for entry in read_test_log(old):
         log_test(new, {**entry, "earlier_fit": True})
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

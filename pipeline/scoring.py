@@ -19,7 +19,7 @@ from heads import metrics
 from heads.variant import TASKS, Task
 from pipeline.corpus import Corpus
 from pipeline.errors import UsageError
-from pipeline.runs import Predictions
+from pipeline.predictions import Predictions
 
 HEADLINE = "balanced_accuracy"
 """What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""

@@ -22,9 +22,10 @@ from heads.statistics import holm
 from heads.variant import TASKS, FitOptions, Progress, Task
 from pipeline import protocol, runs
 from pipeline.corpus import Corpus, read_corpus
+from pipeline.documents import finite, write_json
 from pipeline.errors import UsageError
+from pipeline.predictions import Predictions
 from pipeline.protocol import Answering, Plan
-from pipeline.runs import Predictions
 from pipeline.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
 
 log = logging.getLogger(__name__)
@@ -139,10 +140,10 @@ def compare_on(
         "warnings": _shared_warnings(rows),
         "interrupted": interrupted,
     }
-    document = runs.finite(document)
+    document = finite(document)
     with runs.new_folder(out, replace=options.replace, kind=runs.COMPARISON_FORMAT) as folder:
-        runs.write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
-        runs.write_json(folder / runs.COMPARISON, document)
+        write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
+        write_json(folder / runs.COMPARISON, document)
         if options.report:
             from pipeline.reporting import comparison_report
 

@@ -12,9 +12,11 @@ import numpy as np
 from heads.variant import TASKS, Task
 from pipeline import protocol, runs
 from pipeline.corpus import Corpus, read_corpus
+from pipeline.documents import write_json
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.predictions import Predictions, write_predictions
 from pipeline.protocol import Answering
-from pipeline.runs import Predictions, Run
+from pipeline.runs import Run
 from pipeline.scoring import HEADLINE, Seen, score_predictions
 
 LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
@@ -80,8 +82,8 @@ def evaluate(
     before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
     if split == "test":
         runs.log_test(path, _entry(scores, corpus, split, named=cache is not None))
-    runs.write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
-    runs.write_json(path / f"metrics_{split}.json", scores)
+    write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
+    write_json(path / f"metrics_{split}.json", scores)
     return {
         "run": str(path),
         "variant": run.config["variant"],

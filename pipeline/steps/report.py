@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import runs
+from pipeline.documents import read_json
 from pipeline.errors import NoCacheError, UsageError
 from pipeline.reporting import comparison_report, run_report
 
@@ -34,7 +35,7 @@ def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:
     place = out or paths[0]
     kinds = [runs.format_of(path) for path in paths]
     if kinds == [runs.COMPARISON_FORMAT]:
-        return comparison_report(runs.read_json(paths[0] / runs.COMPARISON)).write(place)
+        return comparison_report(read_json(paths[0] / runs.COMPARISON)).write(place)
     if runs.COMPARISON_FORMAT in kinds:
         raise UsageError("a comparison has a page of its own: name it alone")
     for path, kind in zip(paths, kinds, strict=True):

@@ -18,6 +18,7 @@ from heads.variant import FitOptions
 from pipeline import runs
 from pipeline.cache import Cache, write_cache
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.predictions import read_predictions
 from pipeline.protocol import Answering
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.fit_head import FitHeadOptions, fit_head
@@ -50,7 +51,7 @@ def test_test_is_scored_once_and_logged(run) -> None:
     assert (found["split"], found["times_before"], found["warnings"]) == ("test", 0, [])
     cache = planted_cache()
     true = cache.utterances.emotion[320:]
-    said = runs.read_predictions(run / "predictions_test.csv", runs.read_run(run).config["vocabulary"])
+    said = read_predictions(run / "predictions_test.csv", runs.read_run(run).config["vocabulary"])
     np.testing.assert_array_equal(said.true["emotion"], true)
     expected = np.mean([balanced_accuracy_score(true, m.emotion.argmax(axis=1)) for m in said.models])
     assert found["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] == pytest.approx(expected)

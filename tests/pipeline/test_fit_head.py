@@ -22,7 +22,9 @@ from heads.variant import FitOptions, Progress
 from pipeline import protocol, runs
 from pipeline.cache import Cache, write_cache
 from pipeline.corpus import corpus_of, read_corpus
+from pipeline.documents import finite
 from pipeline.errors import NoCacheError, UsageError
+from pipeline.predictions import read_predictions
 from pipeline.protocol import Answering
 from pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 
@@ -50,7 +52,7 @@ def weights_of(cache: Cache, folder: Path, fusion: str, fit: FitOptions, options
 
 def test_scores_of_a_run_are_scikit_learns_of_its_predictions(cache_path, tmp_path) -> None:
     run = fit_head(cache_path, "concat", tmp_path / "run", fit=QUICK, options=BARE)
-    said = runs.read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
+    said = read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
     assert said.names == ("seed 0", "seed 1")
     assert said.ids == tuple(f"dev_{i:04d}" for i in range(80))
     for task in ("emotion", "sentiment"):
@@ -86,7 +88,7 @@ def test_planted_classes_are_found(cache_path, tmp_path) -> None:
 
 def test_restored_run_predicts_the_same(cache_path, tmp_path) -> None:
     run = fit_head(cache_path, "concat", tmp_path / "run", fit=QUICK, options=BARE)
-    said = runs.read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
+    said = read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
     corpus = read_corpus(cache_path)
     features = corpus.take(corpus.split("dev"))
     models = runs.read_models(tmp_path / "run" / runs.WEIGHTS)
@@ -123,21 +125,23 @@ def test_one_task_alone(cache_path, tmp_path, task: str) -> None:
     assert run.metrics["contradiction"] is None
 
 
-def test_test_labels_never_change_weights(tmp_path) -> None:
+@pytest.mark.parametrize("fusion", ["concat", "linear_late"])
+def test_test_labels_never_change_weights(tmp_path, fusion: str) -> None:
     cache = planted_cache()
-    one = weights_of(cache, tmp_path / "one", "concat", QUICK)
+    one = weights_of(cache, tmp_path / "one", fusion, QUICK)
     for seed in range(2):
-        other = weights_of(permute_labels(cache, ["test"], seed), tmp_path / f"t{seed}", "concat", QUICK)
+        other = weights_of(permute_labels(cache, ["test"], seed), tmp_path / f"t{seed}", fusion, QUICK)
         assert other == one
     # the check can fail: labels of train do change them
-    assert weights_of(permute_labels(cache, ["train"], 0), tmp_path / "train", "concat", QUICK) != one
+    assert weights_of(permute_labels(cache, ["train"], 0), tmp_path / "train", fusion, QUICK) != one
 
 
-def test_dev_labels_never_change_weights_without_early_stopping(tmp_path) -> None:
+@pytest.mark.parametrize("fusion", ["concat", "linear_late"])
+def test_dev_labels_never_change_weights_without_early_stopping(tmp_path, fusion: str) -> None:
     cache = planted_cache()
     fit = dataclasses.replace(QUICK, patience=0)
     shuffled = permute_labels(cache, ["dev", "test"], 0)
-    assert weights_of(cache, tmp_path / "a", "concat", fit) == weights_of(shuffled, tmp_path / "b", "concat", fit)
+    assert weights_of(cache, tmp_path / "a", fusion, fit) == weights_of(shuffled, tmp_path / "b", fusion, fit)
 
 
 def test_test_labels_never_change_folds(tmp_path) -> None:
@@ -177,8 +181,8 @@ def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
     fit_head_on(corpus, "concat", tmp_path / "seeds", fit=QUICK, options=BARE)
     together = FitHeadOptions(report=False, answering=Answering(ensemble=True))
     run = fit_head_on(corpus, "concat", tmp_path / "one", fit=QUICK, options=together)
-    seeds = runs.read_predictions(tmp_path / "seeds" / "predictions_dev.csv", vocabulary)
-    one = runs.read_predictions(tmp_path / "one" / "predictions_dev.csv", vocabulary)
+    seeds = read_predictions(tmp_path / "seeds" / "predictions_dev.csv", vocabulary)
+    one = read_predictions(tmp_path / "one" / "predictions_dev.csv", vocabulary)
     assert one.names == ("ensemble of 2",)
     expected = np.mean([np.exp(model.emotion) for model in seeds.models], axis=0)
     np.testing.assert_allclose(np.exp(one.models[0].emotion), expected, atol=1e-12)
@@ -193,7 +197,7 @@ def test_joint_decoding_never_contradicts(tmp_path) -> None:
     run = fit_head_on(corpus, "concat", tmp_path / "joint", fit=QUICK, options=joint)
     assert apart.metrics["contradiction"]["mean"] > 0
     assert run.metrics["contradiction"]["mean"] == 0
-    said = runs.read_predictions(tmp_path / "joint" / "predictions_dev.csv", corpus.vocabulary)
+    said = read_predictions(tmp_path / "joint" / "predictions_dev.csv", corpus.vocabulary)
     for i, model in enumerate(said.models):  # labels follow each other class by class: by hand
         expected = (model.emotion + model.sentiment).argmax(axis=1)
         np.testing.assert_array_equal(said.answers(i, "emotion"), expected)
@@ -432,7 +436,7 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
     read = json.loads(found.stdout)
     assert read["scores"]["tasks"]["emotion"]["names"] == EMOTIONS
     assert read["report"] is None
-    assert read == json.loads(json.dumps(runs.finite(document(runs.read_run(tmp_path / "run")))))
+    assert read == json.loads(json.dumps(finite(document(runs.read_run(tmp_path / "run")))))
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,10 @@ from planted_corpus import EMOTIONS, SENTIMENTS, Constant, constant_variant
 from heads import variant
 from heads.variant import History, Prediction
 from pipeline import runs
+from pipeline.documents import write_json
 from pipeline.errors import CorruptError, NoCacheError, UsageError
-from pipeline.runs import Predictions, Run
+from pipeline.predictions import Predictions, read_predictions, write_predictions
+from pipeline.runs import Run
 
 VOCABULARY = {"emotion": EMOTIONS, "sentiment": SENTIMENTS}
 
@@ -64,8 +66,8 @@ def test_run_comes_back_as_it_was(tmp_path) -> None:
 
 def test_predictions_come_back_bit_by_bit(tmp_path) -> None:
     given = predictions()
-    runs.write_predictions(tmp_path / "p.csv", given, VOCABULARY)
-    found = runs.read_predictions(tmp_path / "p.csv", VOCABULARY)
+    write_predictions(tmp_path / "p.csv", given, VOCABULARY)
+    found = read_predictions(tmp_path / "p.csv", VOCABULARY)
     assert (found.ids, found.split, found.names) == (given.ids, given.split, given.names)
     for task in ("emotion", "sentiment"):
         np.testing.assert_array_equal(found.true[task], given.true[task])
@@ -76,16 +78,16 @@ def test_predictions_come_back_bit_by_bit(tmp_path) -> None:
 def test_predictions_of_one_task_and_of_certainty(tmp_path) -> None:
     sure = np.array([[0.0, -np.inf, -np.inf]])
     given = Predictions(("u",), "dev", {"sentiment": np.array([2])}, (Prediction(None, sure),), ("seed 0",))
-    runs.write_predictions(tmp_path / "p.csv", given, VOCABULARY)
-    found = runs.read_predictions(tmp_path / "p.csv", VOCABULARY)
+    write_predictions(tmp_path / "p.csv", given, VOCABULARY)
+    found = read_predictions(tmp_path / "p.csv", VOCABULARY)
     assert found.models[0].emotion is None
     np.testing.assert_array_equal(found.models[0].sentiment, [[0.0, -1e4, -1e4]])
 
 
 def test_predictions_of_another_vocabulary_fail(tmp_path) -> None:
-    runs.write_predictions(tmp_path / "p.csv", predictions(), VOCABULARY)
+    write_predictions(tmp_path / "p.csv", predictions(), VOCABULARY)
     with pytest.raises(CorruptError, match="not a table of predictions"):
-        runs.read_predictions(tmp_path / "p.csv", {**VOCABULARY, "emotion": ["calm", "joy", "anger"]})
+        read_predictions(tmp_path / "p.csv", {**VOCABULARY, "emotion": ["calm", "joy", "anger"]})
 
 
 def test_a_run_is_not_written_over(tmp_path) -> None:
@@ -107,7 +109,7 @@ def test_replace_leaves_alone_what_is_no_run(tmp_path, what: str) -> None:
         target.mkdir()
         (target / "thesis.txt").write_text("precious")
         if what == "comparison":
-            runs.write_json(target / runs.CONFIG, {"format": runs.COMPARISON_FORMAT})
+            write_json(target / runs.CONFIG, {"format": runs.COMPARISON_FORMAT})
     with pytest.raises(UsageError, match="leaves it alone"):
         written(target, replace=True)
     assert os.listdir(tmp_path) == ["mine"]
@@ -184,7 +186,7 @@ def test_missing_and_foreign_folders_fail(tmp_path) -> None:
 def test_a_later_version_fails(tmp_path) -> None:
     written(tmp_path / "one")
     config = json.loads((tmp_path / "one" / runs.CONFIG).read_text())
-    runs.write_json(tmp_path / "one" / runs.CONFIG, {**config, "version": 2})
+    write_json(tmp_path / "one" / runs.CONFIG, {**config, "version": 2})
     with pytest.raises(CorruptError, match="version 2"):
         runs.read_run(tmp_path / "one")
 
@@ -207,9 +209,7 @@ def test_every_truncation_of_the_weights_is_noticed(tmp_path) -> None:
 
 
 def test_numbers_that_are_not_finite_become_null(tmp_path) -> None:
-    runs.write_json(
-        tmp_path / "x.json", {"a": np.float32("nan"), "b": [float("inf"), np.int64(3)], "c": np.eye(1)}
-    )
+    write_json(tmp_path / "x.json", {"a": np.float32("nan"), "b": [float("inf"), np.int64(3)], "c": np.eye(1)})
     assert json.loads((tmp_path / "x.json").read_text()) == {"a": None, "b": [None, 3], "c": [[1.0]]}
 
 
