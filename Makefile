@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench clean
+.PHONY: help install demo test test-slow test-all lint format bench clean
 
 help:            ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,10 +21,13 @@ demo: $(STAMP)   ## run the main job end to end on a small corpus made on the sp
 	$(PY) cli.py demo --out demo
 
 test: $(STAMP)   ## the tests, under 10 minutes on 2 cores
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
+
+test-slow: $(STAMP) ## the slow tests alone, ending at the first failure
+	$(PY) -m pytest -n 2 --dist loadfile -m slow --timeout=1800 --exitfirst
 
 test-all: $(STAMP) ## the slow tests too: fault injection at scale, every variant
-	$(PY) -m pytest -m 'slow or not slow' --timeout=1800
+	$(PY) -m pytest -n 2 --dist loadfile -m 'slow or not slow' --timeout=1800
 
 lint: $(STAMP)   ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .
