@@ -45,7 +45,7 @@ TABLE_COLUMNS = (
 class DemoOptions:
     """How large the demo is."""
 
-    dialogues: int = 48
+    dialogues: int = 30
     """Dialogues of seven clips each, at least 6; four in six are for training."""
     seed: int = 0
     workers: int = 2
@@ -89,16 +89,27 @@ def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
     draw_corpus(corpus, clips, options)
     for words in commands(out):
         run(words, say)
-    return out / "runs" / "aligned" / "report.html"
+    return out / "diagnosis" / "report.html"
 
 
 def commands(out: Path) -> Iterator[list[str]]:
     """Yield the commands of the demo, as they are typed after `python cli.py`."""
-    corpus, manifest, cache = str(out / "corpus"), str(out / "manifest.csv"), str(out / "cache.h5")
-    yield ["manifest", "meld", corpus, "--out", manifest]
+    corpus, manifest = str(out / "corpus"), str(out / "manifest.csv")
+    dense, starved = str(out / "cache.h5"), str(out / "every3.h5")
+    encoder = ["--video", "cnn5", "--video-weights", "random:0"]
+    run = str(out / "runs" / "late")
+    yield ["manifest", "meld", corpus, "--out", manifest, "--replace"]
     yield ["check", manifest, "--root", corpus]
-    yield ["extract", manifest, "--root", corpus, "--out", cache, "--video", "cnn5", "--video-weights", "random:0"]
-    yield ["inspect", cache, "--verify"]
+    yield ["extract", manifest, "--root", corpus, "--out", dense, *encoder]
+    yield ["inspect", dense, "--verify"]
+    compared = "concat,concat_norm,aligned,linear,linear_late"
+    yield ["compare", dense, "--fusions", compared, "--seeds", "2", "--out", str(out / "compare"), "--replace"]
+    yield ["fit-head", dense, "--fusion", "linear_late", "--out", run, "--replace"]
+    yield ["evaluate", run, "--split", "test"]
+    # The failure that this project began with: one frame each 3 s joined with sound of the whole clip
+    yield ["extract", manifest, "--root", corpus, "--out", starved, "--sampling", "every:3", *encoder]
+    diagnosis = ["diagnose", starved, "--fusion", "concat_norm", "--against", dense, "--seeds", "1"]
+    yield [*diagnosis, "--out", str(out / "diagnosis")]
 
 
 def plan_corpus(options: DemoOptions) -> Iterator[Clip]:
