@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from features.encoder import Precision
 from features.media.settings import Channels, Fit, Speed
 from pipeline.assembly import MadeShard, ShardJob, make_shards
@@ -141,6 +143,8 @@ def extract(
         report.kept = len(manifest) - report.made
         if report.made == len(manifest):
             _require_some_clips(manifest, recipe, hasher, root)
+        if jobs:
+            _check_tables(manifest, recipe, note)
         with Progress(report.made) as progress:
             for made in _executed(jobs, recipe, hasher, root, options, run, progress):
                 commit_shard(folder.path, made.job.index, pack_shard(made.shard))
@@ -301,6 +305,21 @@ def _require_some_clips(manifest: Manifest, recipe: Recipe, hasher: Hasher, root
         f"none of the {len(manifest)} clips is under {root} (the first is {manifest.utterances[0].path}); "
         "give the folder that the paths start from as --root"
     )
+
+
+def _check_tables(manifest: Manifest, recipe: Recipe, note: Callable[[str], None]) -> None:
+    """Stop where a table knows none of the manifest's ids, and say where it lacks some."""
+    nothing = np.zeros(1)
+    for name, table in recipe.plan.tables.items():
+        lacking = [one.id for one in manifest if not table.lookup(one.id, nothing, 1.0).present]
+        if len(lacking) == len(manifest):
+            raise UsageError(
+                f"{table.spec.name} has no row for any of the {len(manifest)} utterances, such as {lacking[0]!r}: "
+                "its ids must be those of the manifest"
+            )
+        if lacking:
+            shown = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
+            note(f"stream {name}: {table.spec.name} has no row for {len(lacking)} of {len(manifest)}: {shown}")
 
 
 def _executed(

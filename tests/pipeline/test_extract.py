@@ -471,3 +471,52 @@ def test_dry_run_writes_nothing_and_estimates(corpus: Path, out: Path) -> None:
     assert 9 * 0.02 / 2 * 0.9 < report.estimate.seconds < 9 * 0.02 * 20
     run_extract(corpus, out)
     assert run_extract(corpus, out, dry_run=True).made == 0
+
+
+# Tables
+
+
+def write_table(path: Path, ids: list[str]) -> str:
+    rows = "".join(f"{name},{number},{number * number}\n" for number, name in enumerate(ids))
+    path.write_text("id,au_01,au_02\n" + rows)
+    return f"table:{path}"
+
+
+def test_a_table_beside_media_and_alone(corpus: Path, out: Path, tmp_path: Path) -> None:
+    from pipeline.recipe import make_recipe
+    from pipeline.steps.extract import RunOptions, extract
+
+    text = write_table(tmp_path / "au.csv", [f"u{i}" for i in range(8)])
+    notices: list[str] = []
+    report = extract(
+        corpus,
+        root=corpus.parent,
+        out=out,
+        options=replace(STUBS, video=(text,), audio=("none",)),
+        run=RunOptions(shard_size=3),
+        notice=notices.append,
+        build_recipe=make_recipe,
+    )
+    cache = read_cache(out)
+    assert notices == ["stream video: table:au.csv has no row for 1 of 9: u8"]
+    assert (report.failed, cache.utterances.sha256) == ([], [""] * 9)
+    video = cache.streams["video"]
+    assert video.windows is None and video.present.tolist() == [True] * 8 + [False]
+    np.testing.assert_array_equal(video.utterance[:8], [[i, i * i] for i in range(8)])
+    assert video.spec["column_names"] == ["au_01", "au_02"]
+
+
+def test_a_table_of_other_ids_fails(corpus: Path, out: Path, tmp_path: Path) -> None:
+    from pipeline.recipe import make_recipe
+    from pipeline.steps.extract import RunOptions, extract
+
+    text = write_table(tmp_path / "au.csv", ["other0", "other1"])
+    with pytest.raises(UsageError, match="no row for any of the 9 utterances, such as 'u0'"):
+        extract(
+            corpus,
+            root=corpus.parent,
+            out=out,
+            options=replace(STUBS, video=(text,), audio=("none",)),
+            run=RunOptions(),
+            build_recipe=make_recipe,
+        )
