@@ -588,6 +588,75 @@ def diagnose(
     return 0
 
 
+@command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder that fit-head made.")],
+    out: Annotated[Path, typer.Option("--out", help="The bundle to make, a folder.")],
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="The heads as ONNX too, checked against them to 1e-5.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Where the run's cache is now, if it was moved.")
+    ] = None,
+    with_weights: Annotated[
+        list[Path] | None,
+        typer.Option("--with-weights", help="A file of encoder weights to copy in; repeat for more."),
+    ] = None,
+    replace: ReplaceOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Make a bundle of a run: heads, calibration, projections and recipe, all that `predict` needs."""
+    from pipeline.steps import export as step
+
+    options = step.ExportOptions(cache=cache, with_weights=tuple(with_weights or ()), onnx=onnx, replace=replace)
+    found = step.export(run, out, options, notice=_notice)
+    emit(found, as_json, lambda: print(step.describe(found)))
+    return 0
+
+
+@command("predict")
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A bundle that export made.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Clips, folders, manifests (.csv), recordings; -- before leading dashes.")
+    ],
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", help="The folder that a manifest's paths start from; default: its own."),
+    ] = None,
+    segments: Annotated[
+        str | None, typer.Option("--segments", help="Cut recordings: silence, or a length in seconds.")
+    ] = None,
+    timeline: Annotated[
+        float | None,
+        typer.Option("--timeline", help="Answer along each clip too, for stretches of so many seconds."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row an utterance.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--page", help="Write one HTML page: thumbnails and timelines.")
+    ] = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option("--weights", help="A file of encoder weights that the bundle does not carry; repeatable."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Clips decoded side by side.")] = 2,
+    ffmpeg: Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")] = None,
+    replace: ReplaceOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Say emotion and sentiment of clips, with calibrated probabilities; every file has an answer or a reason."""
+    from pipeline.steps import predict as step
+
+    options = step.PredictOptions(
+        root=root, segments=segments, timeline_s=timeline, csv=csv, page=page, replace=replace,
+        weights=tuple(weights or ()), device=device, ffmpeg=ffmpeg, workers=workers,
+    )  # fmt: skip
+    found = step.predict(bundle, files, options, notice=_notice)
+    emit(found, as_json, lambda: step.show(found))
+    return step.exit_status(found)
+
+
 @command("demo")
 def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder to make the corpus and its results in.")] = Path(

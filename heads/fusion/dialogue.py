@@ -88,14 +88,14 @@ class Dialogue(Network):
     @staticmethod
     def _shifted(value: torch.Tensor, seen: torch.Tensor, step: int) -> torch.Tensor:
         """Return what the turn `step` before holds (S, B, context); nothing where there is none to be seen."""
-        place = seen.new_ones(len(seen)).cumsum(0) - 1
-        before = (place - step).clamp(0, len(seen) - 1)
+        place = seen.new_ones(seen.shape[0]).cumsum(0) - 1
+        before = (place - step).clamp(0, seen.shape[0] - 1)
         known = seen[place, before] & (before == place - step)
         return value.index_select(1, before) * known.unsqueeze(-1)
 
     def _relations(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Return who sees whom (B, B), and the distance in turns as one column each (B, B, 2 REACH + 1)."""
-        place = batch.dialogue.new_ones(len(batch.dialogue)).cumsum(0)
+        place = batch.dialogue.new_ones(batch.dialogue.shape[0]).cumsum(0)
         distance = place[None, :] - place[:, None]
         seen = batch.dialogue[None, :] == batch.dialogue[:, None]
         if self.settings.parameters["causal"]:

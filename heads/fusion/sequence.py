@@ -217,7 +217,8 @@ def low_outside(mask: torch.Tensor) -> torch.Tensor:
 
 def inside_mask(batch: Batch) -> torch.Tensor:
     """Return (B, T): True up to an utterance's last window that holds anything; the first always."""
-    inside = (batch.video_mask | batch.audio_mask).flip(1).cummax(1).values.flip(1)
+    any_later = (batch.video_mask | batch.audio_mask).flip(1).float().cumsum(1)  # no cummax: ONNX has none
+    inside = (any_later > 0).flip(1)
     inside[:, 0] = True
     return inside
 

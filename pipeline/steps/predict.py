@@ -1,0 +1,315 @@
+"""predict: emotion and sentiment of clips, folders, manifests or long recordings, by a bundle."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.encoder import StreamFeatures
+from heads.variant import TASKS, Task
+from pipeline.assembly import ShardJob, make_shards
+from pipeline.bundle import Bundle, read_bundle
+from pipeline.bundle_road import Answers, Features, answer, make_plan, projected, recipe_of
+from pipeline.clipstate import Hasher
+from pipeline.documents import write_bytes
+from pipeline.errors import DONE_WITH_FAILURES, UsageError
+from pipeline.inputs import Item, gather, shown
+from pipeline.shards import ClipRows, split_in_shards
+from pipeline.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
+from pipeline.utterance import Utterance
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What `predict` is told beside bundle and files."""
+
+    root: Path | None = None
+    """The folder that a manifest's paths start from; None: the manifest's own."""
+    segments: str | None = None
+    """``silence`` or seconds; None: a file is one utterance."""
+    timeline_s: float | None = None
+    """Length of the stretches whose answers make a clip's timeline, seconds; None: 3 with a page, else none."""
+    csv: Path | None = None
+    page: Path | None = None
+    replace: bool = False
+    """Write over `csv` and `page`."""
+    weights: tuple[Path, ...] = ()
+    """Files of encoder weights that the bundle does not carry."""
+    device: str = "auto"
+    ffmpeg: Path | None = None
+    workers: int = 2
+    """Clips decoded side by side."""
+
+
+def predict(
+    path: Path,
+    files: Sequence[Path],
+    options: PredictOptions | None = None,
+    *,
+    notice: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Answer for every utterance, or say why not; write CSV and page where asked.
+
+    Returns
+    -------
+    ``{"bundle", "variant", "fingerprint", "notes", "vocabulary", "timeline_s", "utterances": [...], "failed",
+    "csv", "page"}``; docs/bundle.md says what an utterance holds.
+
+    Raises
+    ------
+    NoCacheError, CorruptError, FingerprintMismatchError
+        As `read_bundle` and `make_plan` do.
+    UsageError
+        Where the words don't fit together, or an output is there already.
+    """
+    options = options or PredictOptions()
+    _check_outputs(files, options)
+    bundle = read_bundle(path)
+    context_s = _context(bundle, options)
+    plan, notes = make_plan(bundle, weights=options.weights, device=_device(options.device), ffmpeg=options.ffmpeg)
+    for note in notes:
+        notice(note)
+    ffmpeg = None if options.ffmpeg is None else str(options.ffmpeg)
+    items = gather(files, root=options.root, segments=options.segments, ffmpeg=ffmpeg)
+    if not items:
+        raise UsageError(f"there is no file in {', '.join(map(str, files))}")
+    recipe = recipe_of(bundle, plan)
+    asked = [item.utterance for item in items if item.utterance is not None]
+    rows = _rows(asked, recipe, workers=options.workers)
+    answers = _answers(bundle, items, rows)
+    documents: list[dict[str, Any]] = []
+    timelines: list[Timeline | None] = []
+    at = 0
+    for item in items:
+        if item.utterance is None:
+            documents.append(_failed(item, item.reason))
+            timelines.append(None)
+            continue
+        one = _document(bundle, item, rows[at], answers, at)
+        timeline = None
+        if context_s is not None and one["status"] == "ok":
+            assert item.path is not None
+            timeline = clip_timeline(item.path, item.span_s, bundle, plan, context_s=context_s)
+            one["timeline"] = timeline.to_json(bundle)
+        documents.append(one)
+        timelines.append(timeline)
+        at += 1
+    document = {
+        "bundle": shown(str(path)),
+        "variant": bundle.variant,
+        "fingerprint": bundle.fingerprint,
+        "notes": notes,
+        "vocabulary": {task: bundle.vocabulary[task] for task in bundle.calibration},
+        "timeline_s": context_s,
+        "utterances": documents,
+        "failed": sum(one["status"] == "failed" for one in documents),
+        "csv": None if options.csv is None else shown(str(options.csv)),
+        "page": None if options.page is None else shown(str(options.page)),
+    }
+    _write(document, timelines, options)
+    return document
+
+
+def exit_status(document: dict[str, Any]) -> int:
+    """Return 3 where some utterances have a reason in place of an answer, else 0."""
+    return DONE_WITH_FAILURES if document["failed"] else 0
+
+
+def show(document: dict[str, Any]) -> None:
+    """Print a table, a line an utterance, and what a person should know."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from pipeline.tables import console
+
+    out = console()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    tasks = list(document["vocabulary"])
+    for head in ("utterance", *tasks, "streams", ""):
+        table.add_column(head, overflow="fold")
+    for one in document["utterances"]:
+        said = [
+            f"{one[task]['answer']} {one[task]['probability']:.2f}" if one.get(task) else "–" for task in tasks
+        ]
+        there = ", ".join(
+            name if present else f"{name} missing" for name, present in one.get("streams", {}).items()
+        )
+        style = "red" if one["status"] == "failed" else ""
+        table.add_row(*(Text(cell, style=style) for cell in (one["name"], *said, there, shown(one["reason"]))))
+    out.print(table)
+    count = len(document["utterances"])
+    lines = [f"{count - document['failed']} of {count} answered by {document['variant']}, {document['bundle']}"]
+    lines += [f"written: {document[key]}" for key in ("csv", "page") if document[key]]
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
+    for word, place in (("--csv", options.csv), ("--page", options.page)):
+        if place is None:
+            continue
+        if any(os.path.realpath(place) == os.path.realpath(path) for path in files):
+            raise UsageError(f"{word} {place} is one of the files to predict; name another")
+        if os.path.lexists(place) and not options.replace:
+            raise UsageError(f"{word} {place} is there already; name another, or say --replace")
+        if not place.absolute().parent.is_dir():
+            raise UsageError(f"{word} {place}: there is no folder {place.absolute().parent}")
+    if options.csv is not None and options.csv == options.page:
+        raise UsageError(f"--csv and --page both name {options.csv}")
+
+
+def _context(bundle: Bundle, options: PredictOptions) -> float | None:
+    asked = options.timeline_s
+    if asked is not None and not (math.isfinite(asked) and 0.2 <= asked <= 60):
+        raise UsageError(f"--timeline {asked}; expected seconds from 0.2 to 60, such as 3")
+    if asked is not None and not has_timeline(bundle):
+        raise UsageError(
+            f"--timeline: {bundle.variant} answers for turns of a dialogue; it has no timeline of a single clip"
+        )
+    if asked is None and options.page is not None and has_timeline(bundle):
+        return DEFAULT_CONTEXT_S
+    return asked
+
+
+def _device(text: str) -> str:
+    if text != "auto":
+        return text
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _rows(asked: Sequence[Utterance], recipe: Any, *, workers: int) -> list[ClipRows]:
+    """Bring clips through stage 1, cut into batches as `extract` cuts a manifest of the same rows."""
+    groups = split_in_shards(asked, recipe.document["shard_size"])
+    jobs = [ShardJob(index, group) for index, group in enumerate(groups)]
+    made = make_shards(jobs, recipe, Hasher(Path(os.path.abspath(os.sep))), workers=workers)
+    return [clip for one in made for clip in one.shard.clips]
+
+
+def _answers(bundle: Bundle, items: Sequence[Item], rows: Sequence[ClipRows]) -> Answers | None:
+    if not rows:
+        return None
+    streams: dict[str, list[StreamFeatures]] = {
+        name: projected([clip.streams[name] for clip in rows], bundle.projections.get(name))
+        for name in bundle.streams
+    }
+    features = Features([clip.starts_s for clip in rows], streams)
+    known = [item for item in items if item.utterance is not None]
+    return answer(bundle, features.feature_set(bundle, *_dialogues(known)))
+
+
+def _dialogues(items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return codes of dialogues, and turns: a manifest's own; segments of one recording follow one another."""
+    codes: dict[tuple[str, ...], int] = {}
+    dialogue, turn = [], []
+    for number, item in enumerate(items):
+        one = item.utterance
+        assert one is not None
+        key: tuple[str, ...] = ("alone", str(number))
+        if item.recording:
+            key = ("recording", item.recording)
+        elif one.dialogue:
+            key = ("dialogue", one.split, one.dialogue)
+        dialogue.append(codes.setdefault(key, len(codes)))
+        turn.append(number if one.turn is None else one.turn)
+    return np.array(dialogue, dtype=np.int64), np.array(turn, dtype=np.int64)
+
+
+def _document(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers | None, at: int) -> dict[str, Any]:
+    """Return one utterance's answer; its reason where nothing that the head reads is there."""
+    assert answers is not None and item.utterance is not None
+    streams = {name: bool(clip.streams[name].present) for name in bundle.streams}
+    if clip.status == "failed":
+        return _failed(item, clip.reason)
+    if not any(streams.values()):
+        return _failed(item, f"no_streams: it has no {' and no '.join(streams)}, which is what {bundle.variant} "
+                       f"reads: {clip.reason}")  # fmt: skip
+    document: dict[str, Any] = {
+        **_head(item),
+        "status": "ok",
+        "reason": clip.reason,
+        "streams": streams,
+        "duration_s": clip.duration_s if math.isfinite(clip.duration_s) else None,
+        "sha256": clip.sha256,
+    }
+    for task in TASKS:
+        document[task] = _task(bundle, task, answers, at) if task in answers.codes else None
+    return document
+
+
+def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> dict[str, Any]:
+    names = bundle.vocabulary[task]
+    code = int(answers.codes[task][at])
+    sure = answers.calibrated[task][at]
+
+    def named(values: NDArray[np.float64]) -> dict[str, float]:
+        return dict(zip(names, map(float, values), strict=True))
+
+    plain = answers.plain.task(task)
+    assert plain is not None
+    seeds = {}
+    for model, one in zip(bundle.models, answers.seeds, strict=True):
+        log_p = one.task(task)
+        assert log_p is not None
+        seeds[f"seed {model.seed}"] = named(np.exp(log_p[at]))
+    return {
+        "answer": names[code],
+        "probability": float(sure[code]),
+        "probabilities": named(sure),
+        "uncalibrated": named(np.exp(plain[at])),
+        "seeds": seeds,
+    }
+
+
+def _failed(item: Item, reason: str) -> dict[str, Any]:
+    return {**_head(item), "status": "failed", "reason": shown(reason)}
+
+
+def _head(item: Item) -> dict[str, Any]:
+    span = item.span_s or (None, None)
+    path = None if item.path is None else shown(str(item.path))
+    return {"name": item.name, "path": path, "start_s": span[0], "end_s": span[1]}
+
+
+def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], options: PredictOptions) -> None:
+    if options.csv is not None:
+        write_bytes(options.csv, _csv(document).encode())
+    if options.page is not None:
+        from pipeline.prediction_page import prediction_page
+
+        write_bytes(options.page, prediction_page(document, timelines).encode())
+
+
+def _csv(document: dict[str, Any]) -> str:
+    """Return a row an utterance: calibrated probabilities, and what is missing."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    tasks = document["vocabulary"]
+    header = ["name", "path", "start_s", "end_s", "status", "reason", "missing"]
+    for task, names in tasks.items():
+        header += [task, *(f"{task}_p:{name}" for name in names)]
+    writer.writerow(header)
+    for one in document["utterances"]:
+        missing = " ".join(name for name, there in one.get("streams", {}).items() if not there)
+        cells = [one[key] for key in ("name", "path", "start_s", "end_s", "status", "reason")]
+        row = ["" if cell is None else cell for cell in cells] + [missing]
+        for task, names in tasks.items():
+            said = one.get(task)
+            row += (
+                [said["answer"], *(said["probabilities"][name] for name in names)]
+                if said
+                else [""] * (1 + len(names))
+            )
+        writer.writerow(row)
+    return text.getvalue()
