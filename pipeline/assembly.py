@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
 
 from features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
 from features.media import MediaError, stop_all
@@ -12,6 +16,7 @@ from pipeline.clipstate import ABSENT, Hasher
 from pipeline.errors import DualstreamError
 from pipeline.executors import OrderedThreads
 from pipeline.recipe import Recipe
+from pipeline.reuse import read_donors
 from pipeline.shards import ClipRows, Shard, members_digest, short_reason
 from pipeline.utterance import Utterance
 
@@ -24,6 +29,8 @@ class ShardJob:
 
     index: int
     utterances: tuple[Utterance, ...]
+    donors: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    """Streams whose rows another folder has: the shard there, and the stream's name in it (`pipeline.reuse`)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,18 +79,28 @@ def make_shards(
     DualstreamError
         Where ffmpeg itself is gone. A clip that can't be read is a record with a reason, not an error.
     """
-    plan = recipe.plan
-    threads: OrderedThreads[Utterance, _ReadClip] = OrderedThreads(
-        lambda utterance: _read(utterance, plan, hasher),
+    plans: dict[int, ClipPlan] = {}
+    threads: OrderedThreads[tuple[Utterance, ClipPlan], _ReadClip] = OrderedThreads(
+        lambda item: _read(*item, hasher),
         workers=workers,
         budget_bytes=budget_bytes,
         size_bytes=lambda one: one.begun.size_bytes,
         stop=stop_all,
     )
-    every = (utterance for job in jobs for utterance in job.utterances)
-    with contextlib.closing(threads.run(every)) as clips:
+
+    def items() -> Iterator[tuple[Utterance, ClipPlan]]:
         for job in jobs:
-            yield _make_shard(job, recipe, clips, on_clip)
+            plans[job.index] = _without(recipe.plan, read_donors(job.donors, recipe.environment))
+            for utterance in job.utterances:
+                yield utterance, plans[job.index]
+
+    with contextlib.closing(threads.run(items())) as clips:
+        for job in jobs:
+            made = _make_shard(job, recipe, plans, clips, on_clip)
+            if made is None:  # the donor's clips turned out to be others: make it without
+                alone = ShardJob(job.index, job.utterances)
+                (made,) = make_shards([alone], recipe, hasher, workers=1, budget_bytes=budget_bytes)
+            yield made
 
 
 def read_facts(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> tuple[BegunClip, str]:
@@ -92,14 +109,25 @@ def read_facts(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> tuple[Be
     return one.begun, one.failure
 
 
+def _without(plan: ClipPlan, given: Collection[str]) -> ClipPlan:
+    """Return the plan without the encoders of streams that are given; clips are decoded as before."""
+    return replace(plan, encoders={name: one for name, one in plan.encoders.items() if name not in given})
+
+
 def _make_shard(
-    job: ShardJob, recipe: Recipe, clips: Iterator[_ReadClip], on_clip: Callable[[bool, int], None] | None
-) -> MadeShard:
-    plan = recipe.plan
+    job: ShardJob,
+    recipe: Recipe,
+    plans: Mapping[int, ClipPlan],
+    clips: Iterator[_ReadClip],
+    on_clip: Callable[[bool, int], None] | None,
+) -> MadeShard | None:
+    """Make one shard of the next clips; None where a donor does not fit them after all."""
+    first = next(clips)  # from here on the job's plan is there
+    plan = plans[job.index]
+    donors = read_donors(job.donors, recipe.environment)
     batcher = FrameBatcher(plan.video)
     read: list[_ReadClip] = []
-    for _ in job.utterances:
-        one = next(clips)
+    for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
         batcher.add(one.begun.frames)
         count = len(one.begun.frames)
         one.begun.frames = one.begun.frames[:0].copy()  # let go of the pixels
@@ -111,13 +139,22 @@ def _make_shard(
     for position, one in enumerate(read):
         its_rows = {name: of_clip[position] for name, of_clip in rows.items()}
         begun = one.begun if one.failure else finish_clip(one.begun, its_rows, plan)
+        streams = dict(begun.streams)
+        for name in recipe.specs.keys() - plan.encoders.keys():
+            if name not in donors:
+                return None
+            donor, there = donors[name]
+            gift = donor.clips[position]
+            if gift.sha256 != one.sha256 or not np.array_equal(gift.starts_s, begun.starts_s):
+                return None
+            streams[name] = gift.streams[there]
         done.append(
             ClipRows(
                 id=one.utterance.id,
                 sha256=one.sha256,
                 duration_s=begun.duration_s,
                 starts_s=begun.starts_s,
-                streams=begun.streams,
+                streams={name: streams[name] for name in recipe.specs},
                 status="failed" if one.failure else "ok",
                 reason=short_reason(one.failure or "; ".join(begun.notes)),
             )

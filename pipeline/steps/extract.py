@@ -25,6 +25,7 @@ from pipeline.manifest import Manifest, read_manifest
 from pipeline.progress import Progress, spoken_duration
 from pipeline.provenance import canonical_json, require_same
 from pipeline.recipe import ExtractionOptions, Recipe, make_recipe
+from pipeline.reuse import Siblings
 from pipeline.sealed import is_sealed, publish, remove_leftovers
 from pipeline.sealing import KINDS, ProjectionChoice, ProjectionKind, ShardFolder, build_cache
 from pipeline.shards import DEFAULT_SHARD_SIZE, commit_shard, pack_shard, read_shard, shard_path, split_in_shards
@@ -143,6 +144,9 @@ def extract(
         report.kept = len(manifest) - report.made
         if report.made == len(manifest):
             _require_some_clips(manifest, recipe, hasher, root)
+        taken = sorted({name for job in jobs for name in job.donors})
+        if taken:
+            note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
         if jobs:
             _check_tables(manifest, recipe, note)
         with Progress(report.made) as progress:
@@ -283,6 +287,7 @@ def _jobs(
 ) -> list[ShardJob]:
     """Return the shards to make: those that are not there, not whole, or not of these clips."""
     jobs: list[ShardJob] = []
+    siblings = Siblings.beside(folder.path, recipe) if recipe.reads_media else Siblings({})
     for index, group in enumerate(split_in_shards(manifest.utterances, folder.size)):
         verdict = judge(folder.path, index, group, hasher, reread=run.verify_clips, reads_media=recipe.reads_media)
         if verdict.fresh and run.retry_failed:
@@ -291,7 +296,7 @@ def _jobs(
                 jobs.append(ShardJob(index, group))
                 continue
         if not verdict.fresh:
-            jobs.append(ShardJob(index, group))
+            jobs.append(ShardJob(index, group, siblings.donors(index, group, hasher)))
             if shard_path(folder.path, index).exists():
                 note(f"shard {index} is made again: {verdict.why}")
     return jobs

@@ -520,3 +520,50 @@ def test_a_table_of_other_ids_fails(corpus: Path, out: Path, tmp_path: Path) -> 
             run=RunOptions(),
             build_recipe=make_recipe,
         )
+
+
+# Streams that a change does not touch
+
+
+def test_another_channel_policy_encodes_no_frame_again(corpus: Path, out: Path) -> None:
+    run_extract(corpus, out)
+    video, notices = StubVideo(), []
+    mixed = replace(STUBS, channels="mix")
+    run_extract(corpus, out, options=mixed, video=video, replace=True, notices=notices)
+    assert video.batches == []
+    assert notices == ["rows of video are taken over from shards that were made in the same way"]
+    fresh = out.with_name("fresh.h5")
+    run_extract(corpus, fresh, options=mixed)
+    assert out.read_bytes() == fresh.read_bytes()
+
+
+@pytest.mark.parametrize("change", [{"sampling": "every:3"}, {"hop_s": 0.25}, {"precision": "bf16"}])
+def test_what_a_change_touches_is_encoded_again(corpus: Path, out: Path, change: dict[str, Any]) -> None:
+    run_extract(corpus, out)
+    video = StubVideo()
+    run_extract(corpus, out, options=replace(STUBS, **change), video=video, replace=True)
+    assert sum(video.batches) > 0
+
+
+def test_rows_of_changed_clips_or_other_environments_are_not_taken_over(corpus: Path, out: Path) -> None:
+    run_extract(corpus, out)
+    (corpus.parent / "clip4.mp4").write_bytes(b"a better cut")
+    video = StubVideo()
+    run_extract(corpus, out, options=replace(STUBS, channels="mix"), video=video, replace=True)
+    windows = np.diff(read_cache(out).offsets)
+    assert sum(video.batches) == windows[3:6].sum()  # the shard of clip 4 alone
+
+
+def test_damaged_donors_are_not_taken_over(corpus: Path, out: Path) -> None:
+    run_extract(corpus, out)
+    for path in shards(out):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    video = StubVideo()
+    mixed = replace(STUBS, channels="mix")
+    run_extract(corpus, out, options=mixed, video=video, replace=True)
+    assert sum(video.batches) == len(read_cache(out).start_s)
+    fresh = out.with_name("fresh.h5")
+    run_extract(corpus, fresh, options=mixed)
+    assert out.read_bytes() == fresh.read_bytes()
