@@ -188,24 +188,19 @@ class Group:
 
 
 class AdamW:
-    """AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101), fused; biases do not decay."""
+    """AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101), fused over all arrays at once."""
 
     def __init__(self, weights: Weights, options: FitOptions) -> None:
         assert weights.flat is not None
-        self.weights, self.rate = weights, options.learning_rate
+        self.weights, self.rate, self.decay = weights, options.learning_rate, options.weight_decay
         self.grad, self.first, self.second = (torch.zeros_like(weights.flat) for _ in range(3))
         self.steps = torch.zeros(())
-        self.shrink = torch.ones(weights.flat.shape[1])
-        for name, (start, stop) in weights.places.items():
-            if name.endswith(".weight"):
-                self.shrink[start:stop] = 1.0 - options.learning_rate * options.weight_decay
 
     def step(self) -> None:
         """Move the weights against their gradients, and forget those."""
         flat = self.weights.flat
         assert flat is not None
         self.weights.gather_gradients(self.grad)
-        flat.mul_(self.shrink)
         adam(
             [flat],
             [self.grad],
@@ -218,9 +213,10 @@ class AdamW:
             beta1=0.9,
             beta2=0.999,
             lr=self.rate,
-            weight_decay=0.0,
+            weight_decay=self.decay,
             eps=1e-8,
             maximize=False,
+            decoupled_weight_decay=True,
         )
 
     def keep(self, rows: Sequence[int]) -> None:
