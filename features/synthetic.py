@@ -8,8 +8,8 @@ both are neutral.
     face   neutral      expression                neutral
     voice  neutral      prosody                   neutral
 
-Face and voice complete each other: the face tells valence well and arousal badly, the voice the other
-way round, so that neither stream alone names all seven emotions.
+Face and voice complete each other: the voice tells how aroused a speaker is (low, neutral, high) and little
+else, so that it can't name all seven emotions; the face tells them apart, but only in its burst.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class Expression:
 
 EXPRESSIONS: dict[str, Expression] = {
     "neutral": Expression(0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.05),
-    "surprise": Expression(0.1, 0.5, 1.6, 1.7, 6.0, 1.3, 0.10),
-    "fear": Expression(-0.4, 0.6, 1.5, 1.6, 2.0, 1.7, 0.45),
-    "sadness": Expression(-0.9, 0.9, 0.6, 0.8, -8.0, 0.6, 0.35),
-    "joy": Expression(1.0, 0.1, 0.9, 1.4, 5.0, 1.2, 0.05),
-    "disgust": Expression(-0.8, -0.6, 0.5, 0.75, -1.0, 0.8, 0.20),
-    "anger": Expression(-0.7, -1.0, 1.2, 1.25, 9.0, 1.5, 0.05),
+    "surprise": Expression(0.1, 0.5, 1.6, 1.50, 6.0, 1.40, 0.06),
+    "fear": Expression(-0.4, 0.6, 1.5, 1.52, 5.5, 1.45, 0.08),
+    "sadness": Expression(-0.9, 0.9, 0.6, 0.82, -6.0, 0.68, 0.30),
+    "joy": Expression(1.0, 0.1, 0.9, 1.48, 6.0, 1.38, 0.05),
+    "disgust": Expression(-0.8, -0.6, 0.5, 0.83, -5.5, 0.70, 0.28),
+    "anger": Expression(-0.7, -1.0, 1.2, 1.46, 6.5, 1.42, 0.05),
 }
 
 
