@@ -244,9 +244,10 @@ def extract(
     as_json: JsonOption = False,
 ) -> int:
     """Make a cache: decode clips, encode windows of video and audio, project, seal. Goes on where it stopped."""
+    from pipeline import extraction
     from pipeline.steps import extract as step
 
-    options = step.checked_options(
+    options = extraction.checked_options(
         video=tuple(video),
         audio=tuple(audio),
         video_weights=tuple(video_weights or ()),
@@ -263,7 +264,7 @@ def extract(
         ffmpeg=ffmpeg,
         threads=threads,
     )
-    run = step.checked_run(
+    run = extraction.checked_run(
         workers=workers,
         executor=executor,
         shard_size=shard_size,
@@ -275,7 +276,7 @@ def extract(
         dry_run=dry_run,
     )
     report = step.extract(manifest_path, root=root, out=out, options=options, run=run, notice=_notice)
-    emit(report.to_json(), as_json, lambda: print(step.describe(report)))
+    emit(report.to_json(), as_json, lambda: print(extraction.describe(report)))
     return report.exit_status
 
 
@@ -318,6 +319,110 @@ def inspect(
 
     document = step.inspect(cache, verify=verify)
     emit(document, as_json, lambda: print(step.describe(document)))
+
+
+@command("train-encoder")
+def train_encoder(
+    manifest_path: ManifestArgument,
+    encoder: Annotated[str, typer.Option("--encoder", help="cnn5, vgg16 or bilstm.")],
+    root: RootOption = Path("."),
+    out: Annotated[Path, typer.Option("--out", help="The weights file to write, .safetensors.")] = Path(
+        "weights.safetensors"
+    ),
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            "--weights",
+            help="What to begin with: random:SEED, imagenet (vgg16) or a file. Default: random:0, or imagenet.",
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = 12,
+    patience: Annotated[
+        int,
+        typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
+    ] = 4,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Frames or windows in a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option("--learning-rate", help="At the heads, at its highest.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option("--weight-decay", min=0.0)] = 1e-2,
+    loss: Annotated[
+        str,
+        typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
+    ] = "cross_entropy",
+    resample: Annotated[bool, typer.Option("--resample", help="Draw classes equally often.")] = False,
+    task_balance: Annotated[str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")] = "fixed",
+    sentiment_weight: Annotated[
+        float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
+    ] = 1.0,
+    unfreeze: Annotated[
+        str,
+        typer.Option(
+            "--unfreeze",
+            help="Blocks of vgg16 that thaw, in order, such as fc7,fc6,block5; its 100-D layer always trains.",
+        ),
+    ] = "",
+    unfreeze_every: Annotated[
+        int, typer.Option("--unfreeze-every", min=1, help="Epochs from one thaw to the next.")
+    ] = 1,
+    depth_rate: Annotated[
+        float, typer.Option("--depth-rate", help="Factor on the learning rate for each block further down.")
+    ] = 0.3,
+    augment: Annotated[
+        bool, typer.Option("--augment/--no-augment", help="Flip, crop and recolour faces; mask sound.")
+    ] = True,
+    precision: Annotated[str, typer.Option("--precision", help="fp32, or bf16: mixed precision.")] = "fp32",
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn in training.")] = 0,
+    window: Annotated[float, typer.Option("--window", help="Length of a window, seconds.")] = 1.0,
+    hop: Annotated[float, typer.Option("--hop", help="Distance between windows, seconds.")] = 0.5,
+    sampling: Annotated[
+        str, typer.Option("--sampling", help="Which frames: aligned (one a window), every:SECONDS, uniform:COUNT.")
+    ] = "aligned",
+    fit: Annotated[str, typer.Option("--fit", help="Pictures into squares: stretch, crop or pad.")] = "stretch",
+    channels: Annotated[
+        str, typer.Option("--channels", help="Sound of many channels: auto (the centre if any), mix, center.")
+    ] = "auto",
+    samples: Annotated[
+        Path | None, typer.Option("--samples", help="Folder of the decoded samples; default: OUT.samples.")
+    ] = None,
+    licence: Annotated[str, typer.Option("--licence", help="Of the weights; stands in the file.")] = "",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="Threads of torch inside an operation.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")
+    ] = 0,
+    ffmpeg: Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Train anew, in the place of what is there and of its checkpoint.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be trained; write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Train an encoder on a corpus, for extract to use frozen. Goes on from its checkpoint where it was killed."""
+    from pipeline.steps import train_encoder as step
+    from pipeline.training.engine import TrainOptions
+
+    blocks = tuple(name.strip() for name in unfreeze.split(",") if name.strip())
+    options = step.SampleOptions(
+        encoder=encoder, weights=weights, augment=augment, window_s=window, hop_s=hop, sampling=sampling,
+        fit=fit, channels=channels,  # type: ignore[arg-type]
+    )  # fmt: skip
+    training = TrainOptions(
+        epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate,
+        weight_decay=weight_decay, loss=loss, resample=resample, task_balance=task_balance,
+        sentiment_weight=sentiment_weight, unfreeze=blocks,
+        unfreeze_every=unfreeze_every, depth_rate=depth_rate, precision=precision, seed=seed,  # type: ignore[arg-type]
+    )  # fmt: skip
+    run = step.RunOptions(
+        device=device, threads=threads, workers=workers, samples=samples, licence=licence, ffmpeg=ffmpeg,
+        replace=replace, dry_run=dry_run,
+    )  # fmt: skip
+    found = step.train_encoder(
+        manifest_path, root=root, out=out, sampling=options, training=training, run=run,
+        report=lambda record: _notice(step.epoch_line(record)),
+    )  # fmt: skip
+    emit(found.to_json(), as_json, lambda: print(step.describe(found)))
+    return found.exit_status
 
 
 # Stage 2: cache to decisions.
@@ -662,7 +767,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder to make the corpus and its results in.")] = Path(
         "demo"
     ),
-    dialogues: Annotated[int, typer.Option("--dialogues", help="Dialogues of seven clips each, 6 or more.")] = 48,
+    dialogues: Annotated[int, typer.Option("--dialogues", help="Dialogues of seven clips each, 6 or more.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Clips drawn side by side.")] = 2,
 ) -> None:

@@ -178,12 +178,19 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
     except MediaError as error:
         if error.kind == "missing" and hasher.place(utterance.path) is not None:
             raise DualstreamError(f"{error}") from error
-        return _ReadClip(utterance, look, sha256, nothing, f"{error.kind}: {error}")
+        said = _portable(f"{error.kind}: {error}", place, utterance)
+        return _ReadClip(utterance, look, sha256, nothing, said)
     except ValueError as error:
-        return _ReadClip(utterance, look, sha256, nothing, f"encoder: {error}")
+        return _ReadClip(utterance, look, sha256, nothing, _portable(f"encoder: {error}", place, utterance))
     if hasher.look(utterance.path) != look:
         return _ReadClip(utterance, ABSENT, sha256, nothing, "changed: the file changed while it was read")
+    begun.notes = [_portable(note, place, utterance) for note in begun.notes]
     return _ReadClip(utterance, look, sha256, begun)
+
+
+def _portable(text: str, place: Path, utterance: Utterance) -> str:
+    """Name the file as the manifest does: a cache holds no path of the machine that made it."""
+    return text.replace(f"file:{place}", utterance.path).replace(str(place), utterance.path)
 
 
 def _span(utterance: Utterance) -> tuple[float, float] | None:

@@ -483,8 +483,9 @@ def write_table(path: Path, ids: list[str]) -> str:
 
 
 def test_a_table_beside_media_and_alone(corpus: Path, out: Path, tmp_path: Path) -> None:
+    from pipeline.extraction import RunOptions
     from pipeline.recipe import make_recipe
-    from pipeline.steps.extract import RunOptions, extract
+    from pipeline.steps.extract import extract
 
     text = write_table(tmp_path / "au.csv", [f"u{i}" for i in range(8)])
     notices: list[str] = []
@@ -507,8 +508,9 @@ def test_a_table_beside_media_and_alone(corpus: Path, out: Path, tmp_path: Path)
 
 
 def test_a_table_of_other_ids_fails(corpus: Path, out: Path, tmp_path: Path) -> None:
+    from pipeline.extraction import RunOptions
     from pipeline.recipe import make_recipe
-    from pipeline.steps.extract import RunOptions, extract
+    from pipeline.steps.extract import extract
 
     text = write_table(tmp_path / "au.csv", ["other0", "other1"])
     with pytest.raises(UsageError, match="no row for any of the 9 utterances, such as 'u0'"):
