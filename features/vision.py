@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register,
 from features.frozen import FrozenFrameEncoder
 from features.weights import (
     DIGEST_IN_NAME,
+    HEAD_PREFIX,
     UNKNOWN_LICENCE,
     WeightsChoice,
     WeightsRecord,
@@ -24,6 +26,8 @@ from features.weights import (
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from features.embedded import Embedded
 
 IMAGENET_CLASSES = 1000
 IMAGENET_LICENCE = (
@@ -45,7 +49,10 @@ DENSENET_OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # fi
 
 @register("video", "vgg16")
 def build_vgg16(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
-    """Build VGG-16 up to fc7 after its ReLU: 4,096 columns. Weights: ``imagenet`` unless the options say else."""
+    """Build VGG-16 up to fc7 after its ReLU: 4,096 columns. Weights: ``imagenet`` unless the options say else.
+
+    A file that train-encoder wrote gives the 100 columns of the layer that it trained over fc7.
+    """
     if argument:
         raise ValueError(f"video encoder vgg16:{argument} is unknown; expected vgg16, or torchvision:{argument}")
     return _build("vgg16", "vgg16", options)
@@ -57,11 +64,78 @@ def build_torchvision(argument: str, options: EncoderOptions) -> FrozenFrameEnco
     return _build(f"torchvision:{argument}", _checked_name(argument), options)
 
 
+def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, WeightsRecord, Look]:
+    """Return VGG-16 up to fc7 with a layer of `width` columns over it, to be trained; its record; what it takes.
+
+    The layer comes from the file where that holds one (train-encoder wrote it), else from a fixed seed.
+    """
+    import torch
+
+    from features.embedded import Embedded
+
+    found = _start("vgg16", "vgg16", weights)
+    if isinstance(found.net, Embedded):
+        return found.net, found.record, found.look
+    net = Embedded(found.net, found.raw_width, width)
+    torch.nn.init.kaiming_normal_(
+        net.embed.weight, nonlinearity="linear", generator=torch.Generator().manual_seed(0)
+    )
+    torch.nn.init.zeros_(net.embed.bias)
+    return net, found.record, found.look
+
+
 def _build(spec_name: str, model_name: str, options: EncoderOptions) -> FrozenFrameEncoder:
+    found = _start(spec_name, model_name, options.weights or "imagenet")
+    look = found.look
+    spec = EncoderSpec(
+        name=spec_name,
+        stream="video",
+        raw_width=found.raw_width,
+        width=min(VIDEO_WIDTH, found.raw_width),
+        parameters={
+            "network": f"torchvision {model_name}",
+            "layer": found.layer,
+            "frame_size_px": look.size_px,
+            "mean": list(look.mean),
+            "std": list(look.std),
+            "precision": options.precision,
+        },
+        weights=found.record.to_json(),
+    )
+    return FrozenFrameEncoder(
+        found.net, spec=spec, frame_size_px=look.size_px, mean=look.mean, std=look.std, options=options
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network wants its frames: as its published weights were trained."""
+
+    size_px: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, repr=False)
+class _Started:
+    """A network with its weights, its last layer cut off."""
+
+    net: nn.Module
+    record: WeightsRecord
+    look: Look
+    layer: str
+    raw_width: int
+
+
+def _start(spec_name: str, model_name: str, weights: str) -> _Started:
+    """Build a network up to its last layer, or up to the layer that train-encoder put in that one's place."""
+    from features.embedded import Embedded
+
     models = require("torchvision.models", "the video encoders")
-    choice = WeightsChoice.parse(options.weights or "imagenet")
+    choice = WeightsChoice.parse(weights)
     published = models.get_model_weights(model_name)
     entry = published.DEFAULT
+    embed: dict[str, Tensor] = {}
     if choice.kind == "random":
         net = _random_network(model_name, choice.seed)
         record = random_record(choice.seed, net.state_dict())
@@ -76,27 +150,24 @@ def _build(spec_name: str, model_name: str, options: EncoderOptions) -> FrozenFr
         record = WeightsRecord(source, sha256, licence or UNKNOWN_LICENCE)
         net = _empty_network(model_name)
         head, raw_width = _cut_head(net)
+        for name in [name for name in state if name.startswith(HEAD_PREFIX)]:  # the heads it was trained under
+            del state[name]
+        embed = {name: state.pop(name) for name in ("embed.weight", "embed.bias") if name in state}
         _fill(net, head, state, path.name)
     expects = entry.transforms()  # how the published weights were trained: size, mean and spread
-    size_px = int(expects.crop_size[0])
-    spec = EncoderSpec(
-        name=spec_name,
-        stream="video",
-        raw_width=raw_width,
-        width=min(VIDEO_WIDTH, raw_width),
-        parameters={
-            "network": f"torchvision {model_name}",
-            "layer": "fc7 after its ReLU" if model_name == "vgg16" else f"input of {head}",
-            "frame_size_px": size_px,
-            "mean": list(expects.mean),
-            "std": list(expects.std),
-            "precision": options.precision,
-        },
-        weights=record.to_json(),
-    )
-    return FrozenFrameEncoder(
-        net, spec=spec, frame_size_px=size_px, mean=expects.mean, std=expects.std, options=options
-    )
+    look = Look(int(expects.crop_size[0]), tuple(expects.mean), tuple(expects.std))
+    layer = "fc7 after its ReLU" if model_name == "vgg16" else f"input of {head}"
+    if not embed:
+        return _Started(net, record, look, layer, raw_width)
+    width = len(embed.get("embed.bias", ()))
+    if set(embed) != {"embed.weight", "embed.bias"} or embed["embed.weight"].shape != (width, raw_width):
+        raise ValueError(
+            f"weights file has an embed layer of { ({name: tuple(one.shape) for name, one in embed.items()}) }; "
+            f"expected embed.weight (N, {raw_width}) and embed.bias (N,)"
+        )
+    whole = Embedded(net, raw_width, width)
+    whole.embed.load_state_dict({name.removeprefix("embed."): one for name, one in embed.items()})
+    return _Started(whole, record, look, f"{width} columns trained over {layer}", width)
 
 
 def _checked_name(name: str) -> str:

@@ -24,6 +24,7 @@ UNKNOWN_LICENCE = "unknown: the file does not say"
 RANDOM_LICENCE = "none: random numbers"
 MAX_SEED = 2**63 - 1
 PICKLE_SUFFIXES = (".pth", ".pt")
+HEAD_PREFIX = "dual_head."  # tensors of the emotion and sentiment heads that train-encoder leaves in a file
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")  # torch hub's: vgg16-397923af.pth
 
 
@@ -110,6 +111,11 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
                     f"weights file {path.name}: {name} holds NaN or infinity, so its features would mean nothing"
                 )
     return state, sha256, licence
+
+
+def without_heads(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of the encoder alone, without the heads that it was trained under."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith(HEAD_PREFIX)}
 
 
 def digest_of_file(path: Path) -> str:

@@ -1,0 +1,446 @@
+"""train-encoder: train an encoder under dual heads on the train split's frames or windows, to a weights file."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from features.encoder import Precision
+from features.frozen import usable_device
+from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
+from features.media.settings import Channels, Fit
+from features.weights import UNKNOWN_LICENCE
+from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from heads import metrics
+from heads.balance import BALANCES
+from heads.fit import available_cores
+from heads.losses import LOSSES
+from heads.variant import TASKS
+from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
+from pipeline.lock import locked
+from pipeline.manifest import Manifest, read_manifest
+from pipeline.progress import Progress, spoken_duration
+from pipeline.provenance import canonical_json, differences, digest_of, listed
+from pipeline.sealed import publish, remove_leftovers
+from pipeline.training.checkpoint import packed
+from pipeline.training.engine import Labels, Training, TrainOptions, depths
+from pipeline.training.samples import SampleRecipe, Samples, missing_files, open_samples
+from pipeline.training.trainees import Trainee, trainee
+from pipeline.utterance import Utterance
+
+FORMAT = "dualstream encoder 1"
+OWN_LICENCE = "not stated by who trained it (--licence); the terms of the training data apply"
+SPLITS = ("train", "dev")  # test is never looked at
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Which samples of which shape, and what is done with them."""
+
+    encoder: str
+    weights: str | None = None
+    """What it begins with: ``random:SEED``, ``imagenet`` or a file; None: the encoder's own default."""
+    augment: bool = True
+    window_s: float = DEFAULT_LENGTH_S
+    hop_s: float = DEFAULT_HOP_S
+    sampling: str = "aligned"
+    fit: Fit = "stretch"
+    channels: Channels = "auto"
+    max_clip_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What does not shape the weights."""
+
+    device: str = "auto"
+    threads: int | None = None
+    """Threads of torch; another number may change last digits, and stands in the file."""
+    workers: int = 0
+    """Clips decoded side by side; 0: one for each core."""
+    samples: Path | None = None
+    """Folder of the samples; None: beside the weights."""
+    licence: str = ""
+    ffmpeg: Path | None = None
+    replace: bool = False
+    """Train anew in the place of what is there, its checkpoint too."""
+    dry_run: bool = False
+    checkpoint_s: float = 120.0
+
+
+@dataclass
+class TrainReport:
+    """What a run did."""
+
+    weights: str
+    document: dict[str, Any]
+    """What the weights file says of itself; for a dry run, what would be done."""
+    trained: bool = True
+    """False where the file stood already, or for a dry run."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(id, reason) of utterances without a sample."""
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 3 where clips failed."""
+        return DONE_WITH_FAILURES if self.failed else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "weights": self.weights,
+            "trained": self.trained,
+            **self.document,
+            "failed": [{"id": name, "reason": reason} for name, reason in self.failed],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def checked(sampling: SampleOptions, training: TrainOptions) -> None:
+    """Refuse words that there are none of.
+
+    Raises
+    ------
+    UsageError
+        Naming the word, and listing those there are.
+    """
+    for name, found, valid in (
+        ("loss", training.loss, LOSSES),
+        ("task-balance", training.task_balance, BALANCES),
+        ("precision", training.precision, get_args(Precision)),
+        ("fit", sampling.fit, get_args(Fit)),
+        ("channels", sampling.channels, get_args(Channels)),
+    ):
+        if found not in valid:
+            raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")
+
+
+def train_encoder(
+    manifest_path: Path,
+    *,
+    root: Path,
+    out: Path,
+    sampling: SampleOptions,
+    training: TrainOptions,
+    run: RunOptions,
+    report: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> TrainReport:
+    """Train an encoder and write its weights to `out`; go on from the checkpoint of a run that was cut short.
+
+    Raises
+    ------
+    DualstreamError
+        And its kinds: a manifest or options that do not fit, another run on the same output (11), a file or a
+        checkpoint of another training, a full disk.
+    """
+    started_s = time.monotonic()
+    checked(sampling, training)
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
+    manifest = read_manifest(manifest_path)
+    if not root.is_dir():
+        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+    utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
+    _require_splits(utterances, training)
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    try:
+        device = usable_device(_device(run.device))
+        one = trainee(sampling.encoder, sampling.weights, augment=sampling.augment)
+        recipe = _sample_recipe(one, sampling, run)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    folder = run.samples or out.with_name(out.name + ".samples")
+    workers = run.workers or available_cores()
+    if run.dry_run:
+        return _dry_run(out, one, utterances, folder, recipe, root, training)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with locked(out.with_name(out.name + ".lock")):
+        remove_leftovers(out.parent, prefix=out.name)
+        with Progress(missing_files(folder, utterances, recipe, root)) as progress:
+            samples = open_samples(
+                folder,
+                utterances,
+                recipe,
+                root,
+                workers=workers,
+                on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
+            )
+        if not len(samples):
+            raise UsageError(
+                f"none of the {len(utterances)} clips under {root} gave a sample; the first: {samples.failed[0]}"
+            )
+        labels = _labels(utterances, manifest)
+        document = _document(one, sampling, training, recipe, utterances, samples, manifest)
+        identity = digest_of({key: document[key] for key in ("recipe", "data")})
+        checkpoint = out.with_name(out.name + ".checkpoint")
+        failed = list(samples.failed)
+        if run.replace:
+            checkpoint.unlink(missing_ok=True)
+        elif out.exists():
+            stands = _require_same(out, document, identity)
+            return TrainReport(str(out), stands, False, failed, time.monotonic() - started_s)
+        engine = Training(
+            one,
+            samples,
+            labels,
+            training,
+            device=device,
+            identity=identity,
+            checkpoint=checkpoint,
+            checkpoint_s=run.checkpoint_s,
+            report=report,
+        )
+        document["history"] = engine.run()
+        document["best_epoch"] = engine.position.best_epoch + 1 if engine.best else training.epochs
+        document["scores"] = _scores(engine, labels, utterances, manifest)
+        document["licence"] = _licence(one, run.licence)
+        document["environment"] = {
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "device": device.type,
+        }
+        publish(out, _packed(engine, document, identity))
+        checkpoint.unlink(missing_ok=True)
+    return TrainReport(str(out), document, True, failed, time.monotonic() - started_s)
+
+
+def describe(report: TrainReport) -> str:
+    """Return the report as text for a person."""
+    document = report.document
+    if "plan" in document:
+        plan = document["plan"]
+        return (
+            f"would train {plan['encoder']} ({plan['trained_parameters']:,} of {plan['parameters']:,} parameters) "
+            f"on {plan['utterances']} utterances; {plan['to_decode']} clips are to be decoded first"
+        )
+    head = (
+        "trained in " + spoken_duration(report.seconds) if report.trained else "stands already, nothing was done"
+    )
+    lines = [f"{report.weights}: {head}"]
+    lines.append(
+        f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
+    )
+    for task, scores in document["scores"].items():
+        line = scores["majority"]
+        lines.append(
+            f"  dev {task}: accuracy {_interval(scores['accuracy'])}, balanced accuracy "
+            f"{_interval(scores['balanced_accuracy'])}; always {line['name']!r}: {line['accuracy']:.3f} and "
+            f"{line['balanced_accuracy']:.3f}; {scores['count']} utterances"
+        )
+        lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
+    if not document["scores"]:
+        lines.append("  there is no dev split: nothing was scored")
+    else:
+        lines.append("  dev chose the epoch, so its scores are a little too good; test was not looked at")
+    if report.failed:
+        lines.append(f"{len(report.failed)} clips gave no sample and took no part:")
+        lines += [f"  {name}: {reason}" for name, reason in report.failed[:40]]
+    return "\n".join(lines)
+
+
+def epoch_line(record: dict[str, Any]) -> str:
+    """Return one epoch's record as a line."""
+    dev = "" if record["dev_score"] is None else f", dev macro F1 {record['dev_score']:.3f}"
+    return (
+        f"epoch {record['epoch']} of {record['epochs']}: loss {record['train_loss']:.3f}{dev}, "
+        f"{spoken_duration(record['seconds'])}, trains {', '.join(record['thawed'])}"
+    )
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    if estimate["interval"] is None:
+        return f"{estimate['mean']:.3f}"
+    low, high = estimate["interval"]
+    return f"{estimate['mean']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _device(text: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
+
+
+def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> None:
+    sizes = {split: sum(one.split == split for one in utterances) for split in SPLITS}
+    if not sizes["train"]:
+        raise UsageError(
+            "the manifest has no labelled utterance in the train split; there is nothing to learn from"
+        )
+    if not sizes["dev"] and training.patience > 0:
+        raise UsageError(
+            "the manifest has no labelled utterance in the dev split, which says when to stop; make one "
+            "(manifest --dev-speakers), or say --patience 0 to train all epochs unwatched"
+        )
+
+
+def _sample_recipe(one: Trainee, sampling: SampleOptions, run: RunOptions) -> SampleRecipe:
+    try:
+        ffmpeg = find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
+        version = decoder_version(ffmpeg)
+    except MediaError as error:
+        raise DualstreamError(str(error)) from error
+    return SampleRecipe(
+        decode=DecodeSettings(
+            frame_size_px=one.decode["frame_size_px"],
+            sample_rate_hz=one.decode["sample_rate_hz"],
+            fit=sampling.fit,
+            channels=sampling.channels,
+            max_clip_s=sampling.max_clip_s,
+        ),
+        windows=WindowPlan(sampling.window_s, sampling.hop_s),
+        sampling=Sampling.parse(sampling.sampling),
+        cut=one.cut,
+        cut_parameters=one.cut_parameters,
+        decoder=version,
+        ffmpeg=ffmpeg,
+    )
+
+
+def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
+    emotions = {name: code for code, name in enumerate(manifest.emotions)}
+    sentiments = {name: code for code, name in enumerate(manifest.sentiments)}
+    return Labels(
+        emotion=np.array([emotions.get(one.emotion, -1) for one in utterances], np.int64),
+        sentiment=np.array([sentiments.get(one.sentiment, -1) for one in utterances], np.int64),
+        classes={"emotion": len(emotions), "sentiment": len(sentiments)},
+        train=np.array([one.split == "train" for one in utterances]),
+        dev=np.array([one.split == "dev" for one in utterances]),
+    )
+
+
+def _document(
+    one: Trainee,
+    sampling: SampleOptions,
+    training: TrainOptions,
+    recipe: SampleRecipe,
+    utterances: Sequence[Utterance],
+    samples: Samples,
+    manifest: Manifest,
+) -> dict[str, Any]:
+    """Return what shapes the weights, as JSON values."""
+    rows = [
+        [u.id, u.split, u.start_s, u.end_s, u.emotion, u.sentiment, sha256]
+        for u, sha256 in zip(utterances, samples.sha256, strict=True)
+    ]
+    document = {
+        "encoder": one.name,
+        "recipe": {
+            "encoder": one.name,
+            "width": one.width,
+            "start": one.start.to_json(),
+            "augmentation": one.augmentation,
+            "samples": recipe.to_json(),
+            "training": asdict(training),
+        },
+        "data": {
+            "sha256": digest_of(rows),
+            "manifest": manifest.sha256,
+            "utterances": {split: sum(u.split == split for u in utterances) for split in SPLITS},
+            "samples": len(samples),
+            "without_sample": len(samples.failed),
+        },
+        "vocabulary": {"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
+    }
+    return dict(json.loads(canonical_json(document)))
+
+
+def _scores(
+    engine: Training, labels: Labels, utterances: Sequence[Utterance], manifest: Manifest
+) -> dict[str, Any]:
+    """Score dev by utterance: majority line, intervals over dialogues, or else speakers."""
+    at, found = engine.predict(labels.dev)
+    groups = _groups([utterances[index] for index in at])
+    names = {"emotion": manifest.emotions, "sentiment": manifest.sentiments}
+    scores = {}
+    for task in TASKS:
+        truth = labels.of(task)
+        if task in found and len(at) and (truth[at] >= 0).any():
+            scores[task] = metrics.score(
+                found[task], truth[at], names[task], groups=groups, train_labels=truth[labels.train]
+            ).to_json()
+    return dict(json.loads(canonical_json(scores)))
+
+
+def _groups(utterances: Sequence[Utterance]) -> NDArray[np.int64]:
+    """Return codes of what the bootstrap draws: dialogues where they are known, else speakers, else utterances."""
+    for name in ("dialogue", "speaker"):
+        values = [str(getattr(one, name)) for one in utterances]
+        if any(values):
+            alone = [value or f"\x1f{number}" for number, value in enumerate(values)]
+            return np.unique(alone, return_inverse=True)[1].astype(np.int64)
+    return np.arange(len(utterances), dtype=np.int64)
+
+
+def _licence(one: Trainee, own: str) -> str:
+    text = own or OWN_LICENCE
+    if one.start.source.startswith("random"):
+        return text
+    start = one.start.licence if one.start.licence != UNKNOWN_LICENCE else "unknown"
+    return f"{text}. Trained from weights with the licence: {start}"
+
+
+def _packed(engine: Training, document: dict[str, Any], identity: str) -> bytes:
+    metadata = {
+        "format": FORMAT,
+        "encoder": str(document["encoder"]),
+        "licence": str(document["licence"]),
+        "identity": identity,
+        "document": canonical_json(document),
+    }
+    return packed(engine.state(), metadata)
+
+
+def _require_same(out: Path, document: dict[str, Any], identity: str) -> dict[str, Any]:
+    """Return what a weights file that stands at `out` says of itself, if it came of the same training.
+
+    Raises
+    ------
+    UsageError
+        Where it did not, or is no such file.
+    """
+    try:
+        with safe_open(out, framework="pt") as file:
+            facts = file.metadata() or {}
+        there = json.loads(facts["document"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise UsageError(
+            f"{out} is there and no train-encoder wrote it; choose another --out, or say --replace"
+        ) from error
+    if facts["identity"] != identity:
+        found = [
+            difference for key in ("recipe", "data") for difference in differences(document[key], there[key], key)
+        ]
+        raise UsageError(
+            f"{out} came of another training: {listed(found)}. Choose another --out, or say --replace"
+        )
+    return dict(there)
+
+
+def _dry_run(
+    out: Path,
+    one: Trainee,
+    utterances: Sequence[Utterance],
+    folder: Path,
+    recipe: SampleRecipe,
+    root: Path,
+    training: TrainOptions,
+) -> TrainReport:
+    trained = depths(one, training)
+    sizes = {name: array.numel() for name, array in one.net.named_parameters()}
+    plan = {
+        "encoder": one.name,
+        "utterances": len(utterances),
+        "to_decode": missing_files(folder, utterances, recipe, root),
+        "parameters": sum(sizes.values()),
+        "trained_parameters": sum(sizes[name] for name in trained),
+    }
+    return TrainReport(str(out), {"plan": plan}, trained=False)

@@ -1,0 +1,1 @@
+"""Training encoders: samples decoded once to disk, the trainees, the loop, and checkpoints to go on from."""

@@ -1,0 +1,446 @@
+"""The training loop of an encoder under dual heads: epochs, early stopping by utterance, checkpoints.
+
+    samples ─▶ augment ─▶ encoder (B, width) ─▶ dual heads ─▶ losses ─▶ task balance ─▶ AdamW
+                                                  └▶ dev: mean of an utterance's log-probabilities ─▶ macro F1
+
+All that is drawn comes from generators that are seeded with (seed, epoch, step) alone, so the state of randomness
+IS the position, and a run that goes on from a checkpoint draws what it would have drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call
+
+from heads import metrics
+from heads.balance import make_balance
+from heads.dual import DualHead
+from heads.losses import balanced_weights, make_loss
+from heads.variant import TASKS, Task
+from heads.weights import Weights
+from pipeline.errors import CorruptError, UsageError
+from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
+from pipeline.training.samples import Samples
+from pipeline.training.trainees import Trainee, log_softmax
+
+ENCODER = "encoder."
+WARM_UP = 0.05  # share of all steps over which the learning rate rises
+LOWEST_RATE = 0.01  # share of the learning rate that the cosine ends at
+LONGEST_GRADIENT = 5.0  # a longer one is cut to this norm
+EVAL_BATCH = 64
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How an encoder is trained; every field shapes the weights."""
+
+    epochs: int = 12
+    patience: int = 4
+    """Epochs without a better dev score; 0: all epochs are run, and dev decides nothing."""
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    loss: str = "cross_entropy"
+    """One of `heads.losses.LOSSES`."""
+    resample: bool = False
+    """Draw classes equally often."""
+    task_balance: str = "fixed"
+    """One of `heads.balance.BALANCES`."""
+    sentiment_weight: float = 1.0
+    unfreeze: tuple[str, ...] = ()
+    """Blocks that thaw one after the other, for encoders that have such."""
+    unfreeze_every: int = 1
+    """Epochs from one thaw to the next."""
+    depth_rate: float = 0.3
+    """Factor on the learning rate for each block further down (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146)."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "unfreeze_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"learning_rate is {self.learning_rate}; expected a number above 0")
+        if not 0 < self.depth_rate <= 1:
+            raise ValueError(f"depth_rate is {self.depth_rate}; expected above 0, at most 1")
+
+
+@dataclass(frozen=True, repr=False)
+class Labels:
+    """Class codes of all utterances that have samples, -1 where unlabelled, and which split each is of."""
+
+    emotion: NDArray[np.int64]
+    sentiment: NDArray[np.int64]
+    classes: dict[Task, int]
+    train: NDArray[np.bool_]
+    dev: NDArray[np.bool_]
+
+    def of(self, task: Task) -> NDArray[np.int64]:
+        """Return the codes of a task, shape (N,)."""
+        return self.emotion if task == "emotion" else self.sentiment
+
+
+@dataclass
+class _Position:
+    """Where training stands; all of it is in a checkpoint."""
+
+    epoch: int = 0
+    step: int = 0
+    """The next one of this epoch."""
+    loss_sum: float = 0.0
+    best_score: float = -math.inf
+    best_loss: float = math.inf
+    best_epoch: int = -1
+    stopped: str = ""
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Training:
+    """One training of one trainee.
+
+    Parameters
+    ----------
+    identity
+        Digest of all that shapes the weights: a checkpoint of another one is refused.
+    checkpoint
+        Where it lies.
+    checkpoint_s
+        Seconds after which the next step writes one; each epoch ends with one too.
+    report
+        Called with each epoch's record.
+    """
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        samples: Samples,
+        labels: Labels,
+        options: TrainOptions,
+        *,
+        device: torch.device,
+        identity: str,
+        checkpoint: Path,
+        checkpoint_s: float = 120.0,
+        report: Callable[[dict[str, Any]], None] = lambda record: None,
+    ) -> None:
+        self.trainee, self.samples, self.labels, self.options = trainee, samples, labels, options
+        self.device, self.identity, self.checkpoint = device, identity, checkpoint
+        self.checkpoint_s, self.report = checkpoint_s, report
+        self.rows = np.flatnonzero(labels.train[samples.utterance])
+        owner = samples.utterance
+        self.tasks = [task for task in TASKS if (labels.of(task)[owner[self.rows]] >= 0).any()]
+        if not self.tasks:
+            raise UsageError(
+                "no utterance of the train split has both a label and a sample; nothing can be learned"
+            )
+        if options.task_balance == "surgery" and device.type != "cpu":
+            raise UsageError("--task-balance surgery runs on the CPU alone; say --device cpu, or uncertainty")
+        self.losses = {
+            task: make_loss(options.loss, labels.of(task)[owner[self.rows]], labels.classes[task])
+            for task in self.tasks
+        }
+        if trainee.fit_scale is not None:
+            trainee.fit_scale(samples, self.rows)
+        self.net = trainee.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights = Weights([options.seed])
+        emotions, sentiments = (labels.classes[task] if task in self.tasks else 0 for task in TASKS)
+        self.head = DualHead(self.weights, trainee.width, emotions, sentiments)
+        self.balance = make_balance(options.task_balance, self.weights, options.sentiment_weight)
+        self.depth = depths(trainee, options)
+        for name, array in self.net.named_parameters():
+            array.requires_grad_(False)
+            if name in self.depth:
+                self.weights.tensors[ENCODER + name] = array.detach()[None].clone()
+        self.optimiser = self._optimiser()
+        self.position = _Position()
+        self.best: dict[str, Tensor] = {}
+        self.steps = math.ceil(len(self.rows) / options.batch_size)
+
+    def run(self) -> list[dict[str, Any]]:
+        """Train to the end, from the checkpoint if one is there; leave the best weights in place; return history.
+
+        Raises
+        ------
+        UsageError
+            Where the checkpoint is of another training.
+        CorruptError
+            Where it is damaged.
+        """
+        self._resume()
+        while self.position.epoch < self.options.epochs and not self.position.stopped:
+            self._epoch()
+        if self.best:
+            self._load(self.best)
+        return self.position.history
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the encoder's tensors under the names of its weights file, and the heads'."""
+        from features.weights import HEAD_PREFIX
+
+        whole = {**dict(self.net.named_parameters()), **dict(self.net.named_buffers())}
+        for name, tensor in self.weights.tensors.items():
+            if name.startswith(ENCODER):
+                whole[name.removeprefix(ENCODER)] = tensor[0]
+        tensors = {self.trainee.file_name(name): tensor for name, tensor in whole.items()}
+        tensors |= {f"{HEAD_PREFIX}{name}": self.weights[f"head.{name}"][0] for name in ("weight", "bias")}
+        return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+    def predict(self, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], dict[Task, NDArray[np.float64]]]:
+        """Return the utterances (indices) that `wanted` marks and that have samples, and their log-probabilities.
+
+        An utterance's are the mean of its samples'; shape (U, C) by task.
+        """
+        owner = self.samples.utterance
+        rows = np.flatnonzero(wanted[owner])
+        found: dict[Task, list[NDArray[np.float64]]] = {task: [] for task in self.tasks}
+        self.net.eval()
+        batches = [rows[first : first + EVAL_BATCH] for first in range(0, len(rows), EVAL_BATCH)]
+        with torch.inference_mode():
+            for _, x, lengths in self.samples.batches(batches):
+                logits = self._logits(x, lengths, None)
+                for task in self.tasks:
+                    found[task].append(log_softmax(logits[task]))
+        at, index = np.unique(owner[rows], return_inverse=True)
+        counts = np.bincount(index, minlength=len(at))[:, None]
+        answer: dict[Task, NDArray[np.float64]] = {}
+        for task in self.tasks:
+            sums = np.zeros((len(at), self.labels.classes[task]))
+            if len(rows):
+                np.add.at(sums, index, np.concatenate(found[task]))
+            answer[task] = sums / np.maximum(counts, 1)
+        return at, answer
+
+    def _epoch(self) -> None:
+        position, options = self.position, self.options
+        order = self._order(position.epoch)
+        batches = np.array_split(order, self.steps)[position.step :]
+        thawed = self._thaw(position.epoch)
+        written_s, started_s = time.monotonic(), time.monotonic()
+        for rows, x, lengths in self.samples.batches([self.rows[batch] for batch in batches]):
+            places = np.searchsorted(self.rows, rows)
+            position.loss_sum += self._step(places, x, lengths)
+            position.step += 1
+            if position.step < self.steps and time.monotonic() - written_s >= self.checkpoint_s:
+                self._write()
+                written_s = time.monotonic()
+        if not math.isfinite(position.loss_sum):
+            raise UsageError(
+                f"the loss is no longer a number in epoch {position.epoch + 1}; lower --learning-rate "
+                f"({options.learning_rate:g}), or train in fp32"
+            )
+        record = {
+            "epoch": position.epoch + 1,
+            "train_loss": position.loss_sum / self.steps,
+            "learning_rate": self._rate(position.epoch, self.steps - 1) * options.learning_rate,
+            "thawed": thawed,
+        }
+        record |= self._look()
+        position.history.append(record)
+        position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
+        self._write()
+        self.report({**record, "epochs": options.epochs, "seconds": time.monotonic() - started_s})
+
+    def _step(self, places: NDArray[np.int64], x: NDArray[Any], lengths: NDArray[np.int64]) -> float:
+        """Train on one batch; `places` are the samples' places among the train rows."""
+        position = self.position
+        rate = self._rate(position.epoch, position.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.learning_rate * rate * group["share"]
+        seed = _seed(self.options.seed, "step", position.epoch, position.step)
+        generator = torch.Generator().manual_seed(seed)
+        devices = [self.device] if self.device.type == "cuda" else []
+        self.net.train()
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)  # of dropout
+            logits = self._logits(x, lengths, generator)
+        losses = {
+            task: self.losses[task].loss(logits[task], self.losses[task].mass[torch.from_numpy(places)])
+            for task in self.tasks
+        }
+        self.optimiser.zero_grad(set_to_none=True)
+        self.balance(losses)
+        arrays = [array for array in self.weights.parameters() if array.grad is not None]
+        torch.nn.utils.clip_grad_norm_(arrays, LONGEST_GRADIENT)
+        self.optimiser.step()
+        return float(sum(float(loss.detach().sum()) for loss in losses.values()))
+
+    def _logits(
+        self, x: NDArray[Any], lengths: NDArray[np.int64], generator: torch.Generator | None
+    ) -> dict[Task, Tensor]:
+        """Return logits (1, B, C) by task, float32 on the CPU: the heads live there, wherever the encoder is."""
+        inputs = self.trainee.prepare(torch.from_numpy(x).to(self.device), torch.from_numpy(lengths), generator)
+        arrays = {
+            name.removeprefix(ENCODER): tensor[0]
+            for name, tensor in self.weights.tensors.items()
+            if name.startswith(ENCODER)
+        }
+        bf16 = self.options.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
+            embedding = functional_call(self.net, arrays, inputs)  # (B, width)
+        logits = self.head(embedding.float().cpu()[None])
+        return {task: getattr(logits, task) for task in self.tasks}
+
+    def _look(self) -> dict[str, Any]:
+        """Score dev, keep the weights if they are the best yet, and stop where patience is at its end."""
+        position, options = self.position, self.options
+        at, found = self.predict(self.labels.dev)
+        scores, losses = [], []
+        for task in self.tasks:
+            truth = self.labels.of(task)[at]
+            known = np.flatnonzero(truth >= 0)
+            if len(known):
+                log_p = found[task][known]
+                counts = metrics.group_confusions(
+                    truth[known], log_p.argmax(1)[None], log_p.shape[1], np.zeros(len(known), np.int64)
+                )
+                scores.append(float(metrics.headlines(counts[0, 0])[metrics.HEADLINES.index("macro_f1")]))
+                losses.append(float(-log_p[np.arange(len(known)), truth[known]].mean()))
+        score = float(np.mean(scores)) if scores else None
+        loss = float(np.mean(losses)) if losses else None
+        watched = options.patience > 0 and score is not None and loss is not None
+        if watched:
+            assert score is not None and loss is not None
+            if (score, -loss) > (position.best_score, -position.best_loss):
+                position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
+                self.best = self._snapshot()
+            elif position.epoch - position.best_epoch >= options.patience and self._all_thawed():
+                position.stopped = "patience"
+        return {"dev_score": score, "dev_loss": loss}
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Return places among the train rows, in the order in which this epoch takes them."""
+        random = np.random.default_rng(_seed(self.options.seed, "order", epoch, 0))
+        if not self.options.resample:
+            return random.permutation(len(self.rows))
+        owner = self.samples.utterance[self.rows]
+        chances = balanced_weights(self.labels.of(self.tasks[0])[owner])
+        return random.choice(len(self.rows), size=len(self.rows), p=chances)
+
+    def _rate(self, epoch: int, step: int) -> float:
+        """Return the share of the learning rate at a step: a rise, then a cosine to LOWEST_RATE."""
+        whole = self.options.epochs * self.steps
+        at = (epoch * self.steps + step + 1) / whole
+        if at < WARM_UP:
+            return at / WARM_UP
+        return LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * (at - WARM_UP) / (1 - WARM_UP)))
+
+    def _thaw(self, epoch: int) -> list[str]:
+        """Let gradients into what is thawed in this epoch; return the blocks' names."""
+        depth = epoch // self.options.unfreeze_every
+        for name, array in self.weights.tensors.items():
+            block = self.depth[name.removeprefix(ENCODER)] if name.startswith(ENCODER) else 0
+            array.requires_grad_(block <= depth)
+        chosen = (self.trainee.blocks[0].name, *self.options.unfreeze)
+        return list(chosen[: depth + 1])
+
+    def _all_thawed(self) -> bool:
+        return self.position.epoch // self.options.unfreeze_every >= len(self.options.unfreeze)
+
+    def _optimiser(self) -> torch.optim.AdamW:
+        """AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101); vectors do not decay."""
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        for name, array in self.weights.tensors.items():
+            block = self.depth[name.removeprefix(ENCODER)] if name.startswith(ENCODER) else 0
+            decay = self.options.weight_decay if name.endswith("weight") and array[0].ndim > 1 else 0.0
+            groups.setdefault((self.options.depth_rate**block, decay), []).append(array)
+        return torch.optim.AdamW(
+            [
+                {"params": arrays, "share": share, "weight_decay": decay}
+                for (share, decay), arrays in groups.items()
+            ],
+            lr=self.options.learning_rate,
+        )
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        """Return copies of all that moves: trained arrays and the network's buffers."""
+        arrays = {f"weights/{name}": tensor for name, tensor in self.weights.tensors.items()}
+        arrays |= {f"buffers/{name}": tensor for name, tensor in self.net.named_buffers()}
+        return {name: tensor.detach().clone() for name, tensor in arrays.items()}
+
+    def _load(self, snapshot: dict[str, Tensor]) -> None:
+        own = {f"weights/{name}": tensor for name, tensor in self.weights.tensors.items()}
+        own |= {f"buffers/{name}": tensor for name, tensor in self.net.named_buffers()}
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(snapshot[name])
+
+    def _write(self) -> None:
+        tensors = self._snapshot()
+        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
+        for name, array in self.weights.tensors.items():
+            for part, value in self.optimiser.state.get(array, {}).items():
+                tensors[f"adam/{part}/{name}"] = value.reshape(1) if value.ndim == 0 else value
+        where = {key: value for key, value in vars(self.position).items() if not isinstance(value, float)}
+        # JSON has no infinity; the rest of the floats keep every bit
+        where |= {k: v for k, v in vars(self.position).items() if isinstance(v, float) and math.isfinite(v)}
+        note = {"identity": self.identity, "position": where, "random": "drawn from seed, epoch and step"}
+        write_checkpoint(self.checkpoint, tensors, note)
+
+    def _resume(self) -> None:
+        try:
+            tensors, note = read_checkpoint(self.checkpoint)
+        except FileNotFoundError:
+            return
+        if note["identity"] != self.identity:
+            raise UsageError(
+                f"{self.checkpoint} is of a training with other options or other data; remove it, say --replace, "
+                "or choose another --out"
+            )
+        try:
+            self._load(tensors)
+            self.best = {
+                name.removeprefix("best/"): value.to(self.device) if "/" + ENCODER in name else value
+                for name, value in tensors.items()
+                if name.startswith("best/")
+            }
+            for name, array in self.weights.tensors.items():
+                parts = {key: tensors.get(f"adam/{key}/{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
+                if parts["step"] is not None and parts["exp_avg"] is not None and parts["exp_avg_sq"] is not None:
+                    self.optimiser.state[array] = {
+                        "step": parts["step"].reshape(()),
+                        **{
+                            key: torch.empty_like(array, requires_grad=False).copy_(parts[key])  # type: ignore[arg-type]
+                            for key in ("exp_avg", "exp_avg_sq")
+                        },
+                    }
+            self.position = _Position(**note["position"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise CorruptError(f"{self.checkpoint} does not fit this training: {error}; remove it") from error
+
+
+def depths(trainee: Trainee, options: TrainOptions) -> dict[str, int]:
+    """Return how deep below the heads each parameter stands that ever trains: 0, 1 … in the order of thawing."""
+    known = [block.name for block in trainee.blocks[1:]]
+    odd = [name for name in options.unfreeze if name not in known]
+    if odd and not trainee.thaws:
+        raise UsageError(f"--unfreeze {','.join(odd)}: {trainee.name} has no blocks that thaw; it trains whole")
+    if odd or len(set(options.unfreeze)) != len(options.unfreeze):
+        raise UsageError(
+            f"--unfreeze {','.join(options.unfreeze)}: expected blocks of {trainee.name}, each once, from: "
+            f"{', '.join(known)}"
+        )
+    blocks = {block.name: block for block in trainee.blocks}
+    depths = {}
+    for depth, name in enumerate((trainee.blocks[0].name, *options.unfreeze)):
+        for parameter, _ in trainee.net.named_parameters():
+            if parameter.startswith(blocks[name].prefixes):
+                depths[parameter] = depth
+    return depths
+
+
+def _seed(seed: int, what: str, epoch: int, step: int) -> int:
+    """Return a seed of 63 bits that belongs to one place of one training."""
+    digest = hashlib.sha256(f"{seed} {what} {epoch} {step}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
