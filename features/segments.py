@@ -8,8 +8,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from features.encoder import require
-
 SHORTEST_S = 0.4  # a stretch below this is no utterance: it joins its neighbour, or is left out
 LONGEST_S = 15.0  # longer speech without a pause is cut into equal parts
 PAUSE_S = 0.3  # a pause below this does not part two utterances
@@ -41,9 +39,8 @@ def by_length(duration_s: float, length_s: float) -> list[Span]:
 def by_silence(samples: NDArray[np.float32], sample_rate_hz: int) -> list[Span]:
     """Return the stretches between silences, seconds, half-open, rising; none where all is silent.
 
-    Silence is what lies `SILENCE_DB` below the loudest moment (`librosa.effects.split`,
-    https://librosa.org/doc/main/generated/librosa.effects.split.html), for at least `PAUSE_S`. Loud music or
-    noise under the speech leaves no silence: such a recording is better cut by length.
+    Silence is what lies `SILENCE_DB` below the loudest moment, in power over `FRAME_S`, for at least `PAUSE_S`.
+    Loud music or noise under the speech leaves no silence: such a recording is better cut by length.
 
     Parameters
     ----------
@@ -52,16 +49,13 @@ def by_silence(samples: NDArray[np.float32], sample_rate_hz: int) -> list[Span]:
     """
     if not len(samples) or not np.any(np.abs(samples) > 1e-5):
         return []
-    effects = require("librosa.effects", "segments by silence")
-    frame, step = round(FRAME_S * sample_rate_hz), round(STEP_S * sample_rate_hz)
-    loud = effects.split(samples, top_db=SILENCE_DB, frame_length=frame, hop_length=step) / sample_rate_hz
+    duration_s = len(samples) / sample_rate_hz
     joined: list[list[float]] = []
-    for start_s, end_s in loud.tolist():
+    for start_s, end_s in _loud(samples, sample_rate_hz):
         if joined and start_s - joined[-1][1] < PAUSE_S:
             joined[-1][1] = end_s
         else:
             joined.append([start_s, end_s])
-    duration_s = len(samples) / sample_rate_hz
     spans: list[Span] = []
     for start_s, end_s in joined:
         if end_s - start_s < SHORTEST_S:
@@ -71,3 +65,16 @@ def by_silence(samples: NDArray[np.float32], sample_rate_hz: int) -> list[Span]:
         edges_s = np.linspace(start_s, end_s, parts + 1).tolist()
         spans += list(pairwise(edges_s))
     return spans
+
+
+def _loud(samples: NDArray[np.float32], sample_rate_hz: int) -> list[Span]:
+    """Return the stretches whose power is within `SILENCE_DB` of the loudest, each rounded to `STEP_S`."""
+    step, half = round(STEP_S * sample_rate_hz), round(FRAME_S * sample_rate_hz / 2)
+    summed = np.concatenate(([0.0], np.cumsum(samples.astype(np.float64) ** 2)))
+    centres = np.arange(0, len(samples), step) + step // 2  # of frames that lie half over either side of a step
+    first, last = np.maximum(centres - half, 0), np.minimum(centres + half, len(samples))
+    power = (summed[last] - summed[first]) / np.maximum(last - first, 1)
+    loud = power >= power.max() * 10 ** (-SILENCE_DB / 10)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False]))))
+    ends = np.minimum(edges * step, len(samples)) / sample_rate_hz
+    return list(zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,7 +109,7 @@ def make_plan(
     encoders = _encoders(bundle, weights, device)
     try:
         windows = WindowPlan(**recipe["windows"])
-        sampling, decode = Sampling.parse(recipe["sampling"]), DecodeSettings(**recipe["decode"])
+        sampling, decode = Sampling.parse(recipe["sampling"]), _decode_settings(recipe["decode"])
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
         version = decoder_version(binary)
     except MediaError as error:
@@ -170,6 +170,19 @@ def sharpened(log_p: NDArray[np.float64], sharpness: float) -> NDArray[np.float6
 def _floored(prediction: Prediction) -> Prediction:
     rows = [prediction.task(task) for task in TASKS]
     return Prediction(*(None if one is None else np.maximum(one, LOG_ZERO) for one in rows))
+
+
+def _decode_settings(stated: Mapping[str, Any]) -> DecodeSettings:
+    """Return the recipe's settings; refuse those that this program reads otherwise, such as an older way."""
+    known = {field.name for field in fields(DecodeSettings)}
+    settings = DecodeSettings(**{key: value for key, value in stated.items() if key in known})
+    wrong = differences(settings.to_json(), stated)
+    if wrong:
+        raise FingerprintMismatchError(
+            f"this program reads clips in another way than the bundle's were read: decode.{listed(wrong)} "
+            "(there: in the bundle); use the version of dualstream that made it, or extract and fit again"
+        )
+    return settings
 
 
 def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str, Encoder]:

@@ -100,7 +100,7 @@ def model_card(
             lines.append(f"- {task}: not calibrated, nothing held out is labelled")
     lines += [
         "",
-        "A probability is right as often as it says on clips like those that were held out, and on no others.",
+        "The probabilities are meant for clips like those that were held out; on others they may be far too sure.",
         "",
         "## What it is for",
         "",

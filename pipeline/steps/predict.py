@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.encoder import StreamFeatures
+from features.media import MediaError
 from heads.variant import TASKS, Task
 from pipeline.assembly import ShardJob, make_shards
 from pipeline.bundle import Bundle, read_bundle
@@ -98,8 +99,11 @@ def predict(
         timeline = None
         if context_s is not None and one["status"] == "ok":
             assert item.path is not None
-            timeline = clip_timeline(item.path, item.span_s, bundle, plan, context_s=context_s)
-            one["timeline"] = timeline.to_json(bundle)
+            try:
+                timeline = clip_timeline(item.path, item.span_s, bundle, plan, context_s=context_s)
+                one["timeline"] = timeline.to_json(bundle)
+            except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch
+                one["reason"] = "; ".join(filter(None, [one["reason"], f"no timeline: {error}"]))
         documents.append(one)
         timelines.append(timeline)
         at += 1

@@ -142,6 +142,14 @@ def test_a_changed_plan_or_encoder_is_named(
     assert caught.value.exit_status == 12
 
 
+def test_another_way_of_reading_is_named(bundle: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that reads clips otherwise, with settings that the bundle does not know."""
+    stated = media.DecodeSettings.to_json
+    monkeypatch.setattr(media.DecodeSettings, "to_json", lambda self: {**stated(self), "deblocked": True})
+    with pytest.raises(FingerprintMismatchError, match="deblocked: true, absent there"):
+        predict.predict(bundle, [corpus / "clips"])
+
+
 def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
