@@ -259,3 +259,28 @@ def test_dry_run_says_what_would_be_made(corpus: Path, tmp_path: Path) -> None:
     said = run(*command(corpus, out, "--dry-run")).stdout
     assert "6 of 6 clips" in said and "about" in said
     assert not out.parent.exists()
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    local, remote = tmp_path / "local.h5", tmp_path / "remote.h5"
+    run(*command(corpus, local))
+    run(*command(corpus, remote, "--executor", "ray", "--workers", "2"))
+    assert remote.read_bytes() == local.read_bytes()
+
+
+def test_ray_that_is_not_installed_is_said(corpus: Path, tmp_path: Path) -> None:
+    """A folder in front of the path holds a ray that can't be imported."""
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "ray.py").write_text("raise ImportError('no ray here')\n")
+    done = subprocess.run(
+        command(corpus, tmp_path / "out.h5", "--executor", "ray"),
+        capture_output=True,
+        text=True,
+        env={**ONE_THREAD, "PYTHONPATH": str(hidden)},
+        timeout=240,
+    )
+    assert done.returncode == 1
+    assert "pip install 'dualstream[ray]'" in done.stderr
