@@ -25,6 +25,7 @@ from pipeline.shards import DEFAULT_SHARD_SIZE
 RECIPE_VERSION = 1
 NONE = "none"
 WEIGHTLESS = ("table",)  # encoders that take no --video-weights
+MEASURED = ("acoustic",)  # that compute what no training made: none for them either
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -204,7 +205,7 @@ def _encoders(
     if NONE in texts and len(texts) > 1:
         raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
     texts = tuple(text for text in texts if text != NONE)
-    takers = [text for text in texts if text.partition(":")[0] not in WEIGHTLESS]
+    takers = [text for text in texts if text.partition(":")[0] not in (*WEIGHTLESS, *MEASURED)]
     if len(weights) > len(takers):
         raise UsageError(
             f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"

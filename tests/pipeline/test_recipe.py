@@ -50,6 +50,10 @@ def test_weights_go_to_the_encoders_that_take_them_in_order() -> None:
         ("table:t.csv", None),
         ("b", "random:2"),
     ]
+    builder = Builder()
+    make_recipe(replace(STUBS, audio=("acoustic", "bilstm"), audio_weights=("random:3",)), build_encoder=builder)
+    asked = [(text, how.weights) for stream, text, how in builder.calls if stream == "audio"]
+    assert asked == [("acoustic", None), ("bilstm", "random:3")]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,7 @@ def test_weights_go_to_the_encoders_that_take_them_in_order() -> None:
     [
         ({"video_weights": ("random:0", "random:1")}, "given 2 times"),
         ({"video": ("a", "b"), "video_weights": ("random:0",)}, "once for each"),
+        ({"audio": ("acoustic",), "audio_weights": ("random:0",)}, "0 audio encoders take weights"),
         ({"video": ("none", "a")}, "stands alone"),
         ({"video": ("none",), "audio": ("none",)}, "nothing to extract"),
         ({"hop_s": 0.0}, "hop"),

@@ -16,8 +16,11 @@ import pytest
 import torch
 
 from features import bilstm, cnn
+from features.encoder import EncoderOptions, build
+from features.frozen import FrozenFrameEncoder
+from features.weights import HEAD_PREFIX
 from pipeline.errors import CorruptError, UsageError
-from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
+from pipeline.training.checkpoint import packed, read_checkpoint, write_checkpoint
 from pipeline.training.engine import Labels, Training, TrainOptions
 from pipeline.training.samples import Samples
 from pipeline.training.trainees import faces, trainee
@@ -231,3 +234,11 @@ def test_vgg16_moves_the_thawed_blocks_alone(tmp_path: Path) -> None:
     embed = ["embed.weight", "embed.bias"]
     block5 = [f"net.features.{layer}.{part}" for layer in (24, 26, 28) for part in ("weight", "bias")]
     assert [sorted(names) for names in seen] == [sorted(embed), sorted(embed), sorted(embed + block5)]
+    path = tmp_path / "vgg16.safetensors"
+    path.write_bytes(packed(training.state(), {"licence": "none"}))
+    encoder = build("video", "vgg16", EncoderOptions(weights=str(path)))  # extract takes the file for what it is
+    assert encoder.spec.raw_width == 100 and isinstance(encoder, FrozenFrameEncoder)
+    for name, array in training.state().items():
+        if not name.startswith(HEAD_PREFIX):
+            inside = name if name.startswith("embed.") else f"net.{name}"
+            assert torch.equal(encoder.network.state_dict()[inside], array), name
