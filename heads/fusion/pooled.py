@@ -169,7 +169,7 @@ class Late(Network):
             logs.append(np.stack(rows))
             present.append(np.stack([batch.video_present.numpy(), batch.audio_present.numpy()], axis=1))
         return (
-            np.concatenate(logs),
+            np.concatenate(logs, axis=1),
             np.concatenate(present),
             np.concatenate([labels[task] for _, labels in batches]),
         )

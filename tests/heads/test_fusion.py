@@ -192,7 +192,7 @@ def test_attention_is_torchs(heads: int) -> None:
 
 def test_late_knows_noise_from_signal() -> None:
     """Calibrated on dev, the stream that is noise alone is hardly believed; the signal is."""
-    split = plant("noise_stream", 3, train=300, dev=400, test=10)
+    split = plant("noise_stream", 3, train=300, dev=1100, test=10)  # more than one batch of dev
     noisy = [_noisy(one, np.random.default_rng(k)) for k, one in enumerate((split.train, split.dev))]
     model = variant.fit("late", noisy[0], noisy[1], options=FitOptions(seeds=(0,), epochs=15))[0]
     arrays = model.state()[0]
