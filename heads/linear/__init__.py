@@ -1,7 +1,7 @@
 """Linear heads, solved to convergence instead of trained, without torch.
 
 ``linear_video`` and ``linear_audio`` read one stream, ``linear`` both side by side, ``linear_late`` each on
-its own and then mixes their log-probabilities. Importing this costs nothing; scipy comes in with a fit.
+its own and then mixes their log-probabilities. Importing this costs nothing; NumPy alone does the work.
 """
 
 from __future__ import annotations
