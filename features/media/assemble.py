@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.media.channels import channel_count, has_centre
-from features.media.decode import MICROSECOND, Decoded, Job, Samples, Ticks
+from features.media.decode import MICROSECOND, Decoded, Job, Ticks
 from features.media.report import Report
 from features.media.settings import MediaError
 from features.windows import Sampling, WindowPlan
@@ -177,10 +177,9 @@ def _sound(
     if not starts_us:
         notes.append(_none_came("no sound", audio.report))
         return None, None, None
-    sink, policy = _channel(audio, notes)
-    if sink is None:
+    samples, policy = _channel(audio, job, notes)
+    if samples is None:
         return None, None, None
-    samples = sink.array()
     usual_us = float(np.median(np.diff(starts_us))) if len(starts_us) > 1 else 0.0
     if audio.sound.restarted:
         end_s = (starts_us[-1] + usual_us) / MICROSECOND
@@ -203,22 +202,23 @@ def _none_came(what: str, report: Report) -> str:
     )
 
 
-def _channel(audio: Decoded, notes: list[str]) -> tuple[Samples | None, str]:
+def _channel(audio: Decoded, job: Job, notes: list[str]) -> tuple[NDArray[np.float32] | None, str]:
     """Choose between centre and mix by the layout, and by what is heard."""
-    stream = audio.report.audio
+    assert audio.samples is not None
+    both = audio.samples.array()  # (S, 2)
+    stream, wanted = audio.report.audio, job.settings.channels
     layout = stream.layout if stream is not None else ""
     centre = has_centre(layout)
-    if audio.centre is None or (audio.mix is not None and not centre):
-        return audio.mix, "mix"
-    if not centre:
+    if wanted == "center" and not centre:
         notes.append(f"no sound: the layout {layout} has no centre channel")
         return None, "center"
-    if audio.mix is not None and layout != "mono":
-        loudest = [float(np.max(np.abs(sink.array()), initial=0.0)) for sink in (audio.centre, audio.mix)]
+    if wanted == "auto" and centre:
+        loudest = np.max(np.abs(both), axis=0, initial=0.0)
         if loudest[0] < SILENCE <= loudest[1]:
             notes.append(f"the centre channel of {layout} is silent and others are not: the mix is used")
-            return audio.mix, "mix"
-    return audio.centre, "center"
+            centre = False
+    take_centre = wanted == "center" or (wanted == "auto" and centre)
+    return np.ascontiguousarray(both[:, 0 if take_centre else 1]), "center" if take_centre else "mix"
 
 
 def _sane(samples: NDArray[np.float32], notes: list[str]) -> NDArray[np.float32]:

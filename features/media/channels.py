@@ -1,4 +1,4 @@
-"""Channel layouts by ffmpeg's names (``ffmpeg -layouts``): how many channels, and whether one is the centre."""
+"""Channel layouts by ffmpeg's names (``ffmpeg -layouts``): their number, whether one is the centre, the mix."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ _WITH_CENTRE = frozenset(
         "octagonal", "5.1.4", "7.1.2", "7.1.4", "7.2.3", "9.1.4", "9.1.6", "hexadecagonal", "22.2",
     )
 )  # fmt: skip
+# Share of each channel in the mix, after ITU-R BS.775: the centre whole, front left and right 3 dB less, the rest
+# 6 dB less, no low-frequency channel. ffmpeg drops the channels that a layout lacks and scales the rest to 1, so
+# that stereo gives the mean of its two.
+_MIX = {
+    1.0: ("FC",),
+    0.7071: ("FL", "FR", "FLC", "FRC", "DL", "DR"),
+    0.5: ("BL", "BR", "BC", "SL", "SR", "WL", "WR", "SDL", "SDR", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR", "TC"),
+}
+CENTRE_AND_MIX = "pan=stereo|c0=FC|c1<" + "+".join(f"{share}*{name}" for share in _MIX for name in _MIX[share])
+"""Filter that gives two channels: the centre (silence where there is none), and the mix."""
+
 _COUNTS = {
     "mono": 1, "stereo": 2, "downmix": 2, "binaural": 2, "quad": 4,
     "hexagonal": 6, "cube": 8, "octagonal": 8, "hexadecagonal": 16,
@@ -37,8 +48,3 @@ def channel_count(layout: str) -> int:
         return sum(int(part) for part in name.split("."))
     except ValueError:
         return 0
-
-
-def unnamed_channels(layout: str) -> int:
-    """Return how many channels a layout without names has (``9 channels``), 0 for all others."""
-    return channel_count(layout) if layout.endswith("channels") else 0

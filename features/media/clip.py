@@ -10,15 +10,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 from features.media import command
 from features.media.assemble import Asked, Clip, assemble, row_of
-from features.media.channels import unnamed_channels
 from features.media.decode import Decoded, Job, Ticks, decode
 from features.media.probe import probe
-from features.media.settings import DecodeSettings, Guards, MediaError
+from features.media.settings import DecodeSettings, Guards, MediaError, naming
 from features.windows import Sampling, WindowPlan
 
 Span = tuple[float | None, float | None]
@@ -76,7 +74,8 @@ def read_clip(
         rows,
         max(plan.length_s / 2, float(ticks.step)),
     )
-    video, audio, processes = _decode_what_can_be(job, path)
+    with naming(path):
+        video, audio, processes = _decode_what_can_be(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
 
 
@@ -120,10 +119,4 @@ def _decode_what_can_be(job: Job, path: Path) -> tuple[Decoded | None, Decoded |
     # One of the two is missing, or fails so that it takes the other with it.
     video = decode(job, video=True, audio=False) if has_video else None
     audio = decode(job, video=False, audio=True) if has_audio else None
-    processes = 1 + has_video + has_audio
-    unnamed = unnamed_channels(report.audio.layout) if report.audio is not None else 0
-    if audio is not None and unnamed and not audio.sound.times_us and job.settings.channels != "center":
-        settings = replace(job.settings, channels="mix")  # ffmpeg mixes no layout that it does not know
-        audio = decode(replace(job, settings=settings, even_mix_of=unnamed), video=False, audio=True)
-        processes += 1
-    return video, audio, processes
+    return video, audio, 1 + has_video + has_audio

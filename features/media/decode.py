@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.media import command, runner
+from features.media.channels import CENTRE_AND_MIX
 from features.media.report import Report
 from features.media.settings import DecodeSettings, Guards, MediaError
 from features.windows import Grid
@@ -36,6 +37,7 @@ SCALER = "flags=bilinear+accurate_rnd+full_chroma_int+bitexact"  # the same numb
 WIDEST = 8  # a picture is never scaled beyond this many frame sides, however odd its shape
 _STAMP = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
 Output = tuple[int, str, dict[str, str | int]]  # pipe, stream, options
+SOUND_FRAME_BYTES = 8
 SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
 
 
@@ -85,8 +87,6 @@ class Job:
     """Rows that are kept as they come; None: all."""
     pad_s: float
     """How long the last picture is held, so that at least one tick behind it shows it."""
-    even_mix_of: int = 0
-    """Mix this many channels that have no names, all alike; 0: ffmpeg mixes by the layout."""
 
     @property
     def most_rows(self) -> int:
@@ -123,7 +123,7 @@ class Rows:
 
 @dataclass
 class Samples:
-    """A sink for raw sound, capped."""
+    """A sink for raw sound of two channels, the centre and the mix; capped."""
 
     most_bytes: int
     data: bytearray = field(default_factory=bytearray)
@@ -135,8 +135,9 @@ class Samples:
         self.data += data
 
     def array(self) -> NDArray[np.float32]:
-        """Return the samples, shape (S,)."""
-        return np.frombuffer(self.data, dtype="<f4", count=len(self.data) // 4)
+        """Return the samples, shape (S, 2): the centre channel (or silence), and the mix."""
+        frames = len(self.data) // SOUND_FRAME_BYTES
+        return np.frombuffer(self.data, dtype="<f4", count=2 * frames).reshape(-1, 2)
 
 
 @dataclass
@@ -180,8 +181,7 @@ class Decoded:
     pictures: Stamps
     sound: Stamps
     rows: Rows | None = None
-    centre: Samples | None = None
-    mix: Samples | None = None
+    samples: Samples | None = None
 
 
 def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
@@ -200,24 +200,9 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     if audio:
         rate_hz = settings.sample_rate_hz
         assert rate_hz is not None
-        most_bytes = int((job.limit_s + SOUND_SLACK_S) * rate_hz) * 4
-        at = len(sinks)
-        mix, centre = _mix(job.even_mix_of), "pan=mono|c0=FC"
-        sinks.append(result.sound.feed)
-        if settings.channels != "center":
-            result.mix = Samples(most_bytes)
-            sinks.append(result.mix.feed)
-            outputs.append(lambda fds: (fds[at + 1], "a:0", _audio_options(rate_hz, _stamped(fds[at]), mix)))
-        if settings.channels != "mix":
-            result.centre = Samples(most_bytes)
-            sinks.append(result.centre.feed)
-            outputs.append(
-                lambda fds: (
-                    fds[-1],
-                    "a:0",
-                    _audio_options(rate_hz, [] if result.mix else _stamped(fds[at]), centre),
-                )
-            )
+        result.samples = Samples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
+        sinks += [result.samples.feed, result.sound.feed]
+        outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(rate_hz, fds[-1])))
     result.status = runner.run(
         lambda _, fds: _command(job, [output(fds) for output in outputs]),
         log=result.report.feed,
@@ -280,22 +265,14 @@ def _square(settings: DecodeSettings, size: int) -> list[str]:
     return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"pad={size}:{size}:(ow-iw)/2:(oh-ih)/2"]
 
 
-def _stamped(fd: int) -> list[str]:
-    """Return filters that print the time of every piece of sound, and give the sound back as it was."""
-    return [
+def _audio_options(rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
+    """Both centre and mix come in one output: ffmpeg 9.0 may wait for itself where two outputs read one stream."""
+    chain = [
         "asettb=AVTB",
         "ametadata=mode=add:key=t:value=1",
-        f"ametadata=mode=print:file='pipe\\:{fd}'",
+        f"ametadata=mode=print:file='pipe\\:{stamps_fd}'",
         "asettb=1/sr",
+        CENTRE_AND_MIX,
+        f"aresample={rate_hz}:async=1:first_pts=0",
     ]
-
-
-def _mix(channels: int) -> str:
-    """Return the filter that mixes this many channels evenly; none where ffmpeg mixes by the layout."""
-    return "pan=mono|c0=" + "+".join(f"{1 / channels:.9f}*c{at}" for at in range(channels)) if channels else ""
-
-
-def _audio_options(rate_hz: int, first: list[str], to_mono: str) -> dict[str, str | int]:
-    resample = f"aresample={rate_hz}:ochl=mono:async=1:first_pts=0"
-    chain = [*first, *([to_mono] if to_mono else []), resample]
     return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

@@ -14,7 +14,7 @@ import numpy as np
 from features.media import command, runner
 from features.media.channels import channel_count
 from features.media.report import Report, Stream
-from features.media.settings import Guards, MediaError
+from features.media.settings import Guards, MediaError, naming
 
 STILL_LIMIT_S = 1.0
 UNKNOWN_RATE = 25.0
@@ -131,12 +131,13 @@ def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None
     real_path = command.regular_file(path)
     binary = command.find_ffmpeg(ffmpeg)
     report, packets = Report(guards.log_bytes), _Packets(guards.log_bytes)
-    status = runner.run(
-        lambda _, fds: _command(binary, real_path, guards, fds[0]),
-        log=report.feed,
-        sinks=[packets.feed],
-        guards=guards,
-    )
+    with naming(path):
+        status = runner.run(
+            lambda _, fds: _command(binary, real_path, guards, fds[0]),
+            log=report.feed,
+            sinks=[packets.feed],
+            guards=guards,
+        )
     report.close()
     if not report.container:
         raise command.not_opened(report, path)

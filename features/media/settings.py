@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 ErrorKind = Literal[
@@ -19,6 +22,9 @@ FORMATS = (
     "mov", "mp4", "matroska", "webm", "avi", "mpeg", "mpegts", "flv", "asf", "mpegvideo", "m4v", "h264", "hevc",
     "dv", "gif", "wav", "w64", "flac", "mp3", "ogg", "aac", "ac3", "eac3", "aiff", "caf", "au", "amr",
 )  # fmt: skip
+
+
+READING_VERSION = 1  # raised whenever the same settings would give other arrays
 
 
 class MediaError(Exception):
@@ -44,6 +50,17 @@ class MediaError(Exception):
         return MediaError, (self.kind, str(self))
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before the message of a MediaError that does not know it."""
+    try:
+        yield
+    except MediaError as error:
+        if str(path) in str(error):
+            raise
+        raise MediaError(error.kind, f"{path}: {error}") from error
+
+
 @dataclass(frozen=True)
 class DecodeSettings:
     """How a clip becomes arrays. Every field shapes the numbers, so all of them go into the fingerprint."""
@@ -55,7 +72,7 @@ class DecodeSettings:
     sample_rate_hz: int | None = 16_000
     """Rate of the sound, Hz; None: no sound is wanted."""
     channels: Channels = "auto"
-    """``auto``: the centre channel where there is one, else the mix. ``mix``: ffmpeg's downmix to mono.
+    """``auto``: the centre channel where there is one, else the mix. ``mix``: all, as channels.py weighs them.
     ``center``: the centre channel; a clip without one has no sound then."""
     speed: Speed = "exact"
     """``fast`` skips the loop filter and the frames that no other frame refers to: a third less time."""
@@ -82,6 +99,7 @@ class DecodeSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values, for the fingerprint."""
         return {
+            "reading": READING_VERSION,
             "frame_size_px": self.frame_size_px,
             "fit": self.fit,
             "sample_rate_hz": self.sample_rate_hz,
