@@ -7,7 +7,7 @@ import io
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from pipeline.clipstate import Hasher
 from pipeline.documents import write_bytes
 from pipeline.errors import DONE_WITH_FAILURES, UsageError
 from pipeline.inputs import Item, gather, shown
+from pipeline.recipe import Recipe
 from pipeline.shards import ClipRows, split_in_shards
 from pipeline.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
 from pipeline.utterance import Utterance
@@ -85,7 +86,7 @@ def predict(
         raise UsageError(f"there is no file in {', '.join(map(str, files))}")
     recipe = recipe_of(bundle, plan)
     asked = [item.utterance for item in items if item.utterance is not None]
-    rows = _rows(asked, recipe, workers=options.workers)
+    rows = _rows(asked, bundle, recipe, workers=options.workers)
     answers = _answers(bundle, items, rows)
     documents: list[dict[str, Any]] = []
     timelines: list[Timeline | None] = []
@@ -193,21 +194,27 @@ def _device(text: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _rows(asked: Sequence[Utterance], recipe: Any, *, workers: int) -> list[ClipRows]:
-    """Bring clips through stage 1, cut into batches as `extract` cuts a manifest of the same rows."""
+def _rows(asked: Sequence[Utterance], bundle: Bundle, recipe: Recipe, *, workers: int) -> list[ClipRows]:
+    """Bring clips through stage 1 and their projections, in batches as `extract` cuts a manifest of these rows."""
     groups = split_in_shards(asked, recipe.document["shard_size"])
     jobs = [ShardJob(index, group) for index, group in enumerate(groups)]
     made = make_shards(jobs, recipe, Hasher(Path(os.path.abspath(os.sep))), workers=workers)
-    return [clip for one in made for clip in one.shard.clips]
+    done: list[ClipRows] = []
+    for one in made:  # raw rows of one batch at a time: those of a large network are wide
+        clips = one.shard.clips
+        streams: dict[str, list[StreamFeatures]] = {
+            name: projected([clip.streams[name] for clip in clips], bundle.projections.get(name))
+            for name in bundle.streams
+        }
+        for at, clip in enumerate(clips):
+            done.append(replace(clip, streams={name: rows[at] for name, rows in streams.items()}))
+    return done
 
 
 def _answers(bundle: Bundle, items: Sequence[Item], rows: Sequence[ClipRows]) -> Answers | None:
     if not rows:
         return None
-    streams: dict[str, list[StreamFeatures]] = {
-        name: projected([clip.streams[name] for clip in rows], bundle.projections.get(name))
-        for name in bundle.streams
-    }
+    streams = {name: [clip.streams[name] for clip in rows] for name in bundle.streams}
     features = Features([clip.starts_s for clip in rows], streams)
     known = [item for item in items if item.utterance is not None]
     return answer(bundle, features.feature_set(bundle, *_dialogues(known)))
