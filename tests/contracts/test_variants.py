@@ -111,7 +111,7 @@ def test_other_vocabularies(name: str, corpus: tuple[FeatureSet, FeatureSet, Fea
 
 @pytest.mark.parametrize("name", NAMES)
 def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
-    train, dev, test = corpus
+    train, dev, _ = corpus
     (stream, *_) = variant.get(name).streams
     rows = train.streams[stream].utterance.copy()
     rows[[7, 9]] = np.nan
