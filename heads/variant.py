@@ -7,7 +7,6 @@ it is used.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -93,9 +92,7 @@ class Prediction:
         return self.emotion if task == "emotion" else self.sentiment
 
     def __repr__(self) -> str:
-        shapes = {
-            t: None if self.task(t) is None else self.task(t).shape for t in TASKS
-        }  # type: ignore[union-attr]
+        shapes = {t: None if self.task(t) is None else self.task(t).shape for t in TASKS}  # type: ignore[union-attr]
         return f"Prediction({shapes})"
 
 
@@ -148,9 +145,7 @@ class Fit(Protocol):
 class Restore(Protocol):
     """Make a fitted model from its state."""
 
-    def __call__(
-        self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]
-    ) -> Trained: ...
+    def __call__(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained: ...
 
 
 @dataclass(frozen=True)
@@ -203,9 +198,7 @@ def get(name: str) -> Variant:
     base, _, argument = name.partition(":")
     variant = _REGISTRY.get(base)
     if variant is None:
-        raise ValueError(
-            f"no fusion variant is called {name!r}; there are: {', '.join(_REGISTRY)}"
-        )
+        raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(_REGISTRY)}")
     if not argument:
         return variant
     if variant.argument is None:
@@ -237,13 +230,9 @@ def fit(
         )
     for stream in variant.streams:
         if stream not in train.streams:
-            raise ValueError(
-                f"{name} reads the {stream} stream; this corpus has {sorted(train.streams)}"
-            )
+            raise ValueError(f"{name} reads the {stream} stream; this corpus has {sorted(train.streams)}")
         if variant.needs_windows and train.streams[stream].windows is None:
-            raise ValueError(
-                f"{name} needs windows; the {stream} stream has one row an utterance alone"
-            )
+            raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
     train.require_finite(variant.streams)
     if dev is not None:
         dev.require_finite(variant.streams)
@@ -257,5 +246,4 @@ def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
 
 def _load_families() -> None:
     for module in FAMILIES:
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module)
+        importlib.import_module(module)
