@@ -82,12 +82,15 @@ class Choice:
     groups: str
     """What was kept whole: ``speaker`` or ``dialogue``."""
     metric: str
+    utterances: int
+    """That the folds were dealt from."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return {
             "name": self.name,
             "groups": self.groups,
+            "utterances": self.utterances,
             "metric": self.metric,
             "evidence": [each.to_json() for each in self.evidence],
         }
@@ -107,10 +110,15 @@ class SelectionOptions:
     """A name of metrics.HEADLINES, averaged over the tasks."""
     alpha: float = 0.05
     """Chance of taking a fusion that is no better than the best single stream."""
+    sample: int = 6_000
+    """Of larger corpora whole groups are drawn until there are this many utterances: enough to be sure of a
+    difference of two points, and what is chosen is then fitted on all of them."""
 
     def __post_init__(self) -> None:
         if self.repeats < 1 or not 0 < self.alpha < 1:
             raise ValueError(f"repeats is {self.repeats} and alpha {self.alpha}; expected 1 or more, and 0 to 1")
+        if self.sample < 1:
+            raise ValueError(f"sample is {self.sample}; expected 1 utterance or more")
         if self.folds not in GROUP_BY or self.metric not in metrics.HEADLINES:
             raise ValueError(
                 f"folds {self.folds!r} by {self.metric!r}; expected one of {', '.join(GROUP_BY)} "
@@ -181,7 +189,9 @@ def select(
         from heads.diagnosis.changes import join
 
         pooled = join(train, dev)
-    trial = _Trial.of(pooled, groups_of(train, selection.folds, dev)[1], options, selection)  # type: ignore[arg-type]
+    grouped_by = groups_of(train, selection.folds, dev)[1]  # type: ignore[arg-type]
+    pooled = _sample(pooled, pooled.speaker if grouped_by == "speaker" else pooled.dialogue, selection.sample)
+    trial = _Trial.of(pooled, grouped_by, options, selection)
     many = len(pooled) >= MANY
     repeats, folds = (1, FOLDS_OF_MANY) if many else (selection.repeats, FOLDS)
     counted: dict[str, list[Counts]] = {}
@@ -348,7 +358,18 @@ class _Trial:
             )
             for name in asked
         )
-        return Choice(chosen, table, self.grouped_by, self.selection.metric)
+        return Choice(chosen, table, self.grouped_by, self.selection.metric, len(self.pooled))
+
+
+def _sample(features: FeatureSet, groups: Codes, wanted: int) -> FeatureSet:
+    """Return whole groups, drawn until `wanted` utterances are there, in the order they stood in."""
+    if len(features) <= wanted:
+        return features
+    members, code = np.unique(groups, return_inverse=True)
+    order = np.random.default_rng(0).permutation(len(members))
+    sizes = np.bincount(code)[order]
+    drawn = order[: max(2, int(np.searchsorted(np.cumsum(sizes), wanted)) + 1)]
+    return features.take(np.flatnonzero(np.isin(code, drawn)))
 
 
 def _single(name: str) -> bool:
@@ -383,6 +404,7 @@ register(
             "folds": SelectionOptions.folds,
             "metric": SelectionOptions.metric,
             "alpha": SelectionOptions.alpha,
+            "sample": SelectionOptions.sample,
         },
     )
 )

@@ -132,6 +132,13 @@ def test_state_restores_the_same_model():
     np.testing.assert_array_equal(again.predict(train).emotion, model.predict(train).emotion)
 
 
+def test_large_corpora_are_sampled_by_whole_groups():
+    train = complementary(200, 1)
+    choice = select(train, None, selection=SelectionOptions(candidates=LINEAR, repeats=1, sample=100))
+    assert 100 <= choice.utterances < 106  # dialogues are of six, the last of two
+    assert choice.to_json()["utterances"] == choice.utterances
+
+
 def test_progress_counts_candidates():
     events = []
     variant.fit("auto", complementary(100, 1), options=FAST, progress=events.append)
@@ -145,6 +152,7 @@ def test_progress_counts_candidates():
         ({"candidates": ["sum"]}, "no fusion variant is called 'sum'"),
         ({"candidates": ["auto", "video"]}, "candidate of its own"),
         ({"alpha": 2.0}, "alpha 2.0"),
+        ({"sample": 0}, "sample is 0"),
         ({"folds": "actor"}, "folds 'actor'"),
         ({"metric": "auc"}, "'auc'"),
     ],
