@@ -29,7 +29,7 @@ OVERFIT_GAP = 0.25  # balanced accuracy on fitted less on held-out rows
 ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a variant with a hidden layer is large
 COLLAPSED_SHARE = 0.85  # of the answers, to one class
 LEAN_FLOOR = 0.35  # of a stream's share in use over its share in worth: below it the head neglects it
-NARROW = 0.04  # half width of an interval that is narrow enough to say that there is nothing
+HIDDEN_GAIN = 0.08  # of balanced accuracy: where no more than this may hide, the streams add nothing to each other
 
 
 @dataclass(frozen=True)
@@ -253,17 +253,15 @@ def collapse(evidence: Evidence) -> Cause | None:
 def no_complement(evidence: Evidence) -> Cause | None:
     """The second stream adds nothing that the first doesn't say."""
     best = evidence.scores[evidence.best_single].mean
-    joined = [
-        evidence.scores["late_sum"].mean,
-        evidence.scores["fused"].mean,
-        *(item.score.mean for item in evidence.interventions.values() if item.name in JOINING),
-    ]
-    gain = max(joined) - best
-    comparison = evidence.fused_over_best
-    sure_gain = comparison.low is not None and comparison.low > 0
-    half_width = (comparison.high - comparison.low) / 2 if comparison.low is not None and comparison.high else 1.0
+    joins = [item.over_best for item in evidence.interventions.values() if item.name in JOINING]
+    joins.append(evidence.fused_over_best)
+    gain = max(join.difference for join in joins)
+    # "Nothing to gain" takes more than no gain found: what might hide in the plainest joins must be small
+    plain = (evidence.fused_over_best, evidence.interventions["join late"].over_best)
+    may_hide = max(join.high if join.high is not None else 1.0 for join in plain)
+    sure = any(join.low is not None and join.low > 0 and join.difference >= MIN_GAIN for join in joins)
     above_chance = evidence.scores[evidence.best_single].low or 0.0
-    if sure_gain or gain > MIN_GAIN or half_width > 1.5 * NARROW or above_chance <= evidence.strength.chance:
+    if sure or may_hide > HIDDEN_GAIN or above_chance <= evidence.strength.chance:
         return None
     other = "audio" if evidence.best_single == "video" else "video"
     return Cause(

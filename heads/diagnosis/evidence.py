@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heads import metrics
 from heads.batch import FeatureSet, StreamArrays
@@ -19,6 +20,7 @@ from heads.diagnosis.strength import STREAMS, Complement, Strength, complement, 
 from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions, Task
 
+Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
 OTHER = "other features"  # the intervention that a second cache stands for
 INTERVENTIONS = (
     "standardise",
@@ -71,6 +73,8 @@ class Intervention:
     """Balanced accuracy with its interval."""
     gain: Comparison
     """Over the head as it is, on the same utterances."""
+    over_best: Comparison
+    """Over the better single stream, on the same utterances."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the values."""
@@ -79,6 +83,7 @@ class Intervention:
             "remedy": self.remedy,
             "score": self.score.to_json(),
             "gain": self.gain.to_json(),
+            "over_best": self.over_best.to_json(),
         }
 
 
@@ -193,16 +198,19 @@ def gather(
     rows["late_sum"] = late_sum(refits["video"], refits["audio"])
 
     interventions: dict[str, Intervention] = {}
-    interventions["drop a stream"] = _outcome(
-        "drop a stream", f"--fusion {best}", rows[best], rows["fused"], pooled
-    )
-    interventions["join late"] = _outcome("join late", "--fusion late", rows["late_sum"], rows["fused"], pooled)
+
+    def outcome(name: str, remedy: str, of: Rows, against: Rows) -> Intervention:
+        gain, over_best = compare(of, against, pooled), compare(of, rows[best], pooled)
+        return Intervention(name, remedy, _estimate(of, pooled), gain, over_best)
+
+    interventions["drop a stream"] = outcome("drop a stream", f"--fusion {best}", rows[best], rows["fused"])
+    interventions["join late"] = outcome("join late", "--fusion late", rows["late_sum"], rows["fused"])
     for trial, against, remedy in _trials(base, curve, has_windows, options, train):
         say(f"refitting: {trial.name}")
         done = refit(trial, pooled)
         reference = rows["fused"] if against is None else rows[against]
         rows[trial.name] = done.log_probabilities
-        interventions[trial.name] = _outcome(trial.name, remedy, done.log_probabilities, reference, pooled)
+        interventions[trial.name] = outcome(trial.name, remedy, done.log_probabilities, reference)
 
     if other is not None:
         say("fitting on the other cache")
@@ -211,7 +219,7 @@ def gather(
         if not (np.array_equal(strange.truth, pooled.truth) and np.array_equal(strange.fold, pooled.fold)):
             raise ValueError("the other features are not of the same utterances in the same order")
         rows[OTHER] = refit(replace(base, name=OTHER), strange).log_probabilities
-        interventions[OTHER] = _outcome(OTHER, "use the other cache", rows[OTHER], rows["fused"], pooled)
+        interventions[OTHER] = outcome(OTHER, "use the other cache", rows[OTHER], rows["fused"])
     answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
     return Evidence(
         fusion=options.fusion,
@@ -293,16 +301,12 @@ def _trials(
     return [entry for entry in found if entry[0].name in options.interventions]
 
 
-def _outcome(name: str, remedy: str, rows: Any, reference: Any, pooled: Pool) -> Intervention:
-    return Intervention(name, remedy, _estimate(rows, pooled), compare(rows, reference, pooled))
-
-
-def _estimate(rows: Any, pooled: Pool) -> Estimate:
+def _estimate(rows: Rows, pooled: Pool) -> Estimate:
     names = getattr(pooled.features, f"{pooled.task}_names")
     return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
 
 
-def _drop_to_dev(base: Trial, pooled: Pool, rows: Any) -> Comparison | None:
+def _drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> Comparison | None:
     """Compare, on dev rows, out-of-fold predictions with those of models fitted on train alone."""
     dev = np.flatnonzero(pooled.was_dev)
     train = np.flatnonzero(~pooled.was_dev)

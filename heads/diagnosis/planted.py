@@ -81,8 +81,6 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
         widths = {"video": round(1_000 * options.strength), "audio": 12}
     emotion = _classes(rng, count, skewed="collapse" in causes, strength=options.strength)
     video_factor, audio_factor = VIDEO_FACTOR[emotion], AUDIO_FACTOR[emotion]
-    if "no_complement" in causes:  # audio tells what video tells, a little worse
-        audio_factor = video_factor
 
     lengths = rng.integers(*WINDOWS, size=count)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
@@ -93,6 +91,9 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
     signal = options.signal * weak
     video = _stream(rng, widths["video"], video_factor[owner], burst, signal)
     audio = _stream(rng, widths["audio"], audio_factor[owner], burst, signal)
+    if "no_complement" in causes:  # audio is a noisy echo of video: nothing in it is new
+        mixing = rng.normal(size=(widths["video"], widths["audio"])) / np.sqrt(widths["video"])
+        audio = video @ mixing + 0.7 * rng.normal(size=(len(owner), widths["audio"]))
     video_seen = np.ones(len(owner), dtype=bool)
     audio_seen = np.ones(len(owner), dtype=bool)
 
