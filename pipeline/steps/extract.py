@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +71,14 @@ def extract(
             notice(text)
 
         folder = _open_folder(shards, recipe, manifest, run.shard_size)
-        hasher = Hasher(root)
-        jobs = _jobs(manifest, folder, recipe, hasher, run, note)
-        report.made = sum(len(job.utterances) for job in jobs)
-        report.kept = len(manifest) - report.made
-        if report.made == len(manifest):
-            _require_some_clips(manifest, recipe, hasher, root)
-        taken = sorted({name for job in jobs for name in job.donors})
-        if taken:
-            note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
-        if jobs:
-            _check_tables(manifest, recipe, note)
-        with Progress(report.made) as progress:
-            for made in _executed(jobs, recipe, hasher, root, options, run, progress):
-                commit_shard(folder.path, made.job.index, pack_shard(made.shard))
-                remember(folder.path, made.job.index, made.job.utterances, made.looks, made.shard)
-        cache = _sealed(out, manifest, folder, recipe, existing, run, note)
+        work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
+        _make_missing(work, report, note)
+        try:
+            cache = _sealed(out, work, existing, note)
+        except CorruptError as error:
+            _drop_damaged(folder, error, note)
+            _make_missing(work, report, note)
+            cache = _sealed(out, work, existing, note)
     report.failed = [
         (name, reason)
         for name, status, reason in zip(
@@ -144,24 +138,65 @@ def _open_folder(shards: Path, recipe: Recipe, manifest: Manifest, size: int) ->
     return ShardFolder(path, size, count)
 
 
-def _jobs(
-    manifest: Manifest,
-    folder: ShardFolder,
-    recipe: Recipe,
-    hasher: Hasher,
-    run: RunOptions,
-    note: Callable[[str], None],
-) -> list[ShardJob]:
+@dataclass(frozen=True, repr=False)
+class Work:
+    """What a run holds in its hands."""
+
+    manifest: Manifest
+    folder: ShardFolder
+    recipe: Recipe
+    hasher: Hasher
+    root: Path
+    options: ExtractionOptions
+    run: RunOptions
+
+
+def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]) -> None:
+    """Make and commit every shard that is not there, not whole, or not of these clips."""
+    jobs = _jobs(work, note)
+    made = sum(len(job.utterances) for job in jobs)
+    report.made += made
+    report.kept = len(work.manifest) - report.made
+    if not jobs:  # no encoder is built for nothing
+        return
+    if made == len(work.manifest):
+        _require_some_clips(work)
+    taken = sorted({name for job in jobs for name in job.donors})
+    if taken:
+        note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
+    _check_tables(work, note)
+    folder = work.folder.path
+    # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
+    with Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
+        for one in shards:
+            commit_shard(folder, one.job.index, pack_shard(one.shard))
+            remember(folder, one.job.index, one.job.utterances, one.looks, one.shard)
+
+
+def _drop_damaged(folder: ShardFolder, error: CorruptError, note: Callable[[str], None]) -> None:
+    """Remove shards whose header looks well and whose bytes are not; raise `error` where there is none."""
+    damaged = []
+    for index in range(folder.count):
+        try:
+            folder.read(index)
+        except CorruptError as found:
+            damaged.append(index)
+            note(f"{found}. It is made again")
+    if not damaged:
+        raise error
+    for index in damaged:
+        shard_path(folder.path, index).unlink(missing_ok=True)
+
+
+def _jobs(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
     """Return the shards to make: those that are not there, not whole, or not of these clips."""
+    folder, recipe, hasher, run = work.folder, work.recipe, work.hasher, work.run
     jobs: list[ShardJob] = []
     siblings = Siblings.beside(folder.path, recipe) if recipe.reads_media else Siblings({})
-    for index, group in enumerate(split_in_shards(manifest.utterances, folder.size)):
+    for index, group in enumerate(split_in_shards(work.manifest.utterances, folder.size)):
         verdict = judge(folder.path, index, group, hasher, reread=run.verify_clips, reads_media=recipe.reads_media)
-        if verdict.fresh and run.retry_failed:
-            shard = read_shard(shard_path(folder.path, index))
-            if any(clip.status == "failed" for clip in shard.clips):
-                jobs.append(ShardJob(index, group))
-                continue
+        if verdict.fresh and run.retry_failed and _has_failures(shard_path(folder.path, index)):
+            jobs.append(ShardJob(index, group))
         if not verdict.fresh:
             jobs.append(ShardJob(index, group, siblings.donors(index, group, hasher)))
             if shard_path(folder.path, index).exists():
@@ -169,20 +204,29 @@ def _jobs(
     return jobs
 
 
-def _require_some_clips(manifest: Manifest, recipe: Recipe, hasher: Hasher, root: Path) -> None:
+def _has_failures(path: Path) -> bool:
+    """Tell whether a shard holds a failed clip; a damaged one counts as well, and is made again."""
+    try:
+        return any(clip.status == "failed" for clip in read_shard(path).clips)
+    except CorruptError:
+        return True
+
+
+def _require_some_clips(work: Work) -> None:
     """Stop before thousands of failures where the root is plainly the wrong folder."""
-    if not recipe.reads_media or any(hasher.look(one.path) != ABSENT for one in manifest.utterances):
+    clips = work.manifest.utterances
+    if not work.recipe.reads_media or any(work.hasher.look(one.path) != ABSENT for one in clips):
         return
     raise UsageError(
-        f"none of the {len(manifest)} clips is under {root} (the first is {manifest.utterances[0].path}); "
+        f"none of the {len(clips)} clips is under {work.root} (the first is {clips[0].path}); "
         "give the folder that the paths start from as --root"
     )
 
 
-def _check_tables(manifest: Manifest, recipe: Recipe, note: Callable[[str], None]) -> None:
+def _check_tables(work: Work, note: Callable[[str], None]) -> None:
     """Stop where a table knows none of the manifest's ids, and say where it lacks some."""
-    nothing = np.zeros(1)
-    for name, table in recipe.plan.tables.items():
+    nothing, manifest = np.zeros(1), work.manifest
+    for name, table in work.recipe.plan.tables.items():
         lacking = [one.id for one in manifest if not table.lookup(one.id, nothing, 1.0).present]
         if len(lacking) == len(manifest):
             raise UsageError(
@@ -194,44 +238,29 @@ def _check_tables(manifest: Manifest, recipe: Recipe, note: Callable[[str], None
             note(f"stream {name}: {table.spec.name} has no row for {len(lacking)} of {len(manifest)}: {shown}")
 
 
-def _executed(
-    jobs: Sequence[ShardJob],
-    recipe: Recipe,
-    hasher: Hasher,
-    root: Path,
-    options: ExtractionOptions,
-    run: RunOptions,
-    progress: Progress,
-) -> Iterator[MadeShard]:
-    if not jobs:  # no encoder is built for nothing
-        return
+def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Generator[MadeShard, None, None]:
+    """Make the jobs' shards by the executor that was chosen."""
+    run, recipe = work.run, work.recipe
     workers = run.workers or available_cores()
 
     def on_clip(failed: bool, frames: int) -> None:
         progress.advance(failed=failed, frames=frames)
 
     if run.executor == LOCAL:
-        yield from make_shards(jobs, recipe, hasher, workers=workers, on_clip=on_clip)
+        yield from make_shards(jobs, recipe, work.hasher, workers=workers, on_clip=on_clip)
         return
     if run.executor != RAY:
         raise UsageError(f"--executor is {run.executor!r}; expected local or ray")
-    tasks = [RemoteJob(job, root.resolve(), options, run.shard_size, recipe.fingerprint) for job in jobs]
+    tasks = [RemoteJob(job, work.root.resolve(), work.options, run.shard_size, recipe.fingerprint) for job in jobs]
     for _, made in ray_tasks(make_remotely, tasks, workers=workers):
         for clip in made.shard.clips:
             on_clip(clip.status == "failed", 0)
         yield made
 
 
-def _sealed(
-    out: Path,
-    manifest: Manifest,
-    folder: ShardFolder,
-    recipe: Recipe,
-    existing: Cache | None,
-    run: RunOptions,
-    note: Callable[[str], None],
-) -> Cache:
+def _sealed(out: Path, work: Work, existing: Cache | None, note: Callable[[str], None]) -> Cache:
     """Build and publish the cache, unless the one that is there was built of the very same things."""
+    manifest, folder, recipe, run = work.manifest, work.folder, work.recipe, work.run
     choice = ProjectionChoice(run.projection or "auto")
     if existing is not None:
         before = existing.provenance

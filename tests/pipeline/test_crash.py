@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -288,6 +289,24 @@ def test_interrupt_ends_soon_and_leaves_what_was_committed(corpus: Path, tmp_pat
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
     assert time.monotonic() - began_s < 5
     assert not [name for name in listing(out.parent) if name.endswith(TEMPORARY_SUFFIX)]
+    check_recovery(corpus, out, reference)
+
+
+def test_interrupt_during_a_commit_ends_the_threads_too(corpus: Path, tmp_path: Path, reference: bytes) -> None:
+    out = tmp_path / "run" / "cache.h5"
+
+    def interrupt(name: str) -> None:
+        raise KeyboardInterrupt
+
+    def task() -> None:
+        wrapped(5, interrupt)  # in the first shard's commit; clips of the others are being read
+        try:
+            run_extract(corpus, out, reader=FakeReader(delay_s=0.05))
+        finally:
+            busy = [one.name for one in threading.enumerate() if one.name.startswith("dualstream-clip")]
+            assert not busy, busy
+
+    assert in_child(task) == 130
     check_recovery(corpus, out, reference)
 
 

@@ -383,6 +383,22 @@ def test_a_damaged_shard_is_made_again(corpus: Path, out: Path) -> None:
     assert out.read_bytes() == before
 
 
+def test_a_shard_damaged_behind_its_header_is_made_again(corpus: Path, out: Path) -> None:
+    run_extract(corpus, out)
+    before = out.read_bytes()
+    for path in (shards(out)[0], shards(out)[2]):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    assert run_extract(corpus, out).made == 0  # the cache is whole: nothing reads its shards
+    out.unlink()
+    notices: list[str] = []
+    report = run_extract(corpus, out, notices=notices)
+    assert (report.made, report.kept) == (6, 3)
+    assert sum("is made again" in text for text in notices) == 2
+    assert out.read_bytes() == before
+
+
 def test_a_damaged_cache_is_made_again_from_its_shards(corpus: Path, out: Path) -> None:
     run_extract(corpus, out)
     before = out.read_bytes()
