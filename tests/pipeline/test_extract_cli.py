@@ -58,14 +58,30 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return manifest_of(root, names)
 
 
+class Starts:
+    """A folder that holds an empty file for each start of a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def read_text(self) -> str:
+        return "\n".join(sorted(path.name for path in self.folder.iterdir()))
+
+    def write_text(self, text: str) -> None:
+        assert not text
+        for path in self.folder.iterdir():
+            path.unlink()
+
+
 @pytest.fixture(scope="module")
-def counting_ffmpeg(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def counting_ffmpeg(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Starts]:
     """Return an ffmpeg that notes each start in a file, and that file."""
     folder = tmp_path_factory.mktemp("bin")
-    script, log = folder / "ffmpeg", folder / "starts.txt"
-    script.write_text(f'#!/bin/sh\necho "$$" >> "{log}"\nexec "{find_ffmpeg()}" "$@"\n')
+    script, log = folder / "ffmpeg", Starts(folder / "starts")
+    # an empty file a start: what ffmpeg runs under may not write a single byte to a file
+    script.write_text(f'#!/bin/sh\n: > "{log.folder}/$$"\nexec "{find_ffmpeg()}" "$@"\n')
     script.chmod(0o755)
-    log.touch()
     return script, log
 
 
