@@ -164,9 +164,10 @@ def flash_beep(
         f"color=black:s={size}:r={rate}:d={duration_s},"
         f"drawbox=c=white:t=fill:enable='gte(t,{at_s - 1e-4})*lt(t,{end_s - 1e-4})',trim=start={video_start_s}"
     )
+    pieces = {"mp2": ",asetnsamples=1152:p=0", "libopus": ",asetnsamples=960:p=0"}  # what these encoders take
     sound = (
         f"aevalsrc='0.8*sin(2*PI*1000*t)*gte(t,{at_s})*lt(t,{end_s})':s={audio_rate_hz}:d={duration_s},"
-        f"atrim=start={audio_start_s}" + (",asetnsamples=1152:p=0" if audio_codec == "mp2" else "")
+        f"atrim=start={audio_start_s}" + pieces.get(audio_codec, "")
     )
     quality = ["-preset", "veryfast", "-crf", "18"] if video_codec == "libx264" else ["-q:v", "3"]
     run_ffmpeg(

@@ -119,6 +119,7 @@ def input_options(guards: Guards) -> dict[str, Any]:
         "format_whitelist": ",".join(guards.formats),
         "max_streams": guards.max_streams,
         "max_pixels": guards.max_pixels,
+        "err_detect": "crccheck+bitstream+buffer",  # check what can be checked, say so, and go on
         "threads": guards.threads,
     }
 

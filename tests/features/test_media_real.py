@@ -137,7 +137,7 @@ def test_mutated_clips_never_pass_unnoticed(tmp_path: Path, ffmpeg: str, kind: s
     elif kind.startswith("tone"):
         tone(whole, duration_s=2.0)
     else:
-        codecs = {"mpg": ("mpeg1video", "mp2"), "avi": ("mpeg4", "libmp3lame"), "webm": ("libvpx", "libvorbis")}
+        codecs = {"mpg": ("mpeg1video", "mp2"), "avi": ("mpeg4", "libmp3lame"), "webm": ("libvpx", "libopus")}
         video_codec, audio_codec = codecs.get(kind.split(".")[1], ("libx264", "aac"))
         flash_beep(whole, duration_s=2.0, at_s=0.8, video_codec=video_codec, audio_codec=audio_codec)
     data = whole.read_bytes()
