@@ -90,6 +90,24 @@ def thinned(every_s: float) -> Prepare:
     return prepare
 
 
+def hidden(name: str) -> Prepare:
+    """Mark one stream as missing everywhere."""
+
+    def prepare(train: FeatureSet) -> Change:
+        return lambda features: without(features, name)
+
+    return prepare
+
+
+def without(features: FeatureSet, name: str) -> FeatureSet:
+    """Return the utterances with one stream marked as missing."""
+    stream = features.streams[name]
+    windows = None if stream.windows is None else np.zeros_like(stream.windows)
+    seen = None if stream.window_present is None else np.zeros_like(stream.window_present)
+    empty = StreamArrays(np.zeros_like(stream.utterance), np.zeros_like(stream.present), windows, seen)
+    return replace(features, streams={**features.streams, name: empty})
+
+
 def join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
     """Return the utterances of both, the dialogues of `second` renumbered behind those of `first`."""
     streams = {}

@@ -21,6 +21,7 @@ from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions, Task
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
+ALONE = "better stream by windows"  # what windows give without any joining
 OTHER = "other features"  # the intervention that a second cache stands for
 INTERVENTIONS = (
     "standardise",
@@ -74,7 +75,8 @@ class Intervention:
     gain: Comparison
     """Over the head as it is, on the same utterances."""
     over_best: Comparison
-    """Over the better single stream, on the same utterances."""
+    """Over the better single stream, on the same utterances: by windows where the change works on windows, so that
+    what windows give by themselves doesn't pass for a gain of joining."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the values."""
@@ -199,18 +201,19 @@ def gather(
 
     interventions: dict[str, Intervention] = {}
 
-    def outcome(name: str, remedy: str, of: Rows, against: Rows) -> Intervention:
-        gain, over_best = compare(of, against, pooled), compare(of, rows[best], pooled)
+    def outcome(name: str, remedy: str, of: Rows, against: Rows, single: str) -> Intervention:
+        gain, over_best = compare(of, against, pooled), compare(of, rows[single], pooled)
         return Intervention(name, remedy, _estimate(of, pooled), gain, over_best)
 
-    interventions["drop a stream"] = outcome("drop a stream", f"--fusion {best}", rows[best], rows["fused"])
-    interventions["join late"] = outcome("join late", "--fusion late", rows["late_sum"], rows["fused"])
-    for trial, against, remedy in _trials(base, curve, has_windows, options, train):
+    interventions["drop a stream"] = outcome("drop a stream", f"--fusion {best}", rows[best], rows["fused"], best)
+    interventions["join late"] = outcome("join late", "--fusion late", rows["late_sum"], rows["fused"], best)
+    for trial, against, remedy in _trials(base, curve, has_windows, options, train, best):
         say(f"refitting: {trial.name}")
         done = refit(trial, pooled)
         reference = rows["fused"] if against is None else rows[against]
+        single = ALONE if trial.fusion == "aligned" and ALONE in rows else best
         rows[trial.name] = done.log_probabilities
-        interventions[trial.name] = outcome(trial.name, remedy, done.log_probabilities, reference)
+        interventions[trial.name] = outcome(trial.name, remedy, done.log_probabilities, reference, single)
 
     if other is not None:
         say("fitting on the other cache")
@@ -219,7 +222,7 @@ def gather(
         if not (np.array_equal(strange.truth, pooled.truth) and np.array_equal(strange.fold, pooled.fold)):
             raise ValueError("the other features are not of the same utterances in the same order")
         rows[OTHER] = refit(replace(base, name=OTHER), strange).log_probabilities
-        interventions[OTHER] = outcome(OTHER, "use the other cache", rows[OTHER], rows["fused"])
+        interventions[OTHER] = outcome(OTHER, "use the other cache", rows[OTHER], rows["fused"], best)
     answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
     return Evidence(
         fusion=options.fusion,
@@ -248,12 +251,16 @@ def gather(
 
 
 def _trials(
-    base: Trial, curve: OffsetCurve | None, has_windows: bool, options: DiagnosisOptions, train: FeatureSet
+    base: Trial, curve: OffsetCurve | None, has_windows: bool, options: DiagnosisOptions, train: FeatureSet, best: str
 ) -> list[tuple[Trial, str | None, str]]:
     """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
     fit = base.options
     width = min(32, *(train.streams[name].width for name in STREAMS))
-    found: list[tuple[Trial, str | None, str]] = [
+    found: list[tuple[Trial, str | None, str]] = []
+    if has_windows and "align windows" in options.interventions:
+        alone = changes.hidden("audio" if best == "video" else "video")
+        found.append((Trial(ALONE, "aligned", fit, alone), None, "(what windows give without joining)"))
+    found += [
         (
             Trial("standardise", base.fusion, fit, changes.standardise),
             None,
@@ -298,7 +305,8 @@ def _trials(
                     f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
                 )
             )
-    return [entry for entry in found if entry[0].name in options.interventions]
+    chosen = {*options.interventions, ALONE}
+    return [entry for entry in found if entry[0].name in chosen]
 
 
 def _estimate(rows: Rows, pooled: Pool) -> Estimate:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet, StreamArrays
+from heads.diagnosis.changes import without
 from heads.diagnosis.refit import Pool, Refit, predict, uar
 
 STREAMS = ("video", "audio")
@@ -147,7 +148,7 @@ def _lean(pooled: Pool, fused: Refit, name: str, seed: int) -> Lean:
         features = change(pooled.features.take(rows))
         truth = pooled.truth[rows]
         strange = _with_strange(features, name, np.random.default_rng((seed, held)))
-        hidden = _without(features, name)
+        hidden = without(features, name)
         for model in models:
             whole = uar(predict(model, features, pooled.task), truth)
             shuffled.append(whole - uar(predict(model, strange, pooled.task), truth))
@@ -169,14 +170,6 @@ def _with_strange(features: FeatureSet, name: str, rng: np.random.Generator) -> 
         windows, seen = stream.windows[source], stream.window_present[source]
     strange = StreamArrays(stream.utterance[giver], stream.present[giver], windows, seen)
     return replace(features, streams={**features.streams, name: strange})
-
-
-def _without(features: FeatureSet, name: str) -> FeatureSet:
-    stream = features.streams[name]
-    windows = None if stream.windows is None else np.zeros_like(stream.windows)
-    seen = None if stream.window_present is None else np.zeros_like(stream.window_present)
-    empty = StreamArrays(np.zeros_like(stream.utterance), np.zeros_like(stream.present), windows, seen)
-    return replace(features, streams={**features.streams, name: empty})
 
 
 def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
