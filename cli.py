@@ -244,10 +244,10 @@ def extract(
     as_json: JsonOption = False,
 ) -> int:
     """Make a cache: decode clips, encode windows of video and audio, project, seal. Goes on where it stopped."""
-    from pipeline import extraction
+    from pipeline.extraction import request
     from pipeline.steps import extract as step
 
-    options = extraction.checked_options(
+    options = request.checked_options(
         video=tuple(video),
         audio=tuple(audio),
         video_weights=tuple(video_weights or ()),
@@ -264,7 +264,7 @@ def extract(
         ffmpeg=ffmpeg,
         threads=threads,
     )
-    run = extraction.checked_run(
+    run = request.checked_run(
         workers=workers,
         executor=executor,
         shard_size=shard_size,
@@ -276,7 +276,7 @@ def extract(
         dry_run=dry_run,
     )
     report = step.extract(manifest_path, root=root, out=out, options=options, run=run, notice=_notice)
-    emit(report.to_json(), as_json, lambda: print(extraction.describe(report)))
+    emit(report.to_json(), as_json, lambda: print(request.describe(report)))
     return report.exit_status
 
 
@@ -524,8 +524,9 @@ def fit_head(
     as_json: JsonOption = False,
 ) -> int:
     """Fit an emotion and a sentiment head on train, over several seeds, and score them on dev."""
-    from pipeline import runs, terminal, words
-    from pipeline.protocol import Answering
+    from pipeline import runs, words
+    from pipeline.runs.protocol import Answering
+    from pipeline.show import terminal
     from pipeline.steps import fit_head as step
 
     fit = words.fit_options(
@@ -593,8 +594,9 @@ def compare(
     as_json: JsonOption = False,
 ) -> int:
     """Fit every variant on the same utterances: one table, paired tests against the best single stream, time."""
-    from pipeline import terminal, words
-    from pipeline.protocol import Answering
+    from pipeline import words
+    from pipeline.runs.protocol import Answering
+    from pipeline.show import terminal
     from pipeline.steps import compare as step
 
     fit = words.fit_options(
@@ -626,7 +628,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> int:
     """Score a run on the test split, and write down that it was looked at."""
-    from pipeline import terminal, words
+    from pipeline import words
+    from pipeline.show import terminal
     from pipeline.steps import evaluate as step
 
     found = step.evaluate(run, split=split, cache=cache, streams=words.streams(streams) or None)
@@ -675,8 +678,9 @@ def diagnose(
 ) -> int:
     """Say why joining the streams fails, with evidence, and what mends it."""
     from heads.diagnosis.evidence import DiagnosisOptions
-    from pipeline import findings, terminal, words
+    from pipeline import words
     from pipeline.errors import UsageError
+    from pipeline.show import diagnosis, terminal
     from pipeline.steps import diagnose as step
 
     if task not in ("emotion", "sentiment"):
@@ -689,7 +693,7 @@ def diagnose(
     )
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.diagnose(cache, out, options, lambda what: line({"variant": what}))
-    emit(found, as_json, lambda: findings.print_diagnosis(found, str(out / "report.html")))
+    emit(found, as_json, lambda: diagnosis.print_diagnosis(found, str(out / "report.html")))
     return 0
 
 

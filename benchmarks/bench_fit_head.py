@@ -46,9 +46,11 @@ import cli; mark("import cli")
 from pathlib import Path
 from heads import variant
 from heads.variant import FitOptions
-from pipeline import protocol, runs, terminal, words
-from pipeline.corpus import read_corpus
-from pipeline.scoring import Seen, score_predictions
+from pipeline import runs, words
+from pipeline.runs import protocol
+from pipeline.show import terminal
+from pipeline.runs.corpus import read_corpus
+from pipeline.runs.scoring import Seen, score_predictions
 from pipeline.steps import fit_head as step
 variant.names(); mark("import pipeline and registry")
 if not fusion.startswith("linear"):
@@ -66,7 +68,7 @@ terminal.print_run(run); mark("print the table")
 sys.stdout = real
 with runs.new_folder(Path(out), replace=True) as folder:
     runs.write_run(folder, run, outcome.models, outcome.predictions); mark("write the run")
-    from pipeline.reporting import run_report
+    from pipeline.show.report import run_report
     whole = runs.Run(run.config, run.metrics, run.history, [], Path(out))
     run_report([whole]).write(folder); mark("draw the report")
 print(json.dumps(marks | {"epochs": [len(h["columns"].get("train_loss", [])) for h in outcome.history]}))

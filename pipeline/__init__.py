@@ -1,1 +1,13 @@
-"""Everything that touches the disk: nouns (this folder) and steps (one file a command)."""
+"""Everything that touches the disk: steps (one file a command), the rooms that they use, and the ground below.
+
+    steps
+    bundles · training
+    extraction · doctor
+    importers · show
+    runs
+    cache
+    storage
+    manifest, utterance, labels, provenance, executors, words, errors
+
+A room imports the rooms below it alone; the linter holds that (pyproject.toml).
+"""

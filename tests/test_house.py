@@ -36,8 +36,7 @@ def users_of(module):
 
 
 def test_h5py_stays_where_files_are_sealed():
-    places = {path for path in users_of("h5py") if not path.startswith("pipeline/cache/")}
-    assert places <= {"pipeline/shards.py"}
+    assert users_of("h5py") == {"pipeline/storage/container.py", "pipeline/storage/foreign.py"}
 
 
 def test_ffmpeg_runs_in_media_alone():

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.container import TEXT, Field, Schema, Value, Values, pack, unpack
 from pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
 from pipeline.errors import CorruptError, NoCacheError
 from pipeline.provenance import canonical_json
-from pipeline.sealed import publish, read_sealed, seal
+from pipeline.storage.container import TEXT, Field, Schema, Value, Values, pack, unpack
+from pipeline.storage.sealed import publish, read_sealed, seal
 
 KIND = "cache"
 STATUSES = ("ok", "failed")

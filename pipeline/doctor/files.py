@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.doctor.findings import Case, Finding, found
 from pipeline.doctor.meld import examine_files as meld_files
 from pipeline.manifest import Manifest
-from pipeline.tree import files_below, is_hidden, is_media
+from pipeline.storage.tree import files_below, is_hidden, is_media
 
 
 def examine_files(manifest: Manifest, root: Path) -> list[Finding]:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pipeline.doctor.findings import Finding
-from pipeline.tables import console
+from pipeline.show.tables import console
 
 EXAMPLES = 3
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}

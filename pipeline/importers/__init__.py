@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.manifest import ManifestError
-from pipeline.tree import is_video, media_below
+from pipeline.storage.tree import is_video, media_below
 from pipeline.utterance import Utterance
 
 Rows = Callable[[Path], Sequence[Utterance]]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pipeline.labels import SENTIMENTS, canonical_emotion
 from pipeline.manifest import ManifestError
-from pipeline.tree import media_below
+from pipeline.storage.tree import media_below
 from pipeline.utterance import MAX_ID_CHARACTERS, Utterance
 
 SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.labels import canonical_emotion
 from pipeline.manifest import ManifestError
-from pipeline.tree import files_below, is_hidden
+from pipeline.storage.tree import files_below, is_hidden
 from pipeline.utterance import Utterance
 
 UNLABELLED = {"xxx": ""}  # the annotators did not agree

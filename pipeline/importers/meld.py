@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pipeline.labels import canonical_emotion
 from pipeline.manifest import ManifestError
-from pipeline.tree import files_below
+from pipeline.storage.tree import files_below
 from pipeline.utterance import InvalidRowError, Utterance, number_text
 
 CLIP_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}

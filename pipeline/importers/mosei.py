@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cache.foreign import number_arrays
 from pipeline.manifest import ManifestError
-from pipeline.tree import files_below, is_hidden, is_media, is_video
+from pipeline.storage.foreign import number_arrays
+from pipeline.storage.tree import files_below, is_hidden, is_media, is_video
 from pipeline.utterance import Utterance
 
 LABELS = "CMU_MOSEI_Labels.csd"

@@ -91,7 +91,7 @@ def _examine_clips(
     from pipeline.doctor.clips import Facts, gather
     from pipeline.doctor.files import examine_files
     from pipeline.doctor.media import examine_media
-    from pipeline.progress import Progress
+    from pipeline.show.progress import Progress
 
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; expected the one that the manifest's paths start from")

@@ -20,13 +20,14 @@ from typing import Any
 from heads import variant
 from heads.statistics import holm
 from heads.variant import TASKS, FitOptions, Progress, Task
-from pipeline import protocol, runs
-from pipeline.corpus import Corpus, read_corpus
-from pipeline.documents import finite, write_json
+from pipeline import runs
 from pipeline.errors import UsageError
-from pipeline.predictions import Predictions
-from pipeline.protocol import Answering, Plan
-from pipeline.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
+from pipeline.runs import protocol
+from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.runs.predictions import Predictions
+from pipeline.runs.protocol import Answering, Plan
+from pipeline.runs.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
+from pipeline.storage.documents import finite, write_json
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ def compare_on(
         write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
         write_json(folder / runs.COMPARISON, document)
         if options.report:
-            from pipeline.reporting import comparison_report
+            from pipeline.show.report import comparison_report
 
             comparison_report(document).write(folder)
     return document

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from heads.batch import FeatureSet
 from heads.diagnosis import diagnose as diagnose_features
 from heads.diagnosis.evidence import DiagnosisOptions
-from pipeline import findings, runs
-from pipeline.corpus import Corpus, read_corpus
 from pipeline.errors import UsageError
+from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.show import diagnosis
+from pipeline.storage.documents import write_json
 
 DIAGNOSIS = "diagnosis.json"
 
@@ -75,8 +76,8 @@ def diagnose(
         **found.to_json(),
     }
     out.mkdir(parents=True, exist_ok=True)
-    runs.write_json(out / DIAGNOSIS, document)
-    findings.diagnosis_report(document).write(out)
+    write_json(out / DIAGNOSIS, document)
+    diagnosis.diagnosis_report(document).write(out)
     return document
 
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from heads.variant import TASKS, Task
-from pipeline import protocol, runs
-from pipeline.corpus import Corpus, read_corpus
-from pipeline.documents import write_json
+from pipeline import runs
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.predictions import Predictions, write_predictions
-from pipeline.protocol import Answering
-from pipeline.runs import Run
-from pipeline.scoring import HEADLINE, Seen, score_predictions
+from pipeline.runs import Run, protocol
+from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.runs.predictions import Predictions, write_predictions
+from pipeline.runs.protocol import Answering
+from pipeline.runs.scoring import HEADLINE, Seen, score_predictions
+from pipeline.storage.documents import write_json
 
 LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
 

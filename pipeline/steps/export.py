@@ -15,19 +15,19 @@ from heads import variant
 from heads.calibration import fit_weights
 from heads.variant import TASKS
 from pipeline import runs
-from pipeline.bundle import BUNDLE_FORMAT, ONNX, WEIGHTS, Bundle, Calibration, sections, write_bundle
-from pipeline.bundle_road import LOG_ZERO, sharpened
+from pipeline.bundles.card import model_card
+from pipeline.bundles.folder import BUNDLE_FORMAT, ONNX, WEIGHTS, Bundle, Calibration, sections, write_bundle
+from pipeline.bundles.road import LOG_ZERO, sharpened
 from pipeline.cache import Cache, read_cache
-from pipeline.card import model_card
-from pipeline.corpus import CACHE_KIND, Corpus, corpus_of
-from pipeline.documents import finite, write_bytes
 from pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.predictions import Predictions, read_predictions
-from pipeline.protocol import Answering
 from pipeline.provenance import digest_file
 from pipeline.runs import Run
-from pipeline.scoring import Seen, score_predictions
-from pipeline.sealed import peek_digest
+from pipeline.runs.corpus import CACHE_KIND, Corpus, corpus_of
+from pipeline.runs.predictions import Predictions, read_predictions
+from pipeline.runs.protocol import Answering
+from pipeline.runs.scoring import Seen, score_predictions
+from pipeline.storage.documents import finite, write_bytes
+from pipeline.storage.sealed import peek_digest
 
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
@@ -292,7 +292,7 @@ def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path])
 
 def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:
     """Write the graph; a variant that does not export is said, and the bundle is written without it."""
-    from pipeline.onnx_head import write_onnx
+    from pipeline.bundles.onnx_graph import write_onnx
 
     try:
         facts, _ = write_onnx(bundle, folder / ONNX)

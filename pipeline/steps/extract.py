@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.assembly import MadeShard, ShardJob, make_shards
 from pipeline.cache import Cache, read_cache, write_cache
-from pipeline.clipstate import ABSENT, Hasher, judge, remember
 from pipeline.errors import CorruptError, UsageError
-from pipeline.estimate import estimate
 from pipeline.executors import ray_tasks
-from pipeline.extraction import LOCAL, RAY, ExtractReport, RunOptions
-from pipeline.lock import locked
+from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache
+from pipeline.extraction.clip_changes import ABSENT, Hasher, judge, remember
+from pipeline.extraction.estimate import estimate
+from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from pipeline.extraction.remote import RemoteJob, make_remotely
+from pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
+from pipeline.extraction.reuse import Siblings
+from pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
+from pipeline.extraction.shards import commit_shard, pack_shard, read_shard, shard_path, split_in_shards
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.progress import Progress, spoken_duration
 from pipeline.provenance import canonical_json, require_same
-from pipeline.recipe import ExtractionOptions, Recipe, make_recipe
-from pipeline.remote import RemoteJob, make_remotely
-from pipeline.reuse import Siblings
-from pipeline.sealed import is_sealed, publish, remove_leftovers
-from pipeline.sealing import ProjectionChoice, ShardFolder, build_cache
-from pipeline.shards import commit_shard, pack_shard, read_shard, shard_path, split_in_shards
+from pipeline.show.progress import Progress, spoken_duration
+from pipeline.storage.lock import locked
+from pipeline.storage.sealed import is_sealed, publish, remove_leftovers
 
 
 def extract(

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from heads import variant
 from heads.variant import FitOptions, Progress, Variant
-from pipeline import protocol, runs, tensorboard
-from pipeline.corpus import Corpus, read_corpus
+from pipeline import runs
 from pipeline.errors import UsageError
-from pipeline.protocol import Answering, Outcome, Plan
-from pipeline.runs import REPORT, Run
-from pipeline.scoring import Seen, score_predictions
+from pipeline.runs import REPORT, Run, protocol
+from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.runs.protocol import Answering, Outcome, Plan
+from pipeline.runs.scoring import Seen, score_predictions
+from pipeline.show import tensorboard
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def fit_head_on(
         runs.write_run(folder, run, outcome.models, predictions)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
         if options.report:
-            from pipeline.reporting import run_report
+            from pipeline.show.report import run_report
 
             run_report([whole]).write(folder)
     return dataclasses.replace(whole, path=out)

@@ -10,9 +10,9 @@ import numpy as np
 
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
+from pipeline.extraction.shards import KIND, read_shard, shard_path
 from pipeline.provenance import digest_of, fingerprint
-from pipeline.sealed import peek_digest
-from pipeline.shards import KIND, read_shard, shard_path
+from pipeline.storage.sealed import peek_digest
 
 SPLITS = ("train", "dev", "test")
 SHOWN_FAILURES = 20

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from features.encoder import StreamFeatures
 from features.media import MediaError
 from heads.variant import TASKS, Task
-from pipeline.assembly import ShardJob, make_shards
-from pipeline.bundle import Bundle, read_bundle
-from pipeline.bundle_road import Answers, Features, answer, make_plan, projected, recipe_of
-from pipeline.clipstate import Hasher
-from pipeline.documents import write_bytes
+from pipeline.bundles.folder import Bundle, read_bundle
+from pipeline.bundles.inputs import Item, gather, shown
+from pipeline.bundles.road import Answers, Features, answer, make_plan, projected, recipe_of
+from pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
 from pipeline.errors import DONE_WITH_FAILURES, UsageError
-from pipeline.inputs import Item, gather, shown
-from pipeline.recipe import Recipe
-from pipeline.shards import ClipRows, split_in_shards
-from pipeline.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
+from pipeline.extraction.clip_changes import Hasher
+from pipeline.extraction.recipe import Recipe
+from pipeline.extraction.shard_making import ShardJob, make_shards
+from pipeline.extraction.shards import ClipRows, split_in_shards
+from pipeline.storage.documents import write_bytes
 from pipeline.utterance import Utterance
 
 
@@ -135,7 +135,7 @@ def show(document: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from pipeline.tables import console
+    from pipeline.show.tables import console
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
@@ -297,7 +297,7 @@ def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], optio
     if options.csv is not None:
         write_bytes(options.csv, _csv(document).encode())
     if options.page is not None:
-        from pipeline.prediction_page import prediction_page
+        from pipeline.bundles.prediction_page import prediction_page
 
         write_bytes(options.page, prediction_page(document, timelines).encode())
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pipeline.cache import Cache, Stream, read_cache, write_cache
 from pipeline.errors import DualstreamError, UsageError
-from pipeline.lock import locked
-from pipeline.sealed import remove_leftovers
-from pipeline.sealing import KINDS, ProjectionChoice, ProjectionKind, ShardFolder, project_cache
-from pipeline.shards import shard_path
+from pipeline.extraction.cache_making import KINDS, ProjectionChoice, ProjectionKind, ShardFolder, project_cache
+from pipeline.extraction.shards import shard_path
+from pipeline.storage.lock import locked
+from pipeline.storage.sealed import remove_leftovers
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import runs
-from pipeline.documents import read_json
 from pipeline.errors import NoCacheError, UsageError
-from pipeline.reporting import comparison_report, run_report
+from pipeline.show.report import comparison_report, run_report
+from pipeline.storage.documents import read_json
 
 
 def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:

@@ -26,11 +26,11 @@ from heads.fit import available_cores
 from heads.losses import LOSSES
 from heads.variant import TASKS
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
-from pipeline.lock import locked
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.progress import Progress, spoken_duration
 from pipeline.provenance import canonical_json, differences, digest_of, listed
-from pipeline.sealed import publish, remove_leftovers
+from pipeline.show.progress import Progress, spoken_duration
+from pipeline.storage.lock import locked
+from pipeline.storage.sealed import publish, remove_leftovers
 from pipeline.training.checkpoint import packed
 from pipeline.training.engine import Labels, Training, TrainOptions, depths
 from pipeline.training.samples import SampleRecipe, Samples, missing_files, open_samples

@@ -13,7 +13,7 @@ from torch import Tensor
 from features.weights import digest_of_state
 from pipeline.errors import CorruptError
 from pipeline.provenance import canonical_json
-from pipeline.sealed import publish
+from pipeline.storage.sealed import publish
 
 FORMAT = "dualstream checkpoint 1"
 

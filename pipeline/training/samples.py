@@ -25,12 +25,12 @@ from safetensors.numpy import save
 
 from features.media import Clip, DecodeSettings, MediaError, read_clip, stop_all
 from features.windows import Sampling, WindowPlan
-from pipeline.clipstate import Hasher
 from pipeline.errors import CorruptError
 from pipeline.executors import OrderedThreads
+from pipeline.extraction.clip_changes import Hasher
+from pipeline.extraction.shards import members_digest, short_reason, split_in_shards
 from pipeline.provenance import canonical_json, digest_of
-from pipeline.sealed import HEADER_BYTES, publish, read_sealed, remove_leftovers, seal
-from pipeline.shards import members_digest, short_reason, split_in_shards
+from pipeline.storage.sealed import HEADER_BYTES, publish, read_sealed, remove_leftovers, seal
 from pipeline.utterance import Utterance
 
 KIND = "samples"

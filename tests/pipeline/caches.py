@@ -9,7 +9,7 @@ import numpy as np
 
 from features.encoder import StreamFeatures
 from pipeline.cache import Cache, Projection, Stream, Utterances
-from pipeline.shards import ClipRows, Shard
+from pipeline.extraction.shards import ClipRows, Shard
 
 RAW_WIDTH = 7
 

@@ -9,8 +9,8 @@ import numpy as np
 from features import media
 from features.synthetic import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
 from heads.variant import FitOptions
+from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.manifest import Manifest, Utterance, write_manifest
-from pipeline.recipe import ExtractionOptions
 from pipeline.steps import extract, fit_head, project
 
 SENTIMENT = {"joy": "positive", "anger": "negative"}

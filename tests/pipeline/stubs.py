@@ -19,9 +19,9 @@ from features.encode import ClipPlan, decode_settings
 from features.encoder import EncoderOptions, EncoderSpec, StreamFeatures
 from features.media import Clip, MediaError
 from features.windows import Sampling, WindowPlan
-from pipeline.extraction import ExtractReport, RunOptions
+from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from pipeline.extraction.request import ExtractReport, RunOptions
 from pipeline.manifest import Manifest, write_manifest
-from pipeline.recipe import ExtractionOptions, Recipe, make_recipe
 from pipeline.steps.extract import extract
 from pipeline.utterance import Utterance
 

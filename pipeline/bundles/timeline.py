@@ -1,0 +1,196 @@
+"""How a bundle's answer changes over one clip: what it says of a stretch around each moment.
+
+    clip       0 ──────────────────────────────────────── D
+    windows    [  0  ][  1  ]  …        k  …                      centres c(k), one a hop
+    stretch              [ c(k) - S/2 ────── c(k) + S/2 )         taken for a clip of its own
+
+The point at c(k) is the answer that the head gives where it is shown nothing but that stretch: the frames of the
+windows that lie in it, and the sound of it, features made anew. It is no probability that a feeling occurs at that
+instant: stretches overlap, and a head that was fitted on whole utterances is shown parts of one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.encode import ClipPlan, FrameBatcher
+from features.encoder import AudioEncoder, StreamFeatures
+from features.media import Clip
+from heads import variant
+from heads.variant import Task
+from pipeline.bundles.folder import Bundle
+from pipeline.bundles.road import Features, answer, projected
+
+DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
+MAX_THUMBNAILS = 8
+
+
+@dataclass(frozen=True, repr=False)
+class Timeline:
+    """Answers along one clip."""
+
+    time_s: NDArray[np.float64]
+    """Centre of each stretch on the clip's clock, seconds, shape (K,)."""
+    span_s: NDArray[np.float64]
+    """Its start and end, clipped to the clip, shape (K, 2)."""
+    probabilities: dict[Task, NDArray[np.float64]]
+    """Calibrated, shape (K, C); NaN where no stream has anything in the stretch."""
+    thumbnails: tuple[tuple[float, NDArray[np.uint8]], ...]
+    """Time and frame, (S, S, 3), as the encoder saw it."""
+    aspect: float
+    """Width over height that the picture is shown with."""
+    duration_s: float
+
+    def to_json(self, bundle: Bundle) -> list[dict[str, Any]]:
+        """Return a JSON value for each stretch; those without a stream have no probabilities."""
+        points = []
+        for k in range(len(self.time_s)):
+            point: dict[str, Any] = {
+                "time_s": float(self.time_s[k]),
+                "start_s": float(self.span_s[k, 0]),
+                "end_s": float(self.span_s[k, 1]),
+            }
+            for task, rows in self.probabilities.items():
+                there = bool(np.isfinite(rows[k]).all())
+                names = bundle.vocabulary[task]
+                point[task] = dict(zip(names, map(float, rows[k]), strict=True)) if there else None
+            points.append(point)
+        return points
+
+
+def has_timeline(bundle: Bundle) -> bool:
+    """Return whether a stretch of a clip means something to the variant: not where it reads whole dialogues."""
+    return not variant.get(bundle.variant).needs_dialogues
+
+
+def clip_timeline(
+    path: Path, span_s: tuple[float, float] | None, bundle: Bundle, plan: ClipPlan, *, context_s: float
+) -> Timeline:
+    """Read a clip once more and answer for a stretch of `context_s` seconds around each window's centre.
+
+    Raises
+    ------
+    MediaError
+        Where the file can't be read any more.
+    """
+    assert plan.decode is not None
+    clip = plan.reader(
+        path, plan=plan.windows, sampling=plan.sampling, settings=plan.decode, span_s=span_s or (None, None)
+    )
+    centres_s = np.minimum(clip.starts_s + plan.windows.length_s / 2, clip.duration_s)  # (K,)
+    spans_s = np.stack([centres_s - context_s / 2, centres_s + context_s / 2], axis=1).clip(0.0, clip.duration_s)
+    frame_rows = _frame_rows(clip, plan)
+    streams: dict[str, list[StreamFeatures]] = {}
+    grids = [_windows(clip, plan, start_s, end_s) for start_s, end_s in spans_s]
+    for name, encoder in plan.encoders.items():
+        width = encoder.spec.raw_width
+        if isinstance(encoder, AudioEncoder):
+            raw = [
+                _heard(encoder, clip, plan, (start_s, end_s), grid, width)
+                for (start_s, end_s), grid in zip(spans_s, grids, strict=True)
+            ]
+        else:
+            raw = [_shown(frame_rows[name], clip, grid, width) for grid in grids]
+        streams[name] = projected(raw, bundle.projections.get(name))
+    count = len(spans_s)
+    starts = [clip.starts_s[grid] - span[0] for grid, span in zip(grids, spans_s, strict=True)]
+    features = Features(starts, streams).feature_set(
+        bundle, np.arange(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    )
+    there = np.any([[one.present for one in rows] for rows in streams.values()], axis=0)
+    said = answer(bundle, features).calibrated
+    picked = _picked(clip)
+    facts = clip.facts
+    fit = plan.decode.fit
+    aspect = facts.width_px / facts.height_px if fit == "stretch" and facts.width_px and facts.height_px else 1.0
+    return Timeline(
+        time_s=centres_s,
+        span_s=spans_s,
+        probabilities={task: np.where(there[:, None], rows, np.nan) for task, rows in said.items()},
+        thumbnails=tuple((float(clip.frame_time_s[at]), clip.frames[at].copy()) for at in picked),
+        aspect=float(np.clip(aspect, 0.25, 4.0)),
+        duration_s=clip.duration_s,
+    )
+
+
+def _frame_rows(clip: Clip, plan: ClipPlan) -> dict[str, NDArray[np.float32]]:
+    if not plan.video:
+        return {}
+    batcher = FrameBatcher(plan.video)
+    batcher.add(clip.frames)
+    return {name: rows[0] for name, rows in batcher.finish().items()}
+
+
+def _windows(clip: Clip, plan: ClipPlan, start_s: float, end_s: float) -> NDArray[np.int64]:
+    """Return the windows whose centres lie in a stretch; at least the one that is nearest to its middle."""
+    centres_s = np.minimum(clip.starts_s + plan.windows.length_s / 2, clip.duration_s)
+    inside = np.flatnonzero((centres_s >= start_s) & (centres_s <= end_s))
+    if len(inside):
+        return inside
+    return np.array([int(np.argmin(np.abs(centres_s - (start_s + end_s) / 2)))])
+
+
+def _shown(rows: NDArray[np.float32], clip: Clip, grid: NDArray[np.int64], width: int) -> StreamFeatures:
+    """Return a video stream of some of the clip's windows; its utterance row is the mean of their frames'."""
+    every = np.zeros((len(clip.starts_s), width), np.float32)
+    mask = np.zeros(len(clip.starts_s), np.bool_)
+    every[clip.frame_window], mask[clip.frame_window] = rows, True
+    windows, there = every[grid], mask[grid]
+    mean = windows[there].mean(axis=0, dtype=np.float64) if there.any() else np.zeros(width)
+    return StreamFeatures(
+        mean.astype(np.float32), bool(there.any()), windows, there, np.where(there, clip.starts_s[grid], np.nan)
+    )
+
+
+def _heard(
+    encoder: AudioEncoder,
+    clip: Clip,
+    plan: ClipPlan,
+    span_s: tuple[float, float],
+    grid: NDArray[np.int64],
+    width: int,
+) -> StreamFeatures:
+    """Encode the sound of a stretch as a clip of its own."""
+    nothing = StreamFeatures(
+        np.zeros(width, np.float32),
+        False,
+        np.zeros((len(grid), width), np.float32),
+        np.zeros(len(grid), np.bool_),
+        np.full(len(grid), np.nan),
+    )
+    if clip.audio is None or clip.audio_covered_s is None:
+        return nothing
+    covered = max(clip.audio_covered_s[0], span_s[0]), min(clip.audio_covered_s[1], span_s[1])
+    if covered[1] - covered[0] <= 0:
+        return nothing
+    rate = encoder.sample_rate_hz
+    first, last = round(span_s[0] * rate), round(span_s[1] * rate)
+    starts_s = np.maximum(clip.starts_s[grid] - span_s[0], 0.0)
+    said = encoder.encode_audio(
+        clip.audio[first:last],
+        starts_s,
+        plan.windows.length_s,
+        (covered[0] - span_s[0], min(covered[1] - span_s[0], (last - first) / rate)),
+    )
+    sound = said.present and bool(np.isfinite(said.utterance).all())
+    mask = said.window_present & np.isfinite(said.windows).all(axis=1) & sound
+    return StreamFeatures(
+        said.utterance if sound else np.zeros(width, np.float32),
+        sound,
+        np.where(mask[:, None], said.windows, np.float32(0)),
+        mask,
+        np.where(mask, said.time_s, np.nan),
+    )
+
+
+def _picked(clip: Clip) -> NDArray[np.int64]:
+    """Return which frames are shown: a few, spread evenly."""
+    count = len(clip.frames)
+    if not count or clip.frames.shape[1] == 0:
+        return np.zeros(0, dtype=np.int64)
+    return np.unique(np.linspace(0, count - 1, min(count, MAX_THUMBNAILS)).round().astype(np.int64))

@@ -1,0 +1,315 @@
+"""Shards to one cache: fit the projections on the train split, bring every row through, put rows in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.projection import PcaFit, TooFewRowsError, gaussian
+from features.projection import Projection as Fitted
+from pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
+from pipeline.errors import CorruptError, DualstreamError
+from pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard, shard_path
+from pipeline.manifest import Manifest
+from pipeline.provenance import digest_of
+from pipeline.storage.sealed import peek_digest
+
+ProjectionKind = Literal["auto", "pca", "gaussian", "none"]
+KINDS: tuple[ProjectionKind, ...] = ("auto", "pca", "gaussian", "none")
+FITTED_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class ProjectionChoice:
+    """How raw rows become the stream's rows."""
+
+    kind: ProjectionKind = "auto"
+    """``pca``; ``gaussian``: random, needs no rows; ``auto``: pca where the train split has rows enough;
+    ``none``: the rows stay as the encoder gave them."""
+    widths: dict[str, int] = field(default_factory=dict)
+    """Columns by stream name, where they differ from what the encoder's spec says."""
+    seed: int = 0
+    """Of the Gaussian projection."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"projection is {self.kind!r}; expected one of: {', '.join(KINDS)}")
+        if any(width < 1 for width in self.widths.values()):
+            raise ValueError(f"projection widths are {self.widths}; expected 1 or more")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the choice as JSON values, as the cache's provenance holds it."""
+        return {"kind": self.kind, "widths": dict(sorted(self.widths.items())), "seed": self.seed}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ProjectionChoice:
+        """Read what `to_json` gave."""
+        return cls(value["kind"], {str(k): int(v) for k, v in value["widths"].items()}, int(value["seed"]))
+
+
+@dataclass(frozen=True)
+class ShardFolder:
+    """The committed shards of one recipe."""
+
+    path: Path
+    size: int
+    """Utterances in a shard."""
+    count: int
+
+    def digest(self) -> str:
+        """Return one digest over the digests of all shards, from their headers alone."""
+        return digest_of([peek_digest(shard_path(self.path, index), KIND) for index in range(self.count)])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a cache says of the shards that it was made of."""
+        return {"sha256": self.digest(), "size": self.size, "count": self.count}
+
+    def read(self, index: int) -> Shard:
+        """Read one shard; `read_shard` says what may go wrong."""
+        return read_shard(shard_path(self.path, index))
+
+
+@dataclass(frozen=True, repr=False)
+class Gathered:
+    """All rows of a folder, in order, projected."""
+
+    clips: list[ClipRows]
+    """Without their streams' arrays: those are in `streams`."""
+    offsets: NDArray[np.int64]
+    """Shape (N+1,)."""
+    streams: dict[str, Stream]
+    environments: list[dict[str, Any]]
+    """What the shards were made with, each with the number of its shards."""
+
+
+def build_cache(
+    manifest: Manifest,
+    folder: ShardFolder,
+    *,
+    document: dict[str, Any],
+    fingerprint: str,
+    specs: dict[str, dict[str, Any]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> Cache:
+    """Read all shards and build the cache in memory.
+
+    Parameters
+    ----------
+    document
+        The recipe; `fingerprint` is its digest.
+    specs
+        `EncoderSpec.to_json` by stream name.
+    notice
+        Called with what a person should know, such as that there are too few rows for a PCA.
+
+    Raises
+    ------
+    DualstreamError
+        Where a PCA is asked for and the train split has too few rows.
+    CorruptError
+        Where a shard is damaged, or is not of this manifest.
+    """
+    rows = manifest.utterances
+    got = gather(
+        folder, [one.id for one in rows], [one.split for one in rows], specs=specs, choice=choice, notice=notice
+    )
+    return Cache(
+        utterances=_utterances(manifest, got.clips),
+        offsets=got.offsets,
+        start_s=np.concatenate([clip.starts_s for clip in got.clips]),
+        streams=got.streams,
+        vocabulary={"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
+        provenance={
+            "fingerprint": fingerprint,
+            "recipe": document,
+            "manifest": {"sha256": manifest.sha256, "utterances": len(manifest)},
+            "shards": folder.to_json(),
+            "widths": {name: spec["width"] for name, spec in specs.items()},
+            "projection": choice.to_json(),
+            "environments": got.environments,
+        },
+    )
+
+
+def project_cache(
+    cache: Cache, folder: ShardFolder, *, choice: ProjectionChoice, notice: Callable[[str], None]
+) -> Cache:
+    """Return a cache whose streams come from its shards by another projection; all else stays.
+
+    Raises
+    ------
+    DualstreamError, CorruptError
+        As `build_cache`.
+    """
+    widths = cache.provenance["widths"]
+    specs = {name: {**stream.spec, "width": widths[name]} for name, stream in cache.streams.items()}
+    rows = cache.utterances
+    got = gather(folder, rows.id, rows.split, specs=specs, choice=choice, notice=notice)
+    return replace(cache, streams=got.streams, provenance={**cache.provenance, "projection": choice.to_json()})
+
+
+def gather(
+    folder: ShardFolder,
+    ids: Sequence[str],
+    splits: Sequence[str],
+    *,
+    specs: dict[str, dict[str, Any]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> Gathered:
+    """Fit projections on the train rows of a folder's shards, and bring all rows through. Two passes over them."""
+    fitted = _fit(folder, ids, splits, specs, choice, notice)
+    collected: list[ClipRows] = []
+    environments: dict[str, dict[str, Any]] = {}
+    for index in range(folder.count):
+        shard = _checked(folder, index, ids)
+        collected += _projected(shard.clips, fitted)
+        environments.setdefault(digest_of(shard.environment), {**shard.environment, "shards": 0})["shards"] += 1
+    if len(collected) != len(ids):
+        raise CorruptError(f"{folder.path} holds {len(collected)} utterances; expected {len(ids)}")
+    offsets = np.concatenate(([0], np.cumsum([len(clip.starts_s) for clip in collected]))).astype(np.int64)
+    streams = {name: _stream(name, collected, specs[name], fitted.get(name)) for name in sorted(specs)}
+    return Gathered(
+        [replace(clip, streams={}) for clip in collected], offsets, streams, list(environments.values())
+    )
+
+
+def _checked(folder: ShardFolder, index: int, ids: Sequence[str]) -> Shard:
+    shard = folder.read(index)
+    if [clip.id for clip in shard.clips] != list(ids[index * folder.size : (index + 1) * folder.size]):
+        raise CorruptError(
+            f"{shard_path(folder.path, index)} holds other utterances than expected; run extract again"
+        )
+    return shard
+
+
+def _fit(
+    folder: ShardFolder,
+    ids: Sequence[str],
+    splits: Sequence[str],
+    specs: dict[str, dict[str, Any]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> dict[str, Projection]:
+    """Fit a projection for each stream whose width differs from what its encoder gives."""
+    widths = {}
+    for name, spec in specs.items():
+        width = choice.widths.get(name, spec["width"])
+        if choice.kind != "none" and width != spec["raw_width"]:
+            if width > spec["raw_width"]:
+                raise DualstreamError(
+                    f"stream {name} has {spec['raw_width']} columns before projection; a width of {width} is more"
+                )
+            widths[name] = int(width)
+    fits = {name: PcaFit(specs[name]["raw_width"], width) for name, width in widths.items()}
+    seen: dict[str, list[list[str]]] = {name: [] for name in widths}
+    for index in range(folder.count if widths and choice.kind != "gaussian" else 0):
+        shard = _checked(folder, index, ids)
+        of_shard = splits[index * folder.size :]
+        clips = [clip for split, clip in zip(of_shard, shard.clips, strict=False) if split == FITTED_SPLIT]
+        for name, fit in fits.items():
+            rows = [_rows_to_fit(clip, name) for clip in clips]
+            seen[name] += [[clip.id, clip.digest()] for clip, its in zip(clips, rows, strict=True) if len(its)]
+            if sum(map(len, rows)):
+                fit.partial_fit(np.concatenate(rows))
+    return {
+        name: _solve(name, fit, specs[name]["raw_width"], widths[name], seen[name], choice, notice)
+        for name, fit in fits.items()
+    }
+
+
+def _rows_to_fit(clip: ClipRows, name: str) -> NDArray[np.float32]:
+    """Present windows; of a stream without windows, the utterance's row."""
+    rows = clip.streams[name]
+    if len(rows.window_present):
+        return rows.windows[rows.window_present]
+    return rows.utterance[None] if rows.present else rows.utterance[None][:0]
+
+
+def _solve(
+    name: str,
+    fit: PcaFit,
+    raw_width: int,
+    width: int,
+    seen: list[list[str]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> Projection:
+    if choice.kind != "gaussian":
+        try:
+            return _stated(fit.fit(), {"split": FITTED_SPLIT, "utterances": len(seen), "sha256": digest_of(seen)})
+        except TooFewRowsError as error:
+            if choice.kind == "pca":
+                raise DualstreamError(f"stream {name}: {error}") from error
+            notice(
+                f"stream {name}: a random Gaussian projection to {width} columns stands in for the PCA: {error}"
+            )
+    return _stated(gaussian(raw_width, width, seed=choice.seed), {})
+
+
+def _stated(fitted: Fitted, facts: dict[str, Any]) -> Projection:
+    return Projection(fitted.kind, fitted.mean, fitted.components, {**facts, **fitted.facts})
+
+
+def _projected(clips: Sequence[ClipRows], fitted: dict[str, Projection]) -> list[ClipRows]:
+    """Bring a shard's rows through the projections in one product a stream; what is masked stays zeros."""
+    streams = [dict(clip.streams) for clip in clips]
+    for name, projection in fitted.items():
+        raw = [clip.streams[name] for clip in clips]
+        road = Fitted(projection.kind, projection.mean, projection.components)
+        rows = road.transform(
+            np.concatenate([*(one.utterance[None] for one in raw), *(one.windows for one in raw)])
+        )
+        ends = len(raw) + np.cumsum([len(one.windows) for one in raw])
+        for number, (one, windows) in enumerate(zip(raw, np.split(rows, [len(raw), *ends[:-1]])[1:], strict=True)):
+            utterance = rows[number] if one.present else np.zeros_like(rows[number])
+            if len(windows):
+                windows = np.where(one.window_present[:, None], windows, np.float32(0))
+            streams[number][name] = replace(one, utterance=utterance, windows=windows)
+    return [replace(clip, streams=its) for clip, its in zip(clips, streams, strict=True)]
+
+
+def _stream(name: str, clips: Sequence[ClipRows], spec: dict[str, Any], projection: Projection | None) -> Stream:
+    rows = [clip.streams[name] for clip in clips]
+    utterance = np.stack([one.utterance for one in rows])
+    windowed = bool(spec["has_windows"])
+    if projection is not None:
+        spec = {**spec, "column_names": None}
+    return Stream(
+        name=name,
+        utterance=utterance,
+        present=np.array([one.present for one in rows], dtype=bool),
+        windows=np.concatenate([one.windows for one in rows]) if windowed else None,
+        window_present=np.concatenate([one.window_present for one in rows]) if windowed else None,
+        time_s=np.concatenate([one.time_s for one in rows]) if windowed else None,
+        spec={**spec, "width": utterance.shape[1]},
+        projection=projection,
+    )
+
+
+def _utterances(manifest: Manifest, clips: Sequence[ClipRows]) -> Utterances:
+    rows = manifest.utterances
+
+    def codes(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int16]:
+        code = {name: number for number, name in enumerate(names)}
+        return np.array([code.get(label, UNLABELLED) for label in labels], dtype=np.int16)
+
+    return Utterances(
+        id=[one.id for one in rows],
+        split=[one.split for one in rows],
+        dialogue=[one.dialogue for one in rows],
+        turn=np.array([-1 if one.turn is None else one.turn for one in rows], dtype=np.int32),
+        speaker=[one.speaker for one in rows],
+        emotion=codes([one.emotion for one in rows], manifest.emotions),
+        sentiment=codes([one.sentiment for one in rows], manifest.sentiments),
+        duration_s=np.array([clip.duration_s for clip in clips], dtype=np.float64),
+        sha256=[clip.sha256 for clip in clips],
+        status=[clip.status for clip in clips],
+        reason=[clip.reason for clip in clips],
+    )

@@ -1,0 +1,161 @@
+"""Has a clip changed since its shard was made? Sizes and times answer without reading; bytes decide."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import CorruptError
+from pipeline.extraction.shards import KIND, Shard, members_digest, read_shard, shard_path
+from pipeline.manifest import EscapingPathError, resolve
+from pipeline.provenance import canonical_json, digest_file
+from pipeline.storage.sealed import peek_digest, publish
+from pipeline.utterance import Utterance
+
+ABSENT = (-1, -1)  # size and time of a clip that is no regular file inside the data root
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a committed shard can stay."""
+
+    fresh: bool
+    why: str = ""
+    """Why it must be made (again); empty where it can stay."""
+
+
+class Hasher:
+    """SHA-256 of clips; a file that many utterances share is read once. Safe to use from many threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[tuple[Path, int, int], str] = {}
+        self._lock = threading.Lock()
+
+    def place(self, path: str) -> Path | None:
+        """Return where a manifest's path leads, or None where it is no regular file inside the root."""
+        try:
+            place = resolve(self._root, path)
+            return place if stat.S_ISREG(os.stat(place).st_mode) else None
+        except (EscapingPathError, OSError, ValueError):
+            return None
+
+    def look(self, path: str) -> tuple[int, int]:
+        """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`."""
+        place = self.place(path)
+        try:
+            facts = os.stat(place) if place else None
+        except OSError:
+            facts = None
+        return (facts.st_size, facts.st_mtime_ns) if facts else ABSENT
+
+    def digest(self, path: str) -> str:
+        """Return the SHA-256 of a clip's bytes, or an empty string where there is no readable file."""
+        place = self.place(path)
+        if place is None:
+            return ""
+        try:
+            facts = os.stat(place)
+            key = (place, facts.st_size, facts.st_mtime_ns)
+            with self._lock:
+                known = self._known.get(key)
+            if known is None:
+                known = digest_file(place)
+                with self._lock:
+                    self._known[key] = known
+            return known
+        except OSError:
+            return ""
+
+
+def judge(
+    folder: Path,
+    index: int,
+    utterances: Sequence[Utterance],
+    hasher: Hasher,
+    *,
+    reread: bool = False,
+    reads_media: bool = True,
+) -> Verdict:
+    """Tell whether shard `index` can stay.
+
+    Parameters
+    ----------
+    reread
+        Read every clip; False: only those whose size or time differs from what was noted.
+    reads_media
+        False where all streams are tables, whose digests the fingerprint holds: clips do not matter then.
+    """
+    path = shard_path(folder, index)
+    try:
+        sealed = peek_digest(path, KIND)
+    except FileNotFoundError:
+        return Verdict(False, "not made yet")
+    except CorruptError as error:
+        return Verdict(False, str(error))
+    members = members_digest(utterances)
+    seen = _read_state(folder, index)
+    if seen is None or seen.get("shard") != sealed or seen.get("members") != members:
+        try:
+            shard = read_shard(path)
+        except CorruptError as error:
+            return Verdict(False, str(error))
+        if shard.members != members:
+            return Verdict(False, "the manifest lists other clips there")
+        known = [(ABSENT, clip.sha256) for clip in shard.clips]
+        reread = True
+    else:
+        known = [((size, time_ns), sha256) for size, time_ns, sha256 in seen["clips"]]
+    if not reads_media:
+        return Verdict(True)
+    looks = [hasher.look(one.path) for one in utterances]
+    for utterance, look, (before, sha256) in zip(utterances, looks, known, strict=True):
+        if (reread or look != before) and hasher.digest(utterance.path) != sha256:
+            return Verdict(False, f"the bytes of {utterance.id} changed")
+    if seen is None or reread or looks != [before for before, _ in known]:
+        _write_state(folder, index, sealed, members, looks, [sha256 for _, sha256 in known])
+    return Verdict(True)
+
+
+def remember(
+    folder: Path, index: int, utterances: Sequence[Utterance], looks: Sequence[tuple[int, int]], shard: Shard
+) -> None:
+    """Note beside a shard just committed how its clips looked before they were read."""
+    sealed = peek_digest(shard_path(folder, index), KIND)
+    digests = [clip.sha256 for clip in shard.clips]
+    _write_state(folder, index, sealed, members_digest(utterances), looks, digests)
+
+
+def _state_path(folder: Path, index: int) -> Path:
+    return folder / f"shard-{index:05d}.clips.json"
+
+
+def _read_state(folder: Path, index: int) -> dict[str, Any] | None:
+    """Return the note beside a shard, or None where there is none that makes sense: it is only a shortcut."""
+    try:
+        state = json.loads(_state_path(folder, index).read_bytes())
+        for size, time_ns, sha256 in state["clips"]:
+            if not (isinstance(size, int) and isinstance(time_ns, int) and isinstance(sha256, str)):
+                return None
+        return dict(state)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write_state(
+    folder: Path,
+    index: int,
+    sealed: str,
+    members: str,
+    looks: Sequence[tuple[int, int]],
+    digests: Sequence[str],
+) -> None:
+    clips = [[size, time_ns, sha256] for (size, time_ns), sha256 in zip(looks, digests, strict=True)]
+    state = {"shard": sealed, "members": members, "clips": clips}
+    publish(_state_path(folder, index), canonical_json(state).encode("utf-8"), durable=False)

@@ -1,0 +1,91 @@
+"""How long will it take? A few clips are decoded and a batch or two encoded, and the rest is arithmetic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from features.encoder import VideoEncoder
+from pipeline.extraction.clip_changes import ABSENT, Hasher
+from pipeline.extraction.recipe import Recipe
+from pipeline.extraction.shard_making import read_facts
+from pipeline.utterance import Utterance
+
+MEASURED_CLIPS = 5
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would make, from a few clips measured."""
+
+    clips: int
+    """Clips to decode and encode."""
+    absent: int
+    """Of these, clips without a file: they would fail."""
+    measured: int
+    """Clips that the estimate rests on."""
+    windows: int
+    """Windows of all of them, about."""
+    shard_bytes: int
+    """Size of their shards, about."""
+    seconds: float | None
+    """Time for all of them, about; None where nothing could be measured."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the estimate as JSON values."""
+        return asdict(self)
+
+
+def estimate(utterances: Sequence[Utterance], recipe: Recipe, hasher: Hasher, *, workers: int) -> Estimate:
+    """Measure a few clips spread over `utterances`; decoding is shared by `workers`, encoding is not.
+
+    The longer of the two decides where they run side by side: on a CPU both want the same cores, so they add up
+    there.
+    """
+    plan = recipe.plan
+    if plan.decode is None:
+        return Estimate(len(utterances), 0, 0, len(utterances), 0, 0.0)
+    there = [one for one in utterances if hasher.look(one.path) != ABSENT]
+    picked = (
+        [there[i] for i in sorted({*np.linspace(0, len(there) - 1, MEASURED_CLIPS, dtype=int)})] if there else []
+    )
+    decode_s, frames, windows, measured = 0.0, 0, 0, 0
+    for number, one in enumerate(picked[:1] + picked):  # the first one warms up what is loaded late
+        started_s = time.perf_counter()
+        begun, failure = read_facts(one, plan, hasher)
+        if number == 0 or failure:
+            continue
+        decode_s += time.perf_counter() - started_s
+        frames += len(begun.frames)
+        windows += len(begun.starts_s)
+        measured += 1
+    absent = len(utterances) - len(there)
+    if not measured:
+        return Estimate(len(utterances), absent, 0, 0, 0, None)
+    share = len(there) / measured
+    encode_s = sum(_seconds_a_frame(one) for one in plan.video.values()) * frames * share
+    waiting_s = decode_s * share / workers
+    on_cpu = recipe.document["device"] != "cuda"
+    row_bytes = sum(4 * encoder.spec.raw_width + 9 for encoder in plan.encoders.values())
+    return Estimate(
+        clips=len(utterances),
+        absent=absent,
+        measured=measured,
+        windows=round(windows * share),
+        shard_bytes=round((windows * share + len(utterances)) * row_bytes),
+        seconds=waiting_s + encode_s if on_cpu else max(waiting_s, encode_s),
+    )
+
+
+def _seconds_a_frame(encoder: VideoEncoder) -> float:
+    """Time one full batch, after one for warming up."""
+    side = encoder.frame_size_px
+    frames = np.zeros((encoder.batch_size, side, side, 3), np.uint8)
+    encoder.encode_frames(frames)
+    started_s = time.perf_counter()
+    encoder.encode_frames(frames)
+    return (time.perf_counter() - started_s) / len(frames)

@@ -1,0 +1,349 @@
+"""The recipe: what the options of `extract` come to, as encoders, as a plan for clips, and as a fingerprint."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import features
+from features.encode import ClipPlan, decode_settings
+from features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
+from features.media import MediaError, decoder_version, find_ffmpeg, read_clip
+from features.media.settings import Channels, Fit, Speed
+from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from pipeline.errors import DualstreamError, UsageError
+from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
+from pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
+from pipeline.storage.sealed import publish
+
+RECIPE_VERSION = 1
+NONE = "none"
+WEIGHTLESS = ("table",)  # encoders that take no --video-weights
+MEASURED = ("acoustic",)  # that compute what no training made: none for them either
+SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
+
+
+@dataclass(frozen=True)
+class ExtractionOptions:
+    """All that shapes the numbers, as a person types it."""
+
+    video: tuple[str, ...] = ("vgg16",)
+    """Encoders by name; ``none`` alone for no video stream."""
+    audio: tuple[str, ...] = ("acoustic",)
+    """Likewise."""
+    video_weights: tuple[str, ...] = ()
+    """``imagenet``, ``random:SEED`` or a file, one for each video encoder that has weights, in their order."""
+    audio_weights: tuple[str, ...] = ()
+    """Likewise."""
+    window_s: float = DEFAULT_LENGTH_S
+    hop_s: float = DEFAULT_HOP_S
+    sampling: str = "aligned"
+    fit: Fit = "stretch"
+    channels: Channels = "auto"
+    decode: Speed = "exact"
+    max_clip_s: float = 120.0
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    precision: Precision = "fp32"
+    ffmpeg: Path | None = None
+    """The binary; None: the one on PATH, else that of imageio-ffmpeg."""
+    threads: int | None = None
+    """Threads of torch inside an operation; None: torch's own choice. Stands in the provenance."""
+
+
+@dataclass(frozen=True, repr=False)
+class Recipe:
+    """All that shapes the numbers as JSON, and a plan for clips, which is built when it is first asked for."""
+
+    document: dict[str, Any]
+    """JSON values; `fingerprint` is computed from it."""
+    specs: dict[str, dict[str, Any]]
+    """`EncoderSpec.to_json` by stream name."""
+    make_plan: Callable[[], ClipPlan]
+    find_environment: Callable[[], dict[str, Any]]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, of the document."""
+        return fingerprint(self.document)
+
+    @property
+    def reads_media(self) -> bool:
+        """False where every stream is a table."""
+        return self.document["decode"] is not None
+
+    @cached_property
+    def plan(self) -> ClipPlan:
+        """The plan, with its encoders built; seconds for a large network."""
+        return self.make_plan()
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, threads and kind of processor: they may change last digits, and are noted in each shard."""
+        return self.find_environment()
+
+
+def make_recipe(
+    options: ExtractionOptions,
+    *,
+    shard_size: int = DEFAULT_SHARD_SIZE,
+    memo: Path | None = None,
+    build_encoder: Any = build,
+) -> Recipe:
+    """Say what the numbers will depend on, and build the encoders that `options` name.
+
+    Parameters
+    ----------
+    shard_size
+        Utterances in a shard. It decides which frames share a forward pass, so it shapes the last digits.
+    memo
+        A file in which the answer is noted: where nothing that it rests on has changed since, encoders are
+        built only when the plan is asked for, so that a run with nothing to do builds none and starts no ffmpeg.
+
+    Raises
+    ------
+    UsageError
+        Where the options do not fit together.
+    DualstreamError
+        Where there is no ffmpeg, or an encoder can't be built (no such weights, a table that can't be read).
+    """
+    device = _device(options.device)
+    if options.threads is not None:
+        _set_threads(options.threads)
+    ffmpeg = _ffmpeg(options)
+
+    def build_plan() -> ClipPlan:
+        return _plan(options, device, ffmpeg, build_encoder)
+
+    key = _memo_key(options, shard_size, device, ffmpeg) if memo is not None else ""
+    noted = _read_memo(memo, key) if memo is not None else None
+    if memo is not None and noted is not None:
+        document, specs = noted
+        return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), lambda: _environment(device))
+    plan = build_plan()
+    specs = _specs(plan)
+    document = {
+        "version": RECIPE_VERSION,
+        "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},
+        "sampling": str(plan.sampling),
+        "decode": plan.decode.to_json() if plan.decode else None,
+        "decoder": _decoder(ffmpeg) if plan.decode else None,
+        "device": device.partition(":")[0] if plan.video or plan.audio else None,
+        "precision": options.precision,
+        "shard_size": shard_size,
+        # The width after projection is not part of it: projecting again needs no new rows.
+        "streams": {name: {key: spec[key] for key in spec if key != "width"} for name, spec in specs.items()},
+    }
+    if memo is not None:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        note = {"key": key, "document": document, "specs": specs}
+        publish(memo, canonical_json(note).encode("utf-8"), durable=False)
+    return Recipe(document, specs, lambda: plan, lambda: _environment(device))
+
+
+def _plan(options: ExtractionOptions, device: str, ffmpeg: str | None, build_encoder: Any) -> ClipPlan:
+    try:
+        windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
+        encoders = {
+            **_encoders("video", options.video, options.video_weights, device, options.precision, build_encoder),
+            **_encoders("audio", options.audio, options.audio_weights, device, options.precision, build_encoder),
+        }
+        if not encoders:
+            raise UsageError("--video none --audio none leaves nothing to extract")
+        decode = decode_settings(
+            encoders,
+            fit=options.fit,
+            channels=options.channels,
+            speed=options.decode,
+            max_clip_s=options.max_clip_s,
+        )
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    if decode is None:
+        return ClipPlan(encoders, windows, sampling, None)
+    if ffmpeg is None:
+        _decoder(None)  # says what is missing
+    return ClipPlan(encoders, windows, sampling, decode, _Reader(str(ffmpeg)))
+
+
+def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
+    """Return the streams' names: the first encoder's is ``video``, another's ``video.cnn5``.
+
+    Raises
+    ------
+    UsageError
+        Where an encoder is named twice.
+    """
+    if len(set(texts)) != len(texts):
+        raise UsageError(f"--{stream} names an encoder twice: {', '.join(texts)}")
+    names: list[str] = []
+    for text in texts:
+        plain = "".join(ch if ch.isalnum() or ch in "._-" else "-" for ch in Path(text).name.lower())
+        kind = text.partition(":")[0]
+        plain = f"{kind}-{Path(plain).stem}" if kind in WEIGHTLESS else plain
+        name: str = stream if not names else f"{stream}.{plain}"
+        while name in names:
+            name += "-"
+        names.append(name[:64])
+    return names
+
+
+def _encoders(
+    stream: StreamName,
+    texts: tuple[str, ...],
+    weights: tuple[str, ...],
+    device: str,
+    precision: Precision,
+    build_encoder: Any,
+) -> Mapping[str, Encoder]:
+    if NONE in texts and len(texts) > 1:
+        raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
+    texts = tuple(text for text in texts if text != NONE)
+    takers = [text for text in texts if text.partition(":")[0] not in (*WEIGHTLESS, *MEASURED)]
+    if len(weights) > len(takers):
+        raise UsageError(
+            f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"
+        )
+    if weights and len(weights) != len(takers):
+        raise UsageError(
+            f"{len(takers)} {stream} encoders take weights ({', '.join(takers)}); give --{stream}-weights once "
+            f"for each of them, in that order; found {len(weights)}"
+        )
+    chosen = dict(zip(takers, weights, strict=False))
+    return {
+        name: build_encoder(stream, text, EncoderOptions(chosen.get(text), device, precision))
+        for name, text in zip(stream_names(stream, texts), texts, strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """`read_clip` with one ffmpeg for the whole run; a class, so that it travels to other processes."""
+
+    ffmpeg: str
+
+    def __call__(self, path: Path, **how: Any) -> Any:
+        return read_clip(path, ffmpeg=self.ffmpeg, **how)
+
+
+def _ffmpeg(options: ExtractionOptions) -> str | None:
+    """Return the ffmpeg to use, or None where there is none, which is no fault where all streams are tables."""
+    try:
+        return find_ffmpeg(str(options.ffmpeg) if options.ffmpeg else None)
+    except MediaError as error:
+        if options.ffmpeg is not None:
+            raise UsageError(str(error)) from error
+        return None
+
+
+def _decoder(ffmpeg: str | None) -> str:
+    try:
+        return decoder_version(ffmpeg)
+    except MediaError as error:
+        raise DualstreamError(str(error)) from error
+
+
+# The memo
+
+
+def _specs(plan: ClipPlan) -> dict[str, dict[str, Any]]:
+    specs: dict[str, dict[str, Any]] = json.loads(
+        canonical_json({name: encoder.spec.to_json() for name, encoder in plan.encoders.items()})
+    )
+    return specs
+
+
+def _as_noted(plan: ClipPlan, specs: dict[str, dict[str, Any]], memo: Path) -> ClipPlan:
+    """Return the plan, after making sure that it is the one that the note told of."""
+    if _specs(plan) != specs:
+        memo.unlink(missing_ok=True)
+        raise DualstreamError("weights or tables changed while the run began; run the same command again")
+    return plan
+
+
+def _memo_key(options: ExtractionOptions, shard_size: int, device: str, ffmpeg: str | None) -> str:
+    """Return a digest of all that the document rests on: options, our own source, packages, and files by stamp."""
+    sources = sorted(Path(features.__file__).parent.rglob("*.py"))
+    words = (*options.video, *options.audio, *options.video_weights, *options.audio_weights)
+    named = [Path(word.partition(":")[2] if word.startswith(WEIGHTLESS) else word) for word in words]
+    hub = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
+    published = sorted(hub.glob("*")) if hub.is_dir() else []
+    binary = [Path(ffmpeg)] if ffmpeg else []
+    return digest_of(
+        {
+            "options": {key: str(value) for key, value in vars(options).items()},
+            "shard_size": shard_size,
+            "device": device,
+            "sources": [digest_file(path) for path in sources],
+            "packages": _packages(),
+            "files": [_stamp(path) for path in [*named, *published, *binary]],
+        }
+    )
+
+
+def _stamp(path: Path) -> list[Any]:
+    """Return a file's real path, size and time of change; the path alone where it is no file (``random:0``)."""
+    try:
+        facts = path.stat()
+        return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
+    except OSError:
+        return [str(path)]
+
+
+def _read_memo(memo: Path, key: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]] | None:
+    """Return document and specs where the note is about the same things; it is a shortcut only."""
+    try:
+        note = json.loads(memo.read_bytes())
+        if note["key"] == key and isinstance(note["document"], dict) and isinstance(note["specs"], dict):
+            return note["document"], note["specs"]
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    return None
+
+
+def _device(text: str) -> str:
+    if text != "auto":
+        return text
+    try:
+        import torch
+    except ImportError:
+        return "cpu"
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _set_threads(count: int) -> None:
+    if count < 1:
+        raise UsageError(f"--threads is {count}; expected 1 or more")
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for package in ("dualstream", *SHAPING_PACKAGES):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _environment(device: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"packages": _packages()}
+    if "torch" in facts["packages"]:
+        import torch
+
+        facts["threads"] = torch.get_num_threads()
+        facts["processor"] = (
+            torch.cuda.get_device_name(device)
+            if device.startswith("cuda") and torch.cuda.is_available()
+            else torch.backends.cpu.get_cpu_capability()
+        )
+    return facts

@@ -1,0 +1,148 @@
+"""What `extract` is asked, in the command line's words, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from features.encoder import Precision
+from features.media.settings import Channels, Fit, Speed
+from pipeline.errors import DONE_WITH_FAILURES, UsageError
+from pipeline.extraction.cache_making import KINDS, ProjectionKind
+from pipeline.extraction.estimate import Estimate
+from pipeline.extraction.recipe import ExtractionOptions
+from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
+from pipeline.show.progress import spoken_duration
+
+LOCAL, RAY = "local", "ray"
+SHOWN_FAILURES = 40
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What `extract` does with the clips, none of which changes a number."""
+
+    workers: int = 0
+    """Threads that decode; 0: one for each core that this process may use."""
+    executor: Literal["local", "ray"] = "local"
+    shard_size: int = DEFAULT_SHARD_SIZE
+    """Utterances in a shard: what is lost at most when a run is killed. It does shape the last digits."""
+    projection: ProjectionKind | None = None
+    """None: as in the cache that is already there, else ``auto``."""
+    replace: bool = False
+    """Replace a cache that was made in another way."""
+    verify_clips: bool = False
+    """Read every clip again, and make shards anew whose clips' bytes changed, whatever sizes and times say."""
+    retry_failed: bool = False
+    """Make shards anew that hold a failed clip."""
+    limit: int | None = None
+    """Only the first so many utterances."""
+    dry_run: bool = False
+    """Say what would be made and how long it takes; write nothing."""
+
+
+@dataclass
+class ExtractReport:
+    """What a run did."""
+
+    cache: str
+    fingerprint: str
+    utterances: int
+    made: int = 0
+    """Clips that were decoded and encoded in this run."""
+    kept: int = 0
+    """Clips whose rows stood already."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(id, reason) of every failed clip in the cache."""
+    notices: list[str] = field(default_factory=list)
+    streams: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+    estimate: Estimate | None = None
+    """Of a dry run."""
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 3 where clips failed."""
+        return DONE_WITH_FAILURES if self.failed else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        document: dict[str, Any] = {
+            "cache": self.cache,
+            "fingerprint": self.fingerprint,
+            "utterances": self.utterances,
+            "made": self.made,
+            "kept": self.kept,
+            "failed": [{"id": name, "reason": reason} for name, reason in self.failed],
+            "notices": self.notices,
+            "streams": self.streams,
+            "seconds": round(self.seconds, 3),
+        }
+        if self.estimate is not None:
+            document["estimate"] = self.estimate.to_json()
+        return document
+
+
+def checked_options(**words: Any) -> ExtractionOptions:
+    """Return the options that words of the command line stand for.
+
+    Raises
+    ------
+    UsageError
+        Where a word is none of those that there are; the message lists them.
+    """
+    for name, valid in (
+        ("precision", get_args(Precision)),
+        ("fit", get_args(Fit)),
+        ("channels", get_args(Channels)),
+    ):
+        _require_one_of(name, words[name], valid)
+    _require_one_of("decode", words["decode"], get_args(Speed))
+    return ExtractionOptions(**words)
+
+
+def checked_run(**words: Any) -> RunOptions:
+    """Return the run's options; see `checked_options`."""
+    _require_one_of("executor", words["executor"], (LOCAL, RAY))
+    if words["projection"] is not None:
+        _require_one_of("projection", words["projection"], KINDS)
+    return RunOptions(**words)
+
+
+def describe(report: ExtractReport) -> str:
+    """Return the report as text for a person."""
+    guess = report.estimate
+    if guess is not None:
+        time_text = "unknown" if guess.seconds is None else f"about {spoken_duration(guess.seconds)}"
+        lines = [
+            f"would make {report.cache}: {report.made} of {report.utterances} clips, {report.kept} are done",
+            f"time {time_text}, from {guess.measured} clips measured; about {guess.windows:,} windows, "
+            f"{guess.shard_bytes / 1e6:,.1f} MB of shards",
+            f"fingerprint {report.fingerprint}",
+        ]
+        lines += [f"{guess.absent} clips have no file and would fail"] if guess.absent else []
+        return "\n".join([*lines, *(f"note: {text}" for text in report.notices)])
+    lines = [
+        f"{report.cache}: {report.utterances} utterances, {report.made} made and {report.kept} kept "
+        f"in {spoken_duration(report.seconds)}",
+        f"fingerprint {report.fingerprint}",
+    ]
+    for name, facts in report.streams.items():
+        windows = "" if facts["windows"] is None else f", {facts['windows']:,} windows"
+        road = f" by {facts['projection']}" if facts["projection"] else ""
+        lines.append(
+            f"  {name}: {facts['encoder']}, {facts['width']} columns{road}; "
+            f"{facts['utterances']:,} utterances{windows}"
+        )
+    if report.failed:
+        lines.append(f"{len(report.failed)} clips failed and are masked:")
+        lines += [f"  {name}: {reason}" for name, reason in report.failed[:SHOWN_FAILURES]]
+        if len(report.failed) > SHOWN_FAILURES:
+            lines.append(f"  … and {len(report.failed) - SHOWN_FAILURES} more: inspect --json lists all")
+    return "\n".join(lines)
+
+
+def _require_one_of(name: str, found: str, valid: Sequence[str]) -> None:
+    if found not in valid:
+        raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")

@@ -1,0 +1,311 @@
+"""From a cache to what heads take: which streams, which utterances, which folds.
+
+Nothing here looks at a label except to carry it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet, StreamArrays
+from heads.normalise import normalise_speakers
+from pipeline.cache import Cache, Stream, read_cache
+from pipeline.errors import UsageError
+from pipeline.storage.sealed import peek_digest
+
+CACHE_KIND = "cache"  # what a sealed file's header calls it
+HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
+MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
+
+
+@dataclass(frozen=True, repr=False)
+class Corpus:
+    """All utterances of a cache as heads see them, and where they come from."""
+
+    features: FeatureSet
+    ids: tuple[str, ...]
+    splits: NDArray[np.str_]
+    """Shape (N,); an empty string where the manifest has none."""
+    dialogues: NDArray[np.str_]
+    """Names, shape (N,); an empty string where unknown."""
+    speakers: NDArray[np.str_]
+    """Names, shape (N,); an empty string where unknown."""
+    streams: dict[str, str]
+    """Which stream of the cache stands for ``video`` and which for ``audio``."""
+    specs: dict[str, dict[str, Any]]
+    """Encoder spec of each of them."""
+    digest: str
+    """SHA-256 of the cache file, as its header states and reading verified; of its arrays for a cache
+    that never was a file."""
+    provenance: dict[str, Any]
+    speaker_norm: bool = False
+    """Whether each speaker was normalised by its own unlabelled utterances (transductive)."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Corpus({self.features!r}, splits={self.split_sizes()})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the extraction, empty where the cache states none."""
+        return str(self.provenance.get("fingerprint", ""))
+
+    @property
+    def vocabulary(self) -> dict[str, Sequence[str]]:
+        """Class names of each task, in code order."""
+        return {"emotion": self.features.emotion_names, "sentiment": self.features.sentiment_names}
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """True where at least one stream is there, shape (N,)."""
+        masks = [stream.present for stream in self.features.streams.values()]
+        return np.any(masks, axis=0)
+
+    def split_sizes(self) -> dict[str, int]:
+        """Return how many utterances each split has, in the order of the manifest."""
+        return {split: int(np.sum(self.splits == split)) for split in dict.fromkeys(self.splits.tolist())}
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """Return the utterances of a split.
+
+        Raises
+        ------
+        UsageError
+            Where the cache has no utterance of that split; the message lists the splits there are.
+        """
+        index = np.flatnonzero(self.splits == name)
+        if not len(index):
+            sizes = ", ".join(f"{split or 'blank'} ({n})" for split, n in self.split_sizes().items())
+            raise UsageError(f"the cache has no {name} split; its splits are: {sizes}")
+        return index
+
+    def train(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of `index` that something can be learned from: those with a stream."""
+        return index[self.usable[index]]
+
+    def take(self, index: NDArray[np.int64]) -> FeatureSet:
+        """Return the features of the utterances that `index` names."""
+        return self.features.take(index)
+
+    def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:
+        """Return (what, codes) of the groups that a bootstrap over `index` resamples.
+
+        Dialogues where the manifest knows them, else speakers, else single utterances; speakers where
+        the folds were made by speaker.
+        """
+        by_speaker = (folds or "").startswith("speaker")
+        for what, values in (("dialogue", self.dialogues), ("speaker", self.speakers)):
+            if what == "dialogue" and by_speaker:
+                continue
+            if np.any(values[index] != ""):
+                codes = self.features.dialogue if what == "dialogue" else _codes(values)
+                return what, codes[index]
+        return "utterance", np.arange(len(index), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a cross-validation; indices into the corpus."""
+
+    name: str
+    fit: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    """Watched for early stopping: the groups of the next fold, never those that are scored. Fitted on too
+    where a variant watches nothing."""
+    held: NDArray[np.int64]
+    """Scored."""
+
+
+def read_corpus(path: Path, *, streams: Mapping[str, str] | None = None, speaker_norm: bool = False) -> Corpus:
+    """Read a cache file as a corpus.
+
+    Raises
+    ------
+    NoCacheError
+        Where there is no such file.
+    CorruptError
+        Where the file is not a cache, or is damaged.
+    UsageError
+        Where the streams that are asked for are not in it.
+    """
+    cache = read_cache(path)  # verifies the digest that the header states
+    return corpus_of(cache, digest=peek_digest(path, CACHE_KIND), streams=streams, speaker_norm=speaker_norm)
+
+
+def corpus_of(
+    cache: Cache, *, digest: str = "", streams: Mapping[str, str] | None = None, speaker_norm: bool = False
+) -> Corpus:
+    """Make a corpus of a cache in memory.
+
+    `streams` maps ``video`` and ``audio`` to names of streams in the cache. Without it each takes the
+    stream of its own name, or the only one that an encoder of its kind made.
+    """
+    rows = cache.utterances
+    chosen = _choose_streams(cache, streams)
+    splits, dialogues = np.array(rows.split, dtype=np.str_), np.array(rows.dialogue, dtype=np.str_)
+    speakers = np.array(rows.speaker, dtype=np.str_)
+    features = FeatureSet(
+        streams={head: _stream_arrays(cache.streams[name]) for head, name in chosen.items()},
+        offsets=np.asarray(cache.offsets, dtype=np.int64),
+        start_s=np.asarray(cache.start_s, dtype=np.float64),
+        emotion=np.asarray(rows.emotion, dtype=np.int64),
+        sentiment=np.asarray(rows.sentiment, dtype=np.int64),
+        emotion_names=tuple(cache.vocabulary["emotion"]),
+        sentiment_names=tuple(cache.vocabulary["sentiment"]),
+        dialogue=_dialogue_codes(splits, dialogues),
+        turn=_turns(np.asarray(rows.turn, dtype=np.int64)),
+        speaker=_codes(speakers, unknown=-1),
+    )
+    if speaker_norm:
+        features = normalise_speakers(features, _codes(splits))  # no split sees another
+    return Corpus(
+        features=features,
+        ids=tuple(rows.id),
+        splits=splits,
+        dialogues=dialogues,
+        speakers=speakers,
+        streams=chosen,
+        specs={head: dict(cache.streams[name].spec) for head, name in chosen.items()},
+        digest=digest or _digest(cache),
+        provenance=dict(cache.provenance),
+        speaker_norm=speaker_norm,
+    )
+
+
+def folds(corpus: Corpus, by: str) -> list[Fold]:
+    """Deal every utterance outside the test split into folds that share no group.
+
+    Parameters
+    ----------
+    corpus
+        Its test split, if it has one, takes no part.
+    by
+        ``speaker`` or ``dialogue``: a fold for each, at most 10; ``speaker:4``, ``dialogue:4``: so many;
+        ``4``: so many, by speaker where every utterance has one, else by dialogue. An utterance without
+        a dialogue is one of its own.
+
+    Returns
+    -------
+    Folds whose `held` parts cover the utterances once each. With three folds or more, the groups of
+    the next fold are kept out of the fit to decide when training stops; with two, nothing is.
+
+    Raises
+    ------
+    UsageError
+        Where `by` can't be read, or there are fewer groups than two folds need.
+    """
+    pool = np.flatnonzero(corpus.splits != "test")
+    group_by, count = _parse_folds(by, corpus, pool)
+    names = (corpus.speakers if group_by == "speaker" else corpus.dialogues)[pool]
+    if group_by == "speaker" and not np.any(names != ""):
+        raise UsageError(f"--folds {by}: no utterance outside the test split has a speaker; try dialogue:5")
+    # an utterance without a group is a group of its own
+    groups = np.where(names == "", np.char.add("\x1f", np.arange(len(pool)).astype(str)), names)
+    kinds, code, size = np.unique(groups, return_inverse=True, return_counts=True)
+    wanted = count if count is not None else min(len(kinds), MAX_DEFAULT_FOLDS)
+    if wanted < 2 or len(kinds) < wanted:
+        raise UsageError(
+            f"--folds {by}: {wanted} folds of {len(kinds)} groups ({group_by}); expected 2 to {len(kinds)}"
+        )
+    part = _deal(size, wanted)[code]
+    made = []
+    for k in range(wanted):
+        held = pool[part == k]
+        stop = pool[part == (k + 1) % wanted] if wanted > 2 else pool[:0]
+        kept_out = (part == k) | ((part == (k + 1) % wanted) & (wanted > 2))
+        single = np.unique(groups[part == k])
+        name = str(single[0]).lstrip("\x1f") if len(single) == 1 else f"fold {k + 1}"
+        made.append(Fold(name, pool[~kept_out], stop, held))
+    return made
+
+
+def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, str]:
+    if asked:
+        for head, name in asked.items():
+            if head not in HEAD_STREAMS:
+                raise UsageError(f"--streams {head}={name}: heads know {' and '.join(HEAD_STREAMS)}")
+            if name not in cache.streams:
+                raise UsageError(f"the cache has no stream {name!r}; it has: {', '.join(sorted(cache.streams))}")
+        return {head: asked[head] for head in HEAD_STREAMS if head in asked}
+    chosen = {}
+    for head in HEAD_STREAMS:
+        made = [name for name, stream in cache.streams.items() if stream.spec.get("stream", name) == head]
+        if head in made or not made:
+            chosen.update({head: head} if head in made else {})
+        elif len(made) == 1:
+            chosen[head] = made[0]
+        else:
+            raise UsageError(
+                f"the cache has several {head} streams ({', '.join(sorted(made))}); "
+                f"choose one: --streams {head}={sorted(made)[0]}"
+            )
+    if not chosen:
+        raise UsageError("the cache has no stream; extract it with --video or --audio")
+    return chosen
+
+
+def _stream_arrays(stream: Stream) -> StreamArrays:
+    return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present)
+
+
+def _codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.int64]:
+    """Number the names in sorted order; empty ones are `unknown`, or each a code of its own."""
+    kinds, code = np.unique(values, return_inverse=True)
+    code = code.astype(np.int64)
+    empty = values == ""
+    if empty.any():
+        code[empty] = unknown if unknown is not None else len(kinds) + np.arange(empty.sum())
+    return code
+
+
+def _dialogue_codes(splits: NDArray[np.str_], dialogues: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Number the dialogues. MELD counts dialogues anew in each split, so a name is one within its split."""
+    named = np.where(dialogues == "", "", np.char.add(np.char.add(splits, "\x1f"), dialogues))
+    return _codes(named)
+
+
+def _turns(turn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turns as they are; utterances without one stand in the order of the manifest."""
+    return np.where(turn < 0, np.arange(len(turn)), turn)
+
+
+def _parse_folds(by: str, corpus: Corpus, pool: NDArray[np.int64]) -> tuple[str, int | None]:
+    name, _, number = by.partition(":")
+    if name.isdigit():
+        name, number = ("speaker" if np.all(corpus.speakers[pool] != "") else "dialogue"), name
+    if name not in ("speaker", "dialogue") or (number and not number.isdigit()) or by.endswith(":"):
+        raise UsageError(f"--folds {by!r}; expected speaker, dialogue, speaker:4, dialogue:4 or a number")
+    return name, int(number) if number else None
+
+
+def _deal(size: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Deal groups into `count` folds of nearly equal size: the largest first, to the smallest fold."""
+    part = np.zeros(len(size), dtype=np.int64)
+    load = np.zeros(count, dtype=np.int64)
+    for group in np.argsort(-size, kind="stable"):
+        part[group] = int(np.argmin(load))
+        load[part[group]] += size[group]
+    return part
+
+
+def _digest(cache: Cache) -> str:
+    sha = hashlib.sha256()
+    rows = cache.utterances
+    text: Sequence[Any] = (rows.id, rows.split, rows.dialogue, rows.speaker, sorted(cache.vocabulary.items()))
+    sha.update(repr(text).encode())
+    for array in (rows.turn, rows.emotion, rows.sentiment, cache.offsets, cache.start_s):
+        sha.update(np.ascontiguousarray(array).tobytes())
+    for name in sorted(cache.streams):
+        stream = cache.streams[name]
+        for part in (stream.utterance, stream.present, stream.windows, stream.window_present):
+            sha.update(b"\x00" if part is None else np.ascontiguousarray(part).tobytes())
+    return sha.hexdigest()

@@ -1,0 +1,287 @@
+"""Which utterances a variant is fitted on and which it is scored on: the splits, or folds by group.
+
+The test split takes no part in anything here.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import variant
+from heads.decode import joint_decode
+from heads.ensemble import ensemble
+from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
+from pipeline.errors import UsageError
+from pipeline.runs import history_document
+from pipeline.runs.corpus import Corpus, Fold, folds
+from pipeline.runs.predictions import Predictions
+
+LINEAR_FAMILY = "heads.linear"
+FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """Who is fitted on and who is scored, decided before any fit, the same for every variant."""
+
+    corpus: Corpus
+    parts: tuple[Fold, ...]
+    """One where the splits decide: fitted on train, stopped and scored on dev."""
+    by: str | None
+    """What `--folds` said; None where the splits decide."""
+
+    @property
+    def split(self) -> str:
+        """Name of what is scored: ``dev`` or ``folds``."""
+        return "dev" if self.by is None else FOLDS
+
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        """The utterances that are scored, in the order of the corpus."""
+        return np.sort(np.concatenate([part.held for part in self.parts]))
+
+    def fitted_on(self) -> NDArray[np.int64]:
+        """The utterances whose labels a model for new utterances learns from: train, or all but test."""
+        parts = [part.held for part in self.parts] if self.by else [self.parts[0].fit]
+        return self.corpus.train(np.sort(np.concatenate(parts)))
+
+    def clusters(self) -> tuple[str, NDArray[np.int64]]:
+        """Return (what, codes) of the groups that a bootstrap over `scored` resamples."""
+        return self.corpus.clusters(self.scored, self.by)
+
+    def describe(self) -> str:
+        """Return one sentence for a person."""
+        if self.by is None:
+            part = self.parts[0]
+            lost = len(part.fit) - len(self.fitted_on())
+            without = f"; {lost} without a stream left out" if lost else ""
+            return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)})"
+        sizes = [len(part.held) for part in self.parts]
+        return (
+            f"{len(self.parts)} folds by {self.by.partition(':')[0]} over {len(self.scored)} utterances "
+            f"({min(sizes)} to {max(sizes)} each); each scored by models that never saw it"
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome:
+    """What a variant gave."""
+
+    models: tuple[Trained, ...]
+    """One a seed, for new utterances: fitted on train, or on everything outside test where folds were made."""
+    predictions: Predictions
+    history: list[dict[str, Any]]
+    fit_s: float
+    """Seconds spent in fits, wall clock."""
+    interrupted: bool = False
+
+    @property
+    def choice(self) -> dict[str, Any] | None:
+        """Which variant `auto` chose and why (`heads.selection.Choice.to_json`); None for the others."""
+        return getattr(self.models[0], "choice", None) if self.models else None
+
+    def choice_warnings(self, plan: Plan) -> list[str]:
+        """Return what must be said of dev scores where dev had a part in the choice."""
+        if self.choice is None or plan.by is not None:
+            return []
+        return [
+            f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are a little too "
+            "good; --folds scores the choice itself, and evaluate scores test"
+        ]
+
+
+def plan(corpus: Corpus, by: str | None = None) -> Plan:
+    """Decide who is fitted on and who is scored.
+
+    Raises
+    ------
+    UsageError
+        Where there is no train or dev split and no folds are asked for.
+    """
+    if by is not None:
+        return Plan(corpus, tuple(folds(corpus, by)), by)
+    sizes = corpus.split_sizes()
+    missing = [name for name in ("train", "dev") if not sizes.get(name)]
+    if missing:
+        there = ", ".join(f"{name or 'blank'} ({count})" for name, count in sizes.items())
+        speakers = len(np.unique(corpus.speakers[corpus.speakers != ""]))
+        way = f"--folds speaker ({speakers} speakers)" if speakers > 1 else "--folds dialogue, or --folds 5"
+        raise UsageError(
+            f"the cache has no {' and no '.join(missing)} split (its splits: {there}); scores need utterances "
+            f"that nothing was fitted on: use {way} for a cross-validation"
+        )
+    dev = corpus.split("dev")
+    return Plan(corpus, (Fold("dev", corpus.split("train"), dev, dev),), None)
+
+
+def fit_and_predict(
+    plan: Plan, name: str, options: FitOptions, progress: Progress | None = None, *, refit: bool = True
+) -> Outcome:
+    """Fit a variant as the plan says, and predict what it holds out.
+
+    With folds, `refit` fits the seeds once more on everything outside test, for as many epochs as
+    the folds found best (their median) and without early stopping; those are the outcome's models.
+    """
+    corpus = plan.corpus
+    scored = plan.scored
+    history: list[dict[str, Any]] = []
+    filled: list[dict[Task, NDArray[np.float64]]] = [{} for _ in options.seeds]
+    models: Sequence[Trained] = ()
+    interrupted = False
+    started = time.perf_counter()
+    fit_s = 0.0
+    for k, part in enumerate(plan.parts):
+        started = time.perf_counter()
+        models = _fit(plan, part, name, options, _in_fold(progress, k, len(plan.parts)))
+        fit_s += time.perf_counter() - started
+        fold = part.name if plan.by is not None else ""
+        history += [history_document(model, fold) for model in models]
+        interrupted |= any(model.history.stopped == "interrupted" for model in models)
+        if interrupted and plan.by is not None:
+            raise KeyboardInterrupt  # folds that are not all there score nothing
+        where = np.searchsorted(scored, part.held)
+        for store, model in zip(filled, models, strict=True):
+            prediction = model.predict(corpus.take(part.held))
+            for task in TASKS:
+                rows = prediction.task(task)
+                if rows is not None:
+                    store.setdefault(task, np.zeros((len(scored), rows.shape[1])))[where] = rows
+    if plan.by is not None and refit:
+        started = time.perf_counter()
+        everything = np.sort(np.concatenate([part.held for part in plan.parts]))
+        whole = Fold("all", everything, everything[:0], everything[:0])
+        models = _fit(plan, whole, name, refit_options(options, history), progress)
+        fit_s += time.perf_counter() - started
+        history += [history_document(model, "all") for model in models]
+    predictions = Predictions(
+        ids=tuple(corpus.ids[i] for i in scored),
+        split=plan.split,
+        true=truth(corpus, scored, [task for task in options.tasks if task in filled[0]]),
+        models=tuple(Prediction(one.get("emotion"), one.get("sentiment")) for one in filled),
+        names=tuple(f"seed {seed}" for seed in options.seeds),
+    )
+    return Outcome(tuple(models), predictions, history, fit_s, interrupted)
+
+
+def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> FitOptions:
+    """Return the options of a fit on everything: the folds' median of best epochs, no early stopping."""
+    best = [one["best_epoch"] for one in history if one["best_epoch"] is not None]
+    epochs = max(1, round(float(np.median(best))) + 1) if best else options.epochs
+    return replace(options, patience=0, epochs=min(epochs, options.epochs))
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How the models' log-probabilities become answers; each default is what plain variants do."""
+
+    ensemble: bool = False
+    """Average the seeds' probabilities into one model: it is that model which is scored."""
+    joint_decoding: bool = False
+    """Answer with the likeliest pair of emotion and sentiment that training showed."""
+
+    def apply(self, predictions: Predictions, pairs: NDArray[np.int64]) -> Predictions:
+        """Return the predictions of the ensemble, or with decoded answers, or as they are.
+
+        Parameters
+        ----------
+        predictions
+            One a seed.
+        pairs
+            How often training showed each pair, shape (E, S).
+
+        Raises
+        ------
+        UsageError
+            Where joint decoding is asked for and a task is missing, or no pair was seen.
+        """
+        if self.ensemble:
+            models, names = (ensemble(predictions.models),), (f"ensemble of {len(predictions.models)}",)
+            predictions = replace(predictions, models=models, names=names)
+        if self.joint_decoding:
+            if set(predictions.true) != set(TASKS) or not pairs.any():
+                raise UsageError("--joint-decoding needs both tasks, and training utterances with both labels")
+            pairs_seen = pairs > 0
+            decoded: list[dict[Task, NDArray[np.int64]]] = []
+            for model in predictions.models:
+                emotion, sentiment = joint_decode(model, pairs_seen)
+                decoded.append({"emotion": emotion, "sentiment": sentiment})
+            predictions = replace(predictions, decoded=tuple(decoded))
+        return predictions
+
+
+def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:
+    """Return the class codes of both tasks' labels, those of `tasks` alone."""
+    features = corpus.features
+    codes = {"emotion": features.emotion, "sentiment": features.sentiment}
+    return {task: codes[task][index] for task in tasks}
+
+
+@contextmanager
+def gentle_interrupt(progress: Progress | None) -> Iterator[Progress]:
+    """Let the first Ctrl-C end a fit at its next report, so that the best so far is kept.
+
+    Gives the callback to hand to the fit. A second Ctrl-C interrupts at once.
+    """
+    asked = threading.Event()
+
+    def report(event: dict[str, Any]) -> None:
+        if progress is not None:
+            progress(event)
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        sys.stderr.write("\nstopping after this epoch, keeping the best so far (Ctrl-C again: at once)\n")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield report
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield report
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progress | None) -> Sequence[Trained]:
+    corpus = plan.corpus
+    fit, stop = part.fit, part.stop
+    if plan.by is not None and not looks_at_dev(name, options):
+        fit, stop = np.sort(np.concatenate([fit, stop])), stop[:0]  # what nobody watches can be learned from
+    fitted_on = corpus.train(fit)
+    if not len(fitted_on):
+        raise UsageError(f"no utterance to fit on has a stream ({len(fit)} utterances, all of them failed)")
+    dev = corpus.take(stop) if len(stop) else None
+    return variant.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
+
+
+def looks_at_dev(name: str, options: FitOptions) -> bool:
+    """Return whether a fit watches dev: trained variants with early stopping do, solved ones have no epochs."""
+    return options.patience > 0 and not needs_no_torch(name)
+
+
+def needs_no_torch(name: str) -> bool:
+    """Return whether a variant is solved with NumPy and SciPy alone."""
+    return variant.get(name).fit.__module__.startswith(LINEAR_FAMILY)
+
+
+def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:
+    if progress is None or count == 1:
+        return progress
+    outer: Callable[[dict[str, Any]], None] = progress
+    return lambda event: outer({**event, "fold": k + 1, "folds": count})

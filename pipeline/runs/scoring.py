@@ -1,0 +1,205 @@
+"""From predictions to the scores document that metrics.json, the tables and the report share.
+
+{"split", "utterances", "unit", "models",
+ "tasks": {task: heads.metrics.Scores.to_json()},
+ "contradiction": {"mean", "seeds", "labels"} or None,
+ "warnings": [...]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import metrics
+from heads.variant import TASKS, Task
+from pipeline.errors import UsageError
+from pipeline.runs.corpus import Corpus
+from pipeline.runs.predictions import Predictions
+
+HEADLINE = "balanced_accuracy"
+"""What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""
+
+
+@dataclass(frozen=True, repr=False)
+class Seen:
+    """What training showed: how often each class and each pair of classes occurred."""
+
+    counts: dict[Task, NDArray[np.int64]]
+    """Shape (C,) for each task."""
+    pairs: NDArray[np.int64]
+    """Shape (E, S)."""
+
+    @classmethod
+    def of(cls, corpus: Corpus, index: NDArray[np.int64]) -> Seen:
+        """Count the labels of the utterances that `index` names."""
+        features = corpus.features
+        emotion, sentiment = features.emotion[index], features.sentiment[index]
+        sizes = len(features.emotion_names), len(features.sentiment_names)
+        pairs = np.zeros(sizes, dtype=np.int64)
+        both = (emotion >= 0) & (sentiment >= 0)
+        np.add.at(pairs, (emotion[both], sentiment[both]), 1)
+        counts: dict[Task, NDArray[np.int64]] = {
+            "emotion": np.bincount(emotion[emotion >= 0], minlength=sizes[0]),
+            "sentiment": np.bincount(sentiment[sentiment >= 0], minlength=sizes[1]),
+        }
+        return cls(counts, pairs)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Seen:
+        """Read what `to_json` gave."""
+        counts: dict[Task, NDArray[np.int64]] = {
+            task: np.array(document["counts"][task], dtype=np.int64) for task in TASKS
+        }
+        pairs = np.array(document["pairs"], dtype=np.int64).reshape(len(counts["emotion"]), -1)
+        return cls(counts, pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "counts": {task: count.tolist() for task, count in self.counts.items()},
+            "pairs": self.pairs.tolist(),
+        }
+
+    def labels(self, task: Task) -> NDArray[np.int64] | None:
+        """Return class codes that occur as often as in training; None where none was labelled."""
+        count = self.counts[task]
+        return np.repeat(np.arange(len(count)), count) if count.any() else None
+
+
+def score_predictions(
+    predictions: Predictions,
+    vocabulary: dict[str, Sequence[str]],
+    *,
+    groups: tuple[str, NDArray[np.int64]],
+    seen: Seen,
+    speaker_norm: bool = False,
+) -> dict[str, Any]:
+    """Score what models predicted.
+
+    Parameters
+    ----------
+    predictions
+        Of N utterances.
+    vocabulary
+        Class names of each task.
+    groups
+        What the bootstrap resamples, its name and codes, shape (N,).
+    seen
+        Training's labels: they give the majority class, and the pairs that contradict nothing.
+    speaker_norm
+        Noted in the document, so that every table can call the row transductive.
+
+    Raises
+    ------
+    UsageError
+        Where none of the utterances is labelled.
+    """
+    unit, codes = groups
+    tasks: dict[str, Any] = {}
+    warnings: list[str] = []
+    for task, true in predictions.true.items():
+        if not np.any(true >= 0):
+            warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
+            continue
+        count = range(len(predictions.models))
+        majority = seen.labels(task)
+        scores = metrics.score(
+            [_rows(predictions, i, task) for i in count],
+            true,
+            vocabulary[task],
+            groups=codes,
+            train_labels=majority,
+        )
+        if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
+            answers = [predictions.answers(i, task) for i in count]
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_labels=majority)
+            scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
+        tasks[task] = scores.to_json()
+        warnings += [f"{task}: {warning}" for warning in scores.warnings]
+        if scores.groups is not None and scores.groups < 8:
+            warnings.append(
+                f"{task}: only {scores.groups} {unit}s to resample; the interval is rough"
+                if scores.groups > 1
+                else f"{task}: all utterances are of one {unit}; there is no interval"
+            )
+    if not tasks:
+        raise UsageError(f"no utterance of {predictions.split} is labelled; there is nothing to score")
+    if unit == "utterance":
+        warnings.append("no dialogues and no speakers are known: intervals take utterances for independent")
+    return {
+        "split": predictions.split,
+        "utterances": len(predictions.ids),
+        "unit": unit,
+        "models": list(predictions.names),
+        "speaker_norm": speaker_norm,
+        "joint_decoding": bool(predictions.decoded),
+        "tasks": tasks,
+        "contradiction": _contradiction(predictions, seen),
+        "warnings": list(dict.fromkeys(warnings)),
+    }
+
+
+def compare_to(
+    first: Predictions,
+    second: Predictions,
+    groups: NDArray[np.int64],
+    *,
+    classes: Mapping[Task, int],
+    tasks: Sequence[Task] = TASKS,
+    metric: str = HEADLINE,
+) -> dict[Task, dict[str, Any]]:
+    """Compare two variants on the same utterances, each task: difference, interval, p before correction."""
+    answer: dict[Task, dict[str, Any]] = {}
+    for task, true in first.true.items():
+        if task not in tasks or task not in second.true or not np.any(true >= 0):
+            continue
+        # answered codes, which joint decoding may have changed; compare_models takes either kind
+        one: list[Any] = [first.answers(i, task) for i in range(len(first.models))]
+        other: list[Any] = [second.answers(i, task) for i in range(len(second.models))]
+        answer[task] = metrics.compare_models(
+            one,
+            other,
+            true,
+            groups,
+            classes=classes[task],
+            metric=metric,
+        ).to_json()
+    return answer
+
+
+def lead_task(scores: dict[str, Any]) -> Task:
+    """Return the task that tables are sorted by: emotion where it is scored."""
+    return next(task for task in TASKS if task in scores["tasks"])
+
+
+def headline(scores: dict[str, Any], task: Task, metric: str = HEADLINE) -> float:
+    """Return a score's mean over seeds."""
+    return float(scores["tasks"][task][metric]["mean"])
+
+
+def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float64]:
+    rows = predictions.models[model].task(task)
+    assert rows is not None, f"{task} is scored but was not predicted"
+    return rows
+
+
+def _contradiction(predictions: Predictions, seen: Seen) -> dict[str, Any] | None:
+    """Return how often the answered pair was never seen in training; None unless both tasks are answered."""
+    if set(predictions.true) != set(TASKS) or not seen.pairs.any():
+        return None
+    known = seen.pairs > 0
+    emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]
+    both = (emotion >= 0) & (sentiment >= 0)
+    answers = [[predictions.answers(i, task) for task in TASKS] for i in range(len(predictions.models))]
+    rates = [metrics.contradiction_rate(one, other, known) for one, other in answers]
+    return {
+        "mean": float(np.mean(rates)),
+        "seeds": rates,
+        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], known),
+        "pairs_seen": int(known.sum()),
+    }

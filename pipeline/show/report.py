@@ -1,0 +1,229 @@
+"""From runs to their report: which figures and facts go on the page, and the files that come out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heads import variant
+from pipeline.runs import FIGURES, REPORT, Run, folder_name
+from pipeline.runs.scoring import HEADLINE
+from pipeline.show import figures
+from pipeline.show.figures import Picture
+from pipeline.show.page import Section, page
+from pipeline.show.tables import Row
+from pipeline.storage.documents import write_bytes
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """A page and its figures, drawn."""
+
+    html: str
+    pictures: tuple[Picture, ...]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write the page, and each figure as PNG beside it; return their paths, the page first."""
+        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        places = [folder / FIGURES / f"{picture.name}.png" for picture in self.pictures]
+        for place, picture in zip(places, self.pictures, strict=True):
+            write_bytes(place, picture.png)
+        write_bytes(folder / REPORT, self.html.encode())
+        return [folder / REPORT, *places]
+
+
+def run_row(run: Run, *, name: str = "") -> Row:
+    """Return a run as a line of the score tables."""
+    single = len(variant.get(run.config["variant"]).streams) == 1
+    return Row(name or chosen_name(run.config["variant"], run.config["choice"]), run.metrics, single=single)
+
+
+def chosen_name(name: str, choice: dict[str, Any] | None) -> str:
+    """Return a variant's name, and for ``auto`` what it chose."""
+    return name if choice is None else f"{name}: {choice['name']}"
+
+
+def run_report(runs: Sequence[Run]) -> Report:
+    """Draw the report of one run, or of several side by side."""
+    several = len(runs) > 1
+    rows = [run_row(run, name=run.name if several else "") for run in runs]
+    first = runs[0]
+    shared: list[Picture] = [
+        figures.score_lines(
+            [row.name for row in rows], [run.metrics for run in runs], metric, name=f"scores_{metric}"
+        )
+        for metric in ((HEADLINE, "weighted_f1") if several else (HEADLINE,))
+    ]
+    sections = [part for i, run in enumerate(runs) for part in _run_sections(run, str(i + 1) if several else "")]
+    title = f"{len(runs)} runs compared" if several else f"{first.config['variant']}: emotion and sentiment"
+    warnings = [] if several else list(first.metrics["warnings"])
+    if several and len({run.config["cache"]["digest"] for run in runs}) > 1:
+        warnings.append(
+            "these runs were fitted on different caches: their rows are not scores of the same features"
+        )
+    if several and len({(run.metrics["split"], run.metrics["utterances"]) for run in runs}) > 1:
+        warnings.append("these runs were scored on different utterances: compare their rows with care")
+    html = page(
+        title,
+        _names(runs) if several else lead(first),
+        rows=rows,
+        pictures=shared,
+        sections=sections,
+        warnings=warnings,
+    )
+    return Report(html, (*shared, *(picture for section in sections for picture in section.pictures)))
+
+
+def comparison_rows(document: dict[str, Any]) -> list[Row]:
+    """Return a comparison's variants as lines of the score tables, each with its test and its time."""
+    tests = {(test["variant"], test["task"]): test for test in document["tests"]}
+    rows = []
+    for row in document["rows"]:
+        extra: dict[str, dict[str, str]] = {}
+        for task in row["scores"]["tasks"] if row["scores"] else ():
+            against = document["best_single"].get(task)
+            cells = {f"UAR less {against}": "", "p (Holm)": ""} if against else {}
+            test = tests.get((row["variant"], task))
+            if test:
+                cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test['p_holm']:.4f}"}
+            extra[task] = {**cells, "fit": f"{row['fit_s']:.1f} s"}
+        note = f"{row['status']}: {row['reason']}" if row["reason"] else ""
+        name = chosen_name(row["variant"], row.get("choice"))
+        rows.append(Row(name, row["scores"], note=note, extra=extra, single=row["single"]))
+    return rows
+
+
+def difference_cell(test: dict[str, Any]) -> str:
+    """Return ``+3.2`` and below it the interval."""
+    text = f"{100 * test['difference']:+.1f}"
+    if test["interval"]:
+        text += f"\n{100 * test['interval'][0]:+.1f} to {100 * test['interval'][1]:+.1f}"
+    return text
+
+
+def comparison_report(document: dict[str, Any]) -> Report:
+    """Draw the report of a comparison; details for the best single stream and the best fusion alone."""
+    rows = comparison_rows(document)
+    done = [row for row in document["rows"] if row["scores"]]
+    pictures: list[Picture] = []
+    if done:
+        names, scores = [row["variant"] for row in done], [row["scores"] for row in done]
+        pictures = [figures.score_lines(names, scores, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
+    singles, fusions = ([row for row in done if row["single"] is single] for single in (True, False))
+    sections = [
+        Section(
+            title=f"Best {what}: {best['variant']}",
+            pictures=detail_pictures(best["scores"], best["history"], folder_name(best["variant"])),
+        )
+        for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
+        if best is not None
+    ]
+    sections.append(
+        Section(
+            title="How it was done",
+            facts=cache_facts(document["cache"], document["streams"], document["specs"])
+            | {"seconds to import torch": f"{document['import_torch_s']:.1f}"},
+            documents={
+                "options of the fits": document["options"],
+                "provenance of the cache": document["cache"]["provenance"],
+            },
+        )
+    )
+    words = f"{document['protocol']}; {len(document['options']['seeds'])} seeds a variant."
+    if document["interrupted"]:
+        words += " Interrupted: rows that were not finished have no scores."
+    html = page(
+        f"{len(done)} variants compared",
+        words,
+        rows=rows,
+        pictures=pictures,
+        comparisons=document["tests"],
+        sections=sections,
+        warnings=document["warnings"],
+    )
+    return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+
+
+def detail_pictures(scores: dict[str, Any], history: Sequence[dict[str, Any]], suffix: str = "") -> list[Picture]:
+    """Draw the figures of one run: confusion, classes, training; `suffix` keeps their names apart."""
+    ending = f"_{suffix}" if suffix else ""
+    drawn = [
+        figures.confusion(scores, name=f"confusion{ending}"),
+        figures.per_class(scores, name=f"per_class{ending}"),
+        figures.curves(history, name=f"curves{ending}"),
+    ]
+    return [picture for picture in drawn if picture is not None]
+
+
+def cache_facts(
+    cache: dict[str, Any], streams: dict[str, str], specs: dict[str, dict[str, Any]]
+) -> dict[str, str]:
+    """Return where the features come from, in words."""
+    facts = {
+        "cache": f"{cache['name']}, SHA-256 {cache['digest']}",
+        "fingerprint of the extraction": cache["fingerprint"] or "not stated",
+    }
+    for head, name in streams.items():
+        spec = specs.get(head, {})
+        words = [str(spec.get("name", "unknown encoder")), f"{spec.get('width', '?')} columns"]
+        weights = spec.get("weights")
+        if weights:
+            words.append(f"weights {weights.get('source', '?')} ({str(weights.get('sha256', ''))[:12]})")
+        if spec.get("parameters"):
+            words.append(json.dumps(spec["parameters"], ensure_ascii=False))
+        facts[f"{head} stream ({name})"] = ", ".join(words)
+    return facts
+
+
+def lead(run: Run) -> str:
+    """Return one sentence on what a run is."""
+    config = run.config
+    seeds = len(config["options"]["seeds"])
+    return f"{config['protocol']}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config['fit_s']:.1f} s."
+
+
+def _run_sections(run: Run, suffix: str) -> list[Section]:
+    """Return the run's own part of the page, and what test said where it was asked."""
+    config = run.config
+    facts = cache_facts(config["cache"], config["streams"], config["specs"])
+    facts["fitted on"] = f"{config['fitted_on']['utterances']} utterances, SHA-256 {config['fitted_on']['sha256']}"
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    facts["test split"] = test_words(run.test_log)
+    options = {key: value for key, value in config["options"].items() if key != "seeds"}
+    own = Section(
+        title=f"{run.name}: {config['variant']}" if suffix else "How it answers",
+        lead=lead(run) if suffix else "",
+        facts=facts,
+        warnings=run.metrics["warnings"] if suffix else (),
+        pictures=detail_pictures(run.metrics, run.history, suffix),
+        documents={
+            "options of the fit": options,
+            **({"why auto chose it": config["choice"]} if config["choice"] else {}),
+            "provenance of the cache": config["cache"]["provenance"],
+        },
+    )
+    test = run.other_scores("test")
+    if test is None:
+        return [own]
+    words = f"{test_words(run.test_log).capitalize()}."
+    if len(run.test_log) > 1:
+        words += " Choosing by what test said makes its scores too good to be true."
+    name = f"{run.name}: on the test split" if suffix else "On the test split"
+    return [own, Section(name, words, rows=[Row(str(run.config["variant"]), test)], warnings=test["warnings"])]
+
+
+def test_words(log: Sequence[dict[str, Any]]) -> str:
+    """Return how often the test split was scored, and what came out the last time."""
+    if not log:
+        return "never scored"
+    last = log[-1]["scores"]["tasks"]
+    words = ", ".join(f"{task} UAR {100 * one[HEADLINE]['mean']:.1f} %" for task, one in last.items())
+    times = "once" if len(log) == 1 else f"{len(log)} times"
+    return f"scored {times}, last on {log[-1]['when']}: {words}"
+
+
+def _names(runs: Sequence[Run]) -> str:
+    return ", ".join(run.name for run in runs)

@@ -1,0 +1,383 @@
+"""Arrays to an HDF5 image and back. Reading lists what is allowed and refuses the rest, before any value is read.
+
+HDF5 can name other files, declare terabytes in a kilobyte and expand a thousandfold; a check that forbids
+what it knows forgets one kind. So a `Schema` says which names there may be, of which type and rank, and a
+file with anything else in it is not read at all.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import CorruptError
+from pipeline.storage.sealed import HEADER_BYTES
+
+TEXT = "text"  # UTF-8 of fixed length, padded with zero bytes
+CHUNK_BYTES = 1 << 20  # large enough to be few, small enough to stay in a core's cache while it is checked
+SMALLEST_CHUNK_BYTES = 4096
+LARGEST_CHUNK_BYTES = 64 << 20
+LARGEST_TEXT_BYTES = 16 << 20
+LARGEST_DECLARED_BYTES = 64 << 30
+LARGEST_EXPANSION = 50  # declared bytes over the file's bytes, above SMALL_BYTES
+SMALL_BYTES = 64 << 20
+LARGEST_COUNT = 512  # objects in a file
+DEFLATE, SHUFFLE, FLETCHER32 = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
+FILTER_ORDER = {SHUFFLE: 0, DEFLATE: 1, FLETCHER32: 2}  # the order in which they may be applied
+LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
+
+Value = NDArray[Any] | list[str] | str
+Values = dict[str, Value]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One dataset that a file of some kind may or must hold."""
+
+    dtype: str
+    """A NumPy name of a little-endian number (``<f4``), ``bool`` or ``text``."""
+    rank: int
+    """Number of axes; a text of rank 0 is one string."""
+    required: bool = True
+    """Whether its group, where that exists, must hold it."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All that a file of one kind may hold."""
+
+    kind: str
+    """Stands in the root attribute ``format`` as ``dualstream-KIND``."""
+    version: int
+    """Stands in the root attribute ``version``; readers refuse what is newer."""
+    fields: Mapping[str, Field]
+    """By path; ``*`` stands for one name of the file's own choice (a stream)."""
+
+    def field(self, path: str) -> Field | None:
+        """Return what stands at `path`, or None where nothing may."""
+        return self.fields.get(path) or next(
+            (field for pattern, field in self.fields.items() if _matches(pattern, path)), None
+        )
+
+    def is_group(self, path: str) -> bool:
+        """Tell whether a group may stand at `path`."""
+        depth = path.count("/") + 1
+        return any(
+            pattern.count("/") >= depth and _matches("/".join(pattern.split("/")[:depth]), path)
+            for pattern in self.fields
+        )
+
+
+def pack(schema: Schema, values: Mapping[str, Value]) -> bytearray:
+    """Build an HDF5 image with room for a sealed header. The same values give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        Where a value does not fit its field, or a field is unknown or absent: a fault of the caller.
+    """
+    _require_all(schema, set(values))
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=("v108", "v108"), userblock_size=HEADER_BYTES) as file:
+        file.attrs.create("format", f"dualstream-{schema.kind}", dtype=_text_type(32))
+        file.attrs.create("version", schema.version, dtype="<i4")
+        for path, value in values.items():
+            field = schema.field(path)
+            if field is None:
+                raise ValueError(f"{path} is not part of a {schema.kind}")
+            _write(file, path, value, field)
+    return bytearray(buffer.getbuffer())
+
+
+def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
+    """Validate an HDF5 image against `schema`, then read all of it. `name` is what errors call the file.
+
+    Raises
+    ------
+    CorruptError
+        Where it is not HDF5, or holds anything that the schema does not list.
+    """
+    try:
+        with h5py.File(_Image(image), "r") as file:
+            _check_root(schema, file, name)
+            found: dict[str, h5py.h5d.DatasetID] = {}
+            _collect(schema, file.id, "", found, name)
+            _require_all(schema, set(found))
+            _check_sizes(found, len(image))
+            return {path: _read(found[path], schema.field(path)) for path in found}  # type: ignore[arg-type]
+    except CorruptError:
+        raise
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        zlib.error,
+    ) as error:
+        raise CorruptError(f"{name} is not a dualstream {schema.kind} that we read: {error}") from error
+
+
+class _Image(io.RawIOBase):
+    """A file object over bytes in memory, without a copy of them."""
+
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self._view = image.data
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, target: Any) -> int:
+        block = self._view[self._position : self._position + len(target)]
+        target[: len(block)] = block
+        self._position += len(block)
+        return len(block)
+
+
+# Writing
+
+
+def _write(file: h5py.File, path: str, value: Value, field: Field) -> None:
+    if field.dtype == TEXT:
+        array = _encode(path, value)
+        dtype: Any = _text_type(array.dtype.itemsize)
+    else:
+        array = np.asarray(value)
+        dtype = np.dtype(field.dtype)
+        if array.dtype != dtype:
+            raise ValueError(f"{path} has type {array.dtype}; expected {dtype}")
+    if array.ndim != field.rank:
+        raise ValueError(f"{path} has shape {array.shape}; expected {field.rank} axes")
+    options: dict[str, Any] = {}
+    if array.ndim and array.nbytes > SMALLEST_CHUNK_BYTES:
+        rows = max(1, min(len(array), CHUNK_BYTES // (array.nbytes // len(array))))
+        options = {"chunks": (rows, *array.shape[1:]), "fletcher32": True}
+    dataset = file.create_dataset(path, shape=array.shape, dtype=dtype, **options).id
+    if array.size:
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array), mtype=dataset.get_type())
+
+
+def _encode(path: str, value: Value) -> NDArray[Any]:
+    texts = [value] if isinstance(value, str) else list(value)
+    raw = [text.encode("utf-8") for text in texts]
+    if any(b"\0" in item for item in raw):
+        raise ValueError(f"{path} holds a zero byte")
+    longest = max([1, *map(len, raw)])
+    if longest > LARGEST_TEXT_BYTES:
+        raise ValueError(f"{path} holds a text of {longest:,} bytes; expected at most {LARGEST_TEXT_BYTES:,}")
+    array = np.array(raw, dtype=f"S{longest}")
+    return array.reshape(()) if isinstance(value, str) else array
+
+
+def _text_type(length: int) -> Any:
+    return h5py.string_dtype("utf-8", length)
+
+
+# Reading
+
+
+def _check_root(schema: Schema, file: h5py.File, name: str) -> None:
+    attributes = {}
+    for key in ("format", "version"):
+        if not h5py.h5a.exists(file.id, key.encode()):
+            raise CorruptError(f"{name} has no attribute {key}: it is no dualstream {schema.kind}")
+        attribute = h5py.h5a.open(file.id, key.encode())
+        kind, space = attribute.get_type(), attribute.get_space()
+        plain = kind.get_class() == h5py.h5t.INTEGER or (
+            kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str()
+        )
+        if not plain or space.get_simple_extent_ndims() != 0 or kind.get_size() > 64:
+            raise CorruptError(f"{name} has an attribute {key} of an unexpected type")
+        value = np.zeros((), dtype=kind.dtype)
+        attribute.read(value)
+        attributes[key] = value.item()
+    if h5py.h5a.get_num_attrs(file.id) != len(attributes):
+        raise CorruptError(f"{name} has attributes beside format and version")
+    found = attributes["format"]
+    found = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    if found != f"dualstream-{schema.kind}":
+        raise CorruptError(f"{name} is of format {found!r}; expected 'dualstream-{schema.kind}'")
+    version = attributes["version"]
+    if not isinstance(version, int) or not 1 <= version <= schema.version:
+        raise CorruptError(
+            f"{name} is of format version {version}; this dualstream reads 1 to {schema.version}. "
+            "Install a newer dualstream, or make the file again with this one"
+        )
+
+
+def _collect(
+    schema: Schema, group: h5py.h5g.GroupID, at: str, found: dict[str, h5py.h5d.DatasetID], name: str
+) -> None:
+    """Walk hard links to known names and gather the datasets, none of which is read yet."""
+    if group.get_num_objs() > LARGEST_COUNT:
+        raise CorruptError(f"{name} holds more than {LARGEST_COUNT} objects in /{at}")
+    for index in range(group.get_num_objs()):
+        raw = group.get_objname_by_idx(index)
+        path = f"{at}/{raw.decode('utf-8', 'replace')}".lstrip("/")
+        if group.links.get_info(raw).type != h5py.h5l.TYPE_HARD:
+            raise CorruptError(f"{name}: /{path} is a link; a {schema.kind} holds no soft or external links")
+        is_group, field = schema.is_group(path), schema.field(path)
+        if not is_group and field is None:
+            raise CorruptError(f"{name}: /{path} is not part of a {schema.kind}")
+        opened = h5py.h5o.open(group, raw)
+        if isinstance(opened, h5py.h5g.GroupID) and is_group:
+            _no_attributes(opened, path, name)
+            _collect(schema, opened, path, found, name)
+        elif isinstance(opened, h5py.h5d.DatasetID) and field is not None:
+            _no_attributes(opened, path, name)
+            _check_dataset(opened, path, field, name)
+            found[path] = opened
+        else:
+            raise CorruptError(f"{name}: /{path} is a {type(opened).__name__}; expected another kind of object")
+        if len(found) > LARGEST_COUNT:
+            raise CorruptError(f"{name} holds more than {LARGEST_COUNT} datasets")
+
+
+def _no_attributes(opened: Any, path: str, name: str) -> None:
+    if h5py.h5a.get_num_attrs(opened):
+        raise CorruptError(f"{name}: /{path} has attributes; only the root has any")
+
+
+def _check_dataset(dataset: h5py.h5d.DatasetID, path: str, field: Field, name: str) -> None:
+    plan = dataset.get_create_plist()
+    # Layout first: asking a virtual dataset for its extent already opens the files that it names.
+    if plan.get_layout() not in LAYOUTS:
+        raise CorruptError(f"{name}: /{path} has a virtual layout; values must lie in the file itself")
+    if plan.get_external_count():
+        raise CorruptError(f"{name}: /{path} keeps its values in another file")
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    order = [FILTER_ORDER.get(code, -1) for code in filters]
+    if -1 in order or order != sorted(set(order)):
+        raise CorruptError(
+            f"{name}: /{path} has the filters {filters}; expected shuffle, deflate, fletcher32 at most"
+        )
+    kind = dataset.get_type()
+    if field.dtype == TEXT:
+        fits = (
+            isinstance(kind, h5py.h5t.TypeStringID)
+            and not kind.is_variable_str()
+            and kind.get_cset() == h5py.h5t.CSET_UTF8
+            and kind.get_strpad() == h5py.h5t.STR_NULLPAD
+            and kind.get_size() <= LARGEST_TEXT_BYTES
+        )
+    else:
+        fits = kind.equal(h5py.h5t.py_create(np.dtype(field.dtype), logical=True))
+    if not fits:
+        raise CorruptError(f"{name}: /{path} is not of type {field.dtype}")
+    space = dataset.get_space()
+    rank = {h5py.h5s.SCALAR: 0, h5py.h5s.SIMPLE: space.get_simple_extent_ndims()}.get(
+        space.get_simple_extent_type(), -1
+    )
+    if rank != field.rank:
+        raise CorruptError(f"{name}: /{path} has {rank} axes; expected {field.rank}")
+    if rank and space.get_simple_extent_dims() != space.get_simple_extent_dims(maxdims=True):
+        raise CorruptError(f"{name}: /{path} can grow; expected a fixed shape")
+    if plan.get_layout() == h5py.h5d.CHUNKED:
+        shape, chunk = space.get_simple_extent_dims(), plan.get_chunk()
+        size = math.prod(map(int, chunk)) * kind.get_size()
+        whole = math.prod(map(int, shape)) * kind.get_size()
+        inside = all(0 < side <= full for side, full in zip(chunk, shape, strict=True))
+        if not inside or not min(SMALLEST_CHUNK_BYTES, whole) <= size <= LARGEST_CHUNK_BYTES:
+            raise CorruptError(
+                f"{name}: /{path} has chunks {chunk} in shape {shape}; expected 4 KiB to 64 MiB each"
+            )
+
+
+def _check_sizes(found: Mapping[str, h5py.h5d.DatasetID], file_bytes: int) -> None:
+    declared = 0
+    for dataset in found.values():
+        declared += math.prod(map(int, dataset.shape)) * dataset.get_type().get_size()
+    most = min(LARGEST_DECLARED_BYTES, max(SMALL_BYTES, LARGEST_EXPANSION * file_bytes))
+    if declared > most:
+        raise CorruptError(
+            f"it declares {declared:,} bytes of values in a file of {file_bytes:,}; expected at most {most:,}"
+        )
+
+
+def _read(dataset: h5py.h5d.DatasetID, field: Field) -> Value:
+    kind = dataset.get_type()
+    is_text = field.dtype == TEXT
+    _check_deflate(dataset)
+    memory = kind.dtype if is_text else np.dtype(field.dtype)
+    array = np.empty(dataset.shape, dtype=memory)
+    if array.size:
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, array, mtype=kind if is_text else None)
+    if not is_text:
+        return array
+    if array.ndim == 0:
+        return bytes(array.item()).decode("utf-8")
+    return _decode(array)
+
+
+def _decode(array: NDArray[Any]) -> list[str]:
+    """Return the texts of an array of fixed-length bytes; joined and split, ten times faster than one by one."""
+    if not len(array):
+        return []
+    texts = b"\0".join(array.tolist()).decode("utf-8").split("\0")
+    if len(texts) != len(array):
+        raise CorruptError("a text holds a zero byte")
+    return texts
+
+
+def _check_deflate(dataset: h5py.h5d.DatasetID) -> None:
+    """Refuse a chunk that inflates to more than a chunk: HDF5 itself would follow it to any size."""
+    plan = dataset.get_create_plist()
+    filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
+    if DEFLATE not in filters:
+        return
+    expected = math.prod(map(int, plan.get_chunk())) * dataset.get_type().get_size()
+    for index in range(dataset.get_num_chunks()):
+        info = dataset.get_chunk_info(index)
+        skipped, raw = dataset.read_direct_chunk(info.chunk_offset)
+        raw = raw[:-4] if filters[-1] == FLETCHER32 and not skipped & (1 << (len(filters) - 1)) else raw
+        if skipped & (1 << filters.index(DEFLATE)):
+            continue
+        inflater = zlib.decompressobj()
+        if len(inflater.decompress(raw, expected + 1)) != expected or not inflater.eof:
+            raise CorruptError(f"a compressed chunk does not hold the {expected:,} bytes that it declares")
+
+
+def _require_all(schema: Schema, paths: set[str]) -> None:
+    """Raise ValueError where a group that is there lacks a field that it must hold."""
+    groups = {path.rpartition("/")[0] for path in paths}
+    for pattern, field in schema.fields.items():
+        if not field.required:
+            continue
+        if "*" not in pattern and pattern not in paths:
+            raise ValueError(f"/{pattern} is missing")
+        parent, _, leaf = pattern.rpartition("/")
+        for group in groups:
+            if parent and _matches(parent, group) and f"{group}/{leaf}" not in paths:
+                raise ValueError(f"/{group}/{leaf} is missing")
+
+
+_NAME = r"[a-z][a-z0-9_.\-]{0,63}"
+
+
+def _matches(pattern: str, path: str) -> bool:
+    if "*" not in pattern:
+        return pattern == path
+    return re.fullmatch(re.escape(pattern).replace(r"\*", _NAME), path) is not None

@@ -1,0 +1,183 @@
+"""compare: one table, tests against the best single stream, a failure is a row, Ctrl-C keeps what is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from heads import variant
+from heads.variant import FitOptions, Progress
+from pipeline import runs
+from pipeline.cache import write_cache
+from pipeline.errors import UsageError
+from pipeline.runs.corpus import corpus_of
+from pipeline.steps.compare import CompareOptions, choose, compare_on, failed_rows
+from tests.pipeline.planted_corpus import constant_variant, planted_cache
+
+QUICK = FitOptions(seeds=(0, 1), epochs=12, patience=4, hidden=16, threads=1)
+SINGLES = ["video", "audio"]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the registry, cut down to the single streams and concatenation."""
+    variant.names()
+    kept = {name: variant.get(name) for name in (*SINGLES, "concat")}
+    monkeypatch.setattr(variant, "_REGISTRY", kept)
+    return kept
+
+
+def compared(tmp_path, fusions=None, fit: FitOptions = QUICK, progress: Progress | None = None, **options) -> dict:
+    """Compare on the planted cache; drawing is left to the tests that look at the page."""
+    corpus = options.pop("corpus", None) or corpus_of(planted_cache())
+    options = {"report": False} | options
+    return compare_on(
+        corpus, tmp_path / "cmp", choose(fusions), fit=fit, options=CompareOptions(**options), progress=progress
+    )
+
+
+def row_of(document: dict, name: str) -> dict:
+    return next(row for row in document["rows"] if row["variant"] == name)
+
+
+def test_fusion_of_complementary_streams_beats_the_better_one(few, tmp_path) -> None:
+    corpus = corpus_of(planted_cache(sizes={"train": 600, "dev": 300}, strength=3.0))
+    found = compared(tmp_path, corpus=corpus, fit=dataclasses.replace(QUICK, seeds=(0, 1, 2), epochs=25))
+    assert [row["status"] for row in found["rows"]] == ["done"] * 3
+    assert [row["single"] for row in found["rows"]] == [True, True, False]
+    uar = {row["variant"]: row["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] for row in found["rows"]}
+    best = max(SINGLES, key=uar.get)
+    assert found["best_single"]["emotion"] == best
+    test = next(t for t in found["tests"] if (t["variant"], t["task"]) == ("concat", "emotion"))
+    assert test["against"] == best
+    assert test["difference"] == pytest.approx(uar["concat"] - uar[best])
+    assert test["difference"] > 0.05 and test["interval"][0] > 0 and test["p_value"] < 0.05
+    assert {row["variant"] for row in found["tests"] if row["task"] == "emotion"} == {"concat", *SINGLES} - {best}
+
+
+def test_p_values_are_corrected_by_holm(few, tmp_path) -> None:
+    found = compared(tmp_path)
+    own = sorted((t for t in found["tests"] if t["task"] == "emotion"), key=lambda t: t["p_value"])
+    # by hand: the smallest of two times two, the other at least as large
+    assert own[0]["p_holm"] == pytest.approx(min(1, 2 * own[0]["p_value"]))
+    assert own[1]["p_holm"] == pytest.approx(max(own[0]["p_holm"], own[1]["p_value"]))
+
+
+def test_rows_are_single_streams_then_fusions_best_first(few, tmp_path, monkeypatch) -> None:
+    few["constant"] = dataclasses.replace(constant_variant(), streams=("video", "audio"))
+    found = compared(tmp_path)
+    names = [row["variant"] for row in found["rows"]]
+    assert set(names[:2]) == set(SINGLES) and names[2:] == ["concat", "constant"]
+    scores = [row["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] for row in found["rows"]]
+    assert scores[0] >= scores[1]
+    assert any(warning.startswith("constant: ") and "collapse" in warning for warning in found["warnings"])
+
+
+def test_a_failing_variant_is_a_row_with_its_reason(few, tmp_path) -> None:
+    def fail(options: FitOptions, progress: Progress | None) -> None:
+        raise ZeroDivisionError("planted")
+
+    def refuse(options: FitOptions, progress: Progress | None) -> None:
+        raise ValueError("needs smell-o-vision")
+
+    few["broken"] = constant_variant("broken", fail)
+    few["picky"] = constant_variant("picky", refuse)
+    found = compared(tmp_path, report=True)
+    assert row_of(found, "broken")["status"] == "failed"
+    assert row_of(found, "broken")["reason"] == "ZeroDivisionError: planted"
+    assert row_of(found, "picky")["status"] == "not applicable"
+    assert row_of(found, "concat")["status"] == "done"
+    assert failed_rows(found) == ["broken"]
+    page = (tmp_path / "cmp" / "report.html").read_text()
+    assert "ZeroDivisionError: planted" in page and "needs smell-o-vision" in page
+
+
+def test_a_corpus_of_one_stream_has_rows_that_do_not_apply(few, tmp_path) -> None:
+    cache = planted_cache()
+    corpus = corpus_of(dataclasses.replace(cache, streams={"audio": cache.streams["audio"]}))
+    found = compared(tmp_path, corpus=corpus)
+    status = {row["variant"]: row["status"] for row in found["rows"]}
+    assert status == {"audio": "done", "video": "not applicable", "concat": "not applicable"}
+    assert failed_rows(found) == []
+
+
+def test_ctrl_c_keeps_the_finished_rows(few, tmp_path) -> None:
+    def stop(event: dict) -> None:
+        if event["variant"] == "concat" and event.get("epoch") == 2:
+            raise KeyboardInterrupt
+
+    few["constant"] = constant_variant()
+    found = compared(tmp_path, fusions=["concat", "constant"], progress=stop, report=True)
+    assert found["interrupted"]
+    status = {row["variant"]: row["status"] for row in found["rows"]}
+    # the constant variant calls itself a single stream, so it was fitted before
+    assert status == {"video": "done", "audio": "done", "constant": "done", "concat": "interrupted"}
+    assert json.loads((tmp_path / "cmp" / runs.COMPARISON).read_text())["interrupted"]
+    assert (tmp_path / "cmp" / "report.html").is_file()
+
+
+def test_single_streams_come_along_always(few) -> None:
+    assert choose(["concat"]) == [*SINGLES, "concat"]
+    assert choose(["audio"]) == SINGLES
+    with pytest.raises(UsageError, match="no fusion variant is called 'magic'"):
+        choose(["magic"])
+
+
+def test_settings_go_to_the_variants_that_know_them(few, tmp_path) -> None:
+    seen = {}
+
+    def look(options: FitOptions, progress: Progress | None) -> None:
+        seen.update(options.parameters)
+
+    few["tunable"] = dataclasses.replace(constant_variant("tunable", look), parameters={"rank": 4})
+    found = compared(tmp_path, fit=dataclasses.replace(QUICK, parameters={"rank": 8}))
+    assert seen == {"rank": 8}
+    assert row_of(found, "concat")["status"] == "done"
+
+
+def test_a_setting_that_nobody_knows_fails(few, tmp_path) -> None:
+    with pytest.raises(UsageError, match="speed"):
+        compared(tmp_path, fit=dataclasses.replace(QUICK, parameters={"speed": 8}))
+
+
+def test_folds_hold_for_every_variant(few, tmp_path) -> None:
+    found = compared(tmp_path, folds="speaker:3")
+    assert found["split"] == "folds"
+    assert {row["scores"]["utterances"] for row in found["rows"]} == {320}
+    assert {row["scores"]["unit"] for row in found["rows"]} == {"speaker"}
+
+
+def test_documents_hold_no_nan(few, tmp_path) -> None:
+    compared(tmp_path)
+
+    def walk(value: Any) -> None:
+        for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            walk(item)
+        assert not isinstance(value, float) or math.isfinite(value)
+
+    walk(json.loads((tmp_path / "cmp" / runs.COMPARISON).read_text(), parse_constant=lambda text: math.nan))
+
+
+def test_command(few, tmp_path) -> None:
+    write_cache(tmp_path / "c.h5", planted_cache())
+    words = ["compare", str(tmp_path / "c.h5"), "--seeds", "2", "--epochs", "2", "--threads", "1"]
+    found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
+    assert found.exit_code == 0, found.output
+    printed = " ".join(found.stdout.split())
+    for expected in ("majority: neutral", "p (Holm)", "best single stream", "video", "audio", "concat", "fit"):
+        assert expected in printed
+    assert (tmp_path / "cmp" / "report.html").is_file()
+    words.append("--no-report")
+    again = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "cmp")])
+    assert again.exit_code == 2 and "--replace" in again.stderr
+    few["broken"] = constant_variant("broken", lambda options, progress: 1 / 0)
+    third = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "cmp"), "--replace", "--json"])
+    assert third.exit_code == 3
+    assert json.loads(third.stdout) == json.loads(Path(tmp_path / "cmp" / runs.COMPARISON).read_text())

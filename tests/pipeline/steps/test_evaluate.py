@@ -1,0 +1,197 @@
+"""evaluate: scores once, writes each look at test down, says when it was not the first, refuses other caches."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from typer.testing import CliRunner
+
+import cli
+from heads.variant import FitOptions
+from pipeline import runs
+from pipeline.cache import Cache, write_cache
+from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.runs.predictions import read_predictions
+from pipeline.runs.protocol import Answering
+from pipeline.steps.evaluate import evaluate
+from pipeline.steps.fit_head import FitHeadOptions, fit_head
+from tests.pipeline.planted_corpus import permute_labels, planted_cache
+
+QUICK = FitOptions(seeds=(0, 1), epochs=8, patience=4, hidden=16, threads=1)
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory) -> Path:
+    """Return a folder with a cache and a run, for all tests to copy."""
+    folder = tmp_path_factory.mktemp("fitted")
+    write_cache(folder / "cache.h5", planted_cache())
+    fit_head(folder / "cache.h5", "concat", folder / "run", fit=QUICK, options=FitHeadOptions(report=False))
+    return folder
+
+
+@pytest.fixture
+def run(fitted, tmp_path) -> Path:
+    shutil.copytree(fitted, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "run"
+
+
+def rewritten(run: Path, cache: Cache, name: str = "cache.h5") -> Path:
+    write_cache(run.parent / name, cache)
+    return run.parent / name
+
+
+def test_test_is_scored_once_and_logged(run) -> None:
+    found = evaluate(run)
+    assert (found["split"], found["times_before"], found["warnings"]) == ("test", 0, [])
+    cache = planted_cache()
+    true = cache.utterances.emotion[320:]
+    said = read_predictions(run / "predictions_test.csv", runs.read_run(run).config["vocabulary"])
+    np.testing.assert_array_equal(said.true["emotion"], true)
+    expected = np.mean([balanced_accuracy_score(true, m.emotion.argmax(axis=1)) for m in said.models])
+    assert found["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] == pytest.approx(expected)
+    (entry,) = runs.read_test_log(run)
+    assert entry["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] == pytest.approx(expected)
+    assert entry["cache"]["digest"] == runs.read_run(run).config["cache"]["digest"]
+
+
+def test_majority_class_is_trains_not_tests(run) -> None:
+    found = evaluate(run)
+    train = planted_cache().utterances.emotion[:240]
+    expected = ["neutral", "joy", "anger"][np.bincount(train).argmax()]
+    assert found["scores"]["tasks"]["emotion"]["majority"]["name"] == expected
+
+
+def test_each_further_look_is_counted(run) -> None:
+    for before in range(3):
+        assert evaluate(run)["times_before"] == before
+    assert len(runs.read_test_log(run)) == 3
+
+
+def test_looks_before_a_refit_count_too(run) -> None:
+    evaluate(run)
+    fit_head(run.parent / "cache.h5", "concat", run, fit=QUICK, options=FitHeadOptions(report=False, replace=True))
+    found = evaluate(run)
+    assert (found["times_before"], found["earlier_fits"]) == (1, 1)
+
+
+def test_other_splits_are_not_logged(run) -> None:
+    found = evaluate(run, split="dev")
+    assert found["scores"]["split"] == "dev"
+    # the same models on the same utterances: what fit-head said
+    before = runs.read_run(run).metrics["tasks"]["emotion"]["balanced_accuracy"]
+    assert found["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] == pytest.approx(before["mean"])
+    assert runs.read_test_log(run) == []
+
+
+def test_a_changed_cache_is_refused_and_nothing_is_logged(run) -> None:
+    rewritten(run, permute_labels(planted_cache(), ["test"], 0))
+    with pytest.raises(FingerprintMismatchError, match="the cache changed"):
+        evaluate(run)
+    assert runs.read_test_log(run) == []
+
+
+def test_another_cache_is_scored_where_it_is_named(run) -> None:
+    other = rewritten(run, planted_cache(seed=1), "other.h5")
+    found = evaluate(run, cache=other)
+    assert found["warnings"] == ["this is not the cache that the run was fitted on"]
+    (entry,) = runs.read_test_log(run)
+    assert entry["cache"]["named"] and entry["cache"]["digest"] == found["cache"]["digest"]
+
+
+def test_another_extraction_is_warned_of(run) -> None:
+    other = dataclasses.replace(planted_cache(), provenance={"fingerprint": "e" * 64})
+    found = evaluate(run, cache=rewritten(run, other, "other.h5"))
+    assert any("made in another way" in warning and "eeee" in warning for warning in found["warnings"])
+
+
+def test_another_width_is_refused(run) -> None:
+    other = rewritten(run, planted_cache(widths=(5, 4)), "other.h5")
+    with pytest.raises(FingerprintMismatchError, match="widths"):
+        evaluate(run, cache=other)
+
+
+def test_classes_in_another_order_are_matched_by_name(run) -> None:
+    cache = planted_cache()
+    order = [2, 0, 1]  # new code of neutral, joy, anger
+    names = ["joy", "anger", "neutral"]
+    moved = dataclasses.replace(
+        cache,
+        utterances=dataclasses.replace(
+            cache.utterances, emotion=np.array(order, np.int16)[cache.utterances.emotion]
+        ),
+        vocabulary={**cache.vocabulary, "emotion": names},
+    )
+    same = evaluate(run)["scores"]["tasks"]["emotion"]
+    other = evaluate(run, cache=rewritten(run, moved, "other.h5"))["scores"]["tasks"]["emotion"]
+    assert other["names"] == ["neutral", "joy", "anger"]
+    assert other["confusion"] == same["confusion"]
+
+
+def test_classes_that_the_run_never_saw_are_refused(run) -> None:
+    cache = planted_cache()
+    other = dataclasses.replace(cache, vocabulary={**cache.vocabulary, "emotion": ["neutral", "joy", "awe"]})
+    with pytest.raises(FingerprintMismatchError, match="never saw: awe"):
+        evaluate(run, cache=rewritten(run, other, "other.h5"))
+
+
+def test_run_and_cache_move_together(run, tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    run.rename(tmp_path / "elsewhere" / "run")
+    (tmp_path / "cache.h5").rename(tmp_path / "elsewhere" / "cache.h5")
+    assert evaluate(tmp_path / "elsewhere" / "run")["times_before"] == 0
+
+
+def test_a_cache_that_is_gone_says_how_to_go_on(run) -> None:
+    (run.parent / "cache.h5").unlink()
+    with pytest.raises(NoCacheError, match="--cache FILE"):
+        evaluate(run)
+
+
+def test_missing_split_fails(run) -> None:
+    with pytest.raises(UsageError, match="no final split"):
+        evaluate(run, split="final")
+
+
+def test_unlabelled_test_fails_and_is_not_logged(run) -> None:
+    cache = planted_cache()
+    blank = cache.utterances.emotion.copy()
+    blank[320:] = -1
+    other = dataclasses.replace(
+        cache, utterances=dataclasses.replace(cache.utterances, emotion=blank, sentiment=blank)
+    )
+    with pytest.raises(UsageError, match="nothing to score"):
+        evaluate(run, cache=rewritten(run, other, "other.h5"))
+    assert runs.read_test_log(run) == []
+
+
+def test_ensemble_and_joint_decoding_hold_for_test_too(run, tmp_path) -> None:
+    options = FitHeadOptions(report=False, answering=Answering(ensemble=True, joint_decoding=True))
+    fit_head(tmp_path / "cache.h5", "concat", tmp_path / "two", fit=QUICK, options=options)
+    found = evaluate(tmp_path / "two")
+    assert found["scores"]["models"] == ["ensemble of 2"]
+    assert found["scores"]["contradiction"]["mean"] == 0
+    assert found["scores"]["joint_decoding"]
+
+
+def test_command_is_loud_the_second_time(run) -> None:
+    first = CliRunner().invoke(cli.app, ["evaluate", str(run), "--split", "test"])
+    assert first.exit_code == 0, first.output
+    assert "the first time" in first.stdout and "NOT THE FIRST TIME" not in first.output
+    second = CliRunner().invoke(cli.app, ["evaluate", str(run)])
+    assert "NOT THE FIRST TIME: this run was scored on test once before" in second.stdout
+    third = CliRunner().invoke(cli.app, ["evaluate", str(run), "--json"])
+    assert json.loads(third.stdout)["times_before"] == 2
+    assert "2 times before" in third.stderr
+
+
+def test_command_says_twelve_for_another_cache(run) -> None:
+    rewritten(run, planted_cache(seed=1))
+    found = CliRunner().invoke(cli.app, ["evaluate", str(run)])
+    assert found.exit_code == 12 and "--cache FILE" in found.stderr
+    assert CliRunner().invoke(cli.app, ["evaluate", str(run.parent / "none")]).exit_code == 10

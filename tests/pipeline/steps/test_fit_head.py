@@ -1,0 +1,485 @@
+"""fit-head: what it learns, what it prints and leaves behind, and that no label leaks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from typer.testing import CliRunner
+
+import cli
+from heads import variant
+from heads.variant import FitOptions, Progress
+from pipeline import runs
+from pipeline.cache import Cache, write_cache
+from pipeline.errors import NoCacheError, UsageError
+from pipeline.runs import protocol
+from pipeline.runs.corpus import corpus_of, read_corpus
+from pipeline.runs.predictions import read_predictions
+from pipeline.runs.protocol import Answering
+from pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
+from pipeline.storage.documents import finite
+from tests.pipeline.planted_corpus import EMOTIONS, constant_variant, permute_labels, planted_cache
+
+ROOT = Path(__file__).resolve().parents[3]
+QUICK = FitOptions(seeds=(0, 1), epochs=6, patience=3, hidden=16, threads=1)
+BARE = FitHeadOptions(report=False)
+
+
+@pytest.fixture
+def constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    variant.names()
+    monkeypatch.setitem(variant._REGISTRY, "constant", constant_variant())
+
+
+@pytest.fixture
+def cache_path(tmp_path) -> Path:
+    write_cache(tmp_path / "cache.h5", planted_cache())
+    return tmp_path / "cache.h5"
+
+
+def weights_of(cache: Cache, folder: Path, fusion: str, fit: FitOptions, options: FitHeadOptions = BARE) -> bytes:
+    fit_head_on(corpus_of(cache), fusion, folder, fit=fit, options=options)
+    return (folder / runs.WEIGHTS).read_bytes()
+
+
+def test_scores_of_a_run_are_scikit_learns_of_its_predictions(cache_path, tmp_path) -> None:
+    run = fit_head(cache_path, "concat", tmp_path / "run", fit=QUICK, options=BARE)
+    said = read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
+    assert said.names == ("seed 0", "seed 1")
+    assert said.ids == tuple(f"dev_{i:04d}" for i in range(80))
+    for task in ("emotion", "sentiment"):
+        true = said.true[task]
+        answers = [model.task(task).argmax(axis=1) for model in said.models]
+        expected = {
+            "accuracy": [accuracy_score(true, a) for a in answers],
+            "balanced_accuracy": [balanced_accuracy_score(true, a) for a in answers],
+            "weighted_f1": [f1_score(true, a, average="weighted") for a in answers],
+            "macro_f1": [f1_score(true, a, average="macro") for a in answers],
+        }
+        one = run.metrics["tasks"][task]
+        for name, values in expected.items():
+            np.testing.assert_allclose(one[name]["seeds"], values, atol=1e-12)
+            assert one[name]["mean"] == pytest.approx(np.mean(values))
+            assert one[name]["spread"] == pytest.approx(np.std(values, ddof=1))
+            low, high = one[name]["interval"]
+            assert low < one[name]["mean"] < high
+        assert one["groups"] == 16  # 80 utterances in dialogues of five
+        majority = np.full(80, np.bincount(corpus_of(planted_cache()).features.emotion[:240]).argmax())
+        assert one["majority"]["accuracy"] == pytest.approx(accuracy_score(true, majority))
+    # sentiment follows emotion in the labels, so a pair that differs was never seen
+    emotion, sentiment = ([m.task(t).argmax(axis=1) for m in said.models] for t in ("emotion", "sentiment"))
+    rates = [np.mean(e != s) for e, s in zip(emotion, sentiment, strict=True)]
+    np.testing.assert_allclose(run.metrics["contradiction"]["seeds"], rates)
+
+
+def test_planted_classes_are_found(cache_path, tmp_path) -> None:
+    fit = dataclasses.replace(QUICK, epochs=25, patience=8)
+    run = fit_head(cache_path, "concat_norm", tmp_path / "run", fit=fit, options=BARE)
+    assert run.metrics["tasks"]["emotion"]["balanced_accuracy"]["mean"] > 0.65  # chance is a third
+
+
+def test_restored_run_predicts_the_same(cache_path, tmp_path) -> None:
+    run = fit_head(cache_path, "concat", tmp_path / "run", fit=QUICK, options=BARE)
+    said = read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
+    corpus = read_corpus(cache_path)
+    features = corpus.take(corpus.split("dev"))
+    models = runs.read_models(tmp_path / "run" / runs.WEIGHTS)
+    assert len(models) == 2
+    for model, before in zip(models, said.models, strict=True):
+        after = model.predict(features)
+        np.testing.assert_allclose(after.emotion, before.emotion, atol=1e-6)
+        np.testing.assert_allclose(after.sentiment, before.sentiment, atol=1e-6)
+
+
+def test_run_knows_its_cache_and_how_it_was_made(cache_path, tmp_path) -> None:
+    fit_head(cache_path, "concat", tmp_path / "runs" / "one", fit=QUICK)
+    config = runs.read_run(tmp_path / "runs" / "one").config
+    assert config["cache"]["path"] == "../../cache.h5"
+    assert config["cache"]["fingerprint"] == "f" * 64
+    assert config["cache"]["digest"] == read_corpus(cache_path).digest
+    assert config["options"]["epochs"] == 6 and config["options"]["seeds"] == [0, 1]
+    assert config["fitted_on"]["utterances"] == 231  # 240 of train, 9 of them failed
+    assert sum(config["fitted_on"]["counts"]["emotion"]) == 231
+    assert config["versions"]["numpy"] == np.__version__
+    page = (tmp_path / "runs" / "one" / "report.html").read_text()
+    assert config["cache"]["digest"] in page
+    history = runs.read_run(tmp_path / "runs" / "one").history
+    assert [one["seed"] for one in history] == [0, 1]
+    assert len(history[0]["columns"]["train_loss"]) <= 6
+    assert all(-1.001 <= value <= 1.001 for value in history[0]["columns"]["task_cosine"])
+
+
+@pytest.mark.parametrize("task", ["emotion", "sentiment"])
+def test_one_task_alone(cache_path, tmp_path, task: str) -> None:
+    fit = dataclasses.replace(QUICK, tasks=(task,))
+    run = fit_head(cache_path, "concat", tmp_path / "run", fit=fit)
+    assert list(run.metrics["tasks"]) == [task]
+    assert run.metrics["contradiction"] is None
+
+
+@pytest.mark.parametrize("fusion", ["concat", "linear_late"])
+def test_test_labels_never_change_weights(tmp_path, fusion: str) -> None:
+    cache = planted_cache()
+    one = weights_of(cache, tmp_path / "one", fusion, QUICK)
+    for seed in range(2):
+        other = weights_of(permute_labels(cache, ["test"], seed), tmp_path / f"t{seed}", fusion, QUICK)
+        assert other == one
+    # the check can fail: labels of train do change them
+    assert weights_of(permute_labels(cache, ["train"], 0), tmp_path / "train", fusion, QUICK) != one
+
+
+@pytest.mark.parametrize("fusion", ["concat", "linear_late"])
+def test_dev_labels_never_change_weights_without_early_stopping(tmp_path, fusion: str) -> None:
+    cache = planted_cache()
+    fit = dataclasses.replace(QUICK, patience=0)
+    shuffled = permute_labels(cache, ["dev", "test"], 0)
+    assert weights_of(cache, tmp_path / "a", fusion, fit) == weights_of(shuffled, tmp_path / "b", fusion, fit)
+
+
+def test_test_labels_never_change_folds(tmp_path) -> None:
+    cache = planted_cache()
+    options = FitHeadOptions(folds="speaker:3", report=False)
+    one = weights_of(cache, tmp_path / "one", "concat", QUICK, options)
+    other = weights_of(permute_labels(cache, ["test"], 0), tmp_path / "two", "concat", QUICK, options)
+    assert one == other
+    first, second = (tmp_path / name / "predictions_folds.csv" for name in ("one", "two"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_folds_score_everyone_but_test_by_models_that_never_saw_them(tmp_path) -> None:
+    """Features that name the utterance: a model that saw one would know its label."""
+    cache = planted_cache(sizes={"train": 120}, widths=(120, 4), strength=0.0)
+    known = dataclasses.replace(
+        cache.streams["video"], utterance=3 * np.eye(120, dtype=np.float32), present=np.ones(120, bool)
+    )
+    corpus = corpus_of(dataclasses.replace(cache, streams={**cache.streams, "video": known}))
+    fit = dataclasses.replace(QUICK, epochs=30, patience=0, hidden=64, dropout=0.0)
+    run = fit_head_on(
+        corpus, "video", tmp_path / "run", fit=fit, options=FitHeadOptions(folds="speaker:3", report=False)
+    )
+    assert run.metrics["split"] == "folds" and run.metrics["unit"] == "speaker"
+    assert run.metrics["utterances"] == 120
+    assert run.metrics["tasks"]["emotion"]["balanced_accuracy"]["mean"] < 0.5  # chance is a third
+    # the models that the run keeps were fitted on all of them, and know them by heart
+    models = runs.read_models(tmp_path / "run" / runs.WEIGHTS)
+    answers = models[0].predict(corpus.features).emotion.argmax(axis=1)
+    assert np.mean(answers == corpus.features.emotion) > 0.9
+    assert [one["fold"] for one in run.history if one["seed"] == 0] == ["fold 1", "fold 2", "fold 3", "all"]
+
+
+def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
+    corpus = corpus_of(planted_cache())
+    vocabulary = corpus.vocabulary
+    fit_head_on(corpus, "concat", tmp_path / "seeds", fit=QUICK, options=BARE)
+    together = FitHeadOptions(report=False, answering=Answering(ensemble=True))
+    run = fit_head_on(corpus, "concat", tmp_path / "one", fit=QUICK, options=together)
+    seeds = read_predictions(tmp_path / "seeds" / "predictions_dev.csv", vocabulary)
+    one = read_predictions(tmp_path / "one" / "predictions_dev.csv", vocabulary)
+    assert one.names == ("ensemble of 2",)
+    expected = np.mean([np.exp(model.emotion) for model in seeds.models], axis=0)
+    np.testing.assert_allclose(np.exp(one.models[0].emotion), expected, atol=1e-12)
+    assert run.metrics["tasks"]["emotion"]["accuracy"]["spread"] is None
+    assert len(runs.read_models(tmp_path / "one" / runs.WEIGHTS)) == 2
+
+
+def test_joint_decoding_never_contradicts(tmp_path) -> None:
+    corpus = corpus_of(planted_cache())
+    apart = fit_head_on(corpus, "concat", tmp_path / "apart", fit=QUICK, options=BARE)
+    joint = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    run = fit_head_on(corpus, "concat", tmp_path / "joint", fit=QUICK, options=joint)
+    assert apart.metrics["contradiction"]["mean"] > 0
+    assert run.metrics["contradiction"]["mean"] == 0
+    said = read_predictions(tmp_path / "joint" / "predictions_dev.csv", corpus.vocabulary)
+    for i, model in enumerate(said.models):  # labels follow each other class by class: by hand
+        expected = (model.emotion + model.sentiment).argmax(axis=1)
+        np.testing.assert_array_equal(said.answers(i, "emotion"), expected)
+        np.testing.assert_array_equal(said.answers(i, "sentiment"), expected)
+        found = accuracy_score(said.true["emotion"], expected)
+        assert run.metrics["tasks"]["emotion"]["accuracy"]["seeds"][i] == pytest.approx(found)
+    # probabilities are what they were, and so are the scores of them
+    assert run.metrics["tasks"]["emotion"]["log_loss"] == apart.metrics["tasks"]["emotion"]["log_loss"]
+
+
+def test_joint_decoding_of_one_task_fails(cache_path, tmp_path) -> None:
+    options = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    with pytest.raises(UsageError, match="--joint-decoding needs both tasks"):
+        fit_head(
+            cache_path,
+            "concat",
+            tmp_path / "run",
+            fit=dataclasses.replace(QUICK, tasks=("emotion",)),
+            options=options,
+        )
+    assert not (tmp_path / "run").exists()
+
+
+def test_speaker_norm_is_called_transductive(cache_path, tmp_path) -> None:
+    words = ["fit-head", str(cache_path), "--fusion", "linear", "--speaker-norm", "--out", str(tmp_path / "run")]
+    found = CliRunner().invoke(cli.app, words)
+    assert found.exit_code == 0, found.output
+    assert "linear (transductive)" in found.stdout
+    assert "linear (transductive)" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_task_without_labels_is_left_out(tmp_path) -> None:
+    cache = planted_cache()
+    rows = dataclasses.replace(cache.utterances, sentiment=np.full(400, -1, np.int16))
+    corpus = corpus_of(dataclasses.replace(cache, utterances=rows))
+    for fusion in ("concat", "linear"):
+        run = fit_head_on(corpus, fusion, tmp_path / fusion, fit=QUICK, options=BARE)
+        assert list(run.metrics["tasks"]) == ["emotion"]
+
+
+@pytest.mark.parametrize(("patience", "fitted"), [(3, 80), (0, 160)])
+def test_folds_fit_on_all_that_is_neither_scored_nor_watched(monkeypatch, patience: int, fitted: int) -> None:
+    cache = planted_cache(sizes={"train": 240})
+    whole = {
+        name: dataclasses.replace(stream, present=np.ones(240, bool)) for name, stream in cache.streams.items()
+    }
+    plan = protocol.plan(corpus_of(dataclasses.replace(cache, streams=whole)), "speaker:3")
+    sizes: list[tuple[int, int]] = []
+    real = variant.fit
+
+    def look(name, train, dev, **rest):
+        sizes.append((len(train), 0 if dev is None else len(dev)))
+        return real(name, train, dev, **rest)
+
+    monkeypatch.setattr(variant, "fit", look)
+    fit = dataclasses.replace(QUICK, epochs=1, patience=patience)
+    protocol.fit_and_predict(plan, "concat", fit)
+    assert sizes == [(fitted, 160 - fitted)] * 3 + [(240, 0)]
+    sizes.clear()
+    protocol.fit_and_predict(plan, "linear", fit)  # solved: it watches nothing
+    assert sizes == [(160, 0)] * 3 + [(240, 0)]
+
+
+def test_auto_says_what_it_chose_and_that_it_saw_dev(cache_path, tmp_path) -> None:
+    if "auto" not in variant.names():
+        pytest.skip("auto is not registered")
+    fit = dataclasses.replace(QUICK, parameters={"candidates": "linear_video,linear_audio,linear", "repeats": 1})
+    run = fit_head(cache_path, "auto", tmp_path / "run", fit=fit)
+    assert run.config["choice"]["name"] in ("linear_video", "linear_audio", "linear")
+    assert any("auto chose" in warning for warning in run.metrics["warnings"])
+    assert f"auto: {run.config['choice']['name']}" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_refit_takes_the_folds_median_of_best_epochs() -> None:
+    history = [{"best_epoch": best} for best in (3, 9, 4, 30, 5)]  # counted from 0
+    chosen = protocol.refit_options(FitOptions(epochs=40), history)
+    assert (chosen.epochs, chosen.patience) == (6, 0)
+    assert protocol.refit_options(FitOptions(epochs=40), [{"best_epoch": None}]).epochs == 40
+
+
+def test_no_dev_split_says_how_to_go_on(tmp_path) -> None:
+    write_cache(tmp_path / "c.h5", planted_cache(sizes={"train": 60}))
+    with pytest.raises(
+        UsageError, match=r"no dev split \(its splits: train \(60\)\).*--folds speaker \(6 speakers\)"
+    ):
+        fit_head(tmp_path / "c.h5", "concat", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_can_not_work_fails_before_anything_is_read(tmp_path) -> None:
+    missing = tmp_path / "none.h5"
+    with pytest.raises(UsageError, match=r"no fusion variant is called 'magic'.*concat"):
+        fit_head(missing, "magic", tmp_path / "run")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UsageError, match="--replace"):
+        fit_head(missing, "concat", tmp_path / "taken")
+    with pytest.raises(NoCacheError):
+        fit_head(missing, "concat", tmp_path / "run")
+
+
+def test_unknown_setting_fails_and_leaves_nothing(cache_path, tmp_path) -> None:
+    with pytest.raises(ValueError, match="no parameter"):
+        fit_head(cache_path, "concat", tmp_path / "run", fit=dataclasses.replace(QUICK, parameters={"magic": 1}))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache.h5"]
+
+
+def test_collapse_is_warned_of(constant, cache_path, tmp_path) -> None:
+    run = fit_head(cache_path, "constant", tmp_path / "run", fit=QUICK, options=BARE)
+    assert any("collapse to one class" in warning for warning in run.metrics["warnings"])
+    one = run.metrics["tasks"]["emotion"]
+    assert one["accuracy"]["mean"] == one["majority"]["accuracy"]
+
+
+def test_few_speakers_are_warned_of(cache_path, tmp_path) -> None:
+    options = FitHeadOptions(folds="speaker:2", report=False)
+    run = fit_head(cache_path, "concat", tmp_path / "run", fit=QUICK, options=options)
+    assert any("only 6 speakers" in warning for warning in run.metrics["warnings"])
+
+
+def test_ctrl_c_keeps_the_best_so_far(tmp_path) -> None:
+    def stop(event: dict) -> None:
+        if event.get("epoch") == 3:
+            raise KeyboardInterrupt
+
+    fit = dataclasses.replace(QUICK, epochs=50, patience=50)
+    run = fit_head_on(corpus_of(planted_cache()), "concat", tmp_path / "run", fit=fit, options=BARE, progress=stop)
+    assert run.config["interrupted"]
+    assert {one["stopped"] for one in run.history} == {"interrupted"}
+    assert len(runs.read_models(tmp_path / "run" / runs.WEIGHTS)) == 2
+
+
+def test_ctrl_c_among_folds_leaves_nothing(tmp_path) -> None:
+    def stop(event: dict) -> None:
+        if event.get("fold") == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_head_on(
+            corpus_of(planted_cache()), "concat", tmp_path / "run", fit=QUICK, progress=stop,
+            options=FitHeadOptions(folds="speaker:3"),
+        )  # fmt: skip
+    assert not (tmp_path / "run").exists()
+
+
+def test_first_signal_waits_for_a_report() -> None:
+    seen: list[object] = []
+
+    def interrupted() -> None:
+        with protocol.gentle_interrupt(seen.append) as report:
+            report({"epoch": 1})
+            os.kill(os.getpid(), signal.SIGINT)
+            seen.append("still here")
+            report({"epoch": 2})
+            seen.append("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert seen == [{"epoch": 1}, "still here", {"epoch": 2}]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_second_signal_does_not_wait() -> None:
+    seen: list[str] = []
+
+    def interrupted() -> None:
+        with protocol.gentle_interrupt(None):
+            os.kill(os.getpid(), signal.SIGINT)
+            seen.append("once")
+            os.kill(os.getpid(), signal.SIGINT)
+            seen.append("twice")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert seen == ["once"]
+
+
+def test_progress_names_fold_and_epoch(tmp_path) -> None:
+    events: list[dict] = []
+    progress: Progress = events.append
+    options = FitHeadOptions(folds="speaker:3", report=False)
+    fit_head_on(
+        corpus_of(planted_cache()), "concat", tmp_path / "run", fit=QUICK, options=options, progress=progress
+    )
+    assert {event.get("fold") for event in events} == {1, 2, 3, None}
+
+
+def test_dry_run_writes_nothing(cache_path, tmp_path) -> None:
+    planned = describe(
+        cache_path, "concat", tmp_path / "run", fit=QUICK, options=FitHeadOptions(folds="speaker:3")
+    )
+    assert planned["models"] == 8  # two seeds in three folds, and once more on everything
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache.h5"]
+
+
+def test_tensorboard_gets_every_epoch(cache_path, tmp_path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = FitHeadOptions(report=False, tensorboard=tmp_path / "tb")
+    run = fit_head(cache_path, "concat", tmp_path / "run", fit=QUICK, options=options)
+    for one in run.history:
+        events = EventAccumulator(str(tmp_path / "tb" / "run" / f"seed{one['seed']}")).Reload()
+        found = [event.value for event in events.Scalars("train_loss")]
+        np.testing.assert_allclose(found, one["columns"]["train_loss"], rtol=1e-6)
+
+
+def test_command_prints_the_table_and_where_things_are(cache_path, tmp_path) -> None:
+    words = ["fit-head", str(cache_path), "--fusion", "concat", "--seeds", "2", "--epochs", "4", "--threads", "1"]
+    found = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "run")])
+    assert found.exit_code == 0, found.output
+    printed = " ".join(found.stdout.split())
+    for expected in (
+        *("majority: neutral", "UAR", "weighted F1", "±", "bootstrap over 16 dialogues", "anger", "contradicting"),
+        *("the test split was not looked at", str(tmp_path / "run" / "report.html")),
+    ):
+        assert expected in printed
+    again = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "run")])
+    assert again.exit_code == 2 and "--replace" in again.stderr
+
+
+def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
+    words = [
+        "fit-head",
+        str(cache_path),
+        "--fusion",
+        "concat",
+        "--seeds",
+        "1",
+        "--epochs",
+        "2",
+        "--json",
+        "--no-report",
+    ]
+    found = CliRunner().invoke(cli.app, [*words, "--threads", "1", "--out", str(tmp_path / "run")])
+    assert found.exit_code == 0, found.output
+    read = json.loads(found.stdout)
+    assert read["scores"]["tasks"]["emotion"]["names"] == EMOTIONS
+    assert read["report"] is None
+    assert read == json.loads(json.dumps(finite(document(runs.read_run(tmp_path / "run")))))
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "expected"),
+    [
+        (["--fusion", "magic"], 2, "no fusion variant"),
+        (["--fusion", "concat", "--tasks", "mood"], 2, "--tasks"),
+        (["--fusion", "concat", "--set", "nothing"], 2, "key=value"),
+        (["--fusion", "concat", "--folds", "moon"], 2, "--folds"),
+        (["--fusion", "concat", "--streams", "video"], 2, "--streams"),
+        (["--fusion", "concat", "--streams", "video=face"], 2, "no stream 'face'"),
+        (["--fusion", "concat", "--loss", "magic"], 1, "magic"),
+    ],
+)
+def test_command_says_what_is_wrong(cache_path, tmp_path, words: list[str], status: int, expected: str) -> None:
+    found = CliRunner().invoke(cli.app, ["fit-head", str(cache_path), *words, "--out", str(tmp_path / "run")])
+    assert found.exit_code == status
+    assert expected in found.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_command_without_a_cache_says_ten(tmp_path) -> None:
+    found = CliRunner().invoke(cli.app, ["fit-head", str(tmp_path / "no.h5"), "--fusion", "concat"])
+    assert found.exit_code == 10
+
+
+@pytest.mark.parametrize(
+    ("fusion", "never"),
+    [
+        ("concat", ["torchvision", "librosa", "ffmpeg", "imageio_ffmpeg", "sklearn"]),
+        ("linear_late", ["torch", "torchvision", "librosa", "ffmpeg", "imageio_ffmpeg"]),
+    ],
+)
+def test_imports_stay_light(cache_path, tmp_path, fusion: str, never: list[str]) -> None:
+    if fusion not in variant.names():
+        pytest.skip(f"{fusion} is not registered")
+    script = (
+        "import sys, cli\n"
+        f"sys.argv = ['dualstream', 'fit-head', {str(cache_path)!r}, '--fusion', {fusion!r}, '--seeds', '1',\n"
+        f"            '--epochs', '2', '--out', {str(tmp_path / 'run')!r}]\n"
+        "try:\n    cli.app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print('LOADED', [name for name in {never!r} if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "LOADED []" in found.stdout

@@ -1,0 +1,130 @@
+"""inspect: coverage, health, labels with the majority line; --verify finds what reading does not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from pipeline.cache import Cache, write_cache
+from pipeline.errors import CorruptError, NoCacheError
+from pipeline.steps.inspect import describe, inspect
+from tests.pipeline.caches import random_cache
+from tests.pipeline.stubs import make_corpus, run_extract
+
+
+def written(tmp_path: Path, cache: Cache) -> Path:
+    path = tmp_path / "cache.h5"
+    write_cache(path, cache)
+    return path
+
+
+def test_counts_are_those_of_the_arrays(tmp_path: Path) -> None:
+    cache = random_cache(60)
+    document = inspect(written(tmp_path, cache))
+    json.dumps(document, allow_nan=False)
+    split, video = np.array(cache.utterances.split), cache.streams["video"]
+    assert video.window_present is not None
+    of_window = np.repeat(split, np.diff(cache.offsets))
+    for name in ("train", "dev", "test"):
+        coverage = document["streams"]["video"]["coverage"][name]
+        assert coverage["present"] == video.present[split == name].sum()
+        assert coverage["windows_present"] == video.window_present[of_window == name].sum()
+    assert [one["id"] for one in document["failed"]] == [
+        name
+        for name, status in zip(cache.utterances.id, cache.utterances.status, strict=True)
+        if status == "failed"
+    ]
+    counts = document["labels"]["emotion"]["counts"]["train"]
+    codes = cache.utterances.emotion[split == "train"]
+    assert counts == {
+        "unlabelled": (codes < 0).sum(),
+        **{n: (codes == i).sum() for i, n in enumerate(["neutral", "joy", "anger"])},
+    }
+
+
+def test_majority_line_equals_sklearn(tmp_path: Path) -> None:
+    cache = random_cache(90)
+    majority = inspect(written(tmp_path, cache))["labels"]["emotion"]["majority"]
+    split, codes = np.array(cache.utterances.split), cache.utterances.emotion
+    commonest = np.bincount(codes[(split == "train") & (codes >= 0)]).argmax()
+    assert majority["class"] == ["neutral", "joy", "anger"][commonest]
+    truth = codes[(split == "test") & (codes >= 0)]
+    said = np.full_like(truth, commonest)
+    scores = majority["splits"]["test"]
+    np.testing.assert_allclose(
+        [scores["accuracy"], scores["weighted_f1"], scores["macro_f1"]],
+        [
+            accuracy_score(truth, said),
+            f1_score(truth, said, average="weighted", zero_division=0),
+            f1_score(truth, said, average="macro", zero_division=0),
+        ],
+    )
+
+
+def test_dead_and_repeated_rows_are_warned_of(tmp_path: Path) -> None:
+    cache = random_cache(40)
+    audio = cache.streams["audio"]
+    assert audio.windows is not None and audio.window_present is not None
+    windows = audio.windows.copy()
+    windows[audio.window_present, 1] = 7.5
+    spoilt = replace(cache, streams={**cache.streams, "audio": replace(audio, windows=windows)})
+    document = inspect(written(tmp_path, spoilt))
+    assert document["streams"]["audio"]["health"]["dead_columns"] == [1]
+    assert any("audio: 1 of 3 columns never change" in text for text in document["warnings"])
+    windows[audio.window_present] = 7.5
+    again = replace(cache, streams={**cache.streams, "audio": replace(audio, windows=windows)})
+    assert any("repeat another one" in text for text in inspect(written(tmp_path, again))["warnings"])
+
+
+def test_rows_that_are_not_finite_are_warned_of_and_fail_to_verify(tmp_path: Path) -> None:
+    cache = random_cache(20)
+    video = cache.streams["video"]
+    rows = video.utterance.copy()
+    rows[np.flatnonzero(video.present)[0], 0] = np.inf
+    streams = {**cache.streams, "video": replace(video, utterance=rows)}
+    path = written(tmp_path, replace(cache, streams=streams, provenance={}))
+    assert "stream video: 1 rows hold NaN or infinity" in inspect(path)["warnings"]
+    with pytest.raises(CorruptError, match="NaN or infinity"):
+        inspect(path, verify=True)
+
+
+def test_wrong_fingerprint_fails_to_verify(tmp_path: Path) -> None:
+    path = written(tmp_path, random_cache(20))  # its fingerprint is made up
+    inspect(path)
+    with pytest.raises(CorruptError, match="fingerprint"):
+        inspect(path, verify=True)
+
+
+def test_verify_reads_the_shards(tmp_path: Path) -> None:
+    out = tmp_path / "out" / "cache.h5"
+    corpus = make_corpus(tmp_path / "clips", 9)
+    run_extract(corpus, out)
+    document = inspect(out, verify=True)
+    assert any("3 shards, and that the cache was made of them" in text for text in document["verified"])
+    text = describe(document)
+    assert "majority accuracy" in text and "stub" in text and "by pca fitted on" in text
+    shard = sorted(out.parent.rglob("shard-*.h5"))[1]
+    data = bytearray(shard.read_bytes())
+    data[3000] ^= 4
+    shard.write_bytes(data)
+    with pytest.raises(CorruptError, match="shard-00001"):
+        inspect(out, verify=True)
+    (tmp_path / "clips" / "clip0.mp4").write_bytes(b"new")
+    shard.unlink()
+    assert any("missing" in text for text in inspect(out, verify=True)["verified"])
+
+
+def test_failures_are_listed(tmp_path: Path) -> None:
+    out = tmp_path / "out" / "cache.h5"
+    run_extract(make_corpus(tmp_path / "clips", 6, contents={2: b"bad"}), out)
+    assert "u2: damaged: clip2.mp4: nothing could be decoded" in describe(inspect(out))
+
+
+def test_no_cache_fails(tmp_path: Path) -> None:
+    with pytest.raises(NoCacheError):
+        inspect(tmp_path / "none.h5")

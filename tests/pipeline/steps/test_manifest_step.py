@@ -1,0 +1,103 @@
+"""The manifest command: splits by speaker, emotions left out, sentiments, and never losing a hand-made file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import app
+from pipeline.errors import UsageError
+from pipeline.importers import names as importers
+from pipeline.manifest import ManifestError, read_manifest
+from pipeline.steps.manifest import ManifestOptions, main, names, sentiment_rule
+from tests.pipeline.corpora import touch
+
+EMODB = ["03a01Fa.wav", "08a01Wa.wav", "09a01La.wav", "09a01Na.wav"]
+
+
+def test_defaults_put_everything_in_train(tmp_path: Path) -> None:
+    out = tmp_path / "m.csv"
+    document = main("emodb", touch(tmp_path / "emodb", EMODB), out)
+    manifest = read_manifest(out)
+    assert [(u.split, u.emotion, u.sentiment) for u in manifest] == [
+        ("train", "joy", "positive"),
+        ("train", "anger", "negative"),
+        ("train", "boredom", "negative"),
+        ("train", "neutral", "neutral"),
+    ]
+    assert document["written"] and document["sha256"] == manifest.sha256
+    assert document["splits"] == {"train": 4, "dev": 0, "test": 0}
+    assert document["emotions"] == {"neutral": 1, "joy": 1, "anger": 1, "boredom": 1}
+
+
+def test_options_split_drop_and_leave_sentiments_out(tmp_path: Path) -> None:
+    options = ManifestOptions(("08",), ("09",), ("boredom",), "none")
+    main("emodb", touch(tmp_path / "emodb", EMODB), tmp_path / "m.csv", options)
+    rows = [(u.id, u.split, u.sentiment) for u in read_manifest(tmp_path / "m.csv")]
+    assert rows == [("03a01Fa", "train", ""), ("08a01Wa", "dev", ""), ("09a01Na", "test", "")]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (ManifestOptions(dev_speakers=("17",)), "found no speaker 17; there are 03, 08, 09"),
+        (ManifestOptions(drop=("happy",)), "labelled happy; the emotions are anger, boredom, joy, neutral"),
+        (ManifestOptions(drop=("anger", "boredom", "joy", "neutral")), "every utterance"),
+    ],
+)
+def test_options_that_name_nothing_fail(options: ManifestOptions, words: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=words):
+        main("emodb", touch(tmp_path / "emodb", EMODB), tmp_path / "m.csv", options)
+    assert not (tmp_path / "m.csv").exists()
+
+
+def test_a_speaker_can_not_be_in_two_splits() -> None:
+    with pytest.raises(UsageError, match="03 are named for dev and for test"):
+        ManifestOptions(("03",), ("03", "08"))
+
+
+def test_a_corpus_with_splits_is_not_split_again(tmp_path: Path) -> None:
+    root = touch(tmp_path / "c", ["train/joy/a.mp4", "test/joy/b.mp4"])
+    with pytest.raises(UsageError, match="splits of its own"):
+        main("folder", root, tmp_path / "m.csv", ManifestOptions(dev_speakers=("x",)))
+
+
+def test_another_manifest_is_not_written_over(tmp_path: Path) -> None:
+    out = tmp_path / "m.csv"
+    root = touch(tmp_path / "emodb", EMODB)
+    out.write_text("mine")
+    assert not main("emodb", root, out, dry_run=True)["written"]
+    with pytest.raises(ManifestError, match="--replace"):
+        main("emodb", root, out)
+    assert out.read_text() == "mine"
+    assert main("emodb", root, out, replace=True)["written"]
+    assert not main("emodb", root, out)["written"]  # the same again is no loss
+
+
+def test_lists_of_names() -> None:
+    assert names(" 13, 14,,13 ") == ("13", "14") and names("") == ()
+    assert sentiment_rule("none") == "none"
+    with pytest.raises(UsageError, match="expected from-emotion or none"):
+        sentiment_rule("both")
+
+
+def test_command(tmp_path: Path) -> None:
+    root = touch(tmp_path / "emodb", EMODB)
+    run = CliRunner()
+    words = ["manifest", "emodb", str(root), "--out", str(tmp_path / "m.csv"), "--test-speakers", "09"]
+    dry = run.invoke(app, [*words, "--dry-run"])
+    assert dry.exit_code == 0 and "4 utterances: train 2, test 2" in dry.output and "not written" in dry.output
+    assert not (tmp_path / "m.csv").exists()
+    done = run.invoke(app, [*words, "--json"])
+    assert done.exit_code == 0 and json.loads(done.stdout)["splits"] == {"train": 2, "dev": 0, "test": 2}
+    assert run.invoke(app, [*words, "--sentiment", "guess"]).exit_code == 2
+    assert run.invoke(app, ["manifest", "emodb", str(tmp_path / "none")]).exit_code == 1
+    assert run.invoke(app, ["manifest", "emoddb", str(root)]).exit_code == 2
+
+
+def test_help_names_every_importer() -> None:
+    shown = CliRunner().invoke(app, ["manifest", "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
+    assert all(name in shown for name in importers())

@@ -1,0 +1,179 @@
+"""report: one page that loads nothing, escapes everything, and shows what the documents say."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib.image
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from heads.variant import FitOptions
+from pipeline import runs
+from pipeline.cache import Cache, write_cache
+from pipeline.errors import NoCacheError, UsageError
+from pipeline.show import figures
+from pipeline.steps.evaluate import evaluate
+from pipeline.steps.fit_head import FitHeadOptions, fit_head
+from pipeline.steps.report import report
+from tests.pipeline.planted_corpus import planted_cache
+
+QUICK = FitOptions(seeds=(0, 1), epochs=3, patience=2, hidden=8, threads=1)
+HOSTILE = "<script>alert(1)</script>"
+
+
+class Page(HTMLParser):
+    """What a page holds: tags with their attributes, text, and what it would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.alts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "action", "data", "background", "poster"):
+                self.loads.append(value or "")
+            if name.startswith("on") or name == "style":
+                self.handlers.append(name)
+            if name == "alt":
+                self.alts.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    """Return a run that no test changes."""
+    return fitted(tmp_path_factory.mktemp("plain"), planted_cache())
+
+
+def fitted(folder: Path, cache: Cache, name: str = "run", fusion: str = "concat") -> Path:
+    if not (folder / "cache.h5").exists():
+        write_cache(folder / "cache.h5", cache)
+    fit_head(folder / "cache.h5", fusion, folder / name, fit=QUICK, options=FitHeadOptions(report=False))
+    return folder / name
+
+
+def hostile_cache() -> Cache:
+    cache = planted_cache()
+    return dataclasses.replace(
+        cache,
+        vocabulary={
+            "emotion": [HOSTILE, '"><img src=x onerror=1>', "$\\frac{1}$ & 'co'"],
+            "sentiment": ["a", "b", "c"],
+        },
+        provenance={"fingerprint": "f" * 64, "note": f"</pre>{HOSTILE}"},
+        streams={
+            name: dataclasses.replace(stream, spec={**stream.spec, "name": HOSTILE})
+            for name, stream in cache.streams.items()
+        },
+    )
+
+
+def test_page_shows_what_the_documents_say(tmp_path) -> None:
+    run = fitted(tmp_path, planted_cache())
+    evaluate(run)
+    written = report([run])
+    assert written[0] == run / "report.html"
+    page = Page(written[0].read_text())
+    config = runs.read_run(run).config
+    scores = runs.read_run(run).metrics["tasks"]["emotion"]["balanced_accuracy"]
+    for expected in (
+        *(f"{100 * scores['mean']:.1f}", "majority class: neutral", "weighted F1", "calib. error"),
+        *(config["cache"]["digest"], config["cache"]["fingerprint"], "planted, 6 columns", "scored once"),
+        *("bootstrap over 16 dialogues", "learning_rate", "On the test split", "Scored once"),
+    ):
+        assert expected in page.text
+    assert len(page.alts) == 4 and all(page.alts)  # scores, confusion, classes, training
+
+
+def test_figures_are_png_files_too_and_the_same(plain, tmp_path) -> None:
+    written = report([plain], out=tmp_path / "page")
+    names = [path.name for path in written[1:]]
+    assert names == ["scores_balanced_accuracy.png", "confusion.png", "per_class.png", "curves.png"]
+    import base64
+
+    text = written[0].read_text()
+    for path in written[1:]:
+        image = matplotlib.image.imread(io.BytesIO(path.read_bytes()), format="png")
+        assert image.shape[1] > 800 and image.std() > 0.01
+        assert base64.b64encode(path.read_bytes()).decode() in text
+
+
+def test_page_loads_nothing_and_runs_nothing(plain, tmp_path) -> None:
+    page = Page(report([plain], out=tmp_path)[0].read_text())
+    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & set(page.tags)
+    assert page.handlers == []
+
+
+def test_hostile_names_stay_text(tmp_path) -> None:
+    text = report([fitted(tmp_path, hostile_cache())])[0].read_text()
+    page = Page(text)
+    assert "<script" not in text and "onerror=1>" not in text.replace("onerror=1&gt;", "")
+    assert page.text.count(HOSTILE) >= 2
+    assert "script" not in page.tags and page.handlers == []
+
+
+def test_several_runs_stand_side_by_side(plain, tmp_path) -> None:
+    one = plain
+    two = fitted(tmp_path, planted_cache(), "other", "linear_video")
+    with pytest.raises(UsageError, match="--out"):
+        report([one, two])
+    written = report([one, two], out=tmp_path / "page")
+    page = Page(written[0].read_text())
+    assert "2 runs compared" in page.text and "run: concat" in page.text and "other: linear_video" in page.text
+    assert len({path.name for path in written}) == len(written) == 8
+
+
+def test_runs_of_different_caches_are_warned_of(plain, tmp_path) -> None:
+    two = fitted(tmp_path, planted_cache(seed=1), fusion="linear_video")
+    text = report([plain, two], out=tmp_path / "page")[0].read_text()
+    assert "different caches" in text
+
+
+def test_what_is_no_run_fails(tmp_path) -> None:
+    with pytest.raises(NoCacheError, match="no run"):
+        report([tmp_path])
+    with pytest.raises(UsageError):
+        report([])
+
+
+def test_same_run_draws_the_same_bytes(plain, tmp_path) -> None:
+    run = plain
+    first = [path.read_bytes() for path in report([run], out=tmp_path / "a")]
+    second = [path.read_bytes() for path in report([run], out=tmp_path / "b")]
+    assert first == second
+
+
+def test_a_solved_variant_has_no_curves() -> None:
+    assert figures.curves([{"columns": {}, "best_epoch": None}]) is None
+
+
+def test_seeds_of_different_lengths_and_gaps_are_drawn() -> None:
+    history = [
+        {"columns": {"train_loss": [3.0, 2.0, None], "task_cosine": [0.1, -0.2]}, "best_epoch": 1},
+        {"columns": {"train_loss": [3.0], "task_cosine": []}, "best_epoch": None},
+    ]
+    picture = figures.curves(history)
+    assert picture is not None and picture.png.startswith(b"\x89PNG")
+
+
+def test_command(plain, tmp_path) -> None:
+    found = CliRunner().invoke(cli.app, ["report", str(plain), "--out", str(tmp_path / "page"), "--json"])
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["report"] == str(tmp_path / "page" / "report.html")
+    assert len(json.loads(found.stdout)["figures"]) == 4
+    assert CliRunner().invoke(cli.app, ["report", str(tmp_path / "none")]).exit_code == 10
