@@ -124,10 +124,10 @@ def offset_curve(
         return _unknown(shift_s)
     weights = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
     agreement = np.where(scored, _correlation(sums.sum(axis=1)), np.nan)  # (S,)
-    drawn = np.where(scored, _correlation(np.einsum("rg,sgcp->rscp", weights, sums)), -np.inf)  # (R, S)
+    drawn = _correlation(np.einsum("rg,sgcp->rscp", weights, sums))  # (R, S)
     low, high = (np.where(scored, np.quantile(drawn, q, axis=0), np.nan) for q in (0.025, 0.975))
     peak = int(np.nanargmax(agreement))
-    peaks_s = hops[np.argmax(drawn, axis=1)] * hop_s
+    peaks_s = hops[np.argmax(np.where(scored, drawn, -np.inf), axis=1)] * hop_s
     interval = (float(np.quantile(peaks_s, 0.025)), float(np.quantile(peaks_s, 0.975)))
     # A peak of pure noise is the best of many: the bar is raised for the number of shifts looked at.
     spread = np.std(drawn[:, peak])

@@ -251,7 +251,12 @@ def gather(
 
 
 def _trials(
-    base: Trial, curve: OffsetCurve | None, has_windows: bool, options: DiagnosisOptions, train: FeatureSet, best: str
+    base: Trial,
+    curve: OffsetCurve | None,
+    has_windows: bool,
+    options: DiagnosisOptions,
+    train: FeatureSet,
+    best: str,
 ) -> list[tuple[Trial, str | None, str]]:
     """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
     fit = base.options
