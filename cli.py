@@ -572,6 +572,13 @@ def compare(
     speaker_norm: SpeakerNormOption = False,
     ensemble: EnsembleOption = False,
     joint_decoding: JointOption = False,
+    end_to_end: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--end-to-end",
+            help="A weights file of train-encoder: its own heads' answers for dev are a row; repeat for more.",
+        ),
+    ] = None,
     tasks: TasksOption = None,
     loss: LossOption = None,
     resample: ResampleOption = None,
@@ -608,6 +615,7 @@ def compare(
     options = step.CompareOptions(
         fusions=words.names(fusions), folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm,
         replace=replace, report=report, answering=Answering(ensemble, joint_decoding),
+        end_to_end=tuple(end_to_end or ()),
     )  # fmt: skip
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)

@@ -31,6 +31,8 @@ class Corpus:
 
     features: FeatureSet
     ids: tuple[str, ...]
+    clips: tuple[str, ...]
+    """SHA-256 of each utterance's clip; an empty string where nothing was read."""
     splits: NDArray[np.str_]
     """Shape (N,); an empty string where the manifest has none."""
     dialogues: NDArray[np.str_]
@@ -170,6 +172,7 @@ def corpus_of(
     return Corpus(
         features=features,
         ids=tuple(rows.id),
+        clips=tuple(rows.sha256),
         splits=splits,
         dialogues=dialogues,
         speakers=speakers,

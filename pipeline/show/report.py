@@ -89,7 +89,7 @@ def comparison_rows(document: dict[str, Any]) -> list[Row]:
             test = tests.get((row["variant"], task))
             if test:
                 cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test['p_holm']:.4f}"}
-            extra[task] = {**cells, "fit": f"{row['fit_s']:.1f} s"}
+            extra[task] = {**cells, "fit": "" if row["fit_s"] is None else f"{row['fit_s']:.1f} s"}
         note = f"{row['status']}: {row['reason']}" if row["reason"] else ""
         name = chosen_name(row["variant"], row.get("choice"))
         rows.append(Row(name, row["scores"], note=note, extra=extra, single=row["single"]))

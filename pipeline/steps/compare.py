@@ -28,6 +28,7 @@ from pipeline.runs.predictions import Predictions
 from pipeline.runs.protocol import Answering, Plan
 from pipeline.runs.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
 from pipeline.storage.documents import finite, write_json
+from pipeline.training.end_to_end import by_method, histories, predictions_on, read_end_to_end, row_facts
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ class CompareOptions:
     """Write over a comparison that is there."""
     report: bool = True
     """Draw report.html and the figures."""
+    end_to_end: Sequence[Path] = ()
+    """Weights files of train-encoder, whose own heads' answers for dev are rows too; files that differ in the
+    seed of their training alone share a row."""
 
 
 def compare(
@@ -114,8 +118,10 @@ def compare_on(
     fit, options = fit or FitOptions(), options or CompareOptions()
     _check_parameters(chosen, fit)
     plan = protocol.plan(corpus, options.folds)
+    trained, answers = _end_to_end(plan, fit, options)
     torch_s = _import_torch(chosen)
     rows, predictions, interrupted = _fit_all(plan, chosen, fit, options.answering, progress)
+    rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
     tests, best = _paired_tests(plan, rows, predictions)
     document = {
         "format": runs.COMPARISON_FORMAT,
@@ -207,7 +213,34 @@ def _fit_all(
                     "choice": outcome.choice,
                     "history": outcome.history,
                 }
-    return _sorted(rows), predictions, interrupted
+    return rows, predictions, interrupted
+
+
+def _end_to_end(
+    plan: Plan, fit: FitOptions, options: CompareOptions
+) -> tuple[list[dict[str, Any]], dict[str, Predictions]]:
+    """Return the rows of encoders that were trained with heads of their own, before anything is fitted.
+
+    Raises
+    ------
+    UsageError
+        Where a file holds no answers for what the plan scores.
+    """
+    rows, predictions = [], {}
+    seen = Seen.of(plan.corpus, plan.fitted_on())
+    for name, models in by_method([read_end_to_end(path) for path in options.end_to_end]).items():
+        answered = options.answering.apply(predictions_on(models, plan, fit.tasks), seen.pairs)
+        scores = score_predictions(answered, plan.corpus.vocabulary, groups=plan.clusters(), seen=seen)
+        facts = row_facts(models, plan)
+        if facts["without_answer"]:
+            count = len(facts["without_answer"])
+            scores["warnings"].append(f"{count} utterances gave it no sample; their answer is the classes' shares")
+        predictions[name] = answered
+        rows.append({
+            "variant": name, "single": True, "status": "done", "reason": "", "scores": scores, "fit_s": None,
+            "choice": None, "history": histories(models), "end_to_end": facts,
+        })  # fmt: skip
+    return rows, predictions
 
 
 def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from features.encoder import Precision
 from features.frozen import usable_device
@@ -24,7 +25,7 @@ from heads import metrics
 from heads.balance import BALANCES
 from heads.fit import available_cores
 from heads.losses import LOSSES
-from heads.variant import TASKS
+from heads.variant import TASKS, Task
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.provenance import canonical_json, differences, digest_of, listed
@@ -32,6 +33,7 @@ from pipeline.show.progress import Progress, spoken_duration
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import publish, remove_leftovers
 from pipeline.training.checkpoint import packed
+from pipeline.training.end_to_end import METADATA, PREFIX, answers_note
 from pipeline.training.engine import Labels, Training, TrainOptions, depths
 from pipeline.training.samples import SampleRecipe, Samples, missing_files, open_samples
 from pipeline.training.trainees import Trainee, trainee
@@ -203,14 +205,17 @@ def train_encoder(
         )
         document["history"] = engine.run()
         document["best_epoch"] = engine.position.best_epoch + 1 if engine.best else training.epochs
-        document["scores"] = _scores(engine, labels, utterances, manifest)
+        document["stopped"] = engine.position.stopped or "epochs"
+        at, answers = engine.predict(labels.dev)
+        document["scores"] = _scores(at, answers, labels, utterances, manifest)
         document["licence"] = _licence(one, run.licence)
         document["environment"] = {
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "device": device.type,
         }
-        publish(out, _packed(engine, document, identity))
+        note = answers_note(utterances, samples.sha256, at)
+        publish(out, _packed(engine.state(), document, identity, answers if len(at) else {}, note))
         checkpoint.unlink(missing_ok=True)
     return TrainReport(str(out), document, True, failed, time.monotonic() - started_s)
 
@@ -354,10 +359,13 @@ def _document(
 
 
 def _scores(
-    engine: Training, labels: Labels, utterances: Sequence[Utterance], manifest: Manifest
+    at: NDArray[np.int64],
+    found: dict[Task, NDArray[np.float64]],
+    labels: Labels,
+    utterances: Sequence[Utterance],
+    manifest: Manifest,
 ) -> dict[str, Any]:
     """Score dev by utterance: majority line, intervals over dialogues, or else speakers."""
-    at, found = engine.predict(labels.dev)
     groups = _groups([utterances[index] for index in at])
     names = {"emotion": manifest.emotions, "sentiment": manifest.sentiments}
     scores = {}
@@ -388,7 +396,13 @@ def _licence(one: Trainee, own: str) -> str:
     return f"{text}. Trained from weights with the licence: {start}"
 
 
-def _packed(engine: Training, document: dict[str, Any], identity: str) -> bytes:
+def _packed(
+    state: dict[str, Tensor],
+    document: dict[str, Any],
+    identity: str,
+    answers: dict[Task, NDArray[np.float64]],
+    note: dict[str, Any],
+) -> bytes:
     metadata = {
         "format": FORMAT,
         "encoder": str(document["encoder"]),
@@ -396,7 +410,10 @@ def _packed(engine: Training, document: dict[str, Any], identity: str) -> bytes:
         "identity": identity,
         "document": canonical_json(document),
     }
-    return packed(engine.state(), metadata)
+    if answers:
+        metadata[METADATA] = canonical_json(note)
+    whole = state | {f"{PREFIX}{task}": torch.from_numpy(rows) for task, rows in answers.items()}
+    return packed(whole, metadata)
 
 
 def _require_same(out: Path, document: dict[str, Any], identity: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 from torch import Tensor
 from torch.func import functional_call
 
@@ -200,7 +201,8 @@ class Training:
     def predict(self, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], dict[Task, NDArray[np.float64]]]:
         """Return the utterances (indices) that `wanted` marks and that have samples, and their log-probabilities.
 
-        An utterance's are the mean of its samples'; shape (U, C) by task.
+        An utterance's are the mean of its samples', less what makes their probabilities sum to 1: their
+        geometric mean. Shape (U, C) by task.
         """
         owner = self.samples.utterance
         rows = np.flatnonzero(wanted[owner])
@@ -219,7 +221,8 @@ class Training:
             sums = np.zeros((len(at), self.labels.classes[task]))
             if len(rows):
                 np.add.at(sums, index, np.concatenate(found[task]))
-            answer[task] = sums / np.maximum(counts, 1)
+            mean = sums / np.maximum(counts, 1)
+            answer[task] = mean - logsumexp(mean, axis=1, keepdims=True)
         return at, answer
 
     def _epoch(self) -> None:

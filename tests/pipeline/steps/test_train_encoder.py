@@ -18,10 +18,12 @@ import cli
 from features.encoder import EncoderOptions, build
 from features.media import write_clip
 from features.weights import HEAD_PREFIX, load_file
+from heads.variant import FitOptions
 from pipeline.cache import read_cache
 from pipeline.errors import UsageError
 from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.manifest import Manifest, Utterance, write_manifest
+from pipeline.steps.compare import CompareOptions, compare
 from pipeline.steps.extract import RunOptions as ExtractRun
 from pipeline.steps.extract import extract
 from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
@@ -120,9 +122,21 @@ def test_from_clips_to_weights_to_a_cache(corpus: Path, tmp_path: Path, encoder:
         i for i, split in enumerate(cache.utterances.split) if split == "dev" and cache.streams[stream].present[i]
     ]
     mean = np.stack([log_p[cache.offsets[i] : cache.offsets[i + 1]].mean(0) for i in dev])
+    mean -= np.log(np.exp(mean).sum(1, keepdims=True))
     truth = np.array([cache.utterances.emotion[i] for i in dev])
     assert (mean.argmax(1) == truth).mean() == scores["accuracy"]["mean"]
     assert abs(-mean[np.arange(len(dev)), truth].mean() - scores["log_loss"]["mean"]) < 1e-4
+    # and the file brings those answers along: a row of compare, on seven clips, for the broken one counts too
+    found = compare(
+        cache_path,
+        tmp_path / "cmp",
+        fit=FitOptions(seeds=(0,), epochs=1, threads=1),
+        options=CompareOptions(fusions=[f"linear_{stream}"], report=False, end_to_end=(out,)),
+    )
+    (row,) = (row for row in found["rows"] if row["variant"] == f"end-to-end {encoder}")
+    right = row["scores"]["tasks"]["emotion"]["accuracy"]["mean"] * 7
+    assert right == pytest.approx(scores["accuracy"]["mean"] * 6)
+    assert row["end_to_end"]["streams"] == [stream] and row["end_to_end"]["without_answer"] == ["bad"]
 
 
 def test_a_run_that_stands_is_not_done_again_and_another_is_refused(corpus: Path, tmp_path: Path) -> None:
