@@ -32,7 +32,7 @@ def diagnosed(causes: tuple[str, ...], seed: int) -> tuple[list[str], float]:
 
     from heads.diagnosis import diagnose
     from heads.diagnosis.evidence import INTERVENTIONS, DiagnosisOptions
-    from heads.diagnosis.planted import PlantOptions, plant
+    from heads.diagnosis.planted_causes import PlantOptions, plant
     from heads.variant import FitOptions
 
     torch.set_num_threads(1)
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--causes", default="")
     arguments = parser.parse_args()
 
-    from heads.diagnosis.planted import CAUSES
+    from heads.diagnosis.planted_causes import CAUSES
 
     chosen = [(name,) for name in CAUSES] + list(PAIRS)
     if arguments.causes:

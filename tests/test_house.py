@@ -1,6 +1,7 @@
 """The directions that import-linter can't see, and what the command line may cost."""
 
 import ast
+import functools
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ PRODUCT = [
 ]
 
 
+@functools.cache
 def imported(path):
     """Return the top names of all modules that a file imports, wherever in it."""
     names = set()
@@ -47,6 +49,32 @@ def test_ffmpeg_runs_in_media_alone():
 def test_processes_are_started_in_media_and_the_demo_alone():
     places = {path for path in users_of("subprocess") if not path.startswith("features/media/")}
     assert places <= {"pipeline/steps/demo.py"}
+
+
+def file_of(module):
+    stem = ROOT.joinpath(*module.split("."))
+    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path in PRODUCT), None)
+
+
+def files_used(path):
+    """Return the product's files that a file imports; a package's face only where it is asked for a name of its own."""
+    names = imported(path)
+    taken = {name.rpartition(".")[0] for name in names if not file_of(name)}
+    found = {file_of(name): name for name in names}
+    return {
+        file
+        for file, name in found.items()
+        if file and file != path and (file.stem != "__init__" or name in taken)
+    }
+
+
+def test_no_file_imports_itself_in_a_circle():
+    """Over all imports, those inside functions too."""
+    above = {path: files_used(path) for path in PRODUCT}
+    assert len(above) > 100 and sum(map(len, above.values())) > len(above)
+    while ground := {path for path, uses in above.items() if not uses & above.keys()}:
+        above = {path: uses for path, uses in above.items() if path not in ground}
+    assert {str(path.relative_to(ROOT)) for path in above} == set()
 
 
 def test_nobody_imports_the_command_line():

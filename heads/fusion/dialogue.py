@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from heads.fusion import pooled, sequence  # noqa: F401  (what dialogue:NAME can stand over)
-from heads.fusion.network import NETWORKS, Network, Settings, network
+from heads.fusion.network import NETWORKS, Network, Settings
 from heads.fusion.pooled import concat
+from heads.fusion.registration import network
 
 if TYPE_CHECKING:
     import torch

@@ -1,4 +1,4 @@
-"""What a trained fusion variant is made of: a Network, its Settings, and the decorator that registers it.
+"""What a trained fusion variant is made of: a Network and its Settings; and the classes by their variants' names.
 
 Torch is not imported here: a network asks its `Weights` for layers and works on tensors by their own
 methods, so that listing the variants costs nothing.
@@ -6,16 +6,16 @@ methods, so that listing the variants costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.batch import Batch, FeatureSet, Logits
+from heads.batch import Batch, Logits
 from heads.dual import DualHead
-from heads.variant import FitOptions, Progress, Task, Trained, Variant, register
+from heads.variant import Task
 
 if TYPE_CHECKING:
     import torch
@@ -110,56 +110,10 @@ class Network:
 
 
 NETWORKS: dict[str, type[Network]] = {}
-
-
-def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Network]], type[Network]]:
-    """Register a `Network` class as the variant `name`."""
-
-    def wrap(made: type[Network]) -> type[Network]:
-        NETWORKS[name] = made
-        register(_variant(name, made, summary, paper))
-        return made
-
-    return wrap
+"""By the variant's name; `heads.fusion.registration.network` fills it."""
 
 
 def resolve(name: str) -> type[Network]:
     """Return the class of a variant, argument included."""
     base, _, argument = name.partition(":")
     return NETWORKS[base].over(argument) if argument else NETWORKS[base]
-
-
-def _variant(name: str, made: type[Network], summary: str, paper: str) -> Variant:
-    takes_argument = "over" in vars(made)
-    return Variant(
-        name=name,
-        summary=summary,
-        streams=made.streams,
-        fit=_fit,
-        restore=_restore,
-        paper=paper,
-        needs_windows=made.reads == "windows",
-        needs_dialogues=made.whole_dialogues,
-        parameters=made.parameters,
-        argument=(lambda argument: _variant(f"{name}:{argument}", made.over(argument), summary, paper))
-        if takes_argument
-        else None,
-    )
-
-
-def _fit(
-    name: str,
-    train: FeatureSet,
-    dev: FeatureSet | None,
-    options: FitOptions,
-    progress: Progress | None,
-) -> Sequence[Trained]:
-    from heads.fit import fit_network
-
-    return fit_network(name, train, dev, options, progress)
-
-
-def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
-    from heads.fit import restore_network
-
-    return restore_network(arrays, values)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from heads.batch import UNLABELLED, Logits
 from heads.calibration import fit_weights
 from heads.dual import DualHead
-from heads.fusion.network import Network, Settings, network
+from heads.fusion.network import Network, Settings
+from heads.fusion.registration import network
 from heads.variant import Task
 
 if TYPE_CHECKING:

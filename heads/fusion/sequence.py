@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from heads.fusion.network import Network, Settings, network
+from heads.fusion.network import Network, Settings
 from heads.fusion.pooled import absence, concat
+from heads.fusion.registration import network
 
 if TYPE_CHECKING:
     import torch

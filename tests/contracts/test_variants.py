@@ -9,8 +9,8 @@ import pytest
 
 from heads import variant
 from heads.batch import FeatureSet, StreamArrays
-from heads.planted import plant
 from heads.variant import TASKS, FitOptions, Prediction
+from tests.heads.planted import plant
 
 NAMES = [*variant.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]
 QUICK = FitOptions(seeds=(3, 4), epochs=3, hidden=32)

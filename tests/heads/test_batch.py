@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from heads.batch import Batch, FeatureSet, StreamArrays
-from heads.planted import plant
+from tests.heads.planted import plant
 
 
 @pytest.fixture(scope="module")

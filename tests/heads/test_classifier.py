@@ -10,10 +10,10 @@ from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from small_corpora import noise_corpus, with_signal
 
 from heads import DualHeadClassifier, variant
 from heads.variant import FitOptions
+from tests.heads.small_corpora import noise_corpus, with_signal
 
 EXPECTED_TO_FAIL = {
     "check_classifier_multioutput": "it fits three columns of labels; ours are one, or two: emotion and sentiment",

@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from heads.corpus import Corpus, Scaler, thin
 from heads.fusion.network import Network, Settings, resolve
 from heads.plan import Order, hide_streams
-from heads.planted import plant
 from heads.variant import names
+from tests.heads.planted import plant
 
 FEATURES = plant("same_window", 3, train=120, dev=2, test=2).train
 

@@ -12,9 +12,9 @@ from sklearn.metrics import f1_score
 from heads import variant
 from heads.batch import FeatureSet
 from heads.fit import TorchModel, split_groups
-from heads.planted import Split, plant
 from heads.training import macro_f1
 from heads.variant import FitOptions
+from tests.heads.planted import Split, plant
 
 QUICK = FitOptions(seeds=(0, 1, 2), epochs=6, hidden=32)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from small_corpora import noise_corpus
 
 from heads import folds
+from tests.heads.small_corpora import noise_corpus
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -28,8 +28,8 @@ import torch
 from heads import variant
 from heads.batch import FeatureSet
 from heads.fusion.sequence import places
-from heads.planted import plant
 from heads.variant import FitOptions
+from tests.heads.planted import plant
 
 PLANTED = ("exclusive_or", "same_window", "noise_stream", "late_windows")
 SOLVED = {

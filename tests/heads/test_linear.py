@@ -12,12 +12,12 @@ import pytest
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
-from small_corpora import noise_corpus, with_signal, without
 
 from heads import variant
 from heads.linear import closed_form, logistic
 from heads.linear.head import PENALTIES
 from heads.variant import FitOptions
+from tests.heads.small_corpora import noise_corpus, with_signal, without
 
 LINEAR = ["linear_video", "linear_audio", "linear", "linear_late"]
 SOLVERS = ["logistic", "ridge", "lda"]
@@ -326,7 +326,7 @@ def test_neither_torch_nor_scikit_learn_is_imported():
     code = (
         "import sys\n"
         "from heads import variant, metrics\n"
-        "from small_corpora import noise_corpus\n"
+        "from tests.heads.small_corpora import noise_corpus\n"
         "train = noise_corpus(60)\n"
         "model = variant.fit('linear_late', train)[0]\n"
         "metrics.score(model.predict(train).emotion, train.emotion, train.emotion_names, groups=train.dialogue)\n"

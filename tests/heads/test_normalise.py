@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_corpora import noise_corpus, without
 
 from heads.batch import StreamArrays
 from heads.normalise import normalise_speakers
+from tests.heads.small_corpora import noise_corpus, without
 
 
 def with_voices(features, *, shift=5.0):

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_corpora import noise_corpus, with_signal
 
 from heads import variant
-from heads.planted import PLANTS, plant
 from heads.selection import Choice, SelectionOptions, select
 from heads.variant import FitOptions
+from tests.heads.planted import PLANTS, plant
+from tests.heads.small_corpora import noise_corpus, with_signal
 
 LINEAR = ("linear_video", "linear_audio", "linear", "linear_late")
 QUICK = FitOptions(seeds=(0,), tasks=("emotion",), penalty=64.0)  # no search for a penalty in every fold

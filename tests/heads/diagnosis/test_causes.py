@@ -7,7 +7,7 @@ import pytest
 
 from heads.diagnosis import diagnose
 from heads.diagnosis.evidence import DiagnosisOptions
-from heads.diagnosis.planted import CAUSES, PlantOptions, plant
+from heads.diagnosis.planted_causes import CAUSES, PlantOptions, plant
 from heads.variant import FitOptions
 
 QUICK = DiagnosisOptions(

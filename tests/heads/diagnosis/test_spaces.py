@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from heads.diagnosis import spaces
 from heads.diagnosis.coverage import coverage
-from heads.diagnosis.planted import PlantOptions, plant
+from heads.diagnosis.planted_causes import PlantOptions, plant
 
 
 def test_effective_rank_of_known_spectra():

@@ -13,7 +13,6 @@ from scipy.optimize import minimize_scalar
 
 from features.cnn import Cnn5
 from heads import variant
-from heads.planted import plant
 from heads.variant import FitOptions
 from pipeline.bundles.folder import Bundle, read_bundle
 from pipeline.bundles.onnx_graph import TOLERANCE, parity, write_onnx
@@ -22,6 +21,7 @@ from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.runs.predictions import read_predictions
 from pipeline.steps import export, extract, predict
+from tests.heads.planted import plant
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
 

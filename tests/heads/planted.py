@@ -1,7 +1,7 @@
 """Made-up corpora in which it is known where the class can be read, and where it can't.
 
-For tests and for the diagnosis: a variant that should find what was planted must, and one that can't
-have found it must stay at chance. Nothing here needs torch.
+A variant that should find what was planted must, and one that can't have found it must stay at chance.
+Nothing here needs torch.
 """
 
 from __future__ import annotations

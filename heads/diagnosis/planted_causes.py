@@ -1,4 +1,4 @@
-"""Corpora whose fusion fails for a known cause: for tests, the documentation and the demo.
+"""Corpora whose fusion fails for a known cause: for the tests, and for the study in docs/fusion.md.
 
 Each utterance has a burst of a few windows in which its emotion shows. The class is a pair of factors,
 one that video tells and one that audio tells, so that a sound fusion beats either stream:

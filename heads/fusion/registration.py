@@ -1,0 +1,62 @@
+"""The decorator that registers a Network class as a variant, which `heads.fit` fits and restores.
+
+Torch comes in with `heads.fit`, when the first variant is fitted: listing the variants costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from heads.batch import FeatureSet
+from heads.fusion.network import NETWORKS, Network
+from heads.variant import FitOptions, Progress, Trained, Variant, register
+
+
+def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Network]], type[Network]]:
+    """Register a `Network` class as the variant `name`."""
+
+    def wrap(made: type[Network]) -> type[Network]:
+        NETWORKS[name] = made
+        register(_variant(name, made, summary, paper))
+        return made
+
+    return wrap
+
+
+def _variant(name: str, made: type[Network], summary: str, paper: str) -> Variant:
+    takes_argument = "over" in vars(made)
+    return Variant(
+        name=name,
+        summary=summary,
+        streams=made.streams,
+        fit=_fit,
+        restore=_restore,
+        paper=paper,
+        needs_windows=made.reads == "windows",
+        needs_dialogues=made.whole_dialogues,
+        parameters=made.parameters,
+        argument=(lambda argument: _variant(f"{name}:{argument}", made.over(argument), summary, paper))
+        if takes_argument
+        else None,
+    )
+
+
+def _fit(
+    name: str,
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    options: FitOptions,
+    progress: Progress | None,
+) -> Sequence[Trained]:
+    from heads.fit import fit_network
+
+    return fit_network(name, train, dev, options, progress)
+
+
+def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+    from heads.fit import restore_network
+
+    return restore_network(arrays, values)
