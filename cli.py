@@ -400,7 +400,7 @@ def train_encoder(
 ) -> int:
     """Train an encoder on a corpus, for extract to use frozen. Goes on from its checkpoint where it was killed."""
     from pipeline.steps import train_encoder as step
-    from pipeline.training.engine import TrainOptions
+    from pipeline.training.schedule import TrainOptions
 
     blocks = tuple(name.strip() for name in unfreeze.split(",") if name.strip())
     options = step.SampleOptions(

@@ -2,46 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from features.encoder import Precision
 from features.frozen import usable_device
 from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
 from features.media.settings import Channels, Fit
-from features.weights import UNKNOWN_LICENCE
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
-from heads import metrics
 from heads.balance import BALANCES
 from heads.fit import available_cores
 from heads.losses import LOSSES
-from heads.variant import TASKS, Task
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.provenance import canonical_json, differences, digest_of, listed
 from pipeline.show.progress import Progress, spoken_duration
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import publish, remove_leftovers
-from pipeline.training.checkpoint import packed
-from pipeline.training.end_to_end import METADATA, PREFIX, answers_note
-from pipeline.training.engine import Labels, Training, TrainOptions, depths
-from pipeline.training.samples import SampleRecipe, Samples, missing_files, open_samples
+from pipeline.training.end_to_end import answers_note
+from pipeline.training.engine import Labels, Training
+from pipeline.training.samples import SampleRecipe, missing_files, open_samples
+from pipeline.training.schedule import TrainOptions, depths
 from pipeline.training.trainees import Trainee, trainee
+from pipeline.training.weights_file import (
+    SPLITS,
+    dev_scores,
+    licence_words,
+    pack_weights,
+    require_same_training,
+    training_document,
+    training_identity,
+)
 from pipeline.utterance import Utterance
-
-FORMAT = "dualstream encoder 1"
-OWN_LICENCE = "not stated by who trained it (--licence); the terms of the training data apply"
-SPLITS = ("train", "dev")  # test is never looked at
 
 
 @dataclass(frozen=True)
@@ -183,14 +180,14 @@ def train_encoder(
                 f"none of the {len(utterances)} clips under {root} gave a sample; the first: {samples.failed[0]}"
             )
         labels = _labels(utterances, manifest)
-        document = _document(one, sampling, training, recipe, utterances, samples, manifest)
-        identity = digest_of({key: document[key] for key in ("recipe", "data")})
+        document = training_document(one, training, recipe, utterances, samples, manifest)
+        identity = training_identity(document)
         checkpoint = out.with_name(out.name + ".checkpoint")
         failed = list(samples.failed)
         if run.replace:
             checkpoint.unlink(missing_ok=True)
         elif out.exists():
-            stands = _require_same(out, document, identity)
+            stands = require_same_training(out, document, identity)
             return TrainReport(str(out), stands, False, failed, time.monotonic() - started_s)
         engine = Training(
             one,
@@ -204,18 +201,18 @@ def train_encoder(
             report=report,
         )
         document["history"] = engine.run()
-        document["best_epoch"] = engine.position.best_epoch + 1 if engine.best else training.epochs
+        document["best_epoch"] = engine.best_epoch
         document["stopped"] = engine.position.stopped or "epochs"
         at, answers = engine.predict(labels.dev)
-        document["scores"] = _scores(at, answers, labels, utterances, manifest)
-        document["licence"] = _licence(one, run.licence)
+        document["scores"] = dev_scores(at, answers, labels, utterances, manifest)
+        document["licence"] = licence_words(one, run.licence)
         document["environment"] = {
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "device": device.type,
         }
         note = answers_note(utterances, samples.sha256, at)
-        publish(out, _packed(engine.state(), document, identity, answers if len(at) else {}, note))
+        publish(out, pack_weights(engine.state(), document, identity, answers if len(at) else {}, note))
         checkpoint.unlink(missing_ok=True)
     return TrainReport(str(out), document, True, failed, time.monotonic() - started_s)
 
@@ -320,126 +317,6 @@ def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
         train=np.array([one.split == "train" for one in utterances]),
         dev=np.array([one.split == "dev" for one in utterances]),
     )
-
-
-def _document(
-    one: Trainee,
-    sampling: SampleOptions,
-    training: TrainOptions,
-    recipe: SampleRecipe,
-    utterances: Sequence[Utterance],
-    samples: Samples,
-    manifest: Manifest,
-) -> dict[str, Any]:
-    """Return what shapes the weights, as JSON values."""
-    rows = [
-        [u.id, u.split, u.start_s, u.end_s, u.emotion, u.sentiment, sha256]
-        for u, sha256 in zip(utterances, samples.sha256, strict=True)
-    ]
-    document = {
-        "encoder": one.name,
-        "recipe": {
-            "encoder": one.name,
-            "width": one.width,
-            "start": one.start.to_json(),
-            "augmentation": one.augmentation,
-            "samples": recipe.to_json(),
-            "training": asdict(training),
-        },
-        "data": {
-            "sha256": digest_of(rows),
-            "manifest": manifest.sha256,
-            "utterances": {split: sum(u.split == split for u in utterances) for split in SPLITS},
-            "samples": len(samples),
-            "without_sample": len(samples.failed),
-        },
-        "vocabulary": {"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
-    }
-    return dict(json.loads(canonical_json(document)))
-
-
-def _scores(
-    at: NDArray[np.int64],
-    found: dict[Task, NDArray[np.float64]],
-    labels: Labels,
-    utterances: Sequence[Utterance],
-    manifest: Manifest,
-) -> dict[str, Any]:
-    """Score dev by utterance: majority line, intervals over dialogues, or else speakers."""
-    groups = _groups([utterances[index] for index in at])
-    names = {"emotion": manifest.emotions, "sentiment": manifest.sentiments}
-    scores = {}
-    for task in TASKS:
-        truth = labels.of(task)
-        if task in found and len(at) and (truth[at] >= 0).any():
-            scores[task] = metrics.score(
-                found[task], truth[at], names[task], groups=groups, train_labels=truth[labels.train]
-            ).to_json()
-    return dict(json.loads(canonical_json(scores)))
-
-
-def _groups(utterances: Sequence[Utterance]) -> NDArray[np.int64]:
-    """Return codes of what the bootstrap draws: dialogues where they are known, else speakers, else utterances."""
-    for name in ("dialogue", "speaker"):
-        values = [str(getattr(one, name)) for one in utterances]
-        if any(values):
-            alone = [value or f"\x1f{number}" for number, value in enumerate(values)]
-            return np.unique(alone, return_inverse=True)[1].astype(np.int64)
-    return np.arange(len(utterances), dtype=np.int64)
-
-
-def _licence(one: Trainee, own: str) -> str:
-    text = own or OWN_LICENCE
-    if one.start.source.startswith("random"):
-        return text
-    start = one.start.licence if one.start.licence != UNKNOWN_LICENCE else "unknown"
-    return f"{text}. Trained from weights with the licence: {start}"
-
-
-def _packed(
-    state: dict[str, Tensor],
-    document: dict[str, Any],
-    identity: str,
-    answers: dict[Task, NDArray[np.float64]],
-    note: dict[str, Any],
-) -> bytes:
-    metadata = {
-        "format": FORMAT,
-        "encoder": str(document["encoder"]),
-        "licence": str(document["licence"]),
-        "identity": identity,
-        "document": canonical_json(document),
-    }
-    if answers:
-        metadata[METADATA] = canonical_json(note)
-    whole = state | {f"{PREFIX}{task}": torch.from_numpy(rows) for task, rows in answers.items()}
-    return packed(whole, metadata)
-
-
-def _require_same(out: Path, document: dict[str, Any], identity: str) -> dict[str, Any]:
-    """Return what a weights file that stands at `out` says of itself, if it came of the same training.
-
-    Raises
-    ------
-    UsageError
-        Where it did not, or is no such file.
-    """
-    try:
-        with safe_open(out, framework="pt") as file:
-            facts = file.metadata() or {}
-        there = json.loads(facts["document"])
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise UsageError(
-            f"{out} is there and no train-encoder wrote it; choose another --out, or say --replace"
-        ) from error
-    if facts["identity"] != identity:
-        found = [
-            difference for key in ("recipe", "data") for difference in differences(document[key], there[key], key)
-        ]
-        raise UsageError(
-            f"{out} came of another training: {listed(found)}. Choose another --out, or say --replace"
-        )
-    return dict(there)
 
 
 def _dry_run(

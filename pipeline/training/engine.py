@@ -9,13 +9,12 @@ IS the position, and a run that goes on from a checkpoint draws what it would ha
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,52 +29,22 @@ from heads.dual import DualHead
 from heads.losses import balanced_weights, make_loss
 from heads.variant import TASKS, Task
 from heads.weights import Weights
-from pipeline.errors import CorruptError, UsageError
-from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
+from pipeline.errors import UsageError
+from pipeline.training.moving import Moving, Position
 from pipeline.training.samples import Samples
+from pipeline.training.schedule import (
+    ENCODER,
+    TrainOptions,
+    block_depth,
+    depths,
+    make_optimiser,
+    rate_share,
+    seed_of,
+)
 from pipeline.training.trainees import Trainee, log_softmax
 
-ENCODER = "encoder."
-WARM_UP = 0.05  # share of all steps over which the learning rate rises
-LOWEST_RATE = 0.01  # share of the learning rate that the cosine ends at
 LONGEST_GRADIENT = 5.0  # a longer one is cut to this norm
 EVAL_BATCH = 64
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How an encoder is trained; every field shapes the weights."""
-
-    epochs: int = 12
-    patience: int = 4
-    """Epochs without a better dev score; 0: all epochs are run, and dev decides nothing."""
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    loss: str = "cross_entropy"
-    """One of `heads.losses.LOSSES`."""
-    resample: bool = False
-    """Draw classes equally often."""
-    task_balance: str = "fixed"
-    """One of `heads.balance.BALANCES`."""
-    sentiment_weight: float = 1.0
-    unfreeze: tuple[str, ...] = ()
-    """Blocks that thaw one after the other, for encoders that have such."""
-    unfreeze_every: int = 1
-    """Epochs from one thaw to the next."""
-    depth_rate: float = 0.3
-    """Factor on the learning rate for each block further down (Howard and Ruder 2018, https://arxiv.org/abs/1801.06146)."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "unfreeze_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}; expected a number above 0")
-        if not 0 < self.depth_rate <= 1:
-            raise ValueError(f"depth_rate is {self.depth_rate}; expected above 0, at most 1")
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,21 +60,6 @@ class Labels:
     def of(self, task: Task) -> NDArray[np.int64]:
         """Return the codes of a task, shape (N,)."""
         return self.emotion if task == "emotion" else self.sentiment
-
-
-@dataclass
-class _Position:
-    """Where training stands; all of it is in a checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    """The next one of this epoch."""
-    loss_sum: float = 0.0
-    best_score: float = -math.inf
-    best_loss: float = math.inf
-    best_epoch: int = -1
-    stopped: str = ""
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Training:
@@ -164,10 +118,19 @@ class Training:
             array.requires_grad_(False)
             if name in self.depth:
                 self.weights.tensors[ENCODER + name] = array.detach()[None].clone()
-        self.optimiser = self._optimiser()
-        self.position = _Position()
-        self.best: dict[str, Tensor] = {}
+        self.optimiser = make_optimiser(self.weights, self.depth, options)
+        self.moving = Moving(self.net, self.weights, self.optimiser)
         self.steps = math.ceil(len(self.rows) / options.batch_size)
+
+    @property
+    def position(self) -> Position:
+        """Where training stands."""
+        return self.moving.position
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights are left in place, from 1 on."""
+        return self.position.best_epoch + 1 if self.moving.best else self.position.epoch
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end, from the checkpoint if one is there; leave the best weights in place; return history.
@@ -179,11 +142,10 @@ class Training:
         CorruptError
             Where it is damaged.
         """
-        self._resume()
+        self.moving.resume(self.checkpoint, self.identity)
         while self.position.epoch < self.options.epochs and not self.position.stopped:
             self._epoch()
-        if self.best:
-            self._load(self.best)
+        self.moving.return_to_best()
         return self.position.history
 
     def state(self) -> dict[str, Tensor]:
@@ -236,32 +198,34 @@ class Training:
             position.loss_sum += self._step(places, x, lengths)
             position.step += 1
             if position.step < self.steps and time.monotonic() - written_s >= self.checkpoint_s:
-                self._write()
+                self.moving.write(self.checkpoint, self.identity)
                 written_s = time.monotonic()
         if not math.isfinite(position.loss_sum):
             raise UsageError(
                 f"the loss is no longer a number in epoch {position.epoch + 1}; lower --learning-rate "
                 f"({options.learning_rate:g}), or train in fp32"
             )
+        last = rate_share(options, self.steps, position.epoch, self.steps - 1)
         record = {
             "epoch": position.epoch + 1,
             "train_loss": position.loss_sum / self.steps,
-            "learning_rate": self._rate(position.epoch, self.steps - 1) * options.learning_rate,
+            "learning_rate": rate_share(options, self.steps, position.epoch, self.steps - 1)
+            * options.learning_rate,
             "thawed": thawed,
         }
         record |= self._look()
         position.history.append(record)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
-        self._write()
+        self.moving.write(self.checkpoint, self.identity)
         self.report({**record, "epochs": options.epochs, "seconds": time.monotonic() - started_s})
 
     def _step(self, places: NDArray[np.int64], x: NDArray[Any], lengths: NDArray[np.int64]) -> float:
         """Train on one batch; `places` are the samples' places among the train rows."""
         position = self.position
-        rate = self._rate(position.epoch, position.step)
+        rate = rate_share(self.options, self.steps, position.epoch, position.step)
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate * group["share"]
-        seed = _seed(self.options.seed, "step", position.epoch, position.step)
+        seed = seed_of(self.options.seed, "step", position.epoch, position.step)
         generator = torch.Generator().manual_seed(seed)
         devices = [self.device] if self.device.type == "cuda" else []
         self.net.train()
@@ -317,133 +281,27 @@ class Training:
             assert score is not None and loss is not None
             if (score, -loss) > (position.best_score, -position.best_loss):
                 position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
-                self.best = self._snapshot()
+                self.moving.keep_as_best()
             elif position.epoch - position.best_epoch >= options.patience and self._all_thawed():
                 position.stopped = "patience"
         return {"dev_score": score, "dev_loss": loss}
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """Return places among the train rows, in the order in which this epoch takes them."""
-        random = np.random.default_rng(_seed(self.options.seed, "order", epoch, 0))
+        random = np.random.default_rng(seed_of(self.options.seed, "order", epoch, 0))
         if not self.options.resample:
             return random.permutation(len(self.rows))
         owner = self.samples.utterance[self.rows]
         chances = balanced_weights(self.labels.of(self.tasks[0])[owner])
         return random.choice(len(self.rows), size=len(self.rows), p=chances)
 
-    def _rate(self, epoch: int, step: int) -> float:
-        """Return the share of the learning rate at a step: a rise, then a cosine to LOWEST_RATE."""
-        whole = self.options.epochs * self.steps
-        at = (epoch * self.steps + step + 1) / whole
-        if at < WARM_UP:
-            return at / WARM_UP
-        return LOWEST_RATE + (1 - LOWEST_RATE) * 0.5 * (1 + math.cos(math.pi * (at - WARM_UP) / (1 - WARM_UP)))
-
     def _thaw(self, epoch: int) -> list[str]:
         """Let gradients into what is thawed in this epoch; return the blocks' names."""
         depth = epoch // self.options.unfreeze_every
         for name, array in self.weights.tensors.items():
-            block = self.depth[name.removeprefix(ENCODER)] if name.startswith(ENCODER) else 0
-            array.requires_grad_(block <= depth)
+            array.requires_grad_(block_depth(name, self.depth) <= depth)
         chosen = (self.trainee.blocks[0].name, *self.options.unfreeze)
         return list(chosen[: depth + 1])
 
     def _all_thawed(self) -> bool:
         return self.position.epoch // self.options.unfreeze_every >= len(self.options.unfreeze)
-
-    def _optimiser(self) -> torch.optim.AdamW:
-        """AdamW (Loshchilov and Hutter 2019, https://arxiv.org/abs/1711.05101); vectors do not decay."""
-        groups: dict[tuple[float, float], list[Tensor]] = {}
-        for name, array in self.weights.tensors.items():
-            block = self.depth[name.removeprefix(ENCODER)] if name.startswith(ENCODER) else 0
-            decay = self.options.weight_decay if name.endswith("weight") and array[0].ndim > 1 else 0.0
-            groups.setdefault((self.options.depth_rate**block, decay), []).append(array)
-        return torch.optim.AdamW(
-            [
-                {"params": arrays, "share": share, "weight_decay": decay}
-                for (share, decay), arrays in groups.items()
-            ],
-            lr=self.options.learning_rate,
-        )
-
-    def _snapshot(self) -> dict[str, Tensor]:
-        """Return copies of all that moves: trained arrays and the network's buffers."""
-        arrays = {f"weights/{name}": tensor for name, tensor in self.weights.tensors.items()}
-        arrays |= {f"buffers/{name}": tensor for name, tensor in self.net.named_buffers()}
-        return {name: tensor.detach().clone() for name, tensor in arrays.items()}
-
-    def _load(self, snapshot: dict[str, Tensor]) -> None:
-        own = {f"weights/{name}": tensor for name, tensor in self.weights.tensors.items()}
-        own |= {f"buffers/{name}": tensor for name, tensor in self.net.named_buffers()}
-        with torch.no_grad():
-            for name, tensor in own.items():
-                tensor.copy_(snapshot[name])
-
-    def _write(self) -> None:
-        tensors = self._snapshot()
-        tensors |= {f"best/{name}": tensor for name, tensor in self.best.items()}
-        for name, array in self.weights.tensors.items():
-            for part, value in self.optimiser.state.get(array, {}).items():
-                tensors[f"adam/{part}/{name}"] = value.reshape(1) if value.ndim == 0 else value
-        where = {key: value for key, value in vars(self.position).items() if not isinstance(value, float)}
-        # JSON has no infinity; the rest of the floats keep every bit
-        where |= {k: v for k, v in vars(self.position).items() if isinstance(v, float) and math.isfinite(v)}
-        note = {"identity": self.identity, "position": where, "random": "drawn from seed, epoch and step"}
-        write_checkpoint(self.checkpoint, tensors, note)
-
-    def _resume(self) -> None:
-        try:
-            tensors, note = read_checkpoint(self.checkpoint)
-        except FileNotFoundError:
-            return
-        if note["identity"] != self.identity:
-            raise UsageError(
-                f"{self.checkpoint} is of a training with other options or other data; remove it, say --replace, "
-                "or choose another --out"
-            )
-        try:
-            self._load(tensors)
-            self.best = {
-                name.removeprefix("best/"): value.to(self.device) if "/" + ENCODER in name else value
-                for name, value in tensors.items()
-                if name.startswith("best/")
-            }
-            for name, array in self.weights.tensors.items():
-                parts = {key: tensors.get(f"adam/{key}/{name}") for key in ("step", "exp_avg", "exp_avg_sq")}
-                if parts["step"] is not None and parts["exp_avg"] is not None and parts["exp_avg_sq"] is not None:
-                    self.optimiser.state[array] = {
-                        "step": parts["step"].reshape(()),
-                        **{
-                            key: torch.empty_like(array, requires_grad=False).copy_(parts[key])  # type: ignore[arg-type]
-                            for key in ("exp_avg", "exp_avg_sq")
-                        },
-                    }
-            self.position = _Position(**note["position"])
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise CorruptError(f"{self.checkpoint} does not fit this training: {error}; remove it") from error
-
-
-def depths(trainee: Trainee, options: TrainOptions) -> dict[str, int]:
-    """Return how deep below the heads each parameter stands that ever trains: 0, 1 … in the order of thawing."""
-    known = [block.name for block in trainee.blocks[1:]]
-    odd = [name for name in options.unfreeze if name not in known]
-    if odd and not trainee.thaws:
-        raise UsageError(f"--unfreeze {','.join(odd)}: {trainee.name} has no blocks that thaw; it trains whole")
-    if odd or len(set(options.unfreeze)) != len(options.unfreeze):
-        raise UsageError(
-            f"--unfreeze {','.join(options.unfreeze)}: expected blocks of {trainee.name}, each once, from: "
-            f"{', '.join(known)}"
-        )
-    blocks = {block.name: block for block in trainee.blocks}
-    depths = {}
-    for depth, name in enumerate((trainee.blocks[0].name, *options.unfreeze)):
-        for parameter, _ in trainee.net.named_parameters():
-            if parameter.startswith(blocks[name].prefixes):
-                depths[parameter] = depth
-    return depths
-
-
-def _seed(seed: int, what: str, epoch: int, step: int) -> int:
-    """Return a seed of 63 bits that belongs to one place of one training."""
-    digest = hashlib.sha256(f"{seed} {what} {epoch} {step}".encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1

@@ -27,7 +27,7 @@ from pipeline.steps.compare import CompareOptions, compare
 from pipeline.steps.extract import RunOptions as ExtractRun
 from pipeline.steps.extract import extract
 from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
-from pipeline.training.engine import TrainOptions
+from pipeline.training.schedule import TrainOptions
 from tests.pipeline.training.test_training import die_at, in_child
 
 EMOTIONS = {"joy": "positive", "anger": "negative", "neutral": "neutral"}
