@@ -209,8 +209,7 @@ class Training:
         record = {
             "epoch": position.epoch + 1,
             "train_loss": position.loss_sum / self.steps,
-            "learning_rate": rate_share(options, self.steps, position.epoch, self.steps - 1)
-            * options.learning_rate,
+            "learning_rate": last * options.learning_rate,
             "thawed": thawed,
         }
         record |= self._look()
