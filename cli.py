@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    pass
+from pipeline.words.command import commands_of, emit, notice
+from pipeline.words.options import (
+    AnsweringWords,
+    CacheArgument,
+    ChannelsOption,
+    DeviceOption,
+    FfmpegOption,
+    FitOption,
+    FitThreadsOption,
+    FitWords,
+    FoldsOption,
+    HopOption,
+    JsonOption,
+    ManifestArgument,
+    ReplaceOption,
+    ReportOption,
+    RootOption,
+    RunArgument,
+    SamplingOption,
+    SpeakerNormOption,
+    StreamsOption,
+    TorchThreadsOption,
+    WindowOption,
+    WorkersOption,
+)
 
 app = typer.Typer(
     name="dualstream",
@@ -25,66 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def command(name: str) -> Callable[[F], F]:
-    """Register a command whose failures become one line on standard error and an exit status."""
-
-    def add(function: F) -> F:
-        @functools.wraps(function)
-        def guarded(*args: Any, **kwargs: Any) -> None:
-            from pipeline.errors import DualstreamError
-
-            signal.signal(signal.SIGTERM, _raise_interrupt)
-            try:
-                status = function(*args, **kwargs)
-            except DualstreamError as error:
-                _fail(error, error.exit_status)
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
-                raise typer.Exit(130) from None
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise typer.Exit(1) from None
-            except (OSError, ValueError) as error:
-                if os.environ.get("DUALSTREAM_TRACEBACK"):
-                    raise
-                _fail(error, 1)
-            raise typer.Exit(status or 0)
-
-        app.command(name)(guarded)
-        return function
-
-    return add
-
-
-def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
-    """Print one JSON document on standard output, or let `render` print for a person."""
-    if as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        render()
-
-
-def _raise_interrupt(signum: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _fail(error: BaseException, status: int) -> NoReturn:
-    lines = [f"error: {error}", *getattr(error, "__notes__", [])]
-    print("\n".join(lines), file=sys.stderr)
-    raise typer.Exit(status) from error
-
-
-def _notice(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
-
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-ManifestArgument = Annotated[Path, typer.Argument(help="The manifest, such as data_manifest.csv.")]
-CacheArgument = Annotated[Path, typer.Argument(help="The cache that extract made, such as cache.h5.")]
-RootOption = Annotated[Path, typer.Option("--root", help="The folder that the manifest's paths start from.")]
+command = commands_of(app)
 
 
 # Stage 1: media to cache.
@@ -164,25 +123,20 @@ def check(
     return checkup.exit_status
 
 
-VideoOption = Annotated[
-    list[str],
-    typer.Option("--video", help="vgg16, cnn5, torchvision:NAME, table:FILE or none; repeat for more streams."),
-]
-AudioOption = Annotated[
-    list[str], typer.Option("--audio", help="acoustic, bilstm, table:FILE or none; repeat for more streams.")
-]
-ShardsOption = Annotated[
-    Path | None, typer.Option("--shards", help="Folder of the shards, if not beside the cache.")
-]
-
-
 @command("extract")
 def extract(
     manifest_path: ManifestArgument,
     root: RootOption = Path("."),
     out: Annotated[Path, typer.Option("--out", help="The cache to make.")] = Path("cache.h5"),
-    video: VideoOption = ["vgg16"],  # noqa: B006
-    audio: AudioOption = ["acoustic"],  # noqa: B006
+    video: Annotated[
+        list[str],
+        typer.Option(
+            "--video", help="vgg16, cnn5, torchvision:NAME, table:FILE or none; repeat for more streams."
+        ),
+    ] = ["vgg16"],  # noqa: B006
+    audio: Annotated[
+        list[str], typer.Option("--audio", help="acoustic, bilstm, table:FILE or none; repeat for more streams.")
+    ] = ["acoustic"],  # noqa: B006
     video_weights: Annotated[
         list[str] | None,
         typer.Option(
@@ -190,15 +144,11 @@ def extract(
         ),
     ] = None,
     audio_weights: Annotated[list[str] | None, typer.Option("--audio-weights", help="Likewise.")] = None,
-    window: Annotated[float, typer.Option("--window", help="Length of a window, seconds.")] = 1.0,
-    hop: Annotated[float, typer.Option("--hop", help="Distance between windows, seconds.")] = 0.5,
-    sampling: Annotated[
-        str, typer.Option("--sampling", help="Which frames: aligned (one a window), every:SECONDS, uniform:COUNT.")
-    ] = "aligned",
-    fit: Annotated[str, typer.Option("--fit", help="Pictures into squares: stretch, crop or pad.")] = "stretch",
-    channels: Annotated[
-        str, typer.Option("--channels", help="Sound of many channels: auto (the centre if any), mix, center.")
-    ] = "auto",
+    window: WindowOption = 1.0,
+    hop: HopOption = 0.5,
+    sampling: SamplingOption = "aligned",
+    fit: FitOption = "stretch",
+    channels: ChannelsOption = "auto",
     decode: Annotated[
         str,
         typer.Option(
@@ -216,14 +166,10 @@ def extract(
             "gaussian; none. Default: auto, or as in the cache that is there.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32 or bf16.")] = "fp32",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads of torch inside an operation.")
-    ] = None,
-    workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")
-    ] = 0,
+    threads: TorchThreadsOption = None,
+    workers: WorkersOption = 0,
     executor: Annotated[str, typer.Option("--executor", help="local, or ray: a shard for each task.")] = "local",
     shard_size: Annotated[
         int,
@@ -237,7 +183,7 @@ def extract(
         bool, typer.Option("--verify-clips", help="Read all clips again to see whether their bytes changed.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed clips again.")] = False,
-    ffmpeg: Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")] = None,
+    ffmpeg: FfmpegOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be made and how long it takes; write nothing.")
     ] = False,
@@ -275,7 +221,7 @@ def extract(
         limit=limit,
         dry_run=dry_run,
     )
-    report = step.extract(manifest_path, root=root, out=out, options=options, run=run, notice=_notice)
+    report = step.extract(manifest_path, root=root, out=out, options=options, run=run, notice=notice)
     emit(report.to_json(), as_json, lambda: print(request.describe(report)))
     return report.exit_status
 
@@ -292,7 +238,9 @@ def project(
         list[str] | None, typer.Option("--stream", help="Streams that get --width; default: all that have more.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the Gaussian projection.")] = 0,
-    shards: ShardsOption = None,
+    shards: Annotated[
+        Path | None, typer.Option("--shards", help="Folder of the shards, if not beside the cache.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -302,7 +250,7 @@ def project(
     options = step.checked_options(
         kind=kind, width=width, streams=tuple(stream or ()), seed=seed, shards=shards, dry_run=dry_run
     )
-    document = step.project(cache, out=out, options=options, notice=_notice)
+    document = step.project(cache, out=out, options=options, notice=notice)
     emit(document, as_json, lambda: print(step.describe(document)))
 
 
@@ -371,27 +319,19 @@ def train_encoder(
     ] = True,
     precision: Annotated[str, typer.Option("--precision", help="fp32, or bf16: mixed precision.")] = "fp32",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn in training.")] = 0,
-    window: Annotated[float, typer.Option("--window", help="Length of a window, seconds.")] = 1.0,
-    hop: Annotated[float, typer.Option("--hop", help="Distance between windows, seconds.")] = 0.5,
-    sampling: Annotated[
-        str, typer.Option("--sampling", help="Which frames: aligned (one a window), every:SECONDS, uniform:COUNT.")
-    ] = "aligned",
-    fit: Annotated[str, typer.Option("--fit", help="Pictures into squares: stretch, crop or pad.")] = "stretch",
-    channels: Annotated[
-        str, typer.Option("--channels", help="Sound of many channels: auto (the centre if any), mix, center.")
-    ] = "auto",
+    window: WindowOption = 1.0,
+    hop: HopOption = 0.5,
+    sampling: SamplingOption = "aligned",
+    fit: FitOption = "stretch",
+    channels: ChannelsOption = "auto",
     samples: Annotated[
         Path | None, typer.Option("--samples", help="Folder of the decoded samples; default: OUT.samples.")
     ] = None,
     licence: Annotated[str, typer.Option("--licence", help="Of the weights; stands in the file.")] = "",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="Threads of torch inside an operation.")
-    ] = None,
-    workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")
-    ] = 0,
-    ffmpeg: Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")] = None,
+    device: DeviceOption = "auto",
+    threads: TorchThreadsOption = None,
+    workers: WorkersOption = 0,
+    ffmpeg: FfmpegOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Train anew, in the place of what is there and of its checkpoint.")
     ] = False,
@@ -401,8 +341,8 @@ def train_encoder(
     """Train an encoder on a corpus, for extract to use frozen. Goes on from its checkpoint where it was killed."""
     from pipeline.steps import train_encoder as step
     from pipeline.training.schedule import TrainOptions
+    from pipeline.words import parse
 
-    blocks = tuple(name.strip() for name in unfreeze.split(",") if name.strip())
     options = step.SampleOptions(
         encoder=encoder, weights=weights, augment=augment, window_s=window, hop_s=hop, sampling=sampling,
         fit=fit, channels=channels,  # type: ignore[arg-type]
@@ -410,7 +350,7 @@ def train_encoder(
     training = TrainOptions(
         epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate,
         weight_decay=weight_decay, loss=loss, resample=resample, task_balance=task_balance,
-        sentiment_weight=sentiment_weight, unfreeze=blocks,
+        sentiment_weight=sentiment_weight, unfreeze=parse.names(unfreeze),
         unfreeze_every=unfreeze_every, depth_rate=depth_rate, precision=precision, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     run = step.RunOptions(
@@ -419,7 +359,7 @@ def train_encoder(
     )  # fmt: skip
     found = step.train_encoder(
         manifest_path, root=root, out=out, sampling=options, training=training, run=run,
-        report=lambda record: _notice(step.epoch_line(record)),
+        report=lambda record: notice(step.epoch_line(record)),
     )  # fmt: skip
     emit(found.to_json(), as_json, lambda: print(step.describe(found)))
     return found.exit_status
@@ -427,117 +367,33 @@ def train_encoder(
 
 # Stage 2: cache to decisions.
 
-StreamsOption = Annotated[
-    str, typer.Option("--streams", help="Streams to join: video=NAME,audio=NAME; default: those of that name.")
-]
-FoldsOption = Annotated[
-    str | None,
-    typer.Option("--folds", help="Cross-validate in place of dev: speaker, dialogue, speaker:4, or a number."),
-]
-SpeakerNormOption = Annotated[
-    bool,
-    typer.Option("--speaker-norm", help="Normalise each speaker by its own unlabelled utterances (transductive)."),
-]
-SeedsOption = Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")]
-EnsembleOption = Annotated[
-    bool, typer.Option("--ensemble", help="Average the seeds' probabilities into one model.")
-]
-JointOption = Annotated[
-    bool, typer.Option("--joint-decoding", help="Answer with the likeliest pair of labels that training showed.")
-]
-TasksOption = Annotated[
-    str | None, typer.Option("--tasks", help="emotion,sentiment (the default) or one of them.")
-]
-LossOption = Annotated[
-    str | None,
-    typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
-]
-ResampleOption = Annotated[
-    bool | None, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
-]
-TaskBalanceOption = Annotated[str | None, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")]
-SentimentWeightOption = Annotated[
-    float | None, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
-]
-ModalityDropoutOption = Annotated[
-    float | None,
-    typer.Option("--modality-dropout", min=0.0, max=1.0, help="Chance that a stream is hidden in training."),
-]
-EpochsOption = Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")]
-PatienceOption = Annotated[
-    int | None,
-    typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
-]
-LearningRateOption = Annotated[float | None, typer.Option("--learning-rate", min=0.0)]
-WeightDecayOption = Annotated[float | None, typer.Option("--weight-decay", min=0.0)]
-BatchSizeOption = Annotated[int | None, typer.Option("--batch-size", min=1)]
-HiddenOption = Annotated[int | None, typer.Option("--hidden", min=1, help="Width of the shared representation.")]
-DropoutOption = Annotated[float | None, typer.Option("--dropout", min=0.0, max=1.0)]
-PenaltyOption = Annotated[
-    float | None,
-    typer.Option("--penalty", min=0.0, help="L2 penalty of linear variants; default: chosen in train."),
-]
-MaxWindowsOption = Annotated[
-    int | None, typer.Option("--max-windows", min=1, help="Windows of an utterance that sequence variants see.")
-]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of a fit.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
-]
-ReplaceOption = Annotated[bool, typer.Option("--replace", help="Write over what is there.")]
-ReportOption = Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")]
-
 
 @command("fit-head")
 def fit_head(
     cache: CacheArgument,
+    *,
     fusion: Annotated[str, typer.Option("--fusion", help="The variant to fit.")],
-    seeds: SeedsOption = 5,
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/FUSION.")] = None,
     folds: FoldsOption = None,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
-    ensemble: EnsembleOption = False,
-    joint_decoding: JointOption = False,
-    tasks: TasksOption = None,
-    loss: LossOption = None,
-    resample: ResampleOption = None,
-    task_balance: TaskBalanceOption = None,
-    sentiment_weight: SentimentWeightOption = None,
-    modality_dropout: ModalityDropoutOption = None,
-    epochs: EpochsOption = None,
-    patience: PatienceOption = None,
-    learning_rate: LearningRateOption = None,
-    weight_decay: WeightDecayOption = None,
-    batch_size: BatchSizeOption = None,
-    hidden: HiddenOption = None,
-    dropout: DropoutOption = None,
-    penalty: PenaltyOption = None,
-    max_windows: MaxWindowsOption = None,
-    threads: ThreadsOption = None,
-    settings: SetOption = None,
+    answering: AnsweringWords,
+    fit: FitWords,
     tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for event files.")] = None,
     report: ReportOption = True,
     replace: ReplaceOption = False,
-    dry_run: DryRunOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Fit an emotion and a sentiment head on train, over several seeds, and score them on dev."""
-    from pipeline import runs, words
-    from pipeline.runs.protocol import Answering
+    from pipeline import runs
     from pipeline.show import terminal
     from pipeline.steps import fit_head as step
+    from pipeline.words import parse
 
-    fit = words.fit_options(
-        seeds=seeds, tasks=tasks, loss=loss, resample=resample, task_balance=task_balance,
-        sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
-        learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
-        dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,
-    )  # fmt: skip
     options = step.FitHeadOptions(
-        folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
-        tensorboard=tensorboard, answering=Answering(ensemble, joint_decoding),
+        folds=folds, streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
+        tensorboard=tensorboard, answering=answering,
     )  # fmt: skip
     place = out or Path("runs") / runs.folder_name(fusion)
     if dry_run:
@@ -559,19 +415,18 @@ def fit_head(
 @command("compare")
 def compare(
     cache: CacheArgument,
+    *,
     fusions: Annotated[
         str,
         typer.Option("--fusions", help="Variants by name, comma-separated, or all; single streams come along."),
     ] = "all",
-    seeds: SeedsOption = 5,
     out: Annotated[Path, typer.Option("--out", help="Folder for compare.json, page and figures.")] = Path(
         "runs/compare"
     ),
     folds: FoldsOption = None,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
-    ensemble: EnsembleOption = False,
-    joint_decoding: JointOption = False,
+    answering: AnsweringWords,
     end_to_end: Annotated[
         list[Path] | None,
         typer.Option(
@@ -579,42 +434,19 @@ def compare(
             help="A weights file of train-encoder: its own heads' answers for dev are a row; repeat for more.",
         ),
     ] = None,
-    tasks: TasksOption = None,
-    loss: LossOption = None,
-    resample: ResampleOption = None,
-    task_balance: TaskBalanceOption = None,
-    sentiment_weight: SentimentWeightOption = None,
-    modality_dropout: ModalityDropoutOption = None,
-    epochs: EpochsOption = None,
-    patience: PatienceOption = None,
-    learning_rate: LearningRateOption = None,
-    weight_decay: WeightDecayOption = None,
-    batch_size: BatchSizeOption = None,
-    hidden: HiddenOption = None,
-    dropout: DropoutOption = None,
-    penalty: PenaltyOption = None,
-    max_windows: MaxWindowsOption = None,
-    threads: ThreadsOption = None,
-    settings: SetOption = None,
+    fit: FitWords,
     report: ReportOption = True,
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Fit every variant on the same utterances: one table, paired tests against the best single stream, time."""
-    from pipeline import words
-    from pipeline.runs.protocol import Answering
     from pipeline.show import terminal
     from pipeline.steps import compare as step
+    from pipeline.words import parse
 
-    fit = words.fit_options(
-        seeds=seeds, tasks=tasks, loss=loss, resample=resample, task_balance=task_balance,
-        sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
-        learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
-        dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,
-    )  # fmt: skip
     options = step.CompareOptions(
-        fusions=words.names(fusions), folds=folds, streams=words.streams(streams), speaker_norm=speaker_norm,
-        replace=replace, report=report, answering=Answering(ensemble, joint_decoding),
+        fusions=None if fusions.strip() == "all" else parse.names(fusions), folds=folds, streams=parse.streams(streams),
+        speaker_norm=speaker_norm, replace=replace, report=report, answering=answering,
         end_to_end=tuple(end_to_end or ()),
     )  # fmt: skip
     with terminal.ProgressLine(hidden=as_json) as line:
@@ -627,7 +459,7 @@ def compare(
 
 @command("evaluate")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run folder that fit-head made.")],
+    run: RunArgument,
     split: Annotated[str, typer.Option("--split", help="The split to score; test is logged.")] = "test",
     cache: Annotated[
         Path | None, typer.Option("--cache", help="Another cache than the one that the run was fitted on.")
@@ -636,11 +468,11 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> int:
     """Score a run on the test split, and write down that it was looked at."""
-    from pipeline import words
     from pipeline.show import terminal
     from pipeline.steps import evaluate as step
+    from pipeline.words import parse
 
-    found = step.evaluate(run, split=split, cache=cache, streams=words.streams(streams) or None)
+    found = step.evaluate(run, split=split, cache=cache, streams=parse.streams(streams) or None)
     if as_json and found["times_before"]:
         print(terminal.test_times_words(found), file=sys.stderr)
     emit(found, as_json, lambda: terminal.print_evaluation(found))
@@ -678,7 +510,7 @@ def diagnose(
         float, typer.Option("--max-shift", min=0.0, help="Largest shift between the streams, seconds.")
     ] = 2.0,
     streams: StreamsOption = "",
-    threads: ThreadsOption = None,
+    threads: FitThreadsOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.json, page and figures.")] = Path(
         "runs/diagnosis"
     ),
@@ -686,17 +518,17 @@ def diagnose(
 ) -> int:
     """Say why joining the streams fails, with evidence, and what mends it."""
     from heads.diagnosis.evidence import DiagnosisOptions
-    from pipeline import words
     from pipeline.errors import UsageError
     from pipeline.show import diagnosis, terminal
     from pipeline.steps import diagnose as step
+    from pipeline.words import parse
 
     if task not in ("emotion", "sentiment"):
         raise UsageError(f"--task is {task!r}; expected emotion or sentiment")
-    fit = words.fit_options(seeds=seeds, threads=threads)
+    fit = parse.fit_options(seeds=seeds, threads=threads)
     options = step.DiagnoseOptions(
         diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
-        streams=words.streams(streams),
+        streams=parse.streams(streams),
         against=against,
     )
     with terminal.ProgressLine(hidden=as_json) as line:
@@ -707,7 +539,7 @@ def diagnose(
 
 @command("export")
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder that fit-head made.")],
+    run: RunArgument,
     out: Annotated[Path, typer.Option("--out", help="The bundle to make, a folder.")],
     onnx: Annotated[
         bool, typer.Option("--onnx", help="The heads as ONNX too, checked against them to 1e-5.")
@@ -726,7 +558,7 @@ def export(
     from pipeline.steps import export as step
 
     options = step.ExportOptions(cache=cache, with_weights=tuple(with_weights or ()), onnx=onnx, replace=replace)
-    found = step.export(run, out, options, notice=_notice)
+    found = step.export(run, out, options, notice=notice)
     emit(found, as_json, lambda: print(step.describe(found)))
     return 0
 
@@ -756,9 +588,9 @@ def predict(
         list[Path] | None,
         typer.Option("--weights", help="A file of encoder weights that the bundle does not carry; repeatable."),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     workers: Annotated[int, typer.Option("--workers", min=1, help="Clips decoded side by side.")] = 2,
-    ffmpeg: Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")] = None,
+    ffmpeg: FfmpegOption = None,
     replace: ReplaceOption = False,
     as_json: JsonOption = False,
 ) -> int:
@@ -769,7 +601,7 @@ def predict(
         root=root, segments=segments, timeline_s=timeline, csv=csv, page=page, replace=replace,
         weights=tuple(weights or ()), device=device, ffmpeg=ffmpeg, workers=workers,
     )  # fmt: skip
-    found = step.predict(bundle, files, options, notice=_notice)
+    found = step.predict(bundle, files, options, notice=notice)
     emit(found, as_json, lambda: step.show(found))
     return step.exit_status(found)
 

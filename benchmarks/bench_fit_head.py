@@ -46,7 +46,7 @@ import cli; mark("import cli")
 from pathlib import Path
 from heads import variant
 from heads.variant import FitOptions
-from pipeline import runs, words
+from pipeline import runs
 from pipeline.runs import protocol
 from pipeline.show import terminal
 from pipeline.runs.corpus import read_corpus

@@ -14,6 +14,7 @@ from pipeline.importers import importer
 from pipeline.labels import sentiment_of
 from pipeline.manifest import Manifest, ManifestError, manifest_text, write_manifest
 from pipeline.utterance import Utterance
+from pipeline.words import parse
 
 SentimentRule = Literal["from-emotion", "none"]
 
@@ -39,7 +40,7 @@ class ManifestOptions:
 
 def names(text: str) -> tuple[str, ...]:
     """Return the names in a list parted by commas, without repeats; spaces around them fall away."""
-    return tuple(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
+    return tuple(dict.fromkeys(parse.names(text)))
 
 
 def sentiment_rule(text: str) -> SentimentRule:

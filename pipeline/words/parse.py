@@ -1,4 +1,4 @@
-"""Words of the command line as options: only what was said overrides a default."""
+"""Words of the command line as settings: only what was said overrides a default."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def fit_options(
     """
     chosen = {name: value for name, value in said.items() if value is not None}
     if tasks is not None:
-        asked = [task.strip() for task in tasks.split(",") if task.strip()]
+        asked = names(tasks)
         unknown = sorted(set(asked) - set(TASKS))
         if unknown or not asked:
             raise UsageError(f"--tasks {tasks!r}; expected {', '.join(TASKS)} or one of them")
@@ -53,7 +53,7 @@ def streams(text: str) -> dict[str, str]:
         Where a part is not ``head=name``, or a head stands twice.
     """
     answer: dict[str, str] = {}
-    for part in filter(None, (piece.strip() for piece in text.split(","))):
+    for part in names(text):
         head, equals, name = part.partition("=")
         if not equals or not name or head in answer:
             raise UsageError(f"--streams {text!r}; expected video=NAME,audio=NAME or one of them")
@@ -61,8 +61,6 @@ def streams(text: str) -> dict[str, str]:
     return answer
 
 
-def names(text: str | None) -> list[str] | None:
-    """Read a list of names; None and ``all`` mean every one."""
-    if text is None or text.strip() == "all":
-        return None
-    return [name.strip() for name in text.split(",") if name.strip()]
+def names(text: str) -> tuple[str, ...]:
+    """Read a list of names parted by commas; spaces around them fall away."""
+    return tuple(name for part in text.split(",") if (name := part.strip()))

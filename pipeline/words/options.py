@@ -1,0 +1,132 @@
+"""Options that several commands take, each declared once; those that come as a set are made into settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.words.command import Words
+
+if TYPE_CHECKING:
+    from heads.variant import FitOptions
+    from pipeline.runs.protocol import Answering
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Write over what is there.")]
+ManifestArgument = Annotated[Path, typer.Argument(help="The manifest, such as data_manifest.csv.")]
+CacheArgument = Annotated[Path, typer.Argument(help="The cache that extract made, such as cache.h5.")]
+RunArgument = Annotated[Path, typer.Argument(help="A run folder that fit-head made.")]
+
+# Stage 1: how clips are read, and by what.
+
+RootOption = Annotated[Path, typer.Option("--root", help="The folder that the manifest's paths start from.")]
+WindowOption = Annotated[float, typer.Option("--window", help="Length of a window, seconds.")]
+HopOption = Annotated[float, typer.Option("--hop", help="Distance between windows, seconds.")]
+SamplingOption = Annotated[
+    str, typer.Option("--sampling", help="Which frames: aligned (one a window), every:SECONDS, uniform:COUNT.")
+]
+FitOption = Annotated[str, typer.Option("--fit", help="Pictures into squares: stretch, crop or pad.")]
+ChannelsOption = Annotated[
+    str, typer.Option("--channels", help="Sound of many channels: auto (the centre if any), mix, center.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+TorchThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="Threads of torch inside an operation.")
+]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")
+]
+FfmpegOption = Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")]
+
+# Stage 2: which rows are read, how heads are fitted, and how they answer.
+
+StreamsOption = Annotated[
+    str, typer.Option("--streams", help="Streams to join: video=NAME,audio=NAME; default: those of that name.")
+]
+FoldsOption = Annotated[
+    str | None,
+    typer.Option("--folds", help="Cross-validate in place of dev: speaker, dialogue, speaker:4, or a number."),
+]
+SpeakerNormOption = Annotated[
+    bool,
+    typer.Option("--speaker-norm", help="Normalise each speaker by its own unlabelled utterances (transductive)."),
+]
+FitThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of a fit.")]
+ReportOption = Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")]
+
+
+def _answering(
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Average the seeds' probabilities into one model.")
+    ] = False,
+    joint_decoding: Annotated[
+        bool,
+        typer.Option("--joint-decoding", help="Answer with the likeliest pair of labels that training showed."),
+    ] = False,
+) -> Any:
+    from pipeline.runs.protocol import Answering
+
+    return Answering(ensemble, joint_decoding)
+
+
+def _fit(
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")] = 5,
+    tasks: Annotated[
+        str | None, typer.Option("--tasks", help="emotion,sentiment (the default) or one of them.")
+    ] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
+    ] = None,
+    resample: Annotated[
+        bool | None, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
+    ] = None,
+    task_balance: Annotated[
+        str | None, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")
+    ] = None,
+    sentiment_weight: Annotated[
+        float | None, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
+    ] = None,
+    modality_dropout: Annotated[
+        float | None,
+        typer.Option("--modality-dropout", min=0.0, max=1.0, help="Chance that a stream is hidden in training."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", min=0.0)] = None,
+    weight_decay: Annotated[float | None, typer.Option("--weight-decay", min=0.0)] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,
+    hidden: Annotated[
+        int | None, typer.Option("--hidden", min=1, help="Width of the shared representation.")
+    ] = None,
+    dropout: Annotated[float | None, typer.Option("--dropout", min=0.0, max=1.0)] = None,
+    penalty: Annotated[
+        float | None,
+        typer.Option("--penalty", min=0.0, help="L2 penalty of linear variants; default: chosen in train."),
+    ] = None,
+    max_windows: Annotated[
+        int | None,
+        typer.Option("--max-windows", min=1, help="Windows of an utterance that sequence variants see."),
+    ] = None,
+    threads: FitThreadsOption = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
+    ] = None,
+) -> Any:
+    from pipeline.words import parse
+
+    return parse.fit_options(
+        seeds=seeds, tasks=tasks, loss=loss, resample=resample, task_balance=task_balance,
+        sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
+        learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
+        dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,
+    )  # fmt: skip
+
+
+AnsweringWords = Annotated["Answering", Words(_answering)]
+FitWords = Annotated["FitOptions", Words(_fit)]
