@@ -445,9 +445,9 @@ def compare(
     from pipeline.words import parse
 
     options = step.CompareOptions(
-        fusions=None if fusions.strip() == "all" else parse.names(fusions), folds=folds, streams=parse.streams(streams),
-        speaker_norm=speaker_norm, replace=replace, report=report, answering=answering,
-        end_to_end=tuple(end_to_end or ()),
+        fusions=None if fusions.strip() == "all" else parse.names(fusions), folds=folds,
+        streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
+        answering=answering, end_to_end=tuple(end_to_end or ()),
     )  # fmt: skip
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)
