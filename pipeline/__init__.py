@@ -3,11 +3,11 @@
     steps
     bundles · training
     extraction · doctor
-    importers · show
+    importers · show · words
     runs
     cache
     storage
-    manifest, utterance, labels, provenance, executors, words, errors
+    manifest, utterance, labels, provenance, executors, errors
 
 A room imports the rooms below it alone; the linter holds that (pyproject.toml).
 """
