@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.encode import ClipPlan
 from features.encoder import StreamFeatures
 from features.media import MediaError
 from heads.variant import TASKS, Task
@@ -26,6 +27,7 @@ from pipeline.extraction.clip_changes import Hasher
 from pipeline.extraction.recipe import Recipe
 from pipeline.extraction.shard_making import ShardJob, make_shards
 from pipeline.extraction.shards import ClipRows, split_in_shards
+from pipeline.show.progress import Progress
 from pipeline.storage.documents import write_bytes
 from pipeline.utterance import Utterance
 
@@ -89,25 +91,14 @@ def predict(
     rows = _rows(asked, bundle, recipe, workers=options.workers)
     answers = _answers(bundle, items, rows)
     documents: list[dict[str, Any]] = []
-    timelines: list[Timeline | None] = []
     at = 0
     for item in items:
         if item.utterance is None:
             documents.append(_failed(item, item.reason))
-            timelines.append(None)
             continue
-        one = _document(bundle, item, rows[at], answers, at)
-        timeline = None
-        if context_s is not None and one["status"] == "ok":
-            assert item.path is not None
-            try:
-                timeline = clip_timeline(item.path, item.span_s, bundle, plan, context_s=context_s)
-                one["timeline"] = timeline.to_json(bundle)
-            except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch
-                one["reason"] = "; ".join(filter(None, [one["reason"], f"no timeline: {error}"]))
-        documents.append(one)
-        timelines.append(timeline)
+        documents.append(_document(bundle, item, rows[at], answers, at))
         at += 1
+    timelines = _timelines(items, documents, bundle, plan, context_s)
     document = {
         "bundle": shown(str(path)),
         "variant": bundle.variant,
@@ -198,16 +189,23 @@ def _rows(asked: Sequence[Utterance], bundle: Bundle, recipe: Recipe, *, workers
     """Bring clips through stage 1 and their projections, in batches as `extract` cuts a manifest of these rows."""
     groups = split_in_shards(asked, recipe.document["shard_size"])
     jobs = [ShardJob(index, group) for index, group in enumerate(groups)]
-    made = make_shards(jobs, recipe, Hasher(Path(os.path.abspath(os.sep))), workers=workers)
     done: list[ClipRows] = []
-    for one in made:  # raw rows of one batch at a time: those of a large network are wide
-        clips = one.shard.clips
-        streams: dict[str, list[StreamFeatures]] = {
-            name: projected([clip.streams[name] for clip in clips], bundle.projections.get(name))
-            for name in bundle.streams
-        }
-        for at, clip in enumerate(clips):
-            done.append(replace(clip, streams={name: rows[at] for name, rows in streams.items()}))
+    with Progress(len(asked)) as progress:
+        made = make_shards(
+            jobs,
+            recipe,
+            Hasher(Path(os.path.abspath(os.sep))),
+            workers=workers,
+            on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
+        )
+        for one in made:  # raw rows of one batch at a time: those of a large network are wide
+            clips = one.shard.clips
+            streams: dict[str, list[StreamFeatures]] = {
+                name: projected([clip.streams[name] for clip in clips], bundle.projections.get(name))
+                for name in bundle.streams
+            }
+            for at, clip in enumerate(clips):
+                done.append(replace(clip, streams={name: rows[at] for name, rows in streams.items()}))
     return done
 
 
@@ -235,6 +233,33 @@ def _dialogues(items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int
         dialogue.append(codes.setdefault(key, len(codes)))
         turn.append(number if one.turn is None else one.turn)
     return np.array(dialogue, dtype=np.int64), np.array(turn, dtype=np.int64)
+
+
+def _timelines(
+    items: Sequence[Item],
+    documents: Sequence[dict[str, Any]],
+    bundle: Bundle,
+    plan: ClipPlan,
+    context_s: float | None,
+) -> list[Timeline | None]:
+    """Return each utterance's timeline, where one is asked for and can be had, and put it into its document."""
+    if context_s is None:
+        return [None] * len(items)
+    answered = sum(one["status"] == "ok" for one in documents)
+    timelines: list[Timeline | None] = []
+    with Progress(answered, what="timelines") as progress:
+        for item, one in zip(items, documents, strict=True):
+            timeline = None
+            if one["status"] == "ok":
+                assert item.path is not None
+                try:
+                    timeline = clip_timeline(item.path, item.span_s, bundle, plan, context_s=context_s)
+                    one["timeline"] = timeline.to_json(bundle)
+                except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch
+                    one["reason"] = "; ".join(filter(None, [one["reason"], f"no timeline: {error}"]))
+                progress.advance(failed=timeline is None)
+            timelines.append(timeline)
+    return timelines
 
 
 def _document(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers | None, at: int) -> dict[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
 import shutil
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -247,6 +249,26 @@ def test_every_file_gets_an_answer_or_a_reason(corpus: Path, tmp_path: Path) -> 
     rows = list(csv.DictReader((tmp_path / "out.csv").open(newline="")))
     assert [row["name"] for row in rows] == [one["name"] for one in found["utterances"]]
     assert predict.exit_status(found) == 3
+
+
+class Terminal(io.StringIO):
+    """What standard error is where a person looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("kind", "drawn"), [(Terminal, True), (io.StringIO, False)])
+def test_progress_is_drawn_on_a_terminal_alone(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, kind: type[io.StringIO], drawn: bool
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", kind())
+    clips = [corpus / "clips" / f"{number:02d}.mp4" for number in range(3)]
+    predict.predict(corpus / "linear-bundle", clips, predict.PredictOptions(timeline_s=1.0))
+    said = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert [text in said for text in ("clips", "timelines", "3/3")] == [drawn] * 3
+    assert bool(said) is drawn
 
 
 def test_a_recording_is_cut_by_length(corpus: Path) -> None:
