@@ -1,9 +1,9 @@
-"""The study behind the 192 acoustic columns: comparison, ablation, selection, stress.
+"""The study behind the 192 acoustic columns: other sets in the same run, and what each part of the list brings.
 
-    DUALSTREAM_DATA=FOLDER python benchmarks/study_acoustic.py [compare] [ablation] [stress] [select]
+    DUALSTREAM_DATA=FOLDER python benchmarks/study_acoustic.py [compare] [ablation]
 
-prints Markdown tables. `select` (half an hour) repeats the choice of the columns inside the training speakers of
-every fold and across the corpora; the other parts take minutes. One thread.
+prints Markdown tables. One thread. The choice of the columns is studied in study_columns.py, damaged sound in
+study_stress.py; all three share the data, the sets and the scoring that stand here.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import hashlib
+import inspect
 import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy import signal
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
@@ -33,13 +36,13 @@ from sklearn.svm import SVC
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from features.acoustic import COLUMNS, GROUPS
-from features.acoustic.columns import FAMILIES
 from features.acoustic.frames import SAMPLE_RATE_HZ, measure
-from features.acoustic.functionals import MODULATIONS, RHYTHM, summarise
+from features.acoustic.functionals import MODULATIONS, summarise
 
 Array = NDArray[np.float64]
+Sounds = Sequence[NDArray[np.float32]]
+KINDS = ("SVM", "LR")
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-STRESS = ("-20 dB", "clipped", "noise 10 dB", "4 kHz", "1 s silence")
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,39 @@ class Corpus:
 def main() -> None:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", help="compare, ablation, stress, select; all but select by default")
-    parts = parser.parse_args().parts or ["compare", "ablation", "stress"]
-    if "DUALSTREAM_DATA" not in os.environ:
-        sys.exit("DUALSTREAM_DATA is not set; expected the folder that holds emodb/ and ravdess/audio/")
+    parser.add_argument("parts", nargs="*", help="compare, ablation; both by default")
+    parts = parser.parse_args().parts or ["compare", "ablation"]
     warnings.filterwarnings("ignore", category=UserWarning)
-    root = Path(os.environ["DUALSTREAM_DATA"])
-    corpora = [read_emodb(root / "emodb"), read_ravdess(root / "ravdess" / "audio")]
-    todo = {"compare": compare, "ablation": ablation, "stress": stress, "select": select}
+    both, store = corpora(), Store(None)
     for part in parts:
         started = time.perf_counter()
-        todo[part](corpora)
+        if part == "compare":
+            print("| set | columns | corpus | linear SVM | logistic regression |\n|---|---|---|---|---|")
+            for row in compare(both, store):
+                svm, lr = (
+                    f"{row[k]['uar']:.3f} [{row[k]['low']:.3f}, {row[k]['high']:.3f}]" for k in ("SVM", "LR")
+                )
+                print(f"| {row['set']} | {row['columns']} | {row['corpus']} | {svm} | {lr} |")
+        elif part == "ablation":
+            print("| group | columns | " + " | ".join(f"{c.name} alone | {c.name} without" for c in both) + " |")
+            print("|---|---|" + "---|" * (2 * len(both)))
+            for row in ablation(both, store):
+                cells = ("" if score is None else f"{score:.3f}" for score in row["cells"])
+                print(f"| {row['group']} | {row['columns']} | {' | '.join(cells)} |")
+        else:
+            sys.exit(f"no part is called {part!r}; there are: compare, ablation")
         print(f"\n({part}: {time.perf_counter() - started:.0f} s)\n", flush=True)
 
 
 # ---- data
+
+
+def corpora() -> list[Corpus]:
+    """Read EMO-DB and RAVDESS from the folder that DUALSTREAM_DATA names."""
+    if not os.environ.get("DUALSTREAM_DATA"):
+        sys.exit("DUALSTREAM_DATA is not set; expected the folder that holds emodb/ and ravdess/audio/")
+    root = Path(os.environ["DUALSTREAM_DATA"])
+    return [read_emodb(root / "emodb"), read_ravdess(root / "ravdess" / "audio")]
 
 
 def _read(folder: Path) -> list[tuple[str, NDArray[np.float32]]]:
@@ -97,31 +118,10 @@ def read_ravdess(folder: Path) -> Corpus:
     )
 
 
-def damaged(sound: NDArray[np.float32], how: str, seed: int) -> NDArray[np.float32]:
-    """Return the sound as a bad recording would have it; 16-bit samples, as files have."""
-    if how == "-20 dB":
-        sound = sound * np.float32(0.1)
-    elif how == "clipped":  # at a quarter of its peak
-        limit = np.abs(sound).max() / 4
-        sound = np.clip(sound, -limit, limit)
-    elif how == "noise 10 dB":
-        power = float((sound.astype(np.float64) ** 2).mean())
-        noise = np.random.default_rng(seed).standard_normal(len(sound)) * np.sqrt(power / 10)
-        sound = sound + noise.astype(np.float32)
-    elif how == "4 kHz":
-        low_pass = signal.butter(10, 4000, fs=SAMPLE_RATE_HZ, output="sos")
-        sound = signal.sosfilt(low_pass, sound).astype(np.float32)
-    elif how == "1 s silence":
-        sound = np.concatenate([np.zeros(SAMPLE_RATE_HZ, np.float32), sound])
-    elif how != "clean":
-        raise ValueError(f"no such damage: {how!r}; there are: clean, {', '.join(STRESS)}")
-    return (np.round(np.clip(sound, -1, 1) * 32767) / 32768).astype(np.float32)
-
-
 # ---- feature sets
 
 
-def acoustic(sounds: Sequence[NDArray[np.float32]], columns: Sequence[str] = COLUMNS) -> Array:
+def acoustic(sounds: Sounds, columns: Sequence[str] = COLUMNS) -> Array:
     """Return columns of whole sounds, shape (N, columns)."""
     rows = []
     for sound in sounds:
@@ -130,7 +130,7 @@ def acoustic(sounds: Sequence[NDArray[np.float32]], columns: Sequence[str] = COL
     return np.array(rows, np.float64)
 
 
-def log_mel(sounds: Sequence[NDArray[np.float32]]) -> Array:
+def log_mel(sounds: Sounds) -> Array:
     """Return mean, deviation and mean absolute delta of librosa's 64 log-mel bands, shape (N, 192)."""
     import librosa
 
@@ -142,10 +142,10 @@ def log_mel(sounds: Sequence[NDArray[np.float32]]) -> Array:
     return np.array(rows, np.float64)
 
 
-def opensmile_set(name: str) -> Callable[[Sequence[NDArray[np.float32]]], Array]:
+def opensmile_set(name: str) -> Callable[[Sounds], Array]:
     """Return openSMILE's functionals of one of its sets."""
 
-    def run(sounds: Sequence[NDArray[np.float32]]) -> Array:
+    def run(sounds: Sounds) -> Array:
         import opensmile
 
         smile = opensmile.Smile(getattr(opensmile.FeatureSet, name), opensmile.FeatureLevel.Functionals)
@@ -155,22 +155,88 @@ def opensmile_set(name: str) -> Callable[[Sequence[NDArray[np.float32]]], Array]
     return run
 
 
+def feature_sets() -> dict[str, Callable[[Sounds], Array]]:
+    """Return the sets to compare by name; openSMILE's where it is installed."""
+    sets: dict[str, Callable[[Sounds], Array]] = {"acoustic": acoustic, "log-mel mean, std, delta": log_mel}
+    if _version("opensmile"):
+        sets |= {name: opensmile_set(name) for name in ("eGeMAPSv02", "ComParE_2016")}
+    return sets
+
+
+class Store:
+    """Feature sets of corpora, kept in a folder under names that change where what makes them does."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+
+    def features(self, name: str, corpus: Corpus, how: str = "clean", sounds: Sounds | None = None) -> Array:
+        """Return a set of `feature_sets`, measured on `sounds` (`how` names the damage) or on the corpus's own."""
+        return self._kept(
+            name, corpus, how, lambda: feature_sets()[name](corpus.sounds if sounds is None else sounds)
+        )
+
+    def columns(
+        self, corpus: Corpus, columns: Sequence[str], how: str = "clean", sounds: Sounds | None = None
+    ) -> Array:
+        """Return these columns of `acoustic`, the list's own or others."""
+        name = "acoustic columns " + hashlib.sha256(" ".join(columns).encode()).hexdigest()[:12]
+        return self._kept(
+            name, corpus, how, lambda: acoustic(corpus.sounds if sounds is None else sounds, columns)
+        )
+
+    def _kept(self, name: str, corpus: Corpus, how: str, make: Callable[[], Array]) -> Array:
+        if self.folder is None:
+            return make()
+        key = hashlib.sha256(repr((name, how, len(corpus.sounds), _maker(name))).encode()).hexdigest()[:12]
+        words = f"{name}-{corpus.name}-{how}".replace(" ", "_").replace(",", "")
+        path = self.folder / f"{words}-{key}.npy"
+        if path.exists():
+            return np.load(path)
+        made = make()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = path.with_name(f"{path.stem}.{os.getpid()}.npy")
+        np.save(new, made)
+        new.replace(path)
+        return made
+
+
+def _maker(name: str) -> str:
+    """Return what changes where a set's numbers do: source of ours, versions of what others made."""
+    if name.startswith("acoustic"):
+        folder = Path(inspect.getfile(measure)).parent
+        text = b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))
+        return hashlib.sha256(text).hexdigest()
+    return (
+        f"{_version('librosa')} {inspect.getsource(log_mel)}"
+        if name.startswith("log-mel")
+        else _version("opensmile")
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
 # ---- scoring
 
 
-def _folds(speaker: NDArray[np.str_], count: int) -> list[NDArray[np.bool_]]:
+def folds(speaker: NDArray[np.str_], count: int) -> list[NDArray[np.bool_]]:
     """Return masks of the rows to score; speakers are dealt out in order, never split."""
     names = np.unique(speaker)
     return [np.isin(speaker, names[i::count]) for i in range(min(count, len(names)))]
 
 
-def _model(kind: str, penalty: float) -> LogisticRegression | SVC:
+def model(kind: str, penalty: float) -> LogisticRegression | SVC:
+    """Return an unfitted classifier, classes weighing the same."""
     if kind == "LR":
         return LogisticRegression(C=penalty, max_iter=1000, class_weight="balanced")
     return SVC(kernel="linear", C=penalty / 10, class_weight="balanced")
 
 
-def _scaled(train: Array, *others: Array) -> list[Array]:
+def scaled(train: Array, *others: Array) -> list[Array]:
     """Standardise by the training rows; more columns than rows are rotated into their span (exact for L2)."""
     scaler = StandardScaler().fit(train)
     parts = [scaler.transform(x) for x in (train, *others)]
@@ -180,18 +246,19 @@ def _scaled(train: Array, *others: Array) -> list[Array]:
     return parts
 
 
-def _uar(truth: NDArray[np.str_], said: NDArray[np.str_]) -> float:
+def uar(truth: NDArray[np.str_], said: NDArray[np.str_]) -> float:
+    """Return the mean over classes of the share that was found."""
     return float(recall_score(truth, said, average="macro", labels=np.unique(truth), zero_division=0))
 
 
-def best_penalty(kind: str, x: Array, y: NDArray[np.str_], speaker: NDArray[np.str_], folds: int = 4) -> float:
+def best_penalty(kind: str, x: Array, y: NDArray[np.str_], speaker: NDArray[np.str_], count: int = 4) -> float:
     """Choose the penalty by cross-validation over the speakers of these rows."""
     said = {c: np.empty_like(y) for c in PENALTIES}
-    for held in _folds(speaker, folds):
-        train, test = _scaled(x[~held], x[held])
+    for held in folds(speaker, count):
+        train, test = scaled(x[~held], x[held])
         for c in PENALTIES:
-            said[c][held] = _model(kind, c).fit(train, y[~held]).predict(test)
-    return max(PENALTIES, key=lambda c: _uar(y, said[c]))
+            said[c][held] = model(kind, c).fit(train, y[~held]).predict(test)
+    return max(PENALTIES, key=lambda c: uar(y, said[c]))
 
 
 def nested(kind: str, x: Array, corpus: Corpus, others: Sequence[Array] = ()) -> list[NDArray[np.str_]]:
@@ -200,13 +267,13 @@ def nested(kind: str, x: Array, corpus: Corpus, others: Sequence[Array] = ()) ->
     `others` are the same rows measured on damaged sound: scored by the models of `x`.
     """
     said = [np.empty_like(corpus.label) for _ in (x, *others)]
-    for held in _folds(corpus.speaker, corpus.folds):
+    for held in folds(corpus.speaker, corpus.folds):
         y = corpus.label[~held]
         penalty = best_penalty(kind, x[~held], y, corpus.speaker[~held])
-        train, *tests = _scaled(x[~held], x[held], *(other[held] for other in others))
-        model = _model(kind, penalty).fit(train, y)
+        train, *tests = scaled(x[~held], x[held], *(other[held] for other in others))
+        fitted = model(kind, penalty).fit(train, y)
         for out, test in zip(said, tests, strict=True):
-            out[held] = model.predict(test)
+            out[held] = fitted.predict(test)
     return said
 
 
@@ -220,41 +287,38 @@ def interval(corpus: Corpus, said: NDArray[np.str_], draws: int = 2000, seed: in
     all_ = np.array([[((corpus.label == c) & (corpus.speaker == s)).sum() for c in classes] for s in names])
     pick = rng.integers(0, len(names), (draws, len(names)))
     with np.errstate(invalid="ignore"):
-        uar = np.nanmean(hit[pick].sum(1) / all_[pick].sum(1), axis=1)
-    return float(np.percentile(uar, 2.5)), float(np.percentile(uar, 97.5))
+        values = np.nanmean(hit[pick].sum(1) / all_[pick].sum(1), axis=1)
+    return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))
 
 
-def show(corpus: Corpus, said: NDArray[np.str_]) -> str:
-    """Write a UAR with its interval."""
+def scored(corpus: Corpus, said: NDArray[np.str_]) -> dict[str, float]:
+    """Return ``{"uar", "low", "high"}``: the score and its 95 % interval."""
     low, high = interval(corpus, said)
-    return f"{_uar(corpus.label, said):.3f} [{low:.3f}, {high:.3f}]"
+    return {"uar": uar(corpus.label, said), "low": low, "high": high}
+
+
+def cell(score: dict[str, float]) -> str:
+    """Write what `scored` returns."""
+    return f"{score['uar']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
 
 
 # ---- parts
 
 
-def compare(corpora: list[Corpus]) -> None:
+def compare(corpora: Sequence[Corpus], store: Store, leave_out: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Compare whole feature sets, scored alike."""
-    sets: dict[str, Callable[[Sequence[NDArray[np.float32]]], Array]] = {
-        "acoustic": acoustic,
-        "log-mel mean, std, delta": log_mel,
-        "eGeMAPSv02": opensmile_set("eGeMAPSv02"),
-        "ComParE_2016": opensmile_set("ComParE_2016"),
-    }
-    print("| set | columns | corpus | linear SVM | logistic regression |\n|---|---|---|---|---|")
+    rows = []
     for corpus in corpora:
-        print(f"| majority class | 0 | {corpus.name} | {1 / len(np.unique(corpus.label)):.3f} | |")
-        for name, measure_all in sets.items():
-            if corpus.name != "EMO-DB" and name == "ComParE_2016":
-                continue
-            x = measure_all(corpus.sounds)
-            cells = [show(corpus, nested(kind, x, corpus)[0]) for kind in ("SVM", "LR")]
-            print(f"| {name} | {x.shape[1]} | {corpus.name} | {' | '.join(cells)} |", flush=True)
+        for name in [name for name in feature_sets() if name not in leave_out]:
+            x = store.features(name, corpus)
+            answers = {kind: scored(corpus, nested(kind, x, corpus)[0]) for kind in KINDS}
+            rows.append({"set": name, "columns": x.shape[1], "corpus": corpus.name, **answers})
+    return rows
 
 
-def ablation(corpora: list[Corpus]) -> None:
+def ablation(corpora: Sequence[Corpus], store: Store) -> list[dict[str, Any]]:
     """Score each group of columns alone, and all the others without it; shrunk linear discriminant, no choices."""
-    measured = [acoustic(corpus.sounds) for corpus in corpora]
+    measured = [store.features("acoustic", corpus) for corpus in corpora]
     kinds = np.array([column.split(".")[1].removeprefix("voiced_") for column in COLUMNS])
     groups = {"all": np.ones(len(COLUMNS), bool)}
     groups |= {f"family {name}": np.isin(COLUMNS, columns) for name, columns in GROUPS.items()}
@@ -265,141 +329,26 @@ def ablation(corpora: list[Corpus]) -> None:
         "statistics: slopes": np.isin(kinds, ("rise", "fall", "move")),
         "statistics of voiced frames": np.array([".voiced_" in column for column in COLUMNS]),
     }
-    print("| group | columns | " + " | ".join(f"{c.name} alone | {c.name} without" for c in corpora) + " |")
-    print("|---|---|" + "---|" * (2 * len(corpora)))
+    rows = []
     for name, inside in groups.items():
-        cells = []
-        for corpus, x in zip(corpora, measured, strict=True):
-            for part in (inside, ~inside):
-                cells.append(f"{discriminant(x[:, part], corpus):.3f}" if part.any() else "")
-        print(f"| {name} | {inside.sum()} | {' | '.join(cells)} |", flush=True)
+        cells = [
+            discriminant(x[:, part], corpus) if part.any() else None
+            for corpus, x in zip(corpora, measured, strict=True)
+            for part in (inside, ~inside)
+        ]
+        rows.append({"group": name, "columns": int(inside.sum()), "cells": cells})
+    return rows
 
 
 def discriminant(x: Array, corpus: Corpus) -> float:
     """Return the UAR of a linear discriminant with shrinkage 0.3."""
     said = np.empty_like(corpus.label)
-    for held in _folds(corpus.speaker, corpus.folds):
-        train, test = _scaled(x[~held], x[held])
+    for held in folds(corpus.speaker, corpus.folds):
+        train, test = scaled(x[~held], x[held])
         said[held] = (
             LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(train, corpus.label[~held]).predict(test)
         )
-    return _uar(corpus.label, said)
-
-
-def stress(corpora: list[Corpus]) -> None:
-    """Train on clean sound, score on damaged sound; falls of UAR."""
-    print("| set | corpus | clean | " + " | ".join(STRESS) + " |\n|---|---|---|" + "---|" * len(STRESS))
-    for corpus in corpora[:1]:
-        for name, measure_all in (("acoustic", acoustic), ("eGeMAPSv02", opensmile_set("eGeMAPSv02"))):
-            x, *others = (
-                measure_all([damaged(sound, how, seed) for seed, sound in enumerate(corpus.sounds)])
-                for how in ("clean", *STRESS)
-            )
-            clean, *scores = (_uar(corpus.label, said) for said in nested("LR", x, corpus, others))
-            falls = " | ".join(f"{score:.3f} ({score - clean:+.3f})" for score in scores)
-            print(f"| {name} | {corpus.name} | {clean:.3f} | {falls} |", flush=True)
-
-
-# ---- the choice of the columns
-
-STATISTICS = (
-    *(p + s for p in ("", "voiced_") for s in ("mean", "std", "p20", "p50", "p80", *MODULATIONS)),
-    *("rise", "fall", "move"),
-)
-
-
-def candidates() -> dict[str, tuple[str, ...]]:
-    """Return what the selection chooses from: one statistic of one family of tracks at a time."""
-    bundles = {
-        f"{family}.{statistic}": tuple(f"{track}.{statistic}" for track in tracks.split())
-        for family, tracks in FAMILIES.items()
-        for statistic in STATISTICS
-    }
-    return bundles | {
-        "rhythm.counts": tuple(f"rhythm.{s}" for s in RHYTHM[:7]),
-        "rhythm.relations": tuple(f"rhythm.{s}" for s in RHYTHM[7:]),
-    }
-
-
-class Judge:
-    """Cross-validated log-likelihood of a shrunk linear discriminant on any subset of columns, in milliseconds."""
-
-    def __init__(self, x: Array, y: NDArray[np.str_], speaker: NDArray[np.str_], folds: int) -> None:
-        classes = np.unique(y)
-        self.parts = []
-        for held in _folds(speaker, folds):
-            scaler = StandardScaler().fit(x[~held])
-            z, test = scaler.transform(x[~held]).clip(-5, 5), scaler.transform(x[held]).clip(-5, 5)
-            truth = np.searchsorted(classes, y)
-            means = np.array([z[truth[~held] == c].mean(0) for c in range(len(classes))])
-            inner = z - means[truth[~held]]
-            self.parts.append((inner.T @ inner / len(inner), means, test, truth[held]))
-
-    def __call__(self, columns: list[int], shrinkage: float = 0.2, temper: float = 0.4) -> float:
-        scores, truths = [], []
-        for scatter, means, test, truth in self.parts:
-            s = scatter[np.ix_(columns, columns)] * (1 - shrinkage)
-            s[np.diag_indices(len(columns))] = np.diag(scatter)[columns] + 1e-6
-            weights = np.linalg.solve(s, means[:, columns].T)
-            logits = temper * (test[:, columns] @ weights - 0.5 * (means[:, columns].T * weights).sum(0))
-            logits -= logits.max(1, keepdims=True)
-            logits -= np.log(np.exp(logits).sum(1, keepdims=True))
-            scores.append(logits[np.arange(len(truth)), truth])
-            truths.append(truth)
-        score, truth = np.concatenate(scores), np.concatenate(truths)
-        return float(np.mean([score[truth == c].mean() for c in np.unique(truth)]))
-
-
-def choose(judges: Sequence[Judge], pool: Sequence[str], width: int = 192) -> list[str]:
-    """Add the bundle that gains most log-likelihood per root of its columns, until `width` columns are there."""
-    index = {name: i for i, name in enumerate(pool)}
-    left = {bundle: [index[c] for c in columns] for bundle, columns in candidates().items()}
-    chosen: list[int] = []
-    current, gains, step = -10.0, dict.fromkeys(left, np.inf), 0
-    while fits := [b for b in left if len(left[b]) <= width - len(chosen)]:
-        fits.sort(key=lambda b: -gains[b])
-        values = {}
-        for bundle in fits if step % 12 == 0 else fits[:25]:  # gains mostly shrink: re-judge the likeliest
-            values[bundle] = sum(judge(chosen + left[bundle]) for judge in judges)
-            gains[bundle] = (values[bundle] - current) / len(left[bundle]) ** 0.5
-        best = max(values, key=lambda b: gains[b])
-        chosen, current, step = chosen + left.pop(best), values[best], step + 1
-    return [pool[i] for i in chosen]
-
-
-def select(corpora: list[Corpus]) -> None:
-    """Choose columns on both corpora (the list that stands), on each for the other, and nested in every fold."""
-    pool = [column for columns in candidates().values() for column in columns]
-    measured = [acoustic(corpus.sounds, pool) for corpus in corpora]
-
-    def judge(which: int, rows: NDArray[np.bool_] | None = None) -> Judge:
-        corpus, x = corpora[which], measured[which]
-        rows = np.ones(len(x), bool) if rows is None else rows
-        return Judge(x[rows], corpus.label[rows], corpus.speaker[rows], min(corpus.folds, 5))
-
-    whole = [judge(0), judge(1)]
-    both = choose(whole, pool)
-    print("Chosen on both:", " ".join(both), "\n", flush=True)
-    print("| columns chosen on | scored on | linear SVM | logistic regression |\n|---|---|---|---|")
-    lists = {"both": both, "EMO-DB": choose(whole[:1], pool), "RAVDESS": choose(whole[1:], pool)}
-    for chosen_on, columns in lists.items():
-        at = [pool.index(c) for c in columns]
-        for corpus, x in zip(corpora, measured, strict=True):
-            cells = [show(corpus, nested(kind, x[:, at], corpus)[0]) for kind in ("SVM", "LR")]
-            note = "" if chosen_on not in ("both", corpus.name) else " (optimistic: chosen on it)"
-            print(f"| {chosen_on} | {corpus.name}{note} | {' | '.join(cells)} |", flush=True)
-    for which, corpus in enumerate(corpora):
-        said = {kind: np.empty_like(corpus.label) for kind in ("SVM", "LR")}
-        halves = replace(corpus, folds=min(corpus.folds, 5))  # pairs of EMO-DB's speakers: half the time
-        for held in _folds(halves.speaker, halves.folds):
-            at = [pool.index(c) for c in choose([judge(which, ~held), whole[1 - which]], pool)]
-            x = measured[which][:, at]
-            for kind, out in said.items():
-                penalty = best_penalty(kind, x[~held], corpus.label[~held], corpus.speaker[~held])
-                train, test = _scaled(x[~held], x[held])
-                out[held] = _model(kind, penalty).fit(train, corpus.label[~held]).predict(test)
-        cells = " | ".join(show(corpus, out) for out in said.values())
-        print(f"| the other corpus and the training speakers of the fold | {corpus.name} | {cells} |", flush=True)
+    return uar(corpus.label, said)
 
 
 if __name__ == "__main__":

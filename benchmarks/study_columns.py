@@ -1,0 +1,247 @@
+"""The choice of the 192 acoustic columns, and what the procedure of choosing is worth on speakers it never saw.
+
+    DUALSTREAM_DATA=FOLDER python benchmarks/study_columns.py
+
+repeats the choice on both corpora (the list that stands), on each for the other, and inside the training speakers
+of every fold, and prints a Markdown table. Minutes, one thread.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from study_acoustic import (
+    KINDS,
+    Array,
+    Corpus,
+    Store,
+    best_penalty,
+    cell,
+    corpora,
+    folds,
+    model,
+    nested,
+    scaled,
+    scored,
+)
+
+from features.acoustic.columns import FAMILIES
+from features.acoustic.functionals import MODULATIONS, RHYTHM
+
+STATISTICS = (
+    *(p + s for p in ("", "voiced_") for s in ("mean", "std", "p20", "p50", "p80", *MODULATIONS)),
+    *("rise", "fall", "move"),
+)
+
+
+def main() -> None:
+    """Choose, score, print."""
+    warnings.filterwarnings("ignore", category=UserWarning)
+    started = time.perf_counter()
+    document = select(corpora(), Store(None))
+    print("Chosen on both:", " ".join(document["lists"]["both"]), "\n")
+    print("| columns chosen on | scored on | linear SVM | logistic regression |\n|---|---|---|---|")
+    for row in document["rows"]:
+        note = " (optimistic: chosen on it)" if row["optimistic"] else ""
+        cells = " | ".join(cell(row[kind]) for kind in KINDS)
+        print(f"| {row['chosen_on']} | {row['corpus']}{note} | {cells} |")
+    print(f"\n({time.perf_counter() - started:.0f} s)")
+
+
+def candidates() -> dict[str, tuple[str, ...]]:
+    """Return what the selection chooses from: one statistic of one family of tracks at a time."""
+    bundles = {
+        f"{family}.{statistic}": tuple(f"{track}.{statistic}" for track in tracks.split())
+        for family, tracks in FAMILIES.items()
+        for statistic in STATISTICS
+    }
+    return bundles | {
+        "rhythm.counts": tuple(f"rhythm.{s}" for s in RHYTHM[:7]),
+        "rhythm.relations": tuple(f"rhythm.{s}" for s in RHYTHM[7:]),
+    }
+
+
+def pool() -> list[str]:
+    """Return the names of all candidate columns, in order."""
+    return [column for columns in candidates().values() for column in columns]
+
+
+@dataclass
+class Part:
+    """One fold of a `Judge`, with the chosen columns eliminated from it.
+
+    `scatter`, `means` and `test` begin as the shrunk scatter within classes (P, P), the classes' means (P, C) and
+    the held-out rows (N, P). Adding columns is a step of Gaussian elimination on all three: what is left of the
+    other columns is what they say beyond the chosen ones, and `logits` (N, C) is the discriminant of the chosen.
+    """
+
+    scatter: Array
+    means: Array
+    test: Array
+    truth: NDArray[np.int64]
+    logits: Array
+
+    def with_columns(self, columns: Sequence[int]) -> Array:
+        """Return the logits of the discriminant that has these columns too."""
+        means = self.means[columns]
+        weights = np.linalg.solve(self.scatter[np.ix_(columns, columns)], means)
+        return self.logits + self.test[:, columns] @ weights - 0.5 * (means * weights).sum(0)
+
+    def add(self, columns: Sequence[int]) -> None:
+        """Eliminate these columns: they are chosen."""
+        self.logits = self.with_columns(columns)
+        across = self.scatter[columns]  # (b, P)
+        solved = np.linalg.solve(across[:, columns], across)
+        self.means = self.means - solved.T @ self.means[columns]
+        self.test = self.test - self.test[:, columns] @ solved
+        self.scatter = self.scatter - across.T @ solved
+
+
+class Judge:
+    """Cross-validated log-likelihood of a shrunk linear discriminant on columns chosen one bundle after the other.
+
+    Parameters
+    ----------
+    x
+        Candidate columns of clean sound, shape (N, P): what the discriminants are fitted on.
+    y, speaker
+        Labels and speakers, shape (N,).
+    count
+        Folds by speaker.
+    heard
+        The same rows measured on sound as it may come: what the discriminants are judged on, each counting the
+        same. None: on `x` alone.
+    """
+
+    def __init__(
+        self,
+        x: Array,
+        y: NDArray[np.str_],
+        speaker: NDArray[np.str_],
+        count: int,
+        heard: Sequence[Array] | None = None,
+        shrinkage: float = 0.2,
+        temper: float = 0.4,
+    ) -> None:
+        classes, truth = np.unique(y, return_inverse=True)
+        self.temper = temper
+        self.parts: list[Part] = []
+        for held in folds(speaker, count):
+            scaler = StandardScaler().fit(x[~held])
+            z = scaler.transform(x[~held]).clip(-5, 5)
+            tests = [scaler.transform(one[held]).clip(-5, 5) for one in heard or (x,)]
+            means = np.array([z[truth[~held] == c].mean(0) for c in range(len(classes))]).T  # (P, C)
+            inner = z - means.T[truth[~held]]
+            scatter = inner.T @ inner / len(inner)
+            own = np.diag(scatter) + 1e-6
+            scatter *= 1 - shrinkage
+            scatter[np.diag_indices_from(scatter)] = own
+            test = np.concatenate(tests)
+            logits = np.zeros((len(test), len(classes)))
+            self.parts.append(Part(scatter, means, test, np.tile(truth[held], len(tests)), logits))
+
+    def fresh(self) -> Judge:
+        """Return a judge of the same rows to whom nothing has been added yet; call it before the first `add`."""
+        copy = object.__new__(Judge)
+        copy.temper, copy.parts = self.temper, [replace(part) for part in self.parts]
+        return copy
+
+    def value(self, columns: Sequence[int]) -> float:
+        """Return the mean over classes of the log-likelihood with these columns beside those added."""
+        scores, truths = [], []
+        for part in self.parts:
+            logits = self.temper * part.with_columns(columns)
+            logits -= logits.max(1, keepdims=True)
+            logits -= np.log(np.exp(logits).sum(1, keepdims=True))
+            scores.append(logits[np.arange(len(part.truth)), part.truth])
+            truths.append(part.truth)
+        score, truth = np.concatenate(scores), np.concatenate(truths)
+        count = np.bincount(truth)
+        return float(np.mean((np.bincount(truth, weights=score) / np.maximum(count, 1))[count > 0]))
+
+    def add(self, columns: Sequence[int]) -> None:
+        """Let these columns be chosen."""
+        for part in self.parts:
+            part.add(columns)
+
+
+def choose(judges: Sequence[Judge], names: Sequence[str], width: int = 192) -> list[str]:
+    """Add the bundle that gains most log-likelihood per root of its columns, until `width` columns are there."""
+    judges = [judge.fresh() for judge in judges]
+    index = {name: i for i, name in enumerate(names)}
+    left = {bundle: [index[c] for c in columns] for bundle, columns in candidates().items()}
+    chosen: list[int] = []
+    current, gains, step = -10.0, dict.fromkeys(left, np.inf), 0
+    while fits := [b for b in left if len(left[b]) <= width - len(chosen)]:
+        fits.sort(key=lambda b: -gains[b])
+        values = {}
+        for bundle in fits if step % 12 == 0 else fits[:25]:  # gains mostly shrink: re-judge the likeliest
+            values[bundle] = sum(judge.value(left[bundle]) for judge in judges)
+            gains[bundle] = (values[bundle] - current) / len(left[bundle]) ** 0.5
+        best = max(values, key=lambda b: gains[b])
+        columns = left.pop(best)
+        for judge in judges:
+            judge.add(columns)
+        chosen, current, step = chosen + columns, values[best], step + 1
+    return [names[i] for i in chosen]
+
+
+def select(both: Sequence[Corpus], store: Store) -> dict[str, Any]:
+    """Choose columns on both corpora (the list that stands), on each for the other, and nested in every fold."""
+    names = pool()
+    measured = [store.columns(corpus, names) for corpus in both]
+
+    def judge(which: int, rows: NDArray[np.bool_] | None = None) -> Judge:
+        corpus, x = both[which], measured[which]
+        rows = np.ones(len(x), bool) if rows is None else rows
+        return Judge(x[rows], corpus.label[rows], corpus.speaker[rows], min(corpus.folds, 5))
+
+    whole = [judge(which) for which in range(len(both))]
+    lists = {"both": choose(whole, names)}
+    lists |= {corpus.name: choose(whole[i : i + 1], names) for i, corpus in enumerate(both)}
+    rows: list[dict[str, Any]] = []
+    for chosen_on, columns in lists.items():
+        at = [names.index(c) for c in columns]
+        for corpus, x in zip(both, measured, strict=True):
+            answers = {kind: scored(corpus, nested(kind, x[:, at], corpus)[0]) for kind in KINDS}
+            optimistic = chosen_on in ("both", corpus.name)
+            rows.append({"chosen_on": chosen_on, "corpus": corpus.name, "optimistic": optimistic, **answers})
+    for which, corpus in enumerate(both):
+        said = {kind: np.empty_like(corpus.label) for kind in KINDS}
+        halves = replace(corpus, folds=min(corpus.folds, 5))  # pairs of EMO-DB's speakers: half the time
+        for held in folds(halves.speaker, halves.folds):
+            at = [names.index(c) for c in choose([judge(which, ~held), whole[1 - which]], names)]
+            x = measured[which][:, at]
+            for kind, out in said.items():
+                penalty = best_penalty(kind, x[~held], corpus.label[~held], corpus.speaker[~held])
+                train, test = scaled(x[~held], x[held])
+                out[held] = model(kind, penalty).fit(train, corpus.label[~held]).predict(test)
+        rows.append(
+            {
+                "chosen_on": "the other corpus and the training speakers of the fold",
+                "corpus": corpus.name,
+                "optimistic": False,
+                **{kind: scored(corpus, out) for kind, out in said.items()},
+            }
+        )
+    return {"lists": lists, "rows": rows}
+
+
+if __name__ == "__main__":
+    main()
