@@ -518,13 +518,12 @@ def diagnose(
 ) -> int:
     """Say why joining the streams fails, with evidence, and what mends it."""
     from heads.diagnosis.evidence import DiagnosisOptions
-    from pipeline.errors import UsageError
+    from heads.variant import TASKS
     from pipeline.show import diagnosis, terminal
     from pipeline.steps import diagnose as step
     from pipeline.words import parse
 
-    if task not in ("emotion", "sentiment"):
-        raise UsageError(f"--task is {task!r}; expected emotion or sentiment")
+    parse.one_of("task", task, TASKS)
     fit = parse.fit_options(seeds=seeds, threads=threads)
     options = step.DiagnoseOptions(
         diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]

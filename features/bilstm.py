@@ -6,7 +6,6 @@ sound, 16 kHz ─▶ log-mel, 50 frames a second, 64 bands ─▶ less the train
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register, require
 from features.frozen import usable_device
-from features.weights import UNKNOWN_LICENCE, WeightsChoice, WeightsRecord, load_file, random_record, without_heads
+from features.weights import WeightsRecord, fill
 
 SAMPLE_RATE_HZ = 16_000
 FRAMES_PER_S = 50
@@ -200,24 +199,5 @@ def build_bilstm(argument: str, options: EncoderOptions) -> BiLstmEncoder:
 
 def start_bilstm(weights: str | None) -> tuple[BiLstm, WeightsRecord]:
     """Return the network with the weights that `weights` names, and their record; see `build_bilstm`."""
-    choice = WeightsChoice.parse(weights) if weights else None
-    if choice is None or choice.kind == "imagenet":
-        raise ValueError(
-            "bilstm has no published weights; expected --audio-weights FILE (train-encoder writes one), or "
-            "--audio-weights random:0 for a dry run"
-        )
     net = BiLstm()
-    if choice.kind == "random":
-        net.reset(choice.seed)
-        return net, random_record(choice.seed, net.state_dict())
-    assert choice.path is not None
-    return net, _load(net, choice.path)
-
-
-def _load(net: BiLstm, path: Path) -> WeightsRecord:
-    state, sha256, licence = load_file(path)
-    try:
-        net.load_state_dict(without_heads(state))
-    except RuntimeError as error:
-        raise ValueError(f"weights file {path.name} is not one of bilstm: {error}") from error
-    return WeightsRecord("file", sha256, licence or UNKNOWN_LICENCE)
+    return net, fill(net, weights, name="bilstm", stream="audio", columns=AUDIO_WIDTH)

@@ -6,14 +6,12 @@ channels   3    32    64   128  256  256     2,304
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
 from features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register
 from features.frozen import FrozenFrameEncoder
-from features.weights import UNKNOWN_LICENCE, WeightsChoice, WeightsRecord, load_file, random_record, without_heads
+from features.weights import WeightsRecord, fill
 
 SIZE_PX = 96
 CHANNELS = (32, 64, 128, 256, 256)  # of the five blocks; each halves the side
@@ -104,26 +102,5 @@ def build_cnn5(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
 
 def start_cnn5(weights: str | None) -> tuple[Cnn5, WeightsRecord]:
     """Return the network with the weights that `weights` names, and their record; see `build_cnn5`."""
-    choice = WeightsChoice.parse(weights) if weights else None
-    if choice is None or choice.kind == "imagenet":
-        raise ValueError(
-            "cnn5 has no published weights; expected --video-weights FILE (train-encoder writes one), or "
-            "--video-weights random:0 for a dry run"
-        )
     net = Cnn5()
-    if choice.kind == "random":
-        net.reset(choice.seed)
-        return net, random_record(choice.seed, net.state_dict())
-    assert choice.path is not None
-    return net, _load(net, choice.path)
-
-
-def _load(net: Cnn5, path: Path) -> WeightsRecord:
-    state, sha256, licence = load_file(path)
-    try:
-        net.load_state_dict(without_heads(state))
-    except RuntimeError as error:
-        raise ValueError(
-            f"weights file {path.name} is not one of cnn5 with {VIDEO_WIDTH} columns: {error}"
-        ) from error
-    return WeightsRecord("file", sha256, licence or UNKNOWN_LICENCE)
+    return net, fill(net, weights, name="cnn5", stream="video", columns=VIDEO_WIDTH)

@@ -13,7 +13,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +66,48 @@ class WeightsRecord:
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
         return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+
+
+class OwnNetwork(Protocol):
+    """A network that nobody publishes weights for."""
+
+    def reset(self, seed: int) -> Any:
+        """Draw all weights from a seed."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Tensor], /) -> Any: ...
+
+
+def fill(net: OwnNetwork, weights: str | None, *, name: str, stream: str, columns: int) -> WeightsRecord:
+    """Fill a network with the weights that `weights` names, ``random:SEED`` or a file, and return their record.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    ValueError
+        Where no weights are named, or the file's tensors are not those of the encoder `name`.
+    """
+    choice = WeightsChoice.parse(weights) if weights else None
+    if choice is None or choice.kind == "imagenet":
+        raise ValueError(
+            f"{name} has no published weights; expected --{stream}-weights FILE (train-encoder writes one), or "
+            f"--{stream}-weights random:0 for a dry run"
+        )
+    if choice.kind == "random":
+        net.reset(choice.seed)
+        return random_record(choice.seed, net.state_dict())
+    assert choice.path is not None
+    state, sha256, licence = load_file(choice.path)
+    try:
+        net.load_state_dict(without_heads(state))
+    except RuntimeError as error:
+        raise ValueError(
+            f"weights file {choice.path.name} is not one of {name} with {columns} columns: {error}"
+        ) from error
+    return WeightsRecord("file", sha256, licence or UNKNOWN_LICENCE)
 
 
 def random_record(seed: int, state: dict[str, Tensor]) -> WeightsRecord:

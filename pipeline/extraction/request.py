@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from features.encoder import Precision
 from features.media.settings import Channels, Fit, Speed
-from pipeline.errors import DONE_WITH_FAILURES, UsageError
+from pipeline.errors import DONE_WITH_FAILURES
 from pipeline.extraction.cache_making import KINDS, ProjectionKind
 from pipeline.extraction.estimate import Estimate
 from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
 from pipeline.show.progress import spoken_duration
+from pipeline.words.parse import one_of
 
 LOCAL, RAY = "local", "ray"
 SHOWN_FAILURES = 40
@@ -96,17 +96,17 @@ def checked_options(**words: Any) -> ExtractionOptions:
         ("precision", get_args(Precision)),
         ("fit", get_args(Fit)),
         ("channels", get_args(Channels)),
+        ("decode", get_args(Speed)),
     ):
-        _require_one_of(name, words[name], valid)
-    _require_one_of("decode", words["decode"], get_args(Speed))
+        one_of(name, words[name], valid)
     return ExtractionOptions(**words)
 
 
 def checked_run(**words: Any) -> RunOptions:
     """Return the run's options; see `checked_options`."""
-    _require_one_of("executor", words["executor"], (LOCAL, RAY))
+    one_of("executor", words["executor"], (LOCAL, RAY))
     if words["projection"] is not None:
-        _require_one_of("projection", words["projection"], KINDS)
+        one_of("projection", words["projection"], KINDS)
     return RunOptions(**words)
 
 
@@ -141,8 +141,3 @@ def describe(report: ExtractReport) -> str:
         if len(report.failed) > SHOWN_FAILURES:
             lines.append(f"  … and {len(report.failed) - SHOWN_FAILURES} more: inspect --json lists all")
     return "\n".join(lines)
-
-
-def _require_one_of(name: str, found: str, valid: Sequence[str]) -> None:
-    if found not in valid:
-        raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")

@@ -9,9 +9,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import FrameType
 from typing import Any
 
@@ -23,8 +23,8 @@ from heads.decode import joint_decode
 from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.errors import UsageError
-from pipeline.runs import history_document
 from pipeline.runs.corpus import Corpus, Fold, folds
+from pipeline.runs.folder import history_document
 from pipeline.runs.predictions import Predictions
 
 LINEAR_FAMILY = "heads.linear"
@@ -218,6 +218,20 @@ class Answering:
                 decoded.append({"emotion": emotion, "sentiment": sentiment})
             predictions = replace(predictions, decoded=tuple(decoded))
         return predictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolOptions:
+    """What a fit and a comparison are told alike: what is read, who is fitted and scored, how models answer."""
+
+    folds: str | None = None
+    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
+    streams: Mapping[str, str] = field(default_factory=dict)
+    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
+    speaker_norm: bool = False
+    """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    answering: Answering = field(default_factory=Answering)
+    """Ensemble over seeds, joint decoding."""
 
 
 def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:

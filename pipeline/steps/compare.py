@@ -13,7 +13,7 @@ import importlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pipeline.errors import UsageError
 from pipeline.runs import protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions
-from pipeline.runs.protocol import Answering, Plan
+from pipeline.runs.protocol import Answering, Plan, ProtocolOptions
 from pipeline.runs.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
 from pipeline.storage.documents import finite, write_json
 from pipeline.training.end_to_end import by_method, histories, predictions_on, read_end_to_end, row_facts
@@ -33,20 +33,12 @@ from pipeline.training.end_to_end import by_method, histories, predictions_on, r
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CompareOptions:
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(ProtocolOptions):
     """What `compare` is told beside how to fit."""
 
     fusions: Sequence[str] | None = None
     """Variants to fit; None: every one. Single streams come along always."""
-    folds: str | None = None
-    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
-    streams: Mapping[str, str] = field(default_factory=dict)
-    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
-    speaker_norm: bool = False
-    """Normalise each speaker by its own unlabelled utterances (transductive)."""
-    answering: Answering = field(default_factory=Answering)
-    """Ensemble over seeds, joint decoding; the same for every variant."""
     replace: bool = False
     """Write over a comparison that is there."""
     report: bool = True

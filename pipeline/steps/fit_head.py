@@ -7,8 +7,8 @@ import hashlib
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,23 +23,15 @@ from pipeline import runs
 from pipeline.errors import UsageError
 from pipeline.runs import REPORT, Run, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
-from pipeline.runs.protocol import Answering, Outcome, Plan
+from pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
 from pipeline.runs.scoring import Seen, score_predictions
 from pipeline.show import tensorboard
 
 
-@dataclass(frozen=True)
-class FitHeadOptions:
+@dataclass(frozen=True, kw_only=True)
+class FitHeadOptions(ProtocolOptions):
     """What `fit-head` is told beside how to fit."""
 
-    folds: str | None = None
-    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
-    streams: Mapping[str, str] = field(default_factory=dict)
-    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
-    speaker_norm: bool = False
-    """Normalise each speaker by its own unlabelled utterances (transductive)."""
-    answering: Answering = field(default_factory=Answering)
-    """Ensemble over seeds, joint decoding."""
     replace: bool = False
     """Write over a run that is there; its test log goes on."""
     report: bool = True

@@ -13,6 +13,7 @@ from pipeline.extraction.cache_making import KINDS, ProjectionChoice, Projection
 from pipeline.extraction.shards import shard_path
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import remove_leftovers
+from pipeline.words.parse import one_of
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def checked_options(**words: Any) -> ProjectOptions:
     UsageError
         Where the kind is none of those that there are.
     """
-    if words["kind"] is not None and words["kind"] not in KINDS:
-        raise UsageError(f"--kind is {words['kind']!r}; expected one of: {', '.join(KINDS)}")
+    if words["kind"] is not None:
+        one_of("kind", words["kind"], KINDS)
     return ProjectOptions(**words)
 
 

@@ -39,6 +39,7 @@ from pipeline.training.weights_file import (
     training_identity,
 )
 from pipeline.utterance import Utterance
+from pipeline.words.parse import one_of
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,7 @@ def checked(sampling: SampleOptions, training: TrainOptions) -> None:
         ("fit", sampling.fit, get_args(Fit)),
         ("channels", sampling.channels, get_args(Channels)),
     ):
-        if found not in valid:
-            raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")
+        one_of(name, found, valid)
 
 
 def train_encoder(

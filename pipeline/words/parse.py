@@ -64,3 +64,9 @@ def streams(text: str) -> dict[str, str]:
 def names(text: str) -> tuple[str, ...]:
     """Read a list of names parted by commas; spaces around them fall away."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def one_of(name: str, found: str, valid: Sequence[str]) -> None:
+    """Raise UsageError where the option `name` is none of the words that there are; the message lists them."""
+    if found not in valid:
+        raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")

@@ -10,11 +10,8 @@ import errno
 import os
 import random
 import signal
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,57 +20,10 @@ import pytest
 from pipeline.errors import CorruptError, DualstreamError
 from pipeline.extraction.shards import read_shard
 from pipeline.storage.sealed import TEMPORARY_SUFFIX
+from tests.pipeline.killed import die, in_child, wrapped
 from tests.pipeline.stubs import FakeReader, listing, make_corpus, run_extract
 
-CALLS = ("write", "fsync", "replace")
 CLIPS, PER_SHARD = 9, 3
-
-
-def in_child(task: Callable[[], Any]) -> int:
-    """Run `task` in a forked child; return its exit status, or minus the signal that ended it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            task()
-            status = 0
-        except DualstreamError as error:
-            status = error.exit_status
-        except KeyboardInterrupt:
-            status = 130
-        except BaseException:  # noqa: BLE001  (a forked child must never return into pytest)
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def wrapped(at: int, act: Callable[[str], None]) -> Callable[[], int]:
-    """Wrap `CALLS` of `os`: before the call number `at` of them, counted from 0, `act` is called with its name.
-
-    Return a function that tells how many calls there were.
-    """
-    count = 0
-
-    def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **more: Any) -> Any:
-            nonlocal count
-            number, count = count, count + 1
-            if number == at:
-                act(name)
-            return real(*args, **more)
-
-        return call
-
-    for name in CALLS:
-        setattr(os, name, wrap(name, getattr(os, name)))
-    return lambda: count
-
-
-def die(name: str) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def committed(out: Path) -> dict[str, int]:

@@ -28,7 +28,7 @@ from pipeline.steps.extract import RunOptions as ExtractRun
 from pipeline.steps.extract import extract
 from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
 from pipeline.training.schedule import TrainOptions
-from tests.pipeline.training.test_training import die_at, in_child
+from tests.pipeline.killed import die, in_child, wrapped
 
 EMOTIONS = {"joy": "positive", "anger": "negative", "neutral": "neutral"}
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
@@ -158,7 +158,7 @@ def test_a_kill_anywhere_ends_at_the_same_bytes(corpus: Path, tmp_path: Path) ->
     for number in (0, 4, 9):
 
         def task(number: int = number) -> None:
-            die_at(number)
+            wrapped(number, die)
             train(corpus, killed, "bilstm", epochs=2)
 
         assert in_child(task) == -signal.SIGKILL

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import random
 import signal
-import sys
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from pipeline.training.engine import Labels, Training
 from pipeline.training.samples import Samples
 from pipeline.training.schedule import TrainOptions
 from pipeline.training.trainees import faces, trainee
+from tests.pipeline.killed import die, in_child, wrapped
 
 CPU = torch.device("cpu")
 
@@ -113,39 +111,6 @@ def test_the_weights_are_the_seeds_and_another_seeds_are_not(tmp_path: Path) -> 
     assert same(states[0], states[1]) and not same(states[0], states[2])
 
 
-def die_at(number: int) -> None:
-    """Wrap write, fsync and rename of this process: it is killed before call `number`."""
-    count = 0
-
-    def wrap(real: Any) -> Any:
-        def call(*args: Any, **more: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count > number:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*args, **more)
-
-        return call
-
-    for name in ("write", "fsync", "replace"):
-        setattr(os, name, wrap(getattr(os, name)))
-
-
-def in_child(task: Any) -> int:
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            task()
-            status = 0
-        except BaseException:  # noqa: BLE001  (a forked child must never return into pytest)
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 @pytest.mark.parametrize(("kind", "kills"), [("bilstm", 5), ("cnn5", 2)])
 def test_kills_at_random_moments_change_nothing(tmp_path: Path, kind: str, kills: int) -> None:
     options = {"epochs": 2, "resample": True, "task_balance": "uncertainty"}
@@ -155,7 +120,7 @@ def test_kills_at_random_moments_change_nothing(tmp_path: Path, kind: str, kills
 
     def task(calls: int) -> None:
         training = make(tmp_path, kind, "killed", **options)
-        die_at(calls)
+        wrapped(calls, die)
         training.run()
 
     died = 0
