@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from heads.auto import AutoModel
 from heads.batch import Batch, FeatureSet
 from heads.corpus import CLIP, STREAMS, thin
 from heads.fit import TorchModel
 from heads.fusion.network import resolve
 from heads.linear.design import CLIP as LINEAR_CLIP
 from heads.linear.model import LinearModel
-from heads.selection import AutoModel
 from heads.variant import TASKS, Task, Trained
 from heads.weights import NO_NOISE
 

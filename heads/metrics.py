@@ -30,12 +30,12 @@ from numpy.typing import NDArray
 
 from heads import statistics
 from heads.batch import UNLABELLED
+from heads.confusion import HEADLINES, group_confusions, headline_statistic, headlines, margins, quotient
 from heads.statistics import Estimate
 
 CALIBRATION_BINS = 15
 COLLAPSE_SHARE = 0.95  # of all answers
 LOG_FLOOR = float(np.log(np.finfo(np.float64).eps))
-HEADLINES = ("accuracy", "balanced_accuracy", "weighted_f1", "macro_f1")
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -184,53 +184,6 @@ def score(
     )
 
 
-def group_confusions(truth: Codes, answers: Codes, classes: int, groups: Codes) -> Floats:
-    """Count truth against answers for each model and group.
-
-    Parameters
-    ----------
-    truth, groups
-        Codes from 0, shape (N,).
-    answers
-        Codes from 0, shape (S, N).
-
-    Returns
-    -------
-    Array of shape (S, G, C, C).
-    """
-    models, number = len(answers), int(groups.max()) + 1
-    cell = ((np.arange(models)[:, None] * number + groups) * classes + truth) * classes + answers
-    flat = np.bincount(cell.ravel(), minlength=models * number * classes * classes)
-    return flat.reshape(models, number, classes, classes).astype(np.float64)
-
-
-def headlines(confusion: Floats) -> Floats:
-    """Return accuracy, balanced accuracy, weighted and macro F1 of any stack of confusion counts.
-
-    Shape (..., C, C) to (4, ...), in the order of HEADLINES.
-    """
-    hits, support, answered = _margins(confusion)
-    total = support.sum(-1)
-    recall = _quotient(hits, support)
-    f1 = _quotient(2 * hits, support + answered)
-    return np.stack(
-        [
-            _quotient(hits.sum(-1), total),
-            _quotient(recall.sum(-1), (support > 0).sum(-1)),
-            _quotient((f1 * support).sum(-1), total),
-            _quotient(f1.sum(-1), (support + answered > 0).sum(-1)),
-        ]
-    )
-
-
-def headline_statistic(name: str) -> statistics.Statistic:
-    """Return the function from confusion counts (..., C, C) to the named headline score (...)."""
-    if name not in HEADLINES:
-        raise ValueError(f"no score is called {name!r}; there are: {', '.join(HEADLINES)}")
-    at = HEADLINES.index(name)
-    return lambda counts: headlines(counts)[at]
-
-
 def compare_models(
     first: Sequence[Floats],
     second: Sequence[Floats],
@@ -327,15 +280,6 @@ def _group_codes(groups: NDArray[Any]) -> Codes:
     return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
-def _margins(confusion: Floats) -> tuple[Floats, Floats, Floats]:
-    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return hits, confusion.sum(-1), confusion.sum(-2)
-
-
-def _quotient(above: Floats, below: NDArray[Any]) -> Floats:
-    return np.divide(above, below, out=np.zeros(np.shape(above)), where=below > 0)
-
-
 def _estimate_mean(losses: list[Floats], group: Codes, resamples: int, seed: int) -> Estimate:
     number = int(group.max()) + 1
     sizes = np.bincount(group, minlength=number)
@@ -345,12 +289,12 @@ def _estimate_mean(losses: list[Floats], group: Codes, resamples: int, seed: int
 
 
 def _class_scores(confusion: Floats, names: Sequence[str]) -> tuple[ClassScores, ...]:
-    hits, support, answered = _margins(confusion)  # (S, C)
+    hits, support, answered = margins(confusion)  # (S, C)
     rows = zip(
         names,
-        _quotient(hits, answered).mean(0).tolist(),
-        _quotient(hits, support).mean(0).tolist(),
-        _quotient(2 * hits, support + answered).mean(0).tolist(),
+        quotient(hits, answered).mean(0).tolist(),
+        quotient(hits, support).mean(0).tolist(),
+        quotient(2 * hits, support + answered).mean(0).tolist(),
         support[0].astype(int).tolist(),
         answered.mean(0).tolist(),
         strict=True,
@@ -359,7 +303,7 @@ def _class_scores(confusion: Floats, names: Sequence[str]) -> tuple[ClassScores,
 
 
 def _collapse_warnings(confusion: Floats, names: Sequence[str]) -> tuple[str, ...]:
-    _, support, answered = _margins(confusion)  # (S, C)
+    _, support, answered = margins(confusion)  # (S, C)
     shares = answered / answered.sum(1, keepdims=True)
     collapsed = shares.max(1) >= COLLAPSE_SHARE
     warnings = []

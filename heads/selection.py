@@ -1,4 +1,4 @@
-"""`auto`: pick a variant by group-wise cross-validation over train and dev, and never do harm.
+"""Pick a variant by group-wise cross-validation over train and dev, and never do harm.
 
 A fusion is taken only where it is surely better than the best single stream: the paired test on
 out-of-fold answers, corrected over all fusions (Holm), says so at the level `alpha`. Else the best single
@@ -10,17 +10,16 @@ worst on test.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import metrics, statistics, variant
-from heads.batch import UNLABELLED, FeatureSet
+from heads import confusion, statistics, variant
+from heads.batch import UNLABELLED, FeatureSet, join
 from heads.folds import GROUP_BY, fold_codes, groups_of
-from heads.variant import FitOptions, History, Prediction, Progress, Task, Trained, Variant, register
+from heads.variant import FitOptions, Progress, Task
 
 CANDIDATES = (
     "linear_video",
@@ -107,7 +106,7 @@ class SelectionOptions:
     folds: str = "auto"
     """What is kept whole: speaker, dialogue, or auto (heads/folds.py)."""
     metric: str = "balanced_accuracy"
-    """A name of metrics.HEADLINES, averaged over the tasks."""
+    """A name of confusion.HEADLINES, averaged over the tasks."""
     alpha: float = 0.05
     """Chance of taking a fusion that is no better than the best single stream."""
     sample: int = 6_000
@@ -119,10 +118,10 @@ class SelectionOptions:
             raise ValueError(f"repeats is {self.repeats} and alpha {self.alpha}; expected 1 or more, and 0 to 1")
         if self.sample < 1:
             raise ValueError(f"sample is {self.sample}; expected 1 utterance or more")
-        if self.folds not in GROUP_BY or self.metric not in metrics.HEADLINES:
+        if self.folds not in GROUP_BY or self.metric not in confusion.HEADLINES:
             raise ValueError(
                 f"folds {self.folds!r} by {self.metric!r}; expected one of {', '.join(GROUP_BY)} "
-                f"and one of {', '.join(metrics.HEADLINES)}"
+                f"and one of {', '.join(confusion.HEADLINES)}"
             )
         if "auto" in self.candidates:
             raise ValueError("auto can't be a candidate of its own")
@@ -140,30 +139,6 @@ class SelectionOptions:
         else:
             settings.pop("candidates", None)
         return cls(**settings)
-
-
-@dataclass(repr=False)
-class AutoModel:
-    """A model of the chosen variant, and why it was chosen (`heads.variant.Trained`)."""
-
-    variant: str
-    seed: int
-    history: History
-    inner: Trained
-    choice: dict[str, Any]
-    """`Choice.to_json`."""
-
-    def predict(self, features: FeatureSet) -> Prediction:
-        """Return the chosen variant's log-probabilities."""
-        return self.inner.predict(features)
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return (arrays, JSON values) from which `restore` makes the same model again."""
-        arrays, values = self.inner.state()
-        return arrays, {"variant": self.variant, "seed": self.seed, "inner": values, "choice": self.choice}
-
-    def __repr__(self) -> str:
-        return f"AutoModel(seed={self.seed}, chosen={self.choice['name']!r})"
 
 
 def select(
@@ -186,8 +161,6 @@ def select(
     options, selection = options or FitOptions(), selection or SelectionOptions()
     pooled = train
     if dev is not None and len(dev) and options.patience > 0:
-        from heads.diagnosis.changes import join
-
         pooled = join(train, dev)
     grouped_by = groups_of(train, selection.folds, dev)[1]  # type: ignore[arg-type]
     pooled = _sample(pooled, pooled.speaker if grouped_by == "speaker" else pooled.dialogue, selection.sample)
@@ -267,7 +240,7 @@ class _Trial:
         cells = []
         for task in self.tasks:
             keep = self.labels[task] != UNLABELLED
-            counts = metrics.group_confusions(
+            counts = confusion.group_confusions(
                 self.labels[task][keep], answers[task][None, keep], self.classes[task], self.groups[keep]
             )[0]
             full = np.zeros((int(self.groups.max()) + 1, self.classes[task] ** 2))
@@ -277,7 +250,7 @@ class _Trial:
 
     def statistic(self, counts: Counts) -> NDArray[np.float64]:
         """Score counts (..., cells): the metric's mean over the tasks."""
-        score = metrics.headline_statistic(self.selection.metric)
+        score = confusion.headline_statistic(self.selection.metric)
         scores, at = [], 0
         for task in self.tasks:
             size = self.classes[task]
@@ -374,37 +347,3 @@ def _sample(features: FeatureSet, groups: Codes, wanted: int) -> FeatureSet:
 
 def _single(name: str) -> bool:
     return len(variant.get(name).streams) == 1
-
-
-def _fit(
-    name: str, train: FeatureSet, dev: FeatureSet | None, options: FitOptions, progress: Progress | None
-) -> Sequence[Trained]:
-    selection = SelectionOptions.of(options.parameters)
-    choice = select(train, dev, options=options, selection=selection, progress=progress)
-    models = variant.fit(choice.name, train, dev, options=replace(options, parameters={}), progress=progress)
-    table = choice.to_json()
-    return [AutoModel(name, model.seed, model.history, model, table) for model in models]
-
-
-def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
-    inner = variant.restore(arrays, values["inner"])
-    return AutoModel(values["variant"], int(values["seed"]), inner.history, inner, values["choice"])
-
-
-register(
-    Variant(
-        "auto",
-        "the variant that cross-validation by groups is sure of, else the best single stream",
-        ("video", "audio"),
-        _fit,
-        _restore,
-        parameters={
-            "candidates": None,  # CANDIDATES
-            "repeats": SelectionOptions.repeats,
-            "folds": SelectionOptions.folds,
-            "metric": SelectionOptions.metric,
-            "alpha": SelectionOptions.alpha,
-            "sample": SelectionOptions.sample,
-        },
-    )
-)

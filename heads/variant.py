@@ -24,7 +24,7 @@ FAMILIES = (
     "heads.fusion.sequence",
     "heads.fusion.dialogue",
     "heads.linear",
-    "heads.selection",
+    "heads.auto",
 )
 """Modules that register variants. Their import must be cheap: torch comes in when a variant is fitted."""
 

@@ -108,35 +108,6 @@ def without(features: FeatureSet, name: str) -> FeatureSet:
     return replace(features, streams={**features.streams, name: empty})
 
 
-def join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
-    """Return the utterances of both, the dialogues of `second` renumbered behind those of `first`."""
-    streams = {}
-    for name in sorted(set(first.streams) & set(second.streams)):
-        one, two = first.streams[name], second.streams[name]
-        windows = seen = None
-        if one.windows is not None and two.windows is not None:
-            assert one.window_present is not None and two.window_present is not None
-            windows = np.concatenate((one.windows, two.windows))
-            seen = np.concatenate((one.window_present, two.window_present))
-        streams[name] = StreamArrays(
-            np.concatenate((one.utterance, two.utterance)),
-            np.concatenate((one.present, two.present)),
-            windows,
-            seen,
-        )
-    return replace(
-        first,
-        streams=streams,
-        offsets=np.concatenate((first.offsets, first.offsets[-1] + second.offsets[1:])),
-        start_s=np.concatenate((first.start_s, second.start_s)),
-        emotion=np.concatenate((first.emotion, second.emotion)),
-        sentiment=np.concatenate((first.sentiment, second.sentiment)),
-        dialogue=np.concatenate((first.dialogue, second.dialogue + int(first.dialogue.max(initial=0)) + 1)),
-        turn=np.concatenate((first.turn, second.turn)),
-        speaker=np.concatenate((first.speaker, second.speaker)),
-    )
-
-
 def _shift(features: FeatureSet, hops: int) -> FeatureSet:
     audio = features.streams["audio"]
     assert audio.windows is not None and audio.window_present is not None

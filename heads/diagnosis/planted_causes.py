@@ -18,8 +18,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.batch import FeatureSet, StreamArrays
-from heads.diagnosis.changes import join, pooled_rows
+from heads.batch import FeatureSet, StreamArrays, join
+from heads.diagnosis.changes import pooled_rows
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 SENTIMENTS = ("neutral", "positive", "negative")

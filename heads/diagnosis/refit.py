@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import metrics, variant
-from heads.batch import UNLABELLED, FeatureSet
-from heads.diagnosis.changes import Change, Prepare, join
+from heads import confusion, metrics, variant
+from heads.batch import UNLABELLED, FeatureSet, join
+from heads.diagnosis.changes import Change, Prepare
 from heads.statistics import Comparison
 from heads.variant import FitOptions, Task, Trained
 
@@ -137,8 +137,8 @@ def predict(model: Trained, features: FeatureSet, task: Task) -> NDArray[np.floa
 def uar(log_probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     """Return the balanced accuracy of the likeliest classes."""
     answers = log_probabilities.argmax(axis=1)[None]
-    counts = metrics.group_confusions(truth, answers, log_probabilities.shape[1], np.zeros_like(truth))
-    return float(metrics.headline_statistic(METRIC)(counts)[0, 0])
+    counts = confusion.group_confusions(truth, answers, log_probabilities.shape[1], np.zeros_like(truth))
+    return float(confusion.headline_statistic(METRIC)(counts)[0, 0])
 
 
 def compare(

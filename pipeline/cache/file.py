@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
 from pipeline.errors import CorruptError, NoCacheError
 from pipeline.provenance import canonical_json
-from pipeline.storage.container import TEXT, Field, Schema, Value, Values, pack, unpack
+from pipeline.storage.container import pack, unpack
+from pipeline.storage.schema import TEXT, Field, Schema, Value, Values
 from pipeline.storage.sealed import publish, read_sealed, seal
 
 KIND = "cache"

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from features.encoder import StreamFeatures
 from pipeline.errors import CorruptError
 from pipeline.provenance import canonical_json, digest_of
-from pipeline.storage.container import TEXT, Field, Schema, Values, pack, unpack
+from pipeline.storage.container import pack, unpack
+from pipeline.storage.schema import TEXT, Field, Schema, Values
 from pipeline.storage.sealed import peek_digest, publish, read_sealed, seal
 from pipeline.utterance import Utterance
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import h5py
@@ -20,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CorruptError
+from pipeline.storage.schema import TEXT, Field, Schema, Value, Values, require_all
 from pipeline.storage.sealed import HEADER_BYTES
 
-TEXT = "text"  # UTF-8 of fixed length, padded with zero bytes
 CHUNK_BYTES = 1 << 20  # large enough to be few, small enough to stay in a core's cache while it is checked
 SMALLEST_CHUNK_BYTES = 4096
 LARGEST_CHUNK_BYTES = 64 << 20
@@ -35,47 +33,6 @@ DEFLATE, SHUFFLE, FLETCHER32 = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE,
 FILTER_ORDER = {SHUFFLE: 0, DEFLATE: 1, FLETCHER32: 2}  # the order in which they may be applied
 LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 
-Value = NDArray[Any] | list[str] | str
-Values = dict[str, Value]
-
-
-@dataclass(frozen=True)
-class Field:
-    """One dataset that a file of some kind may or must hold."""
-
-    dtype: str
-    """A NumPy name of a little-endian number (``<f4``), ``bool`` or ``text``."""
-    rank: int
-    """Number of axes; a text of rank 0 is one string."""
-    required: bool = True
-    """Whether its group, where that exists, must hold it."""
-
-
-@dataclass(frozen=True)
-class Schema:
-    """All that a file of one kind may hold."""
-
-    kind: str
-    """Stands in the root attribute ``format`` as ``dualstream-KIND``."""
-    version: int
-    """Stands in the root attribute ``version``; readers refuse what is newer."""
-    fields: Mapping[str, Field]
-    """By path; ``*`` stands for one name of the file's own choice (a stream)."""
-
-    def field(self, path: str) -> Field | None:
-        """Return what stands at `path`, or None where nothing may."""
-        return self.fields.get(path) or next(
-            (field for pattern, field in self.fields.items() if _matches(pattern, path)), None
-        )
-
-    def is_group(self, path: str) -> bool:
-        """Tell whether a group may stand at `path`."""
-        depth = path.count("/") + 1
-        return any(
-            pattern.count("/") >= depth and _matches("/".join(pattern.split("/")[:depth]), path)
-            for pattern in self.fields
-        )
-
 
 def pack(schema: Schema, values: Mapping[str, Value]) -> bytearray:
     """Build an HDF5 image with room for a sealed header. The same values give the same bytes.
@@ -85,7 +42,7 @@ def pack(schema: Schema, values: Mapping[str, Value]) -> bytearray:
     ValueError
         Where a value does not fit its field, or a field is unknown or absent: a fault of the caller.
     """
-    _require_all(schema, set(values))
+    require_all(schema, set(values))
     buffer = io.BytesIO()
     with h5py.File(buffer, "w", libver=("v108", "v108"), userblock_size=HEADER_BYTES) as file:
         file.attrs.create("format", f"dualstream-{schema.kind}", dtype=_text_type(32))
@@ -111,7 +68,7 @@ def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
             _check_root(schema, file, name)
             found: dict[str, h5py.h5d.DatasetID] = {}
             _collect(schema, file.id, "", found, name)
-            _require_all(schema, set(found))
+            require_all(schema, set(found))
             _check_sizes(found, len(image))
             return {path: _read(found[path], schema.field(path)) for path in found}  # type: ignore[arg-type]
     except CorruptError:
@@ -358,26 +315,3 @@ def _check_deflate(dataset: h5py.h5d.DatasetID) -> None:
         inflater = zlib.decompressobj()
         if len(inflater.decompress(raw, expected + 1)) != expected or not inflater.eof:
             raise CorruptError(f"a compressed chunk does not hold the {expected:,} bytes that it declares")
-
-
-def _require_all(schema: Schema, paths: set[str]) -> None:
-    """Raise ValueError where a group that is there lacks a field that it must hold."""
-    groups = {path.rpartition("/")[0] for path in paths}
-    for pattern, field in schema.fields.items():
-        if not field.required:
-            continue
-        if "*" not in pattern and pattern not in paths:
-            raise ValueError(f"/{pattern} is missing")
-        parent, _, leaf = pattern.rpartition("/")
-        for group in groups:
-            if parent and _matches(parent, group) and f"{group}/{leaf}" not in paths:
-                raise ValueError(f"/{group}/{leaf} is missing")
-
-
-_NAME = r"[a-z][a-z0-9_.\-]{0,63}"
-
-
-def _matches(pattern: str, path: str) -> bool:
-    if "*" not in pattern:
-        return pattern == path
-    return re.fullmatch(re.escape(pattern).replace(r"\*", _NAME), path) is not None

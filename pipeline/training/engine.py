@@ -23,7 +23,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 from torch.func import functional_call
 
-from heads import metrics
+from heads import confusion
 from heads.balance import make_balance
 from heads.dual import DualHead
 from heads.losses import balanced_weights, make_loss
@@ -268,10 +268,10 @@ class Training:
             known = np.flatnonzero(truth >= 0)
             if len(known):
                 log_p = found[task][known]
-                counts = metrics.group_confusions(
+                counts = confusion.group_confusions(
                     truth[known], log_p.argmax(1)[None], log_p.shape[1], np.zeros(len(known), np.int64)
                 )
-                scores.append(float(metrics.headlines(counts[0, 0])[metrics.HEADLINES.index("macro_f1")]))
+                scores.append(float(confusion.headlines(counts[0, 0])[confusion.HEADLINES.index("macro_f1")]))
                 losses.append(float(-log_p[np.arange(len(known)), truth[known]].mean()))
         score = float(np.mean(scores)) if scores else None
         loss = float(np.mean(losses)) if losses else None

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from heads import metrics, statistics
+from heads import confusion, statistics
 
 PRIOR = np.array([0.47, 0.17, 0.12, 0.10, 0.08, 0.03, 0.03])  # about MELD's class shares
 
@@ -24,11 +24,11 @@ def corpus(rng, groups, *, models=1, per_group=9, effect=1.0):
         own = rng.normal(0, 0.5 * effect, (groups, 7))[group]
         noise = rng.gumbel(size=(len(group), 7))
         answers.append((1.2 * np.eye(7)[truth] + 0.5 * np.log(PRIOR) + common + own + noise).argmax(1))
-    return metrics.group_confusions(truth, np.stack(answers), 7, group)
+    return confusion.group_confusions(truth, np.stack(answers), 7, group)
 
 
 def coverage(groups, corpora, name, seed):
-    statistic = metrics.headline_statistic(name)
+    statistic = confusion.headline_statistic(name)
     rng = np.random.default_rng(seed)
     truth = float(statistic(corpus(rng, 200_000).sum(1))[0])
     inside = 0
@@ -59,10 +59,10 @@ def test_drawing_utterances_instead_would_be_wrong():
     narrow = wide = 0.0
     for _ in range(20):
         counts = corpus(rng, 60, effect=2.0)
-        wide_one = statistics.estimate(counts, metrics.headline_statistic("accuracy"))
+        wide_one = statistics.estimate(counts, confusion.headline_statistic("accuracy"))
         cells = counts.sum((0, 1)).astype(int).ravel()
         single = np.eye(49)[np.repeat(np.arange(49), cells)].reshape(1, -1, 7, 7)
-        narrow_one = statistics.estimate(single, metrics.headline_statistic("accuracy"))
+        narrow_one = statistics.estimate(single, confusion.headline_statistic("accuracy"))
         wide += wide_one.high - wide_one.low
         narrow += narrow_one.high - narrow_one.low
     assert wide > 1.3 * narrow
@@ -83,7 +83,7 @@ def test_interval_over_seeds_is_wider_than_of_these_models():
     rng = np.random.default_rng(0)
     counts = np.concatenate([corpus(np.random.default_rng(1), 80)] * 4)
     counts[1:, :, :, :] += rng.poisson(0.5, counts[1:].shape) * np.arange(1, 4)[:, None, None, None]
-    statistic = metrics.headline_statistic("accuracy")
+    statistic = confusion.headline_statistic("accuracy")
     method = statistics.estimate(counts, statistic)
     models = statistics.estimate(counts, statistic, resample_seeds=False)
     assert method.high - method.low > 1.2 * (models.high - models.low)
@@ -106,9 +106,9 @@ def test_one_group_has_no_interval():
 
 def test_estimates_equal_estimate():
     counts = corpus(np.random.default_rng(0), 50, models=3)
-    both = statistics.estimates(counts, {n: metrics.headline_statistic(n) for n in metrics.HEADLINES})
-    for name in metrics.HEADLINES:
-        assert both[name] == statistics.estimate(counts, metrics.headline_statistic(name))
+    both = statistics.estimates(counts, {n: confusion.headline_statistic(n) for n in confusion.HEADLINES})
+    for name in confusion.HEADLINES:
+        assert both[name] == statistics.estimate(counts, confusion.headline_statistic(name))
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (0, 3, 2), (2, 0, 2)])
@@ -138,7 +138,7 @@ def test_exact_swap_test_equals_scipy():
 def test_false_alarms_are_at_the_level(groups, corpora, name):
     """Two models with the same error law on the same dialogues: 5 % of tests may say otherwise."""
     rng = np.random.default_rng(11)
-    statistic = metrics.headline_statistic(name)
+    statistic = confusion.headline_statistic(name)
     alarms = outside = 0
     for _ in range(corpora):
         counts = corpus(rng, groups, models=2)
@@ -155,7 +155,7 @@ def test_a_real_difference_is_found():
     counts = corpus(rng, 80)
     better = counts * 0.7
     better[:, :, range(7), range(7)] += 0.3 * counts.sum(-1)  # a third of the errors mended
-    found = statistics.compare(better, counts, metrics.headline_statistic("balanced_accuracy"))
+    found = statistics.compare(better, counts, confusion.headline_statistic("balanced_accuracy"))
     assert found.p_value < 0.01
     assert 0 < found.low < found.difference < found.high
 
@@ -167,7 +167,7 @@ def test_few_groups_show_nothing():
 
 def test_seeds_of_unequal_number_are_paired():
     counts = corpus(np.random.default_rng(0), 30, models=5)
-    found = statistics.compare(counts, counts[:1], metrics.headline_statistic("accuracy"))
+    found = statistics.compare(counts, counts[:1], confusion.headline_statistic("accuracy"))
     assert 0 < found.p_value <= 1
 
 
@@ -185,5 +185,5 @@ def test_holm_by_hand():
 def test_thousand_dialogues_five_seeds_take_under_a_second():
     counts = corpus(np.random.default_rng(0), 1000, models=5)
     began = time.process_time()
-    statistics.estimates(counts, {n: metrics.headline_statistic(n) for n in metrics.HEADLINES})
+    statistics.estimates(counts, {n: confusion.headline_statistic(n) for n in confusion.HEADLINES})
     assert time.process_time() - began < 2.0  # seconds of processor time, all threads; about 0.3 on one core
