@@ -266,15 +266,16 @@ def _document(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers | Non
     """Return one utterance's answer; its reason where nothing that the head reads is there."""
     assert answers is not None and item.utterance is not None
     streams = {name: bool(clip.streams[name].present) for name in bundle.streams}
+    reason = clip.reason.replace(item.utterance.path, Path(item.utterance.path).name)  # `path` has it in full
     if clip.status == "failed":
-        return _failed(item, clip.reason)
+        return _failed(item, reason)
     if not any(streams.values()):
         return _failed(item, f"no_streams: it has no {' and no '.join(streams)}, which is what {bundle.variant} "
-                       f"reads: {clip.reason}")  # fmt: skip
+                       f"reads: {reason}")  # fmt: skip
     document: dict[str, Any] = {
         **_head(item),
         "status": "ok",
-        "reason": clip.reason,
+        "reason": reason,
         "streams": streams,
         "duration_s": clip.duration_s if math.isfinite(clip.duration_s) else None,
         "sha256": clip.sha256,

@@ -74,7 +74,7 @@ class Training:
     checkpoint_s
         Seconds after which the next step writes one; each epoch ends with one too.
     report
-        Called with each epoch's record.
+        Called with each epoch's record; ``seconds`` in it is all of the epoch, ``train_seconds`` the steps alone.
     """
 
     def __init__(
@@ -200,6 +200,7 @@ class Training:
             if position.step < self.steps and time.monotonic() - written_s >= self.checkpoint_s:
                 self.moving.write(self.checkpoint, self.identity)
                 written_s = time.monotonic()
+        trained_s = time.monotonic() - started_s
         if not math.isfinite(position.loss_sum):
             raise UsageError(
                 f"the loss is no longer a number in epoch {position.epoch + 1}; lower --learning-rate "
@@ -216,7 +217,8 @@ class Training:
         position.history.append(record)
         position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
         self.moving.write(self.checkpoint, self.identity)
-        self.report({**record, "epochs": options.epochs, "seconds": time.monotonic() - started_s})
+        seconds = {"seconds": time.monotonic() - started_s, "train_seconds": trained_s}
+        self.report({**record, "epochs": options.epochs, **seconds})
 
     def _step(self, places: NDArray[np.int64], x: NDArray[Any], lengths: NDArray[np.int64]) -> float:
         """Train on one batch; `places` are the samples' places among the train rows."""
