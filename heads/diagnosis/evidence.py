@@ -75,8 +75,8 @@ class Intervention:
     gain: Comparison
     """Over the head as it is, on the same utterances."""
     over_best: Comparison
-    """Over the better single stream, on the same utterances: by windows where the change works on windows, so that
-    what windows give by themselves doesn't pass for a gain of joining."""
+    """Over the better single stream, on the same utterances. Where a change that works on windows surely beats its
+    utterance rows, over the same stream by windows: what windows give by themselves is no gain of joining."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the values."""
@@ -207,13 +207,24 @@ def gather(
 
     interventions["drop a stream"] = outcome("drop a stream", f"--fusion {best}", rows[best], rows["fused"], best)
     interventions["join late"] = outcome("join late", "--fusion late", rows["late_sum"], rows["fused"], best)
-    for trial, against, remedy in _trials(base, curve, has_windows, options, train, best):
+    by_windows = []
+    for trial, against, remedy in _trials(base, curve, has_windows, options, train):
         say(f"refitting: {trial.name}")
         done = refit(trial, pooled)
         reference = rows["fused"] if against is None else rows[against]
-        single = ALONE if trial.fusion == "aligned" and ALONE in rows else best
         rows[trial.name] = done.log_probabilities
-        interventions[trial.name] = outcome(trial.name, remedy, done.log_probabilities, reference, single)
+        interventions[trial.name] = outcome(trial.name, remedy, done.log_probabilities, reference, best)
+        if trial.fusion == "aligned":
+            by_windows.append(trial.name)
+    if any((interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
+        say(f"refitting: {ALONE}")
+        alone = Trial(ALONE, "aligned", fit, changes.hidden("audio" if best == "video" else "video"))
+        rows[ALONE] = refit(alone, pooled).log_probabilities
+        remedy = "(what windows give without joining)"
+        interventions[ALONE] = outcome(ALONE, remedy, rows[ALONE], rows["fused"], best)
+        for name in by_windows:
+            over_best = compare(rows[name], rows[ALONE], pooled)
+            interventions[name] = replace(interventions[name], over_best=over_best)
 
     if other is not None:
         say("fitting on the other cache")
@@ -251,21 +262,12 @@ def gather(
 
 
 def _trials(
-    base: Trial,
-    curve: OffsetCurve | None,
-    has_windows: bool,
-    options: DiagnosisOptions,
-    train: FeatureSet,
-    best: str,
+    base: Trial, curve: OffsetCurve | None, has_windows: bool, options: DiagnosisOptions, train: FeatureSet
 ) -> list[tuple[Trial, str | None, str]]:
     """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
     fit = base.options
     width = min(32, *(train.streams[name].width for name in STREAMS))
-    found: list[tuple[Trial, str | None, str]] = []
-    if has_windows and "align windows" in options.interventions:
-        alone = changes.hidden("audio" if best == "video" else "video")
-        found.append((Trial(ALONE, "aligned", fit, alone), None, "(what windows give without joining)"))
-    found += [
+    found: list[tuple[Trial, str | None, str]] = [
         (
             Trial("standardise", base.fusion, fit, changes.standardise),
             None,
@@ -310,8 +312,7 @@ def _trials(
                     f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
                 )
             )
-    chosen = {*options.interventions, ALONE}
-    return [entry for entry in found if entry[0].name in chosen]
+    return [entry for entry in found if entry[0].name in options.interventions]
 
 
 def _estimate(rows: Rows, pooled: Pool) -> Estimate:
