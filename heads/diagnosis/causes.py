@@ -16,6 +16,7 @@ import numpy as np
 
 from heads.diagnosis.evidence import OTHER, Evidence, Intervention
 from heads.diagnosis.strength import STREAMS
+from heads.statistics import holm
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one
@@ -24,6 +25,7 @@ DEAD_SHARE = 0.05  # of a stream's columns
 BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
 COPIED_SHARE = 0.02  # of the dev utterances
 DRIFT_AUC = 0.75
+ALPHA = 0.05  # chance of a lucky join among all that are tried
 MIN_GAIN = 0.02  # of balanced accuracy: a smaller gain mends nothing, however sure
 OVERFIT_GAP = 0.25  # balanced accuracy on fitted less on held-out rows
 ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a variant with a hidden layer is large
@@ -259,7 +261,11 @@ def no_complement(evidence: Evidence) -> Cause | None:
     # "Nothing to gain" takes more than no gain found: what might hide in the plainest joins must be small
     plain = (evidence.fused_over_best, evidence.interventions["join late"].over_best)
     may_hide = max(join.high if join.high is not None else 1.0 for join in plain)
-    sure = any(join.low is not None and join.low > 0 and join.difference >= MIN_GAIN for join in joins)
+    # So many joins are tried that one in six corpora would have a lucky one: corrected (Holm)
+    corrected = holm([join.p_value for join in joins])
+    sure = any(
+        join.difference >= MIN_GAIN and p_value <= ALPHA for join, p_value in zip(joins, corrected, strict=True)
+    )
     above_chance = evidence.scores[evidence.best_single].low or 0.0
     if sure or may_hide > HIDDEN_GAIN or above_chance <= evidence.strength.chance:
         return None
