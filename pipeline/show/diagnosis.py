@@ -85,6 +85,7 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
         Section(
             title=TITLES[cause["name"]],
             lead=_sentence(cause["text"]),
+            facts_title="What mends it",
             facts={
                 "what to do": cause["advice"],
                 **{f"measured: {r['name']}": gain_words(r["gain"]) for r in cause["remedies"]},

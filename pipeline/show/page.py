@@ -74,6 +74,7 @@ class Section:
     rows: Sequence[Row] = ()
     """Lines of score tables of its own, a table a task."""
     facts: dict[str, str] = field(default_factory=dict)
+    facts_title: str = "Where the numbers come from"
     warnings: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
     documents: dict[str, Any] = field(default_factory=dict)
@@ -226,7 +227,7 @@ def _section(section: Section) -> list[str]:
     parts += [_figure(picture) for picture in section.pictures]
     if section.facts:
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in section.facts.items())
-        parts.append(f"<h3>Where the numbers come from</h3><dl>{rows}</dl>")
+        parts.append(f"<h3>{escape(section.facts_title)}</h3><dl>{rows}</dl>")
     for heading, document in section.documents.items():
         text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=False, default=str)
         parts.append(f"<details><summary>{escape(heading)}</summary><pre>{escape(text)}</pre></details>")

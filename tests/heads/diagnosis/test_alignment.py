@@ -16,6 +16,35 @@ def test_finds_planted_shift(strength, shift_s, seed):
     assert curve.verdict == "shifted"
 
 
+def late_audio(seed, hops):
+    """A sound corpus whose audio tells of each moment `hops` windows after the video does."""
+    train, _ = plant(PlantOptions(seed=seed, strength=(0.6, 1.0, 1.5)[seed % 3]))
+    audio = train.streams["audio"]
+    windows, seen = np.zeros_like(audio.windows), np.zeros_like(audio.window_present)
+    for start, end in zip(train.offsets[:-1], train.offsets[1:], strict=True):
+        for row in range(start, end):
+            if start <= row - hops < end:
+                windows[row], seen[row] = audio.windows[row - hops], True
+    train.streams["audio"] = type(audio)(audio.utterance, audio.present, windows, seen)
+    return train
+
+
+@pytest.mark.parametrize("hops", [-2, 1])
+def test_says_which_stream_is_late(hops):
+    curve = offset_curve(late_audio(9, hops), hop_s=HOP_S)
+    assert curve.peak_s == hops * HOP_S  # above zero where audio is late
+
+
+@pytest.mark.slow
+def test_sixty_shifts_are_found_to_the_hop():
+    found = [
+        abs(offset_curve(late_audio(seed, hops), hop_s=HOP_S).peak_s - hops * HOP_S) <= HOP_S
+        for hops in (-3, -2, -1, 1, 2, 3)
+        for seed in range(10)
+    ]
+    assert np.mean(found) >= 0.95
+
+
 def test_aligned_streams_peak_at_zero():
     train, _ = plant(PlantOptions(seed=5))
     curve = offset_curve(train, hop_s=HOP_S)
