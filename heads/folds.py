@@ -19,7 +19,9 @@ GROUP_BY: tuple[GroupBy, ...] = ("auto", "speaker", "dialogue")
 Codes = NDArray[np.int64]
 
 
-def groups_of(features: FeatureSet, by: GroupBy = "auto", other: FeatureSet | None = None) -> tuple[Codes, str]:
+def groups_of(
+    features: FeatureSet, by: GroupBy = "auto", other: FeatureSet | None = None
+) -> tuple[Codes, Literal["speaker", "dialogue"]]:
     """Return a group code for each utterance, and whether they are ``speaker`` or ``dialogue``.
 
     ``auto`` asks what stays the same where the heads will be used. Speakers are the groups where all are

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from heads.diagnosis.evidence import OTHER, Evidence, Intervention
+from heads.diagnosis.evidence import ALONE, OTHER, Evidence, Intervention
 from heads.diagnosis.strength import STREAMS
 from heads.statistics import holm
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one
-SCALE_RATIO = 10.0  # between the streams' scales
+SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 DEAD_SHARE = 0.05  # of a stream's columns
 BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
 COPIED_SHARE = 0.02  # of the dev utterances
@@ -121,6 +121,9 @@ def drift(evidence: Evidence) -> Cause | None:
     if np.isnan(auc) or auc < DRIFT_AUC:
         return None
     drop = evidence.drop_to_dev
+    costs = drop is not None and drop.low is not None and drop.low > 0
+    if evidence.grouped_by == "speaker" and not costs:
+        return None  # new people look new; that is named where it surely costs
     effect = drop.difference if drop else 0.0
     return Cause(
         "drift",
@@ -175,17 +178,26 @@ def misaligned(evidence: Evidence) -> Cause | None:
 
 
 def scale_mismatch(evidence: Evidence) -> Cause | None:
-    """One stream's numbers are far larger, and scaling them mends the head."""
+    """One stream's or some columns' numbers are far larger, and scaling them mends the head."""
     scale = {name: evidence.spaces[name].scale for name in STREAMS}
     loud = max(STREAMS, key=lambda name: scale[name])
     soft = "audio" if loud == "video" else "video"
     ratio = scale[loud] / max(scale[soft], 1e-30)
+    spread = {name: np.nan_to_num(evidence.spaces[name].scale_spread) for name in STREAMS}
+    uneven = max(STREAMS, key=lambda name: spread[name])
     remedies = _sure(evidence, "standardise")
-    if ratio < SCALE_RATIO or not remedies:
+    if max(ratio, spread[uneven]) < SCALE_RATIO or not remedies:
         return None
+    found = []
+    if ratio >= SCALE_RATIO:
+        found.append(f"{loud} values are {ratio:,.0f} times as large as {soft} values")
+    if spread[uneven] >= SCALE_RATIO:
+        found.append(
+            f"columns of {uneven} spread unevenly, the widest tenth {spread[uneven]:,.0f} times the narrowest"
+        )
     return _mended(
         "scale_mismatch",
-        f"{loud} values are {ratio:,.0f} times as large as {soft} values, and the head takes both as they are",
+        f"{'; '.join(found)}; the head takes them as they are",
         remedies,
         "standardise each stream: --fusion concat_norm",
     )
@@ -291,14 +303,25 @@ def _otherwise(evidence: Evidence) -> Cause:
         f"(95 % interval {low:+.1%} to {high:+.1%})"
     )
     if low > 0:
-        return Cause("nothing_wrong", text, over.difference, _interval(over), (), "leave it as it is")
+        return Cause("nothing_wrong", f"The streams complement each other: {text}", over.difference, _interval(over), (), "leave it as it is")
+    remedies = _sure(evidence, *(name for name in evidence.interventions if name not in ("drop a stream", ALONE)))
+    if remedies:
+        return Cause(
+            "cannot_tell",
+            f"{text}; {remedies[0].name} mends it, but none of the causes that are known explains why",
+            remedies[0].gain.difference,
+            _interval(remedies[0].gain),
+            remedies,
+            remedies[0].remedy,
+        )
     return Cause(
         "cannot_tell",
         text + "; no remedy has a gain whose interval excludes zero",
         over.difference,
         _interval(over),
         (),
-        f"more dialogues: with these {evidence.dialogues} an effect below {(high - low) / 2:.1%} stays hidden",
+        f"more {evidence.grouped_by}s: with these {evidence.groups} an effect below {(high - low) / 2:.1%} stays "
+        "hidden",
     )
 
 

@@ -17,6 +17,7 @@ from heads.diagnosis.coverage import Coverage, coverage
 from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, pool, predict, refit
 from heads.diagnosis.spaces import Space
 from heads.diagnosis.strength import STREAMS, Complement, Strength, complement, late_sum, strength
+from heads.folds import GroupBy, groups_of
 from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions, Task
 
@@ -44,7 +45,7 @@ class DiagnosisOptions:
     """The variant whose failure is to be explained."""
     task: Task = "emotion"
     folds: int = 4
-    """Folds over dialogues of train and dev together, 3 or more."""
+    """Folds over dialogues (speakers, where dev has new ones) of train and dev together, 3 or more."""
     fit: FitOptions = field(default_factory=lambda: FitOptions(seeds=(0, 1)))
     """How every head is fitted; its `tasks` are replaced by `task`."""
     hop_s: float = 0.5
@@ -96,7 +97,9 @@ class Evidence:
     fusion: str
     task: Task
     utterances: int
-    dialogues: int
+    groups: int
+    grouped_by: GroupBy
+    """What folds and bootstrap keep whole: dialogues, or speakers where dev has none of train's."""
     classes: int
     majority_share: float
     """Share of the commonest class among the labelled utterances."""
@@ -121,7 +124,7 @@ class Evidence:
     """The fused head against the better single stream."""
     best_single: str
     drop_to_dev: Comparison | None
-    """On dev rows: models that saw other dev dialogues against models that saw train alone."""
+    """On dev rows: models that saw other dev groups against models that saw train alone."""
     interventions: dict[str, Intervention]
     notes: tuple[str, ...]
 
@@ -132,7 +135,8 @@ class Evidence:
             "task": self.task,
             "metric": METRIC,
             "utterances": self.utterances,
-            "dialogues": self.dialogues,
+            "groups": self.groups,
+            "grouped_by": self.grouped_by,
             "classes": self.classes,
             "majority_share": self.majority_share,
             "answered_share": self.answered_share,
@@ -170,12 +174,13 @@ def gather(
     Raises
     ------
     ValueError
-        Where a stream is missing, or there are too few labelled dialogues to hold any out.
+        Where a stream is missing, or there are too few labelled dialogues or speakers to hold any out.
     """
     for name in STREAMS:
         if name not in train.streams:
             raise ValueError(f"a diagnosis needs both streams; this corpus has {sorted(train.streams)}")
-    of_spaces = {name: spaces.space(train, dev, name, seed=options.seed) for name in STREAMS}
+    by = groups_of(train, other=dev)[1]
+    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in STREAMS}
     copies = spaces.copied_rows(train, dev) if dev is not None else 0
     train, dev, notes = _cleaned(train, dev)
     has_windows = all(train.streams[name].windows is not None for name in STREAMS)
@@ -184,7 +189,7 @@ def gather(
         say("offset curve")
         curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
 
-    pooled = pool(train, dev, folds=options.folds, task=options.task, seed=options.seed)
+    pooled = pool(train, dev, folds=options.folds, task=options.task, by=by, seed=options.seed)
     fit = replace(options.fit, tasks=(options.task,))
     base = Trial("as it is", options.fusion, fit)
     refits: dict[str, Refit] = {}
@@ -229,7 +234,7 @@ def gather(
     if other is not None:
         say("fitting on the other cache")
         clean = _cleaned(*other)
-        strange = pool(clean[0], clean[1], folds=options.folds, task=options.task, seed=options.seed)
+        strange = pool(clean[0], clean[1], folds=options.folds, task=options.task, by=by, seed=options.seed)
         if not (np.array_equal(strange.truth, pooled.truth) and np.array_equal(strange.fold, pooled.fold)):
             raise ValueError("the other features are not of the same utterances in the same order")
         rows[OTHER] = refit(replace(base, name=OTHER), strange).log_probabilities
@@ -239,7 +244,8 @@ def gather(
         fusion=options.fusion,
         task=options.task,
         utterances=len(pooled.features),
-        dialogues=len(np.unique(pooled.group)),
+        groups=len(np.unique(pooled.group)),
+        grouped_by=by,
         classes=pooled.classes,
         majority_share=float(np.bincount(pooled.truth).max() / len(pooled.truth)),
         answered_share=float(np.bincount(answers).max() / len(answers)),

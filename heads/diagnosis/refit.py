@@ -1,7 +1,7 @@
 """Fit a variant again under a changed condition, and predict every utterance by a model that hasn't seen it.
 
-Train and dev are pooled and dealt into folds by dialogue, so that a few hundred utterances still say
-something: four dev speakers don't rank models. Test is never touched.
+Train and dev are pooled and dealt into folds by dialogue (by speaker where dev has new ones), so that
+a few hundred utterances still say something: four dev speakers don't rank models. Test is never touched.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from heads import confusion, metrics, variant
 from heads.batch import UNLABELLED, FeatureSet, join
 from heads.diagnosis.changes import Change, Prepare
+from heads.folds import GroupBy
 from heads.statistics import Comparison
 from heads.variant import FitOptions, Task, Trained
 
@@ -41,7 +42,8 @@ class Pool:
     fold: NDArray[np.int64]
     """Shape (N,)."""
     group: NDArray[np.int64]
-    """Dialogues, renumbered over both splits, shape (N,)."""
+    """Dialogues or speakers, renumbered over both splits, shape (N,)."""
+    by: GroupBy
     task: Task
 
     @property
@@ -65,7 +67,7 @@ class Refit:
 
     trial: Trial
     log_probabilities: tuple[NDArray[np.float64], ...]
-    """One array a seed, shape (N, C), every row by a model that hasn't seen its dialogue."""
+    """One array a seed, shape (N, C), every row by a model that hasn't seen its group."""
     score: float
     """Balanced accuracy of those, mean over seeds."""
     train_score: float
@@ -74,17 +76,17 @@ class Refit:
     """For each fold its models (one a seed) and the change that their inputs need."""
 
 
-def pool(train: FeatureSet, dev: FeatureSet | None, *, folds: int, task: Task, seed: int) -> Pool:
-    """Join train and dev, drop what is unlabelled, and deal dialogues into folds."""
+def pool(train: FeatureSet, dev: FeatureSet | None, *, folds: int, task: Task, by: GroupBy, seed: int) -> Pool:
+    """Join train and dev, drop what is unlabelled, and deal whole dialogues or speakers into folds."""
     features = train if dev is None else join(train, dev)
     was_dev = np.arange(len(features)) >= len(train)
     keep = np.flatnonzero(getattr(features, task) != UNLABELLED)
     features, was_dev = features.take(keep), was_dev[keep]
-    names, group = np.unique(features.dialogue, return_inverse=True)
+    names, group = np.unique(features.speaker if by == "speaker" else features.dialogue, return_inverse=True)
     if len(names) < 2 * folds:
-        raise ValueError(f"{len(names)} labelled dialogues; a diagnosis needs at least {2 * folds}")
+        raise ValueError(f"{len(names)} labelled {by}s; a diagnosis with {folds} folds needs at least {2 * folds}")
     fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[group]
-    return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), task)
+    return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), by, task)
 
 
 def refit(trial: Trial, pooled: Pool) -> Refit:
@@ -144,7 +146,7 @@ def uar(log_probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> flo
 def compare(
     first: Sequence[NDArray[np.float64]], second: Sequence[NDArray[np.float64]], pooled: Pool
 ) -> Comparison:
-    """Return by how much `first` beats `second` on the same utterances, with an interval over dialogues."""
+    """Return by how much `first` beats `second` on the same utterances, with an interval over the groups."""
     return metrics.compare_models(first, second, pooled.truth, pooled.group, classes=pooled.classes, metric=METRIC)
 
 

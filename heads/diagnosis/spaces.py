@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet
+from heads.folds import GroupBy
 
 DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: below it the column is constant
 DRIFT_FOLDS = 4
@@ -44,8 +45,10 @@ class Space:
         return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
 
 
-def space(train: FeatureSet, dev: FeatureSet | None, name: str, *, seed: int = 0) -> Space:
-    """Measure the space of the stream `name`."""
+def space(
+    train: FeatureSet, dev: FeatureSet | None, name: str, *, by: GroupBy = "dialogue", seed: int = 0
+) -> Space:
+    """Measure the space of the stream `name`; `by` says what the folds of the drift keep whole."""
     stream = train.streams[name]
     rows = stream.utterance[stream.present].astype(np.float64)
     finite = np.isfinite(rows).all(axis=1)
@@ -70,7 +73,7 @@ def space(train: FeatureSet, dev: FeatureSet | None, name: str, *, seed: int = 0
         dead_columns=int(dead.sum()),
         not_finite=broken,
         zero_rows=zeros,
-        drift_auc=_drift_auc(train, dev, name, seed) if dev is not None else float("nan"),
+        drift_auc=_drift_auc(train, dev, name, by, seed) if dev is not None else float("nan"),
     )
 
 
@@ -132,8 +135,8 @@ def _effective_rank(centred: NDArray[np.float64]) -> float:
     return float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-300)))))
 
 
-def _drift_auc(train: FeatureSet, dev: FeatureSet, name: str, seed: int) -> float:
-    """Return the area under the ROC curve of dev against train, out of fold, over whole dialogues."""
+def _drift_auc(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int) -> float:
+    """Return the area under the ROC curve of dev against train, out of fold, over whole dialogues or speakers."""
     parts: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.int64]] = []
     groups: list[NDArray[np.int64]] = []
@@ -143,7 +146,10 @@ def _drift_auc(train: FeatureSet, dev: FeatureSet, name: str, seed: int) -> floa
         use = stream.present & np.isfinite(stream.utterance).all(axis=1)
         parts.append(stream.utterance[use].astype(np.float64))
         labels.append(np.full(use.sum(), code, dtype=np.int64))
-        groups.append(part.dialogue[use] + base)
+        whole = (
+            part.speaker if by == "speaker" else part.dialogue + base
+        )  # dialogues are numbered in each split anew
+        groups.append(whole[use])
         base += int(part.dialogue.max(initial=0)) + 1
     rows, label, group = np.concatenate(parts), np.concatenate(labels), np.concatenate(groups)
     names, group = np.unique(group, return_inverse=True)

@@ -64,7 +64,7 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
     for note in evidence["notes"]:
         out.print(f"note: {note}", markup=False)
     out.print(
-        f"{evidence['utterances']} utterances of {evidence['dialogues']} dialogues of train and dev, "
+        f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s of train and dev, "
         f"{evidence['task']}; the test split was not looked at",
         markup=False,
     )
@@ -99,14 +99,14 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
             facts={
                 **cache_facts(document["cache"], document["streams"], document["specs"]),
                 "looked at": document["looked_at"],
-                "scores": "balanced accuracy, out of fold over whole dialogues; "
-                "intervals by a bootstrap over dialogues",
+                "scores": f"balanced accuracy, out of fold over whole {evidence['grouped_by']}s; "
+                f"intervals by a bootstrap over {evidence['grouped_by']}s",
             },
             documents={"all evidence": evidence},
         )
     )
     names = ", ".join(TITLES[cause["name"]].lower() for cause in document["causes"])
-    size = f"{evidence['utterances']} utterances of {evidence['dialogues']} dialogues"
+    size = f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s"
     html = page(
         f"Why {evidence['fusion']} does what it does",
         f"{names[0].upper()}{names[1:]}. {size}.",

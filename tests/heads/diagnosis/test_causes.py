@@ -1,6 +1,7 @@
 """The named cause is the planted one; remedies are measured; the corpus's faults can't hide each other."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,32 @@ def test_noise_is_no_finding():
     found = diagnose(train, dev, QUICK)
     assert not any(remedy.gain.low > 0.05 for cause in found.causes for remedy in cause.remedies)
     assert found.causes[0].name in {"cannot_tell", "no_complement", "too_little_data"}
+
+
+def test_new_speakers_in_dev_are_kept_whole():
+    """What tells one person from another is neither drift nor known in advance: folds go by speaker."""
+    train, dev = plant(PlantOptions(seed=19, utterances=240))
+    own = np.random.default_rng(0).normal(size=(12, train.streams["video"].width)).astype(np.float32)
+    for part, speakers in ((train, np.arange(8)), (dev, np.arange(8, 12))):
+        part.speaker[:] = speakers[np.arange(len(part)) % len(speakers)]
+        part.streams["video"].utterance[:] += own[part.speaker]
+    evidence = diagnose(train, dev, replace(QUICK, interventions=())).evidence
+    assert (evidence.grouped_by, evidence.groups) == ("speaker", 12)
+    assert evidence.spaces["video"].drift_auc < 0.9  # by dialogue it is 1: the same people stand on both sides
+
+
+def test_columns_of_uneven_scale_are_a_scale_mismatch():
+    """Both streams equally large as a whole, but a few of the columns drown the others."""
+    train, dev = plant(PlantOptions(seed=20, utterances=480))
+    loud = np.where(np.arange(192) % 8 == 0, 40.0, 1.0).astype(np.float32)
+    noise = np.random.default_rng(0)
+    for part in (train, dev):
+        audio = part.streams["audio"]
+        audio.utterance[:, loud > 1] = noise.normal(size=(len(part), int((loud > 1).sum())))
+        audio.utterance[:] *= loud
+    cause = diagnose(train, dev, QUICK).causes[0]
+    assert cause.name == "scale_mismatch"
+    assert "columns of audio spread unevenly" in cause.text
 
 
 def test_diagnosis_without_a_stream_fails():
