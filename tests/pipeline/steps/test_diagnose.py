@@ -1,0 +1,80 @@
+"""diagnose: a document, a page and figures; train and dev alone are looked at; what doesn't fit is refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import cli
+from heads.diagnosis.evidence import DiagnosisOptions
+from heads.variant import FitOptions
+from pipeline.cache import Cache, write_cache
+from pipeline.errors import UsageError
+from pipeline.steps.diagnose import DiagnoseOptions, diagnose
+from tests.pipeline.planted_corpus import planted_cache
+
+QUICK = DiagnosisOptions(
+    fusion="concat_norm",
+    folds=3,
+    fit=FitOptions(seeds=(0,), epochs=8, patience=3, hidden=16, threads=1),
+    interventions=("standardise",),
+)
+
+
+def diagnosed(folder: Path, cache: Cache, **options: Any) -> dict[str, Any]:
+    folder.mkdir()
+    write_cache(folder / "cache.h5", cache)
+    return diagnose(folder / "cache.h5", folder / "out", DiagnoseOptions(diagnosis=QUICK, **options))
+
+
+def test_test_rows_change_nothing(tmp_path: Path) -> None:
+    cache = planted_cache()
+    emotion = cache.utterances.emotion.copy()
+    held = np.flatnonzero(np.asarray(cache.utterances.split) == "test")
+    emotion[held] = np.roll(emotion[held], 1)
+    other = dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, emotion=emotion))
+    one, two = diagnosed(tmp_path / "one", cache), diagnosed(tmp_path / "two", other)
+    assert (one["causes"], one["evidence"]) == (two["causes"], two["evidence"])
+    assert one["evidence"]["utterances"] == 240 + 80
+
+
+def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
+    write_cache(tmp_path / "cache.h5", planted_cache())
+    words = [
+        "diagnose",
+        str(tmp_path / "cache.h5"),
+        "--fusion",
+        "linear",
+        "--folds",
+        "3",
+        "--seeds",
+        "1",
+        "--json",
+    ]
+    result = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "out")])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document == json.loads((tmp_path / "out" / "diagnosis.json").read_text())
+    assert document["causes"][0]["name"] == "nothing_wrong"  # one stream tells anger, the other joy
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Nothing is wrong" in page
+    assert 'src="http' not in page
+
+
+def test_diagnose_fails_by_name(tmp_path: Path) -> None:
+    cache = planted_cache(sizes={"train": 60, "dev": 20, "test": 20})
+    write_cache(tmp_path / "cache.h5", cache)
+    result = CliRunner().invoke(cli.app, ["diagnose", str(tmp_path / "cache.h5"), "--fusion", "conkat"])
+    assert result.exit_code == 2
+    assert "conkat" in result.output and "concat_norm" in result.output
+    moved = [{"train": "dev", "dev": "train"}.get(name, name) for name in cache.utterances.split]
+    swapped = dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, split=moved))
+    write_cache(tmp_path / "swapped.h5", swapped)
+    with pytest.raises(UsageError, match="in another split of the other cache"):
+        diagnose(tmp_path / "cache.h5", tmp_path / "out", DiagnoseOptions(QUICK, against=tmp_path / "swapped.h5"))
