@@ -303,7 +303,14 @@ def _otherwise(evidence: Evidence) -> Cause:
         f"(95 % interval {low:+.1%} to {high:+.1%})"
     )
     if low > 0:
-        return Cause("nothing_wrong", f"The streams complement each other: {text}", over.difference, _interval(over), (), "leave it as it is")
+        return Cause(
+            "nothing_wrong",
+            f"The streams complement each other: {text}",
+            over.difference,
+            _interval(over),
+            (),
+            "leave it as it is",
+        )
     remedies = _sure(evidence, *(name for name in evidence.interventions if name not in ("drop a stream", ALONE)))
     if remedies:
         return Cause(

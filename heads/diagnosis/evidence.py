@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads import metrics
-from heads.batch import FeatureSet, StreamArrays
+from heads.batch import UNLABELLED, FeatureSet, StreamArrays
 from heads.diagnosis import changes, spaces
 from heads.diagnosis.alignment import OffsetCurve, offset_curve
 from heads.diagnosis.coverage import Coverage, coverage
@@ -53,6 +53,9 @@ class DiagnosisOptions:
     max_shift_s: float = 2.0
     interventions: tuple[str, ...] = INTERVENTIONS
     """Changes that are refitted; of INTERVENTIONS. Causes whose remedy is left out are named less surely."""
+    sample: int = 4_000
+    """Of larger corpora whole groups are drawn until there are so many utterances, and heads refitted on those:
+    enough to be sure of a difference of two points."""
     seed: int = 0
     """Of the folds, the shuffles and the bootstrap."""
 
@@ -189,7 +192,17 @@ def gather(
         say("offset curve")
         curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
 
-    pooled = pool(train, dev, folds=options.folds, task=options.task, by=by, seed=options.seed)
+    pooled = pool(
+        train, dev, folds=options.folds, task=options.task, by=by, sample=options.sample, seed=options.seed
+    )
+    labelled = sum(
+        int((getattr(part, options.task) != UNLABELLED).sum()) for part in (train, dev) if part is not None
+    )
+    if len(pooled.features) < labelled:
+        notes = (
+            *notes,
+            f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s",
+        )
     fit = replace(options.fit, tasks=(options.task,))
     base = Trial("as it is", options.fusion, fit)
     refits: dict[str, Refit] = {}
@@ -234,7 +247,15 @@ def gather(
     if other is not None:
         say("fitting on the other cache")
         clean = _cleaned(*other)
-        strange = pool(clean[0], clean[1], folds=options.folds, task=options.task, by=by, seed=options.seed)
+        strange = pool(
+            clean[0],
+            clean[1],
+            folds=options.folds,
+            task=options.task,
+            by=by,
+            sample=options.sample,
+            seed=options.seed,
+        )
         if not (np.array_equal(strange.truth, pooled.truth) and np.array_equal(strange.fold, pooled.fold)):
             raise ValueError("the other features are not of the same utterances in the same order")
         rows[OTHER] = refit(replace(base, name=OTHER), strange).log_probabilities

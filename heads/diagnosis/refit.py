@@ -76,17 +76,32 @@ class Refit:
     """For each fold its models (one a seed) and the change that their inputs need."""
 
 
-def pool(train: FeatureSet, dev: FeatureSet | None, *, folds: int, task: Task, by: GroupBy, seed: int) -> Pool:
-    """Join train and dev, drop what is unlabelled, and deal whole dialogues or speakers into folds."""
+def pool(
+    train: FeatureSet, dev: FeatureSet | None, *, folds: int, task: Task, by: GroupBy, sample: int, seed: int
+) -> Pool:
+    """Join train and dev, drop what is unlabelled, and deal whole dialogues or speakers into folds.
+
+    Of more than `sample` utterances, groups are drawn until there are so many.
+    """
     features = train if dev is None else join(train, dev)
     was_dev = np.arange(len(features)) >= len(train)
     keep = np.flatnonzero(getattr(features, task) != UNLABELLED)
     features, was_dev = features.take(keep), was_dev[keep]
+    drawn = _drawn(features.speaker if by == "speaker" else features.dialogue, sample, seed)
+    features, was_dev = features.take(drawn), was_dev[drawn]
     names, group = np.unique(features.speaker if by == "speaker" else features.dialogue, return_inverse=True)
     if len(names) < 2 * folds:
         raise ValueError(f"{len(names)} labelled {by}s; a diagnosis with {folds} folds needs at least {2 * folds}")
     fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[group]
     return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), by, task)
+
+
+def _drawn(groups: NDArray[np.int64], sample: int, seed: int) -> NDArray[np.int64]:
+    """Return the rows of groups drawn at random until `sample` rows are there."""
+    names, code = np.unique(groups, return_inverse=True)
+    order = np.random.default_rng([seed, 1]).permutation(len(names))
+    enough = int(np.searchsorted(np.cumsum(np.bincount(code)[order]), sample)) + 1
+    return np.flatnonzero(np.isin(code, order[:enough]))
 
 
 def refit(trial: Trial, pooled: Pool) -> Refit:

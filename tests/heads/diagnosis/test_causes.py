@@ -118,3 +118,12 @@ def test_names_every_cause(cause, seed):
     options = DiagnosisOptions(folds=3, fit=FitOptions(seeds=(0,), patience=5, threads=1))
     found = named((cause,), seed=seed, options=options)
     assert found.causes[0].name == ("nothing_wrong" if cause == "none" else cause)
+
+
+def test_of_a_large_corpus_whole_dialogues_are_drawn():
+    train, dev = plant(PlantOptions(seed=21, utterances=480))
+    found = diagnose(train, dev, replace(QUICK, interventions=(), sample=200))
+    evidence = found.evidence
+    assert evidence.utterances == 200  # dialogues of eight
+    assert evidence.groups == 25
+    assert "refitted on 200 of 480 utterances, drawn by whole dialogues" in evidence.notes[-1]
