@@ -34,6 +34,7 @@ INTERVENTIONS = (
     "shift by the best offset",
     "thin to one frame each 3 s",
 )
+PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
@@ -203,7 +204,7 @@ def gather(
             *notes,
             f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s",
         )
-    fit = replace(options.fit, tasks=(options.task,))
+    fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
     base = Trial("as it is", options.fusion, fit)
     refits: dict[str, Refit] = {}
     for name, trial in (
@@ -236,7 +237,7 @@ def gather(
             by_windows.append(trial.name)
     if any((interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
         say(f"refitting: {ALONE}")
-        alone = Trial(ALONE, "aligned", fit, changes.hidden("audio" if best == "video" else "video"))
+        alone = Trial(ALONE, "aligned", _one_seed(fit), changes.hidden("audio" if best == "video" else "video"))
         rows[ALONE] = refit(alone, pooled).log_probabilities
         remedy = "(what windows give without joining)"
         interventions[ALONE] = outcome(ALONE, remedy, rows[ALONE], rows["fused"], best)
@@ -322,7 +323,7 @@ def _trials(
         ),
     ]
     if has_windows:
-        found.append((Trial("align windows", "aligned", fit), None, "--fusion aligned"))
+        found.append((Trial("align windows", "aligned", _one_seed(fit)), None, "--fusion aligned"))
         found.append(
             (
                 Trial("thin to one frame each 3 s", base.fusion, fit, changes.thinned(THIN_EVERY_S)),
@@ -334,12 +335,17 @@ def _trials(
             hops = round(curve.peak_s / options.hop_s)
             found.append(
                 (
-                    Trial("shift by the best offset", "aligned", fit, changes.shifted(hops)),
+                    Trial("shift by the best offset", "aligned", _one_seed(fit), changes.shifted(hops)),
                     "align windows",
                     f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
                 )
             )
     return [entry for entry in found if entry[0].name in options.interventions]
+
+
+def _one_seed(fit: FitOptions) -> FitOptions:
+    """Return the options for heads over windows: a fit costs as much as five over utterance rows."""
+    return replace(fit, seeds=fit.seeds[:1])
 
 
 def _estimate(rows: Rows, pooled: Pool) -> Estimate:
