@@ -301,6 +301,10 @@ def train_encoder(
     sentiment_weight: Annotated[
         float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
     ] = 1.0,
+    sample_weight: Annotated[
+        float,
+        typer.Option("--sample-weight", help="Share of the loss that samples bear one by one, not by utterance."),
+    ] = 0.5,
     unfreeze: Annotated[
         str,
         typer.Option(
@@ -350,7 +354,7 @@ def train_encoder(
     training = TrainOptions(
         epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate,
         weight_decay=weight_decay, loss=loss, resample=resample, task_balance=task_balance,
-        sentiment_weight=sentiment_weight, unfreeze=parse.names(unfreeze),
+        sentiment_weight=sentiment_weight, sample_weight=sample_weight, unfreeze=parse.names(unfreeze),
         unfreeze_every=unfreeze_every, depth_rate=depth_rate, precision=precision, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     run = step.RunOptions(

@@ -22,7 +22,8 @@ import torch
 
 from features import bilstm
 from features.frozen import usable_device
-from pipeline.training.engine import Labels, Training
+from pipeline.training.engine import Training
+from pipeline.training.objective import Labels
 from pipeline.training.samples import Samples
 from pipeline.training.schedule import TrainOptions, depths
 from pipeline.training.trainees import Trainee, trainee

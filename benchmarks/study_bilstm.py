@@ -40,7 +40,8 @@ from heads.batch import FeatureSet, StreamArrays
 from heads.variant import FitOptions
 from pipeline.importers import emodb, ravdess
 from pipeline.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
-from pipeline.training.engine import Labels, Training
+from pipeline.training.engine import Training
+from pipeline.training.objective import Labels
 from pipeline.training.samples import SampleRecipe, Samples, open_samples
 from pipeline.training.schedule import TrainOptions
 from pipeline.training.trainees import trainee

@@ -25,7 +25,8 @@ from pipeline.show.progress import Progress, spoken_duration
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import publish, remove_leftovers
 from pipeline.training.end_to_end import answers_note
-from pipeline.training.engine import Labels, Training
+from pipeline.training.engine import Training
+from pipeline.training.objective import Labels
 from pipeline.training.samples import SampleRecipe, missing_files, open_samples
 from pipeline.training.schedule import TrainOptions, depths
 from pipeline.training.trainees import Trainee, trainee

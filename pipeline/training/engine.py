@@ -1,7 +1,8 @@
 """The training loop of an encoder under dual heads: epochs, early stopping by utterance, checkpoints.
 
-    samples ─▶ augment ─▶ encoder (B, width) ─▶ dual heads ─▶ losses ─▶ task balance ─▶ AdamW
-                                                  └▶ dev: mean of an utterance's log-probabilities ─▶ macro F1
+    samples ─▶ augment ─▶ encoder (B, width) ─▶ mean by utterance ─▶ dual heads ─▶ losses ─▶ balance ─▶ AdamW
+                            │                                        └▶ dev: macro F1
+                            └▶ heads of single samples ─▶ losses ──────────────┘
 
 All that is drawn comes from generators that are seeded with (seed, epoch, step) alone, so the state of randomness
 IS the position, and a run that goes on from a checkpoint draws what it would have drawn.
@@ -12,7 +13,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ from torch.func import functional_call
 
 from heads import confusion
 from heads.balance import make_balance
-from heads.dual import DualHead
-from heads.losses import balanced_weights, make_loss
-from heads.variant import TASKS, Task
+from heads.losses import balanced_weights
+from heads.variant import Task
 from heads.weights import Weights
 from pipeline.errors import UsageError
 from pipeline.training.moving import Moving, Position
+from pipeline.training.objective import HEAD, Labels, Objective, Step
 from pipeline.training.samples import Samples
 from pipeline.training.schedule import (
     ENCODER,
@@ -45,21 +45,6 @@ from pipeline.training.trainees import Trainee, log_softmax
 
 LONGEST_GRADIENT = 5.0  # a longer one is cut to this norm
 EVAL_BATCH = 64
-
-
-@dataclass(frozen=True, repr=False)
-class Labels:
-    """Class codes of all utterances that have samples, -1 where unlabelled, and which split each is of."""
-
-    emotion: NDArray[np.int64]
-    sentiment: NDArray[np.int64]
-    classes: dict[Task, int]
-    train: NDArray[np.bool_]
-    dev: NDArray[np.bool_]
-
-    def of(self, task: Task) -> NDArray[np.int64]:
-        """Return the codes of a task, shape (N,)."""
-        return self.emotion if task == "emotion" else self.sentiment
 
 
 class Training:
@@ -93,25 +78,14 @@ class Training:
         self.trainee, self.samples, self.labels, self.options = trainee, samples, labels, options
         self.device, self.identity, self.checkpoint = device, identity, checkpoint
         self.checkpoint_s, self.report = checkpoint_s, report
-        self.rows = np.flatnonzero(labels.train[samples.utterance])
-        owner = samples.utterance
-        self.tasks = [task for task in TASKS if (labels.of(task)[owner[self.rows]] >= 0).any()]
-        if not self.tasks:
-            raise UsageError(
-                "no utterance of the train split has both a label and a sample; nothing can be learned"
-            )
         if options.task_balance == "surgery" and device.type != "cpu":
             raise UsageError("--task-balance surgery runs on the CPU alone; say --device cpu, or uncertainty")
-        self.losses = {
-            task: make_loss(options.loss, labels.of(task)[owner[self.rows]], labels.classes[task])
-            for task in self.tasks
-        }
-        if trainee.fit_scale is not None:
-            trainee.fit_scale(samples, self.rows)
-        self.net = trainee.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weights = Weights([options.seed])
-        emotions, sentiments = (labels.classes[task] if task in self.tasks else 0 for task in TASKS)
-        self.head = DualHead(self.weights, trainee.width, emotions, sentiments)
+        self.objective = Objective(self.weights, trainee.width, samples, labels, options)
+        self.head, self.tasks = self.objective.head, self.objective.tasks
+        if trainee.fit_scale is not None:
+            trainee.fit_scale(samples, self.objective.rows)
+        self.net = trainee.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.balance = make_balance(options.task_balance, self.weights, options.sentiment_weight)
         self.depth = depths(trainee, options)
         for name, array in self.net.named_parameters():
@@ -120,7 +94,6 @@ class Training:
                 self.weights.tensors[ENCODER + name] = array.detach()[None].clone()
         self.optimiser = make_optimiser(self.weights, self.depth, options)
         self.moving = Moving(self.net, self.weights, self.optimiser)
-        self.steps = math.ceil(len(self.rows) / options.batch_size)
 
     @property
     def position(self) -> Position:
@@ -157,7 +130,7 @@ class Training:
             if name.startswith(ENCODER):
                 whole[name.removeprefix(ENCODER)] = tensor[0]
         tensors = {self.trainee.file_name(name): tensor for name, tensor in whole.items()}
-        tensors |= {f"{HEAD_PREFIX}{name}": self.weights[f"head.{name}"][0] for name in ("weight", "bias")}
+        tensors |= {f"{HEAD_PREFIX}{name}": self.weights[f"{HEAD}.{name}"][0] for name in ("weight", "bias")}
         return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
     def predict(self, wanted: NDArray[np.bool_]) -> tuple[NDArray[np.int64], dict[Task, NDArray[np.float64]]]:
@@ -173,9 +146,9 @@ class Training:
         batches = [rows[first : first + EVAL_BATCH] for first in range(0, len(rows), EVAL_BATCH)]
         with torch.inference_mode():
             for _, x, lengths in self.samples.batches(batches):
-                logits = self._logits(x, lengths, None)
+                logits = self.head(self._embedding(x, lengths, None)[None])
                 for task in self.tasks:
-                    found[task].append(log_softmax(logits[task]))
+                    found[task].append(log_softmax(getattr(logits, task)))
         at, index = np.unique(owner[rows], return_inverse=True)
         counts = np.bincount(index, minlength=len(at))[:, None]
         answer: dict[Task, NDArray[np.float64]] = {}
@@ -189,15 +162,16 @@ class Training:
 
     def _epoch(self) -> None:
         position, options = self.position, self.options
-        order = self._order(position.epoch)
-        batches = np.array_split(order, self.steps)[position.step :]
+        steps = self._steps(position.epoch)
+        waiting = steps[position.step :]
         thawed = self._thaw(position.epoch)
         written_s, started_s = time.monotonic(), time.monotonic()
-        for rows, x, lengths in self.samples.batches([self.rows[batch] for batch in batches]):
-            places = np.searchsorted(self.rows, rows)
-            position.loss_sum += self._step(places, x, lengths)
+        batches = self.samples.batches([step.rows for step in waiting])
+        for step, (_, x, lengths) in zip(waiting, batches, strict=True):
+            rate = rate_share(options, len(steps), position.epoch, position.step)
+            position.loss_sum += self._step(step, x, lengths, rate)
             position.step += 1
-            if position.step < self.steps and time.monotonic() - written_s >= self.checkpoint_s:
+            if position.step < len(steps) and time.monotonic() - written_s >= self.checkpoint_s:
                 self.moving.write(self.checkpoint, self.identity)
                 written_s = time.monotonic()
         trained_s = time.monotonic() - started_s
@@ -206,10 +180,10 @@ class Training:
                 f"the loss is no longer a number in epoch {position.epoch + 1}; lower --learning-rate "
                 f"({options.learning_rate:g}), or train in fp32"
             )
-        last = rate_share(options, self.steps, position.epoch, self.steps - 1)
+        last = rate_share(options, len(steps), position.epoch, len(steps) - 1)
         record = {
             "epoch": position.epoch + 1,
-            "train_loss": position.loss_sum / self.steps,
+            "train_loss": position.loss_sum / len(steps),
             "learning_rate": last * options.learning_rate,
             "thawed": thawed,
         }
@@ -220,10 +194,9 @@ class Training:
         seconds = {"seconds": time.monotonic() - started_s, "train_seconds": trained_s}
         self.report({**record, "epochs": options.epochs, **seconds})
 
-    def _step(self, places: NDArray[np.int64], x: NDArray[Any], lengths: NDArray[np.int64]) -> float:
-        """Train on one batch; `places` are the samples' places among the train rows."""
+    def _step(self, step: Step, x: NDArray[Any], lengths: NDArray[np.int64], rate: float) -> float:
+        """Train on one step's samples at this share of the learning rate; return the loss."""
         position = self.position
-        rate = rate_share(self.options, self.steps, position.epoch, position.step)
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate * group["share"]
         seed = seed_of(self.options.seed, "step", position.epoch, position.step)
@@ -232,11 +205,8 @@ class Training:
         self.net.train()
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)  # of dropout
-            logits = self._logits(x, lengths, generator)
-        losses = {
-            task: self.losses[task].loss(logits[task], self.losses[task].mass[torch.from_numpy(places)])
-            for task in self.tasks
-        }
+            embedding = self._embedding(x, lengths, generator)
+        losses = self.objective.losses(embedding, step)
         self.optimiser.zero_grad(set_to_none=True)
         self.balance(losses)
         arrays = [array for array in self.weights.parameters() if array.grad is not None]
@@ -244,10 +214,8 @@ class Training:
         self.optimiser.step()
         return float(sum(float(loss.detach().sum()) for loss in losses.values()))
 
-    def _logits(
-        self, x: NDArray[Any], lengths: NDArray[np.int64], generator: torch.Generator | None
-    ) -> dict[Task, Tensor]:
-        """Return logits (1, B, C) by task, float32 on the CPU: the heads live there, wherever the encoder is."""
+    def _embedding(self, x: NDArray[Any], lengths: NDArray[np.int64], generator: torch.Generator | None) -> Tensor:
+        """Return embeddings (B, width), float32 on the CPU: the heads live there, wherever the encoder is."""
         inputs = self.trainee.prepare(torch.from_numpy(x).to(self.device), torch.from_numpy(lengths), generator)
         arrays = {
             name.removeprefix(ENCODER): tensor[0]
@@ -257,8 +225,7 @@ class Training:
         bf16 = self.options.precision == "bf16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bf16):
             embedding = functional_call(self.net, arrays, inputs)  # (B, width)
-        logits = self.head(embedding.float().cpu()[None])
-        return {task: getattr(logits, task) for task in self.tasks}
+        return embedding.float().cpu()
 
     def _look(self) -> dict[str, Any]:
         """Score dev, keep the weights if they are the best yet, and stop where patience is at its end."""
@@ -287,14 +254,11 @@ class Training:
                 position.stopped = "patience"
         return {"dev_score": score, "dev_loss": loss}
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        """Return places among the train rows, in the order in which this epoch takes them."""
-        random = np.random.default_rng(seed_of(self.options.seed, "order", epoch, 0))
+    def _steps(self, epoch: int) -> list[Step]:
+        """Return an epoch's steps; with `resample` classes of the first task come equally often."""
         if not self.options.resample:
-            return random.permutation(len(self.rows))
-        owner = self.samples.utterance[self.rows]
-        chances = balanced_weights(self.labels.of(self.tasks[0])[owner])
-        return random.choice(len(self.rows), size=len(self.rows), p=chances)
+            return self.objective.steps(epoch)
+        return self.objective.steps(epoch, balanced_weights(self.labels.of(self.tasks[0])[self.objective.owners]))
 
     def _thaw(self, epoch: int) -> list[str]:
         """Let gradients into what is thawed in this epoch; return the blocks' names."""

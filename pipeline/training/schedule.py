@@ -36,6 +36,9 @@ class TrainOptions:
     task_balance: str = "fixed"
     """One of `heads.balance.BALANCES`."""
     sentiment_weight: float = 1.0
+    sample_weight: float = 0.5
+    """Share of the loss that samples bear one by one, 0 to below 1; utterances, each by the mean of its samples,
+    bear the rest (`pipeline.training.objective`)."""
     unfreeze: tuple[str, ...] = ()
     """Blocks that thaw one after the other, for encoders that have such."""
     unfreeze_every: int = 1
@@ -51,6 +54,8 @@ class TrainOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; expected a number above 0")
+        if not 0 <= self.sample_weight < 1:
+            raise ValueError(f"sample_weight is {self.sample_weight}; expected 0 to below 1")
         if not 0 < self.depth_rate <= 1:
             raise ValueError(f"depth_rate is {self.depth_rate}; expected above 0, at most 1")
 

@@ -18,7 +18,8 @@ from features.frozen import FrozenFrameEncoder
 from features.weights import HEAD_PREFIX
 from pipeline.errors import CorruptError, UsageError
 from pipeline.training.checkpoint import packed, read_checkpoint, write_checkpoint
-from pipeline.training.engine import Labels, Training
+from pipeline.training.engine import Training
+from pipeline.training.objective import Labels
 from pipeline.training.samples import Samples
 from pipeline.training.schedule import TrainOptions
 from pipeline.training.trainees import faces, trainee
