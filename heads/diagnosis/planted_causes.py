@@ -99,7 +99,7 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
 
     if "misaligned" in causes:
         hops = max(1, round(2 * options.strength)) * int(rng.choice([-1, 1]))
-        audio, audio_seen = _late(audio, audio_seen, offsets, hops)
+        audio = _late(rng, audio, offsets, hops)
     if "starved_sampling" in causes:
         video_seen = (place * HOP_S) % 3.0 == 0.0
     if "too_little_data" in causes:
@@ -179,18 +179,18 @@ def _stream(
 
 
 def _late(
-    rows: NDArray[np.float64], seen: NDArray[np.bool_], offsets: NDArray[np.int64], hops: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Move each utterance's rows `hops` windows later (earlier where negative); what falls out is masked."""
-    moved, present = np.zeros_like(rows), np.zeros_like(seen)
+    rng: np.random.Generator, rows: NDArray[np.float64], offsets: NDArray[np.int64], hops: int
+) -> NDArray[np.float64]:
+    """Move each utterance's rows `hops` windows later (earlier where negative).
+
+    What comes in at the other end is the stream of some other moment, as in a clip whose sound was cut elsewhere.
+    """
+    moved = rows[rng.permutation(len(rows))]
     for start, end in pairwise(offsets):
-        length = end - start
-        kept = max(0, length - abs(hops))
+        kept = max(0, end - start - abs(hops))
         source, target = (start, start + hops) if hops > 0 else (start - hops, start)
-        if kept:
-            moved[target : target + kept] = rows[source : source + kept]
-            present[target : target + kept] = seen[source : source + kept]
-    return moved, present
+        moved[target : target + kept] = rows[source : source + kept]
+    return moved
 
 
 def _pooled(windows: NDArray[np.float32], seen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> StreamArrays:
