@@ -72,7 +72,7 @@ def fit_network(
     held_out = dev
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)
-    with _OneThread():
+    with OneThread():
         material = Material(kind, settings, train, dev, options)
         groups = _train(material, options, progress)
         scalers = material.corpus.scalers
@@ -176,7 +176,7 @@ class TorchModel:
         features.require_finite(self.kind.streams)
         corpus = Corpus(features, self.kind, self.settings, self.scalers)
         found: dict[Task, NDArray[np.float64]] = {}
-        with torch.no_grad(), _OneThread():
+        with torch.no_grad(), OneThread():
             for index in Order(corpus, PREDICT_ROWS).in_turn():
                 batch = corpus.batch(index)
                 logits = self.network.decide(self.network.represent(batch, NO_NOISE), batch)
@@ -227,8 +227,11 @@ def split_groups(features: FeatureSet, share: float) -> tuple[FeatureSet, Featur
     return features.take(np.flatnonzero(~out)), features.take(np.flatnonzero(out))
 
 
-class _OneThread:
-    """Run torch's operations on one thread for a while, and answer to the bit."""
+class OneThread:
+    """Run torch's operations on one thread for a while, and answer to the bit.
+
+    Fits that run side by side need one around them all: each sets back what it found.
+    """
 
     def __enter__(self) -> None:
         self.before = torch.get_num_threads()

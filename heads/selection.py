@@ -10,6 +10,8 @@ worst on test.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -224,7 +226,8 @@ class _Trial:
         solved = "solver" in variant.get(name).parameters  # needs no utterances to stop by
         options = replace(self.options, seeds=(repeat,), parameters={"folds": self.grouped_by} if solved else {})
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
-        for number in range(int(fold.max()) + 1):
+
+        def answer(number: int) -> None:
             fit, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             stop: FeatureSet | None = None
             if not solved and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
@@ -237,6 +240,13 @@ class _Trial:
                 if rows is None:
                     raise ValueError(f"a fold has no label for {task}")
                 answers[task][held] = rows.argmax(1)
+
+        numbers = range(int(fold.max()) + 1)
+        if solved:  # NumPy shares these among the cores by itself
+            for number in numbers:
+                answer(number)
+        else:
+            _side_by_side(answer, numbers, options.threads)
         cells = []
         for task in self.tasks:
             keep = self.labels[task] != UNLABELLED
@@ -332,6 +342,19 @@ class _Trial:
             for name in asked
         )
         return Choice(chosen, table, self.grouped_by, self.selection.metric, len(self.pooled))
+
+
+def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], threads: int | None) -> None:
+    """Run trained fits on a core each; what they answer does not depend on how many there are."""
+    from heads.fit import OneThread, available_cores
+
+    with OneThread(), ThreadPoolExecutor(max(1, min(threads or available_cores(), len(numbers)))) as pool:
+        running = [pool.submit(answer, number) for number in numbers]
+        try:
+            for one in running:
+                one.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _sample(features: FeatureSet, groups: Codes, wanted: int) -> FeatureSet:

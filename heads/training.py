@@ -26,6 +26,7 @@ from heads.weights import NO_NOISE, Noise, Weights
 PREDICT_ROWS = 1024  # utterances a batch when nothing is trained
 MIN_BATCHES = 16  # a small corpus takes smaller batches, so that an epoch has at least this many steps
 SMALLEST_BATCH = 16
+PERFECT = 1.0  # macro F1 on dev: no later epoch can be better, and of equals the first is kept
 
 
 class Material:
@@ -175,7 +176,9 @@ class Group:
             if watched > record.best_score:
                 record.best_score, record.best_epoch = watched, epoch
                 record.best = self.weights.arrays(row)
-            if record.best_epoch is not None and epoch - record.best_epoch >= self.options.patience:
+            if self.options.watch == "score" and record.best_score >= PERFECT:
+                record.stopped = "perfect score"
+            elif record.best_epoch is not None and epoch - record.best_epoch >= self.options.patience:
                 record.stopped = "patience"
             else:
                 keep.append(row)

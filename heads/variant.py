@@ -72,8 +72,8 @@ class FitOptions:
     max_windows: int = 64
     """Windows of an utterance that sequence variants look at: longer ones are thinned evenly."""
     threads: int | None = None
-    """Threads that share the seeds among them, one core each; None: as many as there are cores. What is fitted
-    does not depend on it."""
+    """Threads that share the seeds (in `auto`, the folds) among them, one core each; None: as many as there are
+    cores. What is fitted does not depend on it."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Settings of a single variant, by its own names; an unknown one is an error."""
 
@@ -105,7 +105,8 @@ class History:
     shared representation), ``gradient_share_video`` and whatever else a variant records."""
     best_epoch: int | None = None
     stopped: str = ""
-    """Why it ended: ``epochs``, ``patience``, ``interrupted`` or ``converged``."""
+    """Why it ended: ``epochs``, ``patience``, ``perfect score`` (nothing left to wait for), ``interrupted`` or
+    ``converged``."""
 
 
 class Trained(Protocol):

@@ -93,6 +93,16 @@ def test_patience_stops_and_says_so(split: Split) -> None:
     )
 
 
+def test_a_perfect_score_is_not_waited_past(split: Split) -> None:
+    options = replace(QUICK, epochs=20, seeds=(0,))
+    (model,) = variant.fit("concat_norm", split.train, split.dev, options=options)
+    scores, best = model.history.columns["dev_score"], model.history.best_epoch
+    assert (model.history.stopped, scores.index(1.0)) == ("perfect score", best)
+    assert best is not None and len(scores) == best + 1 < 20
+    (whole,) = variant.fit("concat_norm", split.train, None, options=replace(options, epochs=best + 1))
+    assert _arrays(model) == _arrays(whole)
+
+
 def test_watching_the_loss(split: Split) -> None:
     options = replace(QUICK, watch="loss")
     for model in variant.fit("concat_norm", split.train, split.dev, options=options):
@@ -112,10 +122,11 @@ def test_an_interrupt_keeps_the_best_so_far(split: Split) -> None:
         if news["epoch"] == 3:
             raise KeyboardInterrupt
 
+    options = replace(QUICK, watch="loss")  # a perfect score would end it sooner
     for dev in (None, split.dev):
-        cut = variant.fit("concat_norm", split.train, dev, options=QUICK, progress=stop)
+        cut = variant.fit("concat_norm", split.train, dev, options=options, progress=stop)
         assert [model.history.stopped for model in cut] == ["interrupted"] * 3
-        short = variant.fit("concat_norm", split.train, dev, options=replace(QUICK, epochs=3))
+        short = variant.fit("concat_norm", split.train, dev, options=replace(options, epochs=3))
         assert [_arrays(model) for model in cut] == [_arrays(model) for model in short]
 
 
@@ -131,7 +142,7 @@ def test_progress_is_told(split: Split) -> None:
 
 @pytest.mark.parametrize("balance", ["fixed", "uncertainty", "surgery"])
 def test_what_is_recorded(balance: str, split: Split) -> None:
-    options = replace(QUICK, task_balance=balance)
+    options = replace(QUICK, task_balance=balance, watch="loss")
     for model in variant.fit("gated", split.train, split.dev, options=options):
         columns = model.history.columns
         assert {len(values) for values in columns.values()} == {6}

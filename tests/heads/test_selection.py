@@ -70,9 +70,10 @@ def test_never_behind_the_best_single_stream(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", list(PLANTS))
 def test_never_a_point_behind_over_20_seeds(name):
-    options = FitOptions(seeds=(0,))
+    options = FitOptions(seeds=(0,), threads=1)
     for seed in range(20):
         split = plant(name, seed, test=4000)
         (model,) = variant.fit("auto", split.train, split.dev, options=options)
@@ -88,6 +89,18 @@ def test_folds_go_by_speaker_where_dev_has_new_people():
     selection = SelectionOptions(candidates=LINEAR, repeats=1)
     assert select(train, dev, options=QUICK, selection=selection).groups == "speaker"
     assert select(train, None, options=QUICK, selection=selection).groups == "dialogue"
+
+
+def test_the_choice_does_not_depend_on_the_number_of_threads():
+    """Folds of a trained candidate run side by side."""
+    train = with_signal(noise_corpus(200), video=0.5, audio=0.25)
+    selection = SelectionOptions(candidates=("linear_video", "video", "concat_norm"), repeats=1)
+    choices = [
+        select(train, None, options=replace(QUICK, epochs=4, threads=threads), selection=selection)
+        for threads in (1, 3)
+    ]
+    assert choices[0] == choices[1]
+    assert choices[0].evidence[1].score is not None
 
 
 def test_dev_is_used_unless_patience_forbids():
