@@ -598,6 +598,7 @@ def predict(
     as_json: JsonOption = False,
 ) -> int:
     """Say emotion and sentiment of clips, with calibrated probabilities; every file has an answer or a reason."""
+    from pipeline.bundles.prediction_document import show
     from pipeline.steps import predict as step
 
     options = step.PredictOptions(
@@ -605,7 +606,7 @@ def predict(
         weights=tuple(weights or ()), device=device, ffmpeg=ffmpeg, workers=workers,
     )  # fmt: skip
     found = step.predict(bundle, files, options, notice=notice)
-    emit(found, as_json, lambda: step.show(found))
+    emit(found, as_json, lambda: show(found))
     return step.exit_status(found)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -17,9 +15,9 @@ from numpy.typing import NDArray
 from features.encode import ClipPlan
 from features.encoder import StreamFeatures
 from features.media import MediaError
-from heads.variant import TASKS, Task
 from pipeline.bundles.folder import Bundle, read_bundle
 from pipeline.bundles.inputs import Item, gather, shown
+from pipeline.bundles.prediction_document import answered, as_csv, unanswered
 from pipeline.bundles.road import Answers, Features, answer, make_plan, projected, recipe_of
 from pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
 from pipeline.errors import DONE_WITH_FAILURES, UsageError
@@ -94,9 +92,10 @@ def predict(
     at = 0
     for item in items:
         if item.utterance is None:
-            documents.append(_failed(item, item.reason))
+            documents.append(unanswered(item, item.reason))
             continue
-        documents.append(_document(bundle, item, rows[at], answers, at))
+        assert answers is not None
+        documents.append(answered(bundle, item, rows[at], answers, at))
         at += 1
     timelines = _timelines(items, documents, bundle, plan, context_s)
     document = {
@@ -118,36 +117,6 @@ def predict(
 def exit_status(document: dict[str, Any]) -> int:
     """Return 3 where some utterances have a reason in place of an answer, else 0."""
     return DONE_WITH_FAILURES if document["failed"] else 0
-
-
-def show(document: dict[str, Any]) -> None:
-    """Print a table, a line an utterance, and what a person should know."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from pipeline.show.tables import console
-
-    out = console()
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    tasks = list(document["vocabulary"])
-    for head in ("utterance", *tasks, "streams", ""):
-        table.add_column(head, overflow="fold")
-    for one in document["utterances"]:
-        said = [
-            f"{one[task]['answer']} {one[task]['probability']:.2f}" if one.get(task) else "–" for task in tasks
-        ]
-        there = ", ".join(
-            name if present else f"{name} missing" for name, present in one.get("streams", {}).items()
-        )
-        style = "red" if one["status"] == "failed" else ""
-        table.add_row(*(Text(cell, style=style) for cell in (one["name"], *said, there, shown(one["reason"]))))
-    out.print(table)
-    count = len(document["utterances"])
-    lines = [f"{count - document['failed']} of {count} answered by {document['variant']}, {document['bundle']}"]
-    lines += [f"written: {document[key]}" for key in ("csv", "page") if document[key]]
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
 
 
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
@@ -262,91 +231,10 @@ def _timelines(
     return timelines
 
 
-def _document(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers | None, at: int) -> dict[str, Any]:
-    """Return one utterance's answer; its reason where nothing that the head reads is there."""
-    assert answers is not None and item.utterance is not None
-    streams = {name: bool(clip.streams[name].present) for name in bundle.streams}
-    reason = clip.reason.replace(item.utterance.path, Path(item.utterance.path).name)  # `path` has it in full
-    if clip.status == "failed":
-        return _failed(item, reason)
-    if not any(streams.values()):
-        return _failed(item, f"no_streams: it has no {' and no '.join(streams)}, which is what {bundle.variant} "
-                       f"reads: {reason}")  # fmt: skip
-    document: dict[str, Any] = {
-        **_head(item),
-        "status": "ok",
-        "reason": reason,
-        "streams": streams,
-        "duration_s": clip.duration_s if math.isfinite(clip.duration_s) else None,
-        "sha256": clip.sha256,
-    }
-    for task in TASKS:
-        document[task] = _task(bundle, task, answers, at) if task in answers.codes else None
-    return document
-
-
-def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> dict[str, Any]:
-    names = bundle.vocabulary[task]
-    code = int(answers.codes[task][at])
-    sure = answers.calibrated[task][at]
-
-    def named(values: NDArray[np.float64]) -> dict[str, float]:
-        return dict(zip(names, map(float, values), strict=True))
-
-    plain = answers.plain.task(task)
-    assert plain is not None
-    seeds = {}
-    for model, one in zip(bundle.models, answers.seeds, strict=True):
-        log_p = one.task(task)
-        assert log_p is not None
-        seeds[f"seed {model.seed}"] = named(np.exp(log_p[at]))
-    return {
-        "answer": names[code],
-        "probability": float(sure[code]),
-        "probabilities": named(sure),
-        "uncalibrated": named(np.exp(plain[at])),
-        "seeds": seeds,
-    }
-
-
-def _failed(item: Item, reason: str) -> dict[str, Any]:
-    return {**_head(item), "status": "failed", "reason": shown(reason)}
-
-
-def _head(item: Item) -> dict[str, Any]:
-    span = item.span_s or (None, None)
-    path = None if item.path is None else shown(str(item.path))
-    return {"name": item.name, "path": path, "start_s": span[0], "end_s": span[1]}
-
-
 def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], options: PredictOptions) -> None:
     if options.csv is not None:
-        write_bytes(options.csv, _csv(document).encode())
+        write_bytes(options.csv, as_csv(document).encode())
     if options.page is not None:
         from pipeline.bundles.prediction_page import prediction_page
 
         write_bytes(options.page, prediction_page(document, timelines).encode())
-
-
-def _csv(document: dict[str, Any]) -> str:
-    """Return a row an utterance: calibrated probabilities, and what is missing."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    tasks = document["vocabulary"]
-    header = ["name", "path", "start_s", "end_s", "status", "reason", "missing"]
-    for task, names in tasks.items():
-        header += [task, *(f"{task}_p:{name}" for name in names)]
-    writer.writerow(header)
-    for one in document["utterances"]:
-        missing = " ".join(name for name, there in one.get("streams", {}).items() if not there)
-        cells = [one[key] for key in ("name", "path", "start_s", "end_s", "status", "reason")]
-        row = ["" if cell is None else cell for cell in cells] + [missing]
-        for task, names in tasks.items():
-            said = one.get(task)
-            row += (
-                [said["answer"], *(said["probabilities"][name] for name in names)]
-                if said
-                else [""] * (1 + len(names))
-            )
-        writer.writerow(row)
-    return text.getvalue()
