@@ -82,14 +82,14 @@ def test_closing_stops_what_the_threads_wait_for() -> None:
     def work(number: int) -> int:
         started.append(number)
         if number:
-            released.wait(30)
+            assert released.wait(60)
         return number
 
     run = ordered(work, stop=released.set).run(range(100))
     assert next(run) == 0
     began_s = time.monotonic()
     run.close()
-    assert time.monotonic() - began_s < 5
+    assert time.monotonic() - began_s < 30  # of the 60 s that they would wait
     assert len(started) <= 3 * AHEAD_PER_WORKER
     assert not [one for one in threading.enumerate() if one.name.startswith("dualstream-clip")]
 
