@@ -135,7 +135,10 @@ def extract(
         ),
     ] = ["vgg16"],  # noqa: B006
     audio: Annotated[
-        list[str], typer.Option("--audio", help="acoustic, bilstm, table:FILE or none; repeat for more streams.")
+        list[str],
+        typer.Option(
+            "--audio", help="acoustic, acoustic:emodb, bilstm, table:FILE or none; repeat for more streams."
+        ),
     ] = ["acoustic"],  # noqa: B006
     video_weights: Annotated[
         list[str] | None,
