@@ -135,7 +135,10 @@ def extract(
         ),
     ] = ["vgg16"],  # noqa: B006
     audio: Annotated[
-        list[str], typer.Option("--audio", help="acoustic, bilstm, table:FILE or none; repeat for more streams.")
+        list[str],
+        typer.Option(
+            "--audio", help="acoustic, acoustic:emodb, bilstm, table:FILE or none; repeat for more streams."
+        ),
     ] = ["acoustic"],  # noqa: B006
     video_weights: Annotated[
         list[str] | None,
@@ -438,6 +441,14 @@ def compare(
             help="A weights file of train-encoder: its own heads' answers for dev are a row; repeat for more.",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="Variants fitted at a time, in processes of their own; default: one a core where train is large.",
+        ),
+    ] = None,
     fit: FitWords,
     report: ReportOption = True,
     replace: ReplaceOption = False,
@@ -451,7 +462,7 @@ def compare(
     options = step.CompareOptions(
         fusions=None if fusions.strip() == "all" else parse.names(fusions), folds=folds,
         streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
-        answering=answering, end_to_end=tuple(end_to_end or ()),
+        answering=answering, workers=workers, end_to_end=tuple(end_to_end or ()),
     )  # fmt: skip
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)

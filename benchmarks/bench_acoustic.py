@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from features.acoustic import AcousticEncoder
+from features.acoustic import COLUMNS, AcousticEncoder
 from features.acoustic.frames import SAMPLE_RATE_HZ, measure
+from features.acoustic.functionals import tracks_of
 from features.windows import WindowPlan
 
 PLAN = WindowPlan()
@@ -54,7 +55,7 @@ def main() -> None:
         "eGeMAPSv02, utterance": lambda sound: smile.process_signal(sound, SAMPLE_RATE_HZ),
         "acoustic, utterance and windows": encode,
         "acoustic, utterance": lambda sound: encode(sound, windows=False),
-        "acoustic, frames alone": measure,
+        "acoustic, frames alone": lambda sound: measure(sound, tracks_of(COLUMNS)),
     }
     corpora = _sounds(options.clips)
     results = []

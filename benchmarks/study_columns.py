@@ -2,8 +2,8 @@
 
     DUALSTREAM_DATA=FOLDER python benchmarks/study_columns.py
 
-repeats the choice on both corpora (the list that stands), on each for the other, and inside the training speakers
-of every fold, and prints a Markdown table. Minutes, one thread.
+repeats the choice on each corpus for the other (on RAVDESS: the list that stands), and inside the training
+speakers of every fold, and prints a Markdown table. Minutes, one thread.
 """
 
 from __future__ import annotations
@@ -40,10 +40,13 @@ from study_acoustic import (
     scaled,
     scored,
 )
+from study_stress import HEARD, all_damaged
 
 from features.acoustic.columns import FAMILIES
 from features.acoustic.functionals import MODULATIONS, RHYTHM
 
+NESTED = "the other corpus and the training speakers of the fold"
+CLEAN_COUNTS = 3  # times as much as each kind of damage, in the choice
 STATISTICS = (
     *(p + s for p in ("", "voiced_") for s in ("mean", "std", "p20", "p50", "p80", *MODULATIONS)),
     *("rise", "fall", "move"),
@@ -55,7 +58,8 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=UserWarning)
     started = time.perf_counter()
     document = select(corpora(), Store(None))
-    print("Chosen on both:", " ".join(document["lists"]["both"]), "\n")
+    for name, columns in document["lists"].items():
+        print(f"Chosen on {name}: {' '.join(columns)}\n")
     print("| columns chosen on | scored on | linear SVM | logistic regression |\n|---|---|---|---|")
     for row in document["rows"]:
         note = " (optimistic: chosen on it)" if row["optimistic"] else ""
@@ -86,22 +90,25 @@ def pool() -> list[str]:
 class Part:
     """One fold of a `Judge`, with the chosen columns eliminated from it.
 
-    `scatter`, `means` and `test` begin as the shrunk scatter within classes (P, P), the classes' means (P, C) and
-    the held-out rows (N, P). Adding columns is a step of Gaussian elimination on all three: what is left of the
-    other columns is what they say beyond the chosen ones, and `logits` (N, C) is the discriminant of the chosen.
+    `scatter`, `means` and `test` begin as the shrunk scatter within classes (P, P), the classes' means (P, C)
+    and the held-out rows (P, N). Adding columns is a step of Gaussian elimination on all three: what is left
+    of the other columns is what they say beyond the chosen ones, and `logits` (C, N) is the discriminant of the
+    chosen.
     """
 
     scatter: Array
     means: Array
     test: Array
     truth: NDArray[np.int64]
+    weight: Array
+    """Of each held-out row, shape (N,)."""
     logits: Array
 
     def with_columns(self, columns: Sequence[int]) -> Array:
-        """Return the logits of the discriminant that has these columns too."""
+        """Return the logits of the discriminant that has these columns too, shape (C, N)."""
         means = self.means[columns]
-        weights = np.linalg.solve(self.scatter[np.ix_(columns, columns)], means)
-        return self.logits + self.test[:, columns] @ weights - 0.5 * (means * weights).sum(0)
+        weights = np.linalg.solve(self.scatter[np.ix_(columns, columns)], means)  # (b, C)
+        return self.logits + (weights.T @ self.test[columns] - 0.5 * (means * weights).sum(0)[:, None])
 
     def add(self, columns: Sequence[int]) -> None:
         """Eliminate these columns: they are chosen."""
@@ -109,7 +116,7 @@ class Part:
         across = self.scatter[columns]  # (b, P)
         solved = np.linalg.solve(across[:, columns], across)
         self.means = self.means - solved.T @ self.means[columns]
-        self.test = self.test - self.test[:, columns] @ solved
+        self.test = self.test - solved.T @ self.test[columns]
         self.scatter = self.scatter - across.T @ solved
 
 
@@ -125,8 +132,8 @@ class Judge:
     count
         Folds by speaker.
     heard
-        The same rows measured on sound as it may come: what the discriminants are judged on, each counting the
-        same. None: on `x` alone.
+        The same rows measured on damaged sound: the discriminants, fitted on clean sound, are judged on these too,
+        each counting a third of the clean rows.
     """
 
     def __init__(
@@ -135,7 +142,7 @@ class Judge:
         y: NDArray[np.str_],
         speaker: NDArray[np.str_],
         count: int,
-        heard: Sequence[Array] | None = None,
+        heard: Sequence[Array] = (),
         shrinkage: float = 0.2,
         temper: float = 0.4,
     ) -> None:
@@ -145,16 +152,17 @@ class Judge:
         for held in folds(speaker, count):
             scaler = StandardScaler().fit(x[~held])
             z = scaler.transform(x[~held]).clip(-5, 5)
-            tests = [scaler.transform(one[held]).clip(-5, 5) for one in heard or (x,)]
+            tests = [scaler.transform(one[held]).clip(-5, 5) for one in (x, *heard)]
             means = np.array([z[truth[~held] == c].mean(0) for c in range(len(classes))]).T  # (P, C)
             inner = z - means.T[truth[~held]]
             scatter = inner.T @ inner / len(inner)
             own = np.diag(scatter) + 1e-6
             scatter *= 1 - shrinkage
             scatter[np.diag_indices_from(scatter)] = own
-            test = np.concatenate(tests)
-            logits = np.zeros((len(test), len(classes)))
-            self.parts.append(Part(scatter, means, test, np.tile(truth[held], len(tests)), logits))
+            test = np.ascontiguousarray(np.concatenate(tests).T)
+            logits = np.zeros((len(classes), test.shape[1]))
+            weight = np.repeat([1.0, *(1 / CLEAN_COUNTS for _ in heard)], held.sum())
+            self.parts.append(Part(scatter, means, test, np.tile(truth[held], len(tests)), weight, logits))
 
     def fresh(self) -> Judge:
         """Return a judge of the same rows to whom nothing has been added yet; call it before the first `add`."""
@@ -164,16 +172,16 @@ class Judge:
 
     def value(self, columns: Sequence[int]) -> float:
         """Return the mean over classes of the log-likelihood with these columns beside those added."""
-        scores, truths = [], []
+        scores: list[Array] = []
         for part in self.parts:
             logits = self.temper * part.with_columns(columns)
-            logits -= logits.max(1, keepdims=True)
-            logits -= np.log(np.exp(logits).sum(1, keepdims=True))
-            scores.append(logits[np.arange(len(part.truth)), part.truth])
-            truths.append(part.truth)
-        score, truth = np.concatenate(scores), np.concatenate(truths)
-        count = np.bincount(truth)
-        return float(np.mean((np.bincount(truth, weights=score) / np.maximum(count, 1))[count > 0]))
+            logits -= logits.max(0)
+            own = logits[part.truth, np.arange(len(part.truth))]
+            scores.append((own - np.log(np.exp(logits).sum(0))) * part.weight)
+        truth = np.concatenate([part.truth for part in self.parts])
+        count = np.bincount(truth, weights=np.concatenate([part.weight for part in self.parts]))
+        sums = np.bincount(truth, weights=np.concatenate(scores))
+        return float(np.mean(sums[count > 0] / count[count > 0]))
 
     def add(self, columns: Sequence[int]) -> None:
         """Let these columns be chosen."""
@@ -203,43 +211,41 @@ def choose(judges: Sequence[Judge], names: Sequence[str], width: int = 192) -> l
 
 
 def select(both: Sequence[Corpus], store: Store) -> dict[str, Any]:
-    """Choose columns on both corpora (the list that stands), on each for the other, and nested in every fold."""
+    """Choose columns on each corpus, score them on both, and choose anew inside every fold.
+
+    Returns
+    -------
+    ``{"lists": {corpus: columns}, "rows": [{"chosen_on", "corpus", "optimistic", "SVM", "LR"}, ...]}``
+    """
     names = pool()
     measured = [store.columns(corpus, names) for corpus in both]
+    heard = [[store.columns(corpus, names, how, all_damaged(corpus, how)) for how in HEARD] for corpus in both]
 
     def judge(which: int, rows: NDArray[np.bool_] | None = None) -> Judge:
         corpus, x = both[which], measured[which]
         rows = np.ones(len(x), bool) if rows is None else rows
-        return Judge(x[rows], corpus.label[rows], corpus.speaker[rows], min(corpus.folds, 5))
+        own = [one[rows] for one in heard[which]]
+        return Judge(x[rows], corpus.label[rows], corpus.speaker[rows], min(corpus.folds, 5), own)
 
     whole = [judge(which) for which in range(len(both))]
-    lists = {"both": choose(whole, names)}
-    lists |= {corpus.name: choose(whole[i : i + 1], names) for i, corpus in enumerate(both)}
+    lists = {corpus.name: choose(whole[i : i + 1], names) for i, corpus in enumerate(both)}
     rows: list[dict[str, Any]] = []
-    for chosen_on, columns in lists.items():
-        at = [names.index(c) for c in columns]
-        for corpus, x in zip(both, measured, strict=True):
-            answers = {kind: scored(corpus, nested(kind, x[:, at], corpus)[0]) for kind in KINDS}
-            optimistic = chosen_on in ("both", corpus.name)
-            rows.append({"chosen_on": chosen_on, "corpus": corpus.name, "optimistic": optimistic, **answers})
     for which, corpus in enumerate(both):
+        x = measured[which]
+        for chosen_on, columns in lists.items():
+            own = x[:, [names.index(c) for c in columns]]
+            answers = {kind: scored(corpus, nested(kind, own, corpus)[0]) for kind in KINDS}
+            optimistic = chosen_on == corpus.name
+            rows.append({"chosen_on": chosen_on, "corpus": corpus.name, "optimistic": optimistic, **answers})
         said = {kind: np.empty_like(corpus.label) for kind in KINDS}
-        halves = replace(corpus, folds=min(corpus.folds, 5))  # pairs of EMO-DB's speakers: half the time
-        for held in folds(halves.speaker, halves.folds):
+        for held in folds(corpus.speaker, corpus.folds):
             at = [names.index(c) for c in choose([judge(which, ~held), whole[1 - which]], names)]
-            x = measured[which][:, at]
             for kind, out in said.items():
-                penalty = best_penalty(kind, x[~held], corpus.label[~held], corpus.speaker[~held])
-                train, test = scaled(x[~held], x[held])
+                penalty = best_penalty(kind, x[~held][:, at], corpus.label[~held], corpus.speaker[~held])
+                train, test = scaled(x[~held][:, at], x[held][:, at])
                 out[held] = model(kind, penalty).fit(train, corpus.label[~held]).predict(test)
-        rows.append(
-            {
-                "chosen_on": "the other corpus and the training speakers of the fold",
-                "corpus": corpus.name,
-                "optimistic": False,
-                **{kind: scored(corpus, out) for kind, out in said.items()},
-            }
-        )
+        answers = {kind: scored(corpus, out) for kind, out in said.items()}
+        rows.append({"chosen_on": NESTED, "corpus": corpus.name, "optimistic": False, **answers})
     return {"lists": lists, "rows": rows}
 
 

@@ -10,7 +10,6 @@ an epoch several times slower than one thread does.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED, FeatureSet
+from heads.cores import available_cores
 from heads.corpus import STREAMS, Corpus, Scaler
 from heads.folds import groups_of
 from heads.fusion.network import Settings, resolve
@@ -145,12 +145,6 @@ def _finished(
             model.network.finish(held.batches)
         model.arrays = model.network.weights.arrays(0)
     return model
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @dataclass

@@ -8,6 +8,7 @@ Everything is relative to the clip's own loudness, so that a change of gain chan
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,10 +17,10 @@ import scipy.fft
 import scipy.signal
 from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from features.acoustic.pitch import VOICED_STRENGTH, track_pitch
-from features.acoustic.spectrum import Spectra, decibels, movement, spectral_tracks
+from features.acoustic.spectrum import EVERY, Spectra, decibels, movement, spectral_tracks
 from features.acoustic.voice import pitch_steps, voice_tracks
 
 SAMPLE_RATE_HZ = 16_000
@@ -33,11 +34,14 @@ BANDS = 40  # mel bands
 WIDE_BANDS = 8  # each five mel bands wide
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7600.0
 CEPSTRA = 20
-FLOOR_DB = 50.0  # a mel band further below the clip's loudness counts as this far below
-FINE_FLOOR_DB = 70.0  # the same for one bin of the spectrum
+FLOOR_DB = 38.0  # a mel band further below the clip's loudness counts as this far below
+FINE_FLOOR_DB = 52.0  # the same for one bin of the spectrum
 PAUSE_DB = 30.0  # a frame this far below the clip's loudness is a pause
 NEVER_PAUSE_DB = 18.0  # a frame nearer to the clip's loudness than this is none
 QUIET_SHARE = 10  # percent of the frames between the two that count as pauses: breath, room, noise
+NOISE_SHARE = 10  # percent of the frames from first to last speech, the quietest: they say how the noise sounds
+NOISE_BINS = 25  # bins that its spectrum is smoothed over, 390 Hz: it has no harmonics
+NOISE_SURE, NOISE_NEVER = 0.08, 0.16  # of the loudness: quiet frames this loud are taken for noise, for speech
 SYLLABLE_RISE_DB = 0.5  # per frame, after smoothing: a steeper rise begins a syllable
 
 Floats = NDArray[np.float32]
@@ -62,28 +66,29 @@ class Tracks:
         return f"Tracks(values={self.values.shape}, active={self.active.sum()}, voiced={self.voiced.sum()})"
 
 
-def measure(audio: Floats) -> Tracks:
-    """Measure the tracks of mono sound at 16 kHz, shape (S,), any level; T = S / 160 rounded up, at least 1."""
+def measure(audio: Floats, wanted: Container[str] = EVERY) -> Tracks:
+    """Measure the tracks of mono sound at 16 kHz, shape (S,), any level; T = S / 160 rounded up, at least 1.
+
+    Those that are not `wanted` are left out, where they would take time.
+    """
     window, mel = _tables()
     frames = _frames(audio)  # (T, FRAME), a view
     energy = _energy(frames, window)  # (T,)
-    total = energy.sum()
-    # The energy that energy itself sits at: silence before or after the speech does not move it.
-    loudness = float((energy**2).sum() / total) if total > 0 else 0.0
-    scale = np.float32(1 / loudness if loudness > 0 else 0.0)
-    level = decibels((energy * scale).astype(np.float32), FLOOR_DB)
-    active = _active(level) if loudness > 0 else np.zeros(level.shape, bool)
+    noise = _noise(frames, window, energy, *_loudness(energy)[1:])  # (bins,)
+    energy = np.maximum(energy - noise.sum(dtype=np.float64), 0)
+    scale, level, active = _loudness(energy)
 
     blocks: list[dict[str, Floats]] = []
     for begin in range(0, len(frames), BLOCK):
         spectrum = scipy.fft.rfft(frames[begin : begin + BLOCK] * window, N_FFT, axis=1)
-        power = (spectrum.real**2 + spectrum.imag**2) * scale  # (block, bins)
+        whole = (spectrum.real**2 + spectrum.imag**2) * scale  # (block, bins)
+        power = np.maximum(whole - noise * scale, 0)
         spectra = Spectra(
             power, decibels(power, FINE_FLOOR_DB), decibels(power @ mel, FLOOR_DB), SAMPLE_RATE_HZ / N_FFT
         )
-        pitch = track_pitch(power, window, N_FFT, SAMPLE_RATE_HZ)
+        pitch = track_pitch(whole, window, N_FFT, SAMPLE_RATE_HZ)
         strength = {"strength": pitch.strength, "log_mel": spectra.log_mel}
-        blocks.append(strength | voice_tracks(spectra, pitch) | spectral_tracks(spectra))
+        blocks.append(strength | voice_tracks(spectra, pitch) | spectral_tracks(spectra, wanted))
     joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     log_mel = joined.pop("log_mel")  # (T, BANDS)
@@ -94,6 +99,7 @@ def measure(audio: Floats) -> Tracks:
     tracks |= {f"cepstrum{i}": cepstra[:, i] for i in range(1, CEPSTRA + 1)}
     tracks |= {f"band{b}": wide[:, b] for b in range(WIDE_BANDS)}
     tracks |= joined | movement(log_mel) | pitch_steps(joined["pitch"], voiced)
+    tracks = {name: track for name, track in tracks.items() if name in wanted} or {"level": level}
     values = np.stack(list(tracks.values())).astype(np.float32)  # (tracks, T)
     return Tracks(np.nan_to_num(values, posinf=0, neginf=0), tuple(tracks), active, voiced, _onsets(level, active))
 
@@ -138,6 +144,40 @@ def _energy(frames: Floats, window: Floats) -> NDArray[np.float64]:
     ]
     energy = np.concatenate(parts) * N_FFT / 2
     return np.where(energy > 1e-20 * energy.max(initial=0), energy, 0.0)
+
+
+def _loudness(energy: NDArray[np.float64]) -> tuple[np.float32, Floats, Flags]:
+    """Return one over the clip's loudness; level in dB over it, and which frames hold speech, shape (T,) each."""
+    total = energy.sum()
+    # The energy that energy itself sits at: silence before or after the speech does not move it.
+    loudness = float((energy**2).sum() / total) if total > 0 else 0.0
+    scale = np.float32(1 / loudness if loudness > 0 else 0.0)
+    level = decibels((energy * scale).astype(np.float32), FLOOR_DB)
+    return scale, level, _active(level) if loudness > 0 else np.zeros(level.shape, bool)
+
+
+def _noise(frames: Floats, window: Floats, energy: NDArray[np.float64], level: Floats, active: Flags) -> Floats:
+    """Estimate the power spectrum of steady noise, shape (bins,): that of the quietest frames within the speech.
+
+    Zeros where even those are nearly as loud as the speech: a steady vowel is not noise. Power is subtracted as in
+    Boll (1979), "Suppression of acoustic noise in speech using spectral subtraction",
+    https://doi.org/10.1109/TASSP.1979.1163209; the floors stand in for his residual noise reduction.
+    """
+    nothing = np.zeros(N_FFT // 2 + 1, np.float32)
+    if not active.any():
+        return nothing
+    first, last = np.flatnonzero(active)[[0, -1]]
+    span = energy[first : last + 1]
+    quiet = first + np.argsort(span, kind="stable")[: max(3, len(span) * NOISE_SHARE // 100)]
+    loud = 10 ** (level[quiet] / 10)
+    weight = np.clip((NOISE_NEVER - float(loud.mean())) / (NOISE_NEVER - NOISE_SURE), 0, 1)
+    if weight == 0:
+        return nothing
+    total = np.zeros(len(nothing))
+    for begin in range(0, len(quiet), BLOCK):
+        spectrum = scipy.fft.rfft(frames[quiet[begin : begin + BLOCK]] * window, N_FFT, axis=1)
+        total += (spectrum.real**2 + spectrum.imag**2).sum(axis=0, dtype=np.float64)
+    return (weight * uniform_filter1d(total / len(quiet), NOISE_BINS, mode="nearest")).astype(np.float32)
 
 
 def _active(level: Floats) -> Flags:

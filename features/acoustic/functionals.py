@@ -24,11 +24,22 @@ SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)  # frames: widths of the Gaussians whose dif
 MODULATIONS = ("mod20", "mod10", "mod5", "mod2", "mod1")  # about the Hz at which each band is centred
 MIN_FRAMES = 3  # fewer frames than these make no statistic
 QUIET = 1e-2  # added to a modulation's size before the logarithm, in the unit of the track
+RELATIONS: dict[str, tuple[str, str | None, str]] = {
+    "pitch_slope": ("pitch", None, "voiced"),
+    "level_slope": ("level", None, "active"),
+    "pitch_level": ("pitch", "level", "voiced"),
+    "hnr_level": ("hnr", "level", "voiced"),
+    "pitch_tilt": ("pitch", "cepstrum1", "voiced"),
+    "tilt_level": ("cepstrum1", "level", "active"),
+    "flux_level": ("flux", "level", "active"),
+    "alpha_pitch": ("alpha", "pitch", "voiced"),
+    "h1_level": ("h1_a3", "level", "voiced"),
+}
+"""Of `rhythm`: a track, what it is related to (None: time), and over which frames."""
 RHYTHM = (
-    "active", "voiced", "active_onsets", "voiced_onsets", "syllables", "voiced_run", "unvoiced_run",
-    "pitch_slope", "level_slope", "pitch_level", "hnr_level", "pitch_tilt",
-    "tilt_level", "flux_level", "alpha_pitch", "h1_level",
-)  # fmt: skip
+    *("active", "voiced", "active_onsets", "voiced_onsets", "syllables", "voiced_run", "unvoiced_run"),
+    *RELATIONS,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,18 @@ def summarise(
     _slopes(values, first, last, inside, starts, stops, plans, out)
     _rhythm(tracks, values, inside, starts, stops, plans, out)
     return np.nan_to_num(out.T, posinf=0.0, neginf=0.0).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def tracks_of(columns: tuple[str, ...]) -> frozenset[str]:
+    """Return the tracks that columns are made of: what `measure` must measure for them."""
+    found: set[str] = set()
+    for track, statistic in (column.split(".") for column in columns):
+        if track != "rhythm":
+            found.add(track)
+        elif statistic in RELATIONS:
+            found |= {name for name in RELATIONS[statistic][:2] if name is not None}
+    return frozenset(found)
 
 
 @lru_cache(maxsize=8)
@@ -224,24 +247,14 @@ def _rhythm(
     }
     names = tracks.names
     time = np.arange(len(a)) / FRAMES_PER_S
-    pairs = {
-        "pitch_slope": ("pitch", None, v),
-        "level_slope": ("level", None, a),
-        "pitch_level": ("pitch", "level", v),
-        "hnr_level": ("hnr", "level", v),
-        "pitch_tilt": ("pitch", "cepstrum1", v),
-        "tilt_level": ("cepstrum1", "level", a),
-        "flux_level": ("flux", "level", a),
-        "alpha_pitch": ("alpha", "pitch", v),
-        "h1_level": ("h1_a3", "level", v),
-    }
-    related = [kind for kind in kinds if kind in pairs]
+    masks = {"active": a, "voiced": v}
+    related = [(kind, *RELATIONS[kind]) for kind in kinds if kind in RELATIONS]
     if related:
-        y = np.stack([values[names.index(pairs[kind][0])] for kind in related])  # (related, T)
-        x = np.stack([time if (x := pairs[kind][1]) is None else values[names.index(x)] for kind in related])
-        slope, correlation = _related(x, y, np.stack([pairs[kind][2] for kind in related]), starts, stops)
-        for at, kind in enumerate(related):
-            results[kind] = slope[at] if pairs[kind][1] is None else correlation[at]
+        y = np.stack([values[names.index(track)] for _, track, _, _ in related])  # (related, T)
+        x = np.stack([time if over is None else values[names.index(over)] for _, _, over, _ in related])
+        slope, correlation = _related(x, y, np.stack([masks[where] for *_, where in related]), starts, stops)
+        for at, (kind, _, over, _) in enumerate(related):
+            results[kind] = slope[at] if over is None else correlation[at]
     for kind in kinds:
         out[plans[kind].columns] = results[kind]
 

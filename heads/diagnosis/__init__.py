@@ -35,10 +35,10 @@ def diagnose(
 ) -> Diagnosis:
     """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
 
-    See `heads.diagnosis.evidence.gather` for the parameters and errors.
+    See `heads.diagnosis.gathering.gather` for the parameters and errors.
     """
     from heads.diagnosis.causes import conclude
-    from heads.diagnosis.evidence import gather
+    from heads.diagnosis.gathering import gather
 
     evidence = gather(train, dev, options, other=other, say=say)
     return Diagnosis(evidence, conclude(evidence))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,10 +18,36 @@ if TYPE_CHECKING:
 
 PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
 PLACE_COLUMNS = 2 * len(PERIODS) + 3
+WINDOWED = ("video", "audio", "video_mask", "audio_mask")  # fields of a batch with an axis of windows
+TOGETHER = 1024  # windows, padding counted, that are read at once: what lies between two layers stays in the cache
+
+
+class OverWindows(Network):
+    """A network over windows, which are read in groups of utterances of like length.
+
+    A batch is padded to its longest utterance; one of 64 windows would make 256 of 8 windows cost eight times
+    what they hold. What a group makes of its utterances is what the whole batch would have made of them.
+    """
+
+    reads = "windows"
+
+    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        import torch
+
+        groups = alike(batch)
+        if len(groups) == 1:
+            return self.read(groups[0][1], noise)
+        made = torch.cat([self.read(part, noise) for _, part in groups], dim=1)
+        order = torch.cat([rows for rows, _ in groups])
+        return made.index_select(1, order.argsort())
+
+    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
+        """Return the representation (S, B, width) of utterances of like length."""
+        raise NotImplementedError
 
 
 @network("aligned", summary="windows joined in time, then convolution and attention pooling over time")
-class Aligned(Network):
+class Aligned(OverWindows):
     """What is seen and heard in the same window is joined first; then time is looked at.
 
     Per window, one layer over both streams; then residual convolutions over neighbouring windows (as in
@@ -28,7 +55,6 @@ class Aligned(Network):
     learned attention, which may favour a window for what it holds or for where it stands.
     """
 
-    reads = "windows"
     parameters: ClassVar[dict[str, Any]] = {"width": 64, "convolutions": 1}
 
     def build(self, weights: Weights, settings: Settings) -> int:
@@ -44,7 +70,7 @@ class Aligned(Network):
         self.after = weights.linear("after", width, settings.hidden)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
         inside = inside_mask(batch)
         missing = absence(batch.video_mask), absence(batch.audio_mask)
         joined = concat(batch.video, batch.audio, *missing, places(inside))  # (B, T, Dv + Da + 2 + places)
@@ -61,7 +87,7 @@ class Aligned(Network):
     summary="each stream's windows attend to the other's (MulT)",
     paper="Tsai et al. 2019, Multimodal Transformer, https://arxiv.org/abs/1906.00295",
 )
-class CrossModal(Network):
+class CrossModal(OverWindows):
     """Cross-modal attention over windows, after MulT (Tsai et al. 2019, https://arxiv.org/abs/1906.00295).
 
     Video windows ask audio windows and the other way round, in one layer or several. Unlike MulT: one head
@@ -69,7 +95,6 @@ class CrossModal(Network):
     place of more self-attention and the last window, which is half the work.
     """
 
-    reads = "windows"
     parameters: ClassVar[dict[str, Any]] = {"width": 32, "heads": 1, "layers": 1}
 
     def build(self, weights: Weights, settings: Settings) -> int:
@@ -81,7 +106,7 @@ class CrossModal(Network):
         self.after = weights.linear("after", 2 * width, settings.hidden)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
         inside = inside_mask(batch)
         place = places(inside)
         start = {s: self.entries[s](batch, place) for s in self.streams}  # (S, B, T, width)
@@ -99,7 +124,7 @@ class CrossModal(Network):
     summary="streams that talk through a few shared tokens (MBT)",
     paper="Nagrani et al. 2021, Attention Bottlenecks for Multimodal Fusion, https://arxiv.org/abs/2107.00135",
 )
-class Bottleneck(Network):
+class Bottleneck(OverWindows):
     """Attention bottlenecks (Nagrani et al. 2021, https://arxiv.org/abs/2107.00135).
 
     Each stream's windows attend to themselves and to a few shared tokens, and the tokens to them; what the
@@ -107,7 +132,6 @@ class Bottleneck(Network):
     through the tokens alone. The heads read the tokens, so that in the last layer only these ask.
     """
 
-    reads = "windows"
     parameters: ClassVar[dict[str, Any]] = {"width": 32, "heads": 1, "layers": 2, "tokens": 4}
 
     def build(self, weights: Weights, settings: Settings) -> int:
@@ -122,7 +146,7 @@ class Bottleneck(Network):
         self.after = weights.linear("after", self.tokens * width, settings.hidden)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
         inside = inside_mask(batch)
         place = places(inside)
         count, length = inside.shape
@@ -174,8 +198,9 @@ class Block:
 
     def __call__(self, x: torch.Tensor, other: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Let x (S, B, T, width) attend to other (S, B, U, width) where seen (B, U)."""
-        key, value = self.pair(normed(other)).chunk(2, dim=-1)
-        query = self.query(normed(x))
+        calm = normed(other)
+        key, value = self.pair(calm).chunk(2, dim=-1)
+        query = self.query(calm if x is other else normed(x))
         bias = low_outside(seen)[:, None, None, :]  # (B, 1, 1, U)
         if self.heads == 1:
             answer = attend(query, key, value, bias[:, 0])
@@ -214,6 +239,31 @@ def normed(x: torch.Tensor) -> torch.Tensor:
 def low_outside(mask: torch.Tensor) -> torch.Tensor:
     """Return 0 where a mask is True and a number so low that softmax gives 0 elsewhere."""
     return (~mask).float() * -1e9
+
+
+def alike(batch: Batch) -> list[tuple[torch.Tensor, Batch]]:
+    """Split a batch into groups of like length, longest first: which utterances, and a batch of them alone.
+
+    The batch is cut to its longest utterance. A group holds `TOGETHER` windows at most, padding counted, or one
+    utterance. A graph that is being exported holds no decision about lengths: there all are one group.
+    """
+    import torch
+
+    everyone = torch.arange(len(batch.dialogue))
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or batch.video_mask.numel() <= TOGETHER:
+        return [(everyone, batch)]
+    lengths, order = inside_mask(batch).sum(1).sort(descending=True, stable=True)
+    groups, start = [], 0
+    while start < len(order):
+        longest = int(lengths[start])
+        rows = order[start : start + max(1, TOGETHER // longest)]
+        cut: dict[str, Any] = {}
+        for field in dataclasses.fields(batch):
+            value = getattr(batch, field.name).index_select(0, rows)
+            cut[field.name] = value[:, :longest] if field.name in WINDOWED else value
+        groups.append((rows, dataclasses.replace(batch, **cut)))
+        start += len(rows)
+    return groups
 
 
 def inside_mask(batch: Batch) -> torch.Tensor:

@@ -169,7 +169,10 @@ class ProgressLine:
 
 
 def event_words(event: dict[str, Any]) -> str:
-    """Return a fit's event in words: variant, fold, epoch, loss, dev score."""
+    """Return a fit's event in words: variant, fold, epoch, loss, dev score; several that run side by side."""
+    if "side_by_side" in event:
+        told = "; ".join(event_words(one) for one in event["side_by_side"])
+        return f"{event['done']} of {event['of']} variants done; {told}"
     words = [str(event.get("variant", ""))]
     if "fold" in event:
         words.append(f"fold {event['fold']} of {event['folds']}")

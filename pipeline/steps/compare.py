@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ from pipeline.errors import UsageError
 from pipeline.runs import protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions
-from pipeline.runs.protocol import Answering, Plan, ProtocolOptions
+from pipeline.runs.protocol import Plan, ProtocolOptions
 from pipeline.runs.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
+from pipeline.runs.side_by_side import Work, fit_all
 from pipeline.storage.documents import finite, write_json
 from pipeline.training.end_to_end import by_method, histories, predictions_on, read_end_to_end, row_facts
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +41,9 @@ class CompareOptions(ProtocolOptions):
     """Write over a comparison that is there."""
     report: bool = True
     """Draw report.html and the figures."""
+    workers: int | None = 1
+    """Variants that are fitted at a time, each in a process of its own (the calling program must be importable, as
+    `multiprocessing` asks of it); None: one a core where there is much to fit."""
     end_to_end: Sequence[Path] = ()
     """Weights files of train-encoder, whose own heads' answers for dev are rows too; files that differ in the
     seed of their training alone share a row."""
@@ -112,7 +113,8 @@ def compare_on(
     plan = protocol.plan(corpus, options.folds)
     trained, answers = _end_to_end(plan, fit, options)
     torch_s = _import_torch(chosen)
-    rows, predictions, interrupted = _fit_all(plan, chosen, fit, options.answering, progress)
+    work = Work(plan, fit, options.answering)
+    rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
     tests, best = _paired_tests(plan, rows, predictions)
     document = {
@@ -155,59 +157,6 @@ def failed_rows(document: dict[str, Any]) -> list[str]:
     return [row["variant"] for row in document["rows"] if row["status"] == "failed"]
 
 
-def _fit_all(
-    plan: Plan, chosen: Sequence[str], fit: FitOptions, answering: Answering, progress: Progress | None
-) -> tuple[list[dict[str, Any]], dict[str, Predictions], bool]:
-    """Fit one variant after the other; a failure is a row, an interrupt ends the list."""
-    seen = Seen.of(plan.corpus, plan.fitted_on())
-    groups = plan.clusters()
-    rows: list[dict[str, Any]] = []
-    predictions: dict[str, Predictions] = {}
-    interrupted = False
-    with protocol.gentle_interrupt(progress) as report:
-        for name in chosen:
-            row: dict[str, Any] = {"variant": name, "single": len(variant.get(name).streams) == 1, "scores": None}
-            rows.append(row)
-            if interrupted:
-                row |= {"status": "interrupted", "reason": "not reached"}
-                continue
-            own = dataclasses.replace(fit, parameters=_own_parameters(name, fit))
-            try:
-                report({"variant": name})
-                outcome = protocol.fit_and_predict(plan, name, own, report, refit=False)
-                if outcome.interrupted:
-                    raise KeyboardInterrupt
-                answered = answering.apply(outcome.predictions, seen.pairs)
-                scores = score_predictions(
-                    answered,
-                    plan.corpus.vocabulary,
-                    groups=groups,
-                    seen=seen,
-                    speaker_norm=plan.corpus.speaker_norm,
-                )
-            except KeyboardInterrupt:
-                interrupted = True
-                row |= {"status": "interrupted", "reason": "interrupted before it was finished"}
-            except (ValueError, UsageError) as error:
-                row |= {"status": "not applicable", "reason": str(error)}
-            except Exception as error:
-                # whatever it is: one variant's fault may not cost the others' rows
-                log.info("%s failed", name, exc_info=True)
-                row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
-            else:
-                predictions[name] = answered
-                scores["warnings"] += outcome.choice_warnings(plan) if fit.patience > 0 else []
-                row |= {
-                    "status": "done",
-                    "reason": "",
-                    "scores": scores,
-                    "fit_s": outcome.fit_s,
-                    "choice": outcome.choice,
-                    "history": outcome.history,
-                }
-    return rows, predictions, interrupted
-
-
 def _end_to_end(
     plan: Plan, fit: FitOptions, options: CompareOptions
 ) -> tuple[list[dict[str, Any]], dict[str, Predictions]]:
@@ -240,12 +189,6 @@ def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:
     unknown = sorted(set(fit.parameters) - known)
     if unknown:
         raise UsageError(f"no variant here has a setting {unknown}; there are: {sorted(known) or 'none'}")
-
-
-def _own_parameters(name: str, fit: FitOptions) -> dict[str, Any]:
-    """Return the settings that this variant has; `compare` gives each the ones that it knows."""
-    known = variant.get(name).parameters
-    return {key: value for key, value in fit.parameters.items() if key in known}
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from heads.cores import available_cores
 from pipeline.cache import Cache, read_cache, write_cache
 from pipeline.errors import CorruptError, UsageError
 from pipeline.executors import ray_tasks
@@ -317,11 +317,6 @@ def _dry_run(
     report.made, report.kept = len(to_make), len(manifest) - len(to_make)
     report.estimate = estimate(to_make, recipe, hasher, workers=run.workers or available_cores())
     return report
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _log(out: Path, report: ExtractReport) -> None:

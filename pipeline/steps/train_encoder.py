@@ -17,7 +17,7 @@ from features.media import DecodeSettings, MediaError, decoder_version, find_ffm
 from features.media.settings import Channels, Fit
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
 from heads.balance import BALANCES
-from heads.fit import available_cores
+from heads.cores import available_cores
 from heads.losses import LOSSES
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
 from pipeline.manifest import Manifest, read_manifest

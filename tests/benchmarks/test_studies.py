@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 pytest.importorskip("librosa")
 from study_acoustic import COLUMNS, Corpus, Store, folds, interval, nested, scored, uar
 from study_columns import Judge, candidates, choose, pool
-from study_stress import STRESS, damaged
+from study_stress import HEARD, STRESS, damaged
 
 RATE_HZ = 16_000
 
@@ -59,11 +59,13 @@ def test_judge_hears_damaged_rows_through_models_of_clean_ones():
     x, y, speaker = planted()
     broken = x.copy()
     broken[:, 1] = 0
-    clean, damaged_ = Judge(x, y, speaker, 3), Judge(x, y, speaker, 3, [broken])
-    both = Judge(x, y, speaker, 3, [x, broken])
-    assert damaged_.value([0, 1]) < clean.value([0, 1]) - 0.05
-    assert both.value([0, 1]) == pytest.approx((clean.value([0, 1]) + damaged_.value([0, 1])) / 2, abs=1e-9)
-    assert damaged_.value([0]) == pytest.approx(clean.value([0]), abs=1e-9)  # column 0 was not touched
+    clean, both = Judge(x, y, speaker, 3), Judge(x, y, speaker, 3, [broken])
+    assert both.value([0]) == pytest.approx(clean.value([0]), abs=1e-9)  # column 0 was not touched
+    # the damaged rows alone score far less with column 1, and count a third of the clean ones
+    rows = Judge(x, y, speaker, 3, [x])
+    assert rows.value([0, 1]) == pytest.approx(clean.value([0, 1]), abs=1e-9)
+    damaged_alone = both.value([0, 1]) * 4 / 3 * 3 - clean.value([0, 1]) * 3
+    assert damaged_alone < clean.value([0, 1]) - 0.05
 
 
 def test_choice_takes_what_tells_classes_apart():
@@ -103,7 +105,7 @@ def test_interval_resamples_speakers():
     assert scored(corpus, said)["uar"] == 0.5
 
 
-@pytest.mark.parametrize("how", STRESS)
+@pytest.mark.parametrize("how", [*STRESS, *HEARD])
 def test_damage_does_what_its_name_says(how):
     sound = 0.5 * tone(440) + 0.1 * tone(6000)
     found = damaged(sound, how, seed=0)
@@ -115,6 +117,18 @@ def test_damage_does_what_its_name_says(how):
         assert np.abs(found).max() == pytest.approx(np.abs(sound).max() / 4, abs=1e-4)
     elif how == "noise 10 dB":
         assert level_db == pytest.approx(10 * np.log10(1.1), abs=0.1)
+    elif how == "white noise 20 dB":
+        assert level_db == pytest.approx(10 * np.log10(1.01), abs=0.02)
+    elif how == "pink noise 12 dB":
+        noise = (found - sound).astype(float)
+        assert 10 * np.log10((sound**2).mean() / (noise**2).mean()) == pytest.approx(12, abs=0.1)
+        power = np.abs(np.fft.rfft(noise)) ** 2  # the same in each octave
+        octaves = [power[100 * 2**k : 200 * 2**k].sum() for k in range(5)]
+        assert max(octaves) / min(octaves) < 1.5
+    elif how == "clipped at a third":
+        assert np.abs(found).max() == pytest.approx(np.abs(sound).max() / 3, abs=1e-4)
+    elif how == "3.4 kHz":
+        assert spectrum[440] == pytest.approx(0.5, rel=0.02) and spectrum[6000] < 0.1 / 30
     elif how == "4 kHz":
         assert spectrum[440] == pytest.approx(0.5, rel=0.02) and spectrum[6000] < 0.1 / 100
     elif how == "1 s silence":
@@ -131,14 +145,12 @@ def test_store_measures_once(tmp_path, monkeypatch):
     import study_acoustic
 
     calls = []
-    monkeypatch.setattr(
-        study_acoustic, "feature_sets", lambda: {"acoustic": lambda s: calls.append(1) or np.eye(2)}
-    )
+    monkeypatch.setattr(study_acoustic, "feature_sets", lambda: {"set": lambda s: calls.append(1) or np.eye(2)})
     corpus = Corpus("planted", [tone(200), tone(300)], np.array(["a", "b"]), np.array(["1", "2"]), 2)
     store = Store(tmp_path)
-    assert np.array_equal(store.features("acoustic", corpus), store.features("acoustic", corpus))
+    assert np.array_equal(store.features("set", corpus), store.features("set", corpus))
     assert len(calls) == 1
-    store.features("acoustic", corpus, "4 kHz")
+    store.features("set", corpus, "4 kHz")
     monkeypatch.setattr(study_acoustic, "_maker", lambda name: "another source")
-    store.features("acoustic", corpus)
+    store.features("set", corpus)
     assert len(calls) == 3

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from features.acoustic import COLUMNS, GROUPS, AcousticConfig, AcousticEncoder, acoustic_features
+from features.acoustic import COLUMNS, GROUPS, LISTS, AcousticConfig, AcousticEncoder, acoustic_features, frames
 from features.acoustic.frames import measure
-from features.acoustic.functionals import MODULATIONS, summarise
+from features.acoustic.functionals import MODULATIONS, summarise, tracks_of
 from features.encoder import AudioEncoder, EncoderOptions, StreamFeatures, build
 from features.windows import WindowPlan
 
@@ -52,11 +52,28 @@ def test_it_is_registered_and_keeps_the_protocol() -> None:
     assert isinstance(encoder, AudioEncoder)
     assert encoder.spec.width == encoder.spec.raw_width == 192
     assert encoder.spec.column_names == COLUMNS
-    assert len(set(COLUMNS)) == 192 == sum(map(len, GROUPS.values()))
+    assert all(len(set(columns)) == 192 for columns in LISTS.values())
+    assert sum(map(len, GROUPS.values())) == 192
 
 
-def test_an_argument_is_refused() -> None:
-    with pytest.raises(ValueError, match="takes no argument"):
+def test_the_list_chosen_on_the_other_corpus_can_be_asked_for() -> None:
+    encoder = build("audio", "acoustic:emodb", EncoderOptions())
+    assert isinstance(encoder, AudioEncoder)
+    assert encoder.spec.name == "acoustic:emodb" and encoder.spec.column_names == LISTS["emodb"]
+    assert encoder.spec.parameters != build("audio", "acoustic", EncoderOptions()).spec.parameters
+    sound = voice(1.3)
+    rows = encoder.encode_audio(sound, PLAN.starts_s(1.3), PLAN.length_s, (0.0, 1.3))
+    usual = encode(sound)
+    shared = [name for name in LISTS["emodb"] if name in COLUMNS]
+    assert 20 < len(shared) < 192
+    for name in shared:
+        theirs, ours = LISTS["emodb"].index(name), COLUMNS.index(name)
+        assert rows.utterance[theirs] == usual.utterance[ours]
+        np.testing.assert_array_equal(rows.windows[:, theirs], usual.windows[:, ours])
+
+
+def test_a_list_that_is_not_there_fails_with_the_known() -> None:
+    with pytest.raises(ValueError, match="chosen on 'loud'; there are: ravdess, emodb"):
         build("audio", "acoustic:loud", EncoderOptions())
 
 
@@ -151,7 +168,7 @@ def test_a_planted_glide_is_found() -> None:
 def test_a_window_hears_what_is_in_it() -> None:
     audio = np.concatenate([voice(2.0, 110.0), voice(2.0, 165.0)])
     features = encode(audio)
-    at = COLUMNS.index("pitch.voiced_p80")
+    at = COLUMNS.index("pitch.voiced_p50")
     assert features.windows[0, at] == pytest.approx(12 * np.log2(110 / 150), abs=0.4)
     assert features.windows[-1, at] == pytest.approx(12 * np.log2(165 / 150), abs=0.4)
 
@@ -212,6 +229,53 @@ def test_noise_moves_pitch_little() -> None:
     assert found == pytest.approx(12 * np.log2(200 / 150), abs=0.3)
 
 
+def test_steady_noise_is_heard_as_noise_and_a_steady_vowel_is_not() -> None:
+    rng = np.random.default_rng(3)
+    words = np.concatenate([voice(0.6, seed=k) if k % 2 else np.zeros(4800, np.float32) for k in range(9)])
+    noise = 0.01 * rng.standard_normal(len(words)).astype(np.float32)
+    gain = float(np.abs(words + noise).max())  # frames are scaled to a peak of 1
+    planted = (0.01 / gain) ** 2 * float((np.hanning(641)[:-1] ** 2).sum())  # of each bin, by Parseval
+
+    def heard(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+        window, _ = frames._tables()
+        cut = frames._frames(sound)
+        energy = frames._energy(cut, window)
+        return frames._noise(cut, window, energy, *frames._loudness(energy)[1:])
+
+    found = heard(words + noise)
+    assert 10 * np.log10(found[20:500].mean() / planted) == pytest.approx(
+        0, abs=1.5
+    )  # the quietest: a little less
+    assert heard(words).max() < planted / 100
+    time_s = np.arange(2 * RATE_HZ) / RATE_HZ
+    vowel = sum(np.sin(2 * np.pi * 150 * k * time_s) / k for k in range(1, 20))
+    assert not heard(np.asarray(vowel, np.float32)).any()
+
+
+def test_subtraction_keeps_noise_out_of_a_band_without_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speech below 1.5 kHz only, white noise 15 dB under it: the bands above stay nearer to their floor."""
+    time_s = np.arange(3 * RATE_HZ) / RATE_HZ
+    tone = sum(np.sin(2 * np.pi * 150 * k * time_s) / k for k in range(1, 10))
+    clean = np.where(np.sin(2 * np.pi * 1.5 * time_s) > -0.3, tone, 0).astype(np.float32)
+    noise = np.random.default_rng(4).standard_normal(len(clean)) * np.sqrt(float((clean**2).mean()) / 10**1.5)
+    noisy = (clean + noise).astype(np.float32)
+    assert statistic(clean, "band7.mean") == pytest.approx(-frames.FLOOR_DB, abs=0.5)
+    moved = statistic(noisy, "band7.mean") - statistic(clean, "band7.mean")
+    monkeypatch.setattr(frames, "_noise", lambda *_: np.zeros(frames.N_FFT // 2 + 1, np.float32))
+    untreated = statistic(noisy, "band7.mean") - statistic(clean, "band7.mean")
+    assert untreated > 6 and moved < 0.75 * untreated
+
+
+def test_tracks_that_nobody_wants_are_left_out_and_change_no_column() -> None:
+    sound = voice(1.3, seed=5)
+    wanted = tracks_of(COLUMNS)
+    some, everything = measure(sound, wanted), measure(sound)
+    assert set(some.names) == wanted < set(everything.names)
+    rows = [summarise(t, np.array([0]), np.array([130]), COLUMNS) for t in (some, everything)]
+    assert np.array_equal(*rows)
+    assert measure(sound, frozenset()).values.shape == (1, 130)
+
+
 def test_a_long_clip_is_measured_in_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = voice(4.0)
     whole = measure(sound)
@@ -223,9 +287,9 @@ def test_a_long_clip_is_measured_in_blocks_without_a_seam(monkeypatch: pytest.Mo
 
 def test_every_column_is_explained_in_the_docs() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "acoustic.md").read_text(encoding="utf-8")
-    spans = {"cepstrum": range(1, 9), "band": range(8), "contrast": range(4)}
+    spans = {"cepstrum": range(1, 14), "band": range(8), "contrast": range(4)}
     ranges = {f"{stem}{i}" for stem, numbers in spans.items() for i in numbers} | {"f2_flatness", "f3_flatness"}
-    for name in COLUMNS:
+    for name in {*LISTS["ravdess"], *LISTS["emodb"]}:
         track, part = name.split(".")
         if track == "rhythm":
             assert f"`{name}`" in page

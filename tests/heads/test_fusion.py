@@ -28,6 +28,7 @@ import torch
 
 from heads import variant
 from heads.batch import FeatureSet
+from heads.fusion import sequence
 from heads.fusion.sequence import places
 from heads.variant import FitOptions
 from tests.heads.planted import plant
@@ -213,3 +214,16 @@ def _noisy(features: FeatureSet, rng: np.random.Generator) -> FeatureSet:
     video = features.streams["video"]
     rows = video.utterance + rng.normal(size=video.utterance.shape, scale=3.0).astype(np.float32)
     return replace(features, streams=features.streams | {"video": replace(video, utterance=rows)})
+
+
+@pytest.mark.parametrize("name", ["aligned", "crossmodal", "bottleneck"])
+def test_utterances_read_in_groups_of_like_length_are_what_they_are_read_all_at_once(name, monkeypatch) -> None:
+    split = plant("same_window", 0, test=300)
+    model = variant.fit(name, split.train, options=FitOptions(seeds=(0,), epochs=1, threads=1))[0]
+    lengths = np.diff(split.test.offsets)
+    answers = []
+    for together in (10**9, 2 * int(lengths.max()), 1):
+        monkeypatch.setattr(sequence, "TOGETHER", together)
+        answers.append(model.predict(split.test).emotion)
+    np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)
+    np.testing.assert_allclose(answers[2], answers[0], atol=1e-5)

@@ -1,0 +1,287 @@
+"""Measuring: coverage, alignment and spaces of the features, and heads refitted with one thing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from heads import metrics
+from heads.batch import UNLABELLED, FeatureSet, StreamArrays
+from heads.diagnosis import changes, spaces
+from heads.diagnosis.alignment import OffsetCurve, offset_curve
+from heads.diagnosis.coverage import coverage
+from heads.diagnosis.evidence import ALONE, OTHER, DiagnosisOptions, Evidence, Intervention
+from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, pool, predict, refit
+from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
+from heads.folds import groups_of
+from heads.statistics import Comparison, Estimate
+from heads.variant import FitOptions
+
+Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
+Say = Callable[[str], None]
+PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
+THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
+
+
+def gather(
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    options: DiagnosisOptions,
+    *,
+    other: tuple[FeatureSet, FeatureSet | None] | None = None,
+    say: Say = lambda line: None,
+) -> Evidence:
+    """Measure everything; `say` is told what is being fitted.
+
+    `other` holds the same utterances in the same order with features made in another way (extracted
+    densely, say): what the head gains by them is measured too.
+
+    Raises
+    ------
+    ValueError
+        Where a stream is missing, or there are too few labelled dialogues or speakers to hold any out.
+    """
+    for name in STREAMS:
+        if name not in train.streams:
+            raise ValueError(f"a diagnosis needs both streams; this corpus has {sorted(train.streams)}")
+    by = groups_of(train, other=dev)[1]
+    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in STREAMS}
+    copies = spaces.copied_rows(train, dev) if dev is not None else 0
+    train, dev, notes = _cleaned(train, dev)
+    curve = None
+    if _has_windows(train):
+        say("offset curve")
+        curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
+
+    def pooled_of(train: FeatureSet, dev: FeatureSet | None) -> Pool:
+        return pool(
+            train, dev, folds=options.folds, task=options.task, by=by, sample=options.sample, seed=options.seed
+        )
+
+    pooled = pooled_of(train, dev)
+    labelled = sum(
+        int((getattr(part, options.task) != UNLABELLED).sum()) for part in (train, dev) if part is not None
+    )
+    if len(pooled.features) < labelled:
+        drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
+        notes = (*notes, drawn)
+    heads = _Heads.of(pooled, options, say)
+    heads.join_late()
+    heads.try_changes(curve, train)
+    if other is not None:
+        clean, clean_dev, _ = _cleaned(*other)
+        heads.try_other(pooled_of(clean, clean_dev))
+    refits, rows = heads.refits, heads.rows
+    answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
+    return Evidence(
+        fusion=options.fusion,
+        task=options.task,
+        utterances=len(pooled.features),
+        groups=len(np.unique(pooled.group)),
+        grouped_by=by,
+        classes=pooled.classes,
+        majority_share=float(np.bincount(pooled.truth).max() / len(pooled.truth)),
+        answered_share=float(np.bincount(answers).max() / len(answers)),
+        coverage={name: coverage(pooled.features, name) for name in STREAMS},
+        spaces=of_spaces,
+        redundancy=spaces.linear_cka(train),
+        copies=copies,
+        dev_utterances=len(dev) if dev is not None else 0,
+        curve=curve,
+        strength=strength(pooled, refits["fused"], refits["video"], refits["audio"], seed=options.seed),
+        complement=complement(pooled, refits["video"], refits["audio"]),
+        scores={name: _estimate(rows[name], pooled) for name in ("fused", "video", "audio", "late_sum")},
+        train_score=refits["fused"].train_score,
+        fused_over_best=compare(rows["fused"], rows[heads.best], pooled),
+        best_single=heads.best,
+        drop_to_dev=_drop_to_dev(heads.base, pooled, rows["fused"]) if dev is not None else None,
+        interventions=heads.interventions,
+        notes=notes,
+    )
+
+
+@dataclass(repr=False)
+class _Heads:
+    """The head that is diagnosed, the single streams, and every change of it, on the same folds."""
+
+    pooled: Pool
+    options: DiagnosisOptions
+    say: Say
+    base: Trial
+    """The head as it is."""
+    refits: dict[str, Refit] = field(default_factory=dict)
+    """Of ``fused``, ``video`` and ``audio``."""
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """Out-of-fold answers of everything that was fitted."""
+    interventions: dict[str, Intervention] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pooled: Pool, options: DiagnosisOptions, say: Say) -> _Heads:
+        """Fit the head as it is, and each stream alone."""
+        fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
+        made = cls(pooled, options, say, Trial("as it is", options.fusion, fit))
+        trials = {"fused": made.base, "video": Trial("video", "video", fit), "audio": Trial("audio", "audio", fit)}
+        for name, trial in trials.items():
+            say(f"fitting {trial.fusion}")
+            made.refits[name] = refit(trial, pooled)
+            made.rows[name] = made.refits[name].log_probabilities
+        return made
+
+    @property
+    def best(self) -> str:
+        """The better single stream."""
+        return max(STREAMS, key=lambda name: self.refits[name].score)
+
+    def join_late(self) -> None:
+        """Say what the better stream alone and the sum of both streams' answers gain; nothing is fitted."""
+        self.rows["late_sum"] = late_sum(self.refits["video"], self.refits["audio"])
+        self._add("drop a stream", f"--fusion {self.best}", self.rows[self.best])
+        self._add("join late", "--fusion late", self.rows["late_sum"])
+
+    def try_changes(self, curve: OffsetCurve | None, train: FeatureSet) -> None:
+        """Refit with one thing changed at a time."""
+        by_windows = []
+        for trial, against, remedy in _trials(self.base, curve, self.options, train):
+            self.say(f"refitting: {trial.name}")
+            self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
+            self._add(trial.name, remedy, self.rows[trial.name], against)
+            if trial.fusion == "aligned":
+                by_windows.append(trial.name)
+        if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
+            return
+        self.say(f"refitting: {ALONE}")
+        hide = changes.hidden("audio" if self.best == "video" else "video")
+        alone = Trial(ALONE, "aligned", _one_seed(self.base.options), hide)
+        self.rows[ALONE] = refit(alone, self.pooled).log_probabilities
+        self._add(ALONE, "(what windows give without joining)", self.rows[ALONE])
+        for name in by_windows:
+            over_best = compare(self.rows[name], self.rows[ALONE], self.pooled)
+            self.interventions[name] = replace(self.interventions[name], over_best=over_best)
+
+    def try_other(self, strange: Pool) -> None:
+        """Fit the head as it is on other features of the same utterances."""
+        self.say("fitting on the other cache")
+        same = np.array_equal(strange.truth, self.pooled.truth) and np.array_equal(strange.fold, self.pooled.fold)
+        if not same:
+            raise ValueError("the other features are not of the same utterances in the same order")
+        self.rows[OTHER] = refit(replace(self.base, name=OTHER), strange).log_probabilities
+        self._add(OTHER, "use the other cache", self.rows[OTHER])
+
+    def _add(self, name: str, remedy: str, rows: Rows, against: str | None = None) -> None:
+        """Note what a change gains over the head as it is, or over another change."""
+        gain = compare(rows, self.rows[against or "fused"], self.pooled)
+        over_best = compare(rows, self.rows[self.best], self.pooled)
+        self.interventions[name] = Intervention(name, remedy, _estimate(rows, self.pooled), gain, over_best)
+
+
+def _trials(
+    base: Trial, curve: OffsetCurve | None, options: DiagnosisOptions, train: FeatureSet
+) -> list[tuple[Trial, str | None, str]]:
+    """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
+    fit = base.options
+    width = min(32, *(train.streams[name].width for name in STREAMS))
+    found: list[tuple[Trial, str | None, str]] = [
+        (
+            Trial("standardise", base.fusion, fit, changes.standardise),
+            None,
+            "--fusion concat_norm: each stream is standardised before they are joined",
+        ),
+        (
+            Trial("equalise widths", base.fusion, fit, changes.equalise(width)),
+            None,
+            f"project both streams to {width} columns of the same total variance",
+        ),
+        (
+            Trial("modality dropout", base.fusion, replace(fit, modality_dropout=0.5)),
+            None,
+            "--modality-dropout 0.5",
+        ),
+        (
+            Trial("rebalance classes", base.fusion, replace(fit, loss="balanced_softmax")),
+            None,
+            "--loss balanced_softmax",
+        ),
+        (
+            Trial("regularise", "linear", fit),
+            None,
+            "--fusion linear: a penalty chosen in train instead of a hidden layer",
+        ),
+    ]
+    if _has_windows(train):
+        found.append((Trial("align windows", "aligned", _one_seed(fit)), None, "--fusion aligned"))
+        found.append(
+            (
+                Trial("thin to one frame each 3 s", base.fusion, fit, changes.thinned(THIN_EVERY_S)),
+                None,
+                "(what sampling one frame each 3 s would cost)",
+            )
+        )
+        if curve is not None and curve.verdict == "shifted" and "align windows" in options.interventions:
+            hops = round(curve.peak_s / options.hop_s)
+            found.append(
+                (
+                    Trial("shift by the best offset", "aligned", _one_seed(fit), changes.shifted(hops)),
+                    "align windows",
+                    f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
+                )
+            )
+    return [entry for entry in found if entry[0].name in options.interventions]
+
+
+def _has_windows(features: FeatureSet) -> bool:
+    return all(features.streams[name].windows is not None for name in STREAMS)
+
+
+def _one_seed(fit: FitOptions) -> FitOptions:
+    """Return the options for heads over windows: a fit costs as much as five over utterance rows."""
+    return replace(fit, seeds=fit.seeds[:1])
+
+
+def _estimate(rows: Rows, pooled: Pool) -> Estimate:
+    names = getattr(pooled.features, f"{pooled.task}_names")
+    return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
+
+
+def _drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> Comparison | None:
+    """Compare, on dev rows, out-of-fold predictions with those of models fitted on train alone."""
+    dev = np.flatnonzero(pooled.was_dev)
+    train = np.flatnonzero(~pooled.was_dev)
+    if len(np.unique(pooled.group[dev])) < 2 or not len(train):
+        return None
+    groups = np.unique(pooled.group[train])
+    stopping = np.isin(pooled.group[train], groups[:: 2 * (int(pooled.fold.max()) + 1)])
+    models, change, _ = fit_on(base, pooled, train[~stopping], train[stopping])
+    held = change(pooled.features.take(dev))
+    far = [predict(model, held, pooled.task) for model in models]
+    near = [row[dev] for row in rows]
+    return metrics.compare_models(
+        near, far, pooled.truth[dev], pooled.group[dev], classes=pooled.classes, metric=METRIC
+    )
+
+
+def _cleaned(train: FeatureSet, dev: FeatureSet | None) -> tuple[FeatureSet, FeatureSet | None, tuple[str, ...]]:
+    """Mask rows that are not finite: heads can't be fitted on them, and they are reported apart."""
+    masked = 0
+    parts: list[FeatureSet | None] = []
+    for part in (train, dev):
+        if part is None:
+            parts.append(None)
+            continue
+        streams = {}
+        for name, stream in part.streams.items():
+            bad = stream.present & ~np.isfinite(stream.utterance).all(axis=1)
+            masked += int(bad.sum())
+            windows, seen = stream.windows, stream.window_present
+            if windows is not None and seen is not None:
+                seen = seen & np.isfinite(windows).all(axis=1)
+                windows = np.where(seen[:, None], windows, 0).astype(np.float32)
+            rows = np.where((stream.present & ~bad)[:, None], stream.utterance, 0).astype(np.float32)
+            streams[name] = StreamArrays(rows, stream.present & ~bad, windows, seen)
+        parts.append(replace(part, streams=streams))
+    first = parts[0]
+    assert first is not None
+    notes = (f"{masked} rows that are not finite were masked before fitting",) if masked else ()
+    return first, parts[1], notes
