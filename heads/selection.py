@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from heads import confusion, statistics, variant
 from heads.batch import UNLABELLED, FeatureSet, join
+from heads.cores import available_cores
 from heads.folds import GROUP_BY, fold_codes, groups_of
 from heads.variant import FitOptions, Progress, Task
 
@@ -346,7 +347,7 @@ class _Trial:
 
 def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], threads: int | None) -> None:
     """Run trained fits on a core each; what they answer does not depend on how many there are."""
-    from heads.fit import OneThread, available_cores
+    from heads.fit import OneThread
 
     with OneThread(), ThreadPoolExecutor(max(1, min(threads or available_cores(), len(numbers)))) as pool:
         running = [pool.submit(answer, number) for number in numbers]
