@@ -1,8 +1,9 @@
 """bilstm trained from scratch beside the acoustic columns: RAVDESS by split, EMO-DB by speaker folds.
 
 RAVDESS without calm: trained on actors 01-12, scored on 13-16. EMO-DB: five folds of two speakers. Nothing is
-chosen on what is scored: training runs a fixed number of epochs and never looks at dev, and a linear head's
-penalty is chosen by cross-validation over the training speakers. `--part epochs` is where the number of epochs
+chosen on what is scored: training runs a fixed number of epochs and never looks at dev, a linear head's penalty is
+chosen by cross-validation over the training speakers, and either corpus gets the acoustic columns that were chosen
+on the other. `--part epochs` is where the number of epochs
 comes from: actors 11 and 12, by models of actors 01-10. Every row uses the same loss (logit_adjusted).
 
     DUALSTREAM_DATA=FOLDER python benchmarks/study_bilstm.py [--part ravdess,emodb] [--seeds 3]
@@ -29,7 +30,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from features.acoustic import AcousticEncoder
+from features.acoustic import AcousticConfig, AcousticEncoder
 from features.bilstm import SAMPLE_RATE_HZ, BiLstm, BiLstmEncoder
 from features.encoder import AudioEncoder, EncoderOptions
 from features.media import DecodeSettings, decoder_version, find_ffmpeg
@@ -64,6 +65,8 @@ class Corpus:
     root: Path
     utterances: list[Utterance]
     folds: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]
+    columns_of: str
+    """The corpus that the list of acoustic columns was chosen on: not this one."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,15 +114,15 @@ def read_corpus(part: str, data: Path) -> Corpus:
         rows = list(emodb.rows(root))
         speakers = sorted({one.speaker for one in rows})
         held = [np.isin([one.speaker for one in rows], speakers[k::5]) for k in range(5)]
-        return Corpus("EMO-DB", root, rows, [(~part, part) for part in held])
+        return Corpus("EMO-DB", root, rows, [(~part, part) for part in held], "ravdess")
     if part not in ("ravdess", "epochs"):
         sys.exit(f"--part {part}: expected ravdess, emodb or epochs")
     root = data / "ravdess" / "audio"
     rows = [one for one in ravdess.rows(root) if one.emotion != "calm"]
     actor = np.array([int(one.speaker) for one in rows])
     if part == "epochs":
-        return Corpus("RAVDESS, actors 11-12", root, rows, [(actor <= 10, (actor > 10) & (actor <= 12))])
-    return Corpus("RAVDESS", root, rows, [(actor <= 12, (actor > 12) & (actor <= 16))])
+        return Corpus("RAVDESS, actors 11-12", root, rows, [(actor <= 10, (actor > 10) & (actor <= 12))], "emodb")
+    return Corpus("RAVDESS", root, rows, [(actor <= 12, (actor > 12) & (actor <= 16))], "emodb")
 
 
 def study(corpus: Corpus, options: argparse.Namespace, folder: Path, *, curve: bool) -> None:
@@ -140,7 +143,7 @@ def study(corpus: Corpus, options: argparse.Namespace, folder: Path, *, curve: b
     scored = np.any([held for _, held in corpus.folds], axis=0)
     shape = (len(corpus.utterances), len(corpus.names))
     said: dict[str, list[Array]] = {ACOUSTIC: [np.zeros(shape)]}
-    measured = rows_of(AcousticEncoder(), sounds)[0]
+    measured = rows_of(AcousticEncoder(AcousticConfig(chosen_on=corpus.columns_of)), sounds)[0]
     for fit, held in corpus.folds:
         said[ACOUSTIC][0][held] = linear(corpus, measured, fit, held)
     for seed in range(options.seeds):
@@ -156,7 +159,9 @@ def study(corpus: Corpus, options: argparse.Namespace, folder: Path, *, curve: b
             whole, mean = rows_of(frozen(training), sounds)
             said[WHOLE][seed][held] = linear(corpus, whole, fit, held)
             said[MEAN][seed][held] = linear(corpus, mean, fit, held)
-    report(corpus, {name: [rows[scored] for rows in models] for name, models in said.items()}, scored)
+            print(f"seed {seed}: {held.sum()} held out, {time.process_time():.0f} s", file=sys.stderr, flush=True)
+        # a table after each seed: a run that is cut short has said what it found
+        report(corpus, {name: [rows[scored] for rows in models] for name, models in said.items()}, scored)
 
 
 def train(
