@@ -34,6 +34,8 @@ class OverWindows(Network):
     def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
         import torch
 
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # an exported graph decides nothing by lengths
+            return self.read(batch, noise)
         groups = alike(batch)
         if len(groups) == 1:
             return self.read(groups[0][1], noise)
@@ -245,12 +247,12 @@ def alike(batch: Batch) -> list[tuple[torch.Tensor, Batch]]:
     """Split a batch into groups of like length, longest first: which utterances, and a batch of them alone.
 
     The batch is cut to its longest utterance. A group holds `TOGETHER` windows at most, padding counted, or one
-    utterance. A graph that is being exported holds no decision about lengths: there all are one group.
+    utterance.
     """
     import torch
 
     everyone = torch.arange(len(batch.dialogue))
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or batch.video_mask.numel() <= TOGETHER:
+    if batch.video_mask.numel() <= TOGETHER:
         return [(everyone, batch)]
     lengths, order = inside_mask(batch).sum(1).sort(descending=True, stable=True)
     groups, start = [], 0

@@ -201,6 +201,15 @@ def planted_bundle(name: str) -> Bundle:
     return Bundle(document, tuple(models))
 
 
+def test_onnx_takes_batches_of_any_length(tmp_path: Path) -> None:
+    """One that reads windows, which an example of other lengths was exported with."""
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    facts, found = write_onnx(planted_bundle("aligned"), tmp_path / "head.onnx", batches=10)
+    assert found.worst <= TOLERANCE
+    assert facts["inputs"]["video"][0] == "time"
+
+
 def test_onnx_says_what_the_heads_say_and_others_are_told_apart(tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
