@@ -45,7 +45,7 @@ WIDTHS = {"video": 100, "audio": 192}
 EMOTION_SHARES = np.array([0.4715, 0.1206, 0.0268, 0.0684, 0.1745, 0.0271, 0.1111])  # MELD's train
 SENTIMENT_OF = np.array([0, 1, 2, 2, 1, 2, 2])
 SEEDS, BATCH, HIDDEN = 5, 256, 128
-BARE = FitOptions(dropout=0.0, modality_dropout=0.0, patience=0, seeds=tuple(range(SEEDS)))
+BARE = FitOptions(loss="cross_entropy", dropout=0.0, modality_dropout=0.0, patience=0, seeds=tuple(range(SEEDS)))
 Timed = tuple[float, float]  # wall seconds, processor seconds
 
 

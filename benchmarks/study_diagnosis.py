@@ -40,7 +40,9 @@ def diagnosed(causes: tuple[str, ...], seed: int) -> tuple[list[str], float]:
     train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))
     options = DiagnosisOptions(
         folds=3,
-        fit=FitOptions(seeds=(0,), patience=5, threads=1),
+        fit=FitOptions(
+            seeds=(0,), patience=5, threads=1, loss="cross_entropy"
+        ),  # the loss that lets heads collapse
         interventions=tuple(name for name in INTERVENTIONS if not name.startswith("thin")),
     )
     found = diagnose(train, dev, options)

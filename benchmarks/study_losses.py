@@ -33,16 +33,17 @@ from heads.variant import FitOptions
 from pipeline.runs.corpus import read_corpus
 
 MELD_SHARES = np.array([0.472, 0.174, 0.121, 0.111, 0.068, 0.027, 0.027])  # neutral, joy, surprise, anger, ...
+PLAIN: dict[str, object] = {"loss": "cross_entropy"}
 SETTINGS: dict[str, dict[str, object]] = {
-    "cross_entropy": {},
+    "cross_entropy": PLAIN,
     "weighted": {"loss": "weighted"},
     "focal": {"loss": "focal"},
     "logit_adjusted, tau 0.5": {"loss": "logit_adjusted", "adjustment": 0.5},
     "logit_adjusted, tau 1 (balanced_softmax)": {"loss": "balanced_softmax"},
-    "cross_entropy, resampled": {"resample": True},
-    "cross_entropy, uncertainty weights": {"task_balance": "uncertainty"},
-    "cross_entropy, gradient surgery": {"task_balance": "surgery"},
-    "cross_entropy, emotion alone": {"tasks": ("emotion",)},
+    "cross_entropy, resampled": PLAIN | {"resample": True},
+    "cross_entropy, uncertainty weights": PLAIN | {"task_balance": "uncertainty"},
+    "cross_entropy, gradient surgery": PLAIN | {"task_balance": "surgery"},
+    "cross_entropy, emotion alone": PLAIN | {"tasks": ("emotion",)},
 }
 SCORES = ("balanced accuracy", "macro F1", "weighted F1", "accuracy", "log loss")
 

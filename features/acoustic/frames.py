@@ -9,7 +9,7 @@ Everything is relative to the clip's own loudness, so that a change of gain chan
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -62,6 +62,14 @@ class Tracks:
     onsets: Flags
     """Frames at which a syllable begins, shape (T,)."""
 
+    def only(self, names: Container[str]) -> Tracks:
+        """Return these with the tracks called `names` alone, in the same order."""
+        rows = [row for row, name in enumerate(self.names) if name in names]
+        if len(rows) == len(self.names):
+            return self
+        kept = tuple(self.names[row] for row in rows)
+        return replace(self, values=self.values[rows], names=kept)
+
     def __repr__(self) -> str:
         return f"Tracks(values={self.values.shape}, active={self.active.sum()}, voiced={self.voiced.sum()})"
 
@@ -78,17 +86,10 @@ def measure(audio: Floats, wanted: Container[str] = EVERY) -> Tracks:
     energy = np.maximum(energy - noise.sum(dtype=np.float64), 0)
     scale, level, active = _loudness(energy)
 
-    blocks: list[dict[str, Floats]] = []
-    for begin in range(0, len(frames), BLOCK):
-        spectrum = scipy.fft.rfft(frames[begin : begin + BLOCK] * window, N_FFT, axis=1)
-        whole = (spectrum.real**2 + spectrum.imag**2) * scale  # (block, bins)
-        power = np.maximum(whole - noise * scale, 0)
-        spectra = Spectra(
-            power, decibels(power, FINE_FLOOR_DB), decibels(power @ mel, FLOOR_DB), SAMPLE_RATE_HZ / N_FFT
-        )
-        pitch = track_pitch(whole, window, N_FFT, SAMPLE_RATE_HZ)
-        strength = {"strength": pitch.strength, "log_mel": spectra.log_mel}
-        blocks.append(strength | voice_tracks(spectra, pitch) | spectral_tracks(spectra, wanted))
+    blocks = [
+        _block(frames[begin : begin + BLOCK] * window, window, mel, scale, noise * scale, wanted)
+        for begin in range(0, len(frames), BLOCK)
+    ]
     joined = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     log_mel = joined.pop("log_mel")  # (T, BANDS)
@@ -102,6 +103,22 @@ def measure(audio: Floats, wanted: Container[str] = EVERY) -> Tracks:
     tracks = {name: track for name, track in tracks.items() if name in wanted} or {"level": level}
     values = np.stack(list(tracks.values())).astype(np.float32)  # (tracks, T)
     return Tracks(np.nan_to_num(values, posinf=0, neginf=0), tuple(tracks), active, voiced, _onsets(level, active))
+
+
+def _block(
+    frames: Floats, window: Floats, mel: Floats, scale: np.float32, noise: Floats, wanted: Container[str]
+) -> dict[str, Floats]:
+    """Measure windowed frames, shape (t, FRAME), by their spectra; what the spectra take is free again after."""
+    spectrum = scipy.fft.rfft(frames, N_FFT, axis=1)
+    whole = (spectrum.real**2 + spectrum.imag**2) * scale  # (t, bins)
+    del spectrum
+    power = np.maximum(whole - noise, 0)
+    spectra = Spectra(
+        power, decibels(power, FINE_FLOOR_DB), decibels(power @ mel, FLOOR_DB), SAMPLE_RATE_HZ / N_FFT
+    )
+    pitch = track_pitch(whole, window, N_FFT, SAMPLE_RATE_HZ)
+    strength = {"strength": pitch.strength, "log_mel": spectra.log_mel}
+    return strength | voice_tracks(spectra, pitch) | spectral_tracks(spectra, wanted)
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ Frames = NDArray[np.int64]
 PERCENTILES = {f"p{q}": q / 100 for q in (10, 20, 50, 80, 90)}
 SCALES = (1.0, 2.0, 4.0, 8.0, 16.0)  # frames: widths of the Gaussians whose differences are the modulation bands
 MODULATIONS = ("mod20", "mod10", "mod5", "mod2", "mod1")  # about the Hz at which each band is centred
+AT_ONCE = 400_000  # numbers of tracks that are summed up at a time: more than a minute's 50 tracks go in groups
 MIN_FRAMES = 3  # fewer frames than these make no statistic
 QUIET = 1e-2  # added to a modulation's size before the logarithm, in the unit of the track
 RELATIONS: dict[str, tuple[str, str | None, str]] = {
@@ -57,7 +58,30 @@ def summarise(
     tracks: Tracks, starts: NDArray[np.int64], stops: NDArray[np.int64], columns: Sequence[str]
 ) -> NDArray[np.float32]:
     """Return the `columns` of each segment of frames ``[start, stop)``, shape (segments, columns), all finite."""
-    plans = _plans(tuple(columns), tracks.names)
+    columns = list(columns)
+    out = np.empty((len(starts), len(columns)), np.float32)
+    for group in _groups(columns, max(1, AT_ONCE // len(tracks.active))):
+        own = tuple(columns[at] for at in group)
+        out[:, group] = _statistics(tracks.only(tracks_of(own)), starts, stops, own)
+    return out
+
+
+def _groups(columns: list[str], most: int) -> list[list[int]]:
+    """Part the positions of columns by their tracks, `most` a group; rhythm, which relates tracks, stays whole."""
+    by_track: dict[str, list[int]] = {}
+    for at, column in enumerate(columns):
+        by_track.setdefault(column.partition(".")[0], []).append(at)
+    rhythm = by_track.pop("rhythm", None)
+    positions = list(by_track.values())
+    parts = [positions[start : start + most] for start in range(0, len(positions), most)]
+    groups = [[at for own in part for at in own] for part in parts]
+    if rhythm is None:
+        return groups
+    return [*groups, rhythm] if len(groups) != 1 else [groups[0] + rhythm]
+
+
+def _statistics(tracks: Tracks, starts: Frames, stops: Frames, columns: tuple[str, ...]) -> NDArray[np.float32]:
+    plans = _plans(columns, tracks.names)
     out = np.zeros((len(columns), len(starts)))
     values = tracks.values.astype(np.float64)
     first, last = _span(tracks.active)
@@ -73,7 +97,7 @@ def summarise(
     return np.nan_to_num(out.T, posinf=0.0, neginf=0.0).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def tracks_of(columns: tuple[str, ...]) -> frozenset[str]:
     """Return the tracks that columns are made of: what `measure` must measure for them."""
     found: set[str] = set()
@@ -85,7 +109,7 @@ def tracks_of(columns: tuple[str, ...]) -> frozenset[str]:
     return frozenset(found)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _plans(columns: tuple[str, ...], names: tuple[str, ...]) -> Plans:
     index = {n: i for i, n in enumerate(names)} | {"rhythm": -1}
     found: dict[str, list[tuple[int, int]]] = {}

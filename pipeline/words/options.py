@@ -80,6 +80,10 @@ def _fit(
         str | None,
         typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
     ] = None,
+    adjustment: Annotated[
+        float | None,
+        typer.Option("--adjustment", min=0.0, help="Strength of logit_adjusted: 0 cross-entropy, 1 even classes."),
+    ] = None,
     resample: Annotated[
         bool | None, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
     ] = None,
@@ -121,7 +125,7 @@ def _fit(
     from pipeline.words import parse
 
     return parse.fit_options(
-        seeds=seeds, tasks=tasks, loss=loss, resample=resample, task_balance=task_balance,
+        seeds=seeds, tasks=tasks, loss=loss, adjustment=adjustment, resample=resample, task_balance=task_balance,
         sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
         learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
         dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,

@@ -151,7 +151,7 @@ def test_signal_is_read_and_probabilities_are_honest(name, solver):
 
 def test_joined_is_scikit_learns_logistic_regression_on_standardised_columns():
     train = with_signal(noise_corpus(400), video=0.3, audio=0.3)
-    model = variant.fit("linear", train, options=FitOptions(penalty=7.0))[0]
+    model = variant.fit("linear", train, options=FitOptions(penalty=7.0, loss="cross_entropy"))[0]
     rows = np.concatenate([train.streams[name].utterance for name in ("video", "audio")], 1).astype(float)
     rows = (rows - rows.mean(0)) / rows.std(0)
     known = LogisticRegression(C=1 / 7, tol=1e-9, max_iter=5000).fit(rows, train.emotion)
@@ -197,7 +197,8 @@ def test_missing_streams_fall_back(solver):
     everyone = np.arange(600)
     train = without(without(train, "video", everyone[::7]), "audio", everyone[3::7])
     for name in ("linear", "linear_late"):
-        model = variant.fit(name, train, options=FitOptions(parameters={"solver": solver}))[0]
+        plain = FitOptions(loss="cross_entropy", parameters={"solver": solver})
+        model = variant.fit(name, train, options=plain)[0]
         whole = (model.predict(test).emotion.argmax(1) == test.emotion).mean()
         deaf = without(test, "audio", everyone)
         alone = (model.predict(deaf).emotion.argmax(1) == test.emotion).mean()
@@ -279,7 +280,8 @@ def test_adjustment_raises_recall_of_the_rare():
     train, test = train.take(keep), with_signal(noise_corpus(900, seed=2), video=0.15, audio=0.15)
     recall = {}
     for loss in ("cross_entropy", "logit_adjusted", "balanced_softmax"):
-        answers = variant.fit("linear", train, options=FitOptions(loss=loss))[0].predict(test).emotion.argmax(1)
+        options = FitOptions(loss=loss, adjustment=1.0)
+        answers = variant.fit("linear", train, options=options)[0].predict(test).emotion.argmax(1)
         recall[loss] = (answers[test.emotion == 2] == 2).mean()
     assert recall["logit_adjusted"] > recall["cross_entropy"] + 0.2
     assert recall["balanced_softmax"] == recall["logit_adjusted"]  # the same at strength 1
