@@ -24,7 +24,7 @@ test: $(STAMP)   ## the tests, under 10 minutes on 2 cores
 	$(PY) -m pytest -n 2 --dist loadfile
 
 test-slow: $(STAMP) ## the slow tests alone
-	$(PY) -m pytest -n 2 --dist loadfile -m slow --timeout=600
+	$(PY) -m pytest -n 2 --dist worksteal -m slow --timeout=1200
 
 test-all: $(STAMP) ## the slow tests too: fault injection at scale, every variant
 	$(PY) -m pytest -n 2 --dist loadfile -m 'slow or not slow' --timeout=1800
