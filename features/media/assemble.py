@@ -192,7 +192,7 @@ def _sound(
     holes_s = (np.diff(starts_us) - usual_us) / MICROSECOND
     holes_s = holes_s[holes_s > HOLE_S]
     if len(holes_s):
-        notes.append(f"the sound has {len(holes_s)} holes, up to {holes_s.max():.3f} s, filled with silence")
+        notes.append(f"holes in the sound, filled with silence: {len(holes_s)}, up to {holes_s.max():.3f} s")
     return _sane(samples, notes), covered_s, policy
 
 
