@@ -5,7 +5,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all lint format bench clean
+.PHONY: help install demo test test-slow test-all lint format bench results clean
 
 help:            ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,5 +43,9 @@ bench: $(STAMP)  ## the benchmarks, one after the other
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	for b in benchmarks/bench_*.py; do $(PY) $$b || exit 1; done
 
+results: $(STAMP) ## docs/results.md from the corpora in DUALSTREAM_DATA; OPTIONS=--quick for a first look
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(PY) benchmarks/results.py $(OPTIONS)
+
 clean:           ## remove what was made here, the virtual environment included
-	rm -rf $(VENV) demo runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo runs results build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -185,7 +185,8 @@ class Block:
 
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; norm first: Xiong et al. 2020,
     https://arxiv.org/abs/2002.04745. The norms have no gain and offset: the product that follows each has
-    its own. Dropout is left to the representation, where it costs a tenth and served as well.
+    its own; so has one head's answer in its values, and only several heads are mixed by a product of their own.
+    Dropout is left to the representation, where it costs a tenth and served as well.
     """
 
     def __init__(self, weights: Weights, name: str, width: int, heads: int) -> None:
@@ -194,7 +195,8 @@ class Block:
         self.heads, self.width = heads, width
         self.query = weights.linear(f"{name}.query", width, width)
         self.pair = weights.linear(f"{name}.pair", width, 2 * width)
-        self.out = weights.linear(f"{name}.out", width, width)
+        if heads > 1:
+            self.out = weights.linear(f"{name}.out", width, width)
         self.wide = weights.linear(f"{name}.wide", width, 2 * width)
         self.back = weights.linear(f"{name}.back", 2 * width, width)
 
@@ -205,11 +207,10 @@ class Block:
         query = self.query(calm if x is other else normed(x))
         bias = low_outside(seen)[:, None, None, :]  # (B, 1, 1, U)
         if self.heads == 1:
-            answer = attend(query, key, value, bias[:, 0])
+            x = x + attend(query, key, value, bias[:, 0])
         else:
             query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
-            answer = attend(query, key, value, bias).transpose(-2, -3).flatten(-2)
-        x = x + self.out(answer)
+            x = x + self.out(attend(query, key, value, bias).transpose(-2, -3).flatten(-2))
         return x + self.back(self.wide(normed(x)).relu())
 
 

@@ -1,0 +1,141 @@
+"""Everything behind docs/results.md: measure, keep the figures as JSON, write the page from them.
+
+    DUALSTREAM_DATA=FOLDER python benchmarks/results.py            # all of it: `make results`
+    DUALSTREAM_DATA=FOLDER python benchmarks/results.py --quick    # minutes; writes results/quick.md
+    python benchmarks/results.py --page                            # the page again from the figures that are there
+    python benchmarks/results.py --meld MELD.Raw                   # MELD too, where its clips lie there
+
+The parts run side by side, each in a process of its own, and are kept in results/: what was measured with the same
+sources and options is not measured again. The corpora take the road of a user: manifest, extract, compare.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import hashlib
+import json
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from results_page import render
+from results_parts import PARTS, ROOT, Document, Job
+
+FIGURES = ROOT / "docs" / "results.json"
+PAGE = ROOT / "docs" / "results.md"
+
+
+def main() -> None:
+    """Measure what is not measured yet and write the page; or one part, as the process of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one seed, few variants, no ComParE, no stress")
+    parser.add_argument("--page", action="store_true", help="write the page from the figures alone")
+    parser.add_argument("--seeds", type=int, default=3, help="models of each variant that is trained")
+    parser.add_argument("--workers", type=int, default=2, help="parts that run side by side")
+    parser.add_argument("--scratch", type=Path, default=ROOT / "results", help="what is kept between runs")
+    parser.add_argument("--meld", type=Path, help="MELD.Raw: measure MELD too")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.page:
+        PAGE.write_text(render(json.loads(FIGURES.read_text())))
+        return
+    if not os.environ.get("DUALSTREAM_DATA"):
+        sys.exit("DUALSTREAM_DATA is not set; expected the folder that holds emodb/ and ravdess/")
+    job = Job(
+        Path(os.environ["DUALSTREAM_DATA"]).resolve(),
+        options.scratch.resolve(),
+        1 if options.quick else options.seeds,
+        options.quick,
+        options.meld and options.meld.resolve(),
+    )
+    if options.part:
+        measure_part(job, options.part)
+        return
+    started = time.perf_counter()
+    document = collect(job, options.workers, sys.argv[1:])
+    document["made"]["wall_s"] = time.perf_counter() - started
+    if job.quick:
+        (job.scratch / "quick.json").write_text(json.dumps(document, indent=1) + "\n")
+        target = job.scratch / "quick.md"
+    else:
+        FIGURES.write_text(json.dumps(document, indent=1) + "\n")
+        target = PAGE
+    target.write_text(render(document))
+    print(f"{target}: written in {document['made']['wall_s']:.0f} s")
+
+
+# ---- running the parts
+
+
+def collect(job: Job, workers: int, words: list[str]) -> Document:
+    """Run the parts that are due, `workers` at a time, each after those it needs; return all figures."""
+    job.parts.mkdir(parents=True, exist_ok=True)
+    futures: dict[str, Future[None]] = {}
+    wanted = {name: part for name, part in PARTS.items() if part.wanted(job)}
+
+    def run(name: str) -> None:
+        for needed in wanted[name].needs:
+            futures[needed].result()
+        key = part_key(job, name)
+        kept = job.parts / f"{name}.json"
+        if kept.exists() and json.loads(kept.read_text())["key"] == key:
+            print(f"{name}: kept", flush=True)
+            return
+        done = subprocess.run([sys.executable, __file__, *words, "--part", name], cwd=ROOT)
+        if done.returncode:
+            raise RuntimeError(f"part {name} failed with status {done.returncode}")
+
+    with ThreadPoolExecutor(workers) as pool:  # first in, first out: what is needed began before
+        futures |= {name: pool.submit(run, name) for name in wanted}
+    for future in futures.values():
+        future.result()
+    documents = {name: job.kept(name) for name in wanted}
+    return {
+        "made": {
+            "quick": job.quick,
+            "seeds": job.seeds,
+            "workers": workers,
+            "cpu_s": {name: one["cpu_s"] for name, one in documents.items()},
+        },
+        **{name: one["figures"] for name, one in documents.items()},
+    }
+
+
+def measure_part(job: Job, name: str) -> None:
+    """Measure one part and keep its figures with what they depend on."""
+    warnings.filterwarnings("ignore", category=UserWarning)
+    key = part_key(job, name)
+    print(f"{name}: begun", flush=True)
+    figures = PARTS[name].measure(job)
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_s = sum(one.ru_utime + one.ru_stime for one in spent)
+    document = {"key": key, "cpu_s": cpu_s, "figures": figures}
+    new = job.parts / f"{name}.new"
+    new.write_text(json.dumps(document, indent=1) + "\n")
+    new.replace(job.parts / f"{name}.json")
+    print(f"{name}: done in {cpu_s:.0f} s of processor time", flush=True)
+
+
+def part_key(job: Job, name: str) -> str:
+    """Return a digest of the sources and options that a part's figures depend on."""
+    sha = hashlib.sha256(repr((name, job.seeds, job.quick, str(job.data))).encode())
+    for pattern in PARTS[name].sources:
+        for path in sorted(ROOT.glob(pattern)):
+            sha.update(path.read_bytes())
+    for needed in PARTS[name].needs:
+        sha.update(part_key(job, needed).encode())
+    return sha.hexdigest()
+
+
+if __name__ == "__main__":
+    main()
