@@ -10,11 +10,12 @@
 | lowrank, tensor      | solves       | chance      | solves       | chance       |
 | dialogue             | solves       | chance      | solves       | chance       |
 | aligned, crossmodal  | solves       | solves      | solves       | solves       |
-| bottleneck           | solves       | chance      | solves       | solves       |
+| bottleneck           | solves       | at times    | solves       | solves       |
 
 `late` adds two opinions and can't multiply: about chance, for a sum can get a corner of the four right.
 What reads an utterance's row sees the windows' mean, in which `same_window` and `late_windows` cancel.
-`bottleneck` hears of the other stream through four tokens: too few to pair up to a dozen windows.
+`bottleneck` hears of the other stream through four tokens, few for pairing up to a dozen windows: two seeds in
+twenty find a way through them, so nothing is promised there.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ SOLVED = {
     "crossmodal": set(PLANTED),
     "bottleneck": {"exclusive_or", "noise_stream", "late_windows"},
 }
+PROMISES = [
+    (name, plant) for name in SOLVED for plant in PLANTED if (name, plant) != ("bottleneck", "same_window")
+]
 SOLVES = 0.95
 CHANCE = 0.55  # 1,000 utterances: three standard errors are 0.047
 CORNER = 0.65  # of what is additive on exclusive_or; 0.75 would be three corners of four
@@ -69,8 +73,7 @@ def _balanced_accuracy(name: str, plant_name: str, corpus: int, test: int, seeds
     return scores
 
 
-@pytest.mark.parametrize("plant_name", PLANTED)
-@pytest.mark.parametrize("name", SOLVED)
+@pytest.mark.parametrize(("name", "plant_name"), PROMISES)
 def test_planted(name: str, plant_name: str) -> None:
     (found,) = _balanced_accuracy(name, plant_name, corpus=0, test=1000, seeds=(0,))
     if plant_name in SOLVED[name]:
@@ -81,8 +84,7 @@ def test_planted(name: str, plant_name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plant_name", PLANTED)
-@pytest.mark.parametrize("name", SOLVED)
+@pytest.mark.parametrize(("name", "plant_name"), PROMISES)
 def test_planted_over_twenty_seeds(name: str, plant_name: str) -> None:
     """Five seeds on each of four corpora."""
     found = [_balanced_accuracy(name, plant_name, corpus, test=2000, seeds=tuple(range(5))) for corpus in range(4)]
