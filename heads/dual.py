@@ -36,4 +36,5 @@ class DualHead:
     def __call__(self, representation: torch.Tensor) -> Logits:
         """Return logits (S, B, E) and (S, B, S') of a representation (S, B, width)."""
         joined = self.layer(representation)  # (S, B, E + S')
-        return Logits(emotion=joined[..., : self.emotions], sentiment=joined[..., self.emotions :])
+        emotion, sentiment = joined.split((self.emotions, self.sentiments), dim=-1)
+        return Logits(emotion=emotion, sentiment=sentiment)

@@ -223,37 +223,40 @@ class _Affine(torch.autograd.Function):
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             grad_x = empty_by_seed(seeds, *x.shape[1:])
-            for s in range(seeds):
-                torch.mm(grad[s], weight[s].t(), out=grad_x[s])
+            _each(grad, weight.transpose(1, 2), grad_x)
             if shared:
                 grad_x = grad_x.sum(0, keepdim=True)
         if ctx.needs_input_grad[1]:
-            grad_weight = empty_by_seed(*weight.shape)
+            own = x.expand(seeds, -1, -1)
             if weight.shape[2] < NARROW:
                 turned = empty_by_seed(seeds, weight.shape[2], weight.shape[1])
-                for s in range(seeds):
-                    torch.mm(grad[s].t(), x[0 if shared else s], out=turned[s])
-                grad_weight.copy_(turned.transpose(1, 2))
+                _each(grad.transpose(1, 2), own, turned)
+                grad_weight = turned.transpose(1, 2)
             else:
-                for s in range(seeds):
-                    torch.mm(x[0 if shared else s].t(), grad[s], out=grad_weight[s])
+                grad_weight = empty_by_seed(*weight.shape)
+                _each(own.transpose(1, 2), grad, grad_weight)
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(1, keepdim=True)
         return grad_x, grad_weight, grad_bias
 
 
+def _each(first: Tensor, second: Tensor, out: Tensor) -> None:
+    """Multiply matrices (S, M, K) and (S, K, N) seed by seed."""
+    for a, b, into in zip(first.unbind(), second.unbind(), out.unbind(), strict=True):
+        torch.mm(a, b, out=into)
+
+
 def _products(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    shared = len(x) == 1 and len(weight) > 1
-    x, weight = _aligned(x), _aligned(weight)
-    out = empty_by_seed(len(weight), x.shape[1], weight.shape[2])
-    if weight.shape[2] < NARROW:
-        turned = empty_by_seed(len(weight), weight.shape[2], x.shape[1])
-        for s in range(len(weight)):
-            torch.mm(weight[s].t(), x[0 if shared else s].t(), out=turned[s])
-        return torch.add(turned.transpose(1, 2), bias, out=out)
-    for s in range(len(weight)):
-        torch.addmm(bias[s], x[0 if shared else s], weight[s], out=out[s])
-    return out
+    seeds, rows, columns = len(weight), x.shape[1], weight.shape[2]
+    x, weight = _aligned(x).expand(seeds, -1, -1), _aligned(weight)
+    if columns < NARROW:
+        x, weight, bias = weight.transpose(1, 2), x.transpose(1, 2), bias.transpose(1, 2)
+        out = empty_by_seed(seeds, columns, rows)
+    else:
+        out = empty_by_seed(seeds, rows, columns)
+    for a, b, c, into in zip(x.unbind(), weight.unbind(), bias.unbind(), out.unbind(), strict=True):
+        torch.addmm(c, a, b, out=into)
+    return out.transpose(1, 2) if columns < NARROW else out
 
 
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
