@@ -1,6 +1,7 @@
 """Does `diagnose` name the cause that was planted? A confusion matrix of causes over many corpora.
 
     python benchmarks/study_diagnosis.py --seeds 20
+    python benchmarks/study_diagnosis.py --seeds 5 --loss logit_adjusted
 
 Every cause is planted in so many corpora, with other seeds and strengths, and diagnosed with one thread.
 """
@@ -26,7 +27,7 @@ PAIRS = (
 )
 
 
-def diagnosed(causes: tuple[str, ...], seed: int) -> tuple[list[str], float]:
+def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str], float]:
     """Plant, diagnose; return the causes that were named and the seconds it took."""
     import torch
 
@@ -40,9 +41,7 @@ def diagnosed(causes: tuple[str, ...], seed: int) -> tuple[list[str], float]:
     train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))
     options = DiagnosisOptions(
         folds=3,
-        fit=FitOptions(
-            seeds=(0,), patience=5, threads=1, loss="cross_entropy"
-        ),  # the loss that lets heads collapse
+        fit=FitOptions(seeds=(0,), patience=5, threads=1, loss=loss),
         interventions=tuple(name for name in INTERVENTIONS if not name.startswith("thin")),
     )
     found = diagnose(train, dev, options)
@@ -54,7 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--causes", default="")
+    parser.add_argument("--causes", default="", help="such as drift,leakage+collapse; all without it")
+    parser.add_argument("--loss", default="cross_entropy", help="the default is the loss that lets heads collapse")
     arguments = parser.parse_args()
 
     from heads.diagnosis.planted_causes import CAUSES
@@ -62,12 +62,14 @@ def main() -> None:
     chosen = [(name,) for name in CAUSES] + list(PAIRS)
     if arguments.causes:
         chosen = [tuple(words.split("+")) for words in arguments.causes.split(",")]
-    jobs = [(causes, seed) for causes in chosen for seed in range(arguments.seeds)]
+    jobs = [(causes, seed, arguments.loss) for causes in chosen for seed in range(arguments.seeds)]
     named: dict[tuple[str, ...], Counter[str]] = {causes: Counter() for causes in chosen}
     right: Counter[tuple[str, ...]] = Counter()
     seconds = []
     with ProcessPoolExecutor(arguments.workers) as pool:
-        for (causes, seed), (found, took) in zip(jobs, pool.map(diagnosed, *zip(*jobs, strict=True)), strict=True):
+        for (causes, seed, _), (found, took) in zip(
+            jobs, pool.map(diagnosed, *zip(*jobs, strict=True)), strict=True
+        ):
             seconds.append(took)
             named[causes].update(["+".join(sorted(found))])
             wanted = {"nothing_wrong"} if causes == ("none",) else set(causes)

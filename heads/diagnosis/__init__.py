@@ -37,7 +37,7 @@ def diagnose(
 
     See `heads.diagnosis.gathering.gather` for the parameters and errors.
     """
-    from heads.diagnosis.causes import conclude
+    from heads.diagnosis.conclusion import conclude
     from heads.diagnosis.gathering import gather
 
     evidence = gather(train, dev, options, other=other, say=say)

@@ -7,6 +7,11 @@ A face and a voice that belong together move together: the directions in which w
 follow windows of the other are found in some dialogues (canonical correlation, Hotelling 1936,
 https://doi.org/10.1093/biomet/28.3-4.321) and scored in others. Labels are not used. Each stream is
 centred within its utterance first, so that who speaks and what is felt throughout can't stand in for time.
+
+Whether the best agreement is more than chance is told by turning the sign of whole groups of dialogues in
+one stream: that leaves each stream as it is and takes away what they share. Every fold's directions are
+found in the other folds, so agreements of unrelated streams scatter more, and further above zero than
+below, than a bootstrap of the scored pairs shows.
 """
 
 from __future__ import annotations
@@ -23,7 +28,9 @@ RANK = 12  # principal directions of each stream that are looked at
 COMPONENTS = 2  # pairs of canonical directions that are scored
 RIDGE = 0.1  # share of a stream's mean variance added to its covariance
 MIN_PAIRS = 200  # pairs of windows below which a shift is not scored
-Z_95 = 1.959964
+FLIPS = 299  # turns of signs that say what the best of all shifts reaches by chance
+UNITS = 64  # of a fold: lots of dialogues whose signs are turned together
+ALPHA = 0.01  # chance that unrelated streams have a peak that stands out
 
 
 @dataclass(frozen=True)
@@ -42,9 +49,11 @@ class OffsetCurve:
     """Shift with the best agreement, seconds; NaN where nothing could be scored."""
     peak_interval_s: tuple[float, float]
     """95 % interval of the peak over resampled dialogues, seconds."""
+    p_value: float
+    """Chance that the best of all shifts agrees so well where the streams are unrelated; NaN likewise."""
     verdict: Literal["aligned", "shifted", "none", "unknown"]
-    """``aligned``: the peak is at zero; ``shifted``: it is elsewhere, and its interval excludes zero;
-    ``none``: no shift agrees; ``unknown``: too few windows, or the interval covers zero and more."""
+    """``aligned``: the peak is at zero, its interval within a hop of it; ``shifted``: it is elsewhere, and its
+    interval excludes zero; ``none``: no shift agrees; ``unknown``: too few windows, or a wider interval."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the curve as JSON values, NaN as None."""
@@ -59,6 +68,7 @@ class OffsetCurve:
             "high": plain(self.high),
             "peak_s": None if np.isnan(self.peak_s) else self.peak_s,
             "peak_interval_s": list(self.peak_interval_s) if not np.isnan(self.peak_s) else None,
+            "p_value": None if np.isnan(self.p_value) else self.p_value,
             "verdict": self.verdict,
         }
 
@@ -90,19 +100,25 @@ def offset_curve(
     Raises
     ------
     ValueError
-        Where a stream has no windows.
+        Where a stream has no windows, or `max_shift_s` is less than a hop.
     """
+    reach = round(max_shift_s / hop_s)
+    if reach < 1:
+        raise ValueError(
+            f"a largest shift of {max_shift_s:g} s; windows are {hop_s:g} s apart: expected that or more"
+        )
     video, audio = _centred(features, "video"), _centred(features, "audio")
     owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
     groups, group_of = np.unique(features.dialogue, return_inverse=True)
     rng = np.random.default_rng(seed)
     fold_of_group = rng.permutation(len(groups)) % folds
-    reach = round(max_shift_s / hop_s)
     hops = np.arange(-reach, reach + 1)
     shift_s = hops.astype(np.float64) * hop_s
     if len(groups) < folds:
         return _unknown(shift_s)
 
+    signs = _signs(rng, folds)
+    chance = np.full(FLIPS, -np.inf)  # the best agreement of all shifts, each with signs turned
     # Sums that make a correlation, of each group and component: xy, xx, yy.
     sums = np.zeros((len(hops), len(groups), COMPONENTS, 3))
     scored = np.zeros(len(hops), dtype=bool)
@@ -120,6 +136,9 @@ def offset_curve(
             u, v = video.rows[left[held]] @ x, audio.rows[right[held]] @ y  # (P, COMPONENTS)
             for part, product in enumerate((u * v, u * u, v * v)):
                 np.add.at(sums[index, :, :, part], group[held], product)
+        unit = fold_of_group[group] * UNITS + group % UNITS
+        turned = _turned(video.rows[left], audio.rows[right], fold_of_group[group], unit, signs)
+        chance = np.maximum(chance, turned)
     if not scored.any():
         return _unknown(shift_s)
     weights = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
@@ -129,15 +148,14 @@ def offset_curve(
     peak = int(np.nanargmax(agreement))
     peaks_s = hops[np.argmax(np.where(scored, drawn, -np.inf), axis=1)] * hop_s
     interval = (float(np.quantile(peaks_s, 0.025)), float(np.quantile(peaks_s, 0.975)))
-    # A peak of pure noise is the best of many: the bar is raised for the number of shifts looked at.
-    spread = np.std(drawn[:, peak])
-    stands = agreement[peak] > Z_95 * np.sqrt(1 + np.log(scored.sum())) * spread
-    if not stands:
+    p_value = float((1 + np.sum(chance >= agreement[peak])) / (1 + FLIPS))
+    if p_value > ALPHA:
         verdict = "none"
     elif interval[0] > 0 or interval[1] < 0:
         verdict = "shifted"
     else:
-        verdict = "aligned" if hops[peak] == 0 else "unknown"
+        near = hops[peak] == 0 and max(-interval[0], interval[1]) <= hop_s
+        verdict = "aligned" if near else "unknown"
     return OffsetCurve(
         shift_s,
         agreement,
@@ -145,6 +163,7 @@ def offset_curve(
         high,
         float(hops[peak] * hop_s),
         interval,
+        p_value,
         verdict,  # type: ignore[arg-type]
     )
 
@@ -191,8 +210,45 @@ def _directions(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray
     return x_white @ u[:, :COMPONENTS], y_white @ vt[:COMPONENTS].T
 
 
+def _signs(rng: np.random.Generator, folds: int) -> NDArray[np.float64]:
+    """Return signs of the units of all folds, shape (FLIPS, folds * UNITS)."""
+    return rng.choice([-1.0, 1.0], size=(FLIPS, folds * UNITS))
+
+
+def _turned(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    fold: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    signs: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the agreement with the signs of `y` turned, shape (FLIPS,).
+
+    Rows enter by their products alone: a unit's cross products change sign, each side's own stay.
+    """
+    folds, width = signs.shape[1] // UNITS, x.shape[1]
+    cross = np.zeros((folds * UNITS, width, y.shape[1]))
+    for number in np.unique(unit):
+        rows = unit == number
+        cross[number] = x[rows].T @ y[rows]
+    of_fold = np.einsum("rfu,fuij->frij", signs.reshape(-1, folds, UNITS), cross.reshape(folds, UNITS, width, -1))
+    sums = np.zeros((len(signs), COMPONENTS, 3))
+    for held in range(folds):
+        inside = fold == held
+        x_white, y_white = _whitening(x[~inside]), _whitening(y[~inside])
+        u, _, vt = np.linalg.svd(x_white.T @ (of_fold.sum(axis=0) - of_fold[held]) @ y_white)  # (R, ...)
+        left = x_white @ u[..., :COMPONENTS]  # (R, W, COMPONENTS)
+        right = y_white @ np.swapaxes(vt[:, :COMPONENTS], 1, 2)
+        products = (of_fold[held], x[inside].T @ x[inside], y[inside].T @ y[inside])
+        for part, (one, product, two) in enumerate(
+            zip((left, left, right), products, (right, left, right), strict=True)
+        ):
+            sums[..., part] += (one * (product @ two)).sum(axis=1)
+    return _correlation(sums)
+
+
 def _whitening(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    covariance = rows.T @ rows / len(rows)
+    covariance = rows.T @ rows / max(1, len(rows))
     width = len(covariance)
     covariance = covariance + (RIDGE * np.trace(covariance) / width + 1e-12) * np.eye(width)
     values, vectors = np.linalg.eigh(covariance)
@@ -207,4 +263,5 @@ def _correlation(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _unknown(shift_s: NDArray[np.float64]) -> OffsetCurve:
     nothing = np.full(len(shift_s), np.nan)
-    return OffsetCurve(shift_s, nothing, nothing, nothing, float("nan"), (float("nan"),) * 2, "unknown")  # type: ignore[arg-type]
+    nan = float("nan")
+    return OffsetCurve(shift_s, nothing, nothing, nothing, nan, (nan, nan), nan, "unknown")

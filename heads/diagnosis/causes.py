@@ -1,9 +1,7 @@
-"""From evidence to causes: each rule names what it saw, how large the effect is, and what mended it.
+"""Rules, one a cause: each names what it saw, how large the effect is, and what mended it.
 
 A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of
-the offset curve away from zero) or on a remedy whose measured gain has an interval above zero. Where one
-fault explains another's symptom, the explained one is not named: a scale mismatch also makes one stream
-dominate, a starved stream has nothing to add.
+the offset curve away from zero) or on a remedy that surely gains.
 """
 
 from __future__ import annotations
@@ -14,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from heads.diagnosis.evidence import ALONE, OTHER, Evidence, Intervention
+from heads.diagnosis.evidence import OTHER, Evidence, Intervention
+from heads.diagnosis.remedies import ALPHA, MIN_GAIN, interval, measured, sure
 from heads.diagnosis.strength import STREAMS
 from heads.statistics import holm
 
@@ -24,13 +23,13 @@ SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 DEAD_SHARE = 0.05  # of a stream's columns
 BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
 COPIED_SHARE = 0.02  # of the dev utterances
+MISSING_SHARE = 0.5  # of the utterances, in which a stream is not there at all
 DRIFT_AUC = 0.75
-ALPHA = 0.05  # chance of a lucky join among all that are tried
-MIN_GAIN = 0.02  # of balanced accuracy: a smaller gain mends nothing, however sure
+DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the dealing
 OVERFIT_GAP = 0.20  # balanced accuracy on fitted less on held-out rows
 ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a variant with a hidden layer is large
 COLLAPSED_SHARE = 0.85  # of the answers, to one class
-LEAN_FLOOR = 0.35  # of a stream's share in use over its share in worth: below it the head neglects it
+USE_FOR_WORTH = 0.7  # of a stream's share in use to its share in worth: below it the head neglects the stream
 HIDDEN_GAIN = 0.08  # of balanced accuracy: where no more than this may hide, the streams add nothing to each other
 
 
@@ -39,7 +38,7 @@ class Cause:
     """One named cause with what speaks for it."""
 
     name: str
-    """Of CAUSES."""
+    """Of heads.diagnosis.conclusion.CAUSES."""
     text: str
     """What was found, in one sentence with its figures."""
     effect: float
@@ -62,28 +61,21 @@ class Cause:
         }
 
 
-def conclude(evidence: Evidence) -> tuple[Cause, ...]:
-    """Return the causes that the evidence names, the weightiest first.
-
-    ``nothing_wrong`` and ``cannot_tell`` are answers too, and then the only one.
-    """
-    found = [cause for rule in RULES if (cause := rule(evidence)) is not None]
-    names = {cause.name for cause in found}
-    found = [cause for cause in found if not (EXPLAINED_BY.get(cause.name, set()) & names)]
-    if found:
-        return tuple(sorted(found, key=lambda cause: (_ORDER.index(cause.name), -cause.effect)))
-    return (_otherwise(evidence),)
-
-
 def broken_features(evidence: Evidence) -> Cause | None:
-    """Columns or rows that carry nothing: dead, not finite, zeros that pose as values."""
+    """Columns or rows that carry nothing: dead, not finite, zeros that pose as values, or not there at all."""
     parts = []
     for name in STREAMS:
-        space = evidence.spaces[name]
+        space, coverage = evidence.spaces[name], evidence.coverage[name]
+        absent = coverage.saw_nothing - space.not_finite  # rows that aren't finite count as absent there
+        if absent > MISSING_SHARE * evidence.utterances:
+            parts.append(f"{name} is missing from {absent} of {evidence.utterances} utterances")
         if space.dead_columns > DEAD_SHARE * space.width:
             parts.append(f"{space.dead_columns} of {space.width} {name} columns never change")
         if space.not_finite > BROKEN_ROWS * evidence.utterances:
-            parts.append(f"{space.not_finite} {name} rows hold NaN or infinity")
+            parts.append(
+                f"{space.not_finite} {name} rows hold NaN or infinity, in {space.not_finite_columns} of "
+                f"{space.width} columns"
+            )
         if space.zero_rows > BROKEN_ROWS * evidence.utterances:
             parts.append(f"{space.zero_rows} {name} rows are all zeros without being marked as missing")
     if not parts:
@@ -94,7 +86,7 @@ def broken_features(evidence: Evidence) -> Cause | None:
         0.0,
         None,
         (),
-        "mend the extraction: `inspect` shows which encoder and projection made these columns",
+        "mend the extraction: `inspect` says which encoder and projection made the columns, and why clips failed",
     )
 
 
@@ -117,9 +109,9 @@ def leakage(evidence: Evidence) -> Cause | None:
 def drift(evidence: Evidence) -> Cause | None:
     """Dev rows look unlike train rows, and heads fitted on train pay for it."""
     worst = max(STREAMS, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))
-    auc = evidence.spaces[worst].drift_auc
-    if np.isnan(auc) or auc < DRIFT_AUC:
-        return None
+    auc, p_value = evidence.spaces[worst].drift_auc, evidence.spaces[worst].drift_p_value
+    if np.isnan(auc) or auc < DRIFT_AUC or p_value > DRIFT_ALPHA:
+        return None  # a few dialogues that differ from others are no drift
     drop = evidence.drop_to_dev
     costs = drop is not None and drop.low is not None and drop.low > 0
     if evidence.grouped_by == "speaker" and not costs:
@@ -128,9 +120,9 @@ def drift(evidence: Evidence) -> Cause | None:
     return Cause(
         "drift",
         f"a linear classifier tells dev {worst} rows from train rows with an area under the curve of {auc:.2f} "
-        "(0.5: not at all)",
+        f"(0.5: not at all; p {p_value:.3f} where whole {evidence.grouped_by}s are dealt anew)",
         effect,
-        _interval(drop),
+        interval(drop),
         (),
         "look for what differs between the splits (episodes, channels, encoder versions); "
         "--speaker-norm removes what is constant for a speaker",
@@ -145,14 +137,14 @@ def starved_sampling(evidence: Evidence) -> Cause | None:
     if not (seen[poor] < STARVED_SHARE and seen[other] > FED_SHARE):
         return None
     single = evidence.coverage[poor].single_row
-    remedies = _measured(evidence, OTHER)
+    remedies = measured(evidence, OTHER)
     gain = remedies[0].gain if remedies else None
     return Cause(
         "starved_sampling",
         f"{poor} has a row for {seen[poor]:.0%} of an utterance's windows, {other} for {seen[other]:.0%}; "
         f"{single:.0%} of the longer utterances have one {poor} row or none",
         gain.difference if gain else 0.0,
-        _interval(gain),
+        interval(gain),
         remedies,
         "extract again with --sampling aligned; `diagnose --against` that cache measures the gain",
     )
@@ -164,14 +156,15 @@ def misaligned(evidence: Evidence) -> Cause | None:
     if curve is None or curve.verdict != "shifted":
         return None
     low, high = curve.peak_interval_s
-    remedies = _measured(evidence, "shift by the best offset")
+    edge = abs(curve.peak_s) == float(np.abs(curve.shift_s).max())
+    remedies = measured(evidence, "shift by the best offset")
     gain = remedies[0].gain if remedies else None
     return Cause(
         "misaligned",
         f"the streams agree best with audio {curve.peak_s:+.1f} s against video (95 % interval "
-        f"{low:+.1f} to {high:+.1f} s)",
+        f"{low:+.1f} to {high:+.1f} s)" + ("; that is as far as was looked (--max-shift)" if edge else ""),
         gain.difference if gain else 0.0,
-        _interval(gain),
+        interval(gain),
         remedies,
         f"shift audio by {-curve.peak_s:+.1f} s before windows are joined, and mend the clips' time stamps",
     )
@@ -185,7 +178,7 @@ def scale_mismatch(evidence: Evidence) -> Cause | None:
     ratio = scale[loud] / max(scale[soft], 1e-30)
     spread = {name: np.nan_to_num(evidence.spaces[name].scale_spread) for name in STREAMS}
     uneven = max(STREAMS, key=lambda name: spread[name])
-    remedies = _sure(evidence, "standardise")
+    remedies = sure(evidence, "standardise")
     if max(ratio, spread[uneven]) < SCALE_RATIO or not remedies:
         return None
     found = []
@@ -209,13 +202,13 @@ def one_stream_dominates(evidence: Evidence) -> Cause | None:
     gains = {name: worth[name] - evidence.strength.chance for name in STREAMS}
     share = evidence.strength.lean_share
     total = sum(max(0.0, gain) for gain in gains.values())
-    remedies = _sure(evidence, "equalise widths", "modality dropout", "join late")
+    remedies = sure(evidence, "equalise widths", "modality dropout", "join late")
     if total <= 0 or not remedies:
         return None
     for name in STREAMS:
         expected = max(0.0, gains[name]) / total
         other = "audio" if name == "video" else "video"
-        if gains[name] > 2 * MIN_GAIN and share[name] < LEAN_FLOOR / 0.5 * expected:
+        if gains[name] > 2 * MIN_GAIN and share[name] < USE_FOR_WORTH * expected:
             return _mended(
                 "one_stream_dominates",
                 f"{name} alone reaches {worth[name]:.1%}, {expected:.0%} of what both streams give above chance, "
@@ -228,13 +221,15 @@ def one_stream_dominates(evidence: Evidence) -> Cause | None:
 
 def too_little_data(evidence: Evidence) -> Cause | None:
     """The variant learns its training rows by heart."""
+    if evidence.fusion.startswith("linear"):
+        return None  # its penalty was chosen on rows that were not fitted
     gap = evidence.train_score - evidence.strength.fused
     columns = sum(evidence.spaces[name].width for name in STREAMS)
     rows = evidence.utterances
     if gap < OVERFIT_GAP or rows > ROWS_PER_COLUMN * columns:
         return None
-    remedies = _measured(evidence, "regularise")
-    balanced = _sure(evidence, "equalise widths", "join late")
+    remedies = measured(evidence, "regularise")
+    balanced = sure(evidence, "equalise widths", "join late")
     if balanced and remedies and balanced[0].gain.difference > remedies[0].gain.difference + MIN_GAIN:
         return None  # what is learnt by heart is one wide stream, not the corpus
     return Cause(
@@ -242,7 +237,7 @@ def too_little_data(evidence: Evidence) -> Cause | None:
         f"{rows} utterances for {columns} columns: {evidence.train_score:.1%} on rows that were fitted, "
         f"{evidence.strength.fused:.1%} on others",
         remedies[0].gain.difference if remedies else 0.0,
-        _interval(remedies[0].gain) if remedies else None,
+        interval(remedies[0].gain) if remedies else None,
         remedies,
         "more utterances, fewer columns (`project --width`), or a linear head",
     )
@@ -252,7 +247,7 @@ def collapse(evidence: Evidence) -> Cause | None:
     """Nearly all answers are one class."""
     if evidence.answered_share < COLLAPSED_SHARE:
         return None
-    remedies = _sure(evidence, "rebalance classes")
+    remedies = sure(evidence, "rebalance classes")
     if not remedies:
         return None
     return _mended(
@@ -275,11 +270,11 @@ def no_complement(evidence: Evidence) -> Cause | None:
     may_hide = max(join.high if join.high is not None else 1.0 for join in plain)
     # So many joins are tried that one in six corpora would have a lucky one: corrected (Holm)
     corrected = holm([join.p_value for join in joins])
-    sure = any(
+    joins_help = any(
         join.difference >= MIN_GAIN and p_value <= ALPHA for join, p_value in zip(joins, corrected, strict=True)
     )
     above_chance = evidence.scores[evidence.best_single].low or 0.0
-    if sure or may_hide > HIDDEN_GAIN or above_chance <= evidence.strength.chance:
+    if joins_help or may_hide > HIDDEN_GAIN or above_chance <= evidence.strength.chance:
         return None
     other = "audio" if evidence.best_single == "video" else "video"
     return Cause(
@@ -293,68 +288,9 @@ def no_complement(evidence: Evidence) -> Cause | None:
     )
 
 
-def _otherwise(evidence: Evidence) -> Cause:
-    over = evidence.fused_over_best
-    low = over.low if over.low is not None else -1.0
-    high = over.high if over.high is not None else 1.0
-    text = (
-        f"the joined head reaches {evidence.strength.fused:.1%}, the better single stream "
-        f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
-        f"(95 % interval {low:+.1%} to {high:+.1%})"
-    )
-    if low > 0:
-        return Cause(
-            "nothing_wrong",
-            f"The streams complement each other: {text}",
-            over.difference,
-            _interval(over),
-            (),
-            "leave it as it is",
-        )
-    remedies = _sure(evidence, *(name for name in evidence.interventions if name not in ("drop a stream", ALONE)))
-    if remedies:
-        return Cause(
-            "cannot_tell",
-            f"{text}; {remedies[0].name} mends it, but none of the causes that are known explains why",
-            remedies[0].gain.difference,
-            _interval(remedies[0].gain),
-            remedies,
-            remedies[0].remedy,
-        )
-    return Cause(
-        "cannot_tell",
-        text + "; no remedy has a gain whose interval excludes zero",
-        over.difference,
-        _interval(over),
-        (),
-        f"more {evidence.grouped_by}s: with these {evidence.groups} an effect below {(high - low) / 2:.1%} stays "
-        "hidden",
-    )
-
-
 def _mended(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
     gain = remedies[0].gain
-    return Cause(name, text, gain.difference, _interval(gain), remedies, advice)
-
-
-def _measured(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
-    found = [evidence.interventions[name] for name in names if name in evidence.interventions]
-    return tuple(sorted(found, key=lambda item: -item.gain.difference))
-
-
-def _sure(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
-    """Return those whose gain is worth having and whose interval excludes zero, best first."""
-    return tuple(
-        item
-        for item in _measured(evidence, *names)
-        if item.gain.difference >= MIN_GAIN and item.gain.low is not None and item.gain.low > 0
-    )
-
-
-def _interval(comparison: Any) -> tuple[float, float] | None:
-    if comparison is None or comparison.low is None:
-        return None
-    return (float(comparison.low), float(comparison.high))
+    return Cause(name, text, gain.difference, interval(gain), remedies, advice)
 
 
 JOINING = ("standardise", "equalise widths", "modality dropout", "align windows", "regularise", "join late")
@@ -370,16 +306,3 @@ RULES: tuple[Callable[[Evidence], Cause | None], ...] = (
     collapse,
     no_complement,
 )
-_ORDER = tuple(rule.__name__ for rule in RULES)
-EXPLAINED_BY: dict[str, set[str]] = {
-    "one_stream_dominates": {
-        "scale_mismatch",
-        "starved_sampling",
-        "too_little_data",
-        "collapse",
-        "broken_features",
-    },
-    "no_complement": set(_ORDER) - {"no_complement"},
-    "too_little_data": {"scale_mismatch", "collapse"},
-}
-CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")

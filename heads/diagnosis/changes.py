@@ -81,11 +81,15 @@ def shifted(hops: int) -> Prepare:
     return prepare
 
 
-def thinned(every_s: float) -> Prepare:
-    """Keep one video window each `every_s` seconds, as sampling a frame that often does."""
+def thinned(every_s: float, hop_s: float) -> Prepare:
+    """Keep one video window each `every_s` seconds, as sampling a frame that often does.
+
+    Video that is sampled no more often stays as it is. Windows count as two hops long: `hop_s` after its
+    start is a window's centre, and a frame stands in the window whose centre is nearest.
+    """
 
     def prepare(train: FeatureSet) -> Change:
-        return lambda features: _thin(features, every_s)
+        return lambda features: _thin(features, every_s, hop_s)
 
     return prepare
 
@@ -122,13 +126,16 @@ def _shift(features: FeatureSet, hops: int) -> FeatureSet:
     return replace(features, streams={**features.streams, "audio": moved})
 
 
-def _thin(features: FeatureSet, every_s: float) -> FeatureSet:
+def _thin(features: FeatureSet, every_s: float, hop_s: float) -> FeatureSet:
     video = features.streams["video"]
     assert video.windows is not None and video.window_present is not None
-    slot = np.floor(features.start_s / every_s + 1e-9)
     owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
-    fresh = np.concatenate(([True], (owner[1:] != owner[:-1]) | (slot[1:] != slot[:-1])))
-    kept = video.window_present & fresh
+    seen = np.flatnonzero(video.window_present & video.present[owner])
+    slot = np.floor((features.start_s[seen] + hop_s) / every_s + 1e-9)
+    # The first that was seen of each utterance's slots: a window that was never sampled stands for nothing
+    new = (np.diff(owner[seen], prepend=-1) != 0) | (np.diff(slot, prepend=-1) != 0)
+    kept = np.zeros(len(owner), dtype=bool)
+    kept[seen[new]] = True
     windows = _masked(video.windows, kept)
     utterance, present = pooled_rows(windows, kept, features.offsets)
     thin = StreamArrays(utterance, present, windows, kept)

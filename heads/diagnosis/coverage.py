@@ -18,11 +18,12 @@ class Coverage:
     utterances_present: float
     """Share of utterances in which the stream is there at all."""
     windows_seen: float
-    """Mean over utterances of the share of windows that the stream has a row for; NaN without windows."""
+    """Share of an utterance's windows that the stream has a row for, mean over the utterances in which it is
+    there at all; NaN without windows, or where it is there in none."""
     rows_per_utterance: float
-    """Median number of window rows (frames, for video) of an utterance; NaN without windows."""
+    """Median number of window rows (frames, for video) of those utterances; NaN likewise."""
     single_row: float
-    """Share of utterances of more than one window of which the stream saw one window or none; NaN likewise."""
+    """Share of those of more than one window of which the stream saw one window or none; NaN likewise."""
     saw_nothing: int
     """Number of utterances where the stream saw nothing."""
 
@@ -39,10 +40,11 @@ def coverage(features: FeatureSet, name: str) -> Coverage:
     if stream.window_present is not None and len(features) and features.offsets[-1]:
         before = np.concatenate(([0], np.cumsum(stream.window_present)))
         counts = before[features.offsets[1:]] - before[features.offsets[:-1]]
-        there = lengths > 0
-        seen = float(np.mean(counts[there] / lengths[there]))
-        rows = float(np.median(counts[there]))
-        several = lengths > 1
+        there = (lengths > 0) & stream.present
+        if there.any():
+            seen = float(np.mean(counts[there] / lengths[there]))
+            rows = float(np.median(counts[there]))
+        several = there & (lengths > 1)
         single = float(np.mean(counts[several] <= 1)) if several.any() else float("nan")
     return Coverage(
         stream=name,

@@ -17,6 +17,9 @@ from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions, Task
 
 ALONE = "better stream by windows"  # what windows give without any joining
+DROP = "drop a stream"  # the better one alone
+THIN = "thin to one frame each 3 s"
+SHIFT = "shift by the best offset"
 OTHER = "other features"  # the intervention that a second cache stands for
 INTERVENTIONS = (
     "standardise",
@@ -25,8 +28,8 @@ INTERVENTIONS = (
     "rebalance classes",
     "regularise",
     "align windows",
-    "shift by the best offset",
-    "thin to one frame each 3 s",
+    SHIFT,
+    THIN,
 )
 
 

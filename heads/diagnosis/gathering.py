@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import metrics
+from heads import metrics, variant
 from heads.batch import UNLABELLED, FeatureSet, StreamArrays
 from heads.diagnosis import changes, spaces
 from heads.diagnosis.alignment import OffsetCurve, offset_curve
 from heads.diagnosis.coverage import coverage
-from heads.diagnosis.evidence import ALONE, OTHER, DiagnosisOptions, Evidence, Intervention
+from heads.diagnosis.evidence import ALONE, DROP, OTHER, SHIFT, THIN, DiagnosisOptions, Evidence, Intervention
 from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
 from heads.folds import groups_of
@@ -23,6 +23,7 @@ from heads.variant import FitOptions
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
 Say = Callable[[str], None]
 PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
+OTHER_STREAM = {"video": "audio", "audio": "video"}
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
@@ -46,7 +47,12 @@ def gather(
     """
     for name in STREAMS:
         if name not in train.streams:
-            raise ValueError(f"a diagnosis needs both streams; this corpus has {sorted(train.streams)}")
+            raise ValueError(
+                f"a diagnosis needs a video and an audio stream; this corpus has {sorted(train.streams)} alone"
+            )
+    read = variant.get(options.fusion).streams
+    if len(read) < len(STREAMS):
+        raise ValueError(f"{options.fusion} reads the {read[0]} stream alone; name a variant that joins two")
     by = groups_of(train, other=dev)[1]
     of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in STREAMS}
     copies = spaces.copied_rows(train, dev) if dev is not None else 0
@@ -69,6 +75,8 @@ def gather(
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
     heads = _Heads.of(pooled, options, say)
+    if alone(heads.base, "video").prepare is not None:
+        notes = (*notes, f"a stream alone: {options.fusion} with the other stream hidden")
     heads.join_late()
     heads.try_changes(curve, train)
     if other is not None:
@@ -123,9 +131,9 @@ class _Heads:
         """Fit the head as it is, and each stream alone."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
         made = cls(pooled, options, say, Trial("as it is", options.fusion, fit))
-        trials = {"fused": made.base, "video": Trial("video", "video", fit), "audio": Trial("audio", "audio", fit)}
+        trials = {"fused": made.base, **{name: alone(made.base, name) for name in STREAMS}}
         for name, trial in trials.items():
-            say(f"fitting {trial.fusion}")
+            say(f"fitting {trial.fusion if name == 'fused' else trial.name}")
             made.refits[name] = refit(trial, pooled)
             made.rows[name] = made.refits[name].log_probabilities
         return made
@@ -138,7 +146,7 @@ class _Heads:
     def join_late(self) -> None:
         """Say what the better stream alone and the sum of both streams' answers gain; nothing is fitted."""
         self.rows["late_sum"] = late_sum(self.refits["video"], self.refits["audio"])
-        self._add("drop a stream", f"--fusion {self.best}", self.rows[self.best])
+        self._add(DROP, f"--fusion {self.best}", self.rows[self.best])
         self._add("join late", "--fusion late", self.rows["late_sum"])
 
     def try_changes(self, curve: OffsetCurve | None, train: FeatureSet) -> None:
@@ -153,7 +161,7 @@ class _Heads:
         if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
             return
         self.say(f"refitting: {ALONE}")
-        hide = changes.hidden("audio" if self.best == "video" else "video")
+        hide = changes.hidden(OTHER_STREAM[self.best])
         alone = Trial(ALONE, "aligned", _one_seed(self.base.options), hide)
         self.rows[ALONE] = refit(alone, self.pooled).log_probabilities
         self._add(ALONE, "(what windows give without joining)", self.rows[ALONE])
@@ -175,6 +183,20 @@ class _Heads:
         gain = compare(rows, self.rows[against or "fused"], self.pooled)
         over_best = compare(rows, self.rows[self.best], self.pooled)
         self.interventions[name] = Intervention(name, remedy, _estimate(rows, self.pooled), gain, over_best)
+
+
+def alone(base: Trial, name: str) -> Trial:
+    """Return one stream by itself, in a head of the kind that joins: another kind's merit is no gain of joining.
+
+    Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
+    windows or dialogues, or choose by themselves, the other stream is hidden.
+    """
+    joined = variant.get(base.fusion)
+    if base.fusion.startswith("linear"):
+        return replace(base, name=name, fusion=f"linear_{name}")
+    if joined.needs_windows or joined.needs_dialogues or joined.name == "auto":
+        return replace(base, name=name, prepare=changes.hidden(OTHER_STREAM[name]))
+    return replace(base, name=name, fusion=name)
 
 
 def _trials(
@@ -214,7 +236,7 @@ def _trials(
         found.append((Trial("align windows", "aligned", _one_seed(fit)), None, "--fusion aligned"))
         found.append(
             (
-                Trial("thin to one frame each 3 s", base.fusion, fit, changes.thinned(THIN_EVERY_S)),
+                Trial(THIN, base.fusion, fit, changes.thinned(THIN_EVERY_S, options.hop_s)),
                 None,
                 "(what sampling one frame each 3 s would cost)",
             )
@@ -223,7 +245,7 @@ def _trials(
             hops = round(curve.peak_s / options.hop_s)
             found.append(
                 (
-                    Trial("shift by the best offset", "aligned", _one_seed(fit), changes.shifted(hops)),
+                    Trial(SHIFT, "aligned", _one_seed(fit), changes.shifted(hops)),
                     "align windows",
                     f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
                 )

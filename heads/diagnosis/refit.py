@@ -91,7 +91,16 @@ def pool(
     features, was_dev = features.take(drawn), was_dev[drawn]
     names, group = np.unique(features.speaker if by == "speaker" else features.dialogue, return_inverse=True)
     if len(names) < 2 * folds:
-        raise ValueError(f"{len(names)} labelled {by}s; a diagnosis with {folds} folds needs at least {2 * folds}")
+        raise ValueError(
+            f"train and dev have {len(names)} {by}s with labels of {task}; {folds} folds need {2 * folds} or "
+            "more: take fewer folds (3 at least) or the other task, or name more of them in the manifest"
+        )
+    truth = getattr(features, task)
+    if (truth == truth[0]).all():
+        only = getattr(features, f"{task}_names")[truth[0]]
+        raise ValueError(
+            f"all {len(truth)} labelled utterances are {only!r}; a diagnosis needs two classes or more"
+        )
     fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[group]
     return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), by, task)
 

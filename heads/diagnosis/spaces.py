@@ -15,6 +15,8 @@ DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: b
 DRIFT_FOLDS = 4
 DRIFT_RIDGE = 0.1  # share of the mean variance
 DRIFT_RANK = 30  # principal directions in which drift is looked for
+DRIFT_WORTH_ASKING = 0.65  # of the area under the curve: below it nobody asks whether it is chance
+DRIFT_DEALS = 199  # other ways to say which dialogues are dev
 DUPLICATE_TOLERANCE = 1e-6  # distance, relative to the typical distance, at which rows count as the same
 
 
@@ -32,13 +34,18 @@ class Space:
     """exp of the entropy of the covariance's spectrum (Roy and Vetterli 2007,
     https://www.eurasip.org/Proceedings/Eusipco/Eusipco2007/Papers/a5p-h05.pdf), 1 to `width`."""
     dead_columns: int
-    """Columns that are constant over all present rows."""
+    """Columns that are constant over all present rows; 0 where no two rows are there to tell."""
     not_finite: int
     """Utterances with a value that is not finite, train and dev."""
+    not_finite_columns: int
+    """Columns that hold those values."""
     zero_rows: int
     """Utterances marked as present whose row is all zeros, train and dev."""
     drift_auc: float
     """How well a linear classifier tells dev from train rows, out of fold: 0.5 not at all, 1 fully."""
+    drift_p_value: float
+    """Chance of such a `drift_auc` where it was by lot which dialogues (or speakers) are dev; NaN where the
+    figure was below DRIFT_WORTH_ASKING."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the values, NaN as None."""
@@ -56,14 +63,17 @@ def space(
     centred = clean - clean.mean(axis=0) if len(clean) else clean
     deviation = centred.std(axis=0) if len(clean) else np.zeros(stream.width)
     typical = float(np.median(deviation[deviation > 0])) if (deviation > 0).any() else 0.0
-    dead = deviation <= DEAD_DEVIATION * max(typical, 1e-30)
-    alive = deviation[~dead]
+    dead = (deviation <= DEAD_DEVIATION * max(typical, 1e-30)) & (len(clean) > 1)
+    alive = deviation[~dead & (deviation > 0)]
     broken = zeros = 0
+    broken_columns = np.zeros(stream.width, dtype=bool)
     for part in (train, dev):
         if part is not None:
             values = part.streams[name].utterance[part.streams[name].present]
             broken += int((~np.isfinite(values)).any(axis=1).sum())
+            broken_columns |= (~np.isfinite(values)).any(axis=0)
             zeros += int((values == 0).all(axis=1).sum())
+    drift_auc, drift_p_value = _drift(train, dev, name, by, seed) if dev is not None else (np.nan, np.nan)
     return Space(
         stream=name,
         width=stream.width,
@@ -72,8 +82,10 @@ def space(
         effective_rank=_effective_rank(centred),
         dead_columns=int(dead.sum()),
         not_finite=broken,
+        not_finite_columns=int(broken_columns.sum()),
         zero_rows=zeros,
-        drift_auc=_drift_auc(train, dev, name, by, seed) if dev is not None else float("nan"),
+        drift_auc=drift_auc,
+        drift_p_value=drift_p_value,
     )
 
 
@@ -88,9 +100,9 @@ def linear_cka(features: FeatureSet) -> float:
     both = video.present & audio.present
     x, y = video.utterance[both].astype(np.float64), audio.utterance[both].astype(np.float64)
     finite = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)
-    x, y = _standard(x[finite]), _standard(y[finite])
-    if len(x) < 10:
+    if finite.sum() < 10:
         return float("nan")
+    x, y = _standard(x[finite]), _standard(y[finite])
     xy, xx, yy = _hsic(x, y), _hsic(x, x), _hsic(y, y)
     return float(xy / np.sqrt(xx * yy)) if xx > 0 and yy > 0 else float("nan")
 
@@ -135,8 +147,12 @@ def _effective_rank(centred: NDArray[np.float64]) -> float:
     return float(np.exp(-np.sum(share * np.log(np.maximum(share, 1e-300)))))
 
 
-def _drift_auc(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int) -> float:
-    """Return the area under the ROC curve of dev against train, out of fold, over whole dialogues or speakers."""
+def _drift(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int) -> tuple[float, float]:
+    """Return the area under the ROC curve of dev against train, out of fold, and its chance.
+
+    Folds and the deals that tell the chance keep dialogues or speakers whole: a few dialogues always differ
+    from a few others.
+    """
     parts: list[NDArray[np.float64]] = []
     labels: list[NDArray[np.int64]] = []
     groups: list[NDArray[np.int64]] = []
@@ -154,11 +170,23 @@ def _drift_auc(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed:
     rows, label, group = np.concatenate(parts), np.concatenate(labels), np.concatenate(groups)
     names, group = np.unique(group, return_inverse=True)
     if min(np.bincount(label, minlength=2)) < 20 or len(names) < 2 * DRIFT_FOLDS:
-        return float("nan")
+        return float("nan"), float("nan")
     rows = _standard(rows)
     values, vectors = np.linalg.eigh(rows.T @ rows)
     rows = rows @ vectors[:, np.argsort(values)[::-1][:DRIFT_RANK]]
-    fold = (np.random.default_rng(seed).permutation(len(names)) % DRIFT_FOLDS)[group]
+    rng = np.random.default_rng(seed)
+    fold = (rng.permutation(len(names)) % DRIFT_FOLDS)[group]
+    auc = _held_out_auc(rows, label, fold)
+    if np.isnan(auc) or auc < DRIFT_WORTH_ASKING:
+        return auc, float("nan")
+    of_group = np.zeros(len(names), dtype=np.int64)
+    of_group[group] = label
+    dealt = [_held_out_auc(rows, rng.permutation(of_group)[group], fold) for _ in range(DRIFT_DEALS)]
+    return auc, float((1 + np.sum(np.array(dealt) >= auc)) / (1 + DRIFT_DEALS))
+
+
+def _held_out_auc(rows: NDArray[np.float64], label: NDArray[np.int64], fold: NDArray[np.int64]) -> float:
+    """Return the area under the curve of a shrunk linear discriminant, each fold scored by the others."""
     aucs, weights = [], []
     for held in range(DRIFT_FOLDS):
         fit, test = fold != held, fold == held

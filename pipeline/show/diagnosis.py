@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from pipeline.show import diagnosis_figures as figures
 from pipeline.show import tables
-from pipeline.show.figures import GRID, INK, MUTED, Picture, render
 from pipeline.show.page import Section, page
 from pipeline.show.report import Report, cache_facts
 
-STREAM_COLOUR = {"video": "#2563a8", "audio": "#c2621b"}
-GOOD, BAD, UNSURE = "#2f7d4f", "#9a3b3b", "#98a3af"
 TITLES = {
     "broken_features": "Broken features",
     "leakage": "Leakage: dev utterances stand in train",
@@ -46,7 +42,7 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
     for column in ("balanced accuracy, out of fold", "", "gain", "95 % interval"):
         table.add_column(column, justify="left" if column.startswith("balanced") else "right")
     table.add_row("chance", f"{evidence['strength']['chance']:.1%}", "", "")
-    for name in STREAM_COLOUR:
+    for name in figures.STREAM_COLOUR:
         table.add_row(f"{name} alone", _score(evidence["scores"][name]), "", "")
     table.add_row(f"{evidence['fusion']}, as it is", _score(evidence["scores"]["fused"]), "", "")
     for item in evidence["interventions"].values():
@@ -61,6 +57,9 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
         f"{strength['shapley_audio']:+.1%}; use by the head: {shares or 'none of either'}",
         markup=False,
     )
+    out.print(f"complement: {_complement(evidence['complement'])}", markup=False)
+    out.print(f"coverage: {_coverage(evidence['coverage'])}", markup=False)
+    out.print(f"alignment: {figures.offset_words(evidence['offset_curve'])}", markup=False)
     for note in evidence["notes"]:
         out.print(f"note: {note}", markup=False)
     out.print(
@@ -75,10 +74,10 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
     """Draw the page of a diagnosis and its figures."""
     evidence = document["evidence"]
     drawn = [
-        _gains(evidence),
-        _offset_curve(evidence["offset_curve"]) if evidence["offset_curve"] else None,
-        _coverage(evidence["coverage"]),
-        _worth(evidence),
+        figures.gains(evidence),
+        figures.offset_curve(evidence["offset_curve"]),
+        figures.coverage(evidence["coverage"]),
+        figures.worth(evidence),
     ]
     pictures = [picture for picture in drawn if picture is not None]
     sections = [
@@ -111,7 +110,12 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
         f"Why {evidence['fusion']} does what it does",
         f"{names[0].upper()}{names[1:]}. {size}.",
         rows=[],
-        sections=[*sections[:-1], Section(title="Evidence", pictures=pictures), sections[-1]],
+        sections=[
+            *sections[:-1],
+            Section(title="Evidence", facts_title="What was found", facts=_facts(evidence), pictures=pictures),
+            Section(title="Every change that was tried", facts_title="By its gain", facts=_changes(evidence)),
+            sections[-1],
+        ],
     )
     return Report(html, tuple(pictures))
 
@@ -124,118 +128,73 @@ def gain_words(gain: dict[str, Any]) -> str:
     return words
 
 
-def _offset_curve(curve: dict[str, Any]) -> Picture:
-    shift, agreement, low, high = (
-        np.array([np.nan if v is None else v for v in curve[key]], dtype=float)
-        for key in ("shift_s", "agreement", "low", "high")
-    )
-
-    def plot(figure: Any) -> None:
-        axes = figure.add_subplot()
-        axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=":")
-        axes.fill_between(shift, low, high, color=STREAM_COLOUR["video"], alpha=0.15, linewidth=0)
-        axes.plot(shift, agreement, color=STREAM_COLOUR["video"], marker="o", markersize=4)
-        if curve["peak_s"] is not None:
-            peak = int(np.nanargmax(agreement))
-            axes.plot(
-                shift[peak],
-                agreement[peak],
-                "o",
-                color=BAD if curve["verdict"] == "shifted" else GOOD,
-                markersize=8,
-            )
-        axes.set_xlabel("audio against video, seconds (positive: audio later)")
-        axes.set_ylabel("held-out canonical correlation")
-        axes.set_title("Agreement of the streams by shift")
-        axes.grid(axis="y", color=GRID)
-
-    verdict = {
-        "aligned": "The peak stands at zero: the streams run on one clock.",
-        "shifted": f"The peak stands at {curve['peak_s']} s, not at zero: one stream runs late.",
-        "none": "No shift stands out: the streams share no course in time that these features show.",
-        "unknown": "Too few windows to tell.",
-    }[curve["verdict"]]
-    return Picture(
-        "offset_curve", "Offset curve", verdict + " Band: 95 % interval over dialogues.", render(plot, 6.4, 3.2)
-    )
-
-
-def _coverage(coverage: dict[str, Any]) -> Picture | None:
-    seen = {
-        name: values["windows_seen"] for name, values in coverage.items() if values["windows_seen"] is not None
+def _facts(evidence: dict[str, Any]) -> dict[str, str]:
+    """Return what was measured before anything was changed, in words."""
+    strength, scores = evidence["strength"], evidence["scores"]
+    facts = {
+        "chance": f"{strength['chance']:.1%}",
+        **{f"{name} alone": _score(scores[name]) for name in figures.STREAM_COLOUR},
+        f"{evidence['fusion']}, as it is": _score(scores["fused"]),
+        "the same on fitted rows": f"{evidence['train_score']:.1%}",
+        "over the better stream": gain_words(evidence["fused_over_best"]),
+        "complement": _complement(evidence["complement"]),
+        "coverage": _coverage(evidence["coverage"]),
+        "alignment": figures.offset_words(evidence["offset_curve"]),
+        **{f"{name} rows": _space(space) for name, space in evidence["spaces"].items()},
     }
-    if not seen:
-        return None
-
-    def plot(figure: Any) -> None:
-        axes = figure.add_subplot()
-        names = list(seen)
-        axes.barh(names, [seen[name] for name in names], color=[STREAM_COLOUR[name] for name in names], height=0.5)
-        axes.set_xlim(0, 1)
-        axes.invert_yaxis()
-        axes.set_xlabel("share of an utterance's windows that the stream has seen (mean)")
-        axes.set_title("Coverage")
-        axes.grid(axis="x", color=GRID)
-
-    words = "; ".join(
-        f"{name}: median {values['rows_per_utterance']:g} rows an utterance"
-        for name, values in coverage.items()
-        if values["rows_per_utterance"] is not None
-    )
-    return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.8))
-
-
-def _worth(evidence: dict[str, Any]) -> Picture:
-    strength = evidence["strength"]
-    names = list(STREAM_COLOUR)
-
-    def plot(figure: Any) -> None:
-        left, right = figure.subplots(1, 2)
-        colours = [STREAM_COLOUR[name] for name in names]
-        left.bar(names, [100 * strength[f"shapley_{name}"] for name in names], color=colours, width=0.5)
-        left.set_title("Worth (Shapley)")
-        left.set_ylabel("points above chance")
-        lean = [next(x for x in strength["lean"] if x["stream"] == name) for name in names]
-        place = np.arange(len(names))
-        right.bar(place - 0.18, [100 * x["shuffled"] for x in lean], color=colours, width=0.34, label="shuffled")
-        right.bar(
-            place + 0.18, [100 * x["masked"] for x in lean], color=colours, width=0.34, alpha=0.45, label="hidden"
+    if evidence["redundancy"] is not None:
+        facts["redundancy"] = f"{evidence['redundancy']:.2f} (linear CKA of the streams: 0 none, 1 the same)"
+    if evidence["dev_utterances"]:
+        facts["dev rows that are in train"] = f"{evidence['copies']} of {evidence['dev_utterances']}"
+    shares = strength["gradient_share_video"]
+    if shares:
+        facts["video's share of the gradient"] = (
+            f"{shares[0]:.0%} in the first epoch, {shares[-1]:.0%} in the last"
         )
-        right.set_xticks(place, names)
-        right.set_title("Use: loss without the stream")
-        right.set_ylabel("points lost")
-        right.legend()
-        for axes in (left, right):
-            axes.axhline(0, color=INK, linewidth=0.8)
-            axes.grid(axis="y", color=GRID)
-
-    caption = "What each stream is worth to the joined score, and what the fitted head loses without it."
-    return Picture("worth", "Worth and use of the streams", caption, render(plot, 7.2, 3.0))
+    return facts | {
+        "note" if number == 0 else f"note {number + 1}": n for number, n in enumerate(evidence["notes"])
+    }
 
 
-def _gains(evidence: dict[str, Any]) -> Picture:
-    items = sorted(evidence["interventions"].values(), key=lambda item: item["gain"]["difference"])
+def _changes(evidence: dict[str, Any]) -> dict[str, str]:
+    """Return each change with its score, its gain and how to have it, the best first."""
+    items = sorted(evidence["interventions"].values(), key=lambda item: -item["gain"]["difference"])
+    return {i["name"]: f"{_score(i['score'])}, {gain_words(i['gain'])}: {i['remedy']}" for i in items}
 
-    def plot(figure: Any) -> None:
-        axes = figure.add_subplot()
-        axes.axvline(0, color=INK, linewidth=0.8)
-        for row, item in enumerate(items):
-            low, high = item["gain"]["interval"] or (item["gain"]["difference"],) * 2
-            colour = GOOD if low > 0 else BAD if high < 0 else UNSURE
-            axes.plot(
-                [100 * low, 100 * high], [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt"
-            )
-            axes.plot(100 * item["gain"]["difference"], row, "o", color=colour, markersize=6)
-        axes.set_yticks(range(len(items)), [item["name"] for item in items])
-        axes.set_xlabel(f"gain over {evidence['fusion']} as it is, points of balanced accuracy")
-        axes.set_title("What each change brings")
-        axes.grid(axis="x", color=GRID)
 
-    caption = (
-        "Each change refitted on the same folds; bars: 95 % interval of the paired difference over dialogues. "
-        "'Shift by the best offset' is held against 'align windows'."
+def _complement(found: dict[str, Any]) -> str:
+    return (
+        f"right by video alone {found['only_video']:.0%}, by audio alone {found['only_audio']:.0%}, by both "
+        f"{found['both']:.0%}, by neither {found['neither']:.0%} of the utterances; who always picked the right "
+        f"stream would have {found['oracle']:.1%} balanced accuracy"
     )
-    return Picture("gains", "Interventions", caption, render(plot, 7.2, 0.6 + 0.34 * len(items) + 0.6))
+
+
+def _coverage(found: dict[str, Any]) -> str:
+    words = []
+    for name, values in found.items():
+        word = f"{name} in {values['utterances_present']:.0%} of the utterances"
+        if values["windows_seen"] is not None:
+            word += f", there in {values['windows_seen']:.0%} of the windows"
+            word += f" ({values['rows_per_utterance']:g} at median)"
+        words.append(word)
+    return "; ".join(words)
+
+
+def _space(space: dict[str, Any]) -> str:
+    words = f"{space['width']} columns, deviation {space['scale']:.3g}"
+    if space["effective_rank"] is not None:
+        words += f", effective rank {space['effective_rank']:.1f}"
+    if space["drift_auc"] is not None:
+        words += f", dev told from train at {space['drift_auc']:.2f} (0.5: not at all)"
+    for key, what in (
+        ("dead_columns", "columns never change"),
+        ("not_finite", "rows not finite"),
+        ("zero_rows", "zero rows"),
+    ):
+        if space[key]:
+            words += f", {space[key]} {what}"
+    return words
 
 
 def _score(estimate: dict[str, Any]) -> str:

@@ -16,9 +16,9 @@ def test_finds_planted_shift(strength, shift_s, seed):
     assert curve.verdict == "shifted"
 
 
-def late_audio(seed, hops):
+def late_audio(seed, hops, **plan):
     """A sound corpus whose audio tells of each moment `hops` windows after the video does."""
-    train, _ = plant(PlantOptions(seed=seed, strength=(0.6, 1.0, 1.5)[seed % 3]))
+    train, _ = plant(PlantOptions(seed=seed, strength=(0.6, 1.0, 1.5)[seed % 3], **plan))
     audio = train.streams["audio"]
     windows, seen = np.zeros_like(audio.windows), np.zeros_like(audio.window_present)
     for start, end in zip(train.offsets[:-1], train.offsets[1:], strict=True):
@@ -52,13 +52,43 @@ def test_aligned_streams_peak_at_zero():
     assert curve.low[4] <= curve.agreement[4] <= curve.high[4]
 
 
-def test_unrelated_streams_have_no_peak():
-    train, _ = plant(PlantOptions(seed=6))
-    rng = np.random.default_rng(0)
+def unrelated(seed, utterances):
+    train, _ = plant(PlantOptions(seed=seed, utterances=utterances))
     audio = train.streams["audio"]
-    noise = rng.normal(size=audio.windows.shape).astype(np.float32)
+    noise = np.random.default_rng(seed).normal(size=audio.windows.shape).astype(np.float32)
     train.streams["audio"] = type(audio)(audio.utterance, audio.present, noise, audio.window_present)
-    assert offset_curve(train, hop_s=HOP_S).verdict == "none"
+    return train
+
+
+@pytest.mark.parametrize("seed", [3, 5, 21, 25, 26])
+def test_unrelated_streams_have_no_peak(seed):
+    """A bootstrap of the scored pairs called four of these shifted: it doesn't see that folds share directions."""
+    curve = offset_curve(unrelated(seed, 160), hop_s=HOP_S)
+    assert curve.verdict == "none"
+    assert curve.p_value > 0.01
+
+
+@pytest.mark.slow
+def test_of_120_unrelated_pairs_hardly_one_is_called_shifted():
+    found = [
+        offset_curve(unrelated(seed, count), hop_s=HOP_S).verdict for count in (160, 480) for seed in range(60)
+    ]
+    assert found.count("shifted") <= 2
+    assert found.count("none") >= 114
+
+
+def test_a_peak_that_could_stand_elsewhere_is_unknown():
+    """At zero, but its interval reaches far to one side: not called aligned."""
+    found = [offset_curve(late_audio(seed, 0, utterances=160), hop_s=HOP_S) for seed in range(12)]
+    wide = [curve for curve in found if curve.p_value <= 0.01 and min(curve.peak_interval_s) < -HOP_S]
+    assert wide
+    assert all((curve.verdict, curve.peak_s) == ("unknown", 0.0) for curve in wide)
+
+
+def test_a_single_shift_fails():
+    train, _ = plant(PlantOptions(seed=6, utterances=160))
+    with pytest.raises(ValueError, match=r"largest shift of 0\.2 s; windows are 0\.5 s apart"):
+        offset_curve(train, hop_s=HOP_S, max_shift_s=0.2)
 
 
 def test_a_handful_of_utterances_is_unknown():

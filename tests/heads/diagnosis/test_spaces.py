@@ -55,13 +55,39 @@ def test_drift_is_seen_where_it_is_planted():
     assert drifted.drift_auc > 0.95
 
 
+def test_a_few_dialogues_that_differ_are_no_drift():
+    """Five dialogues of dev always differ from fifteen others: the area is large, and as large by lot."""
+    train, dev = plant(PlantOptions(seed=8, utterances=160, video_width=30, audio_width=30))
+    rng = np.random.default_rng(1008)
+    for part in (train, dev):
+        names, dialogue = np.unique(part.dialogue, return_inverse=True)
+        rows = part.streams["video"].utterance
+        rows += (rows.std() * rng.normal(size=(len(names), 30)))[dialogue].astype(np.float32)
+    found = spaces.space(train, dev, "video")
+    assert found.drift_auc > 0.75
+    assert found.drift_p_value > 0.05
+    drifted = spaces.space(*plant(PlantOptions(("drift",), seed=5)), "video")
+    assert drifted.drift_p_value == 1 / 200  # the least that 199 other deals can show
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_stream_that_is_not_there_has_no_dead_columns():
+    train, dev = plant(PlantOptions(seed=6, utterances=160))
+    video = train.streams["video"]
+    train.streams["video"] = type(video)(np.zeros_like(video.utterance), np.zeros_like(video.present))
+    found = spaces.space(train, dev, "video")
+    assert found.dead_columns == 0
+    assert np.isnan(spaces.linear_cka(train))
+
+
 def test_broken_features_are_counted():
     train, dev = plant(PlantOptions(("broken_features",), seed=6))
     assert spaces.space(train, dev, "audio").dead_columns == 48
     train.streams["video"].utterance[3, 2] = np.nan
     train.streams["video"].utterance[5] = 0
     found = spaces.space(train, dev, "video")
-    assert (found.not_finite, found.zero_rows, found.dead_columns) == (1, 1, 0)
+    assert (found.not_finite, found.not_finite_columns) == (1, 1)
+    assert (found.zero_rows, found.dead_columns) == (1, 0)
 
 
 def test_copied_rows_are_counted():
@@ -78,3 +104,14 @@ def test_coverage_of_starved_video():
     # frames at 0 and 3 s: utterances of 2 to 6 windows (ends before 3 s) have one, longer ones two
     lengths = np.diff(train.offsets)
     assert video.single_row == pytest.approx(np.mean(lengths <= 6))
+
+
+def test_an_utterance_without_the_stream_is_not_a_starved_one():
+    train, _ = plant(PlantOptions(seed=8, utterances=160))
+    video = train.streams["video"]
+    gone = np.arange(len(train)) % 3 > 0
+    seen = video.window_present & ~np.repeat(gone, np.diff(train.offsets))
+    train.streams["video"] = type(video)(video.utterance, video.present & ~gone, video.windows, seen)
+    found = coverage(train, "video")
+    assert (found.windows_seen, found.single_row) == (1, 0)
+    assert found.saw_nothing == gone.sum()

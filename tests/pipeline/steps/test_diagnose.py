@@ -64,7 +64,21 @@ def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
     assert document["causes"][0]["name"] == "nothing_wrong"  # one stream tells anger, the other joy
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Nothing is wrong" in page
+    scores = document["evidence"]["scores"]
+    assert f"<dt>audio alone</dt><dd>{scores['audio']['mean']:.1%}" in page
+    assert (
+        document["evidence"]["interventions"]["rebalance classes"]["remedy"] in page
+    )  # what to do, beside its gain
+    assert document["evidence"]["offset_curve"]["peak_s"] is not None
     assert 'src="http' not in page
+
+
+def test_a_curve_without_a_point_is_words_and_no_figure(tmp_path: Path) -> None:
+    few = planted_cache(sizes={"train": 60, "dev": 20})  # fewer pairs of windows than one shift needs
+    found = diagnosed(tmp_path / "one", few)
+    assert found["evidence"]["offset_curve"]["verdict"] == "unknown"
+    assert not (tmp_path / "one" / "out" / "figures" / "offset_curve.png").exists()
+    assert "Too few windows of both streams" in (tmp_path / "one" / "out" / "report.html").read_text()
 
 
 def test_diagnose_fails_by_name(tmp_path: Path) -> None:

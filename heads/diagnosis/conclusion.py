@@ -1,0 +1,91 @@
+"""From what the rules found to what is said: which cause explains which, and what to say where none is found.
+
+Where one fault explains another's symptom, the explained one is not named: a scale mismatch also makes one
+stream dominate, a starved stream has nothing to add.
+"""
+
+from __future__ import annotations
+
+from heads.diagnosis.causes import RULES, Cause
+from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, Evidence
+from heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
+
+_ORDER = tuple(rule.__name__ for rule in RULES)
+EXPLAINED_BY: dict[str, set[str]] = {
+    "one_stream_dominates": {
+        "scale_mismatch",
+        "starved_sampling",
+        "too_little_data",
+        "collapse",
+        "broken_features",
+    },
+    "no_complement": set(_ORDER) - {"no_complement"},
+    "too_little_data": {"scale_mismatch", "collapse"},
+}
+CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")
+NO_REMEDIES = (DROP, ALONE, THIN, SHIFT)  # measured to compare with, or held against another change
+
+
+def conclude(evidence: Evidence) -> tuple[Cause, ...]:
+    """Return the causes that the evidence names, the weightiest first.
+
+    ``nothing_wrong`` and ``cannot_tell`` are answers too, and then the only one.
+    """
+    found = [cause for rule in RULES if (cause := rule(evidence)) is not None]
+    names = {cause.name for cause in found}
+    found = [cause for cause in found if not (EXPLAINED_BY.get(cause.name, set()) & names)]
+    if found:
+        return tuple(sorted(found, key=lambda cause: (_ORDER.index(cause.name), -cause.effect)))
+    return (_otherwise(evidence),)
+
+
+def _otherwise(evidence: Evidence) -> Cause:
+    """Answer where no rule fired: nothing is wrong, or nothing can be told."""
+    over = evidence.fused_over_best
+    low = over.low if over.low is not None else -1.0
+    high = over.high if over.high is not None else 1.0
+    text = (
+        f"the joined head reaches {evidence.strength.fused:.1%}, the better single stream "
+        f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
+        f"(95 % interval {low:+.1%} to {high:+.1%})"
+    )
+    remedies = sure(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
+    if low > 0:
+        return Cause(
+            "nothing_wrong",
+            f"The streams complement each other: {text}",
+            over.difference,
+            interval(over),
+            remedies,
+            f"it does its work; {remedies[0].name} surely does better still: {remedies[0].remedy}"
+            if remedies
+            else "leave it as it is: nothing that was tried surely does better",
+        )
+    if remedies:
+        return Cause(
+            "cannot_tell",
+            f"{text}; {remedies[0].name} mends it, but none of the causes that are known explains why",
+            remedies[0].gain.difference,
+            interval(remedies[0].gain),
+            remedies,
+            remedies[0].remedy,
+        )
+    text += f"; no change surely gains {MIN_GAIN:.0%} or more"
+    if high < 0:
+        return Cause(
+            "cannot_tell",
+            f"{text}, and none of the causes that are known explains why the joined head is the worse one",
+            over.difference,
+            interval(over),
+            measured(evidence, DROP),
+            f"--fusion {evidence.best_single} is better as long as joining isn't mended",
+        )
+    return Cause(
+        "cannot_tell",
+        text,
+        over.difference,
+        interval(over),
+        (),
+        f"more {evidence.grouped_by}s: with these {evidence.groups} an effect below {(high - low) / 2:.1%} stays "
+        "hidden",
+    )
