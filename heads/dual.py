@@ -9,7 +9,7 @@ from heads.batch import Logits
 if TYPE_CHECKING:
     import torch
 
-    from heads.weights import Weights
+    from heads.fusion.weights import Weights
 
 
 class DualHead:

@@ -16,13 +16,13 @@ from torch.nn import functional
 
 from heads.auto import AutoModel
 from heads.batch import Batch, FeatureSet
-from heads.corpus import CLIP, STREAMS, thin
-from heads.fit import TorchModel
 from heads.fusion.network import resolve
+from heads.fusion.weights import NO_NOISE
 from heads.linear.design import CLIP as LINEAR_CLIP
 from heads.linear.model import LinearModel
+from heads.training.fit import TorchModel
+from heads.training.tensors import CLIP, STREAMS, thin
 from heads.variant import TASKS, Task, Trained
-from heads.weights import NO_NOISE
 
 Inputs = Mapping[str, Tensor]
 
@@ -100,7 +100,7 @@ class HeadGraph(nn.Module):
 
 
 class _NetworkMember:
-    """One trained network, with the scaling that `heads.corpus.Corpus` does before it."""
+    """One trained network, with the scaling that `heads.training.tensors.TensorSet` does before it."""
 
     def __init__(self, model: TorchModel) -> None:
         self.model = model

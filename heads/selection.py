@@ -347,7 +347,7 @@ class _Trial:
 
 def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], threads: int | None) -> None:
     """Run trained fits on a core each; what they answer does not depend on how many there are."""
-    from heads.fit import OneThread
+    from heads.training.fit import OneThread
 
     with OneThread(), ThreadPoolExecutor(max(1, min(threads or available_cores(), len(numbers)))) as pool:
         running = [pool.submit(answer, number) for number in numbers]

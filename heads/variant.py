@@ -49,12 +49,12 @@ class FitOptions:
     patience: int = 8
     """Epochs without a better dev score before training stops; 0: no early stopping, dev is not looked at."""
     loss: str = "logit_adjusted"
-    """A name of heads.losses: cross_entropy, weighted, focal, logit_adjusted, balanced_softmax. docs/heads.md
-    argues the default; where classes are even it is cross-entropy."""
+    """A name of heads.training.losses: cross_entropy, weighted, focal, logit_adjusted, balanced_softmax.
+    docs/heads.md argues the default; where classes are even it is cross-entropy."""
     resample: bool = False
     """Draw training utterances so that classes come equally often."""
     task_balance: str = "fixed"
-    """A name of heads.balance: fixed, uncertainty, surgery."""
+    """A name of heads.training.balance: fixed, uncertainty, surgery."""
     watch: Literal["score", "loss"] = "score"
     """What patience watches on dev: the mean over the tasks of macro F1, or of the loss."""
     focal_gamma: float = 2.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from heads.batch import Batch
-    from heads.weights import Noise, Weights
+    from heads.fusion.weights import Noise, Weights
 
 BASE = "concat_norm"
 REACH = 4  # turns; distances beyond share a bias

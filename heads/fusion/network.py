@@ -20,7 +20,7 @@ from heads.variant import Task
 if TYPE_CHECKING:
     import torch
 
-    from heads.weights import Noise, Weights
+    from heads.fusion.weights import Noise, Weights
 
 Reads = Literal["utterance", "windows"]
 Scale = Literal["raw", "standard", "normed"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from heads.batch import Batch
-    from heads.weights import Noise, Weights
+    from heads.fusion.weights import Noise, Weights
 
 
 PULL = 1.0  # utterances' worth of belief that both streams of `late` deserve the same weight
@@ -161,7 +161,7 @@ class Late(Network):
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
         """Return both streams' log-probabilities (2, N, C), presence (N, 2) and labels (N,)."""
-        from heads.weights import NO_NOISE
+        from heads.fusion.weights import NO_NOISE
 
         logs, present = [], []
         for batch, _ in batches:

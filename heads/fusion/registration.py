@@ -1,6 +1,6 @@
-"""The decorator that registers a Network class as a variant, which `heads.fit` fits and restores.
+"""The decorator that registers a Network class as a variant, which `heads.training.fit` fits and restores.
 
-Torch comes in with `heads.fit`, when the first variant is fitted: listing the variants costs nothing.
+Torch comes in with `heads.training.fit`, when the first variant is fitted: listing the variants costs nothing.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def _fit(
     options: FitOptions,
     progress: Progress | None,
 ) -> Sequence[Trained]:
-    from heads.fit import fit_network
+    from heads.training.fit import fit_network
 
     return fit_network(name, train, dev, options, progress)
 
 
 def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
-    from heads.fit import restore_network
+    from heads.training.fit import restore_network
 
     return restore_network(arrays, values)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from heads.batch import Batch
-    from heads.weights import Noise, Weights
+    from heads.fusion.weights import Noise, Weights
 
 PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
 PLACE_COLUMNS = 2 * len(PERIODS) + 3

@@ -16,9 +16,9 @@ from features.frozen import usable_device
 from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
 from features.media.settings import Channels, Fit
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
-from heads.balance import BALANCES
 from heads.cores import available_cores
-from heads.losses import LOSSES
+from heads.training.balance import BALANCES
+from heads.training.losses import LOSSES
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.show.progress import Progress, spoken_duration

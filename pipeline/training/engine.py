@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.func import functional_call
 
 from heads import confusion
-from heads.balance import make_balance
-from heads.losses import balanced_weights
+from heads.fusion.weights import Weights
+from heads.training.balance import make_balance
+from heads.training.losses import balanced_weights
 from heads.variant import Task
-from heads.weights import Weights
 from pipeline.errors import UsageError
 from pipeline.training.moving import Moving, Position
 from pipeline.training.objective import HEAD, Labels, Objective, Step

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from heads.weights import Weights
+from heads.fusion.weights import Weights
 from pipeline.errors import CorruptError, UsageError
 from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from heads.dual import DualHead
-from heads.losses import TaskLoss, make_loss
+from heads.fusion.weights import Weights
+from heads.training.losses import TaskLoss, make_loss
 from heads.variant import TASKS, Task
-from heads.weights import Weights
 from pipeline.errors import UsageError
 from pipeline.training.samples import Samples
 from pipeline.training.schedule import TrainOptions, seed_of
 
 HEAD = "head"
-SAMPLE_HEAD = "head_of_samples"  # heads.balance knows by the first letters that it is no shared array
+SAMPLE_HEAD = "head_of_samples"  # heads.training.balance knows by the first letters that it is no shared array
 
 
 @dataclass(frozen=True, repr=False)

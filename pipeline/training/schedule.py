@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from heads.weights import Weights
+from heads.fusion.weights import Weights
 from pipeline.errors import UsageError
 from pipeline.training.trainees import Trainee
 
@@ -30,11 +30,11 @@ class TrainOptions:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     loss: str = "cross_entropy"
-    """One of `heads.losses.LOSSES`."""
+    """One of `heads.training.losses.LOSSES`."""
     resample: bool = False
     """Draw classes equally often."""
     task_balance: str = "fixed"
-    """One of `heads.balance.BALANCES`."""
+    """One of `heads.training.balance.BALANCES`."""
     sentiment_weight: float = 1.0
     sample_weight: float = 0.5
     """Share of the loss that samples bear one by one, 0 to below 1; utterances, each by the mean of its samples,

@@ -8,8 +8,8 @@ import torch
 
 from heads.decode import joint_decode, separate_decode
 from heads.dual import DualHead
+from heads.fusion.weights import Weights
 from heads.variant import Prediction
-from heads.weights import Weights
 
 
 def test_heads_are_an_affine_map_each() -> None:

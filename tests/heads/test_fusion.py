@@ -182,7 +182,7 @@ def test_attention_is_torchs(heads: int) -> None:
     from torch.nn import functional
 
     from heads.fusion.sequence import Block, attend, low_outside
-    from heads.weights import Weights
+    from heads.fusion.weights import Weights
 
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(2, 3, heads, 5, 8, generator=generator) for _ in range(3))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from heads.weights import Weights
+from heads.fusion.weights import Weights
 from pipeline.errors import UsageError
 from pipeline.training.objective import Labels, Objective
 from pipeline.training.samples import Samples

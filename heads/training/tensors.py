@@ -1,4 +1,4 @@
-"""Corpus: a FeatureSet as tensors, scaled once, from which batches are gathered by index.
+"""TensorSet: a FeatureSet as tensors, scaled once, from which batches are gathered by index.
 
 windows  [u0 u0 u0|u1 u1|u2 u2 u2 u2|0]     flat; the last row is zeros, where padding points
 batch    u2 u2 u2 u2
@@ -55,7 +55,7 @@ class Scaler:
         return scaled
 
 
-class Corpus:
+class TensorSet:
     """Tensors of a FeatureSet for one network.
 
     Parameters

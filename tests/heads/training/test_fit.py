@@ -11,8 +11,8 @@ from sklearn.metrics import f1_score
 
 from heads import variant
 from heads.batch import FeatureSet
-from heads.fit import TorchModel, split_groups
-from heads.training import macro_f1
+from heads.training.fit import TorchModel, split_groups
+from heads.training.group import macro_f1
 from heads.variant import FitOptions
 from tests.heads.planted import Split, plant
 

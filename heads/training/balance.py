@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from heads.fusion.weights import Weights
 from heads.variant import Task
-from heads.weights import Weights
 
 BALANCES = ("fixed", "uncertainty", "surgery")
 LOG_VARIANCE = "balance.log_variance"

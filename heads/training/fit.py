@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED, FeatureSet
 from heads.cores import available_cores
-from heads.corpus import STREAMS, Corpus, Scaler
 from heads.folds import groups_of
 from heads.fusion.network import Settings, resolve
-from heads.plan import Order
-from heads.training import PREDICT_ROWS, Group, Held, Material, SeedRecord
+from heads.fusion.weights import NO_NOISE, Weights
+from heads.training.group import PREDICT_ROWS, Group, Held, Material, SeedRecord
+from heads.training.plan import Order
+from heads.training.tensors import STREAMS, Scaler, TensorSet
 from heads.variant import FitOptions, History, Prediction, Progress, Task
-from heads.weights import NO_NOISE, Weights
 
 HELD_OUT = 0.15  # share of train that calibrates a variant which must calibrate, where dev may not be used
 
@@ -75,7 +75,7 @@ def fit_network(
     with OneThread():
         material = Material(kind, settings, train, dev, options)
         groups = _train(material, options, progress)
-        scalers = material.corpus.scalers
+        scalers = material.tensors.scalers
         held = Held(held_out, kind, settings, scalers) if kind.wants_held_out and held_out is not None else None
         return [
             _finished(name, record, settings, scalers, held)
@@ -168,11 +168,11 @@ class TorchModel:
             sizes = (self.settings.emotions, self.settings.sentiments)
             return Prediction(*(np.zeros((0, size)) if size else None for size in sizes))
         features.require_finite(self.kind.streams)
-        corpus = Corpus(features, self.kind, self.settings, self.scalers)
+        tensors = TensorSet(features, self.kind, self.settings, self.scalers)
         found: dict[Task, NDArray[np.float64]] = {}
         with torch.no_grad(), OneThread():
-            for index in Order(corpus, PREDICT_ROWS).in_turn():
-                batch = corpus.batch(index)
+            for index in Order(tensors, PREDICT_ROWS).in_turn():
+                batch = tensors.batch(index)
                 logits = self.network.decide(self.network.represent(batch, NO_NOISE), batch)
                 for task in self.settings.tasks:
                     rows = torch.log_softmax(getattr(logits, task)[0].double(), dim=-1).numpy()

@@ -9,20 +9,20 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from heads.corpus import Corpus, Scaler, thin
 from heads.fusion.network import Network, Settings, resolve
-from heads.plan import Order, hide_streams
+from heads.training.plan import Order, hide_streams
+from heads.training.tensors import Scaler, TensorSet, thin
 from heads.variant import names
 from tests.heads.planted import plant
 
 FEATURES = plant("same_window", 3, train=120, dev=2, test=2).train
 
 
-def _corpus(name: str, max_windows: int = 64) -> Corpus:
+def _tensors(name: str, max_windows: int = 64) -> TensorSet:
     names()
     kind: type[Network] = resolve(name)
     widths = {stream: FEATURES.streams[stream].width for stream in kind.streams}
-    return Corpus(FEATURES, kind, Settings(name, widths, 2, 2, 32, 0.0, max_windows), None)
+    return TensorSet(FEATURES, kind, Settings(name, widths, 2, 2, 32, 0.0, max_windows), None)
 
 
 def test_standardising_is_scikit_learns() -> None:
@@ -57,25 +57,25 @@ def test_thinning_by_hand() -> None:
 
 
 def test_batches_hold_the_right_windows() -> None:
-    corpus = _corpus("aligned")
-    batch = corpus.batch(np.array([4, 9]))
+    tensors = _tensors("aligned")
+    batch = tensors.batch(np.array([4, 9]))
     for row, utterance in enumerate((4, 9)):
         start, stop = FEATURES.offsets[utterance], FEATURES.offsets[utterance + 1]
         windows = FEATURES.streams["audio"].windows
         assert windows is not None
-        expected = corpus.scalers["audio"](windows[start:stop], np.ones(stop - start, bool))
+        expected = tensors.scalers["audio"](windows[start:stop], np.ones(stop - start, bool))
         torch.testing.assert_close(batch.audio[row, : stop - start], expected)
         assert batch.audio_mask[row].sum() == stop - start
         assert (batch.audio[row, stop - start :] == 0).all()
 
 
 def test_long_utterances_are_thinned() -> None:
-    assert _corpus("aligned", max_windows=5).batch(np.arange(20)).video.shape == (20, 5, 12)
+    assert _tensors("aligned", max_windows=5).batch(np.arange(20)).video.shape == (20, 5, 12)
 
 
 @pytest.mark.parametrize("name", ["concat", "aligned", "dialogue"])
 def test_an_epoch_holds_each_utterance_once(name: str) -> None:
-    order = Order(_corpus(name), 32)
+    order = Order(_tensors(name), 32)
     for batches in (order.in_turn(), order.shuffled(np.random.default_rng(0))):
         assert sorted(np.concatenate(batches)) == list(range(120))
         assert max(len(batch) for batch in batches) <= 32
@@ -84,11 +84,11 @@ def test_an_epoch_holds_each_utterance_once(name: str) -> None:
 def test_dialogues_stay_whole_and_in_order() -> None:
     turned = replace(FEATURES, turn=FEATURES.turn[::-1].copy())
     names()
-    corpus = Corpus(
+    tensors = TensorSet(
         turned, resolve("dialogue"), Settings("dialogue", {"video": 12, "audio": 16}, 2, 2, 32, 0.0, 9), None
     )
     seen = set()
-    for batch in Order(corpus, 32).shuffled(np.random.default_rng(0)):
+    for batch in Order(tensors, 32).shuffled(np.random.default_rng(0)):
         for dialogue in np.unique(turned.dialogue[batch]):
             rows = np.flatnonzero(turned.dialogue[batch] == dialogue)
             assert (np.diff(rows) == 1).all() and len(rows) == (turned.dialogue == dialogue).sum()
@@ -99,7 +99,7 @@ def test_dialogues_stay_whole_and_in_order() -> None:
 
 def test_windows_of_like_length_stand_together() -> None:
     lengths = np.diff(FEATURES.offsets)
-    batches = Order(_corpus("aligned"), 20).shuffled(np.random.default_rng(0))
+    batches = Order(_tensors("aligned"), 20).shuffled(np.random.default_rng(0))
     padded = sum(len(batch) * lengths[batch].max() for batch in batches)
     assert padded <= 1.15 * lengths.sum() < len(lengths) * lengths.max()
 
@@ -107,20 +107,20 @@ def test_windows_of_like_length_stand_together() -> None:
 def test_resampling_follows_the_chances() -> None:
     chance = np.zeros(120)
     chance[[3, 5]] = 0.5
-    drawn = np.concatenate(Order(_corpus("concat"), 32, draw=chance).shuffled(np.random.default_rng(0)))
+    drawn = np.concatenate(Order(_tensors("concat"), 32, draw=chance).shuffled(np.random.default_rng(0)))
     assert len(drawn) == 120 and set(drawn) == {3, 5}
 
 
 def test_hidden_streams() -> None:
-    corpus = _corpus("concat")
+    tensors = _tensors("concat")
     index = np.tile(np.arange(120), 50)
-    hidden = hide_streams(corpus, index, 0.2, np.random.default_rng(0))
+    hidden = hide_streams(tensors, index, 0.2, np.random.default_rng(0))
     assert hidden is not None
     assert not (hidden["video"] & hidden["audio"]).any()
     assert hidden["video"].mean() == pytest.approx(0.1, abs=0.015)
     assert hidden["audio"].mean() == pytest.approx(0.1, abs=0.015)
-    batch = corpus.batch(index, hidden)
+    batch = tensors.batch(index, hidden)
     assert (batch.video_utterance[~batch.video_present] == 0).all()
     np.testing.assert_array_equal(batch.audio_present.numpy(), ~hidden["audio"])
-    assert hide_streams(corpus, index, 0.0, np.random.default_rng(0)) is None
-    assert hide_streams(_corpus("video"), index, 0.5, np.random.default_rng(0)) is None
+    assert hide_streams(tensors, index, 0.0, np.random.default_rng(0)) is None
+    assert hide_streams(_tensors("video"), index, 0.5, np.random.default_rng(0)) is None

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from heads.corpus import Corpus
+    from heads.training.tensors import TensorSet
 
 POOL = 8  # batches whose utterances are sorted by length among themselves
 
@@ -20,7 +20,7 @@ class Order:
 
     Parameters
     ----------
-    corpus
+    tensors
         Lengths decide what stands together where windows are read; dialogues where they must stay whole.
     size
         Utterances a batch, at most (more where a single dialogue is longer).
@@ -29,16 +29,16 @@ class Order:
         drawn by the mean of theirs.
     """
 
-    def __init__(self, corpus: Corpus, size: int, draw: NDArray[np.float64] | None = None) -> None:
+    def __init__(self, tensors: TensorSet, size: int, draw: NDArray[np.float64] | None = None) -> None:
         self.size = max(1, size)
-        self.lengths = corpus.lengths
-        if corpus.whole_dialogues:
-            order = np.lexsort((corpus.turn, corpus.dialogue_codes))
-            cuts = np.flatnonzero(np.diff(corpus.dialogue_codes[order])) + 1
+        self.lengths = tensors.lengths
+        if tensors.whole_dialogues:
+            order = np.lexsort((tensors.turn, tensors.dialogue_codes))
+            cuts = np.flatnonzero(np.diff(tensors.dialogue_codes[order])) + 1
             self.units = [unit.astype(np.int64) for unit in np.split(order, cuts)]
         else:
             self.units = []
-        self.count = corpus.count
+        self.count = tensors.count
         self.draw = draw
 
     def in_turn(self) -> list[Index]:
@@ -81,16 +81,16 @@ class Order:
 
 
 def hide_streams(
-    corpus: Corpus, index: Index, rate: float, rng: np.random.Generator
+    tensors: TensorSet, index: Index, rate: float, rng: np.random.Generator
 ) -> dict[str, NDArray[np.bool_]] | None:
     """Draw which utterances lose a stream: with chance `rate`, one of the two, where both are there.
 
     Modality dropout as in ModDrop (Neverova et al. 2015, https://arxiv.org/abs/1501.00102).
     """
-    if rate <= 0.0 or not all(corpus.widths.values()):
+    if rate <= 0.0 or not all(tensors.widths.values()):
         return None
     drawn = rng.random(len(index))
-    both = corpus.both_present[index]
+    both = tensors.both_present[index]
     return {"video": both & (drawn < rate / 2), "audio": both & (drawn >= rate / 2) & (drawn < rate)}
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from heads.weights import empty_by_seed
+from heads.fusion.weights import empty_by_seed
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 LOSSES = ("cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax")

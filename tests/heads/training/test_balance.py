@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from heads.balance import LOG_VARIANCE, cosine, make_balance
+from heads.fusion.weights import Weights
+from heads.training.balance import LOG_VARIANCE, cosine, make_balance
 from heads.variant import Task
-from heads.weights import Weights
 
 EMOTION = torch.tensor([[3.0, 0.0], [1.0, 0.0]])  # gradients on the shared array, one row a seed
 SENTIMENT = torch.tensor([[-1.0, 1.0], [1.0, 2.0]])  # seed 0: in conflict; seed 1: not

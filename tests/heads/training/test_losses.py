@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from heads.losses import LOSSES, balanced_weights, make_loss
+from heads.training.losses import LOSSES, balanced_weights, make_loss
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, -1])
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 8, 3))).float()

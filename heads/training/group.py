@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.adam import adam
 
-from heads.balance import cosine, make_balance
 from heads.batch import UNLABELLED, Batch, FeatureSet
-from heads.corpus import Corpus, Scaler
 from heads.fusion.network import Network, Settings
-from heads.losses import TaskLoss, balanced_weights, make_loss
-from heads.plan import Order, hide_streams
+from heads.fusion.weights import NO_NOISE, Noise, Weights
+from heads.training.balance import cosine, make_balance
+from heads.training.losses import TaskLoss, balanced_weights, make_loss
+from heads.training.plan import Order, hide_streams
+from heads.training.tensors import Scaler, TensorSet
 from heads.variant import FitOptions, Task
-from heads.weights import NO_NOISE, Noise, Weights
 
 PREDICT_ROWS = 1024  # utterances a batch when nothing is trained
 MIN_BATCHES = 16  # a small corpus takes smaller batches, so that an epoch has at least this many steps
@@ -41,10 +41,10 @@ class Material:
         options: FitOptions,
     ) -> None:
         self.kind, self.settings, self.options = kind, settings, options
-        self.corpus = Corpus(train, kind, settings, None)
+        self.tensors = TensorSet(train, kind, settings, None)
         size = min(options.batch_size, max(SMALLEST_BATCH, len(train) // MIN_BATCHES))
         draw = balanced_weights(getattr(train, settings.tasks[0])) if options.resample else None
-        self.order = Order(self.corpus, size, draw=draw)
+        self.order = Order(self.tensors, size, draw=draw)
         sizes: dict[Task, int] = {"emotion": settings.emotions, "sentiment": settings.sentiments}
         self.losses: dict[Task, TaskLoss] = {
             task: make_loss(
@@ -56,7 +56,7 @@ class Material:
             )
             for task in settings.tasks
         }
-        self.dev = None if dev is None else Held(dev, kind, settings, self.corpus.scalers)
+        self.dev = None if dev is None else Held(dev, kind, settings, self.tensors.scalers)
 
 
 @dataclass
@@ -115,12 +115,12 @@ class Group:
                 record.best = self.weights.arrays(row)
 
     def _train(self, epoch: int) -> None:
-        corpus, rng = self.material.corpus, np.random.default_rng([epoch])
+        tensors, rng = self.material.tensors, np.random.default_rng([epoch])
         total = torch.zeros(len(self.live))
         batches = self.material.order.shuffled(rng)
         for position, index in enumerate(batches):
-            hidden = hide_streams(corpus, index, self.options.modality_dropout, rng)
-            batch = corpus.batch(index, hidden)
+            hidden = hide_streams(tensors, index, self.options.modality_dropout, rng)
+            batch = tensors.batch(index, hidden)
             representation = self.network.represent(batch, self.noise)
             losses = self._losses(representation, batch, torch.from_numpy(index))
             if position == 0 and len(losses) == 2:
@@ -234,11 +234,11 @@ class Held:
     def __init__(
         self, features: FeatureSet, kind: type[Network], settings: Settings, scalers: dict[str, Scaler]
     ) -> None:
-        corpus = Corpus(features, kind, settings, scalers)
+        tensors = TensorSet(features, kind, settings, scalers)
         self.tasks = settings.tasks
         self.batches: list[tuple[Batch, dict[Task, NDArray[np.int64]]]] = [
-            (corpus.batch(index), {task: getattr(features, task)[index] for task in self.tasks})
-            for index in Order(corpus, PREDICT_ROWS).in_turn()
+            (tensors.batch(index), {task: getattr(features, task)[index] for task in self.tasks})
+            for index in Order(tensors, PREDICT_ROWS).in_turn()
         ]
 
     def score(self, network: Network) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

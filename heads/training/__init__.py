@@ -1,0 +1,1 @@
+"""How the trained variants are trained: tensors, batches, losses, the balance of the tasks, groups of seeds."""
