@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.show.tables import transductive_mark
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -122,7 +124,7 @@ def confusion(scores: dict[str, Any], *, name: str = "confusion") -> Picture:
                             j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8,
                             color="white" if share[i, j] > 0.55 else INK,
                         )  # fmt: skip
-            axes.set_title(task)
+            axes.set_title(task + transductive_mark(scores))
             axes.set_xlabel("predicted")
             axes.set_ylabel("true (utterances)" if k == 0 else "")
 
@@ -153,7 +155,7 @@ def per_class(scores: dict[str, Any], *, name: str = "per_class") -> Picture:
             axes.grid(axis="y", color=GRID, lw=0.8)
             axes.set_axisbelow(True)
             axes.tick_params(length=0)
-            axes.set_title(task)
+            axes.set_title(task + transductive_mark(scores))
             if k == 0:
                 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from heads.normalise import LABEL
 from pipeline.show.figures import Picture
 from pipeline.show.tables import METRICS, PER_CENT, Row, estimate_cell
 
@@ -129,7 +130,7 @@ def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
         if value["interval"]:
             interval = f"95 % interval {100 * value['interval'][0]:.1f}–{100 * value['interval'][1]:.1f}"
         cards.append(
-            f'<div class="card"><small>{escape(task)}, UAR, {escape(best.name)}</small>'
+            f'<div class="card"><small>{escape(task)}, UAR, {escape(best.title)}</small>'
             f"<b>{100 * value['mean']:.1f} %</b><small>{escape(interval)}</small>"
             f"<small>{escape(against)}</small></div>"
         )
@@ -179,9 +180,8 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
         cells.append(f"{100 * rate['mean']:.1f}" if rate else "–")
         cells += [_two_lines(row.extra.get(task, {}).get(head, "")) for head in extra]
         kind = ("best" if row is best and len(scored) > 1 else "") + last
-        name = row.name + (" (transductive)" if row.scores.get("speaker_norm") else "")
         lines.append(
-            f'<tr class="{kind}"><td>{escape(name)}</td>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+            f'<tr class="{kind}"><td>{escape(row.title)}</td>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
         )
     groups = ""
     if one["accuracy"]["interval"]:
@@ -190,6 +190,8 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
         f"{one['count']} labelled utterances. Per cent, log loss in nats; mean ± standard deviation over models "
         f"(seeds).{groups} Contradicting: answered emotion–sentiment pairs that training never showed."
     )
+    if any(row.scores.get("speaker_norm") for row in scored if row.scores):
+        note += f" {LABEL.capitalize()}."
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
 
 

@@ -14,7 +14,7 @@ from pipeline.runs.scoring import HEADLINE
 from pipeline.show import figures
 from pipeline.show.figures import Picture
 from pipeline.show.page import Section, page
-from pipeline.show.tables import Row
+from pipeline.show.tables import Row, transductive_mark
 from pipeline.storage.documents import write_bytes
 
 
@@ -53,7 +53,7 @@ def run_report(runs: Sequence[Run]) -> Report:
     first = runs[0]
     shared: list[Picture] = [
         figures.score_lines(
-            [row.name for row in rows], [run.metrics for run in runs], metric, name=f"scores_{metric}"
+            [row.title for row in rows], [run.metrics for run in runs], metric, name=f"scores_{metric}"
         )
         for metric in ((HEADLINE, "weighted_f1") if several else (HEADLINE,))
     ]
@@ -110,12 +110,13 @@ def comparison_report(document: dict[str, Any]) -> Report:
     done = [row for row in document["rows"] if row["scores"]]
     pictures: list[Picture] = []
     if done:
-        names, scores = [row["variant"] for row in done], [row["scores"] for row in done]
+        names = [row["variant"] + transductive_mark(row["scores"]) for row in done]
+        scores = [row["scores"] for row in done]
         pictures = [figures.score_lines(names, scores, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
     singles, fusions = ([row for row in done if row["single"] is single] for single in (True, False))
     sections = [
         Section(
-            title=f"Best {what}: {best['variant']}",
+            title=f"Best {what}: {best['variant']}{transductive_mark(best['scores'])}",
             pictures=detail_pictures(best["scores"], best["history"], folder_name(best["variant"])),
         )
         for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
@@ -140,11 +141,17 @@ def comparison_report(document: dict[str, Any]) -> Report:
         words,
         rows=rows,
         pictures=pictures,
-        comparisons=document["tests"],
+        comparisons=[_marked(test, document) for test in document["tests"]],
         sections=sections,
         warnings=document["warnings"],
     )
     return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+
+
+def _marked(test: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    """Return a test with its two variants called as they are in the tables."""
+    mark = transductive_mark(document)
+    return {**test, "variant": test["variant"] + mark, "against": test["against"] + mark}
 
 
 def detail_pictures(scores: dict[str, Any], history: Sequence[dict[str, Any]], suffix: str = "") -> list[Picture]:

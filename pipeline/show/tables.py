@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
+from heads.normalise import LABEL
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -37,6 +39,16 @@ class Row:
     """By task, cells of further columns by their heads."""
     single: bool = False
     """Whether it reads one stream alone."""
+
+    @property
+    def title(self) -> str:
+        """The name, and that the scores are transductive where they are."""
+        return self.name + transductive_mark(self.scores)
+
+
+def transductive_mark(scores: dict[str, Any] | None) -> str:
+    """Return what goes behind the name of whatever was scored with speakers normalised; else nothing."""
+    return " (transductive)" if scores and scores.get("speaker_norm") else ""
 
 
 def console(file: TextIO | None = None) -> Console:
@@ -88,7 +100,7 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
         rate = row.scores["contradiction"]
         shown += [Text(f"{100 * rate['mean']:.1f}" if rate else "")] * contradictions
         shown += [Text(row.extra.get(task, {}).get(head, "")) for head in extra]
-        name = Text(row.name + (" (transductive)" if row.scores.get("speaker_norm") else ""))
+        name = Text(row.title)
         table.add_row(name, *shown, end_section=last_single)
     out.print(table)
 
@@ -100,8 +112,9 @@ def print_classes(out: Console, task: str, scores: dict[str, Any]) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for head in (f"{task}", "precision", "recall", "F1", "true", "answered"):
-        table.add_column(Text(head), justify="left" if head == task else "right")
+    table.add_column(Text(task + transductive_mark(scores)))
+    for head in ("precision", "recall", "F1", "true", "answered"):
+        table.add_column(Text(head), justify="right")
     for row in scores["tasks"][task]["classes"]:
         numbers = [f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")]
         table.add_row(Text(row["name"]), *numbers, str(row["support"]), f"{row['answered']:.0f}")
@@ -141,7 +154,7 @@ def estimate_cell(value: dict[str, Any] | None, *, per_cent: bool) -> str:
 
 def _fitting(width: int, rows: Sequence[Row], further: int) -> list[tuple[str, str]]:
     """Return the metrics that fit into `width` beside the names and `further` columns."""
-    names = max(len(row.name) for row in rows) + 2
+    names = max(len(row.title) for row in rows) + 2
     shown = list(METRICS)
     for key in FIRST_DROPPED:
         if names + CELL_WIDTH * (len(shown) + further) <= width:
@@ -165,6 +178,8 @@ def _caption(scores: dict[str, Any], one: dict[str, Any], *, dropped: int) -> st
         rate = scores["contradiction"]
         labels = f"{100 * rate['labels']:.1f} in the labels"
         parts.append(f"contradicting: emotion–sentiment pairs never seen in training ({labels})")
+    if scores.get("speaker_norm"):
+        parts.append(LABEL)
     if dropped:
         parts.append(f"{dropped} scores more in the report, or on a wider terminal")
     return "; ".join(parts)

@@ -99,6 +99,16 @@ def test_a_failing_variant_is_a_row_with_its_reason(few, tmp_path) -> None:
     assert "ZeroDivisionError: planted" in page and "needs smell-o-vision" in page
 
 
+def test_every_table_of_normalised_speakers_is_called_transductive(few, tmp_path) -> None:
+    corpus = corpus_of(planted_cache(), speaker_norm=True)
+    compared(tmp_path, corpus=corpus, report=True, fit=dataclasses.replace(QUICK, seeds=(0,)))
+    page = (tmp_path / "cmp" / "report.html").read_text()
+    for name in ("concat", *SINGLES):
+        assert f"<td>{name} (transductive)</td>" in page
+        assert f"<td>{name}</td>" not in page  # in the scores or in the paired tests
+    assert "Best fusion: concat (transductive)" in page
+
+
 def test_a_corpus_of_one_stream_has_rows_that_do_not_apply(few, tmp_path) -> None:
     cache = planted_cache()
     corpus = corpus_of(dataclasses.replace(cache, streams={"audio": cache.streams["audio"]}))

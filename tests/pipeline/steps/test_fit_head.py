@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
 import cli
 from heads import variant
+from heads.normalise import LABEL
 from heads.variant import FitOptions, Progress
 from pipeline import runs
 from pipeline.cache import Cache, write_cache
@@ -25,6 +28,8 @@ from pipeline.runs import protocol
 from pipeline.runs.corpus import corpus_of, read_corpus
 from pipeline.runs.predictions import read_predictions
 from pipeline.runs.protocol import Answering
+from pipeline.show import figures
+from pipeline.show.report import run_report
 from pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 from pipeline.storage.documents import finite
 from tests.pipeline.planted_corpus import EMOTIONS, constant_variant, permute_labels, planted_cache
@@ -227,7 +232,31 @@ def test_speaker_norm_is_called_transductive(cache_path, tmp_path) -> None:
     found = CliRunner().invoke(cli.app, words)
     assert found.exit_code == 0, found.output
     assert "linear (transductive)" in found.stdout
-    assert "linear (transductive)" in (tmp_path / "run" / "report.html").read_text()
+    assert "emotion (transductive)" in found.stdout  # the table of its classes
+    assert LABEL in " ".join(found.stdout.split())
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<td>linear (transductive)</td>" in page
+    assert "UAR, linear (transductive)</small>" in page
+    assert f"{LABEL.capitalize()}." in page
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["speaker_norm"] is True
+
+
+def test_figures_of_normalised_speakers_are_called_transductive(cache_path, tmp_path, monkeypatch) -> None:
+    found = fit_head(cache_path, "linear", tmp_path / "run", fit=QUICK, options=FitHeadOptions(speaker_norm=True))
+    written = []
+
+    def render(draw, width, height):
+        figure = Figure()
+        draw(figure)
+        written.append([text.get_text() for text in figure.findobj(Text)])
+        return b""
+
+    monkeypatch.setattr(figures, "render", render)
+    run_report([found])
+    lines, confusion, classes = written[:3]
+    assert "linear (transductive)" in lines
+    assert "emotion (transductive)" in confusion and "sentiment (transductive)" in confusion
+    assert "emotion (transductive)" in classes
 
 
 def test_a_task_without_labels_is_left_out(tmp_path) -> None:
