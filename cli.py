@@ -16,12 +16,12 @@ from pipeline.words.options import (
     DeviceOption,
     FfmpegOption,
     FitOption,
-    FitThreadsOption,
     FitWords,
     FoldsOption,
     HopOption,
     JsonOption,
     ManifestArgument,
+    RefitWords,
     ReplaceOption,
     ReportOption,
     RootOption,
@@ -379,7 +379,12 @@ def train_encoder(
 def fit_head(
     cache: CacheArgument,
     *,
-    fusion: Annotated[str, typer.Option("--fusion", help="The variant to fit.")],
+    fusion: Annotated[
+        str,
+        typer.Option(
+            "--fusion", help="The variant to fit, such as concat_norm or auto: docs/heads.md tells them apart."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; default runs/FUSION.")] = None,
     folds: FoldsOption = None,
     streams: StreamsOption = "",
@@ -513,6 +518,7 @@ def report(
 @command("diagnose")
 def diagnose(
     cache: CacheArgument,
+    *,
     fusion: Annotated[str, typer.Option("--fusion", help="The variant that fails.")] = "concat",
     against: Annotated[
         Path | None,
@@ -520,12 +526,11 @@ def diagnose(
     ] = None,
     task: Annotated[str, typer.Option("--task", help="emotion or sentiment.")] = "emotion",
     folds: Annotated[int, typer.Option("--folds", min=3, help="Folds over dialogues of train and dev.")] = 4,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Models a fold, one a seed.")] = 2,
     max_shift: Annotated[
         float, typer.Option("--max-shift", min=0.0, help="Largest shift between the streams, seconds.")
     ] = 2.0,
     streams: StreamsOption = "",
-    threads: FitThreadsOption = None,
+    fit: RefitWords,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.json, page and figures.")] = Path(
         "runs/diagnosis"
     ),
@@ -539,7 +544,6 @@ def diagnose(
     from pipeline.words import parse
 
     parse.one_of("task", task, TASKS)
-    fit = parse.fit_options(seeds=seeds, threads=threads)
     options = step.DiagnoseOptions(
         diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
         streams=parse.streams(streams),

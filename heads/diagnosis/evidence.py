@@ -13,8 +13,8 @@ from heads.diagnosis.refit import METRIC
 from heads.diagnosis.spaces import Space
 from heads.diagnosis.strength import Complement, Strength
 from heads.folds import GroupBy
+from heads.options import REFIT_SEEDS, FitOptions, Task
 from heads.statistics import Comparison, Estimate
-from heads.variant import FitOptions, Task
 
 ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
@@ -42,7 +42,7 @@ class DiagnosisOptions:
     task: Task = "emotion"
     folds: int = 4
     """Folds over dialogues (speakers, where dev has new ones) of train and dev together, 3 or more."""
-    fit: FitOptions = field(default_factory=lambda: FitOptions(seeds=(0, 1)))
+    fit: FitOptions = field(default_factory=lambda: FitOptions(seeds=REFIT_SEEDS))
     """How every head is fitted; its `tasks` are replaced by `task`."""
     hop_s: float = 0.5
     """Distance between the cache's windows, seconds."""

@@ -29,6 +29,13 @@ class Words:
 
     make: Callable[..., Any]
     """Its parameters are the options; what it returns is the parameter's value."""
+    without: tuple[str, ...] = ()
+    """Parameters that are no options of this command and keep their defaults."""
+
+    def options(self) -> dict[str, inspect.Parameter]:
+        """Return the parameters that are options, by name."""
+        every = inspect.signature(self.make, eval_str=True).parameters
+        return {name: one for name, one in every.items() if name not in self.without}
 
 
 def commands_of(app: typer.Typer) -> Callable[[str], Callable[[F], F]]:
@@ -64,7 +71,7 @@ def _spread(function: Callable[..., Any]) -> Callable[..., Any]:
     for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
         held = [one for one in getattr(parameter.annotation, "__metadata__", ()) if isinstance(one, Words)]
         if held:
-            options = inspect.signature(held[0].make, eval_str=True).parameters
+            options = held[0].options()
             groups[name] = (held[0].make, list(options))
             parameters += options.values()
         else:

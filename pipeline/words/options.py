@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heads.options import REFIT_SEEDS, FitOptions
 from pipeline.words.command import Words
 
 if TYPE_CHECKING:
-    from heads.variant import FitOptions
     from pipeline.runs.protocol import Answering
+
+FIT = FitOptions()
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 ReplaceOption = Annotated[bool, typer.Option("--replace", help="Write over what is there.")]
@@ -71,66 +73,92 @@ def _answering(
     return Answering(ensemble, joint_decoding)
 
 
-def _fit(
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")] = 5,
-    tasks: Annotated[
-        str | None, typer.Option("--tasks", help="emotion,sentiment (the default) or one of them.")
-    ] = None,
-    loss: Annotated[
-        str | None,
-        typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
-    ] = None,
-    adjustment: Annotated[
-        float | None,
-        typer.Option("--adjustment", min=0.0, help="Strength of logit_adjusted: 0 cross-entropy, 1 even classes."),
-    ] = None,
-    resample: Annotated[
-        bool | None, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
-    ] = None,
-    task_balance: Annotated[
-        str | None, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")
-    ] = None,
-    sentiment_weight: Annotated[
-        float | None, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
-    ] = None,
-    modality_dropout: Annotated[
-        float | None,
-        typer.Option("--modality-dropout", min=0.0, max=1.0, help="Chance that a stream is hidden in training."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Epochs at most.")] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", min=0.0)] = None,
-    weight_decay: Annotated[float | None, typer.Option("--weight-decay", min=0.0)] = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,
-    hidden: Annotated[
-        int | None, typer.Option("--hidden", min=1, help="Width of the shared representation.")
-    ] = None,
-    dropout: Annotated[float | None, typer.Option("--dropout", min=0.0, max=1.0)] = None,
-    penalty: Annotated[
-        float | None,
-        typer.Option("--penalty", min=0.0, help="L2 penalty of linear variants; default: chosen in train."),
-    ] = None,
-    max_windows: Annotated[
-        int | None,
-        typer.Option("--max-windows", min=1, help="Windows of an utterance that sequence variants see."),
-    ] = None,
-    threads: FitThreadsOption = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
-    ] = None,
-) -> Any:
-    from pipeline.words import parse
+def _fit_words(seeds: int, without: tuple[str, ...] = ()) -> Words:
+    """Return the options of a fit, shown with the defaults of `FitOptions` but for the number of seeds."""
 
-    return parse.fit_options(
-        seeds=seeds, tasks=tasks, loss=loss, adjustment=adjustment, resample=resample, task_balance=task_balance,
-        sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs, patience=patience,
-        learning_rate=learning_rate, weight_decay=weight_decay, batch_size=batch_size, hidden=hidden,
-        dropout=dropout, penalty=penalty, max_windows=max_windows, threads=threads, settings=settings,
-    )  # fmt: skip
+    def fit(
+        seeds: Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")] = seeds,
+        tasks: Annotated[str, typer.Option("--tasks", help="Both tasks, or one of them.")] = ",".join(FIT.tasks),
+        loss: Annotated[
+            str, typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax.")
+        ] = FIT.loss,
+        adjustment: Annotated[
+            float,
+            typer.Option(
+                "--adjustment", min=0.0, help="Strength of logit_adjusted: 0 cross-entropy, 1 even classes."
+            ),
+        ] = FIT.adjustment,
+        focal_gamma: Annotated[
+            float,
+            typer.Option("--focal-gamma", min=0.0, help="Discount of what is classified well, where focal."),
+        ] = FIT.focal_gamma,
+        resample: Annotated[
+            bool, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
+        ] = FIT.resample,
+        task_balance: Annotated[
+            str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")
+        ] = FIT.task_balance,
+        sentiment_weight: Annotated[
+            float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
+        ] = FIT.sentiment_weight,
+        modality_dropout: Annotated[
+            float,
+            typer.Option(
+                "--modality-dropout", min=0.0, max=1.0, help="Chance that a stream is hidden in training."
+            ),
+        ] = FIT.modality_dropout,
+        epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = FIT.epochs,
+        patience: Annotated[
+            int,
+            typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
+        ] = FIT.patience,
+        watch: Annotated[
+            str, typer.Option("--watch", help="What patience watches on dev: score (macro F1) or loss.")
+        ] = FIT.watch,
+        learning_rate: Annotated[
+            float, typer.Option("--learning-rate", min=0.0, help="Of AdamW.")
+        ] = FIT.learning_rate,
+        weight_decay: Annotated[
+            float, typer.Option("--weight-decay", min=0.0, help="Of AdamW, decoupled.")
+        ] = FIT.weight_decay,
+        batch_size: Annotated[
+            int, typer.Option("--batch-size", min=1, help="Utterances a step; fewer where train is small.")
+        ] = FIT.batch_size,
+        hidden: Annotated[
+            int, typer.Option("--hidden", min=1, help="Width of the shared representation.")
+        ] = FIT.hidden,
+        dropout: Annotated[
+            float, typer.Option("--dropout", min=0.0, max=1.0, help="Chance that a hidden value is dropped.")
+        ] = FIT.dropout,
+        penalty: Annotated[
+            float | None,
+            typer.Option("--penalty", min=0.0, help="L2 penalty of linear variants; default: chosen in train."),
+        ] = FIT.penalty,
+        max_windows: Annotated[
+            int, typer.Option("--max-windows", min=1, help="Windows of an utterance that sequence variants see.")
+        ] = FIT.max_windows,
+        threads: FitThreadsOption = FIT.threads,
+        settings: Annotated[
+            list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
+        ] = None,
+    ) -> Any:
+        from pipeline.words import parse
+
+        return parse.fit_options(
+            seeds=seeds, tasks=tasks, settings=settings or (), loss=loss, adjustment=adjustment,
+            focal_gamma=focal_gamma, resample=resample, task_balance=task_balance,
+            sentiment_weight=sentiment_weight, modality_dropout=modality_dropout, epochs=epochs,
+            patience=patience, watch=watch, learning_rate=learning_rate, weight_decay=weight_decay,
+            batch_size=batch_size, hidden=hidden, dropout=dropout, penalty=penalty, max_windows=max_windows,
+            threads=threads,
+        )  # fmt: skip
+
+    return Words(fit, without)
 
 
 AnsweringWords = Annotated["Answering", Words(_answering)]
-FitWords = Annotated["FitOptions", Words(_fit)]
+FitWords = Annotated[FitOptions, _fit_words(len(FIT.seeds))]
+# of one task, again and again
+RefitWords = Annotated[
+    FitOptions, _fit_words(len(REFIT_SEEDS), without=("tasks", "task_balance", "sentiment_weight"))
+]

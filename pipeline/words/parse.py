@@ -1,4 +1,4 @@
-"""Words of the command line as settings: only what was said overrides a default."""
+"""Words of the command line as settings."""
 
 from __future__ import annotations
 
@@ -6,28 +6,29 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from heads.variant import TASKS, FitOptions
+from heads.options import TASKS, FitOptions
 from pipeline.errors import UsageError
 
 
-def fit_options(
-    *, seeds: int, tasks: str | None = None, settings: Sequence[str] | None = None, **said: Any
-) -> FitOptions:
-    """Make the options of a fit; a word that is None keeps FitOptions' own default.
+def fit_options(*, seeds: int, tasks: str, settings: Sequence[str], watch: str, **said: Any) -> FitOptions:
+    """Make the options of a fit of words; `said` are fields of FitOptions as they stand.
 
     Raises
     ------
     UsageError
-        Where a task is unknown, or a setting is not ``key=value``.
+        Where a task or what is watched is unknown, or a setting is not ``key=value``.
     """
-    chosen = {name: value for name, value in said.items() if value is not None}
-    if tasks is not None:
-        asked = names(tasks)
-        unknown = sorted(set(asked) - set(TASKS))
-        if unknown or not asked:
-            raise UsageError(f"--tasks {tasks!r}; expected {', '.join(TASKS)} or one of them")
-        chosen["tasks"] = tuple(task for task in TASKS if task in asked)
-    return FitOptions(seeds=tuple(range(seeds)), parameters=parameters(settings or ()), **chosen)
+    asked = names(tasks)
+    if set(asked) - set(TASKS) or not asked:
+        raise UsageError(f"--tasks {tasks!r}; expected {', '.join(TASKS)} or one of them")
+    one_of("watch", watch, ("score", "loss"))
+    return FitOptions(
+        seeds=tuple(range(seeds)),
+        tasks=tuple(task for task in TASKS if task in asked),
+        watch=watch,  # type: ignore[arg-type]
+        parameters=parameters(settings),
+        **said,
+    )
 
 
 def parameters(settings: Sequence[str]) -> dict[str, Any]:
