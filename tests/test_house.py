@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,8 @@ def test_no_such_cache_is_status_10(words, tmp_path):
     assert done.returncode == 10
     assert "nowhere.h5" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_version_that_is_cited_is_the_package_s():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
