@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -162,8 +162,8 @@ class _Heads:
             return
         self.say(f"refitting: {ALONE}")
         hide = changes.hidden(OTHER_STREAM[self.best])
-        alone = Trial(ALONE, "aligned", _one_seed(self.base.options), hide)
-        self.rows[ALONE] = refit(alone, self.pooled).log_probabilities
+        by_windows_alone = Trial(ALONE, "aligned", _one_seed(_options_for(self.base, "aligned")), hide)
+        self.rows[ALONE] = refit(by_windows_alone, self.pooled).log_probabilities
         self._add(ALONE, "(what windows give without joining)", self.rows[ALONE])
         for name in by_windows:
             over_best = compare(self.rows[name], self.rows[ALONE], self.pooled)
@@ -193,10 +193,11 @@ def alone(base: Trial, name: str) -> Trial:
     """
     joined = variant.get(base.fusion)
     if base.fusion.startswith("linear"):
-        return replace(base, name=name, fusion=f"linear_{name}")
+        fusion = f"linear_{name}"
+        return Trial(name, fusion, _options_for(base, fusion, shared=variant.get(fusion).parameters))
     if joined.needs_windows or joined.needs_dialogues or joined.name == "auto":
         return replace(base, name=name, prepare=changes.hidden(OTHER_STREAM[name]))
-    return replace(base, name=name, fusion=name)
+    return Trial(name, name, _options_for(base, name))
 
 
 def _trials(
@@ -227,13 +228,14 @@ def _trials(
             "--loss balanced_softmax",
         ),
         (
-            Trial("regularise", "linear", fit),
+            Trial("regularise", "linear", _options_for(base, "linear")),
             None,
             "--fusion linear: a penalty chosen in train instead of a hidden layer",
         ),
     ]
     if _has_windows(train):
-        found.append((Trial("align windows", "aligned", _one_seed(fit)), None, "--fusion aligned"))
+        of_windows = _one_seed(_options_for(base, "aligned"))
+        found.append((Trial("align windows", "aligned", of_windows), None, "--fusion aligned"))
         found.append(
             (
                 Trial(THIN, base.fusion, fit, changes.thinned(THIN_EVERY_S, options.hop_s)),
@@ -245,7 +247,7 @@ def _trials(
             hops = round(curve.peak_s / options.hop_s)
             found.append(
                 (
-                    Trial(SHIFT, "aligned", _one_seed(fit), changes.shifted(hops)),
+                    Trial(SHIFT, "aligned", of_windows, changes.shifted(hops)),
                     "align windows",
                     f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
                 )
@@ -255,6 +257,14 @@ def _trials(
 
 def _has_windows(features: FeatureSet) -> bool:
     return all(features.streams[name].windows is not None for name in STREAMS)
+
+
+def _options_for(base: Trial, fusion: str, *, shared: Collection[str] = ()) -> FitOptions:
+    """Return the options of `base` for another variant, which has settings of its own but for those `shared`."""
+    if fusion == base.fusion:
+        return base.options
+    kept = {name: value for name, value in base.options.parameters.items() if name in shared}
+    return replace(base.options, parameters=kept)
 
 
 def _one_seed(fit: FitOptions) -> FitOptions:

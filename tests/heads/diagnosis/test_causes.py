@@ -144,6 +144,18 @@ def test_a_stream_alone_is_fitted_by_the_kind_of_head_that_joins(fusion, expecte
     assert (trial.fusion, trial.prepare) == (expected, None)
 
 
+def test_settings_of_the_variant_are_not_those_of_others():
+    fit = FitOptions(seeds=(0,), parameters={"solver": "lda"}, threads=1)
+    trial = alone(Trial("as it is", "linear", fit), "audio")
+    assert trial.options.parameters == {"solver": "lda"}
+    options = replace(
+        QUICK, fusion="linear", fit=fit, interventions=("standardise", "regularise", "align windows")
+    )
+    found = diagnose(*plant(PlantOptions(seed=18, utterances=240)), options).evidence.interventions
+    assert found["regularise"].gain.difference == 0  # the very head that is diagnosed
+    assert "align windows" in found
+
+
 @pytest.mark.parametrize("fusion", ["aligned", "bottleneck", "dialogue:concat", "auto"])
 def test_of_heads_over_more_than_rows_the_other_stream_is_hidden(fusion):
     trial = alone(Trial("as it is", fusion, FitOptions()), "video")
