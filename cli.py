@@ -290,7 +290,11 @@ def train_encoder(
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = 12,
     patience: Annotated[
         int,
-        typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
+        typer.Option(
+            "--patience",
+            min=0,
+            help="Epochs that may bring neither a better score of dev nor a lower loss; 0: all are run.",
+        ),
     ] = 4,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Frames or windows in a step.")] = 32,
     learning_rate: Annotated[float, typer.Option("--learning-rate", help="At the heads, at its highest.")] = 1e-3,

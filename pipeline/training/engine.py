@@ -249,8 +249,13 @@ class Training:
             assert score is not None and loss is not None
             if (score, -loss) > (position.best_score, -position.best_loss):
                 position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
+                position.last_gain = position.epoch
                 self.moving.keep_as_best()
-            elif position.epoch - position.best_epoch >= options.patience and self._all_thawed():
+            # at the start answers are those of chance, and one of them may score well: then the loss alone
+            # tells that something is being learned
+            if loss < position.lowest_loss:
+                position.lowest_loss, position.last_gain = loss, position.epoch
+            if position.epoch - position.last_gain >= options.patience and self._all_thawed():
                 position.stopped = "patience"
         return {"dev_score": score, "dev_loss": loss}
 

@@ -28,6 +28,10 @@ class Position:
     best_score: float = -math.inf
     best_loss: float = math.inf
     best_epoch: int = -1
+    lowest_loss: float = math.inf
+    """Of dev in any epoch; `best_loss` is that of the best epoch."""
+    last_gain: int = -1
+    """The latest epoch that brought a better score or a lower loss: patience counts from here."""
     stopped: str = ""
     history: list[dict[str, Any]] = field(default_factory=list)
 

@@ -25,7 +25,7 @@ class TrainOptions:
 
     epochs: int = 12
     patience: int = 4
-    """Epochs without a better dev score; 0: all epochs are run, and dev decides nothing."""
+    """Epochs without a better score or a lower loss of dev; 0: all epochs are run, and dev decides nothing."""
     batch_size: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2

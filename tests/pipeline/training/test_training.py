@@ -96,11 +96,46 @@ def test_dev_picks_the_epoch_and_ends_training(tmp_path: Path) -> None:
     training = make(tmp_path, "bilstm", epochs=30, patience=2, learning_rate=1e-2)
     history = training.run()
     best = training.position.best_epoch
-    assert len(history) < 30 and len(history) == best + 3
+    scores, losses = ([record[key] for record in history] for key in ("dev_score", "dev_loss"))
+    last_gain = max(scores.index(max(scores)), losses.index(min(losses)), best)
+    assert len(history) < 30 and len(history) == last_gain + 3
     ranks = [(record["dev_score"], -record["dev_loss"]) for record in history]
     assert best == ranks.index(max(ranks))
     again = training._look()  # the weights that are left are those of that epoch
     assert again["dev_score"] == history[best]["dev_score"] and again["dev_loss"] == history[best]["dev_loss"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "stops"),
+    [
+        ([(True, 0.30), (False, 0.32), (False, 0.34), (False, 0.36), (False, 0.36), (False, 0.35)], 5),
+        ([(True, 0.30), (False, 0.28), (False, 0.29), (False, 0.40)], 2),
+        ([(True, 0.36), (False, 0.30), (True, 0.37), (False, 0.30), (False, 0.30)], 4),
+    ],
+    ids=["the loss still falls", "neither gains", "the score gains"],
+)
+def test_patience_counts_from_the_last_gain_in_score_or_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[tuple[bool, float]], stops: int
+) -> None:
+    """Answers of an epoch: whether they are right, and the probability of the true class."""
+    training = make(tmp_path, "bilstm", epochs=30, patience=2)
+    dev = np.flatnonzero(training.labels.dev)
+    training.labels = dataclasses.replace(
+        training.labels, emotion=np.zeros(24, np.int64), sentiment=np.full(24, -1)
+    )
+
+    def said(wanted: Any) -> Any:
+        right, p = answers[training.position.epoch]
+        first = (1 - p) / 3 if right else p + 0.01
+        row = [p, first, *[(1 - p - first) / 2] * 2]
+        return dev, {"emotion": np.log(np.tile(row, (len(dev), 1))), "sentiment": np.zeros((len(dev), 2))}
+
+    monkeypatch.setattr(training, "predict", said)
+    for epoch in range(stops + 1):
+        training.position.epoch = epoch
+        training._look()
+        assert bool(training.position.stopped) == (epoch == stops)
+    assert training.position.best_epoch == max(epoch for epoch in range(stops + 1) if answers[epoch][0])
 
 
 def test_the_weights_are_the_seeds_and_another_seeds_are_not(tmp_path: Path) -> None:
