@@ -120,7 +120,7 @@ def compared(document: Document) -> str:
         )
     )
     head = (
-        "variant",
+        "variant (transductive)" if document["speaker_norm"] else "variant",
         "UAR [95 %]",
         "seeds' spread",
         "weighted F1",

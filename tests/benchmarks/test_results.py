@@ -42,6 +42,9 @@ def test_page_shows_every_variant_and_the_majority_line():
 def test_tables_with_speaker_normalisation_are_labelled():
     for name in [name for name in FIGURES if name.endswith("_norm")]:
         assert FIGURES[name]["speaker_norm"]
+        assert results_page.tables(FIGURES)[name]().startswith(
+            "| variant (transductive) |"
+        )  # on the quick page too
         before = results_page.TEMPLATE.read_text().split(f"{{{{table {name}}}}}")[0]
         assert "transductive" in before[-200:]
 
