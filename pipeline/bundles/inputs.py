@@ -21,6 +21,7 @@ from pipeline.utterance import Utterance
 SILENCE = "silence"
 LONGEST_RECORDING_S = 4 * 3600.0  # its sound is held in memory to find the silences
 SAMPLE_RATE_HZ = 16_000
+NO_SILENCES = "; --segments 5 cuts by length"
 ROOT_SPLIT = "test"  # the contract wants a split; nothing is fitted or scored on these
 
 
@@ -77,7 +78,13 @@ def gather(
     items: list[Item] = []
     for path in files:
         if path in tables:
-            items += _rows(path, root if root is not None else path.parent)
+            rows = list(_rows(path, root if root is not None else path.parent))
+            if root is None and not any(row.path is not None and row.path.exists() for row in rows):
+                raise UsageError(
+                    f"none of the {len(rows)} files that {path} names is below {path.parent}, where it lies; "
+                    "say where its paths start: --root FOLDER"
+                )
+            items += rows
             continue
         for place in _below(path):
             whole = _file(place)
@@ -158,13 +165,14 @@ def _segments(whole: Item, length_s: float | None, ffmpeg: str | None) -> list[I
         else:
             spans = by_silence(_sound(whole.path, ffmpeg), SAMPLE_RATE_HZ)
     except MediaError as error:
-        return [replace(whole, utterance=None, reason=f"{error.kind}: {error}")]
+        reason = f"{error.kind}: {error}".replace(str(whole.path), whole.path.name)  # `path` has it in full
+        if length_s is None and error.kind == "no_streams":
+            reason += NO_SILENCES
+        return [replace(whole, utterance=None, reason=reason)]
     except ValueError as error:
         return [replace(whole, utterance=None, reason=f"segments: {error}")]
     if not spans:
-        return [
-            replace(whole, utterance=None, reason="segments: nothing but silence; --segments 5 cuts by length")
-        ]
+        return [replace(whole, utterance=None, reason=f"segments: nothing but silence{NO_SILENCES}")]
     return [
         Item(
             f"{whole.name} [{start_s:.2f}-{end_s:.2f} s]",

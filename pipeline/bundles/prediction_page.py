@@ -15,24 +15,26 @@ from pipeline.bundles.timeline import Timeline
 from pipeline.show.page import CSS, POLICY
 
 WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
+EDGE = 3  # above and below the curves, so that a line at 0 or 1 is seen whole
 INK = (
     "#2563a8",
     "#d97706",
     "#2f855a",
-    "#9b2c2c",
+    "#c53030",
     "#6b46c1",
-    "#0e7490",
-    "#b83280",
+    "#7c4a21",
+    "#d53f8c",
     "#4a5568",
-    "#975a16",
-    "#276749",
+    "#0891b2",
+    "#8a8a00",
 )
+INK_OF = {"negative": "#c53030", "neutral": "#2563a8", "positive": "#2f855a"}  # whatever their order
 OWN_CSS = """
 .strip { position:relative; max-width:960px; margin:.4rem 0 }
-.thumbs { display:flex; gap:2px; overflow:hidden }
-.thumbs img { height:96px; display:block; flex:1 1 0; min-width:0; object-fit:fill; border-radius:3px }
+.thumbs { display:flex; gap:2px; overflow:hidden; justify-content:space-around }
+.thumbs img { height:96px; display:block; flex:0 1 auto; min-width:0; object-fit:cover; border-radius:3px }
 svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
-.key { font-size:.82rem; color:var(--muted) } .key span { display:inline-block; margin-right:.9rem }
+.key { font-size:.82rem; color:var(--muted); max-width:960px; margin:.6rem 0 .2rem } .key span { display:inline-block; margin-right:.9rem }
 .key i { display:inline-block; width:.8em; height:.8em; border-radius:2px; margin-right:.3em }
 .bad { color:#9a3b3b }
 """
@@ -114,7 +116,7 @@ def _curve(task: str, timeline: Timeline, rows: NDArray[np.float64], names: list
         for share in (0.25, 0.5, 0.75)
     ]
     for code, name in enumerate(names):
-        colour = INK[code % len(INK)]
+        colour = _ink(code, name)
         for run in _runs(np.isfinite(rows[:, code])):
             points = [(WIDTH * timeline.time_s[k] / end_s, HEIGHT * (1 - rows[k, code])) for k in run]
             if len(points) == 1:
@@ -125,14 +127,18 @@ def _curve(task: str, timeline: Timeline, rows: NDArray[np.float64], names: list
                 f"<title>{escape(name)}</title></polyline>"
             )
     key = "".join(
-        f'<span><i style="background:{INK[code % len(INK)]}"></i>{escape(name)}</span>'
+        f'<span><i style="background:{_ink(code, name)}"></i>{escape(name)}</span>'
         for code, name in enumerate(names)
     )
     return [
         f'<p class="key"><b>{escape(task)}</b> 0 to {end_s:.1f} s, probability 0 to 1: {key}</p>',
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(task)} over time">'
+        f'<svg viewBox="0 {-EDGE} {WIDTH} {HEIGHT + 2 * EDGE}" role="img" aria-label="{escape(task)} over time">'
         f"{''.join(lines)}</svg>",
     ]
+
+
+def _ink(code: int, name: str) -> str:
+    return INK_OF.get(name, INK[code % len(INK)])
 
 
 def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.int64]]:

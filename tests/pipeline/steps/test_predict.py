@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import cli
@@ -306,6 +308,24 @@ def test_silence_throughout_is_a_reason(corpus: Path, tmp_path: Path) -> None:
     assert "nothing but silence" in found["utterances"][0]["reason"]
 
 
+def test_a_recording_without_sound_has_no_silences(corpus: Path) -> None:
+    silent = corpus / "clips" / "11.mp4"
+    found = predict.predict(corpus / "linear-bundle", [silent], predict.PredictOptions(segments="silence"))
+    assert found["utterances"][0]["reason"] == "no_streams: 11.mp4 has no sound; --segments 5 cuts by length"
+
+
+def test_a_manifest_that_lies_elsewhere_asks_for_its_root(corpus: Path, tmp_path: Path) -> None:
+    table = Path(shutil.copy(corpus / "manifest.csv", tmp_path / "m.csv"))
+    with pytest.raises(
+        UsageError, match=f"none of the {CLIPS} files .* is below {tmp_path}, where it lies.* --root"
+    ):
+        predict.predict(corpus / "linear-bundle", [table])
+    found = predict.predict(corpus / "linear-bundle", [table], predict.PredictOptions(root=corpus))
+    assert found["failed"] == 0
+    found = predict.predict(corpus / "linear-bundle", [table], predict.PredictOptions(root=tmp_path))
+    assert {one["reason"][:8] for one in found["utterances"]} == {"missing:"}
+
+
 @pytest.mark.parametrize("words", [{"segments": "0"}, {"segments": "x"}, {"timeline_s": 0.0}, {"root": Path(".")}])
 def test_words_that_make_no_sense(corpus: Path, words: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
@@ -366,6 +386,22 @@ def test_the_page_loads_nothing_and_shows_thumbnails(corpus: Path, tmp_path: Pat
     assert "script" not in seen.names and {"img", "svg", "polyline"} <= set(seen.names)
     assert all(source.startswith("data:image/jpeg;base64,") for source in seen.sources) and seen.sources
     assert not re.search(r"https?://|url\(|@import", text.split("</style>")[1])
+
+
+def test_a_line_at_the_edge_is_seen_whole_and_pictures_keep_their_shape(corpus: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    clip = corpus / "clips" / "00.mp4"  # 192 by 144 pixels
+    predict.predict(corpus / "linear-bundle", [clip], predict.PredictOptions(page=page))
+    text = page.read_text()
+    (top, height), *_ = re.findall(r'viewBox="0 (-?\d+) 960 (\d+)"', text)
+    levels = [
+        float(y) for points in re.findall(r'points="([^"]*)"', text) for y in re.findall(r",([\d.]+)", points)
+    ]
+    assert levels and int(top) < min(levels) and max(levels) < int(top) + int(height)
+    assert int(top) <= -2 and int(top) + int(height) >= 122  # a curve of 2.5 pixels at probability 1 and 0
+    picture = base64.b64decode(re.findall(r"image/jpeg;base64,([^\"]+)", text)[0])
+    assert Image.open(io.BytesIO(picture)).size == (128, 96)
+    assert "object-fit:fill" not in text
 
 
 class Tags(HTMLParser):
