@@ -34,7 +34,8 @@ OWN_CSS = """
 .thumbs { display:flex; gap:2px; overflow:hidden; justify-content:space-around }
 .thumbs img { height:96px; display:block; flex:0 1 auto; min-width:0; object-fit:cover; border-radius:3px }
 svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
-.key { font-size:.82rem; color:var(--muted); max-width:960px; margin:.6rem 0 .2rem } .key span { display:inline-block; margin-right:.9rem }
+.key { font-size:.82rem; color:var(--muted); max-width:960px; margin:.6rem 0 .2rem }
+.key span { display:inline-block; margin-right:.9rem }
 .key i { display:inline-block; width:.8em; height:.8em; border-radius:2px; margin-right:.3em }
 .bad { color:#9a3b3b }
 """
