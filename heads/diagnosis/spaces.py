@@ -16,7 +16,7 @@ DRIFT_FOLDS = 4
 DRIFT_RIDGE = 0.1  # share of the mean variance
 DRIFT_RANK = 30  # principal directions in which drift is looked for
 DRIFT_WORTH_ASKING = 0.65  # of the area under the curve: below it nobody asks whether it is chance
-DRIFT_DEALS = 199  # other ways to say which dialogues are dev
+DRIFT_DEALS = 99  # other ways to say which dialogues are dev: as many as DRIFT_ALPHA of the causes asks for
 DUPLICATE_TOLERANCE = 1e-6  # distance, relative to the typical distance, at which rows count as the same
 
 
