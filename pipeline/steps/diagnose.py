@@ -67,6 +67,10 @@ def diagnose(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - len(train) - len(dev)
+    if left_out:
+        note = f"{left_out} utterances that the other cache lacks were left out"
+        found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
     document = {
         "cache": {"name": cache.name, "digest": corpus.digest, "fingerprint": corpus.fingerprint},
         "against": None if other is None else {"name": options.against.name, "digest": other.digest},  # type: ignore[union-attr]
@@ -82,13 +86,15 @@ def diagnose(
 
 
 def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the usable utterances of train and dev, of both caches where there are two."""
+    """Return the utterances of train and dev, those of both caches where there are two."""
     known = set(other.ids) if other is not None else None
     parts = []
     for split in ("train", "dev"):
         index = np.flatnonzero(corpus.splits == split)
         parts.append(np.array([i for i in index if known is None or corpus.ids[i] in known], dtype=np.int64))
     if not len(parts[0]):
+        if "train" in corpus.splits:
+            raise UsageError("the two caches have no utterance of train in common; --against takes the same clips")
         raise UsageError(f"the cache has no train split; it has {sorted(corpus.split_sizes())}")
     return parts[0], parts[1]
 

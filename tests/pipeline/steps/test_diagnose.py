@@ -73,6 +73,25 @@ def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
     assert 'src="http' not in page
 
 
+def test_of_two_caches_the_utterances_of_both_are_looked_at(tmp_path: Path) -> None:
+    whole = planted_cache(sizes={"train": 60, "dev": 20})
+    renamed = [f"new{i}" if i % 10 == 3 else name for i, name in enumerate(whole.utterances.id)]
+    other = dataclasses.replace(whole, utterances=dataclasses.replace(whole.utterances, id=renamed))
+    write_cache(tmp_path / "other.h5", other)
+    found = diagnosed(tmp_path / "one", whole, against=tmp_path / "other.h5")
+    assert found["evidence"]["utterances"] == 72
+    assert "8 utterances that the other cache lacks were left out" in found["evidence"]["notes"]
+    assert found["evidence"]["interventions"]["other features"]["gain"]["difference"] == 0  # the same features
+    strange = dataclasses.replace(other.utterances, id=[f"new{i}" for i in range(80)])
+    write_cache(tmp_path / "strange.h5", dataclasses.replace(whole, utterances=strange))
+    with pytest.raises(UsageError, match="no utterance of train in common"):
+        diagnose(
+            tmp_path / "one" / "cache.h5",
+            tmp_path / "out",
+            DiagnoseOptions(QUICK, against=tmp_path / "strange.h5"),
+        )
+
+
 def test_a_curve_without_a_point_is_words_and_no_figure(tmp_path: Path) -> None:
     few = planted_cache(sizes={"train": 60, "dev": 20})  # fewer pairs of windows than one shift needs
     found = diagnosed(tmp_path / "one", few)
