@@ -223,6 +223,8 @@ def too_little_data(evidence: Evidence) -> Cause | None:
     """The variant learns its training rows by heart."""
     if evidence.fusion.startswith("linear"):
         return None  # its penalty was chosen on rows that were not fitted
+    if not evidence.above_chance:
+        return None  # nothing says that there is anything to learn
     gap = evidence.train_score - evidence.strength.fused
     columns = sum(evidence.spaces[name].width for name in STREAMS)
     rows = evidence.utterances
@@ -273,8 +275,8 @@ def no_complement(evidence: Evidence) -> Cause | None:
     joins_help = any(
         join.difference >= MIN_GAIN and p_value <= ALPHA for join, p_value in zip(joins, corrected, strict=True)
     )
-    above_chance = evidence.scores[evidence.best_single].low or 0.0
-    if joins_help or may_hide > HIDDEN_GAIN or above_chance <= evidence.strength.chance:
+    best_low = evidence.scores[evidence.best_single].low or 0.0
+    if joins_help or may_hide > HIDDEN_GAIN or best_low <= evidence.strength.chance:
         return None
     other = "audio" if evidence.best_single == "video" else "video"
     return Cause(

@@ -70,6 +70,16 @@ def _otherwise(evidence: Evidence) -> Cause:
             remedies,
             remedies[0].remedy,
         )
+    if not evidence.above_chance:
+        return Cause(
+            "cannot_tell",
+            f"{text}; nothing that was tried surely beats chance ({evidence.strength.chance:.1%})",
+            over.difference,
+            interval(over),
+            (),
+            f"look at the features before the fusion: these may say nothing of {evidence.task}; or more "
+            f"{evidence.grouped_by}s",
+        )
     text += f"; no change surely gains {MIN_GAIN:.0%} or more"
     if high < 0:
         return Cause(

@@ -127,6 +127,12 @@ class Evidence:
     interventions: dict[str, Intervention]
     notes: tuple[str, ...]
 
+    @property
+    def above_chance(self) -> bool:
+        """Whether a stream alone, or any join of both, surely beats chance."""
+        tried = (*self.scores.values(), *(change.score for change in self.interventions.values()))
+        return any((score.low or 0.0) > self.strength.chance for score in tried)
+
     def to_json(self) -> dict[str, Any]:
         """Return the values as JSON."""
         return {
