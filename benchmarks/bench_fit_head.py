@@ -52,7 +52,8 @@ from pipeline import runs
 from pipeline.runs import protocol
 from pipeline.show import terminal
 from pipeline.runs.corpus import read_corpus
-from pipeline.runs.scoring import Seen, score_predictions
+from pipeline.runs.scoring import score_predictions
+from pipeline.runs.shown import Shown
 from pipeline.steps import fit_head as step
 variant.names(); mark("import pipeline and registry")
 if not fusion.startswith("linear"):
@@ -62,7 +63,7 @@ fit = FitOptions(seeds=tuple(range(int(seeds))), threads=int(threads))
 plan = protocol.plan(corpus)
 outcome = protocol.fit_and_predict(plan, fusion, fit); mark("fit and predict")
 metrics = score_predictions(outcome.predictions, corpus.vocabulary, groups=plan.clusters(),
-                            seen=Seen.of(corpus, plan.fitted_on())); mark("score and bootstrap")
+                            shown=Shown.of(plan)); mark("score and bootstrap")
 config = step._config(plan, fusion, fit, step.FitHeadOptions(), outcome, Path(out), Path(cache))
 run = runs.Run(config, metrics, outcome.history)
 sys.stdout, real = open("/dev/null", "w"), sys.stdout

@@ -31,7 +31,8 @@ def joint_decode(prediction: Prediction, seen: NDArray[np.bool_]) -> tuple[Codes
     prediction
         With both tasks.
     seen
-        Shape (E, S): True for pairs that occur among the training labels (`heads.metrics.seen_pairs`).
+        Shape (E, S): True for pairs that occur among the training labels (`heads.metrics.seen_pairs`). Or
+        (N, E, S), where utterances are answered by models of different trainings.
 
     Raises
     ------
@@ -41,11 +42,13 @@ def joint_decode(prediction: Prediction, seen: NDArray[np.bool_]) -> tuple[Codes
     if prediction.emotion is None or prediction.sentiment is None:
         raise ValueError("joint decoding needs both tasks; this model has a head for one alone")
     expected = (prediction.emotion.shape[1], prediction.sentiment.shape[1])
-    if seen.shape != expected:
+    if seen.shape[-2:] != expected or seen.shape[:-2] not in ((), (len(prediction.emotion),)):
         raise ValueError(f"the table of pairs has shape {seen.shape}; expected {expected}")
-    if not seen.any():
+    if not seen.any((-2, -1)).all():
         raise ValueError("no training utterance has both labels: there is no pair to decode over")
-    emotions, sentiments = np.nonzero(seen)
-    scores = prediction.emotion[:, emotions] + prediction.sentiment[:, sentiments]  # (N, pairs)
-    best = scores.argmax(axis=1)
-    return emotions[best].astype(np.int64), sentiments[best].astype(np.int64)
+    scores = prediction.emotion[:, :, None] + prediction.sentiment[:, None, :]  # (N, E, S)
+    scores = np.where(
+        seen, np.maximum(scores, np.finfo(np.float64).min), -np.inf
+    )  # a seen pair is never ruled out
+    best = scores.reshape(len(scores), -1).argmax(axis=1)
+    return best // expected[1], best % expected[1]

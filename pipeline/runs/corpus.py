@@ -184,6 +184,18 @@ def corpus_of(
     )
 
 
+def named_folds(corpus: Corpus, by: str) -> str:
+    """Return what `--folds` said with its group named: ``4`` is ``speaker:4`` where every utterance has a speaker.
+
+    Raises
+    ------
+    UsageError
+        Where `by` can't be read.
+    """
+    group_by, count = _parse_folds(by, corpus, np.flatnonzero(corpus.splits != "test"))
+    return group_by if count is None else f"{group_by}:{count}"
+
+
 def folds(corpus: Corpus, by: str) -> list[Fold]:
     """Deal every utterance outside the test split into folds that share no group.
 

@@ -23,11 +23,13 @@ from heads.decode import joint_decode
 from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.errors import UsageError
-from pipeline.runs.corpus import Corpus, Fold, folds
+from pipeline.runs.corpus import Corpus, Fold, folds, named_folds
 from pipeline.runs.folder import history_document
 from pipeline.runs.predictions import Predictions
 
 LINEAR_FAMILY = "heads.linear"
+NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
+WATCHED = "dev said when training was to stop, so that its scores are too good"
 FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
 
 
@@ -39,7 +41,7 @@ class Plan:
     parts: tuple[Fold, ...]
     """One where the splits decide: fitted on train, stopped and scored on dev."""
     by: str | None
-    """What `--folds` said; None where the splits decide."""
+    """What `--folds` said, such as ``speaker:4``; None where the splits decide."""
 
     @property
     def split(self) -> str:
@@ -60,13 +62,14 @@ class Plan:
         """Return (what, codes) of the groups that a bootstrap over `scored` resamples."""
         return self.corpus.clusters(self.scored, self.by)
 
-    def describe(self) -> str:
-        """Return one sentence for a person."""
+    def describe(self, *, watched: bool = False) -> str:
+        """Return one sentence for a person; `watched`: whether a fit stops by dev (`looks_at_dev`)."""
         if self.by is None:
             part = self.parts[0]
             lost = len(part.fit) - len(self.fitted_on())
             without = f"; {lost} without a stream left out" if lost else ""
-            return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)})"
+            too_good = " (which also said when to stop: scores too good)" if watched else ""
+            return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}){too_good}"
         sizes = [len(part.held) for part in self.parts]
         return (
             f"{len(self.parts)} folds by {self.by.partition(':')[0]} over {len(self.scored)} utterances "
@@ -110,6 +113,7 @@ def plan(corpus: Corpus, by: str | None = None) -> Plan:
         Where there is no train or dev split and no folds are asked for.
     """
     if by is not None:
+        by = named_folds(corpus, by)
         return Plan(corpus, tuple(folds(corpus, by)), by)
     sizes = corpus.split_sizes()
     missing = [name for name in ("train", "dev") if not sizes.get(name)]
@@ -153,6 +157,11 @@ def fit_and_predict(
         where = np.searchsorted(scored, part.held)
         for store, model in zip(filled, models, strict=True):
             prediction = model.predict(corpus.take(part.held))
+            if k and {task for task in TASKS if prediction.task(task) is not None} != set(store):
+                raise UsageError(
+                    f"{part.name} leaves no label of a task that another fold leaves some of: its labels are all "
+                    "of one group; name the other task: --tasks"
+                )
             for task in TASKS:
                 rows = prediction.task(task)
                 if rows is not None:
@@ -162,6 +171,7 @@ def fit_and_predict(
         everything = np.sort(np.concatenate([part.held for part in plan.parts]))
         whole = Fold("all", everything, everything[:0], everything[:0])
         models = _fit(plan, whole, name, refit_options(options, history), progress)
+        interrupted |= any(model.history.stopped == "interrupted" for model in models)
         fit_s += time.perf_counter() - started
         history += [history_document(model, "all") for model in models]
     predictions = Predictions(
@@ -190,7 +200,7 @@ class Answering:
     joint_decoding: bool = False
     """Answer with the likeliest pair of emotion and sentiment that training showed."""
 
-    def apply(self, predictions: Predictions, pairs: NDArray[np.int64]) -> Predictions:
+    def apply(self, predictions: Predictions, pairs: NDArray[np.bool_]) -> Predictions:
         """Return the predictions of the ensemble, or with decoded answers, or as they are.
 
         Parameters
@@ -198,7 +208,7 @@ class Answering:
         predictions
             One a seed.
         pairs
-            How often training showed each pair, shape (E, S).
+            Which pairs training showed to the models that answer each utterance, shape (N, E, S).
 
         Raises
         ------
@@ -209,12 +219,11 @@ class Answering:
             models, names = (ensemble(predictions.models),), (f"ensemble of {len(predictions.models)}",)
             predictions = replace(predictions, models=models, names=names)
         if self.joint_decoding:
-            if set(predictions.true) != set(TASKS) or not pairs.any():
-                raise UsageError("--joint-decoding needs both tasks, and training utterances with both labels")
-            pairs_seen = pairs > 0
+            if set(predictions.true) != set(TASKS) or not pairs.any((1, 2)).all():
+                raise UsageError(NO_PAIRS)
             decoded: list[dict[Task, NDArray[np.int64]]] = []
             for model in predictions.models:
-                emotion, sentiment = joint_decode(model, pairs_seen)
+                emotion, sentiment = joint_decode(model, pairs)
                 decoded.append({"emotion": emotion, "sentiment": sentiment})
             predictions = replace(predictions, decoded=tuple(decoded))
         return predictions

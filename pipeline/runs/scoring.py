@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,57 +18,11 @@ from numpy.typing import NDArray
 from heads import metrics
 from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
-from pipeline.runs.corpus import Corpus
 from pipeline.runs.predictions import Predictions
+from pipeline.runs.shown import Shown
 
 HEADLINE = "balanced_accuracy"
 """What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""
-
-
-@dataclass(frozen=True, repr=False)
-class Seen:
-    """What training showed: how often each class and each pair of classes occurred."""
-
-    counts: dict[Task, NDArray[np.int64]]
-    """Shape (C,) for each task."""
-    pairs: NDArray[np.int64]
-    """Shape (E, S)."""
-
-    @classmethod
-    def of(cls, corpus: Corpus, index: NDArray[np.int64]) -> Seen:
-        """Count the labels of the utterances that `index` names."""
-        features = corpus.features
-        emotion, sentiment = features.emotion[index], features.sentiment[index]
-        sizes = len(features.emotion_names), len(features.sentiment_names)
-        pairs = np.zeros(sizes, dtype=np.int64)
-        both = (emotion >= 0) & (sentiment >= 0)
-        np.add.at(pairs, (emotion[both], sentiment[both]), 1)
-        counts: dict[Task, NDArray[np.int64]] = {
-            "emotion": np.bincount(emotion[emotion >= 0], minlength=sizes[0]),
-            "sentiment": np.bincount(sentiment[sentiment >= 0], minlength=sizes[1]),
-        }
-        return cls(counts, pairs)
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Seen:
-        """Read what `to_json` gave."""
-        counts: dict[Task, NDArray[np.int64]] = {
-            task: np.array(document["counts"][task], dtype=np.int64) for task in TASKS
-        }
-        pairs = np.array(document["pairs"], dtype=np.int64).reshape(len(counts["emotion"]), -1)
-        return cls(counts, pairs)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "counts": {task: count.tolist() for task, count in self.counts.items()},
-            "pairs": self.pairs.tolist(),
-        }
-
-    def labels(self, task: Task) -> NDArray[np.int64] | None:
-        """Return class codes that occur as often as in training; None where none was labelled."""
-        count = self.counts[task]
-        return np.repeat(np.arange(len(count)), count) if count.any() else None
 
 
 def score_predictions(
@@ -76,7 +30,7 @@ def score_predictions(
     vocabulary: dict[str, Sequence[str]],
     *,
     groups: tuple[str, NDArray[np.int64]],
-    seen: Seen,
+    shown: Shown,
     speaker_norm: bool = False,
 ) -> dict[str, Any]:
     """Score what models predicted.
@@ -89,7 +43,7 @@ def score_predictions(
         Class names of each task.
     groups
         What the bootstrap resamples, its name and codes, shape (N,).
-    seen
+    shown
         Training's labels: they give the majority class, and the pairs that contradict nothing.
     speaker_norm
         Noted in the document, so that every table can call the row transductive.
@@ -107,19 +61,12 @@ def score_predictions(
             warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
             continue
         count = range(len(predictions.models))
-        majority = seen.labels(task)
-        scores = metrics.score(
-            [_rows(predictions, i, task) for i in count],
-            true,
-            vocabulary[task],
-            groups=codes,
-            train_labels=majority,
-        )
+        scores = metrics.score([_rows(predictions, i, task) for i in count], true, vocabulary[task], groups=codes)
         if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
             answers = [predictions.answers(i, task) for i in count]
-            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_labels=majority)
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes)
             scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
-        tasks[task] = scores.to_json()
+        tasks[task] = replace(scores, majority=shown.majority(task, true, vocabulary[task])).to_json()
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:
             warnings.append(
@@ -139,7 +86,7 @@ def score_predictions(
         "speaker_norm": speaker_norm,
         "joint_decoding": bool(predictions.decoded),
         "tasks": tasks,
-        "contradiction": _contradiction(predictions, seen),
+        "contradiction": _contradiction(predictions, shown),
         "warnings": list(dict.fromkeys(warnings)),
     }
 
@@ -188,11 +135,11 @@ def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float6
     return rows
 
 
-def _contradiction(predictions: Predictions, seen: Seen) -> dict[str, Any] | None:
+def _contradiction(predictions: Predictions, shown: Shown) -> dict[str, Any] | None:
     """Return how often the answered pair was never seen in training; None unless both tasks are answered."""
-    if set(predictions.true) != set(TASKS) or not seen.pairs.any():
+    known = shown.pairs  # (N, E, S)
+    if set(predictions.true) != set(TASKS) or not known.any():
         return None
-    known = seen.pairs > 0
     emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]
     both = (emotion >= 0) & (sentiment >= 0)
     answers = [[predictions.answers(i, task) for task in TASKS] for i in range(len(predictions.models))]
@@ -200,6 +147,6 @@ def _contradiction(predictions: Predictions, seen: Seen) -> dict[str, Any] | Non
     return {
         "mean": float(np.mean(rates)),
         "seeds": rates,
-        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], known),
-        "pairs_seen": int(known.sum()),
+        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], known[both]),
+        "pairs_seen": int(known.any(0).sum()),
     }

@@ -24,7 +24,8 @@ from pipeline.errors import UsageError
 from pipeline.runs import protocol
 from pipeline.runs.predictions import Predictions
 from pipeline.runs.protocol import Answering, Plan
-from pipeline.runs.scoring import Seen, score_predictions
+from pipeline.runs.scoring import score_predictions
+from pipeline.runs.shown import Shown
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Work:
     def row(self, name: str, report: Progress) -> tuple[Row, Predictions | None]:
         """Fit one variant and score it; whatever goes wrong is said in the row."""
         plan, row = self.plan, _empty(name)
-        seen = Seen.of(plan.corpus, plan.fitted_on())
+        shown = Shown.of(plan)
         known = variant.get(name).parameters
         own = {key: value for key, value in self.fit.parameters.items() if key in known}
         try:
@@ -56,12 +57,12 @@ class Work:
             )
             if outcome.interrupted:
                 return row | UNFINISHED, None
-            answered = self.answering.apply(outcome.predictions, seen.pairs)
+            answered = self.answering.apply(outcome.predictions, shown.pairs)
             scores = score_predictions(
                 answered,
                 plan.corpus.vocabulary,
                 groups=plan.clusters(),
-                seen=seen,
+                shown=shown,
                 speaker_norm=plan.corpus.speaker_norm,
             )
         except KeyboardInterrupt:

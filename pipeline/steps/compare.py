@@ -25,7 +25,8 @@ from pipeline.runs import protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions
 from pipeline.runs.protocol import Plan, ProtocolOptions
-from pipeline.runs.scoring import HEADLINE, Seen, compare_to, headline, lead_task, score_predictions
+from pipeline.runs.scoring import HEADLINE, compare_to, headline, lead_task, score_predictions
+from pipeline.runs.shown import Shown
 from pipeline.runs.side_by_side import Work, fit_all
 from pipeline.storage.documents import finite, write_json
 from pipeline.training.end_to_end import by_method, histories, predictions_on, read_end_to_end, row_facts
@@ -130,7 +131,7 @@ def compare_on(
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
         "answering": dataclasses.asdict(options.answering),
-        "protocol": plan.describe(),
+        "protocol": plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in chosen)),
         "split": plan.split,
         "options": dataclasses.asdict(fit),
         "import_torch_s": torch_s,
@@ -168,10 +169,10 @@ def _end_to_end(
         Where a file holds no answers for what the plan scores.
     """
     rows, predictions = [], {}
-    seen = Seen.of(plan.corpus, plan.fitted_on())
+    shown = Shown.of(plan)
     for name, models in by_method([read_end_to_end(path) for path in options.end_to_end]).items():
-        answered = options.answering.apply(predictions_on(models, plan, fit.tasks), seen.pairs)
-        scores = score_predictions(answered, plan.corpus.vocabulary, groups=plan.clusters(), seen=seen)
+        answered = options.answering.apply(predictions_on(models, plan, fit.tasks), shown.pairs)
+        scores = score_predictions(answered, plan.corpus.vocabulary, groups=plan.clusters(), shown=shown)
         facts = row_facts(models, plan)
         if facts["without_answer"]:
             count = len(facts["without_answer"])

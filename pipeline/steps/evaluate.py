@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from heads.variant import TASKS, Task
+from heads.variant import TASKS, FitOptions, Task
 from pipeline import runs
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.runs import Run, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions, write_predictions
 from pipeline.runs.protocol import Answering
-from pipeline.runs.scoring import HEADLINE, Seen, score_predictions
+from pipeline.runs.scoring import HEADLINE, score_predictions
+from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import write_json
 
 LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
@@ -57,13 +58,14 @@ def evaluate(
     corpus = read_corpus(
         place, streams=streams or run.config["streams"], speaker_norm=bool(run.config["speaker_norm"])
     )
-    warnings = _check_same(run, corpus, named=cache is not None)
+    odd = _check_same(run, corpus, named=cache is not None)
     index = corpus.split(split)
+    warnings = [*odd, *_known(run, split, same=not odd)]
     tasks: list[Task] = [task for task in TASKS if task in run.metrics["tasks"]]
     truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
     models = runs.read_models(path / runs.WEIGHTS)
     features = corpus.take(index)
-    seen = Seen.from_json(run.config["fitted_on"])
+    shown = Shown.throughout(Seen.from_json(run.config["fitted_on"]), len(index))
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in index),
         split=split,
@@ -71,12 +73,12 @@ def evaluate(
         models=tuple(model.predict(features) for model in models),
         names=tuple(f"seed {model.seed}" for model in models),
     )
-    predictions = Answering(**run.config["answering"]).apply(predictions, seen.pairs)
+    predictions = Answering(**run.config["answering"]).apply(predictions, shown.pairs)
     scores = score_predictions(
         predictions,
         run.config["vocabulary"],
         groups=corpus.clusters(index, run.config["folds"]),
-        seen=seen,
+        shown=shown,
         speaker_norm=corpus.speaker_norm,
     )
     before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
@@ -88,7 +90,7 @@ def evaluate(
         "run": str(path),
         "variant": run.config["variant"],
         "split": split,
-        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "same_as_fitted": not warnings},
+        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "same_as_fitted": not odd},
         "times_before": len(before),
         "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
         "scores": scores,
@@ -139,6 +141,20 @@ def _check_same(run: Run, corpus: Corpus, *, named: bool) -> list[str]:
             "the scores are of features that the models were not fitted for"
         )
     return warnings
+
+
+def _known(run: Run, split: str, *, same: bool) -> list[str]:
+    """Return what must be said of a split whose labels had a part in the fit; nothing of test, which has none."""
+    config = run.config
+    if split == "test":
+        return []
+    where = "" if same else f"the {split} split of the cache that it was fitted on: where these are its clips, "
+    if split == "train" or config["folds"] is not None:
+        return [f"{where}this run was fitted on these utterances: the scores say how well it knows them, not more"]
+    fit = FitOptions(**{key: config["options"][key] for key in ("patience",)})
+    if split == "dev" and protocol.looks_at_dev(config["variant"], fit):
+        return [f"{where}{protocol.WATCHED}"]
+    return []
 
 
 def _recoded(

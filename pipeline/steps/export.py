@@ -24,8 +24,9 @@ from pipeline.provenance import digest_file
 from pipeline.runs import Run
 from pipeline.runs.corpus import CACHE_KIND, Corpus, corpus_of
 from pipeline.runs.predictions import Predictions, read_predictions
-from pipeline.runs.protocol import Answering
-from pipeline.runs.scoring import Seen, score_predictions
+from pipeline.runs.protocol import Answering, plan
+from pipeline.runs.scoring import score_predictions
+from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import finite, write_bytes
 from pipeline.storage.sealed import peek_digest
 
@@ -78,9 +79,9 @@ def export(
     streams = _streams(run, cache)
     corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
     held_out = _held_out(run)
-    seen = Seen.from_json(run.config["fitted_on"])
+    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(plan(corpus, run.config["folds"]))
     mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
-        held_out, seen.pairs
+        held_out, shown.pairs
     )
     calibration = {task: _calibrate(mean, task) for task in mean.true}
     document: dict[str, Any] = {
@@ -107,7 +108,7 @@ def export(
         card = model_card(
             document=document,
             config=run.config,
-            held_out=_score(mean, calibration, corpus, run, seen),
+            held_out=_score(mean, calibration, corpus, run, shown),
             seeds=run.metrics,
             test=run.other_scores("test"),
             test_looks=len(tests),
@@ -234,7 +235,7 @@ def _calibrate(mean: Predictions, task: Any) -> Calibration:
 
 
 def _score(
-    mean: Predictions, calibration: dict[Any, Calibration], corpus: Corpus, run: Run, seen: Seen
+    mean: Predictions, calibration: dict[Any, Calibration], corpus: Corpus, run: Run, shown: Shown
 ) -> dict[str, Any]:
     """Score the bundle's answers on what was held out, for the card."""
     row_of = {name: row for row, name in enumerate(corpus.ids)}
@@ -249,7 +250,7 @@ def _score(
         replace(mean, models=models),
         run.config["vocabulary"],
         groups=corpus.clusters(index, run.config["folds"]),
-        seen=seen,
+        shown=shown,
     )
 
 

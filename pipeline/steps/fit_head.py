@@ -24,7 +24,8 @@ from pipeline.errors import UsageError
 from pipeline.runs import REPORT, Run, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
-from pipeline.runs.scoring import Seen, score_predictions
+from pipeline.runs.scoring import score_predictions
+from pipeline.runs.shown import Seen, Shown
 from pipeline.show import tensorboard
 
 
@@ -90,13 +91,13 @@ def fit_head_on(
     plan = protocol.plan(corpus, options.folds)
     with protocol.gentle_interrupt(progress) as report:
         outcome = protocol.fit_and_predict(plan, fusion, fit, report)
-    seen = Seen.of(corpus, plan.fitted_on())
-    predictions = options.answering.apply(outcome.predictions, seen.pairs)
+    shown = Shown.of(plan)
+    predictions = options.answering.apply(outcome.predictions, shown.pairs)
     metrics = score_predictions(
         predictions,
         corpus.vocabulary,
         groups=plan.clusters(),
-        seen=seen,
+        shown=shown,
         speaker_norm=corpus.speaker_norm,
     )
     metrics["warnings"] += outcome.choice_warnings(plan) if fit.patience > 0 else []
@@ -145,7 +146,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         "variant": fusion,
         "summary": chosen.summary,
         "streams": corpus.streams,
-        "protocol": plan.describe(),
+        "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
         "splits": corpus.split_sizes(),
         "models": len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         "options": dataclasses.asdict(fit),
@@ -181,8 +182,8 @@ def _config(
         "variant": fusion,
         "choice": outcome.choice,
         "options": dataclasses.asdict(fit),
-        "folds": options.folds,
-        "protocol": plan.describe(),
+        "folds": plan.by,
+        "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
         "streams": corpus.streams,
         "widths": {head: stream.width for head, stream in corpus.features.streams.items()},
         "specs": corpus.specs,

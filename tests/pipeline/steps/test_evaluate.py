@@ -89,6 +89,31 @@ def test_other_splits_are_not_logged(run) -> None:
     assert runs.read_test_log(run) == []
 
 
+@pytest.mark.parametrize(
+    ("folds", "patience", "split", "expected"),
+    [
+        (None, 4, "train", "was fitted on these utterances"),
+        (None, 4, "dev", "said when training was to stop"),
+        (None, 0, "dev", ""),
+        ("speaker:2", 4, "dev", "was fitted on these utterances"),
+        ("speaker:2", 4, "test", ""),
+    ],
+)
+def test_a_split_that_the_fit_knew_is_called_that(run, folds, patience: int, split: str, expected: str) -> None:
+    fit = dataclasses.replace(QUICK, epochs=1, patience=patience)
+    options = FitHeadOptions(report=False, replace=True, folds=folds)
+    fit_head(run.parent / "cache.h5", "concat", run, fit=fit, options=options)
+    found = evaluate(run, split=split)
+    assert [expected in one for one in found["warnings"]] == ([True] if expected else [])
+    assert found["cache"]["same_as_fitted"]
+
+
+def test_solved_variants_do_not_look_at_dev(run) -> None:
+    options = FitHeadOptions(report=False, replace=True)
+    fit_head(run.parent / "cache.h5", "linear", run, fit=FitOptions(seeds=(0,)), options=options)
+    assert evaluate(run, split="dev")["warnings"] == []
+
+
 def test_a_changed_cache_is_refused_and_nothing_is_logged(run) -> None:
     rewritten(run, permute_labels(planted_cache(), ["test"], 0))
     with pytest.raises(FingerprintMismatchError, match="the cache changed"):

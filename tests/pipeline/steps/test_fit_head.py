@@ -372,8 +372,56 @@ def test_ctrl_c_among_folds_leaves_nothing(tmp_path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_ctrl_c_in_the_last_fit_keeps_the_scores_and_says_so(tmp_path) -> None:
+    """The folds are done and scored; what is cut short are the models for new utterances."""
+
+    def stop(event: dict) -> None:
+        if "fold" not in event and event["epoch"] == 1:
+            raise KeyboardInterrupt
+
+    options = FitHeadOptions(folds="speaker:2", report=False)
+    corpus = corpus_of(planted_cache())
+    run = fit_head_on(corpus, "concat", tmp_path / "run", fit=QUICK, options=options, progress=stop)
+    assert run.config["interrupted"]
+    assert {one["stopped"] for one in run.history if one["fold"] == "all"} == {"interrupted"}
+    assert run.metrics["utterances"] == 320
+
+
+def test_a_number_of_folds_is_by_speaker_in_everything_that_is_said(tmp_path) -> None:
+    options = FitHeadOptions(folds="3", report=False)
+    run = fit_head_on(corpus_of(planted_cache()), "linear", tmp_path / "run", fit=QUICK, options=options)
+    assert run.config["folds"] == "speaker:3"
+    assert run.config["protocol"].startswith("3 folds by speaker over 320 utterances")
+    assert run.metrics["unit"] == "speaker" and run.metrics["tasks"]["emotion"]["groups"] == 6
+
+
+def test_a_task_that_one_fold_can_not_learn_fails(tmp_path) -> None:
+    """Sentiment is labelled for one speaker alone: who holds that speaker out has nothing to learn it from."""
+    cache = planted_cache()
+    rows = cache.utterances
+    sentiment = np.where(np.array(rows.speaker) == "speaker2", rows.sentiment, -1).astype(np.int16)
+    corpus = corpus_of(dataclasses.replace(cache, utterances=dataclasses.replace(rows, sentiment=sentiment)))
+    options = FitHeadOptions(folds="speaker", report=False)
+    with pytest.raises(UsageError, match="leaves no label of a task"):
+        fit_head_on(corpus, "linear", tmp_path / "run", fit=QUICK, options=options)
+    fit = dataclasses.replace(QUICK, tasks=("emotion",))
+    fit_head_on(corpus, "linear", tmp_path / "run", fit=fit, options=options)
+
+
+@pytest.mark.parametrize(
+    ("fusion", "patience", "said"), [("concat", 3, True), ("concat", 0, False), ("linear", 3, False)]
+)
+def test_it_is_said_where_dev_stops_training_and_is_scored(
+    tmp_path, fusion: str, patience: int, said: bool
+) -> None:
+    fit = dataclasses.replace(QUICK, epochs=1, patience=patience)
+    run = fit_head_on(corpus_of(planted_cache()), fusion, tmp_path / "run", fit=fit, options=BARE)
+    assert ("scores too good" in run.config["protocol"]) is said
+
+
 def test_first_signal_waits_for_a_report() -> None:
     seen: list[object] = []
+    before = signal.getsignal(signal.SIGINT)
 
     def interrupted() -> None:
         with protocol.gentle_interrupt(seen.append) as report:
@@ -386,7 +434,7 @@ def test_first_signal_waits_for_a_report() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert seen == [{"epoch": 1}, "still here", {"epoch": 2}]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_second_signal_does_not_wait() -> None:

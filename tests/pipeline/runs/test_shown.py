@@ -1,0 +1,110 @@
+"""What stands beside the scores knows no label of what is scored: pairs and the majority line, fold by fold."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from heads import metrics
+from heads.decode import joint_decode
+from heads.variant import FitOptions, Prediction
+from pipeline.cache import Cache
+from pipeline.runs import protocol
+from pipeline.runs.corpus import corpus_of
+from pipeline.runs.protocol import Answering
+from pipeline.runs.scoring import score_predictions
+from pipeline.runs.shown import Seen, Shown
+from pipeline.steps.fit_head import FitHeadOptions, fit_head_on
+from tests.pipeline.planted_corpus import planted_cache
+
+FIT = FitOptions(seeds=(0,), loss="cross_entropy", penalty=16.0)
+JOINT = FitHeadOptions(folds="speaker", report=False, answering=Answering(joint_decoding=True))
+
+
+def with_a_pair_of_one_speaker() -> Cache:
+    """Return a cache in which the joy of speaker0, and nobody else's, is negative."""
+    cache = planted_cache()
+    rows = cache.utterances
+    sentiment = rows.sentiment.copy()
+    sentiment[(np.array(rows.speaker) == "speaker0") & (rows.emotion == 1)] = 2
+    return dataclasses.replace(cache, utterances=dataclasses.replace(rows, sentiment=sentiment))
+
+
+def with_speakers_of_one_class() -> Cache:
+    """Return a cache of three speakers, each of whom has an emotion of their own: 120, 110 and 90 utterances."""
+    cache = planted_cache(sizes={"train": 320})
+    rows = cache.utterances
+    emotion = np.repeat([0, 1, 2], [120, 110, 90]).astype(np.int16)
+    speaker = [f"speaker{code}" for code in emotion]
+    changed = dataclasses.replace(rows, emotion=emotion, sentiment=emotion, speaker=speaker)
+    return dataclasses.replace(cache, utterances=changed)
+
+
+def test_joint_decoding_by_folds_knows_no_pair_of_who_is_scored(tmp_path) -> None:
+    corpus = corpus_of(with_a_pair_of_one_speaker())
+    run = fit_head_on(corpus, "linear", tmp_path / "run", fit=FIT, options=JOINT)
+    plan = protocol.plan(corpus, "speaker")
+    outcome = protocol.fit_and_predict(plan, "linear", FIT, refit=False)
+    decoded = JOINT.answering.apply(outcome.predictions, Shown.of(plan).pairs).decoded[0]
+    of_speaker = corpus.speakers[plan.scored] == "speaker0"
+    pair = (decoded["emotion"] == 1) & (decoded["sentiment"] == 2)
+    assert not pair[of_speaker].any() and of_speaker.any()
+    # and the table says that some labels contradict what the fold saw: these, and no others
+    odd = (corpus.features.emotion[plan.scored] == 1) & (corpus.features.sentiment[plan.scored] == 2)
+    assert (odd <= of_speaker).all() and odd.any()
+    assert run.metrics["contradiction"]["labels"] == pytest.approx(odd.mean())
+    assert run.metrics["contradiction"]["mean"] == 0
+    # a model for new utterances has seen them all
+    assert Seen.from_json(run.config["fitted_on"]).pairs[1, 2] > 0
+
+
+def test_majority_line_by_folds_is_what_the_fold_leaves() -> None:
+    corpus = corpus_of(with_speakers_of_one_class())
+    plan = protocol.plan(corpus, "speaker")
+    # the folds leave 110 and 90, 120 and 90, 120 and 110 (failed ones are not learned from): the answers are
+    # the others' commonest, which is never the class of who is scored
+    majority = Shown.of(plan).majority("emotion", corpus.features.emotion, corpus.vocabulary["emotion"])
+    assert majority is not None
+    assert majority.accuracy == 0 and majority.name == "neutral or joy"
+
+
+def test_without_folds_all_rows_are_shown_train() -> None:
+    corpus = corpus_of(planted_cache())
+    plan = protocol.plan(corpus)
+    shown = Shown.of(plan)
+    assert shown.pairs.shape == (80, 3, 3)
+    np.testing.assert_array_equal(shown.pairs[0], np.eye(3, dtype=bool))
+    train = corpus.features.emotion[plan.fitted_on()]
+    expected = metrics.majority_line(train, corpus.features.emotion[plan.scored], corpus.vocabulary["emotion"])
+    assert (
+        shown.majority("emotion", corpus.features.emotion[plan.scored], corpus.vocabulary["emotion"]) == expected
+    )
+
+
+def test_no_line_where_a_fold_saw_no_label() -> None:
+    corpus = corpus_of(planted_cache())
+    none = Seen({"emotion": np.array([3, 0, 0]), "sentiment": np.zeros(3, np.int64)}, np.zeros((3, 3), np.int64))
+    shown = Shown.throughout(none, 80)
+    plan = protocol.plan(corpus)
+    predictions = protocol.fit_and_predict(plan, "linear", FIT).predictions
+    scores = score_predictions(predictions, corpus.vocabulary, groups=plan.clusters(), shown=shown)
+    assert scores["tasks"]["sentiment"]["majority"] is None and scores["contradiction"] is None
+    assert scores["tasks"]["emotion"]["majority"]["name"] == "neutral"
+
+
+def test_pairs_by_row_decode_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    prediction = Prediction(rng.normal(size=(30, 4)), rng.normal(size=(30, 3)))
+    prediction.emotion[0, :] = -np.inf  # type: ignore[index]
+    tables = rng.random((2, 4, 3)) < 0.4
+    part = rng.integers(0, 2, size=30)
+    found = np.stack(joint_decode(prediction, tables[part]))
+    assert tables[part, found[0], found[1]].all()
+    for number in range(2):
+        alone = np.stack(joint_decode(prediction, tables[number]))
+        np.testing.assert_array_equal(found[:, part == number], alone[:, part == number])
+    seen = tables[part]
+    rate = metrics.contradiction_rate(np.zeros(30, np.int64), np.zeros(30, np.int64), seen)
+    assert rate == pytest.approx((~tables[part, 0, 0]).mean())
