@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 DEFAULT_LENGTH_S = 1.0
 DEFAULT_HOP_S = 0.5
 TIME_RESOLUTION_S = 1e-6  # durations are known to a microsecond: less than that opens no new window
+SHORTEST_STEP_S = 0.01  # between windows or frames: no film shows more pictures, and two minutes fill 2 GB
+LONGEST_WINDOW_S = 3600.0  # longer than any utterance; the last picture is held for half a window
+MOST_FRAMES = 10_000  # of uniform:N
 
 SamplingKind = Literal["aligned", "every", "uniform"]
 
@@ -29,16 +32,18 @@ class WindowPlan:
     """Windows ``[k·hop, k·hop + length)``: at least one, the last one covering the end."""
 
     length_s: float = DEFAULT_LENGTH_S
-    """Length of a window, seconds, above 0."""
+    """Length of a window, seconds, `SHORTEST_STEP_S` to `LONGEST_WINDOW_S`."""
     hop_s: float = DEFAULT_HOP_S
-    """Distance between the starts of two windows, seconds, above 0 and at most `length_s`."""
+    """Distance between the starts of two windows, seconds, from `SHORTEST_STEP_S` to `length_s`."""
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.length_s) and self.length_s > 0):
-            raise ValueError(f"window length is {self.length_s} s; expected a number above 0")
-        if not (math.isfinite(self.hop_s) and 0 < self.hop_s <= self.length_s):
+        if not SHORTEST_STEP_S <= self.length_s <= LONGEST_WINDOW_S:
             raise ValueError(
-                f"window hop is {self.hop_s} s; expected a number above 0 and at most the length "
+                f"window length is {self.length_s} s; expected {SHORTEST_STEP_S:g} to {LONGEST_WINDOW_S:g} s"
+            )
+        if not SHORTEST_STEP_S <= self.hop_s <= self.length_s:
+            raise ValueError(
+                f"window hop is {self.hop_s} s; expected at least {SHORTEST_STEP_S:g} s and at most the length "
                 f"({self.length_s} s), so that no part of a clip falls between windows"
             )
 
@@ -96,10 +101,14 @@ class Sampling:
     """Seconds for ``every``, number of frames for ``uniform``, 0 for ``aligned``."""
 
     def __post_init__(self) -> None:
-        if self.kind == "every" and not (math.isfinite(self.value) and self.value > 0):
-            raise ValueError(f"sampling every:{self.value}: expected seconds above 0, such as every:3")
-        if self.kind == "uniform" and not (self.value >= 1 and float(self.value).is_integer()):
-            raise ValueError(f"sampling uniform:{self.value}: expected a whole number, such as uniform:8")
+        if self.kind == "every" and not SHORTEST_STEP_S <= self.value < math.inf:
+            raise ValueError(
+                f"sampling every:{self.value:g}: expected seconds from {SHORTEST_STEP_S:g} on, such as every:3"
+            )
+        if self.kind == "uniform" and not (1 <= self.value <= MOST_FRAMES and float(self.value).is_integer()):
+            raise ValueError(
+                f"sampling uniform:{self.value:g}: expected a whole number up to {MOST_FRAMES}, such as uniform:8"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Sampling:
@@ -130,7 +139,7 @@ class Sampling:
             count = max(1, math.ceil((duration_s - TIME_RESOLUTION_S) / self.value))
             return Grid(0.0, self.value, count)
         count = int(self.value)
-        step_s = max(duration_s, TIME_RESOLUTION_S) / count
+        step_s = max(duration_s / count, TIME_RESOLUTION_S)
         return Grid(step_s / 2, step_s, count)
 
     def targets(self, plan: WindowPlan, duration_s: float) -> Targets:

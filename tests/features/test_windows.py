@@ -38,7 +38,8 @@ def test_windows_cover_the_clip_and_none_lies_behind_it(length_s: float, share: 
 
 
 @pytest.mark.parametrize(
-    ("length_s", "hop_s"), [(0, 0.5), (-1, 1), (1, 0), (1, 1.1), (math.nan, 1), (1, math.nan), (math.inf, 1)]
+    ("length_s", "hop_s"),
+    [(0, 0.5), (-1, 1), (1, 0), (1, 1.1), (math.nan, 1), (1, math.nan), (math.inf, 1), (1e9, 1), (1, 1e-9)],
 )
 def test_plans_that_are_none_fail(length_s: float, hop_s: float) -> None:
     with pytest.raises(ValueError, match="expected"):
@@ -52,7 +53,21 @@ def test_sampling_reads_what_it_writes(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "every", "every:", "every:0", "every:-1", "every:nan", "uniform:2.5", "uniform:0", "x:1", "aligned:2"],
+    [
+        "",
+        "every",
+        "every:",
+        "every:0",
+        "every:-1",
+        "every:nan",
+        "uniform:2.5",
+        "uniform:0",
+        "x:1",
+        "aligned:2",
+        "every:1e-9",
+        "every:inf",
+        "uniform:1e8",
+    ],
 )
 def test_sampling_that_is_none_fails(text: str) -> None:
     with pytest.raises(ValueError, match="sampling"):
