@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from pipeline.storage.sealed import publish
 
 RECIPE_VERSION = 1
 NONE = "none"
+LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 WEIGHTLESS = ("table",)  # encoders that take no --video-weights
 MEASURED = ("acoustic",)  # that compute what no training made: none for them either
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
@@ -182,16 +184,17 @@ def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
     """
     if len(set(texts)) != len(texts):
         raise UsageError(f"--{stream} names an encoder twice: {', '.join(texts)}")
-    names: list[str] = []
-    for text in texts:
-        plain = "".join(ch if ch.isalnum() or ch in "._-" else "-" for ch in Path(text).name.lower())
-        kind = text.partition(":")[0]
-        plain = f"{kind}-{Path(plain).stem}" if kind in WEIGHTLESS else plain
-        name: str = stream if not names else f"{stream}.{plain}"
+    names: list[str] = [stream]
+    for text in texts[1:]:
+        kind, _, argument = text.partition(":")
+        called = f"{kind}-{Path(argument).stem}" if kind in WEIGHTLESS else Path(text).name
+        plain = re.sub(r"[^a-z0-9._-]", "-", called.lower())
+        wanted = f"{stream}.{plain}"
+        name, number = wanted[:LONGEST_NAME], 2
         while name in names:
-            name += "-"
-        names.append(name[:64])
-    return names
+            name, number = f"{wanted[: LONGEST_NAME - 4]}-{number}", number + 1
+        names.append(name)
+    return names[: len(texts)]
 
 
 def _encoders(

@@ -13,6 +13,7 @@ from features.encoder import EncoderOptions, EncoderSpec
 from features.media import find_ffmpeg
 from pipeline.errors import DualstreamError, UsageError
 from pipeline.extraction.recipe import ExtractionOptions, make_recipe, stream_names
+from pipeline.extraction.shards import SCHEMA
 from tests.pipeline.stubs import STUBS, StubAudio, StubVideo
 
 
@@ -39,6 +40,22 @@ def test_streams_are_named_by_order() -> None:
     assert stream_names("audio", ("acoustic", "bilstm")) == ["audio", "audio.bilstm"]
     with pytest.raises(UsageError, match="twice"):
         stream_names("video", ("vgg16", "vgg16"))
+
+
+def test_every_stream_has_a_name_that_a_cache_takes() -> None:
+    long = "x" * 100
+    texts = (
+        "a",
+        "table:Maße é.csv",
+        "table:b/au.csv",
+        "table:c/au.csv",
+        f"table:1/{long}.csv",
+        f"table:2/{long}.csv",
+    )
+    names = stream_names("video", texts)
+    assert names[:4] == ["video", "video.table-ma-e--", "video.table-au", "video.table-au-2"]
+    assert len(set(names)) == len(texts)
+    assert all(SCHEMA.field(f"streams/{name}/utterance") is not None for name in names)
 
 
 def test_weights_go_to_the_encoders_that_take_them_in_order() -> None:
