@@ -183,7 +183,8 @@ def extract(
         bool, typer.Option("--replace", help="Put the new cache in the place of one made in another way.")
     ] = False,
     verify_clips: Annotated[
-        bool, typer.Option("--verify-clips", help="Read all clips again to see whether their bytes changed.")
+        bool,
+        typer.Option("--verify-clips", help="Read all clips and shards again to see whether their bytes changed."),
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed clips again.")] = False,
     ffmpeg: FfmpegOption = None,

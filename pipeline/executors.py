@@ -142,12 +142,9 @@ def ray_tasks(make: Callable[[Any], Result], jobs: Sequence[Any], *, workers: in
     DualstreamError
         Where ray is not installed.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise DualstreamError(
-            "--executor ray needs the package ray: pip install 'dualstream[ray]', or use --executor local"
-        ) from error
+    require_ray()
+    import ray
+
     mine = not ray.is_initialized()
     if mine:
         ray.init(include_dashboard=False, log_to_driver=False)
@@ -168,3 +165,13 @@ def ray_tasks(make: Callable[[Any], Result], jobs: Sequence[Any], *, workers: in
                 ray.cancel(reference, force=True)
         if mine:
             ray.shutdown()
+
+
+def require_ray() -> None:
+    """Raise DualstreamError where ray is not installed."""
+    try:
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise DualstreamError(
+            "--executor ray needs the package ray: pip install 'dualstream[ray]', or use --executor local"
+        ) from error

@@ -82,15 +82,18 @@ def judge(
     *,
     reread: bool = False,
     reads_media: bool = True,
+    noting: bool = True,
 ) -> Verdict:
     """Tell whether shard `index` can stay.
 
     Parameters
     ----------
     reread
-        Read every clip; False: only those whose size or time differs from what was noted.
+        Read every clip and the shard itself; False: only clips whose size or time differs from what was noted.
     reads_media
         False where all streams are tables, whose digests the fingerprint holds: clips do not matter then.
+    noting
+        Note what was seen beside the shard; False: write nothing.
     """
     path = shard_path(folder, index)
     try:
@@ -101,7 +104,7 @@ def judge(
         return Verdict(False, str(error))
     members = members_digest(utterances)
     seen = _read_state(folder, index)
-    if seen is None or seen.get("shard") != sealed or seen.get("members") != members:
+    if reread or seen is None or seen.get("shard") != sealed or seen.get("members") != members:
         try:
             shard = read_shard(path)
         except CorruptError as error:
@@ -118,7 +121,7 @@ def judge(
     for utterance, look, (before, sha256) in zip(utterances, looks, known, strict=True):
         if (reread or look != before) and hasher.digest(utterance.path) != sha256:
             return Verdict(False, f"the bytes of {utterance.id} changed")
-    if seen is None or reread or looks != [before for before, _ in known]:
+    if noting and (reread or looks != [before for before, _ in known]):
         _write_state(folder, index, sealed, members, looks, [sha256 for _, sha256 in known])
     return Verdict(True)
 

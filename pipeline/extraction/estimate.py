@@ -46,6 +46,8 @@ def estimate(utterances: Sequence[Utterance], recipe: Recipe, hasher: Hasher, *,
     The longer of the two decides where they run side by side: on a CPU both want the same cores, so they add up
     there.
     """
+    if not utterances:
+        return Estimate(0, 0, 0, 0, 0, 0.0)
     plan = recipe.plan
     if plan.decode is None:
         return Estimate(len(utterances), 0, 0, len(utterances), 0, 0.0)

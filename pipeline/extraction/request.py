@@ -33,7 +33,7 @@ class RunOptions:
     replace: bool = False
     """Replace a cache that was made in another way."""
     verify_clips: bool = False
-    """Read every clip again, and make shards anew whose clips' bytes changed, whatever sizes and times say."""
+    """Read every clip and shard again, and make shards anew that are damaged or whose clips' bytes changed."""
     retry_failed: bool = False
     """Make shards anew that hold a failed clip."""
     limit: int | None = None
@@ -114,13 +114,14 @@ def describe(report: ExtractReport) -> str:
     """Return the report as text for a person."""
     guess = report.estimate
     if guess is not None:
-        time_text = "unknown" if guess.seconds is None else f"about {spoken_duration(guess.seconds)}"
-        lines = [
-            f"would make {report.cache}: {report.made} of {report.utterances} clips, {report.kept} are done",
-            f"time {time_text}, from {guess.measured} clips measured; about {guess.windows:,} windows, "
-            f"{guess.shard_bytes / 1e6:,.1f} MB of shards",
-            f"fingerprint {report.fingerprint}",
-        ]
+        lines = [f"would make {report.cache}: {report.made} of {report.utterances} clips, {report.kept} are done"]
+        if guess.clips:
+            time_text = "unknown" if guess.seconds is None else f"about {spoken_duration(guess.seconds)}"
+            lines.append(
+                f"time {time_text}, from {guess.measured} clips measured; about {guess.windows:,} windows, "
+                f"{guess.shard_bytes / 1e6:,.1f} MB of shards"
+            )
+        lines.append(f"fingerprint {report.fingerprint}")
         lines += [f"{guess.absent} clips have no file and would fail"] if guess.absent else []
         return "\n".join([*lines, *(f"note: {text}" for text in report.notices)])
     lines = [

@@ -6,25 +6,22 @@ import contextlib
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from heads.cores import available_cores
 from pipeline.cache import Cache, read_cache, write_cache
 from pipeline.errors import CorruptError, UsageError
-from pipeline.executors import ray_tasks
+from pipeline.executors import ray_tasks, require_ray
 from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache
-from pipeline.extraction.clip_changes import ABSENT, Hasher, judge, remember
+from pipeline.extraction.clip_changes import Hasher, remember
 from pipeline.extraction.estimate import estimate
 from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from pipeline.extraction.remote import RemoteJob, make_remotely
 from pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
-from pipeline.extraction.reuse import Siblings
 from pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
-from pipeline.extraction.shards import commit_shard, pack_shard, read_shard, shard_path, split_in_shards
+from pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
+from pipeline.extraction.work import Work, drop_damaged, jobs_to_do
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.provenance import canonical_json, require_same
 from pipeline.show.progress import Progress, spoken_duration
@@ -54,12 +51,14 @@ def extract(
     manifest = _limited(read_manifest(manifest_path), run.limit)
     if not root.is_dir():
         raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+    if run.executor == RAY:
+        require_ray()
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     out.parent.mkdir(parents=True, exist_ok=True)
     with locked(out.with_name(out.name + ".lock")):
         remove_leftovers(out.parent, prefix=out.name)
-        shards = out.with_name(out.name + ".shards")
+        shards = _shards_of(out)
         if shards.is_dir():
             remove_leftovers(shards)
         recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "recipe-memo.json")
@@ -70,13 +69,14 @@ def extract(
             report.notices.append(text)
             notice(text)
 
-        folder = _open_folder(shards, recipe, manifest, run.shard_size)
+        folder = _folder(out, recipe, manifest, run.shard_size)
+        _open(folder, recipe)
         work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
         _make_missing(work, report, note)
         try:
             cache = _sealed(out, work, existing, note)
         except CorruptError as error:
-            _drop_damaged(folder, error, note)
+            drop_damaged(folder, error, note)
             _make_missing(work, report, note)
             cache = _sealed(out, work, existing, note)
     report.failed = [
@@ -128,114 +128,39 @@ def _existing(out: Path, recipe: Recipe, replace: bool, notice: Callable[[str], 
     return cache
 
 
-def _open_folder(shards: Path, recipe: Recipe, manifest: Manifest, size: int) -> ShardFolder:
-    path = shards / recipe.fingerprint
-    path.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    if not (path / "recipe.json").exists():
-        publish(path / "recipe.json", (canonical_json(recipe.document) + "\n").encode("utf-8"))
-    count = len(split_in_shards(manifest.utterances, size))
-    return ShardFolder(path, size, count)
+def _shards_of(out: Path) -> Path:
+    return out.with_name(out.name + ".shards")
 
 
-@dataclass(frozen=True, repr=False)
-class Work:
-    """What a run holds in its hands."""
+def _folder(out: Path, recipe: Recipe, manifest: Manifest, size: int) -> ShardFolder:
+    return ShardFolder(_shards_of(out) / recipe.fingerprint, size, len(split_in_shards(manifest.utterances, size)))
 
-    manifest: Manifest
-    folder: ShardFolder
-    recipe: Recipe
-    hasher: Hasher
-    root: Path
-    options: ExtractionOptions
-    run: RunOptions
+
+def _open(folder: ShardFolder, recipe: Recipe) -> None:
+    """Make the folder where it is not there, with its recipe, and clear away what a killed run left."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.path)
+    if not (folder.path / "recipe.json").exists():
+        publish(folder.path / "recipe.json", (canonical_json(recipe.document) + "\n").encode("utf-8"))
 
 
 def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]) -> None:
     """Make and commit every shard that is not there, not whole, or not of these clips."""
-    jobs = _jobs(work, note)
+    jobs = jobs_to_do(work, note)
     made = sum(len(job.utterances) for job in jobs)
     report.made += made
-    report.kept = len(work.manifest) - report.made
+    report.kept = max(0, len(work.manifest) - report.made)
     if not jobs:  # no encoder is built for nothing
         return
-    if made == len(work.manifest):
-        _require_some_clips(work)
     taken = sorted({name for job in jobs for name in job.donors})
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
-    _check_tables(work, note)
     folder = work.folder.path
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
     with Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
         for one in shards:
             commit_shard(folder, one.job.index, pack_shard(one.shard))
             remember(folder, one.job.index, one.job.utterances, one.looks, one.shard)
-
-
-def _drop_damaged(folder: ShardFolder, error: CorruptError, note: Callable[[str], None]) -> None:
-    """Remove shards whose header looks well and whose bytes are not; raise `error` where there is none."""
-    damaged = []
-    for index in range(folder.count):
-        try:
-            folder.read(index)
-        except CorruptError as found:
-            damaged.append(index)
-            note(f"{found}. It is made again")
-    if not damaged:
-        raise error
-    for index in damaged:
-        shard_path(folder.path, index).unlink(missing_ok=True)
-
-
-def _jobs(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
-    """Return the shards to make: those that are not there, not whole, or not of these clips."""
-    folder, recipe, hasher, run = work.folder, work.recipe, work.hasher, work.run
-    jobs: list[ShardJob] = []
-    siblings = Siblings.beside(folder.path, recipe) if recipe.reads_media else Siblings({})
-    for index, group in enumerate(split_in_shards(work.manifest.utterances, folder.size)):
-        verdict = judge(folder.path, index, group, hasher, reread=run.verify_clips, reads_media=recipe.reads_media)
-        if verdict.fresh and run.retry_failed and _has_failures(shard_path(folder.path, index)):
-            jobs.append(ShardJob(index, group))
-        if not verdict.fresh:
-            jobs.append(ShardJob(index, group, siblings.donors(index, group, hasher)))
-            if shard_path(folder.path, index).exists():
-                note(f"shard {index} is made again: {verdict.why}")
-    return jobs
-
-
-def _has_failures(path: Path) -> bool:
-    """Tell whether a shard holds a failed clip; a damaged one counts as well, and is made again."""
-    try:
-        return any(clip.status == "failed" for clip in read_shard(path).clips)
-    except CorruptError:
-        return True
-
-
-def _require_some_clips(work: Work) -> None:
-    """Stop before thousands of failures where the root is plainly the wrong folder."""
-    clips = work.manifest.utterances
-    if not work.recipe.reads_media or any(work.hasher.look(one.path) != ABSENT for one in clips):
-        return
-    raise UsageError(
-        f"none of the {len(clips)} clips is under {work.root} (the first is {clips[0].path}); "
-        "give the folder that the paths start from as --root"
-    )
-
-
-def _check_tables(work: Work, note: Callable[[str], None]) -> None:
-    """Stop where a table knows none of the manifest's ids, and say where it lacks some."""
-    nothing, manifest = np.zeros(1), work.manifest
-    for name, table in work.recipe.plan.tables.items():
-        lacking = [one.id for one in manifest if not table.lookup(one.id, nothing, 1.0).present]
-        if len(lacking) == len(manifest):
-            raise UsageError(
-                f"{table.spec.name} has no row for any of the {len(manifest)} utterances, such as {lacking[0]!r}: "
-                "its ids must be those of the manifest"
-            )
-        if lacking:
-            shown = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
-            note(f"stream {name}: {table.spec.name} has no row for {len(lacking)} of {len(manifest)}: {shown}")
 
 
 def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Generator[MadeShard, None, None]:
@@ -249,8 +174,6 @@ def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Gener
     if run.executor == LOCAL:
         yield from make_shards(jobs, recipe, work.hasher, workers=workers, on_clip=on_clip)
         return
-    if run.executor != RAY:
-        raise UsageError(f"--executor is {run.executor!r}; expected local or ray")
     tasks = [RemoteJob(job, work.root.resolve(), work.options, run.shard_size, recipe.fingerprint) for job in jobs]
     for _, made in ray_tasks(make_remotely, tasks, workers=workers):
         for clip in made.shard.clips:
@@ -306,16 +229,13 @@ def _dry_run(
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
     recipe = build_recipe(options, shard_size=run.shard_size)
-    notices: list[str] = []
-    _existing(out, recipe, run.replace, notices.append)
-    groups = split_in_shards(manifest.utterances, run.shard_size)
-    folder = ShardFolder(out.with_name(out.name + ".shards") / recipe.fingerprint, run.shard_size, len(groups))
-    hasher = Hasher(root)
-    missing = [index for index, group in enumerate(groups) if not shard_path(folder.path, index).exists()]
-    to_make = [one for index in missing for one in groups[index]]
-    report = ExtractReport(str(out), recipe.fingerprint, len(manifest), notices=notices)
+    report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
+    _existing(out, recipe, run.replace, report.notices.append)
+    folder = _folder(out, recipe, manifest, run.shard_size)
+    work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
+    to_make = [one for job in jobs_to_do(work, report.notices.append) for one in job.utterances]
     report.made, report.kept = len(to_make), len(manifest) - len(to_make)
-    report.estimate = estimate(to_make, recipe, hasher, workers=run.workers or available_cores())
+    report.estimate = estimate(to_make, recipe, work.hasher, workers=run.workers or available_cores())
     return report
 
 

@@ -61,7 +61,7 @@ def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
     if found != expected:
         raise CorruptError(
             f"{path} is damaged: SHA-256 {found[:12]}… where {expected[:12]}… was sealed. The bytes changed "
-            "after they were written; copy the file again, or make it again with extract"
+            "after they were written; copy the file again, or make it again with extract --verify-clips"
         )
     return image
 

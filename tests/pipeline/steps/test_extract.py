@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from features.encoder import EncoderSpec
 from features.media import DecodeSettings
 from features.windows import Sampling, WindowPlan
 from pipeline.cache import read_cache
-from pipeline.errors import FingerprintMismatchError, LockedError, UsageError
+from pipeline.errors import DualstreamError, FingerprintMismatchError, LockedError, UsageError
 from pipeline.extraction.shards import read_shard
 from pipeline.manifest import Manifest, read_manifest, write_manifest
 from pipeline.storage.lock import locked
@@ -391,6 +392,7 @@ def test_a_shard_damaged_behind_its_header_is_made_again(corpus: Path, out: Path
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
     assert run_extract(corpus, out).made == 0  # the cache is whole: nothing reads its shards
+    assert run_extract(corpus, out, dry_run=True, verify_clips=True).made == 6  # unless it is asked to
     out.unlink()
     notices: list[str] = []
     report = run_extract(corpus, out, notices=notices)
@@ -487,6 +489,33 @@ def test_dry_run_writes_nothing_and_estimates(corpus: Path, out: Path) -> None:
     assert 9 * 0.02 / 2 * 0.9 < report.estimate.seconds < 9 * 0.02 * 20
     run_extract(corpus, out)
     assert run_extract(corpus, out, dry_run=True).made == 0
+
+
+def test_dry_run_says_what_the_run_then_does(tmp_path: Path, out: Path) -> None:
+    corpus = make_corpus(tmp_path / "clips", 9, contents={7: b"bad"})
+    run_extract(corpus, out)
+    behind = corpus.parent / "clip0.mp4"
+    times = behind.stat()
+    behind.write_bytes(b"CLIP 0")
+    os.utime(behind, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (corpus.parent / "clip4.mp4").write_bytes(b"another, longer clip")
+    before = {name: (out.parent / name).read_bytes() for name in listing(out.parent)}
+    dry = run_extract(corpus, out, dry_run=True)
+    assert (dry.made, dry.notices) == (3, ["shard 1 is made again: the bytes of u4 changed"])
+    for choice in ({"retry_failed": True}, {"verify_clips": True}):
+        assert run_extract(corpus, out, dry_run=True, **choice).made == 6
+    assert {name: (out.parent / name).read_bytes() for name in listing(out.parent)} == before
+    assert run_extract(corpus, out, retry_failed=True, verify_clips=True).made == 9
+
+
+def test_dry_run_fails_where_the_run_would(corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(DualstreamError, match="needs the package ray"):
+        run_extract(corpus, out, dry_run=True, executor="ray")
+    for path in corpus.parent.glob("*.mp4"):
+        path.unlink()
+    with pytest.raises(UsageError, match="none of the 9 clips is under"):
+        run_extract(corpus, out, dry_run=True)
 
 
 # Tables

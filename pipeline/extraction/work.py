@@ -1,0 +1,117 @@
+"""What a run holds in its hands, and which shards it has to make: those missing, damaged, or of other clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import CorruptError, UsageError
+from pipeline.extraction.cache_making import ShardFolder
+from pipeline.extraction.clip_changes import ABSENT, Hasher, judge
+from pipeline.extraction.recipe import ExtractionOptions, Recipe
+from pipeline.extraction.request import RunOptions
+from pipeline.extraction.reuse import Siblings
+from pipeline.extraction.shard_making import ShardJob
+from pipeline.extraction.shards import read_shard, shard_path, split_in_shards
+from pipeline.manifest import Manifest
+
+
+@dataclass(frozen=True, repr=False)
+class Work:
+    """What a run holds in its hands."""
+
+    manifest: Manifest
+    folder: ShardFolder
+    recipe: Recipe
+    hasher: Hasher
+    root: Path
+    options: ExtractionOptions
+    run: RunOptions
+
+
+def jobs_to_do(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
+    """Return the shards to make. A dry run gets the same ones, and writes nothing on the way.
+
+    Raises
+    ------
+    UsageError
+        Where the root holds none of the clips, or a table none of the ids.
+    """
+    recipe, run = work.recipe, work.run
+    jobs: list[ShardJob] = []
+    look_beside = recipe.reads_media and not run.dry_run
+    siblings = Siblings.beside(work.folder.path, recipe) if look_beside else Siblings({})
+    for index, group in enumerate(split_in_shards(work.manifest.utterances, work.folder.size)):
+        path = shard_path(work.folder.path, index)
+        verdict = judge(
+            work.folder.path,
+            index,
+            group,
+            work.hasher,
+            reread=run.verify_clips,
+            reads_media=recipe.reads_media,
+            noting=not run.dry_run,
+        )
+        if not verdict.fresh:
+            jobs.append(ShardJob(index, group, siblings.donors(index, group, work.hasher)))
+            if path.exists():
+                note(f"shard {index} is made again: {verdict.why}")
+        elif run.retry_failed and _has_failures(path):
+            jobs.append(ShardJob(index, group))
+    if jobs:
+        if len(jobs) == work.folder.count:
+            _require_some_clips(work)
+        _check_tables(work, note)
+    return jobs
+
+
+def drop_damaged(folder: ShardFolder, error: CorruptError, note: Callable[[str], None]) -> None:
+    """Remove shards whose header looks well and whose bytes are not; raise `error` where there is none."""
+    damaged = []
+    for index in range(folder.count):
+        try:
+            folder.read(index)
+        except CorruptError as found:
+            damaged.append(index)
+            note(f"{found}. It is made again")
+    if not damaged:
+        raise error
+    for index in damaged:
+        shard_path(folder.path, index).unlink(missing_ok=True)
+
+
+def _has_failures(path: Path) -> bool:
+    """Tell whether a shard holds a failed clip; a damaged one counts as well, and is made again."""
+    try:
+        return any(clip.status == "failed" for clip in read_shard(path).clips)
+    except CorruptError:
+        return True
+
+
+def _require_some_clips(work: Work) -> None:
+    """Stop before thousands of failures where the root is plainly the wrong folder."""
+    clips = work.manifest.utterances
+    if not work.recipe.reads_media or any(work.hasher.look(one.path) != ABSENT for one in clips):
+        return
+    raise UsageError(
+        f"none of the {len(clips)} clips is under {work.root} (the first is {clips[0].path}); "
+        "give the folder that the paths start from as --root"
+    )
+
+
+def _check_tables(work: Work, note: Callable[[str], None]) -> None:
+    """Stop where a table knows none of the manifest's ids, and say where it lacks some."""
+    nothing, manifest = np.zeros(1), work.manifest
+    for name, table in work.recipe.plan.tables.items():
+        lacking = [one.id for one in manifest if not table.lookup(one.id, nothing, 1.0).present]
+        if len(lacking) == len(manifest):
+            raise UsageError(
+                f"{table.spec.name} has no row for any of the {len(manifest)} utterances, such as {lacking[0]!r}: "
+                "its ids must be those of the manifest"
+            )
+        if lacking:
+            shown = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
+            note(f"stream {name}: {table.spec.name} has no row for {len(lacking)} of {len(manifest)}: {shown}")
