@@ -257,6 +257,24 @@ def test_every_file_gets_an_answer_or_a_reason(corpus: Path, tmp_path: Path) -> 
     assert predict.exit_status(found) == 3
 
 
+@pytest.mark.realdata
+@pytest.mark.skipif("DUALSTREAM_DATA" not in os.environ, reason="DUALSTREAM_DATA is not set")
+def test_every_real_clip_is_answered_and_every_odd_file_is_or_says_why(corpus: Path) -> None:
+    folders = [Path(os.environ["DUALSTREAM_DATA"], name) for name in ("clips", "odd")]
+    found = predict.predict(corpus / "linear-bundle", folders)["utterances"]
+    by_name = {Path(one["name"]).name: one for one in found}
+    clips, odd = ({path.name for path in folder.iterdir()} for folder in folders)
+    assert set(by_name) == clips | odd and len(found) == len(clips) + len(odd)
+    assert {by_name[name]["status"] for name in clips} == {"ok"}
+    silent = {name for name in clips if not by_name[name]["streams"]["audio"]}
+    assert silent == {"birthday.mp4", "no_audio_face.mp4", "silence_girl.mp4"}
+    assert all("no sound" in by_name[name]["reason"] for name in silent)
+    assert all(one["reason"] for one in found if one["status"] == "failed")
+    assert by_name["empty.webm"]["status"] == "failed" and "0 bytes" in by_name["empty.webm"]["reason"]
+    assert by_name["with-attached-pic.mp3"]["streams"] == {"video": False, "audio": True}
+    assert "damaged" in by_name["corrupted.mp4"]["reason"]
+
+
 class Terminal(io.StringIO):
     """What standard error is where a person looks at it."""
 
