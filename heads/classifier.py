@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
@@ -53,7 +55,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
     models
         Models that are fitted, a seed each; their mean probabilities are the answer.
     random_state
-        Seed of the first model; the others follow.
+        Seed of the first model, the others follow; or a RandomState or None, which the seed is drawn from.
     parameters
         Settings of the variant itself, such as ``{"solver": "lda"}``.
 
@@ -83,7 +85,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         weight_decay: float | None = None,
         joint: bool = False,
         models: int = 1,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         parameters: dict[str, Any] | None = None,
     ) -> None:
         self.fusion = fusion
@@ -200,6 +202,8 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
             if not 0 <= first <= width:
                 raise ValueError(f"video_width is {first}; X has n_features = {width}")
             mask[:first] = True
+        if variant.get(self.fusion).needs_dialogues:
+            raise ValueError(f"{self.fusion} reads the turns of dialogues, which rows of features do not tell")
         for stream, columns in (("video", mask.sum()), ("audio", (~mask).sum())):
             if stream in variant.get(self.fusion).streams and not columns:
                 raise ValueError(
@@ -247,10 +251,13 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
             for name in ("loss", "epochs", "batch_size", "hidden", "dropout", "learning_rate", "weight_decay")
             if getattr(self, name) is not None
         }
+        first = self.random_state
+        if not isinstance(first, Integral):
+            first = check_random_state(first).randint(2**31)
         return replace(
             FitOptions(**settings),
             tasks=TASKS[:tasks],
-            seeds=tuple(range(self.random_state, self.random_state + self.models)),
+            seeds=tuple(range(first, first + self.models)),
             penalty=self.penalty,
             patience=0,
             parameters=dict(self.parameters or {}),

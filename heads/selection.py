@@ -224,7 +224,7 @@ class _Trial:
 
     def out_of_fold(self, name: str, fold: Codes, repeat: int) -> Counts:
         """Fit a candidate once a fold and count its answers on what was held out, shape (G, cells)."""
-        solved = "solver" in variant.get(name).parameters  # needs no utterances to stop by
+        solved = variant.solved(name)  # needs no utterances to stop by
         options = replace(self.options, seeds=(repeat,), parameters={"folds": self.grouped_by} if solved else {})
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
 

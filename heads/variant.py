@@ -7,6 +7,7 @@ it is used.
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,6 +20,11 @@ from heads.options import TASKS as TASKS
 from heads.options import FitOptions as FitOptions
 from heads.options import Task as Task
 
+TRAINED_ALONE = (
+    *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
+    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows"),
+)
+"""Options that mean nothing to a variant that is solved."""
 FAMILIES = (
     "heads.fusion.pooled",
     "heads.fusion.sequence",
@@ -175,25 +181,86 @@ def fit(
     """
     options = options or FitOptions()
     variant = get(name)
-    unknown = set(options.parameters) - set(variant.parameters)
-    if unknown:
-        raise ValueError(
-            f"{variant.name} has no parameter {sorted(unknown)}; it has: {sorted(variant.parameters) or 'none'}"
-        )
-    for stream in variant.streams:
-        if stream not in train.streams:
-            raise ValueError(f"{name} reads the {stream} stream; this corpus has {sorted(train.streams)}")
-        if variant.needs_windows and train.streams[stream].windows is None:
-            raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
+    check(name, train, options)
     train.require_finite(variant.streams)
     if dev is not None:
         dev.require_finite(variant.streams)
     return variant.fit(name, train, dev, options, progress)
 
 
+def check(name: str, features: FeatureSet, options: FitOptions) -> None:
+    """Say before a fit that it can't work: settings, streams, windows.
+
+    Raises
+    ------
+    ValueError
+        Where the variant is unknown, has no such setting or takes other values, or the corpus lacks what it needs.
+    """
+    variant = get(name)
+    unknown = set(options.parameters) - set(variant.parameters)
+    if unknown:
+        raise ValueError(
+            f"{variant.name} has no parameter {sorted(unknown)}; it has: {sorted(variant.parameters) or 'none'}"
+        )
+    for key, value in options.parameters.items():
+        _check_setting(variant, key, value)
+    for stream in variant.streams:
+        if stream not in features.streams:
+            raise ValueError(f"{name} reads the {stream} stream; this corpus has {sorted(features.streams)}")
+        if variant.needs_windows and features.streams[stream].windows is None:
+            raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
+
+
+def solved(name: str) -> bool:
+    """Return whether a variant is solved, by NumPy and SciPy, and not trained in epochs."""
+    return "solver" in get(name).parameters
+
+
+def unused(name: str, options: FitOptions) -> dict[str, str]:
+    """Return which options are not as by default and yet mean nothing to a variant, and why."""
+    variant, default = get(name), FitOptions()
+    reasons: dict[str, str] = {}
+    if len(options.tasks) < 2:
+        reasons |= dict.fromkeys(("task_balance", "sentiment_weight"), "there is one task")
+    elif options.task_balance != "fixed":
+        reasons["sentiment_weight"] = f"the balance of the tasks is {options.task_balance}"
+    if options.loss != "logit_adjusted":
+        reasons["adjustment"] = f"the loss is {options.loss}"
+    if options.loss != "focal":
+        reasons["focal_gamma"] = f"the loss is {options.loss}"
+    if options.patience == 0:
+        reasons["watch"] = "with a patience of 0 dev is not looked at"
+    if solved(name):
+        reasons |= dict.fromkeys(TRAINED_ALONE, f"{name} is solved, not trained")
+        reasons["seeds"] = f"{name} is solved: every seed is the same model"
+    elif "candidates" not in variant.parameters:  # auto may fit either kind
+        reasons["penalty"] = f"{name} is trained; weight_decay is its penalty"
+        if not variant.needs_windows:
+            reasons["max_windows"] = f"{name} reads no windows"
+        if len(variant.streams) == 1:
+            reasons["modality_dropout"] = f"{name} reads one stream"
+    return {key: why for key, why in reasons.items() if getattr(options, key) != getattr(default, key)}
+
+
 def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     """Make a fitted model from what its `state()` gave."""
     return get(values["variant"]).restore(arrays, values)
+
+
+def _check_setting(variant: Variant, key: str, value: Any) -> None:
+    """A setting has the type of its default; whole numbers are counts or widths, 1 or more."""
+    default = variant.parameters[key]
+    if default is None:
+        return
+    kinds: dict[type, tuple[str, bool]] = {
+        bool: ("true or false", isinstance(value, bool)),
+        int: ("a whole number, 1 or more", isinstance(value, int) and not isinstance(value, bool) and value >= 1),
+        float: ("a number", isinstance(value, int | float) and not isinstance(value, bool)),
+        str: ("a word", isinstance(value, str)),
+    }
+    expected, fits = kinds[type(default)]
+    if not fits:
+        raise ValueError(f"{variant.name} has {key}={value!r}; expected {expected}, such as {json.dumps(default)}")
 
 
 def _load_families() -> None:

@@ -221,7 +221,7 @@ class LowRank(Network):
     parameters: ClassVar[dict[str, Any]] = {"rank": 4, "factors": 64}
 
     def build(self, weights: Weights, settings: Settings) -> int:
-        self.rank, width = int(settings.parameters["rank"]), settings.hidden // 2
+        self.rank, width = int(settings.parameters["rank"]), max(1, settings.hidden // 2)
         out = int(settings.parameters["factors"])
         self.entries = {
             stream: StreamLayer(weights, stream, settings.widths[stream], width) for stream in self.streams
@@ -255,11 +255,11 @@ class TensorFusion(Network):
     parameters: ClassVar[dict[str, Any]] = {"columns": 15}
 
     def build(self, weights: Weights, settings: Settings) -> int:
-        columns = int(settings.parameters["columns"])
+        columns, width = int(settings.parameters["columns"]), max(1, settings.hidden // 2)
         self.entries, self.narrow = {}, {}
         for stream in self.streams:
-            self.entries[stream] = StreamLayer(weights, stream, settings.widths[stream], settings.hidden // 2)
-            self.narrow[stream] = weights.linear(f"narrow_{stream}", settings.hidden // 2, columns)
+            self.entries[stream] = StreamLayer(weights, stream, settings.widths[stream], width)
+            self.narrow[stream] = weights.linear(f"narrow_{stream}", width, columns)
         self.after = weights.linear("after", (columns + 1) ** 2, settings.hidden)
         return settings.hidden
 

@@ -210,11 +210,8 @@ def _checked(name: str, settings: dict[str, Any], options: FitOptions) -> dict[s
         raise ValueError(
             f"{name} is solved and has no use for {wanted}; for class imbalance it takes: {', '.join(LOSSES[1:])}"
         )
-    if options.penalty is not None:
-        if settings["solver"] == "lda":
-            raise ValueError("lda estimates its shrinkage from the rows; a penalty is for logistic and ridge")
-        if not options.penalty > 0:
-            raise ValueError(f"the penalty is {options.penalty}; expected a number above 0")
+    if options.penalty is not None and settings["solver"] == "lda":
+        raise ValueError("lda estimates its shrinkage from the rows; a penalty is for logistic and ridge")
     return settings
 
 

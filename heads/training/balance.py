@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from heads.fusion.weights import Weights
+from heads.options import BALANCES as BALANCES
 from heads.variant import Task
 
-BALANCES = ("fixed", "uncertainty", "surgery")
 LOG_VARIANCE = "balance.log_variance"
 Backward = Callable[[dict[Task, Tensor]], None]
 

@@ -53,6 +53,7 @@ class Material:
                 sizes[task],
                 focal_gamma=options.focal_gamma,
                 adjustment=options.adjustment,
+                frequency=self.order.frequency(),
             )
             for task in settings.tasks
         }

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from heads.fusion.weights import empty_by_seed
+from heads.options import LOSSES as LOSSES
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-LOSSES = ("cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ def make_loss(
     *,
     focal_gamma: float = 2.0,
     adjustment: float = 1.0,
+    frequency: NDArray[np.float64] | None = None,
 ) -> TaskLoss:
     """Return the loss called `name` for labels (N,), -1 where unlabelled.
 
@@ -53,6 +54,9 @@ def make_loss(
         How much the well classified are discounted; 0 is cross-entropy.
     adjustment
         Menon's tau.
+    frequency
+        How often each utterance comes, shape (N,). The classes' shares are those of what comes, so that what
+        resampling evens out is not corrected a second time. None: each once.
 
     Raises
     ------
@@ -60,12 +64,13 @@ def make_loss(
         Where no loss has that name.
     """
     labelled = labels >= 0
-    counts = np.bincount(labels[labelled], minlength=classes).astype(np.float64)
+    come = None if frequency is None else frequency[labelled]
+    counts = np.bincount(labels[labelled], weights=come, minlength=classes).astype(np.float64)
     mass = np.zeros((len(labels), classes), dtype=np.float32)
     mass[np.flatnonzero(labelled), labels[labelled]] = 1.0
     if name == "weighted":
         seen = np.maximum(counts, 1.0)
-        mass *= (labelled.sum() / max(int((counts > 0).sum()), 1) / seen).astype(np.float32)
+        mass *= (counts.sum() / max(int((counts > 0).sum()), 1) / seen).astype(np.float32)
     # a class that train lacks would get log 0: it counts as half an utterance
     log_share = np.log(np.maximum(counts, 0.5) / max(counts.sum(), 1.0)).astype(np.float32)
     losses: dict[str, Callable[[], Loss]] = {

@@ -39,7 +39,22 @@ class Order:
         else:
             self.units = []
         self.count = tensors.count
-        self.draw = draw
+        self.chance: NDArray[np.float64] | None = None
+        """Of each unit (a dialogue, or else an utterance) in a draw, sum 1; None: each comes once."""
+        if draw is not None:
+            chance = np.array([draw[unit].mean() for unit in self.units]) if self.units else draw
+            self.chance = chance / chance.sum()
+
+    def frequency(self) -> NDArray[np.float64]:
+        """Return how often each utterance comes in an epoch, on average, shape (N,)."""
+        often = np.ones(self.count)
+        if self.chance is None:
+            return often
+        if not self.units:
+            return self.count * self.chance
+        for unit, chance in zip(self.units, self.chance, strict=True):
+            often[unit] = len(self.units) * chance
+        return often
 
     def in_turn(self) -> list[Index]:
         """Return batches that hold each utterance once, in an order of no meaning."""
@@ -51,11 +66,7 @@ class Order:
     def shuffled(self, rng: np.random.Generator) -> list[Index]:
         """Return an epoch's batches, of nearly equal size."""
         count = len(self.units) or self.count
-        if self.draw is None:
-            order = rng.permutation(count)
-        else:
-            chance = np.array([self.draw[unit].mean() for unit in self.units]) if self.units else self.draw
-            order = rng.choice(count, size=count, p=chance / chance.sum())
+        order = rng.permutation(count) if self.chance is None else rng.choice(count, size=count, p=self.chance)
         if self.units:
             batches = self._fill(order)
         elif self.lengths.any():

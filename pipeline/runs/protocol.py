@@ -27,7 +27,7 @@ from pipeline.runs.corpus import Corpus, Fold, folds, named_folds
 from pipeline.runs.folder import history_document
 from pipeline.runs.predictions import Predictions
 
-LINEAR_FAMILY = "heads.linear"
+TRAINED_ENCODERS = ("cnn5", "bilstm")  # whose files of weights are all of train-encoder
 NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
 WATCHED = "dev said when training was to stop, so that its scores are too good"
 FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
@@ -88,20 +88,41 @@ class Outcome:
     fit_s: float
     """Seconds spent in fits, wall clock."""
     interrupted: bool = False
+    chosen: tuple[str, ...] = ()
+    """What `auto` chose for what is scored, one name a fold; empty for the others."""
 
     @property
     def choice(self) -> dict[str, Any] | None:
         """Which variant `auto` chose and why (`heads.selection.Choice.to_json`); None for the others."""
         return getattr(self.models[0], "choice", None) if self.models else None
 
-    def choice_warnings(self, plan: Plan) -> list[str]:
-        """Return what must be said of dev scores where dev had a part in the choice."""
-        if self.choice is None or plan.by is not None:
-            return []
-        return [
-            f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are a little too "
-            "good; --folds scores the choice itself, and evaluate scores test"
-        ]
+    def caveats(self, plan: Plan, fit: FitOptions) -> list[str]:
+        """Return what must be said of the scores: where dev, or an encoder's training, had a part in them."""
+        words = []
+        if self.choice is not None and plan.by is None and fit.patience > 0:
+            words.append(
+                f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are too "
+                "good; --folds scores the choice itself, and evaluate scores test"
+            )
+        trained = trained_encoders(plan.corpus)
+        if trained and (plan.by is not None or self.choice is not None):
+            what = "the folds hold out" if plan.by is not None else "auto chose by folds that hold out"
+            words.append(
+                f"{' and '.join(trained)} learned from labels: where these were of this corpus, {what} utterances "
+                "that it knows already, and whatever reads its features does too well on them"
+            )
+        return words
+
+
+def trained_encoders(corpus: Corpus) -> list[str]:
+    """Return which streams, by name and encoder, come of weights that train-encoder made."""
+    found = []
+    for head, spec in corpus.specs.items():
+        from_file = (spec.get("weights") or {}).get("source") == "file"
+        layer = str((spec.get("parameters") or {}).get("layer", ""))
+        if from_file and (spec.get("name") in TRAINED_ENCODERS or "trained over" in layer):
+            found.append(f"the encoder of {head} ({spec['name']})")
+    return found
 
 
 def plan(corpus: Corpus, by: str | None = None) -> Plan:
@@ -129,6 +150,38 @@ def plan(corpus: Corpus, by: str | None = None) -> Plan:
     return Plan(corpus, (Fold("dev", corpus.split("train"), dev, dev),), None)
 
 
+def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:
+    """Return which options mean nothing to any of the variants, a line each."""
+    each = [variant.unused(name, options) for name in names]
+    common = [key for key in each[0] if all(key in one for one in each)]
+    words = []
+    for key in common:
+        reasons = list(dict.fromkeys(one[key] for one in each))
+        words.append(
+            f"--{key.replace('_', '-')} has no effect: {reasons[0] if len(reasons) == 1 else 'no variant uses it'}"
+        )
+    return words
+
+
+def check_answering(plan: Plan, options: FitOptions, answering: Answering) -> None:
+    """Say before any fit that nothing could be scored, or no pair be decoded.
+
+    Raises
+    ------
+    UsageError
+        Where nothing that would be scored is labelled, or joint decoding lacks a task or pairs.
+    """
+    if not any(np.any(codes >= 0) for codes in truth(plan.corpus, plan.scored, options.tasks).values()):
+        raise UsageError(
+            f"no utterance of {plan.split} is labelled for {' or '.join(options.tasks)}; there is nothing to score"
+        )
+    if answering.joint_decoding:
+        fitted = plan.fitted_on()
+        labels = truth(plan.corpus, fitted, TASKS).values()
+        if set(options.tasks) != set(TASKS) or not np.any([np.all([codes >= 0 for codes in labels], axis=0)]):
+            raise UsageError(NO_PAIRS)
+
+
 def fit_and_predict(
     plan: Plan, name: str, options: FitOptions, progress: Progress | None = None, *, refit: bool = True
 ) -> Outcome:
@@ -143,12 +196,14 @@ def fit_and_predict(
     filled: list[dict[Task, NDArray[np.float64]]] = [{} for _ in options.seeds]
     models: Sequence[Trained] = ()
     interrupted = False
+    chosen: list[str] = []
     started = time.perf_counter()
     fit_s = 0.0
     for k, part in enumerate(plan.parts):
         started = time.perf_counter()
         models = _fit(plan, part, name, options, _in_fold(progress, k, len(plan.parts)))
         fit_s += time.perf_counter() - started
+        chosen += [choice["name"] for choice in [getattr(models[0], "choice", None)] if choice is not None]
         fold = part.name if plan.by is not None else ""
         history += [history_document(model, fold) for model in models]
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
@@ -181,7 +236,7 @@ def fit_and_predict(
         models=tuple(Prediction(one.get("emotion"), one.get("sentiment")) for one in filled),
         names=tuple(f"seed {seed}" for seed in options.seeds),
     )
-    return Outcome(tuple(models), predictions, history, fit_s, interrupted)
+    return Outcome(tuple(models), predictions, history, fit_s, interrupted, tuple(chosen))
 
 
 def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> FitOptions:
@@ -295,12 +350,7 @@ def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progr
 
 def looks_at_dev(name: str, options: FitOptions) -> bool:
     """Return whether a fit watches dev: trained variants with early stopping do, solved ones have no epochs."""
-    return options.patience > 0 and not needs_no_torch(name)
-
-
-def needs_no_torch(name: str) -> bool:
-    """Return whether a variant is solved with NumPy and SciPy alone."""
-    return variant.get(name).fit.__module__.startswith(LINEAR_FAMILY)
+    return options.patience > 0 and not variant.solved(name)
 
 
 def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:

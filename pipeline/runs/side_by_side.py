@@ -73,13 +73,14 @@ class Work:
             # whatever it is: one variant's fault may not cost the others' rows
             log.info("%s failed", name, exc_info=True)
             return row | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}, None
-        scores["warnings"] += outcome.choice_warnings(plan) if self.fit.patience > 0 else []
+        scores["warnings"] += outcome.caveats(plan, self.fit)
         row |= {
             "status": "done",
             "reason": "",
             "scores": scores,
             "fit_s": outcome.fit_s,
             "choice": outcome.choice,
+            "chosen": list(outcome.chosen),
             "history": outcome.history,
         }
         return row, answered

@@ -213,8 +213,9 @@ def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
         )
         lines.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
     note = (
-        "Each variant against the best single stream of the same table, on the same utterances. The test swaps "
-        "the two models' answers for whole groups; p is two-sided, and corrected in each task by Holm's method."
+        "Each variant against the best single stream of the same table, the best on these very utterances: that "
+        "flatters the stream, not what is held against it. The test swaps the two models' answers for whole "
+        "groups; p is two-sided, and corrected in each task by Holm's method over all rows here."
     )
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
 

@@ -58,7 +58,11 @@ def run_report(runs: Sequence[Run]) -> Report:
         for metric in ((HEADLINE, "weighted_f1") if several else (HEADLINE,))
     ]
     sections = [part for i, run in enumerate(runs) for part in _run_sections(run, str(i + 1) if several else "")]
-    title = f"{len(runs)} runs compared" if several else f"{first.config['variant']}: emotion and sentiment"
+    title = (
+        f"{len(runs)} runs compared"
+        if several
+        else f"{first.config['variant']}: {' and '.join(first.metrics['tasks'])}"
+    )
     warnings = [] if several else list(first.metrics["warnings"])
     if several and len({run.config["cache"]["digest"] for run in runs}) > 1:
         warnings.append(
@@ -91,8 +95,7 @@ def comparison_rows(document: dict[str, Any]) -> list[Row]:
                 cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test['p_holm']:.4f}"}
             extra[task] = {**cells, "fit": "" if row["fit_s"] is None else f"{row['fit_s']:.1f} s"}
         note = f"{row['status']}: {row['reason']}" if row["reason"] else ""
-        name = chosen_name(row["variant"], row.get("choice"))
-        rows.append(Row(name, row["scores"], note=note, extra=extra, single=row["single"]))
+        rows.append(Row(_row_name(row), row["scores"], note=note, extra=extra, single=row["single"]))
     return rows
 
 
@@ -113,7 +116,7 @@ def comparison_report(document: dict[str, Any]) -> Report:
         names = [row["variant"] + transductive_mark(row["scores"]) for row in done]
         scores = [row["scores"] for row in done]
         pictures = [figures.score_lines(names, scores, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
-    singles, fusions = ([row for row in done if row["single"] is single] for single in (True, False))
+    singles, fusions = ([row for row in done if _reads_one(row) is single] for single in (True, False))
     sections = [
         Section(
             title=f"Best {what}: {best['variant']}{transductive_mark(best['scores'])}",
@@ -146,6 +149,22 @@ def comparison_report(document: dict[str, Any]) -> Report:
         warnings=document["warnings"],
     )
     return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+
+
+def _row_name(row: dict[str, Any]) -> str:
+    """Return a variant's name, and for ``auto`` what it chose: with folds, in how many of them."""
+    chosen = row.get("chosen") or []
+    counts = {name: chosen.count(name) for name in sorted(set(chosen), key=chosen.index)}
+    words = [
+        name if len(chosen) == 1 else f"{name} ({count} of {len(chosen)} folds)" for name, count in counts.items()
+    ]
+    return row["variant"] + (f": {', '.join(words)}" if words else "")
+
+
+def _reads_one(row: dict[str, Any]) -> bool:
+    """Whether a row is of one stream: ``auto`` is where it chose nothing else."""
+    chosen = row.get("chosen") or []
+    return bool(row["single"]) or (bool(chosen) and all(len(variant.get(name).streams) == 1 for name in chosen))
 
 
 def _marked(test: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:

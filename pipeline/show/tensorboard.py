@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UsageError
+from pipeline.runs import folder_name
 
 
 def check_installed() -> None:
@@ -36,7 +37,7 @@ def write_events(folder: Path, name: str, history: Sequence[dict[str, Any]]) -> 
 
     written = []
     for one in history:
-        place = folder / name / (one["fold"] or ".") / f"seed{one['seed']}"
+        place = folder / name / (folder_name(one["fold"]) if one["fold"] else ".") / f"seed{one['seed']}"
         writer = EventFileWriter(str(place))
         for column, values in one["columns"].items():
             for epoch, value in enumerate(values, start=1):

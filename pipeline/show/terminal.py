@@ -105,6 +105,7 @@ def print_plan(planned: dict[str, Any]) -> None:
     replaces = ", replacing what is there" if planned["replaces"] else ""
     for line in (what, planned["protocol"], f"would write {planned['out']}{replaces}"):
         out.print(line, markup=False, soft_wrap=True)
+    tables.print_warnings(out, planned["warnings"])
 
 
 def choice_lines(choice: dict[str, Any] | None) -> list[str]:

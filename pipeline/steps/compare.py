@@ -112,6 +112,7 @@ def compare_on(
     fit, options = fit or FitOptions(), options or CompareOptions()
     _check_parameters(chosen, fit)
     plan = protocol.plan(corpus, options.folds)
+    protocol.check_answering(plan, fit, options.answering)
     trained, answers = _end_to_end(plan, fit, options)
     torch_s = _import_torch(chosen)
     work = Work(plan, fit, options.answering)
@@ -139,7 +140,7 @@ def compare_on(
         "rows": rows,
         "best_single": best,
         "tests": tests,
-        "warnings": _shared_warnings(rows),
+        "warnings": [*_shared_warnings(rows), *protocol.unused_words(chosen, fit)],
         "interrupted": interrupted,
     }
     document = finite(document)
@@ -244,7 +245,7 @@ def _shared_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _import_torch(chosen: Sequence[str]) -> float:
     """Import torch before anything is timed, where a variant needs it; return the seconds that took."""
-    if all(protocol.needs_no_torch(name) for name in chosen):
+    if all(variant.solved(name) for name in chosen):
         return 0.0
     started = time.perf_counter()
     importlib.import_module("torch")

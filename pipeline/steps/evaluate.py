@@ -151,7 +151,7 @@ def _known(run: Run, split: str, *, same: bool) -> list[str]:
     where = "" if same else f"the {split} split of the cache that it was fitted on: where these are its clips, "
     if split == "train" or config["folds"] is not None:
         return [f"{where}this run was fitted on these utterances: the scores say how well it knows them, not more"]
-    fit = FitOptions(**{key: config["options"][key] for key in ("patience",)})
+    fit = FitOptions(patience=config["options"]["patience"])
     if split == "dev" and protocol.looks_at_dev(config["variant"], fit):
         return [f"{where}{protocol.WATCHED}"]
     return []

@@ -89,6 +89,7 @@ def fit_head_on(
     """Do what `fit_head` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or FitHeadOptions()
     plan = protocol.plan(corpus, options.folds)
+    protocol.check_answering(plan, fit, options.answering)
     with protocol.gentle_interrupt(progress) as report:
         outcome = protocol.fit_and_predict(plan, fusion, fit, report)
     shown = Shown.of(plan)
@@ -100,7 +101,7 @@ def fit_head_on(
         shown=shown,
         speaker_norm=corpus.speaker_norm,
     )
-    metrics["warnings"] += outcome.choice_warnings(plan) if fit.patience > 0 else []
+    metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
     run = Run(
         config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
     )
@@ -141,6 +142,8 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
     chosen = check_words(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     plan = protocol.plan(corpus, options.folds)
+    variant.check(fusion, corpus.features, fit)
+    protocol.check_answering(plan, fit, options.answering)
     return {
         "dry_run": True,
         "variant": fusion,
@@ -150,6 +153,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         "splits": corpus.split_sizes(),
         "models": len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         "options": dataclasses.asdict(fit),
+        "warnings": protocol.unused_words([fusion], fit),
         "out": str(out),
         "replaces": os.path.lexists(out),
     }

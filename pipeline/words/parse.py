@@ -10,25 +10,26 @@ from heads.options import TASKS, FitOptions
 from pipeline.errors import UsageError
 
 
-def fit_options(*, seeds: int, tasks: str, settings: Sequence[str], watch: str, **said: Any) -> FitOptions:
+def fit_options(*, seeds: int, tasks: str, settings: Sequence[str], **said: Any) -> FitOptions:
     """Make the options of a fit of words; `said` are fields of FitOptions as they stand.
 
     Raises
     ------
     UsageError
-        Where a task or what is watched is unknown, or a setting is not ``key=value``.
+        Where a task or another word is unknown, a number makes no sense, or a setting is not ``key=value``.
     """
     asked = names(tasks)
     if set(asked) - set(TASKS) or not asked:
         raise UsageError(f"--tasks {tasks!r}; expected {', '.join(TASKS)} or one of them")
-    one_of("watch", watch, ("score", "loss"))
-    return FitOptions(
-        seeds=tuple(range(seeds)),
-        tasks=tuple(task for task in TASKS if task in asked),
-        watch=watch,  # type: ignore[arg-type]
-        parameters=parameters(settings),
-        **said,
-    )
+    try:
+        return FitOptions(
+            seeds=tuple(range(seeds)),
+            tasks=tuple(task for task in TASKS if task in asked),
+            parameters=parameters(settings),
+            **said,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def parameters(settings: Sequence[str]) -> dict[str, Any]:

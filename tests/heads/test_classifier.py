@@ -146,6 +146,9 @@ def test_groups_are_kept_whole(corpus):
     [
         ({"fusion": "sum"}, "no fusion variant is called 'sum'"),
         ({"fusion": "aligned"}, "needs windows"),
+        ({"fusion": "dialogue:concat"}, "turns of dialogues"),
+        ({"fusion": "concat", "hidden": 0}, "hidden is 0"),
+        ({"parameters": {"solver": 3}}, "expected a word"),
         ({"video_width": 30}, "video_width is 30; X has n_features = 20"),
         ({"video_width": 20}, "none are audio"),
         ({"video_columns": [1, 99]}, "up to 99"),
@@ -159,6 +162,17 @@ def test_fit_fails(corpus, settings, message):
     X, y = arrays(corpus)
     with pytest.raises(ValueError, match=message):
         DualHeadClassifier(**settings).fit(X, y)
+
+
+def test_random_state_may_be_none_or_a_generator(corpus):
+    X, y = arrays(corpus)
+    short = {"fusion": "concat", "epochs": 1, "video_width": 8}
+    one, two = (
+        DualHeadClassifier(**short, random_state=np.random.RandomState(3)).fit(X, y).predict_proba(X)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert DualHeadClassifier(**short, random_state=None).fit(X, y).models_[0].seed >= 0
 
 
 def test_three_columns_of_labels_fail(corpus):

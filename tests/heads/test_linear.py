@@ -303,7 +303,6 @@ def test_constant_columns_do_no_harm():
         (FitOptions(resample=True), "no use for resampling"),
         (FitOptions(parameters={"solver": "svm"}), "no solver 'svm'; there are: logistic, ridge, lda"),
         (FitOptions(parameters={"solver": "lda"}, penalty=1.0), "lda estimates"),
-        (FitOptions(penalty=-1.0), "above 0"),
         (FitOptions(parameters={"folds": "actor"}), "no folds 'actor'"),
     ],
 )

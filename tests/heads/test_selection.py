@@ -166,7 +166,7 @@ def test_progress_counts_candidates():
         ({"candidates": ["sum"]}, "no fusion variant is called 'sum'"),
         ({"candidates": ["auto", "video"]}, "candidate of its own"),
         ({"alpha": 2.0}, "alpha 2.0"),
-        ({"sample": 0}, "sample is 0"),
+        ({"sample": 0}, "sample=0"),
         ({"folds": "actor"}, "folds 'actor'"),
         ({"metric": "auc"}, "'auc'"),
     ],

@@ -82,6 +82,16 @@ def test_a_class_without_utterances_is_bearable() -> None:
         assert torch.isfinite(made.loss(logits, made.mass)).all()
 
 
+@pytest.mark.parametrize("name", ["weighted", "logit_adjusted", "balanced_softmax"])
+def test_what_resampling_evened_out_is_not_corrected_again(name: str) -> None:
+    """Drawn evenly, classes have even shares: each of these is then cross-entropy."""
+    made = make_loss(name, LABELS, 3, frequency=8 * balanced_weights(LABELS))
+    plain = make_loss("cross_entropy", LABELS, 3)
+    torch.testing.assert_close(made.loss(LOGITS, made.mass), plain.loss(LOGITS, plain.mass))
+    alone = make_loss(name, LABELS, 3)
+    assert not torch.allclose(alone.loss(LOGITS, alone.mass), plain.loss(LOGITS, plain.mass))
+
+
 def test_unknown_loss_fails() -> None:
     with pytest.raises(ValueError, match="no loss is called 'hinge'; there are: cross_entropy, weighted"):
         make_loss("hinge", LABELS, 3)

@@ -124,3 +124,16 @@ def test_hidden_streams() -> None:
     np.testing.assert_array_equal(batch.audio_present.numpy(), ~hidden["audio"])
     assert hide_streams(tensors, index, 0.0, np.random.default_rng(0)) is None
     assert hide_streams(_tensors("video"), index, 0.5, np.random.default_rng(0)) is None
+
+
+@pytest.mark.parametrize("fusion", ["concat", "dialogue"])
+def test_frequency_is_how_often_an_utterance_comes(fusion: str) -> None:
+    tensors = _tensors(fusion)
+    chance = np.random.default_rng(1).random(tensors.count)
+    order = Order(tensors, 32, draw=chance / chance.sum())
+    epochs = [np.concatenate(order.shuffled(np.random.default_rng(seed))) for seed in range(400)]
+    counted = np.bincount(np.concatenate(epochs), minlength=tensors.count) / 400
+    expected = order.frequency()
+    np.testing.assert_allclose(counted, expected, atol=5 * np.sqrt(expected.max() / 400))
+    assert expected.std() > 0.1
+    assert (Order(tensors, 32).frequency() == 1).all()

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -18,6 +19,7 @@ from pipeline import runs
 from pipeline.cache import write_cache
 from pipeline.errors import UsageError
 from pipeline.runs.corpus import corpus_of
+from pipeline.runs.protocol import Answering
 from pipeline.steps.compare import CompareOptions, choose, compare_on, failed_rows
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
 
@@ -162,6 +164,37 @@ def test_folds_hold_for_every_variant(few, tmp_path) -> None:
     assert found["split"] == "folds"
     assert {row["scores"]["utterances"] for row in found["rows"]} == {320}
     assert {row["scores"]["unit"] for row in found["rows"]} == {"speaker"}
+
+
+def test_auto_is_called_by_what_it_chose_in_each_fold(monkeypatch, tmp_path) -> None:
+    """On one sound stream that tells all, auto falls back on it, and is then no fusion of the page."""
+    cache = planted_cache()
+    blank = dataclasses.replace(
+        cache.streams["video"], utterance=np.zeros_like(cache.streams["video"].utterance), windows=None,
+        window_present=None, time_s=None,
+    )  # fmt: skip
+    corpus = corpus_of(dataclasses.replace(cache, streams=cache.streams | {"video": blank}))
+    fit = dataclasses.replace(QUICK, parameters={"candidates": "linear_audio,linear_video,linear", "repeats": 1})
+    chosen = ["auto", "linear_audio", "linear_late"]
+    found = compare_on(corpus, tmp_path / "cmp", chosen, fit=fit, options=CompareOptions(folds="speaker:2"))
+    row = row_of(found, "auto")
+    assert row["chosen"] == ["linear_audio", "linear_audio"]
+    page = (tmp_path / "cmp" / "report.html").read_text()
+    assert "auto: linear_audio (2 of 2 folds)" in page
+    assert "Best fusion: linear_late" in page
+
+
+def test_joint_decoding_of_one_task_is_refused_before_anything_is_fitted(few, tmp_path) -> None:
+    fit = dataclasses.replace(QUICK, tasks=("emotion",))
+    with pytest.raises(UsageError, match="needs both tasks"):
+        compared(tmp_path, fit=fit, answering=Answering(joint_decoding=True))
+
+
+def test_options_that_no_variant_uses_are_named_once(few, tmp_path) -> None:
+    found = compared(tmp_path, fit=dataclasses.replace(QUICK, penalty=2.0))
+    assert [text for text in found["warnings"] if "--penalty" in text] == [
+        "--penalty has no effect: no variant uses it"
+    ]
 
 
 def test_documents_hold_no_nan(few, tmp_path) -> None:

@@ -30,6 +30,7 @@ from pipeline.runs.predictions import read_predictions
 from pipeline.runs.protocol import Answering
 from pipeline.show import figures
 from pipeline.show.report import run_report
+from pipeline.show.tensorboard import write_events
 from pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 from pipeline.storage.documents import finite
 from tests.pipeline.planted_corpus import EMOTIONS, constant_variant, permute_labels, planted_cache
@@ -128,6 +129,7 @@ def test_one_task_alone(cache_path, tmp_path, task: str) -> None:
     fit = dataclasses.replace(QUICK, tasks=(task,))
     run = fit_head(cache_path, "concat", tmp_path / "run", fit=fit)
     assert list(run.metrics["tasks"]) == [task]
+    assert f"<title>concat: {task}</title>" in (tmp_path / "run" / "report.html").read_text()
     assert run.metrics["contradiction"] is None
 
 
@@ -334,6 +336,78 @@ def test_unknown_setting_fails_and_leaves_nothing(cache_path, tmp_path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache.h5"]
 
 
+@pytest.mark.parametrize(
+    ("fusion", "fit", "expected"),
+    [
+        ("linear", {"epochs": 3, "hidden": 7}, ["--epochs", "--hidden"]),
+        ("linear_late", {"seeds": (0, 1, 2)}, ["--seeds"]),
+        ("concat", {"penalty": 2.0, "max_windows": 3}, ["--penalty", "--max-windows"]),
+        ("aligned", {"penalty": 2.0, "max_windows": 3}, ["--penalty"]),
+        ("video", {"modality_dropout": 0.3}, ["--modality-dropout"]),
+        ("auto", {"penalty": 2.0, "max_windows": 3, "epochs": 2}, []),
+        ("concat", {"loss": "focal", "adjustment": 1.0}, ["--adjustment"]),
+        ("concat", {"focal_gamma": 1.0}, ["--focal-gamma"]),
+        ("concat", {"task_balance": "surgery", "sentiment_weight": 2.0}, ["--sentiment-weight"]),
+        ("concat", {"tasks": ("emotion",), "task_balance": "surgery"}, ["--task-balance"]),
+        ("concat", {"patience": 0, "watch": "loss"}, ["--watch"]),
+        ("concat", {}, []),
+    ],
+)
+def test_options_without_an_effect_are_named(fusion: str, fit: dict, expected: list[str]) -> None:
+    words = protocol.unused_words([fusion], FitOptions(**fit))
+    assert sorted(one.split()[0] for one in words) == sorted(expected)
+
+
+def test_options_without_an_effect_are_said_in_the_run_and_the_plan(cache_path, tmp_path) -> None:
+    fit = FitOptions(seeds=(0, 1, 2, 3, 4), epochs=3)
+    run = fit_head(cache_path, "linear", tmp_path / "run", fit=fit, options=BARE)
+    said = "--epochs has no effect: linear is solved, not trained"
+    assert said in run.metrics["warnings"]
+    planned = describe(cache_path, "linear", tmp_path / "other", fit=fit, options=BARE)
+    assert planned["warnings"] == [said]
+
+
+def test_options_that_solved_variants_ignore_change_nothing(tmp_path) -> None:
+    """What is said to have no effect has none: the same bytes."""
+    cache = planted_cache()
+    plain = weights_of(cache, tmp_path / "plain", "linear_late", FitOptions(seeds=(0,)))
+    other = FitOptions(
+        seeds=(0,), epochs=2, batch_size=8, learning_rate=0.1, weight_decay=0.5, hidden=4, dropout=0.1,
+        modality_dropout=0.4, patience=0, watch="loss", task_balance="surgery", sentiment_weight=3.0, max_windows=2,
+        focal_gamma=1.0,
+    )  # fmt: skip
+    assert weights_of(cache, tmp_path / "other", "linear_late", other) == plain
+
+
+def test_what_can_not_be_scored_is_refused_before_the_fit(tmp_path) -> None:
+    cache = planted_cache()
+    rows = cache.utterances
+    blank = np.full(len(rows.emotion), -1, np.int16)
+    unlabelled = np.where(np.array(rows.split) == "dev", blank, rows.emotion).astype(np.int16)
+    changed = dataclasses.replace(rows, emotion=unlabelled, sentiment=blank)
+    corpus = corpus_of(dataclasses.replace(cache, utterances=changed))
+    heard: list[dict] = []
+    with pytest.raises(UsageError, match="no utterance of dev is labelled"):
+        fit_head_on(corpus, "concat", tmp_path / "run", fit=QUICK, options=BARE, progress=heard.append)
+    assert not heard
+
+
+def test_folds_over_a_trained_encoder_are_warned_of(tmp_path) -> None:
+    cache = planted_cache()
+    video = cache.streams["video"]
+    weights = {"source": "file", "sha256": "0" * 64, "licence": "none"}
+    trained = dataclasses.replace(video, spec=video.spec | {"name": "cnn5", "weights": weights})
+    corpus = corpus_of(dataclasses.replace(cache, streams=cache.streams | {"video": trained}))
+    folds = FitHeadOptions(folds="speaker:2", report=False)
+    one = FitOptions(seeds=(0,))
+    run = fit_head_on(corpus, "linear", tmp_path / "folds", fit=one, options=folds)
+    assert any("the encoder of video (cnn5) learned from labels" in text for text in run.metrics["warnings"])
+    run = fit_head_on(corpus, "linear", tmp_path / "dev", fit=one, options=BARE)
+    assert not any("learned from labels" in text for text in run.metrics["warnings"])
+    run = fit_head_on(corpus_of(cache), "linear", tmp_path / "other", fit=one, options=folds)
+    assert not any("learned from labels" in text for text in run.metrics["warnings"])
+
+
 def test_collapse_is_warned_of(constant, cache_path, tmp_path) -> None:
     run = fit_head(cache_path, "constant", tmp_path / "run", fit=QUICK, options=BARE)
     assert any("collapse to one class" in warning for warning in run.metrics["warnings"])
@@ -482,6 +556,14 @@ def test_tensorboard_gets_every_epoch(cache_path, tmp_path) -> None:
         np.testing.assert_allclose(found, one["columns"]["train_loss"], rtol=1e-6)
 
 
+def test_tensorboard_stays_in_its_folder_whatever_speakers_are_called(tmp_path) -> None:
+    pytest.importorskip("tensorboard")
+    history = [{"seed": 0, "fold": "../../up", "columns": {"train_loss": [1.0]}}]
+    (place,) = write_events(tmp_path / "deep" / "tb", "run", history)
+    assert place.resolve().is_relative_to((tmp_path / "deep" / "tb" / "run").resolve())
+    assert [path.name for path in tmp_path.iterdir()] == ["deep"]
+
+
 def test_command_prints_the_table_and_where_things_are(cache_path, tmp_path) -> None:
     words = ["fit-head", str(cache_path), "--fusion", "concat", "--seeds", "2", "--epochs", "4", "--threads", "1"]
     found = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "run")])
@@ -526,7 +608,14 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
         (["--fusion", "concat", "--folds", "moon"], 2, "--folds"),
         (["--fusion", "concat", "--streams", "video"], 2, "--streams"),
         (["--fusion", "concat", "--streams", "video=face"], 2, "no stream 'face'"),
-        (["--fusion", "concat", "--loss", "magic"], 1, "magic"),
+        (["--fusion", "concat", "--loss", "magic"], 2, "loss is 'magic'; expected one of: cross_entropy"),
+        (["--fusion", "linear", "--task-balance", "magic"], 2, "expected one of: fixed, uncertainty, surgery"),
+        (["--fusion", "concat", "--dropout", "1"], 2, "dropout is 1.0"),
+        (["--fusion", "lowrank", "--set", "rank=0"], 1, "expected a whole number, 1 or more, such as 4"),
+        (["--fusion", "aligned", "--set", "width=wide", "--dry-run"], 1, "width='wide'"),
+        (["--fusion", "auto", "--set", "repeats=x"], 1, "repeats='x'"),
+        (["--fusion", "concat", "--set", "rank=2", "--dry-run"], 1, "no parameter ['rank']"),
+        (["--fusion", "concat", "--tasks", "emotion", "--joint-decoding", "--dry-run"], 2, "needs both tasks"),
     ],
 )
 def test_command_says_what_is_wrong(cache_path, tmp_path, words: list[str], status: int, expected: str) -> None:

@@ -72,4 +72,4 @@ def test_a_diagnosis_takes_the_loss_that_failed(tmp_path: Any) -> None:
     words = ["diagnose", str(tmp_path / "cache.h5"), "--loss", "squared", "--out", str(tmp_path / "out")]
     result = CliRunner().invoke(cli.app, words)
     assert result.exit_code == 2
-    assert "no loss is called 'squared'; there are: cross_entropy" in result.stderr
+    assert "loss is 'squared'; expected one of: cross_entropy" in result.stderr
