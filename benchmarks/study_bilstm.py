@@ -3,8 +3,8 @@
 RAVDESS without calm: trained on actors 01-12, scored on 13-16. EMO-DB: five folds of two speakers. Nothing is
 chosen on what is scored: training runs a fixed number of epochs and never looks at dev, a linear head's penalty is
 chosen by cross-validation over the training speakers, and either corpus gets the acoustic columns that were chosen
-on the other. `--part epochs` is where the number of epochs comes from: actors 11 and 12, by models of actors 01-10.
-Every row uses the same loss (logit_adjusted).
+on the other. The number of epochs comes from `--part epochs`: actors 11 and 12, by models of actors 01-10. Every
+row uses the same loss (logit_adjusted).
 
     DUALSTREAM_DATA=FOLDER python benchmarks/study_bilstm.py [--part ravdess,emodb] [--seeds 3]
 
