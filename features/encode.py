@@ -138,7 +138,7 @@ def begin_clip(
     """
     if plan.decode is None or path is None:
         duration_s = span_s[1] - span_s[0] if span_s else float("nan")
-        starts_s = plan.windows.starts_s(duration_s) if span_s else np.zeros(1)
+        starts_s = plan.windows.starts_s(duration_s) if span_s else _starts_of_tables(plan, utterance_id)
         streams = _from_tables(plan, utterance_id, starts_s)
         return BegunClip(duration_s, starts_s, streams, *_no_frames())
     clip = plan.reader(
@@ -174,11 +174,12 @@ def finish_clip(begun: BegunClip, rows: Mapping[str, NDArray[np.float32]], plan:
 
 
 def unread(plan: ClipPlan, utterance_id: str) -> BegunClip:
-    """Return what there is of a clip that could not be read: one masked window, and what tables know of it."""
-    starts_s = np.zeros(1)
+    """Return what there is of a clip that could not be read: what tables know of it, over masked windows."""
+    starts_s = _starts_of_tables(plan, utterance_id)
     known = _from_tables(plan, utterance_id, starts_s)
     streams = {
-        name: known[name] if name in known else absent(encoder, 1) for name, encoder in plan.encoders.items()
+        name: known[name] if name in known else absent(encoder, len(starts_s))
+        for name, encoder in plan.encoders.items()
     }
     return BegunClip(float("nan"), starts_s, streams, *_no_frames())
 
@@ -325,6 +326,13 @@ def _from_tables(plan: ClipPlan, utterance_id: str, starts_s: NDArray[np.float64
     return {
         name: table.lookup(utterance_id, starts_s, plan.windows.length_s) for name, table in plan.tables.items()
     }
+
+
+def _starts_of_tables(plan: ClipPlan, utterance_id: str) -> NDArray[np.float64]:
+    """Return starts of windows that reach as far as any table's rows do; one window where no table has times."""
+    reach = [one.extent_s(utterance_id, plan.windows.length_s) for one in plan.tables.values()]
+    known = [end_s for end_s in reach if end_s is not None]
+    return plan.windows.starts_s(max(known)) if known else np.zeros(1)
 
 
 def _no_frames() -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float64]]:

@@ -139,6 +139,10 @@ class TableEncoder(Protocol):
         """Return the table's rows of one utterance; `present` is False where the table has none."""
         ...
 
+    def extent_s(self, utterance_id: str, length_s: float) -> float | None:
+        """Return how far an utterance's rows reach on its clip's clock, seconds; None where no row has a time."""
+        ...
+
 
 Encoder = VideoEncoder | AudioEncoder | TableEncoder
 Builder = Callable[[str, EncoderOptions], Encoder]

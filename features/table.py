@@ -133,6 +133,18 @@ class FeatureTable:
         utterance = features.mean(axis=0, dtype=np.float64).astype(np.float32)
         return StreamFeatures(utterance, True, windows, window_present, time_s)
 
+    def extent_s(self, utterance_id: str, length_s: float) -> float | None:
+        """Return how far an utterance's rows reach, seconds; None where it has none or they have no times.
+
+        A row of an instant stands in the middle of a window of `length_s`.
+        """
+        rows = self._rows.get(utterance_id)
+        if rows is None or self._time is None:
+            return None
+        if "end_s" in self._table.times:
+            return float(self._table.times["end_s"][rows].max())
+        return float(self._instants_s(rows, length_s).max()) + length_s / 2
+
     def _instants_s(self, rows: NDArray[np.intp], length_s: float) -> NDArray[np.float64]:
         """Return the instants that rows stand for, seconds, shape (R,)."""
         times = self._table.times

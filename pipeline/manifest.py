@@ -111,6 +111,8 @@ def read_manifest(path: Path) -> Manifest:
         raw = path.read_bytes()
     except FileNotFoundError as e:
         raise ManifestError(f"no manifest at {path}: `manifest` makes one from a corpus") from e
+    except OSError as e:
+        raise ManifestError(f"cannot read the manifest {path}: {e.strerror}; expected a CSV file") from e
     try:
         return parse_manifest(raw)
     except ManifestError as e:

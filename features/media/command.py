@@ -72,9 +72,12 @@ def _version(binary: str, changed_ns: int) -> str:
             text=True,
             errors="replace",
         )
-        return done.stdout.split("\n", 1)[0].split()[2]
-    except (OSError, subprocess.SubprocessError, IndexError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise MediaError("missing", f"{binary} does not say its version: {error}") from error
+    words = done.stdout.split("\n", 1)[0].split()
+    if words[:2] != ["ffmpeg", "version"] or len(words) < 3:
+        raise MediaError("missing", f"{binary} is no ffmpeg: asked for its version, it said {' '.join(words)!r}")
+    return words[2]
 
 
 def regular_file(path: Path) -> str:

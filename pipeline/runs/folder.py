@@ -33,6 +33,7 @@ from heads.variant import History, Trained
 from pipeline.errors import CorruptError, NoCacheError, UsageError
 from pipeline.runs.predictions import Predictions, write_predictions
 from pipeline.storage.documents import finite, read_json, sync, write_bytes, write_json
+from pipeline.storage.folders import make_folder
 
 RUN_FORMAT = "dualstream run"
 COMPARISON_FORMAT = "dualstream comparison"
@@ -98,7 +99,7 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
     doesn't make test unseen.
     """
     check_target(path, replace=replace, kind=kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     _sweep(path)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent))
     try:

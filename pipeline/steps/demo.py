@@ -20,6 +20,7 @@ import numpy as np
 from features import media
 from features.synthetic import EXPRESSIONS, FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
 from pipeline.errors import DualstreamError, UsageError
+from pipeline.storage.folders import make_folder
 
 MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever replaced
 SPLITS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
@@ -174,7 +175,7 @@ def _claim(out: Path) -> None:
     marker = out / MARKER
     if out.exists() and any(out.iterdir()) and not marker.exists():
         raise UsageError(f"{out} holds files that no demo made; name another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     marker.write_text(
         "This folder was made by `python cli.py demo`. Faces and voices are drawn by a program:\n"
         "nothing in it says anything about people, and its scores are no results.\n"

@@ -17,6 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.show import diagnosis
 from pipeline.storage.documents import write_json
+from pipeline.storage.folders import make_folder
 
 DIAGNOSIS = "diagnosis.json"
 
@@ -79,7 +80,7 @@ def diagnose(
         "looked_at": "train and dev; the test split was not looked at",
         **found.to_json(),
     }
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_json(out / DIAGNOSIS, document)
     diagnosis.diagnosis_report(document).write(out)
     return document

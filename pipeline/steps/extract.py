@@ -25,6 +25,7 @@ from pipeline.extraction.work import Work, drop_damaged, jobs_to_do
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.provenance import canonical_json, require_same
 from pipeline.show.progress import Progress, spoken_duration
+from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import is_sealed, publish, remove_leftovers
 
@@ -53,11 +54,13 @@ def extract(
         raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
     if run.executor == RAY:
         require_ray()
+    if out.exists() and not run.replace and not is_sealed(out, "cache"):
+        raise UsageError(f"{out} is there and is no cache; choose another --out, or say --replace")
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with locked(out.with_name(out.name + ".lock")):
-        remove_leftovers(out.parent, prefix=out.name)
+        remove_leftovers(out.parent, of=out.name)
         shards = _shards_of(out)
         if shards.is_dir():
             remove_leftovers(shards)
@@ -105,15 +108,11 @@ def _existing(out: Path, recipe: Recipe, replace: bool, notice: Callable[[str], 
 
     Raises
     ------
-    UsageError
-        Where something else stands there.
     FingerprintMismatchError
         Where the cache was made in another way.
     """
     if not out.exists() or replace:
         return None
-    if not is_sealed(out, "cache"):
-        raise UsageError(f"{out} is there and is no cache; choose another --out, or say --replace")
     try:
         cache = read_cache(out)
     except CorruptError as error:

@@ -15,7 +15,7 @@ from pipeline.provenance import digest_of, fingerprint
 from pipeline.storage.sealed import peek_digest
 
 SPLITS = ("train", "dev", "test")
-SHOWN_FAILURES = 20
+SHOWN = 20
 SHOWN_COLUMNS = 8
 NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
 
@@ -42,10 +42,11 @@ def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
         for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
         if status == "failed"
     ]
-    odd = sum(
-        bool(reason) and status == "ok"
-        for status, reason in zip(utterances.status, utterances.reason, strict=True)
-    )
+    odd = [
+        {"id": name, "note": reason}
+        for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
+        if status == "ok" and reason
+    ]
     splits = [one for one in SPLITS if one in utterances.split]
     splits += sorted(set(utterances.split) - set(splits))
     document: dict[str, Any] = {
@@ -87,20 +88,20 @@ def describe(document: dict[str, Any]) -> str:
         lines += ["", *_stream_lines(name, stream)]
     for task, labels in document["labels"].items():
         lines += ["", *_label_lines(task, labels)]
-    if document["failed"]:
-        lines += ["", f"{len(document['failed'])} clips failed:"]
-        lines += [f"  {one['id']}: {one['reason']}" for one in document["failed"][:SHOWN_FAILURES]]
-        if len(document["failed"]) > SHOWN_FAILURES:
-            lines.append(f"  … and {len(document['failed']) - SHOWN_FAILURES} more: --json lists all")
-    if document["odd"]:
-        lines += [
-            "",
-            f"{document['odd']} clips were read with something odd about them; the cache holds the notes",
-        ]
+    lines += _listed("failed", [(one["id"], one["reason"]) for one in document["failed"]])
+    lines += _listed("read, with something odd", [(one["id"], one["note"]) for one in document["odd"]])
     lines += ["", *(f"warning: {text}" for text in document["warnings"])] if document["warnings"] else []
     if "verified" in document:
         lines += ["", *(f"verified: {text}" for text in document["verified"])]
     return "\n".join(lines)
+
+
+def _listed(what: str, clips: list[tuple[str, str]]) -> list[str]:
+    """Return the lines of clips with a word on each, the first of them; none where there are none."""
+    if not clips:
+        return []
+    lines = ["", f"{what}: {len(clips):,} of the clips", *(f"  {name}: {why}" for name, why in clips[:SHOWN])]
+    return [*lines, f"  … and {len(clips) - SHOWN:,} more: --json lists all"] if len(clips) > SHOWN else lines
 
 
 def _stream(cache: Cache, stream: Stream, splits: list[str]) -> dict[str, Any]:

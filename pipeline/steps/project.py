@@ -63,7 +63,7 @@ def project(
     if options.dry_run:
         return document
     with locked(out.with_name(out.name + ".lock")):
-        remove_leftovers(out.parent, prefix=out.name)
+        remove_leftovers(out.parent, of=out.name)
         built = project_cache(cache, folder, choice=choice, notice=notice)
         write_cache(out, built)
     document["after"] = {name: _facts(stream) for name, stream in built.streams.items()}

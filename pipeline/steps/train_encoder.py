@@ -22,6 +22,7 @@ from heads.training.losses import LOSSES
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.show.progress import Progress, spoken_duration
+from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import publish, remove_leftovers
 from pipeline.training.end_to_end import answers_note
@@ -164,9 +165,11 @@ def train_encoder(
     workers = run.workers or available_cores()
     if run.dry_run:
         return _dry_run(out, one, utterances, folder, recipe, root, training)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     with locked(out.with_name(out.name + ".lock")):
-        remove_leftovers(out.parent, prefix=out.name)
+        checkpoint = out.with_name(out.name + ".checkpoint")
+        for path in (out, checkpoint):
+            remove_leftovers(out.parent, of=path.name)
         with Progress(missing_files(folder, utterances, recipe, root)) as progress:
             samples = open_samples(
                 folder,
@@ -183,7 +186,6 @@ def train_encoder(
         labels = _labels(utterances, manifest)
         document = training_document(one, training, recipe, utterances, samples, manifest)
         identity = training_identity(document)
-        checkpoint = out.with_name(out.name + ".checkpoint")
         failed = list(samples.failed)
         if run.replace:
             checkpoint.unlink(missing_ok=True)

@@ -137,11 +137,16 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def remove_leftovers(folder: Path, prefix: str = "") -> list[Path]:
-    """Remove temporary files that a killed run left in `folder`, and return them. Hold the lock to call this."""
-    leftovers = sorted(
-        path for path in folder.glob(f"*{TEMPORARY_SUFFIX}") if path.name.startswith(prefix) and path.is_file()
-    )
+def remove_leftovers(folder: Path, of: str = "*") -> list[Path]:
+    """Remove temporary files that a killed run left in `folder`, and return them. Hold the lock to call this.
+
+    Parameters
+    ----------
+    of
+        The name of the one file whose temporary files go; default: those of all files.
+    """
+    found = folder.glob("*" + TEMPORARY_SUFFIX) if of == "*" else [folder / (of + TEMPORARY_SUFFIX)]
+    leftovers = sorted(path for path in found if path.is_file())
     for path in leftovers:
         path.unlink(missing_ok=True)
     return leftovers

@@ -73,6 +73,9 @@ class Table:
         row = np.array([1, 2], np.float32) * known
         return StreamFeatures(row, known, np.empty((0, 2), np.float32), np.empty(0, bool), np.empty(0))
 
+    def extent_s(self, utterance_id: str, length_s: float) -> None:
+        return None
+
 
 def flash_and_beep(path: Path, *, plan: WindowPlan, sampling: Sampling, settings: Any, span_s: Any) -> Clip:
     """Read a clip of 4 s: white picture and a beep in second 2 to 3, black and still elsewhere."""

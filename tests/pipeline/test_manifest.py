@@ -193,6 +193,8 @@ def test_what_is_no_manifest_fails(raw: bytes, words: str, tmp_path: Path) -> No
 def test_no_file_fails(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="no manifest at"):
         read_manifest(tmp_path / "none.csv")
+    with pytest.raises(ManifestError, match="Is a directory; expected a CSV file"):
+        read_manifest(tmp_path)
 
 
 def test_a_long_list_of_faults_is_cut_for_people_only() -> None:

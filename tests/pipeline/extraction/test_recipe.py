@@ -93,6 +93,13 @@ def test_options_that_do_not_fit_fail(change: dict[str, Any], says: str) -> None
         make_recipe(replace(STUBS, **change), build_encoder=Builder())
 
 
+def test_a_program_that_is_no_ffmpeg_fails() -> None:
+    with pytest.raises(
+        DualstreamError, match="is no ffmpeg: asked for its version, it said '-hide_banner -version'"
+    ):
+        make_recipe(replace(STUBS, ffmpeg=Path("/bin/echo")), build_encoder=Builder())
+
+
 def test_width_after_projection_does_not_shape_the_rows() -> None:
     builder = Builder()
     recipe = make_recipe(STUBS, build_encoder=builder)

@@ -106,7 +106,10 @@ def test_leftovers_of_a_killed_run_go(tmp_path: Path) -> None:
     for name in ("shard-00000.h5" + TEMPORARY_SUFFIX, "notes.txt"):
         (tmp_path / name).write_bytes(b"half")
     (tmp_path / "folder.tmp").mkdir()
-    assert [one.name for one in remove_leftovers(tmp_path)] == ["shard-00000.h5.tmp"]
+    other = tmp_path / ("shard-00000.h5.more" + TEMPORARY_SUFFIX)
+    other.touch()
+    assert [one.name for one in remove_leftovers(tmp_path, of="shard-00000.h5")] == ["shard-00000.h5.tmp"]
+    assert remove_leftovers(tmp_path) == [other]
     assert sorted(one.name for one in tmp_path.iterdir()) == ["folder.tmp", "notes.txt"]
 
 

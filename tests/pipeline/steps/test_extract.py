@@ -469,6 +469,13 @@ def test_a_file_that_is_no_cache_is_left_alone(corpus: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="no cache"):
         run_extract(corpus, out)
     assert out.read_bytes() == b"my thesis"
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_file_in_the_place_of_a_folder_fails(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis").write_bytes(b"my thesis")
+    with pytest.raises(UsageError, match="thesis is a file; choose another --out"):
+        run_extract(corpus, tmp_path / "thesis" / "new" / "cache.h5")
 
 
 def test_second_writer_is_refused_and_changes_nothing(corpus: Path, out: Path) -> None:
@@ -550,6 +557,23 @@ def test_a_table_beside_media_and_alone(corpus: Path, out: Path, tmp_path: Path)
     assert video.windows is None and video.present.tolist() == [True] * 8 + [False]
     np.testing.assert_array_equal(video.utterance[:8], [[i, i * i] for i in range(8)])
     assert video.spec["column_names"] == ["au_01", "au_02"]
+
+
+def test_a_table_with_times_brings_its_own_windows(corpus: Path, out: Path, tmp_path: Path) -> None:
+    """No media tells how long the clips are: the table's rows do."""
+    from pipeline.extraction.recipe import make_recipe
+    from pipeline.extraction.request import RunOptions
+    from pipeline.steps.extract import extract
+
+    rows = "".join(f"u{i},{0.5 * k},{10 * i + k}\n" for i in range(8) for k in range(i + 1))
+    (tmp_path / "au.csv").write_text("id,start_s,x\n" + rows)
+    options = replace(STUBS, video=(f"table:{tmp_path / 'au.csv'}",), audio=("none",))
+    extract(corpus, root=corpus.parent, out=out, options=options, run=RunOptions(), build_recipe=make_recipe)
+    cache = read_cache(out)
+    windows = cache.streams["video"].windows
+    assert windows is not None
+    assert np.diff(cache.offsets).tolist() == [*range(1, 9), 1]  # u8 has no row: one masked window
+    assert windows[cache.offsets[3] : cache.offsets[4], 0].tolist() == [30, 31, 32, 33]
 
 
 def test_a_table_of_other_ids_fails(corpus: Path, out: Path, tmp_path: Path) -> None:

@@ -47,6 +47,17 @@ def test_counts_are_those_of_the_arrays(tmp_path: Path) -> None:
     }
 
 
+def test_notes_on_clips_are_shown(tmp_path: Path) -> None:
+    cache = random_cache(60)
+    status, reason = list(cache.utterances.status), list(cache.utterances.reason)
+    row = status.index("ok")
+    reason[row] = "audio stops 3 s early"
+    cache = replace(cache, utterances=replace(cache.utterances, reason=reason))
+    document = inspect(written(tmp_path, cache))
+    assert {"id": cache.utterances.id[row], "note": "audio stops 3 s early"} in document["odd"]
+    assert f"  {cache.utterances.id[row]}: audio stops 3 s early" in describe(document).splitlines()
+
+
 def test_majority_line_equals_sklearn(tmp_path: Path) -> None:
     cache = random_cache(90)
     majority = inspect(written(tmp_path, cache))["labels"]["emotion"]["majority"]
