@@ -48,6 +48,15 @@ def _fit(
     return [AutoModel(name, model.seed, model.history, model, table) for model in models]
 
 
+def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOptions) -> Sequence[Trained]:
+    """Fit what `auto` chose again, on more utterances, where it was solved and watches none of them."""
+    chosen = models[0]
+    if not isinstance(chosen, AutoModel) or not variant.solved(chosen.inner.variant):
+        return models
+    again = variant.fit(chosen.inner.variant, features, None, options=replace(options, parameters={}))
+    return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]
+
+
 def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     inner = variant.restore(arrays, values["inner"])
     return AutoModel(values["variant"], int(values["seed"]), inner.history, inner, values["choice"])

@@ -13,8 +13,9 @@ Conventions
 - Log loss is in nats, log-probabilities cut off at log(2.2e-16), as scikit-learn does.
 - Calibration error is the expected calibration error of the answered class's probability in 15 bins of
   equal width, (k/15, (k+1)/15] (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
-- The majority line answers the class that is commonest in TRAIN (the first of equal ones; with folds, in
-  what each fold leaves to be fitted on), and is scored on the utterances being scored.
+- The majority line answers the class that is commonest in TRAIN (the first of equal ones), and is
+  scored on the utterances being scored. With folds it is the commonest of all that are dealt out: what is
+  commonest outside a fold of whole speakers is rarer inside, and a line below chance would flatter.
 - Several seeds: scores are of each model, then averaged. Averaged probabilities are another model (see
   heads/ensemble.py).
 """
@@ -60,7 +61,6 @@ class Majority:
     """What always answering the commonest training class scores."""
 
     name: str
-    """Of the class; of all of them, where folds differ in it."""
     accuracy: float
     balanced_accuracy: float
     weighted_f1: float
@@ -218,32 +218,16 @@ def calibration_error(log_probabilities: Floats, truth: Codes, bins: int = CALIB
     return float(np.abs(gaps).sum() / len(truth))
 
 
-def majority_line(
-    train_labels: Codes | Sequence[Codes], truth: Codes, names: Sequence[str], part: Codes | None = None
-) -> Majority:
-    """Score always answering the class that is commonest in train.
-
-    Parameters
-    ----------
-    train_labels
-        Codes of the training utterances; with folds, those of each fold's.
-    truth
-        Codes, shape (N,), -1 where unlabelled.
-    part
-        Which fold scores each utterance, shape (N,). None: there is one training.
-    """
-    trainings = [train_labels] if isinstance(train_labels, np.ndarray) else train_labels
-    commonest = []
-    for labels in trainings:
-        labelled = labels[labels != UNLABELLED]
-        if not len(labelled):
-            raise ValueError("no training utterance is labelled; the majority line needs some that are")
-        commonest.append(int(np.bincount(labelled, minlength=len(names)).argmax()))
-    answers = np.array(commonest)[np.zeros_like(truth) if part is None else part]
-    keep = truth != UNLABELLED
-    counts = group_confusions(truth[keep], answers[None, keep], len(names), np.zeros(keep.sum(), np.int64))
-    name = " or ".join(names[code] for code in sorted(set(commonest)))
-    return Majority(name, *(float(value) for value in headlines(counts[0, 0])))
+def majority_line(train_labels: Codes, truth: Codes, names: Sequence[str]) -> Majority:
+    """Score always answering the class that is commonest in train; `truth` is -1 where unlabelled."""
+    labelled = train_labels[train_labels != UNLABELLED]
+    if not len(labelled):
+        raise ValueError("no training utterance is labelled; the majority line needs some that are")
+    commonest = int(np.bincount(labelled, minlength=len(names)).argmax())
+    truth = truth[truth != UNLABELLED]
+    answers = np.full((1, len(truth)), commonest)
+    counts = group_confusions(truth, answers, len(names), np.zeros_like(truth))
+    return Majority(names[commonest], *(float(value) for value in headlines(counts[0, 0])))
 
 
 def contradiction_rate(emotion: Codes, sentiment: Codes, seen: NDArray[np.bool_]) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import variant
+from heads import auto, variant
 from heads.decode import joint_decode
 from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
@@ -345,7 +345,11 @@ def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progr
     if not len(fitted_on):
         raise UsageError(f"no utterance to fit on has a stream ({len(fit)} utterances, all of them failed)")
     dev = corpus.take(stop) if len(stop) else None
-    return variant.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
+    models = variant.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
+    if plan.by is not None and dev is not None:
+        everything = corpus.train(np.sort(np.concatenate([fit, stop])))
+        models = auto.fit_more(models, corpus.take(everything), options)
+    return models
 
 
 def looks_at_dev(name: str, options: FitOptions) -> bool:

@@ -65,13 +65,14 @@ class Seen:
 class Shown:
     """What was seen by the models that answer each of N scored utterances: with folds, all that the fold leaves.
 
-    Nothing that is answered or drawn beside the answers (pairs, the majority line) may know the labels of
-    what is scored.
+    No pair may be answered because who is scored showed it.
     """
 
     parts: tuple[Seen, ...]
     part: NDArray[np.int64]
     """Which of `parts` belongs to each utterance, shape (N,)."""
+    whole: Seen
+    """All of it, whose commonest class is the majority line: the commonest outside a fold is rarer inside."""
 
     @classmethod
     def of(cls, plan: Plan) -> Shown:
@@ -84,12 +85,12 @@ class Shown:
             held = np.isin(everyone, fold.held)
             part[held] = number
             parts.append(Seen.of(plan.corpus, plan.corpus.train(everyone[~held])))
-        return cls(tuple(parts), part)
+        return cls(tuple(parts), part, Seen.of(plan.corpus, plan.fitted_on()))
 
     @classmethod
     def throughout(cls, seen: Seen, count: int) -> Shown:
         """Return the same for all of `count` utterances."""
-        return cls((seen,), np.zeros(count, np.int64))
+        return cls((seen,), np.zeros(count, np.int64), seen)
 
     @property
     def pairs(self) -> NDArray[np.bool_]:
@@ -97,9 +98,6 @@ class Shown:
         return np.stack([seen.pairs > 0 for seen in self.parts])[self.part]
 
     def majority(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> metrics.Majority | None:
-        """Score always answering the commonest class; None where some models saw no label of the task."""
-        labels = [seen.labels(task) for seen in self.parts]
-        there = [one for one in labels if one is not None]
-        if len(there) < len(labels):
-            return None
-        return metrics.majority_line(there, truth, names, part=self.part)
+        """Score always answering the commonest class; None where no label of the task was seen."""
+        labels = self.whole.labels(task)
+        return None if labels is None else metrics.majority_line(labels, truth, names)

@@ -179,6 +179,12 @@ def test_auto_is_called_by_what_it_chose_in_each_fold(monkeypatch, tmp_path) -> 
     found = compare_on(corpus, tmp_path / "cmp", chosen, fit=fit, options=CompareOptions(folds="speaker:2"))
     row = row_of(found, "auto")
     assert row["chosen"] == ["linear_audio", "linear_audio"]
+    # with more folds some are kept to stop by; what it chose stops by none, and learns from all that its like does
+    more = compare_on(
+        corpus, tmp_path / "more", chosen, fit=fit, options=CompareOptions(folds="speaker:3", report=False)
+    )
+    assert set(row_of(more, "auto")["chosen"]) == {"linear_audio"}
+    assert row_of(more, "auto")["scores"]["tasks"] == row_of(more, "linear_audio")["scores"]["tasks"]
     page = (tmp_path / "cmp" / "report.html").read_text()
     assert "auto: linear_audio (2 of 2 folds)" in page
     assert "Best fusion: linear_late" in page
