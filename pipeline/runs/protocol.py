@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import auto, variant
+from heads import variant
 from heads.decode import joint_decode
 from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
@@ -347,6 +347,8 @@ def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progr
     dev = corpus.take(stop) if len(stop) else None
     models = variant.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
     if plan.by is not None and dev is not None:
+        from heads import auto  # a family: `variant` imports them in the order in which tables name them
+
         everything = corpus.train(np.sort(np.concatenate([fit, stop])))
         models = auto.fit_more(models, corpus.take(everything), options)
     return models
