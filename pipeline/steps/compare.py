@@ -147,10 +147,10 @@ def compare_on(
     with runs.new_folder(out, replace=options.replace, kind=runs.COMPARISON_FORMAT) as folder:
         write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
         write_json(folder / runs.COMPARISON, document)
-        if options.report:
-            from pipeline.show.report import comparison_report
+    if options.report:  # last: the numbers stand, whatever becomes of the page
+        from pipeline.show.report import comparison_report
 
-            comparison_report(document).write(folder)
+        comparison_report(document).write(out)
     return document
 
 

@@ -112,11 +112,11 @@ def fit_head_on(
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
-        if options.report:
-            from pipeline.show.report import run_report
+    if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
+        from pipeline.show.report import run_report
 
-            run_report([whole]).write(folder)
-    return dataclasses.replace(whole, path=out)
+        run_report([whole]).write(out)
+    return whole
 
 
 def check_words(fusion: str, out: Path, options: FitHeadOptions) -> Variant:

@@ -21,6 +21,7 @@ from pipeline.errors import UsageError
 from pipeline.runs.corpus import corpus_of
 from pipeline.runs.protocol import Answering
 from pipeline.steps.compare import CompareOptions, choose, compare_on, failed_rows
+from pipeline.steps.fit_head import fit_head_on
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
 
 QUICK = FitOptions(seeds=(0, 1), epochs=12, patience=4, hidden=16, threads=1)
@@ -201,6 +202,20 @@ def test_options_that_no_variant_uses_are_named_once(few, tmp_path) -> None:
     assert [text for text in found["warnings"] if "--penalty" in text] == [
         "--penalty has no effect: no variant uses it"
     ]
+
+
+def test_fits_outlive_a_page_that_can_t_be_drawn(few, tmp_path, monkeypatch) -> None:
+    def broken(*_: Any) -> None:
+        raise OSError("no fonts")
+
+    monkeypatch.setattr("pipeline.show.report.comparison_report", broken)
+    monkeypatch.setattr("pipeline.show.report.run_report", broken)
+    with pytest.raises(OSError, match="no fonts"):
+        compared(tmp_path, fusions=("concat",), report=True)
+    assert len(json.loads((tmp_path / "cmp" / "compare.json").read_text())["rows"]) == 3
+    with pytest.raises(OSError, match="no fonts"):
+        fit_head_on(corpus_of(planted_cache()), "concat", tmp_path / "run", fit=QUICK)
+    assert runs.read_run(tmp_path / "run").config["variant"] == "concat"
 
 
 def test_documents_hold_no_nan(few, tmp_path) -> None:
