@@ -26,7 +26,6 @@ from torch.func import functional_call
 from heads import confusion
 from heads.fusion.weights import Weights
 from heads.training.balance import make_balance
-from heads.training.losses import balanced_weights
 from heads.variant import Task
 from pipeline.errors import UsageError
 from pipeline.training.moving import Moving, Position
@@ -162,7 +161,7 @@ class Training:
 
     def _epoch(self) -> None:
         position, options = self.position, self.options
-        steps = self._steps(position.epoch)
+        steps = self.objective.steps(position.epoch)
         waiting = steps[position.step :]
         thawed = self._thaw(position.epoch)
         written_s, started_s = time.monotonic(), time.monotonic()
@@ -258,12 +257,6 @@ class Training:
             if position.epoch - position.last_gain >= options.patience and self._all_thawed():
                 position.stopped = "patience"
         return {"dev_score": score, "dev_loss": loss}
-
-    def _steps(self, epoch: int) -> list[Step]:
-        """Return an epoch's steps; with `resample` classes of the first task come equally often."""
-        if not self.options.resample:
-            return self.objective.steps(epoch)
-        return self.objective.steps(epoch, balanced_weights(self.labels.of(self.tasks[0])[self.objective.owners]))
 
     def _thaw(self, epoch: int) -> list[str]:
         """Let gradients into what is thawed in this epoch; return the blocks' names."""

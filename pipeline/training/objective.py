@@ -20,7 +20,7 @@ from torch import Tensor
 
 from heads.dual import DualHead
 from heads.fusion.weights import Weights
-from heads.training.losses import TaskLoss, make_loss
+from heads.training.losses import TaskLoss, balanced_weights, make_loss
 from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
 from pipeline.training.samples import Samples
@@ -68,6 +68,9 @@ class Objective:
         Utterances of train that have samples, rising, shape (U,).
     tasks
         Those that train has labels for.
+    chances
+        Of each of `owners` to be drawn, with replacement, shape (U,); None: each comes once an epoch. With
+        `resample` classes of the first task come equally often.
     head, sample_head
         Of utterances, which answers; of single samples, or None where they bear nothing.
     """
@@ -85,13 +88,19 @@ class Objective:
             raise UsageError(
                 "no utterance of the train split has both a label and a sample; nothing can be learned"
             )
+        self.chances: NDArray[np.float64] | None = None
+        often = None
+        if options.resample:
+            self.chances = balanced_weights(labels.of(self.tasks[0])[self.owners])
+            often = self.chances * len(self.owners)  # times that an utterance comes in an epoch, on average
         emotions, sentiments = (labels.classes[task] if task in self.tasks else 0 for task in TASKS)
         self.head = DualHead(weights, width, emotions, sentiments, name=HEAD)
-        self._losses = self._tables(labels, self.owners)
+        self._losses = self._tables(labels, self.owners, often)
         self.sample_head: DualHead | None = None
         if options.sample_weight > 0:
             self.sample_head = DualHead(weights, width, emotions, sentiments, name=SAMPLE_HEAD)
-            self._sample_losses = self._tables(labels, of_rows)
+            of_samples = None if often is None else often[np.searchsorted(self.owners, of_rows)]
+            self._sample_losses = self._tables(labels, of_rows, of_samples)
 
     def losses(self, embedding: Tensor, step: Step) -> dict[Task, Tensor]:
         """Return each task's loss, shape (1,), from the embeddings (B, width) of a step's samples."""
@@ -105,19 +114,16 @@ class Objective:
         share = self.options.sample_weight
         return {task: (1 - share) * found[task] + share * alone[task] for task in self.tasks}
 
-    def steps(self, epoch: int, chances: NDArray[np.float64] | None = None) -> list[Step]:
+    def steps(self, epoch: int) -> list[Step]:
         """Deal train's utterances into an epoch's steps of about as many samples each.
 
         An utterance of more samples than half a step brings as many as that, drawn anew each epoch.
-
-        Parameters
-        ----------
-        chances
-            Of each utterance of train to be drawn, with replacement, shape (U,); None: each comes once.
         """
         random = np.random.default_rng(seed_of(self.options.seed, "order", epoch, 0))
         size, count = self.options.batch_size, len(self.owners)
-        order = random.permutation(count) if chances is None else random.choice(count, size=count, p=chances)
+        order = (
+            random.permutation(count) if self.chances is None else random.choice(count, size=count, p=self.chances)
+        )
         most = max(1, size // 2)
         kept = [
             rows if len(rows) <= most else np.sort(random.choice(rows, size=most, replace=False))
@@ -129,9 +135,14 @@ class Objective:
         groups = [np.flatnonzero(number == k) for k in np.unique(number)]
         return [_step(order[group], [kept[i] for i in group]) for group in groups]
 
-    def _tables(self, labels: Labels, owners: NDArray[np.int64]) -> dict[Task, TaskLoss]:
+    def _tables(
+        self, labels: Labels, owners: NDArray[np.int64], often: NDArray[np.float64] | None
+    ) -> dict[Task, TaskLoss]:
         name = self.options.loss
-        return {task: make_loss(name, labels.of(task)[owners], labels.classes[task]) for task in self.tasks}
+        return {
+            task: make_loss(name, labels.of(task)[owners], labels.classes[task], frequency=often)
+            for task in self.tasks
+        }
 
 
 def _step(places: NDArray[np.int64], members: Sequence[NDArray[np.int64]]) -> Step:

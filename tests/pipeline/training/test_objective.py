@@ -55,9 +55,35 @@ def test_a_long_utterance_brings_half_a_step_and_others_each_time() -> None:
 
 def test_chances_decide_who_comes() -> None:
     objective = made([2, 2, 2, 1], [0, 1, 1, 0], batch_size=4)
-    steps = objective.steps(0, np.array([0.0, 1.0, 0.0]))
+    objective.chances = np.array([0.0, 1.0, 0.0])
+    steps = objective.steps(0)
     assert {place for step in steps for place in step.places} == {1}
     assert np.concatenate([step.rows for step in steps]).tolist() == [2, 3] * 3
+
+
+def test_resampled_classes_come_equally_often() -> None:
+    emotion = [int(number % 5 == 0) for number in range(100)]
+    objective = made([2] * 100 + [1], [*emotion, 0], batch_size=40, resample=True)
+    places = np.concatenate([step.places for epoch in range(50) for step in objective.steps(epoch)])
+    assert len(places) == 5000 and np.array(emotion)[places].mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("loss", ["weighted", "logit_adjusted", "balanced_softmax"])
+def test_what_resampling_evens_out_is_not_corrected_again(loss: str) -> None:
+    """Four utterances in five are of class 0; drawn evenly, each of these losses is cross-entropy."""
+    emotion = [int(number % 5 == 0) for number in range(20)]
+    embedding = torch.from_numpy(np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32))
+
+    def loss_of(name: str, *, resample: bool) -> float:
+        objective = made([3] * 20 + [1], [*emotion, 0], batch_size=100, loss=name, resample=resample)
+        objective.chances = None  # the same step for all
+        (step,) = objective.steps(0)
+        with torch.no_grad():
+            return float(objective.losses(embedding, step)["emotion"])
+
+    plain = loss_of("cross_entropy", resample=True)
+    assert loss_of(loss, resample=True) == pytest.approx(plain, abs=1e-6)
+    assert abs(loss_of(loss, resample=False) - plain) > 0.01
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25])
