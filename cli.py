@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.training.words import TrainWords
 from pipeline.words.command import commands_of, emit, notice
 from pipeline.words.options import (
     AnsweringWords,
@@ -276,6 +277,7 @@ def inspect(
 @command("train-encoder")
 def train_encoder(
     manifest_path: ManifestArgument,
+    *,
     encoder: Annotated[str, typer.Option("--encoder", help="cnn5, vgg16 or bilstm.")],
     root: RootOption = Path("."),
     out: Annotated[Path, typer.Option("--out", help="The weights file to write, .safetensors.")] = Path(
@@ -288,49 +290,10 @@ def train_encoder(
             help="What to begin with: random:SEED, imagenet (vgg16) or a file. Default: random:0, or imagenet.",
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = 12,
-    patience: Annotated[
-        int,
-        typer.Option(
-            "--patience",
-            min=0,
-            help="Epochs that may bring neither a better score of dev nor a lower loss; 0: all are run.",
-        ),
-    ] = 4,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Frames or windows in a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option("--learning-rate", help="At the heads, at its highest.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option("--weight-decay", min=0.0)] = 1e-2,
-    loss: Annotated[
-        str,
-        typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
-    ] = "cross_entropy",
-    resample: Annotated[bool, typer.Option("--resample", help="Draw classes equally often.")] = False,
-    task_balance: Annotated[str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")] = "fixed",
-    sentiment_weight: Annotated[
-        float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
-    ] = 1.0,
-    sample_weight: Annotated[
-        float,
-        typer.Option("--sample-weight", help="Share of the loss that samples bear one by one, not by utterance."),
-    ] = 0.5,
-    unfreeze: Annotated[
-        str,
-        typer.Option(
-            "--unfreeze",
-            help="Blocks of vgg16 that thaw, in order, such as fc7,fc6,block5; its 100-D layer always trains.",
-        ),
-    ] = "",
-    unfreeze_every: Annotated[
-        int, typer.Option("--unfreeze-every", min=1, help="Epochs from one thaw to the next.")
-    ] = 1,
-    depth_rate: Annotated[
-        float, typer.Option("--depth-rate", help="Factor on the learning rate for each block further down.")
-    ] = 0.3,
+    training: TrainWords,
     augment: Annotated[
         bool, typer.Option("--augment/--no-augment", help="Flip, crop and recolour faces; mask sound.")
     ] = True,
-    precision: Annotated[str, typer.Option("--precision", help="fp32, or bf16: mixed precision.")] = "fp32",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn in training.")] = 0,
     window: WindowOption = 1.0,
     hop: HopOption = 0.5,
     sampling: SamplingOption = "aligned",
@@ -352,18 +315,10 @@ def train_encoder(
 ) -> int:
     """Train an encoder on a corpus, for extract to use frozen. Goes on from its checkpoint where it was killed."""
     from pipeline.steps import train_encoder as step
-    from pipeline.training.schedule import TrainOptions
-    from pipeline.words import parse
 
     options = step.SampleOptions(
         encoder=encoder, weights=weights, augment=augment, window_s=window, hop_s=hop, sampling=sampling,
         fit=fit, channels=channels,  # type: ignore[arg-type]
-    )  # fmt: skip
-    training = TrainOptions(
-        epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate,
-        weight_decay=weight_decay, loss=loss, resample=resample, task_balance=task_balance,
-        sentiment_weight=sentiment_weight, sample_weight=sample_weight, unfreeze=parse.names(unfreeze),
-        unfreeze_every=unfreeze_every, depth_rate=depth_rate, precision=precision, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     run = step.RunOptions(
         device=device, threads=threads, workers=workers, samples=samples, licence=licence, ffmpeg=ffmpeg,

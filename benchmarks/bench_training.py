@@ -24,8 +24,9 @@ from features import bilstm
 from features.frozen import usable_device
 from pipeline.training.engine import Training
 from pipeline.training.objective import Labels
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import Samples
-from pipeline.training.schedule import TrainOptions, depths
+from pipeline.training.schedule import depths
 from pipeline.training.trainees import Trainee, trainee
 
 CLASSES = 7

@@ -43,8 +43,8 @@ from pipeline.importers import emodb, ravdess
 from pipeline.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
 from pipeline.training.engine import Training
 from pipeline.training.objective import Labels
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import SampleRecipe, Samples, open_samples
-from pipeline.training.schedule import TrainOptions
 from pipeline.training.trainees import trainee
 from pipeline.utterance import Utterance
 

@@ -105,7 +105,13 @@ def test_help_is_light():
         "heavy = {'torch', 'torchvision', 'librosa', 'sklearn', 'scipy', 'matplotlib', 'h5py', 'numpy'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
-    for words in (["--help"], ["extract", "--help"], ["fit-head", "--help"], ["diagnose", "--help"]):
+    for words in (
+        ["--help"],
+        ["extract", "--help"],
+        ["fit-head", "--help"],
+        ["diagnose", "--help"],
+        ["train-encoder", "--help"],
+    ):
         done = subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 

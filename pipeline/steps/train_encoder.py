@@ -28,8 +28,9 @@ from pipeline.storage.sealed import publish, remove_leftovers
 from pipeline.training.end_to_end import answers_note
 from pipeline.training.engine import Training
 from pipeline.training.objective import Labels
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import SampleRecipe, missing_files, open_samples
-from pipeline.training.schedule import TrainOptions, depths
+from pipeline.training.schedule import depths
 from pipeline.training.trainees import Trainee, trainee
 from pipeline.training.weights_file import (
     SPLITS,

@@ -30,10 +30,10 @@ from heads.variant import Task
 from pipeline.errors import UsageError
 from pipeline.training.moving import Moving, Position
 from pipeline.training.objective import HEAD, Labels, Objective, Step
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import Samples
 from pipeline.training.schedule import (
     ENCODER,
-    TrainOptions,
     block_depth,
     depths,
     make_optimiser,

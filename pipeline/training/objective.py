@@ -23,8 +23,9 @@ from heads.fusion.weights import Weights
 from heads.training.losses import TaskLoss, balanced_weights, make_loss
 from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import Samples
-from pipeline.training.schedule import TrainOptions, seed_of
+from pipeline.training.schedule import seed_of
 
 HEAD = "head"
 SAMPLE_HEAD = "head_of_samples"  # heads.training.balance knows by the first letters that it is no shared array

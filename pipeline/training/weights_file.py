@@ -29,8 +29,8 @@ from pipeline.provenance import canonical_json, differences, digest_of, listed
 from pipeline.training.checkpoint import packed
 from pipeline.training.end_to_end import METADATA, PREFIX
 from pipeline.training.objective import Labels
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import SampleRecipe, Samples
-from pipeline.training.schedule import TrainOptions
 from pipeline.training.trainees import Trainee
 from pipeline.utterance import Utterance
 

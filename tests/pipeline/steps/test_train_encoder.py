@@ -27,7 +27,7 @@ from pipeline.steps.compare import CompareOptions, compare
 from pipeline.steps.extract import RunOptions as ExtractRun
 from pipeline.steps.extract import extract
 from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
-from pipeline.training.schedule import TrainOptions
+from pipeline.training.options import TrainOptions
 from tests.pipeline.killed import die, in_child, wrapped
 
 EMOTIONS = {"joy": "positive", "anger": "negative", "neutral": "neutral"}

@@ -12,8 +12,8 @@ from torch.nn import functional
 from heads.fusion.weights import Weights
 from pipeline.errors import UsageError
 from pipeline.training.objective import Labels, Objective
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import Samples
-from pipeline.training.schedule import TrainOptions
 
 
 def made(counts: list[int], emotion: list[int], *, width: int = 3, classes: int = 2, **options: Any) -> Objective:

@@ -20,8 +20,8 @@ from pipeline.errors import CorruptError, UsageError
 from pipeline.training.checkpoint import packed, read_checkpoint, write_checkpoint
 from pipeline.training.engine import Training
 from pipeline.training.objective import Labels
+from pipeline.training.options import TrainOptions
 from pipeline.training.samples import Samples
-from pipeline.training.schedule import TrainOptions
 from pipeline.training.trainees import faces, trainee
 from tests.pipeline.killed import die, in_child, wrapped
 

@@ -1,0 +1,78 @@
+"""The options of `train-encoder` that say how it trains, each shown with its default in `TrainOptions`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.errors import UsageError
+from pipeline.training.options import TrainOptions
+from pipeline.words import parse
+from pipeline.words.command import Words
+
+TRAIN = TrainOptions()
+
+
+def _training(
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = TRAIN.epochs,
+    patience: Annotated[
+        int,
+        typer.Option(
+            "--patience",
+            min=0,
+            help="Epochs that may bring neither a better score of dev nor a lower loss; 0: all are run.",
+        ),
+    ] = TRAIN.patience,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Frames or windows in a step.")
+    ] = TRAIN.batch_size,
+    learning_rate: Annotated[
+        float, typer.Option("--learning-rate", help="At the heads, at its highest.")
+    ] = TRAIN.learning_rate,
+    weight_decay: Annotated[float, typer.Option("--weight-decay", min=0.0)] = TRAIN.weight_decay,
+    loss: Annotated[
+        str,
+        typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
+    ] = TRAIN.loss,
+    resample: Annotated[bool, typer.Option("--resample", help="Draw classes equally often.")] = TRAIN.resample,
+    task_balance: Annotated[
+        str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")
+    ] = TRAIN.task_balance,
+    sentiment_weight: Annotated[
+        float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
+    ] = TRAIN.sentiment_weight,
+    sample_weight: Annotated[
+        float,
+        typer.Option("--sample-weight", help="Share of the loss that samples bear one by one, not by utterance."),
+    ] = TRAIN.sample_weight,
+    unfreeze: Annotated[
+        str,
+        typer.Option(
+            "--unfreeze",
+            help="Blocks of vgg16 that thaw, in order, such as fc7,fc6,block5; its 100-D layer always trains.",
+        ),
+    ] = ",".join(TRAIN.unfreeze),
+    unfreeze_every: Annotated[
+        int, typer.Option("--unfreeze-every", min=1, help="Epochs from one thaw to the next.")
+    ] = TRAIN.unfreeze_every,
+    depth_rate: Annotated[
+        float, typer.Option("--depth-rate", help="Factor on the learning rate for each block further down.")
+    ] = TRAIN.depth_rate,
+    precision: Annotated[
+        str, typer.Option("--precision", help="fp32, or bf16: mixed precision.")
+    ] = TRAIN.precision,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of all that is drawn in training.")] = TRAIN.seed,
+) -> TrainOptions:
+    try:
+        return TrainOptions(
+            epochs=epochs, patience=patience, batch_size=batch_size, learning_rate=learning_rate,
+            weight_decay=weight_decay, loss=loss, resample=resample, task_balance=task_balance,
+            sentiment_weight=sentiment_weight, sample_weight=sample_weight, unfreeze=parse.names(unfreeze),
+            unfreeze_every=unfreeze_every, depth_rate=depth_rate, precision=precision, seed=seed,  # type: ignore[arg-type]
+        )  # fmt: skip
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+TrainWords = Annotated[TrainOptions, Words(_training)]
