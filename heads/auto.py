@@ -69,6 +69,7 @@ register(
         ("video", "audio"),
         _fit,
         _restore,
+        any_stream=True,
         parameters={
             "candidates": None,  # CANDIDATES
             "repeats": SelectionOptions.repeats,

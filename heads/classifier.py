@@ -204,11 +204,9 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
             mask[:first] = True
         if variant.get(self.fusion).needs_dialogues:
             raise ValueError(f"{self.fusion} reads the turns of dialogues, which rows of features do not tell")
-        for stream, columns in (("video", mask.sum()), ("audio", (~mask).sum())):
-            if stream in variant.get(self.fusion).streams and not columns:
-                raise ValueError(
-                    f"{self.fusion} reads {stream} columns; of n_features = {width} none are {stream}"
-                )
+        there = [stream for stream, columns in (("video", mask), ("audio", ~mask)) if columns.any()]
+        for stream in variant.get(self.fusion).lacking(there):
+            raise ValueError(f"{self.fusion} reads {stream} columns; of n_features = {width} none are {stream}")
         return mask
 
     def _features(self, X: NDArray[Any], codes: list[NDArray[np.int64]], groups: ArrayLike | None) -> FeatureSet:

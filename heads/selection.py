@@ -6,6 +6,8 @@ stream is taken. Among fusions that are surely better, the one with the best sco
 
 Why not by dev: four dev speakers don't rank models. On RAVDESS the variants best on dev were among the
 worst on test.
+
+Where the corpus has one stream there is no fusion to take, and the best variant of that stream is taken.
 """
 
 from __future__ import annotations
@@ -324,10 +326,13 @@ class _Trial:
         def reason(name: str) -> str:
             if name in reasons:
                 return reasons[name]
-            if name == chosen:
-                return "best of those surely better than any single stream" if sure else "best single stream"
+            if name == chosen and sure:
+                return "best of those surely better than any single stream"
+            if name == fallback:
+                streams = list(self.pooled.streams)
+                return "best single stream" if len(streams) > 1 else f"best of {streams[0]}, the only stream"
             if _single(name):
-                return "the best single stream" if name == fallback else "another single stream is better"
+                return "another single stream is better"
             return "surely better, but not the best" if name in sure else "not surely better than the best single"
 
         table = tuple(

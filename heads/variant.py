@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -119,12 +119,19 @@ class Variant:
     restore: Restore
     paper: str = ""
     """Name and link of the paper, where there is one."""
+    any_stream: bool = False
+    """Whether it makes do with one of its streams where the corpus lacks the other."""
     needs_windows: bool = False
     needs_dialogues: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     """Settings of its own with their defaults, settable by FitOptions.parameters."""
     argument: Callable[[str], Variant] | None = None
     """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
+
+    def lacking(self, there: Collection[str]) -> tuple[str, ...]:
+        """Return which of its streams it can't do without and are not `there`."""
+        missing = tuple(stream for stream in self.streams if stream not in there)
+        return () if self.any_stream and len(missing) < len(self.streams) else missing
 
 
 _REGISTRY: dict[str, Variant] = {}
@@ -204,9 +211,11 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         )
     for key, value in options.parameters.items():
         _check_setting(variant, key, value)
+    lacking = variant.lacking(features.streams)
+    if lacking:
+        there = " and ".join(sorted(features.streams)) or "no stream"
+        raise ValueError(f"{name} reads the {lacking[0]} stream; this corpus has {there} alone")
     for stream in variant.streams:
-        if stream not in features.streams:
-            raise ValueError(f"{name} reads the {stream} stream; this corpus has {sorted(features.streams)}")
         if variant.needs_windows and features.streams[stream].windows is None:
             raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
 

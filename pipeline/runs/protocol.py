@@ -104,6 +104,12 @@ class Outcome:
                 f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are too "
                 "good; --folds scores the choice itself, and evaluate scores test"
             )
+        if self.choice is not None and len(plan.corpus.streams) == 1:
+            (alone,) = plan.corpus.streams
+            words.append(
+                f"the corpus has {alone} alone, no fusion to choose: auto took the best variant of that stream, "
+                f"{self.choice['name']}"
+            )
         trained = trained_encoders(plan.corpus)
         if trained and (plan.by is not None or self.choice is not None):
             what = "the folds hold out" if plan.by is not None else "auto chose by folds that hold out"

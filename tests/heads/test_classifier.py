@@ -164,6 +164,13 @@ def test_fit_fails(corpus, settings, message):
         DualHeadClassifier(**settings).fit(X, y)
 
 
+def test_auto_makes_do_with_columns_of_one_stream(corpus):
+    X, y = arrays(corpus)
+    settings = {"fusion": "auto", "video_width": 0, "epochs": 2, "parameters": {"repeats": 1}}
+    fitted = DualHeadClassifier(**settings).fit(X, y)
+    assert fitted.models_[0].choice["name"] in ("linear_audio", "audio")
+
+
 def test_random_state_may_be_none_or_a_generator(corpus):
     X, y = arrays(corpus)
     short = {"fusion": "concat", "epochs": 1, "video_width": 8}

@@ -126,6 +126,25 @@ def test_candidates_that_do_not_fit_the_corpus_are_said():
     assert aligned.score is None and "needs windows" in aligned.reason
 
 
+def test_one_stream_alone_leaves_the_best_of_its_variants():
+    train = with_signal(noise_corpus(200, seed=1), video=0.5, audio=0.5)
+    alone = replace(train, streams={"audio": train.streams["audio"]})
+    (model,) = variant.fit("auto", alone, options=FAST)
+    assert model.choice["name"] == "linear_audio"
+    table = {row["candidate"]: row["reason"] for row in model.choice["evidence"]}
+    assert table["linear_audio"] == "best of audio, the only stream"
+    for name in ("linear_video", "linear", "linear_late"):
+        assert "this corpus has audio alone" in table[name]
+    arrays, values = model.state()
+    again = variant.restore(arrays, values)
+    np.testing.assert_array_equal(again.predict(alone).emotion, model.predict(alone).emotion)
+
+
+def test_no_stream_at_all_fails():
+    with pytest.raises(ValueError, match="auto reads the video stream; this corpus has no stream"):
+        variant.fit("auto", replace(noise_corpus(40), streams={}), options=FAST)
+
+
 def test_repeats_go_on_for_contenders_alone():
     """Two fusions may win, so the folds are dealt again, but not for a stream that is clearly behind."""
     train = with_signal(noise_corpus(400), video=0.5, audio=0.25)

@@ -118,6 +118,7 @@ def test_a_corpus_of_one_stream_has_rows_that_do_not_apply(few, tmp_path) -> Non
     found = compared(tmp_path, corpus=corpus)
     status = {row["variant"]: row["status"] for row in found["rows"]}
     assert status == {"audio": "done", "video": "not applicable", "concat": "not applicable"}
+    assert row_of(found, "concat")["reason"] == "concat reads the video stream; this corpus has audio alone"
     assert failed_rows(found) == []
 
 

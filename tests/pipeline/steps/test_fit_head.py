@@ -303,6 +303,18 @@ def test_auto_says_what_it_chose_and_that_it_saw_dev(cache_path, tmp_path) -> No
     assert f"auto: {run.config['choice']['name']}" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("folds", [None, "speaker:2"])
+def test_auto_on_one_stream_says_that_there_was_no_fusion(tmp_path, folds) -> None:
+    cache = planted_cache()
+    corpus = corpus_of(dataclasses.replace(cache, streams={"audio": cache.streams["audio"]}))
+    fit = dataclasses.replace(QUICK, parameters={"candidates": "linear_video,linear_audio,linear", "repeats": 1})
+    run = fit_head_on(corpus, "auto", tmp_path / "run", fit=fit, options=FitHeadOptions(folds=folds))
+    assert run.config["choice"]["name"] == "linear_audio"
+    said = [text for text in run.metrics["warnings"] if "no fusion to choose" in text]
+    assert said and "audio alone" in said[0] and said[0].endswith("linear_audio")
+    assert said[0] in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:
     history = [{"best_epoch": best} for best in (3, 9, 4, 30, 5)]  # counted from 0
     chosen = protocol.refit_options(FitOptions(epochs=40), history)
