@@ -417,6 +417,7 @@ def compare(
     fit: FitWords,
     report: ReportOption = True,
     replace: ReplaceOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fitted; write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Fit every variant on the same utterances: one table, paired tests against the best single stream, time."""
@@ -429,6 +430,10 @@ def compare(
         streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
         answering=answering, workers=workers, end_to_end=tuple(end_to_end or ()),
     )  # fmt: skip
+    if dry_run:
+        planned = step.describe(cache, out, fit=fit, options=options)
+        emit(planned, as_json, lambda: terminal.print_comparison_plan(planned))
+        return 0
     with terminal.ProgressLine(hidden=as_json) as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)
     emit(found, as_json, lambda: terminal.print_comparison(found, out))

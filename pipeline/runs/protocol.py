@@ -70,10 +70,11 @@ class Plan:
             without = f"; {lost} without a stream left out" if lost else ""
             too_good = " (which also said when to stop: scores too good)" if watched else ""
             return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}){too_good}"
-        sizes = [len(part.held) for part in self.parts]
+        sizes = sorted({len(part.held) for part in self.parts})
+        each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
         return (
             f"{len(self.parts)} folds by {self.by.partition(':')[0]} over {len(self.scored)} utterances "
-            f"({min(sizes)} to {max(sizes)} each); each scored by models that never saw it"
+            f"({each} each); each scored by models that never saw it"
         )
 
 

@@ -108,6 +108,41 @@ def print_plan(planned: dict[str, Any]) -> None:
     tables.print_warnings(out, planned["warnings"])
 
 
+def print_comparison_plan(planned: dict[str, Any]) -> None:
+    """Say what `compare --dry-run` found: nothing was fitted or written."""
+    out = tables.console()
+    fitted, left_out = planned["variants"], planned["left_out"]
+    mark = tables.transductive_mark(planned)
+    seeds, folds = planned["seeds"], planned["folds"]
+    how = f"{seeds} seed{'s' if seeds > 1 else ''}" + (f" in {folds} folds" if folds else "")
+    lines = [f"would fit {len(fitted)} of {len(fitted) + len(left_out)} variants{mark}: {', '.join(fitted)}"]
+    lines.append(f"{how}: {planned['fits']} fits (solved variants are fitted once for all seeds)")
+    if "auto" in fitted:
+        lines.append("auto fits its candidates too, by folds of its own")
+    if planned["end_to_end"]:
+        lines.append(
+            f"rows of encoders that were trained with their own heads: {', '.join(planned['end_to_end'])}"
+        )
+    lines += [
+        f"left out: {reason if reason.startswith(name) else f'{name}: {reason}'}"
+        for name, reason in left_out.items()
+    ]
+    lines.append(planned["protocol"])
+    lines.append("utterances: " + ", ".join(f"{name or 'blank'} {n}" for name, n in planned["splits"].items()))
+    scored = planned["scored"]
+    for task, one in scored["tasks"].items():
+        words = f"{task}: {one['labelled']} of {scored['utterances']} scored utterances labelled"
+        if one["majority"]:
+            line = one["majority"]
+            numbers = ", ".join(f"{head} {100 * line[key]:.1f}" for key, head in tables.METRICS if key in line)
+            words += f"; majority: {line['name']}: {numbers} (per cent)"
+        lines.append(words)
+    lines.append(f"would write {planned['out']}{', replacing what is there' if planned['replaces'] else ''}")
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+    tables.print_warnings(out, planned["warnings"])
+
+
 def choice_lines(choice: dict[str, Any] | None) -> list[str]:
     """Return what `auto` considered and why it chose as it did."""
     if choice is None:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from heads import variant
 from heads.statistics import holm
@@ -154,6 +157,48 @@ def compare_on(
     return document
 
 
+def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions) -> dict[str, Any]:
+    """Return what `compare` would do, without doing it (`--dry-run`); torch is not imported.
+
+    Raises
+    ------
+    NoCacheError, CorruptError, UsageError
+        As `compare` does before its first fit.
+    """
+    chosen = choose(options.fusions)
+    runs.check_target(out, replace=options.replace, kind=runs.COMPARISON_FORMAT)
+    corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    _check_parameters(chosen, fit)
+    plan = protocol.plan(corpus, options.folds)
+    protocol.check_answering(plan, fit, options.answering)
+    trained, _ = _end_to_end(plan, fit, options)
+    fitted, left_out = _applicable(plan, chosen, fit)
+    shown = Shown.of(plan)
+    tasks = {}
+    for task, true in protocol.truth(corpus, plan.scored, fit.tasks).items():
+        line = shown.majority(task, true, corpus.vocabulary[task]) if (true >= 0).any() else None
+        tasks[task] = {"labelled": int((true >= 0).sum()), "majority": None if line is None else vars(line)}
+    parts = len(plan.parts)
+    return {
+        "dry_run": True,
+        "variants": fitted,
+        "left_out": left_out,
+        "end_to_end": [row["variant"] for row in trained],
+        "streams": corpus.streams,
+        "speaker_norm": corpus.speaker_norm,
+        "protocol": plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in fitted)),
+        "seeds": len(fit.seeds),
+        "folds": parts if plan.by else None,
+        "fits": sum(parts * (1 if variant.solved(name) else len(fit.seeds)) for name in fitted),
+        "splits": corpus.split_sizes(),
+        "scored": {"split": plan.split, "utterances": len(plan.scored), "tasks": tasks},
+        "options": dataclasses.asdict(fit),
+        "warnings": protocol.unused_words(chosen, fit),
+        "out": str(out),
+        "replaces": os.path.lexists(out),
+    }
+
+
 def failed_rows(document: dict[str, Any]) -> list[str]:
     """Return the variants that failed by a fault of their own, not because the corpus lacks what they need."""
     return [row["variant"] for row in document["rows"] if row["status"] == "failed"]
@@ -184,6 +229,23 @@ def _end_to_end(
             "choice": None, "history": histories(models), "end_to_end": facts,
         })  # fmt: skip
     return rows, predictions
+
+
+def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[list[str], dict[str, str]]:
+    """Return the variants that this corpus allows, and why not the others."""
+    looked_at = plan.corpus.take(np.union1d(plan.fitted_on(), plan.scored))
+    fitted, left_out = [], {}
+    for name in chosen:
+        known = variant.get(name)
+        own = {key: value for key, value in fit.parameters.items() if key in known.parameters}
+        try:
+            variant.check(name, looked_at, dataclasses.replace(fit, parameters=own))
+            looked_at.require_finite(known.streams)
+        except ValueError as error:
+            left_out[name] = str(error)
+        else:
+            fitted.append(name)
+    return fitted, left_out
 
 
 def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,11 @@ from pipeline.cache import write_cache
 from pipeline.errors import UsageError
 from pipeline.runs.corpus import corpus_of
 from pipeline.runs.protocol import Answering
-from pipeline.steps.compare import CompareOptions, choose, compare_on, failed_rows
+from pipeline.steps.compare import CompareOptions, choose, compare_on, describe, failed_rows
 from pipeline.steps.fit_head import fit_head_on
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
 
+ROOT = Path(__file__).resolve().parents[3]
 QUICK = FitOptions(seeds=(0, 1), epochs=12, patience=4, hidden=16, threads=1)
 SINGLES = ["video", "audio"]
 
@@ -228,6 +231,66 @@ def test_documents_hold_no_nan(few, tmp_path) -> None:
         assert not isinstance(value, float) or math.isfinite(value)
 
     walk(json.loads((tmp_path / "cmp" / runs.COMPARISON).read_text(), parse_constant=lambda text: math.nan))
+
+
+def test_dry_run_says_what_would_be_fitted(few, tmp_path) -> None:
+    cache = planted_cache()
+    write_cache(tmp_path / "c.h5", dataclasses.replace(cache, streams={"audio": cache.streams["audio"]}))
+    few["solved"] = dataclasses.replace(
+        constant_variant("solved"), streams=("audio",), parameters={"solver": "lda"}
+    )
+    words = ["compare", str(tmp_path / "c.h5"), "--out", str(tmp_path / "cmp"), "--dry-run", "--seeds", "3"]
+    found = CliRunner().invoke(cli.app, [*words, "--folds", "speaker:2", "--json"])
+    assert found.exit_code == 0, found.output
+    planned = json.loads(found.stdout)
+    assert planned["variants"] == ["audio", "solved"]
+    assert planned["left_out"] == {
+        name: f"{name} reads the video stream; this corpus has audio alone" for name in ("video", "concat")
+    }
+    assert planned["fits"] == 2 * (3 + 1)  # in two folds three seeds, and what is solved once for all
+    assert planned["splits"] == {"train": 240, "dev": 80, "test": 80}
+    emotion = np.asarray(cache.utterances.emotion)[:320]
+    majority = planned["scored"]["tasks"]["emotion"]["majority"]
+    assert (majority["name"], majority["accuracy"]) == ("neutral", pytest.approx(np.mean(emotion == 0)))
+    printed = CliRunner().invoke(cli.app, words)
+    for expected in (
+        "left out: concat reads the video stream",
+        "3 seeds: 4 fits",
+        "majority: neutral",
+        "train 240",
+    ):
+        assert expected in printed.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["c.h5"]
+    wrong = CliRunner().invoke(cli.app, [*words, "--set", "speed=3"])
+    assert wrong.exit_code == 2 and "speed" in wrong.stderr
+
+
+def test_dry_run_imports_no_torch(tmp_path) -> None:
+    write_cache(tmp_path / "c.h5", planted_cache())
+    script = (
+        "import sys, cli\n"
+        f"sys.argv = ['dualstream', 'compare', {str(tmp_path / 'c.h5')!r}, '--dry-run']\n"
+        "try:\n    cli.app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('LOADED', 'torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    count = len(variant.names())
+    assert f"would fit {count} of {count} variants" in found.stdout and "LOADED False" in found.stdout
+
+
+def test_dry_run_leaves_out_what_reads_broken_rows(few, tmp_path) -> None:
+    cache = planted_cache()
+    rows = cache.streams["video"].utterance.copy()
+    rows[3] = np.nan
+    write_cache(
+        tmp_path / "c.h5",
+        dataclasses.replace(
+            cache, streams=cache.streams | {"video": dataclasses.replace(cache.streams["video"], utterance=rows)}
+        ),
+    )
+    planned = describe(tmp_path / "c.h5", tmp_path / "cmp", fit=QUICK, options=CompareOptions())
+    assert planned["variants"] == ["audio"]
+    assert all("1 utterance row(s) hold NaN" in planned["left_out"][name] for name in ("video", "concat"))
 
 
 def test_command(few, tmp_path) -> None:
