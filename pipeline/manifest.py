@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from pipeline.clip_files import REMEDY, NoClipError, require_file
 from pipeline.errors import DualstreamError
 from pipeline.labels import EMOTIONS, SENTIMENTS, vocabulary
 from pipeline.utterance import COLUMNS, REQUIRED_COLUMNS, SPLITS, InvalidRowError, Utterance
@@ -27,6 +28,7 @@ __all__ = [
     "Manifest",
     "ManifestError",
     "Utterance",
+    "clip_at",
     "manifest_text",
     "parse_manifest",
     "read_manifest",
@@ -187,6 +189,28 @@ def resolve(root: Path, path: str) -> Path:
             "give the folder that really holds the clips as --root"
         )
     return Path(place)
+
+
+def clip_at(root: Path, path: str) -> Path:
+    """Return the real place of the regular file that a manifest's path leads to; nothing is opened.
+
+    Raises
+    ------
+    NoClipError
+        Where there is none inside `root`, by name of what is there.
+    """
+    try:
+        place = resolve(root, path)
+    except EscapingPathError as error:
+        raise NoClipError(
+            "outside",
+            "the path passes a link that leads out of the data root; expected a clip inside it: put it there, or "
+            "give the folder that really holds the clips as the root",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoClipError("unreadable", f"{error}; {REMEDY}") from error
+    require_file(os.path.join(root, path))
+    return place
 
 
 def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance | None, list[tuple[str, str]]]:

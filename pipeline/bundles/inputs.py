@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from features.media import DecodeSettings, MediaError, probe, read_clip
 from features.segments import by_length, by_silence
 from features.windows import Sampling, WindowPlan
+from pipeline.clip_files import NoClipError, require_file
 from pipeline.errors import UsageError
-from pipeline.manifest import EscapingPathError, InvalidRowError, read_manifest, resolve
+from pipeline.manifest import InvalidRowError, clip_at, read_manifest
 from pipeline.utterance import Utterance
 
 SILENCE = "silence"
@@ -120,10 +120,12 @@ def _length(segments: str | None) -> float | None:
 def _rows(table: Path, root: Path) -> Iterator[Item]:
     for row in read_manifest(table):
         try:
-            place = resolve(root, row.path)
+            place = clip_at(root, row.path)
             yield Item(row.id, place, replace(row, path=_from_anchor(place)))
-        except (EscapingPathError, InvalidRowError) as error:
-            yield Item(row.id, None, None, f"missing: {error}")
+        except NoClipError as error:
+            yield Item(row.id, None, None, str(error))
+        except InvalidRowError as error:
+            yield Item(row.id, None, None, f"unreadable: {error}")
 
 
 def _below(path: Path) -> Iterable[Path]:
@@ -140,11 +142,9 @@ def _below(path: Path) -> Iterable[Path]:
 def _file(path: Path) -> Item:
     name = shown(str(path))
     try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return Item(name, None, None, "missing: there is no such file")
-    if not stat.S_ISREG(mode):
-        return Item(name, None, None, "not_a_file: it is no regular file")
+        require_file(path)
+    except NoClipError as error:
+        return Item(name, None, None, str(error))
     place = Path(os.path.realpath(path))
     try:
         return Item(name, place, Utterance("file", _from_anchor(place), ROOT_SPLIT))

@@ -13,6 +13,7 @@ import numpy as np
 
 from features import media
 from features.windows import Sampling, WindowPlan
+from pipeline.clip_files import NoClipError, require_file
 from pipeline.executors import OrderedThreads
 from pipeline.manifest import EscapingPathError, Manifest, resolve
 from pipeline.utterance import Utterance
@@ -84,9 +85,13 @@ def _look(
 ) -> list[Facts]:
     try:
         place = resolve(root, path)
+        require_file(os.path.join(root, path))
         size_bytes = place.stat().st_size
     except EscapingPathError as e:
         return [Facts(u, "escapes-root", str(e)) for u in utterances]
+    except NoClipError as e:
+        code = "missing" if e.kind in ("missing", "broken_link") else "unreadable"
+        return [Facts(u, code, str(e)) for u in utterances]
     except OSError as e:
         return [Facts(u, "missing", e.strerror or str(e)) for u in utterances]
     try:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError
 from pipeline.extraction.shards import KIND, Shard, members_digest, read_shard, shard_path
-from pipeline.manifest import EscapingPathError, resolve
+from pipeline.manifest import clip_at
 from pipeline.provenance import canonical_json, digest_file
 from pipeline.storage.sealed import peek_digest, publish
 from pipeline.utterance import Utterance
@@ -41,10 +41,19 @@ class Hasher:
     def place(self, path: str) -> Path | None:
         """Return where a manifest's path leads, or None where it is no regular file inside the root."""
         try:
-            place = resolve(self._root, path)
-            return place if stat.S_ISREG(os.stat(place).st_mode) else None
-        except (EscapingPathError, OSError, ValueError):
+            return clip_at(self._root, path)
+        except NoClipError:
             return None
+
+    def require(self, path: str) -> Path:
+        """Return where a manifest's path leads.
+
+        Raises
+        ------
+        NoClipError
+            Where that is no regular file inside the root.
+        """
+        return clip_at(self._root, path)
 
     def look(self, path: str) -> tuple[int, int]:
         """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
 from features.media import MediaError, stop_all
+from pipeline.clip_files import NoClipError
 from pipeline.errors import DualstreamError
 from pipeline.executors import OrderedThreads
 from pipeline.extraction.clip_changes import ABSENT, Hasher
@@ -169,10 +170,11 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
         begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
         return _ReadClip(utterance, ABSENT, "", begun)
     look, sha256 = hasher.look(utterance.path), hasher.digest(utterance.path)
-    place = hasher.place(utterance.path)
     nothing = unread(plan, utterance.id)
-    if place is None:
-        return _ReadClip(utterance, look, sha256, nothing, "missing: no such file inside the data root")
+    try:
+        place = hasher.require(utterance.path)
+    except NoClipError as error:
+        return _ReadClip(utterance, look, sha256, nothing, str(error))
     try:
         begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance))
     except MediaError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError, UsageError
 from pipeline.extraction.cache_making import ShardFolder
 from pipeline.extraction.clip_changes import ABSENT, Hasher, judge
@@ -96,8 +97,12 @@ def _require_some_clips(work: Work) -> None:
     clips = work.manifest.utterances
     if not work.recipe.reads_media or any(work.hasher.look(one.path) != ABSENT for one in clips):
         return
+    try:
+        first = str(work.hasher.require(clips[0].path))
+    except NoClipError as error:
+        first = str(error)
     raise UsageError(
-        f"none of the {len(clips)} clips is under {work.root} (the first is {clips[0].path}); "
+        f"none of the {len(clips)} clips is under {work.root} (the first, {clips[0].path}: {first}); "
         "give the folder that the paths start from as --root"
     )
 

@@ -25,6 +25,7 @@ from safetensors.numpy import save
 
 from features.media import Clip, DecodeSettings, MediaError, read_clip, stop_all
 from features.windows import Sampling, WindowPlan
+from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError
 from pipeline.executors import OrderedThreads
 from pipeline.extraction.clip_changes import Hasher
@@ -201,10 +202,12 @@ def _path(place: Path, number: int) -> Path:
 
 
 def _take(utterance: Utterance, recipe: SampleRecipe, hasher: Hasher) -> _Taken:
-    look, sha256, place = hasher.look(utterance.path), hasher.digest(utterance.path), hasher.place(utterance.path)
+    look, sha256 = hasher.look(utterance.path), hasher.digest(utterance.path)
     nothing = np.zeros(0, np.int64)
-    if place is None:
-        return _Taken(utterance.id, "", look, None, nothing, "missing: no such file inside the data root")
+    try:
+        place = hasher.require(utterance.path)
+    except NoClipError as error:
+        return _Taken(utterance.id, "", look, None, nothing, str(error))
     try:
         clip = read_clip(
             place,

@@ -161,16 +161,23 @@ def test_failed_clips_are_listed_and_the_status_is_3(corpus: Path, tmp_path: Pat
     (root / "empty.mp4").touch()
     os.mkfifo(root / "pipe.mp4")
     (root / "list.mp4").write_text("#EXTM3U\n#EXTINF:1,\nclip0.mp4\n")
-    names = ["clip0.mp4", "cut.mp4", "empty.mp4", "pipe.mp4", "list.mp4", "absent.mp4", "clip1.mp4"]
+    (root / "out.mp4").symlink_to(corpus.parent / "clip0.mp4")
+    (root / "nowhere.mp4").symlink_to("gone.mp4")
+    (root / "folder.mp4").mkdir()
+    bad = ["cut.mp4", "empty.mp4", "pipe.mp4", "list.mp4", "absent.mp4", "out.mp4", "nowhere.mp4", "folder.mp4"]
+    names = ["clip0.mp4", *bad, "clip1.mp4"]
     manifest = manifest_of(root, names)
     out = tmp_path / "cache.h5"
     done = run(*command(manifest, out, "--json"), status=3)
     failed = {one["id"]: one["reason"] for one in json.loads(done.stdout)["failed"]}
-    assert set(failed) == {f"u{i}" for i in range(1, 6)}
-    assert failed["u2"].startswith("empty") and failed["u5"].startswith("missing")
+    assert set(failed) == {f"u{i}" for i in range(1, 9)}
+    assert failed["u2"].startswith("empty") and failed["u5"].startswith("missing: there is no such file")
+    assert failed["u3"].startswith("not_a_file: a named pipe") and failed["u8"].startswith("not_a_file: a folder")
+    assert failed["u6"].startswith("outside: ") and failed["u7"].startswith("broken_link: ")
+    assert all("expected a clip" in failed[f"u{i}"] for i in (3, 5, 6, 7, 8))
     cache = read_cache(out)
     assert not any(str(tmp_path) in reason for reason in cache.utterances.reason)  # no path of this machine
-    assert cache.streams["video"].present.tolist() == [True, *[False] * 5, True]
+    assert cache.streams["video"].present.tolist() == [True, *[False] * 8, True]
 
 
 def test_odd_names_are_plain_files(corpus: Path, tmp_path: Path) -> None:

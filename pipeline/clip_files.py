@@ -1,0 +1,66 @@
+"""What lies where a clip should: a regular file, or what stands in its way, by name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from pipeline.errors import DualstreamError
+
+REMEDY = "expected a clip there: put it there, or mend its path"
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
+)
+
+
+class NoClipError(DualstreamError):
+    """No regular file lies where a clip should; the message begins with one word for that and names no folder.
+
+    ``missing``      nothing is there
+    ``broken_link``  a link that leads nowhere
+    ``outside``      a link that leads out of the data root
+    ``not_a_file``   a folder, a named pipe, a socket or a device
+    ``unreadable``   the system does not say what is there
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        self.kind = kind
+        super().__init__(f"{kind}: {text}")
+
+
+def require_file(place: str | os.PathLike[str]) -> None:
+    """Refuse what is no regular file, without opening it: a named pipe would wait for ever.
+
+    Raises
+    ------
+    NoClipError
+        Saying what was found, what was expected and what to do.
+    """
+    try:
+        mode = os.stat(place).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if _passes_broken_link(os.fspath(place)):
+            raise NoClipError("broken_link", f"the path is a link that points nowhere; {REMEDY}") from error
+        raise NoClipError("missing", f"there is no such file; {REMEDY}") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            raise NoClipError("broken_link", f"the path is a link that leads back to itself; {REMEDY}") from error
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise NoClipError("unreadable", f"{words}; {REMEDY}") from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for holds, name in _KINDS if holds(mode)), "no regular file")
+        raise NoClipError("not_a_file", f"{kind} is there; {REMEDY}")
+
+
+def _passes_broken_link(place: str) -> bool:
+    """Tell whether the path, or a folder on the way to it, is a link whose end does not exist."""
+    while place and place != os.path.dirname(place):
+        if os.path.islink(place) and not os.path.exists(place):
+            return True
+        place = os.path.dirname(place)
+    return False
