@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
 from pipeline.extraction.shards import KIND, read_shard, shard_path
-from pipeline.provenance import digest_of, fingerprint
+from pipeline.provenance import digest_of, fingerprint, listed
 from pipeline.storage.sealed import peek_digest
 
 SPLITS = ("train", "dev", "test")
@@ -65,7 +65,7 @@ def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
     }
     document["warnings"] = _warnings(cache, document)
     if verify:
-        document["verified"] = _verify(path, cache)
+        document["verified"], document["not_verified"] = _verify(path, cache)
     return document
 
 
@@ -93,6 +93,7 @@ def describe(document: dict[str, Any]) -> str:
     lines += ["", *(f"warning: {text}" for text in document["warnings"])] if document["warnings"] else []
     if "verified" in document:
         lines += ["", *(f"verified: {text}" for text in document["verified"])]
+        lines += [f"not verified: {text}" for text in document["not_verified"]]
     return "\n".join(lines)
 
 
@@ -209,8 +210,8 @@ def _warnings(cache: Cache, document: dict[str, Any]) -> list[str]:
     return found
 
 
-def _verify(path: Path, cache: Cache) -> list[str]:
-    """Check what reading does not; return what was checked.
+def _verify(path: Path, cache: Cache) -> tuple[list[str], list[str]]:
+    """Check what reading does not; return what holds, and what could not be checked and why.
 
     Raises
     ------
@@ -230,24 +231,37 @@ def _verify(path: Path, cache: Cache) -> list[str]:
             if not np.isfinite(rows).all():
                 raise CorruptError(f"{path}: {what} of stream {name} hold NaN or infinity")
     done.append("that all rows are finite")
+    there, lacking = _verify_shards(path, provenance)
+    return done + there, lacking
+
+
+def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], list[str]]:
     shards = provenance.get("shards")
+    if not isinstance(shards, dict):
+        return [], ["its shards: it does not say which it was made of"]
     folder = path.with_name(path.name + ".shards") / str(provenance.get("fingerprint"))
-    if not isinstance(shards, dict) or not shard_path(folder, 0).exists():
-        return done
     count = int(shards["count"])
-    try:
-        digests = [peek_digest(shard_path(folder, index), KIND) for index in range(count)]
-        if digest_of(digests) == shards["sha256"]:
-            for index in range(count):
-                read_shard(shard_path(folder, index))
-            done.append(f"{count} shards, and that the cache was made of them")
-        else:
-            done.append(
-                "that the shards beside the cache are others than it was made of: extract brings it up to date"
-            )
-    except FileNotFoundError as error:
-        done.append(f"that shards are missing ({error.filename}): the cache is whole without them")
-    return done
+    there = [index for index in range(count) if shard_path(folder, index).exists()]
+    whole = (
+        "the cache is whole without them, but project and a changed manifest need them: extract makes them again"
+    )
+    if not there:
+        return [], [f"its shards: none of the {count} is in {folder}; {whole}"]
+    digests = []
+    for index in there:
+        read_shard(shard_path(folder, index))
+        digests.append(peek_digest(shard_path(folder, index), KIND))
+    if len(there) < count:
+        gone = [f"shard-{index:05d}.h5" for index in range(count) if index not in there]
+        return [f"{len(there)} of {count} shards, each by itself"], [
+            f"that the cache was made of its shards: {listed(gone)} of {folder} {'is' if len(gone) == 1 else 'are'} "
+            f"missing; {whole}"
+        ]
+    if digest_of(digests) != shards["sha256"]:
+        return [f"{count} shards, each by itself"], [
+            f"that the cache was made of its shards: those in {folder} are others; extract brings it up to date"
+        ]
+    return [f"{count} shards, and that the cache was made of them"], []
 
 
 def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:

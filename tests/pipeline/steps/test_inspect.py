@@ -116,7 +116,8 @@ def test_verify_reads_the_shards(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "clips", 9)
     run_extract(corpus, out)
     document = inspect(out, verify=True)
-    assert any("3 shards, and that the cache was made of them" in text for text in document["verified"])
+    assert document["verified"][-1] == "3 shards, and that the cache was made of them"
+    assert document["not_verified"] == []
     text = describe(document)
     assert "majority accuracy" in text and "stub" in text and "by pca fitted on" in text
     shard = sorted(out.parent.rglob("shard-*.h5"))[1]
@@ -127,7 +128,28 @@ def test_verify_reads_the_shards(tmp_path: Path) -> None:
         inspect(out, verify=True)
     (tmp_path / "clips" / "clip0.mp4").write_bytes(b"new")
     shard.unlink()
-    assert any("missing" in text for text in inspect(out, verify=True)["verified"])
+    document = inspect(out, verify=True)
+    assert document["verified"][-1] == "2 of 3 shards, each by itself"
+    (text,) = document["not_verified"]
+    assert "shard-00001.h5" in text and "is missing" in text
+    lines = describe(document).splitlines()
+    assert f"not verified: {text}" in lines and not any("missing" in line for line in lines if line != lines[-1])
+    for one in out.parent.rglob("shard-*.h5"):
+        one.unlink()
+    document = inspect(out, verify=True)
+    assert not any("shard" in text for text in document["verified"])
+    assert "none of the 3 is in" in document["not_verified"][0]
+
+
+def test_shards_of_another_cache_verify_nothing(tmp_path: Path) -> None:
+    one, other = tmp_path / "a" / "cache.h5", tmp_path / "b" / "cache.h5"
+    run_extract(make_corpus(tmp_path / "clips", 6), one)
+    run_extract(make_corpus(tmp_path / "others", 6, contents={2: b"other bytes"}), other)
+    for shard in one.parent.rglob("shard-*.h5"):
+        shard.write_bytes(next(other.parent.rglob(shard.name)).read_bytes())
+    document = inspect(one, verify=True)
+    assert "are others; extract brings it up to date" in document["not_verified"][0]
+    assert document["verified"][-1] == "2 shards, each by itself"
 
 
 def test_failures_are_listed(tmp_path: Path) -> None:
