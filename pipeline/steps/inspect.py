@@ -242,9 +242,7 @@ def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], l
     folder = path.with_name(path.name + ".shards") / str(provenance.get("fingerprint"))
     count = int(shards["count"])
     there = [index for index in range(count) if shard_path(folder, index).exists()]
-    whole = (
-        "the cache is whole without them, but project and a changed manifest need them: extract makes them again"
-    )
+    whole = "the cache is whole without them, but project needs them: extract makes them again"
     if not there:
         return [], [f"its shards: none of the {count} is in {folder}; {whole}"]
     digests = []
@@ -254,8 +252,7 @@ def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], l
     if len(there) < count:
         gone = [f"shard-{index:05d}.h5" for index in range(count) if index not in there]
         return [f"{len(there)} of {count} shards, each by itself"], [
-            f"that the cache was made of its shards: {listed(gone)} of {folder} {'is' if len(gone) == 1 else 'are'} "
-            f"missing; {whole}"
+            f"that the cache was made of its shards: in {folder} there is no {listed(gone)}; {whole}"
         ]
     if digest_of(digests) != shards["sha256"]:
         return [f"{count} shards, each by itself"], [
