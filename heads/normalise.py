@@ -32,7 +32,8 @@ def normalise_speakers(
 
     A speaker's mean and variance are drawn towards those of all speakers of the part, as if
     `prior_utterances` more utterances had shown those; utterances of unknown speakers (code -1) take
-    the part's. Windows are normalised by the speaker's windows, each utterance weighing the same.
+    the part's. Rows that are not finite stay as they are and have no part in any mean. Windows are
+    normalised by the speaker's windows, each utterance weighing the same.
 
     Parameters
     ----------
@@ -75,7 +76,10 @@ def _by_speaker(
     weight: Floats,
     prior: float,
 ) -> NDArray[np.float32]:
-    answer = np.zeros_like(rows)
+    finite = np.isfinite(rows).all(axis=1)
+    # what is not finite stays so, to be refused or masked by name, and spoils nobody else's mean
+    answer = np.where((present & ~finite)[:, None], rows, np.zeros_like(rows))
+    present = present & finite
     for code in np.unique(part[present]):
         inside = np.flatnonzero(present & (part == code))
         mean, variance, _ = _moments(rows[inside], weight[inside])

@@ -34,6 +34,18 @@ def test_voices_are_taken_out_exactly_without_a_prior():
             np.testing.assert_allclose(rows.std(0), 1, atol=1e-5)
 
 
+def test_rows_that_are_not_finite_stay_so_and_spoil_no_other():
+    plain = noise_corpus(60, speakers=3)
+    bad = plain.streams["video"].utterance.copy()
+    bad[4, 1], bad[7] = np.inf, np.nan
+    broken = replace(plain, streams={**plain.streams, "video": replace(plain.streams["video"], utterance=bad)})
+    found = normalise_speakers(broken).streams["video"].utterance
+    assert np.flatnonzero(~np.isfinite(found).all(1)).tolist() == [4, 7]
+    expected = normalise_speakers(without(plain, "video", np.array([4, 7]))).streams["video"].utterance
+    good = np.isfinite(found).all(1)
+    np.testing.assert_array_equal(found[good], expected[good])
+
+
 def test_prior_by_hand():
     """One column, a speaker of two utterances (4, 6) among (4, 6, 0, 2): prior of two utterances."""
     corpus = noise_corpus(4, speakers=1, widths=(1, 1))
