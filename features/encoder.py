@@ -183,7 +183,7 @@ def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
     Raises
     ------
     ValueError
-        Where no such encoder is registered; the message lists those that are.
+        Where no such encoder is registered, or it is one of the other stream; the message lists those that fit.
     """
     _load_all()
     name, _, argument = text.partition(":")
@@ -191,7 +191,13 @@ def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
     if builder is None:
         lacking = ", ".join(f"features.{module} needs {package}" for module, package in _NOT_LOADED.items())
         hint = f" (left out: {lacking}; {INSTALL_HINT.format('extract')})" if lacking else ""
-        raise ValueError(f"no {stream} encoder is called {name!r}; there are: {', '.join(names(stream))}{hint}")
+        there = f"{', '.join(names(stream))}{hint}"
+        other: StreamName = "audio" if stream == "video" else "video"
+        if (other, name) in _REGISTRY:
+            raise ValueError(
+                f"{name!r} is an encoder of {other}; say --{other} {text}, or one of {stream}, which are: {there}"
+            )
+        raise ValueError(f"no {stream} encoder is called {name!r}; there are: {there}")
     return builder(argument, options)
 
 

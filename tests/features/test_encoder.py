@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from features import encoder
-from features.encoder import EncoderOptions, build, names, register
+from features.encoder import EncoderOptions, StreamName, build, names, register
 
 WITHOUT_PACKAGES = """
 import sys
@@ -51,6 +51,27 @@ def test_a_module_that_lacks_its_package_is_left_out_and_named(monkeypatch: pyte
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(ValueError, match=r"no video encoder is called 'vgg17'; there are: cnn5, .*table, .*vgg16"):
         build("video", "vgg17:x", EncoderOptions())
+
+
+@pytest.mark.parametrize(
+    ("stream", "text", "said"),
+    [
+        (
+            "audio",
+            "vgg16",
+            "'vgg16' is an encoder of video; say --video vgg16, or one of audio, which are: acoustic, ",
+        ),
+        ("audio", "torchvision:resnet18", "say --video torchvision:resnet18, or one of audio"),
+        (
+            "video",
+            "acoustic",
+            "'acoustic' is an encoder of audio; say --audio acoustic, or one of video, which are: ",
+        ),
+    ],
+)
+def test_an_encoder_of_the_other_stream_is_told_so(stream: StreamName, text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        build(stream, text, EncoderOptions())
 
 
 def test_a_name_given_twice_fails() -> None:
