@@ -23,7 +23,7 @@ from heads.ensemble import ensemble
 from heads.variant import TASKS, Prediction, Task
 from pipeline.bundles.folder import Bundle
 from pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
-from pipeline.extraction.recipe import Recipe
+from pipeline.extraction.recipe import Recipe, is_network
 from pipeline.provenance import canonical_json, differences, digest_file, listed
 
 LOG_ZERO = -1e4  # a log-probability below this is as good as none, and stays a number
@@ -117,7 +117,8 @@ def make_plan(
     notes = []
     if version != recipe["decoder"]:
         notes.append(f"features were made with {recipe['decoder']}, here it is {version}: last digits may differ")
-    if device.partition(":")[0] != recipe["device"]:
+    networks = any(is_network(one["spec"]["name"]) for one in bundle.streams.values())
+    if networks and device.partition(":")[0] != recipe["device"]:
         notes.append(f"features were made on {recipe['device']}, here on {device}: last digits may differ")
     return ClipPlan(encoders, windows, sampling, decode, partial(read_clip, ffmpeg=str(binary))), notes
 

@@ -27,7 +27,7 @@ RECIPE_VERSION = 1
 NONE = "none"
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 WEIGHTLESS = ("table",)  # encoders that take no --video-weights
-MEASURED = ("acoustic",)  # that compute what no training made: none for them either
+MEASURED = ("acoustic",)  # that compute what no training made: none for them either, and always on the CPU
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -51,8 +51,9 @@ class ExtractionOptions:
     decode: Speed = "exact"
     max_clip_s: float = 120.0
     device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``."""
+    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``, for networks: it shapes nothing where there is none."""
     precision: Precision = "fp32"
+    """Likewise."""
     ffmpeg: Path | None = None
     """The binary; None: the one on PATH, else that of imageio-ffmpeg."""
     threads: int | None = None
@@ -115,7 +116,8 @@ def make_recipe(
     DualstreamError
         Where there is no ffmpeg, or an encoder can't be built (no such weights, a table that can't be read).
     """
-    device = _device(options.device)
+    has_network = any(is_network(text) for text in (*options.video, *options.audio))
+    device = _device(options.device) if has_network else "cpu"
     if options.threads is not None:
         _set_threads(options.threads)
     ffmpeg = _ffmpeg(options)
@@ -137,7 +139,7 @@ def make_recipe(
         "decode": plan.decode.to_json() if plan.decode else None,
         "decoder": _decoder(ffmpeg) if plan.decode else None,
         "device": device.partition(":")[0] if plan.video or plan.audio else None,
-        "precision": options.precision,
+        "precision": options.precision if has_network else "fp32",
         "shard_size": shard_size,
         # The width after projection is not part of it: projecting again needs no new rows.
         "streams": {name: {key: spec[key] for key in spec if key != "width"} for name, spec in specs.items()},
@@ -174,6 +176,11 @@ def _plan(options: ExtractionOptions, device: str, ffmpeg: str | None, build_enc
     return ClipPlan(encoders, windows, sampling, decode, _Reader(str(ffmpeg)))
 
 
+def is_network(encoder: str) -> bool:
+    """Tell whether an encoder, by its name, has weights and runs on a device: not tables, not measurements."""
+    return encoder.partition(":")[0] not in (NONE, *WEIGHTLESS, *MEASURED)
+
+
 def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
     """Return the streams' names: the first encoder's is ``video``, another's ``video.cnn5``.
 
@@ -208,7 +215,7 @@ def _encoders(
     if NONE in texts and len(texts) > 1:
         raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
     texts = tuple(text for text in texts if text != NONE)
-    takers = [text for text in texts if text.partition(":")[0] not in (*WEIGHTLESS, *MEASURED)]
+    takers = [text for text in texts if is_network(text)]
     if len(weights) > len(takers):
         raise UsageError(
             f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"

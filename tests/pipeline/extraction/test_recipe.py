@@ -121,6 +121,19 @@ def test_fingerprints_differ_by_everything_that_shapes_numbers() -> None:
     assert same.environment["threads"] == 1
 
 
+@pytest.mark.parametrize("audio", ["acoustic", "acoustic:emodb"])
+def test_device_and_precision_do_not_shape_what_no_network_made(audio: str) -> None:
+    alone = replace(STUBS, video=("none",), audio=(audio,))
+    plain = make_recipe(alone, build_encoder=Builder())
+    for change in ({"device": "cuda"}, {"device": "auto"}, {"precision": "bf16"}):
+        other = make_recipe(replace(alone, **change), build_encoder=Builder())
+        assert other.fingerprint == plain.fingerprint and other.environment == plain.environment
+    assert plain.document["device"] == "cpu" and plain.document["precision"] == "fp32"  # as caches had it before
+    beside = [make_recipe(replace(STUBS, audio=(audio,), device=device), build_encoder=Builder())
+              for device in ("cpu", "cuda")]  # fmt: skip
+    assert beside[0].fingerprint != beside[1].fingerprint
+
+
 def test_the_note_saves_building(tmp_path: Path) -> None:
     memo, first, second = tmp_path / "memo.json", Builder(), Builder()
     made = make_recipe(STUBS, memo=memo, build_encoder=first)

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from typer.testing import CliRunner
 import cli
 from features import media
 from features.synthetic import SAMPLE_RATE_HZ
+from pipeline.bundles.folder import read_bundle
+from pipeline.bundles.road import make_plan
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.steps import export, predict
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
@@ -452,3 +455,13 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
     statuses = {one["name"]: one["status"] for one in json.loads(done.stdout)["utterances"]}
     assert statuses == {"-x.mp4": "ok", "absent.mp4": "failed"}
     assert table.exit_code == 0 and "1 of 1 answered by linear" in table.stdout
+
+
+def test_another_device_is_said_where_a_network_runs(corpus: Path) -> None:
+    bundle = read_bundle(corpus / "linear-bundle")
+    streams = bundle.document["streams"]
+    elsewhere = {**bundle.document, "recipe": {**bundle.recipe, "device": "cuda"}}
+    _, notes = make_plan(replace(bundle, document=elsewhere), device="cpu")
+    assert notes == ["features were made on cuda, here on cpu: last digits may differ"]
+    sound = replace(bundle, document={**elsewhere, "streams": {"audio": streams["audio"]}})
+    assert streams["audio"]["spec"]["name"] == "acoustic" and make_plan(sound, device="cpu")[1] == []
