@@ -97,6 +97,15 @@ class FeatureSet:
         streams = ", ".join(f"{name}: {stream.width}" for name, stream in self.streams.items())
         return f"FeatureSet({len(self)} utterances, {int(self.offsets[-1])} windows, {{{streams}}})"
 
+    def not_finite(self, name: str) -> NDArray[np.int64]:
+        """Return the utterances in whose row or windows of a stream, where present, a value is not finite."""
+        stream = self.streams[name]
+        bad = stream.present & ~np.isfinite(stream.utterance).all(axis=1)
+        if stream.windows is not None and stream.window_present is not None:
+            windows = np.flatnonzero(stream.window_present & ~np.isfinite(stream.windows).all(axis=1))
+            bad[np.searchsorted(self.offsets, windows, side="right") - 1] = True
+        return np.flatnonzero(bad)
+
     def require_finite(self, streams: Iterable[str]) -> None:
         """Refuse features with NaN or infinite values.
 

@@ -197,6 +197,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in corrected]
 
 
+def smallest_p(groups: int) -> float:
+    """Return the smallest p-value that the paired test can give over so many groups."""
+    return 2 / 2**groups if groups <= EXACT_GROUPS else 1 / (SWAPS + 1)
+
+
 def _checked(counts: Counts) -> Counts:
     counts = np.asarray(counts, dtype=np.float64)
     if counts.ndim < 3 or not counts.shape[0] or not counts.shape[1]:

@@ -55,6 +55,7 @@ class LinearModel:
 
     def predict(self, features: FeatureSet) -> Prediction:
         """Return log-probabilities for every utterance, whatever streams it lacks."""
+        features.require_finite({stream for part in self.parts for stream in part.design.streams})
         rows = [part.design.rows(features) for part in self.parts]
         there = np.stack([part.design.available(features) for part in self.parts])  # (parts, N)
         answer: dict[Task, Floats] = {}

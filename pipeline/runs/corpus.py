@@ -6,7 +6,7 @@ Nothing here looks at a label except to carry it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,24 @@ class Corpus:
     def take(self, index: NDArray[np.int64]) -> FeatureSet:
         """Return the features of the utterances that `index` names."""
         return self.features.take(index)
+
+    def require_finite(self, index: NDArray[np.int64], streams: Iterable[str]) -> None:
+        """Refuse NaN and infinite values in what a variant would read of these utterances.
+
+        Raises
+        ------
+        UsageError
+            Names the stream and the utterances.
+        """
+        part = self.take(index)
+        for head in streams:
+            bad = index[part.not_finite(head)] if head in part.streams else index[:0]
+            if len(bad):
+                shown = ", ".join(self.ids[i] for i in bad[:3]) + (", ..." if len(bad) > 3 else "")
+                raise UsageError(
+                    f"{head} ({self.streams[head]}) holds NaN or infinite values in {len(bad)} of {len(index)} "
+                    f"utterances: {shown}; `inspect --verify` says more of them; extract them again"
+                )
 
     def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of the groups that a bootstrap over `index` resamples.

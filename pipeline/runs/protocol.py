@@ -68,14 +68,22 @@ class Plan:
             part = self.parts[0]
             lost = len(part.fit) - len(self.fitted_on())
             without = f"; {lost} without a stream left out" if lost else ""
+            without += self._labelled()
             too_good = " (which also said when to stop: scores too good)" if watched else ""
             return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}){too_good}"
         sizes = sorted({len(part.held) for part in self.parts})
         each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
         return (
             f"{len(self.parts)} folds by {self.by.partition(':')[0]} over {len(self.scored)} utterances "
-            f"({each} each); each scored by models that never saw it"
+            f"({each} each{self._labelled()}); each scored by models that never saw it"
         )
+
+    def _labelled(self) -> str:
+        """Say how many of those that are fitted on have a label, where some lack it."""
+        index, features = self.fitted_on(), self.corpus.features
+        known = {task: int((getattr(features, task)[index] >= 0).sum()) for task in TASKS}
+        words = [f"{task} in {count}" for task, count in known.items() if 0 < count < len(index)]
+        return f"; labelled: {', '.join(words)}" if words else ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -99,7 +107,11 @@ class Outcome:
 
     def caveats(self, plan: Plan, fit: FitOptions) -> list[str]:
         """Return what must be said of the scores: where dev, or an encoder's training, had a part in them."""
-        words = []
+        words = [
+            f"no utterance that was fitted on has a label for {task}: it is neither fitted nor scored"
+            for task in fit.tasks
+            if task not in self.predictions.true and plan.corpus.vocabulary[task]
+        ]
         if self.choice is not None and plan.by is None and fit.patience > 0:
             words.append(
                 f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are too "
@@ -199,6 +211,7 @@ def fit_and_predict(
     """
     corpus = plan.corpus
     scored = plan.scored
+    corpus.require_finite(np.union1d(plan.fitted_on(), scored), variant.get(name).streams)
     history: list[dict[str, Any]] = []
     filled: list[dict[Task, NDArray[np.float64]]] = [{} for _ in options.seeds]
     models: Sequence[Trained] = ()

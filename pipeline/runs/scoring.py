@@ -66,6 +66,7 @@ def score_predictions(
             answers = [predictions.answers(i, task) for i in count]
             joint = metrics.score(answers, true, vocabulary[task], groups=codes)
             scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
+        warnings += shown.unlearned(task, true, vocabulary[task])
         tasks[task] = replace(scores, majority=shown.majority(task, true, vocabulary[task])).to_json()
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:

@@ -97,6 +97,22 @@ class Shown:
         """Which pairs of classes were seen, for each utterance, shape (N, E, S)."""
         return np.stack([seen.pairs > 0 for seen in self.parts])[self.part]
 
+    def unlearned(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> list[str]:
+        """Say which true classes training never showed to the models that answer, and that it showed one alone."""
+        words = []
+        counts = np.stack([seen.counts[task] for seen in self.parts])[self.part]  # (N, C)
+        labelled = np.flatnonzero(truth >= 0)
+        lost = labelled[counts[labelled, truth[labelled]] == 0]
+        if len(lost):
+            classes = ", ".join(names[code] for code in np.unique(truth[lost]))
+            words.append(
+                f"{task}: {len(lost)} of {len(labelled)} scored utterances are of classes that training did not "
+                f"show to the models that answer them ({classes}): their recall says nothing of the method"
+            )
+        if any((seen.counts[task] > 0).sum() == 1 for seen in self.parts):
+            words.append(f"{task}: training showed one class alone: there was nothing to tell apart")
+        return words
+
     def majority(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> metrics.Majority | None:
         """Score always answering the commonest class; None where no label of the task was seen."""
         labels = self.whole.labels(task)

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from heads import variant
-from heads.statistics import holm
+from heads.statistics import holm, smallest_p
 from heads.variant import TASKS, FitOptions, Progress, Task
 from pipeline import runs
 from pipeline.errors import UsageError
@@ -33,6 +33,8 @@ from pipeline.runs.shown import Shown
 from pipeline.runs.side_by_side import Work, fit_all
 from pipeline.storage.documents import finite, write_json
 from pipeline.training.end_to_end import by_method, histories, predictions_on, read_end_to_end, row_facts
+
+ALPHA = 0.05  # what readers of p-values look for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +145,11 @@ def compare_on(
         "rows": rows,
         "best_single": best,
         "tests": tests,
-        "warnings": [*_shared_warnings(rows), *protocol.unused_words(chosen, fit)],
+        "warnings": [
+            *_shared_warnings(rows),
+            *_powerless(tests, plan.clusters()[0]),
+            *protocol.unused_words(chosen, fit),
+        ],
         "interrupted": interrupted,
     }
     document = finite(document)
@@ -233,15 +239,15 @@ def _end_to_end(
 
 def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[list[str], dict[str, str]]:
     """Return the variants that this corpus allows, and why not the others."""
-    looked_at = plan.corpus.take(np.union1d(plan.fitted_on(), plan.scored))
+    looked_at = np.union1d(plan.fitted_on(), plan.scored)
     fitted, left_out = [], {}
     for name in chosen:
         known = variant.get(name)
         own = {key: value for key, value in fit.parameters.items() if key in known.parameters}
         try:
-            variant.check(name, looked_at, dataclasses.replace(fit, parameters=own))
-            looked_at.require_finite(known.streams)
-        except ValueError as error:
+            variant.check(name, plan.corpus.features, dataclasses.replace(fit, parameters=own))
+            plan.corpus.require_finite(looked_at, known.streams)
+        except (ValueError, UsageError) as error:
             left_out[name] = str(error)
         else:
             fitted.append(name)
@@ -290,6 +296,21 @@ def _paired_tests(
         for test, corrected in zip(own, holm([test["p_value"] for test in own]), strict=True):
             tests.append({**test, "p_holm": corrected})
     return tests, best
+
+
+def _powerless(tests: Sequence[dict[str, Any]], unit: str) -> list[str]:
+    """Return which tasks' tests can't come out below ALPHA whatever the models answer."""
+    words = []
+    for task in dict.fromkeys(test["task"] for test in tests):
+        own = [test for test in tests if test["task"] == task]
+        groups = own[0]["groups"]
+        least = min(1.0, len(own) * smallest_p(groups))
+        if least > ALPHA:
+            words.append(
+                f"{task}: {len(own)} tests over {groups} {unit}{'s' if groups > 1 else ''} can't give a p (Holm) "
+                f"below {least:.2g}, whatever is answered: that none is small shows nothing"
+            )
+    return words
 
 
 def _shared_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:

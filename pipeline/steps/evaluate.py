@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from heads import variant
 from heads.variant import TASKS, FitOptions, Task
 from pipeline import runs
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
@@ -63,6 +64,7 @@ def evaluate(
     warnings = [*odd, *_known(run, split, same=not odd)]
     tasks: list[Task] = [task for task in TASKS if task in run.metrics["tasks"]]
     truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
+    corpus.require_finite(index, variant.get(run.config["variant"]).streams)
     models = runs.read_models(path / runs.WEIGHTS)
     features = corpus.take(index)
     shown = Shown.throughout(Seen.from_json(run.config["fitted_on"]), len(index))

@@ -143,6 +143,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     plan = protocol.plan(corpus, options.folds)
     variant.check(fusion, corpus.features, fit)
+    corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
     protocol.check_answering(plan, fit, options.answering)
     return {
         "dry_run": True,

@@ -118,6 +118,9 @@ def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, Featur
     broken = replace(train, streams=train.streams | {stream: replace(train.streams[stream], utterance=rows)})
     with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
         variant.fit(name, broken, dev, options=QUICK)
+    for model in variant.fit(name, train, dev, options=QUICK):
+        with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
+            model.predict(broken)
 
 
 def test_no_variant_has_that_name(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:

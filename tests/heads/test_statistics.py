@@ -178,3 +178,11 @@ def test_holm_by_hand():
     # sorted .005 .01 .03 .04 times 4 3 2 1, made monotone
     np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([0.6, 0.7]) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5, 12])
+def test_smallest_p_is_that_of_a_difference_in_every_group(groups):
+    good, bad = np.zeros((2, 1, groups, 2, 2))
+    good[..., 0, 0] = bad[..., 0, 1] = 1
+    found = statistics.compare(good, bad, lambda c: c[..., 0, 0] / c.sum((-2, -1)), resamples=10)
+    assert found.p_value == statistics.smallest_p(groups)

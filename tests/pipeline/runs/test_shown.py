@@ -70,6 +70,34 @@ def test_majority_line_by_folds_is_not_below_chance() -> None:
     assert majority.balanced_accuracy == pytest.approx(1 / 3)
 
 
+def test_classes_that_training_never_showed_are_named(tmp_path) -> None:
+    cache = planted_cache()
+    rows = cache.utterances
+    emotion = rows.emotion.copy()
+    emotion[(np.array(rows.split) == "train") & (emotion == 2)] = 0
+    corpus = corpus_of(dataclasses.replace(cache, utterances=dataclasses.replace(rows, emotion=emotion)))
+    run = fit_head_on(corpus, "linear", tmp_path / "run", fit=FIT, options=FitHeadOptions(report=False))
+    count = int((emotion[np.array(rows.split) == "dev"] == 2).sum())
+    (said,) = [text for text in run.metrics["warnings"] if "did not show" in text]
+    assert said.startswith(f"emotion: {count} of 80 scored utterances") and "(anger)" in said
+
+
+def test_a_speaker_s_own_class_is_unknown_to_the_fold_that_leaves_the_speaker_out() -> None:
+    plan = protocol.plan(corpus_of(with_speakers_of_one_class()), "speaker")
+    features = plan.corpus.features
+    said = Shown.of(plan).unlearned("emotion", features.emotion[plan.scored], features.emotion_names)
+    assert len(said) == 1 and said[0].startswith("emotion: 320 of 320 scored utterances")
+    all_known = Shown.throughout(Seen.of(plan.corpus, plan.scored), 320)
+    assert all_known.unlearned("emotion", features.emotion[plan.scored], features.emotion_names) == []
+
+
+def test_training_of_one_class_is_said() -> None:
+    corpus = corpus_of(with_speakers_of_one_class())
+    shown = Shown.throughout(Seen.of(corpus, np.arange(120)), 5)
+    said = shown.unlearned("emotion", np.zeros(5, np.int64), corpus.features.emotion_names)
+    assert said == ["emotion: training showed one class alone: there was nothing to tell apart"]
+
+
 def test_without_folds_all_rows_are_shown_train() -> None:
     corpus = corpus_of(planted_cache())
     plan = protocol.plan(corpus)

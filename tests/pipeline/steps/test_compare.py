@@ -76,6 +76,16 @@ def test_p_values_are_corrected_by_holm(few, tmp_path) -> None:
     assert own[1]["p_holm"] == pytest.approx(max(own[0]["p_holm"], own[1]["p_value"]))
 
 
+def test_tests_that_can_show_nothing_are_called_that(few, tmp_path) -> None:
+    few_people = corpus_of(planted_cache(speakers=4))
+    found = compared(tmp_path, corpus=few_people, folds="speaker")
+    # four speakers can be swapped in 16 ways: a two-sided p of 2 / 16, and two tests are corrected by two
+    said = [text for text in found["warnings"] if "can't give a p (Holm)" in text]
+    assert said[0].startswith("emotion: 2 tests over 4 speakers can't give a p (Holm) below 0.25")
+    assert min(test["p_holm"] for test in found["tests"]) >= 0.25
+    assert not [text for text in compared(tmp_path / "more")["warnings"] if "p (Holm)" in text]  # 16 dialogues
+
+
 def test_rows_are_single_streams_then_fusions_best_first(few, tmp_path, monkeypatch) -> None:
     few["constant"] = dataclasses.replace(constant_variant(), streams=("video", "audio"))
     found = compared(tmp_path)
@@ -290,7 +300,7 @@ def test_dry_run_leaves_out_what_reads_broken_rows(few, tmp_path) -> None:
     )
     planned = describe(tmp_path / "c.h5", tmp_path / "cmp", fit=QUICK, options=CompareOptions())
     assert planned["variants"] == ["audio"]
-    assert all("1 utterance row(s) hold NaN" in planned["left_out"][name] for name in ("video", "concat"))
+    assert all("utterances: train_0003;" in planned["left_out"][name] for name in ("video", "concat"))
 
 
 def test_command(few, tmp_path) -> None:

@@ -183,6 +183,17 @@ def test_missing_split_fails(run) -> None:
         evaluate(run, split="final")
 
 
+def test_test_rows_that_are_not_finite_are_named_and_nothing_is_logged(run) -> None:
+    cache = planted_cache()
+    rows = cache.streams["audio"].utterance.copy()
+    rows[np.flatnonzero(np.array(cache.utterances.split) == "test")[3]] = np.nan
+    broken = dataclasses.replace(cache.streams["audio"], utterance=rows)
+    write_cache(run.parent / "broken.h5", dataclasses.replace(cache, streams=cache.streams | {"audio": broken}))
+    with pytest.raises(UsageError, match=r"in 1 of 80 utterances: test_0003;"):
+        evaluate(run, cache=run.parent / "broken.h5")
+    assert runs.read_test_log(run) == []
+
+
 def test_unlabelled_test_fails_and_is_not_logged(run) -> None:
     cache = planted_cache()
     blank = cache.utterances.emotion.copy()

@@ -261,6 +261,41 @@ def test_figures_of_normalised_speakers_are_called_transductive(cache_path, tmp_
     assert "emotion (transductive)" in classes
 
 
+@pytest.mark.parametrize("level", ["utterance", "windows"])
+def test_utterances_that_are_not_finite_are_named(tmp_path, level: str) -> None:
+    cache = planted_cache()
+    video = cache.streams["video"]
+    rows = getattr(video, level).copy()
+    rows[int(cache.offsets[250]) if level == "windows" else 250] = np.nan
+    rows[int(cache.offsets[330]) if level == "windows" else 330] = np.inf  # of test: no matter before evaluate
+    broken = corpus_of(
+        dataclasses.replace(cache, streams=cache.streams | {"video": dataclasses.replace(video, **{level: rows})})
+    )
+    with pytest.raises(UsageError, match=r"video \(video\) holds NaN .* in 1 of \d+ utterances: dev_0010;"):
+        fit_head_on(broken, "linear", tmp_path / "run", fit=QUICK, options=BARE)
+    fit_head_on(broken, "linear_audio", tmp_path / "run", fit=QUICK, options=BARE)
+    write_cache(
+        tmp_path / "c.h5",
+        dataclasses.replace(cache, streams=cache.streams | {"video": dataclasses.replace(video, **{level: rows})}),
+    )
+    with pytest.raises(UsageError, match="dev_0010"):
+        describe(tmp_path / "c.h5", "linear", tmp_path / "plan", fit=QUICK, options=BARE)
+
+
+def test_labels_that_are_missing_are_counted(tmp_path) -> None:
+    cache = planted_cache()
+    emotion, sentiment = cache.utterances.emotion.copy(), cache.utterances.sentiment.copy()
+    emotion[:100], sentiment[:240] = -1, -1  # train is the first 240, of which 9 failed
+    partly = dataclasses.replace(cache.utterances, emotion=emotion, sentiment=sentiment)
+    corpus = corpus_of(dataclasses.replace(cache, utterances=partly))
+    run = fit_head_on(corpus, "linear", tmp_path / "run", fit=QUICK, options=BARE)
+    usable = np.flatnonzero(corpus.usable[:240])
+    assert f"train ({len(usable)}" in run.config["protocol"]
+    assert f"; labelled: emotion in {(usable >= 100).sum()})" in run.config["protocol"]
+    said = "no utterance that was fitted on has a label for sentiment: it is neither fitted nor scored"
+    assert said in run.metrics["warnings"]
+
+
 def test_a_task_without_labels_is_left_out(tmp_path) -> None:
     cache = planted_cache()
     rows = dataclasses.replace(cache.utterances, sentiment=np.full(400, -1, np.int16))
