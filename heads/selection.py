@@ -13,7 +13,6 @@ Where the corpus has one stream there is no fusion to take, and the best variant
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from heads import confusion, statistics, variant
 from heads.batch import UNLABELLED, FeatureSet, join
-from heads.cores import available_cores
+from heads.cores import available_cores, threads
 from heads.folds import GROUP_BY, fold_codes, groups_of
 from heads.variant import FitOptions, Progress, Task
 
@@ -350,11 +349,11 @@ class _Trial:
         return Choice(chosen, table, self.grouped_by, self.selection.metric, len(self.pooled))
 
 
-def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], threads: int | None) -> None:
+def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], cores: int | None) -> None:
     """Run trained fits on a core each; what they answer does not depend on how many there are."""
     from heads.training.fit import OneThread
 
-    with OneThread(), ThreadPoolExecutor(max(1, min(threads or available_cores(), len(numbers)))) as pool:
+    with OneThread(), threads(max(1, min(cores or available_cores(), len(numbers)))) as pool:
         running = [pool.submit(answer, number) for number in numbers]
         try:
             for one in running:

@@ -11,7 +11,6 @@ an epoch several times slower than one thread does.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED, FeatureSet
-from heads.cores import available_cores
+from heads.cores import available_cores, threads
 from heads.folds import groups_of
 from heads.fusion.network import Settings, resolve
 from heads.fusion.weights import NO_NOISE, Weights
@@ -92,7 +91,7 @@ def _train(material: Material, options: FitOptions, progress: Progress | None) -
     parts = [options.seeds[start::workers] for start in range(workers)]
     groups = [Group(material, seeds, stop) for seeds in parts]
     interrupted = False
-    with ThreadPoolExecutor(workers) as pool:
+    with threads(workers) as pool:
         try:
             for epoch in range(options.epochs):
                 live = [group for group in groups if group.live]
