@@ -38,10 +38,8 @@ class Weights:
         self.stream_rows: list[tuple[str, int, int, str]] = []
         """(array, first row, end row, stream): which rows of the first layers belong to which stream."""
         self._arrays = arrays
-        self.flat: Tensor | None = None
-        """Shape (S, P): where all arrays live from `train` on, each on an aligned address."""
-        self.places: dict[str, tuple[int, int]] = {}
-        """First and end column of each array in `flat`."""
+        self.rooms: dict[str, Tensor] = {}
+        """Shape (S, P) by name: where an array lives from `train` on, each seed's part on an aligned address."""
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def linear(
@@ -90,38 +88,36 @@ class Weights:
         return {name: value[row].detach().numpy().copy() for name, value in self.tensors.items()}
 
     def train(self) -> None:
-        """Move the arrays into one and let gradients flow into them; no array can be added after."""
-        stop = 0
+        """Give each array its room and let gradients flow into it; no array can be added after."""
         for name, value in self.tensors.items():
-            start = -(-stop // ALIGNED) * ALIGNED
-            stop = start + value[0].numel()
-            self.places[name] = (start, stop)
-        flat = torch.zeros(len(self.seeds), -(-stop // ALIGNED) * ALIGNED)
-        for name, (start, end) in self.places.items():
-            flat[:, start:end] = self.tensors[name].flatten(1)
-        self._point_at(flat)
+            room = torch.zeros(len(self.seeds), _padded(value[0].numel()))
+            room[:, : value[0].numel()] = value.flatten(1)
+            self._move(name, room)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""
-        assert self.flat is not None, "train() comes first"
         self.seeds = [self.seeds[row] for row in rows]
-        self._point_at(self.flat[torch.tensor(list(rows))])
+        for name, room in self.rooms.items():
+            self._move(name, room[torch.tensor(list(rows))])
 
-    def gather_gradients(self, into: Tensor) -> None:
-        """Copy the arrays' gradients into a tensor of the shape of `flat`, and forget them."""
-        for name, (start, stop) in self.places.items():
-            grad = self.tensors[name].grad
-            if grad is None:
-                into[:, start:stop] = 0.0
+    def take_gradients(self) -> list[Tensor]:
+        """Return the arrays' gradients in the shapes and the order of `rooms`, and forget them."""
+        taken = []
+        for name, room in self.rooms.items():
+            grad, self.tensors[name].grad = self.tensors[name].grad, None
+            if grad is not None and grad.is_contiguous() and grad.numel() == room.numel():
+                taken.append(grad.view(room.shape))
             else:
-                into[:, start:stop] = grad.flatten(1)
-                self.tensors[name].grad = None
+                padded = torch.zeros_like(room)
+                if grad is not None:
+                    padded[:, : grad[0].numel()] = grad.flatten(1)
+                taken.append(padded)
+        return taken
 
-    def _point_at(self, flat: Tensor) -> None:
-        self.flat = flat
-        for name, (start, stop) in self.places.items():
-            shape = self.tensors[name].shape[1:]
-            self.tensors[name] = flat[:, start:stop].unflatten(1, shape).requires_grad_(True)
+    def _move(self, name: str, room: Tensor) -> None:
+        shape = self.tensors[name].shape[1:]
+        self.rooms[name] = room
+        self.tensors[name] = room[:, : shape.numel()].unflatten(1, shape).requires_grad_(True)
 
     def load(self, arrays: Sequence[dict[str, NDArray[Any]]]) -> None:
         """Put one model's arrays into each row."""
@@ -275,8 +271,11 @@ def empty_by_seed(seeds: int, rows: int, columns: int) -> Tensor:
     other roundings than the same seed alone.
     """
     size = rows * columns
-    padded = -(-size // ALIGNED) * ALIGNED
-    return torch.empty(seeds, padded)[:, :size].unflatten(1, (rows, columns))
+    return torch.empty(seeds, _padded(size))[:, :size].unflatten(1, (rows, columns))
+
+
+def _padded(size: int) -> int:
+    return -(-size // ALIGNED) * ALIGNED
 
 
 def _aligned(x: Tensor) -> Tensor:

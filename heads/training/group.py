@@ -118,10 +118,10 @@ class Group:
     def _train(self, epoch: int) -> None:
         tensors, rng = self.material.tensors, np.random.default_rng([epoch])
         total = torch.zeros(len(self.live))
-        batches = self.material.order.shuffled(rng)
-        for position, index in enumerate(batches):
-            hidden = hide_streams(tensors, index, self.options.modality_dropout, rng)
-            batch = tensors.batch(index, hidden)
+        order = self.material.order.shuffled(rng)
+        rate = self.options.modality_dropout
+        batches = tensors.epoch(order, lambda index: hide_streams(tensors, index, rate, rng))
+        for position, (index, batch) in enumerate(zip(order, batches, strict=True)):
             representation = self.network.represent(batch, self.noise)
             losses = self._losses(representation, batch, torch.from_numpy(index))
             if position == 0 and len(losses) == 2:
@@ -195,23 +195,19 @@ class AdamW:
     """AdamW (Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101), fused over all arrays at once."""
 
     def __init__(self, weights: Weights, options: FitOptions) -> None:
-        assert weights.flat is not None
         self.weights, self.rate, self.decay = weights, options.learning_rate, options.weight_decay
-        self.grad, self.first, self.second = (torch.zeros_like(weights.flat) for _ in range(3))
-        self.steps = torch.zeros(())
+        self.first, self.second = ([torch.zeros_like(r) for r in weights.rooms.values()] for _ in range(2))
+        self.steps = [torch.zeros(()) for _ in weights.rooms]
 
     def step(self) -> None:
         """Move the weights against their gradients, and forget those."""
-        flat = self.weights.flat
-        assert flat is not None
-        self.weights.gather_gradients(self.grad)
         adam(
-            [flat],
-            [self.grad],
-            [self.first],
-            [self.second],
+            list(self.weights.rooms.values()),
+            self.weights.take_gradients(),
+            self.first,
+            self.second,
             [],
-            [self.steps],
+            self.steps,
             fused=True,
             amsgrad=False,
             beta1=0.9,
@@ -226,7 +222,7 @@ class AdamW:
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""
         index = torch.tensor(list(rows))
-        self.grad, self.first, self.second = self.grad[index], self.first[index], self.second[index]
+        self.first, self.second = [r[index] for r in self.first], [r[index] for r in self.second]
 
 
 class Held:

@@ -126,6 +126,21 @@ def test_hidden_streams() -> None:
     assert hide_streams(_tensors("video"), index, 0.5, np.random.default_rng(0)) is None
 
 
+@pytest.mark.parametrize("fusion", ["concat", "dialogue", "aligned"])
+@pytest.mark.parametrize("rate", [0.0, 0.4])
+def test_an_epoch_holds_the_batches(fusion: str, rate: float) -> None:
+    tensors = _tensors(fusion)
+    order = Order(tensors, 1).shuffled(np.random.default_rng(0))  # more batches than are gathered at once
+    rngs = np.random.default_rng(1), np.random.default_rng(1)
+    epoch = list(tensors.epoch(order, lambda index: hide_streams(tensors, index, rate, rngs[0])))
+    for index, found in zip(order, epoch, strict=True):
+        expected = tensors.batch(index, hide_streams(tensors, index, rate, rngs[1]))
+        for name, value in vars(expected).items():
+            np.testing.assert_array_equal(getattr(found, name).numpy(), value.numpy())
+    hidden = sum(int((~batch.audio_present).sum()) for batch in epoch)
+    assert (hidden > int((~tensors.present["audio"]).sum())) == (rate > 0.0)
+
+
 @pytest.mark.parametrize("fusion", ["concat", "dialogue"])
 def test_frequency_is_how_often_an_utterance_comes(fusion: str) -> None:
     tensors = _tensors(fusion)
