@@ -595,7 +595,7 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="The folder to make the corpus and its results in.")] = Path(
         "demo"
     ),
-    dialogues: Annotated[int, typer.Option("--dialogues", help="Dialogues of seven clips each, 6 or more.")] = 30,
+    dialogues: Annotated[int, typer.Option("--dialogues", help="Dialogues of seven clips each, 9 or more.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Of all that is drawn.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Clips drawn side by side.")] = 2,
 ) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.steps.demo import MARKER, DemoOptions, commands, plan_corpus
+from heads.diagnosis.evidence import DiagnosisOptions
+from pipeline.steps.demo import LEAST_DIALOGUES, MARKER, DemoOptions, commands, plan_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,6 +29,19 @@ def test_plan_keeps_splits_apart_and_classes_even():
         assert {emotions.count(name) for name in set(emotions)} == {share}
     assert len({clip.path for clip in clips}) == len(clips)
     assert all(0 < clip.script.burst_start_s < clip.script.burst_end_s < clip.script.duration_s for clip in clips)
+
+
+def test_the_smallest_demo_has_the_dialogues_that_its_diagnosis_needs():
+    clips = list(plan_corpus(DemoOptions(dialogues=LEAST_DIALOGUES)))
+    pooled = {(clip.split, clip.dialogue) for clip in clips if clip.split != "test"}
+    assert len(pooled) == 2 * DiagnosisOptions().folds
+    assert {clip.split for clip in clips} == {"train", "dev", "test"}
+
+
+def test_a_smaller_demo_fails(tmp_path):
+    done = run("demo", "--out", str(tmp_path / "d"), "--dialogues", str(LEAST_DIALOGUES - 1), cwd=tmp_path)
+    assert done.returncode == 2 and f"expected {LEAST_DIALOGUES} or more" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_no_demo_made_is_left_alone(tmp_path):

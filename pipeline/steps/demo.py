@@ -25,6 +25,7 @@ from pipeline.storage.folders import make_folder
 MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever replaced
 SPLITS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 SHARES = {"train": 4, "dev": 1, "test": 1}  # dialogues of each split, of six
+LEAST_DIALOGUES = 9  # eight of them are of train and dev: two for each fold of the diagnosis
 DIALOGUE_LENGTH = 7  # one utterance of each emotion, in drawn order
 SENTIMENT = {"neutral": "neutral", "joy": "positive"}  # surprise is either; all others are negative
 TABLE_COLUMNS = (
@@ -47,7 +48,7 @@ class DemoOptions:
     """How large the demo is."""
 
     dialogues: int = 30
-    """Dialogues of seven clips each, at least 6; four in six are for training."""
+    """Dialogues of seven clips each, at least LEAST_DIALOGUES; four in six are for training."""
     seed: int = 0
     workers: int = 2
     """Clips that are drawn and encoded side by side."""
@@ -81,8 +82,8 @@ def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
     DualstreamError
         Where a command failed; the message names it.
     """
-    if options.dialogues < sum(SHARES.values()):
-        raise UsageError(f"a demo of {options.dialogues} dialogues; expected {sum(SHARES.values())} or more")
+    if options.dialogues < LEAST_DIALOGUES:
+        raise UsageError(f"a demo of {options.dialogues} dialogues; expected {LEAST_DIALOGUES} or more")
     _claim(out)
     corpus = out / "corpus"
     clips = list(plan_corpus(options))
