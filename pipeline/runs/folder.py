@@ -33,7 +33,7 @@ from heads.variant import History, Trained
 from pipeline.errors import CorruptError, NoCacheError, UsageError
 from pipeline.runs.predictions import Predictions, write_predictions
 from pipeline.storage.documents import finite, read_json, sync, write_bytes, write_json
-from pipeline.storage.folders import make_folder
+from pipeline.storage.folders import OF_THE_DISK, UnwrittenError, make_folder, require_writable
 
 RUN_FORMAT = "dualstream run"
 COMPARISON_FORMAT = "dualstream comparison"
@@ -72,8 +72,10 @@ def check_target(path: Path, *, replace: bool, kind: str = RUN_FORMAT) -> None:
     Raises
     ------
     UsageError
-        Where something is there and `replace` is False, or what is there is of another kind.
+        Where something is there and `replace` is False, what is there is of another kind, or nothing could be
+        written there.
     """
+    require_writable(path)
     if not os.path.lexists(path):
         return
     if not replace:
@@ -97,11 +99,21 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
 
     The test log of a run that is replaced goes on in the new one, each line marked: fitting anew
     doesn't make test unseen.
+
+    Raises
+    ------
+    UsageError
+        As `check_target` and `make_folder`.
+    UnwrittenError
+        Where the disk is full or refuses; nothing of it stays.
     """
     check_target(path, replace=replace, kind=kind)
     make_folder(path.parent)
     _sweep(path)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent))
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise UnwrittenError(path, error) from error
     try:
         folder.chmod(0o755)
         yield folder
@@ -119,6 +131,12 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
             raise
         sync(path.parent)
         shutil.rmtree(old, ignore_errors=True)
+    except UnwrittenError as error:  # of a file in a folder that is gone then
+        raise UnwrittenError(path, error.error) from error
+    except OSError as error:
+        if error.errno in OF_THE_DISK:
+            raise UnwrittenError(path, error) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from pipeline.show.figures import Picture
 from pipeline.show.page import Section, page
 from pipeline.show.tables import Row, transductive_mark
 from pipeline.storage.documents import write_bytes
+from pipeline.storage.folders import make_folder
 
 
 @dataclass(frozen=True, repr=False)
@@ -27,7 +28,7 @@ class Report:
 
     def write(self, folder: Path) -> list[Path]:
         """Write the page, and each figure as PNG beside it; return their paths, the page first."""
-        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+        make_folder(folder / FIGURES)
         places = [folder / FIGURES / f"{picture.name}.png" for picture in self.pictures]
         for place, picture in zip(places, self.pictures, strict=True):
             write_bytes(place, picture.png)

@@ -91,7 +91,10 @@ def extract(
     ]
     report.streams = {name: _stream_facts(cache, name) for name in cache.streams}
     report.seconds = time.monotonic() - started_s
-    _log(out, report)
+    try:
+        _log(out, report)
+    except OSError as error:
+        note(f"the run is not noted in {out.name}.log, which can't be written: {error.strerror or error}")
     return report
 
 

@@ -13,6 +13,7 @@ from pipeline.errors import UsageError
 from pipeline.importers import importer
 from pipeline.labels import sentiment_of
 from pipeline.manifest import Manifest, ManifestError, manifest_text, write_manifest
+from pipeline.storage.folders import UnwrittenError, make_folder
 from pipeline.utterance import Utterance
 from pipeline.words import parse
 
@@ -76,7 +77,11 @@ def main(
     if state == "different" and not (replace or dry_run):
         raise ManifestError(f"{out} holds another manifest; give --replace to write over it, or another --out")
     if state != "same" and not dry_run:
-        write_manifest(manifest, out)
+        make_folder(out.parent)
+        try:
+            write_manifest(manifest, out)
+        except OSError as error:
+            raise UnwrittenError(out, error) from error
     return {
         "corpus": corpus,
         "out": str(out),

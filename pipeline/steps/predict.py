@@ -27,6 +27,7 @@ from pipeline.extraction.shard_making import ShardJob, make_shards
 from pipeline.extraction.shards import ClipRows, split_in_shards
 from pipeline.show.progress import Progress
 from pipeline.storage.documents import write_bytes
+from pipeline.storage.folders import require_writable
 from pipeline.utterance import Utterance
 
 
@@ -129,6 +130,7 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
             raise UsageError(f"{word} {place} is there already; name another, or say --replace")
         if not place.absolute().parent.is_dir():
             raise UsageError(f"{word} {place}: there is no folder {place.absolute().parent}")
+        require_writable(place, word)
     if options.csv is not None and options.csv == options.page:
         raise UsageError(f"--csv and --page both name {options.csv}")
 

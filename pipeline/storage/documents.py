@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import CorruptError
+from pipeline.storage.folders import UnwrittenError
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -52,14 +54,23 @@ def finite(value: Any) -> Any:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to; it becomes `path` when the block ends well."""
+    """Give a temporary name to write to; it becomes `path` when the block ends well.
+
+    Raises
+    ------
+    UnwrittenError
+        Where the disk is full or refuses.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         sync(temporary)
         os.replace(temporary, path)
+    except OSError as error:
+        raise UnwrittenError(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a folder that is read-only
+            temporary.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

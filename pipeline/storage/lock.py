@@ -23,7 +23,10 @@ def locked(path: Path) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        raise DualstreamError(f"cannot open the lock {path}: {error.strerror}") from error
+        raise DualstreamError(
+            f"cannot open the lock {path}: {error.strerror}; see that its folder can be written to, or choose "
+            "another place"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

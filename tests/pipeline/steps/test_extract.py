@@ -638,3 +638,12 @@ def test_damaged_donors_are_not_taken_over(corpus: Path, out: Path) -> None:
     fresh = out.with_name("fresh.h5")
     run_extract(corpus, fresh, options=mixed)
     assert out.read_bytes() == fresh.read_bytes()
+
+
+def test_a_log_that_can_not_be_written_is_a_note(tmp_path: Path) -> None:
+    out = tmp_path / "out" / "cache.h5"
+    out.parent.mkdir()
+    out.with_name("cache.h5.log").mkdir()
+    report = run_extract(make_corpus(tmp_path / "clips", 4), out)
+    assert report.made == 4 and read_cache(out).utterances.status == ["ok"] * 4
+    assert report.notices == ["the run is not noted in cache.h5.log, which can't be written: Is a directory"]
