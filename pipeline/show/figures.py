@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.show.tables import transductive_mark
+from pipeline.show.tables import answer_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,9 +75,14 @@ def score_lines(
                     axes.plot(value["interval"], [y, y], color=TASK_COLOUR[task], lw=2.5, alpha=0.45)
                 axes.plot(value["seeds"], [y] * len(value["seeds"]), "|", color=MUTED, ms=7, mew=1)
                 axes.plot([value["mean"]], [y], "o", color=TASK_COLOUR[task], ms=6)
-            majority = next((one["majority"].get(metric) for one in here if one and one["majority"]), None)
+            lines = {y: one["majority"][metric] for y, one in enumerate(here) if one and one["majority"]}
+            if len(set(lines.values())) > 1:  # rows of different utterances have each a line of their own
+                for y, line in lines.items():
+                    axes.plot([line, line], [y - 0.4, y + 0.4], color=MAJORITY_COLOUR, lw=1.2, ls=(0, (4, 3)))
+            majority = next(iter(lines.values()), None)
             if majority is not None:
-                axes.axvline(majority, color=MAJORITY_COLOUR, lw=1.2, ls=(0, (4, 3)))
+                if len(set(lines.values())) == 1:
+                    axes.axvline(majority, color=MAJORITY_COLOUR, lw=1.2, ls=(0, (4, 3)))
                 axes.annotate(
                     "majority class", (majority, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 2),
                     textcoords="offset points", fontsize=7.5, color=MAJORITY_COLOUR, va="bottom",
@@ -124,7 +129,7 @@ def confusion(scores: dict[str, Any], *, name: str = "confusion") -> Picture:
                             j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8,
                             color="white" if share[i, j] > 0.55 else INK,
                         )  # fmt: skip
-            axes.set_title(task + transductive_mark(scores))
+            axes.set_title(task + answer_mark(scores))
             axes.set_xlabel("predicted")
             axes.set_ylabel("true (utterances)" if k == 0 else "")
 
@@ -155,7 +160,7 @@ def per_class(scores: dict[str, Any], *, name: str = "per_class") -> Picture:
             axes.grid(axis="y", color=GRID, lw=0.8)
             axes.set_axisbelow(True)
             axes.tick_params(length=0)
-            axes.set_title(task + transductive_mark(scores))
+            axes.set_title(task + answer_mark(scores))
             if k == 0:
                 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
 

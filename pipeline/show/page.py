@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from heads.normalise import LABEL
 from pipeline.show.figures import Picture
-from pipeline.show.tables import METRICS, PER_CENT, Row, estimate_cell
+from pipeline.show.tables import METRICS, PER_CENT, Row, answer_notes, estimate_cell, what_is_scored
 
 # No script, no network: the browser is told so too.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -116,7 +115,7 @@ def page(
 
 
 def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
-    """Show the best row's headline score of each task beside the majority class."""
+    """Show the best row's headline score of each task beside the majority class, where rows can be ranked."""
     cards = []
     for task in tasks:
         best = _best(rows, task)
@@ -134,12 +133,16 @@ def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
             f"<b>{100 * value['mean']:.1f} %</b><small>{escape(interval)}</small>"
             f"<small>{escape(against)}</small></div>"
         )
-    scored = next((row.scores for row in rows if row.scores), None)
-    if scored:
-        what = f"{len(scored['models'])} model{'s' if len(scored['models']) > 1 else ''} a row"
+    every = [row.scores for row in rows if row.scores]
+    if every:
+        scored = every[0]
+        counts = sorted({len(one["models"]) for one in every})
+        what = f"{' or '.join(map(str, counts))} model{'s' if counts[-1] > 1 else ''} a row"
+        splits = ", ".join(dict.fromkeys(str(one["split"]) for one in every))
+        sizes = " or ".join(str(size) for size in dict.fromkeys(one["utterances"] for one in every))
         cards.append(
-            f'<div class="card"><small>scored on</small><b>{escape(str(scored["split"]))}</b>'
-            f"<small>{scored['utterances']} utterances, {escape(what)}</small></div>"
+            f'<div class="card"><small>scored on</small><b>{escape(splits)}</b>'
+            f"<small>{sizes} utterances, {escape(what)}</small></div>"
         )
         if scored["contradiction"] and len(rows) == 1:
             rate = scored["contradiction"]
@@ -154,16 +157,21 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
     scored = [row for row in rows if row.scores and task in row.scores["tasks"]]
     if not scored or scored[0].scores is None:
         return ""
-    one = scored[0].scores["tasks"][task]
+    kinds = _kinds(rows, task)
     extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
     heads = ["", *(head for _, head in METRICS), "contradicting", *extra]
     lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
-    if one["majority"]:
-        cells = [one["majority"].get(key) for key, _ in METRICS]
+    for number, same in enumerate(kinds, start=1):
+        assert same[0].scores is not None
+        majority = same[0].scores["tasks"][task]["majority"]
+        if not majority:
+            continue
+        cells = [majority.get(key) for key, _ in METRICS]
         shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in cells)
+        of = f" ({what_is_scored(same[0].scores, task)})" if len(kinds) > 1 else ""
         lines.append(
-            f'<tr class="majority last"><td>majority class: {escape(one["majority"]["name"])}</td>{shown}'
-            f"{'<td></td>' * (1 + len(extra))}</tr>"
+            f'<tr class="majority{" last" if number == len(kinds) else ""}"><td>majority class: '
+            f"{escape(majority['name'] + of)}</td>{shown}{'<td></td>' * (1 + len(extra))}</tr>"
         )
     best = _best(rows, task)
     for i, row in enumerate(rows):
@@ -183,16 +191,44 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
         lines.append(
             f'<tr class="{kind}"><td>{escape(row.title)}</td>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
         )
-    groups = ""
-    if one["accuracy"]["interval"]:
-        groups = f" Second line: 95 % interval by a bootstrap over {one['groups']} {scored[0].scores['unit']}s."
+    of_whom = dict.fromkeys(_of_whom(row.scores, task) for row in scored if row.scores)
+    by_row = {
+        words: ", ".join(row.name for row in scored if row.scores and _of_whom(row.scores, task) == words)
+        for words in of_whom
+    }
+    first = "; ".join(f"{names}: {words}" if len(by_row) > 1 else words for words, names in by_row.items())
     note = (
-        f"{one['count']} labelled utterances. Per cent, log loss in nats; mean ± standard deviation over models "
-        f"(seeds).{groups} Contradicting: answered emotion–sentiment pairs that training never showed."
+        f"{first}. Per cent, log loss in nats; mean ± standard deviation over models (seeds). Contradicting: "
+        "answered emotion–sentiment pairs that training never showed."
     )
-    if any(row.scores.get("speaker_norm") for row in scored if row.scores):
-        note += f" {LABEL.capitalize()}."
+    note += "".join(
+        f" {text[0].upper()}{text[1:]}." for text in answer_notes([row.scores for row in scored if row.scores])
+    )
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+
+
+def _of_whom(scores: dict[str, Any], task: str) -> str:
+    """Return whom a row's scores are of, and what its intervals resample."""
+    one = scores["tasks"][task]
+    words = f"{one['count']} labelled utterances"
+    if one["accuracy"]["interval"]:
+        words += f", second line: 95 % interval by a bootstrap over {one['groups']} {scores['unit']}s"
+    return words
+
+
+def _kinds(rows: Sequence[Row], task: str) -> list[list[Row]]:
+    """Return the rows of one task by the utterances that they are scored on; rows of two kinds can't be ranked."""
+    kinds: dict[Any, list[Row]] = {}
+    for row in rows:
+        if row.scores and task in row.scores["tasks"]:
+            one = row.scores["tasks"][task]
+            same = (
+                row.scores["split"],
+                tuple((c["name"], c["support"]) for c in one["classes"]),
+                str(one["majority"]),
+            )
+            kinds.setdefault(same, []).append(row)
+    return list(kinds.values())
 
 
 def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
@@ -255,7 +291,8 @@ def _two_lines(text: str) -> str:
 
 
 def _best(rows: Sequence[Row], task: str) -> Row | None:
-    scored = [row for row in rows if row.scores and task in row.scores["tasks"]]
-    if not scored:
+    kinds = _kinds(rows, task)
+    if len(kinds) != 1:
         return None
+    (scored,) = kinds
     return max(scored, key=lambda row: row.scores["tasks"][task]["balanced_accuracy"]["mean"] if row.scores else 0)

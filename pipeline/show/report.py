@@ -14,7 +14,7 @@ from pipeline.runs.scoring import HEADLINE
 from pipeline.show import figures
 from pipeline.show.figures import Picture
 from pipeline.show.page import Section, page
-from pipeline.show.tables import Row, transductive_mark
+from pipeline.show.tables import Row, answer_mark
 from pipeline.storage.documents import write_bytes
 from pipeline.storage.folders import make_folder
 
@@ -36,10 +36,11 @@ class Report:
         return [folder / REPORT, *places]
 
 
-def run_row(run: Run, *, name: str = "") -> Row:
-    """Return a run as a line of the score tables."""
+def run_row(run: Run, *, named: bool = False) -> Row:
+    """Return a run as a line of the score tables; `named`: with the name of its folder."""
     single = len(variant.get(run.config["variant"]).streams) == 1
-    return Row(name or chosen_name(run.config["variant"], run.config["choice"]), run.metrics, single=single)
+    what = chosen_name(run.config["variant"], run.config["choice"])
+    return Row(f"{run.name}: {what}" if named else what, run.metrics, single=single)
 
 
 def chosen_name(name: str, choice: dict[str, Any] | None) -> str:
@@ -50,7 +51,7 @@ def chosen_name(name: str, choice: dict[str, Any] | None) -> str:
 def run_report(runs: Sequence[Run]) -> Report:
     """Draw the report of one run, or of several side by side."""
     several = len(runs) > 1
-    rows = [run_row(run, name=run.name if several else "") for run in runs]
+    rows = [run_row(run, named=several) for run in runs]
     first = runs[0]
     shared: list[Picture] = [
         figures.score_lines(
@@ -114,13 +115,13 @@ def comparison_report(document: dict[str, Any]) -> Report:
     done = [row for row in document["rows"] if row["scores"]]
     pictures: list[Picture] = []
     if done:
-        names = [row["variant"] + transductive_mark(row["scores"]) for row in done]
+        names = [row["variant"] + answer_mark(row["scores"]) for row in done]
         scores = [row["scores"] for row in done]
         pictures = [figures.score_lines(names, scores, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
     singles, fusions = ([row for row in done if _reads_one(row) is single] for single in (True, False))
     sections = [
         Section(
-            title=f"Best {what}: {best['variant']}{transductive_mark(best['scores'])}",
+            title=f"Best {what}: {best['variant']}{answer_mark(best['scores'])}",
             pictures=detail_pictures(best["scores"], best["history"], folder_name(best["variant"])),
         )
         for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
@@ -170,8 +171,8 @@ def _reads_one(row: dict[str, Any]) -> bool:
 
 def _marked(test: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     """Return a test with its two variants called as they are in the tables."""
-    mark = transductive_mark(document)
-    return {**test, "variant": test["variant"] + mark, "against": test["against"] + mark}
+    marks = {row["variant"]: answer_mark(row["scores"]) for row in document["rows"]}
+    return {**test} | {key: test[key] + marks[test[key]] for key in ("variant", "against")}
 
 
 def detail_pictures(scores: dict[str, Any], history: Sequence[dict[str, Any]], suffix: str = "") -> list[Picture]:
@@ -235,7 +236,8 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
     test = run.other_scores("test")
     if test is None:
         return [own]
-    words = f"{test_words(run.test_log).capitalize()}."
+    said = test_words(run.test_log)
+    words = f"{said[0].upper()}{said[1:]}."
     if len(run.test_log) > 1:
         words += " Choosing by what test said makes its scores too good to be true."
     name = f"{run.name}: on the test split" if suffix else "On the test split"
@@ -247,9 +249,17 @@ def test_words(log: Sequence[dict[str, Any]]) -> str:
     if not log:
         return "never scored"
     last = log[-1]["scores"]["tasks"]
-    words = ", ".join(f"{task} UAR {100 * one[HEADLINE]['mean']:.1f} %" for task, one in last.items())
+    words = ", ".join(f"{task} UAR {_with_interval(one[HEADLINE])}" for task, one in last.items())
     times = "once" if len(log) == 1 else f"{len(log)} times"
     return f"scored {times}, last on {log[-1]['when']}: {words}"
+
+
+def _with_interval(value: dict[str, Any]) -> str:
+    words = f"{100 * value['mean']:.1f} %"
+    if value["interval"] is None:
+        return words
+    low, high = value["interval"]
+    return f"{words} (95 % interval {100 * low:.1f}–{100 * high:.1f})"
 
 
 def _names(runs: Sequence[Run]) -> str:

@@ -42,13 +42,48 @@ class Row:
 
     @property
     def title(self) -> str:
-        """The name, and that the scores are transductive where they are."""
-        return self.name + transductive_mark(self.scores)
+        """The name, and how its answers came about where that is not by each model as it is."""
+        return self.name + answer_mark(self.scores)
 
 
-def transductive_mark(scores: dict[str, Any] | None) -> str:
-    """Return what goes behind the name of whatever was scored with speakers normalised; else nothing."""
-    return " (transductive)" if scores and scores.get("speaker_norm") else ""
+def what_is_scored(scores: dict[str, Any], task: str) -> str:
+    """Return which utterances a task's scores are of, in words."""
+    count = scores["tasks"][task]["count"]
+    return (
+        f"{count} utterances, out of fold"
+        if scores["split"] == "folds"
+        else f"{count} utterances of {scores['split']}"
+    )
+
+
+def answer_mark(scores: dict[str, Any] | None) -> str:
+    """Return what goes behind the name of whatever was scored in another way than each model by itself."""
+    scores = scores or {}
+    models = scores.get("models") or [""]
+    words = [models[0]] if models[0].startswith("ensemble") else []
+    words += ["joint decoding"] if scores.get("joint_decoding") else []
+    words += ["transductive"] if scores.get("speaker_norm") else []
+    return f" ({', '.join(words)})" if words else ""
+
+
+def answer_notes(every: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what tables must explain of how these scores came about."""
+    notes = []
+    if any(scores["joint_decoding"] for scores in every):
+        notes.append(
+            "joint decoding: the answer is the likeliest pair of labels that training showed, log loss and "
+            "calibration are of each head before that"
+        )
+    if any(scores.get("speaker_norm") for scores in every):
+        notes.append(LABEL)
+    if any(len(scores["models"]) > 1 and _all_alike(scores) for scores in every):
+        notes.append("±0.0 throughout: solved, one and the same model for every seed")
+    return notes
+
+
+def _all_alike(scores: dict[str, Any]) -> bool:
+    """Whether all seeds gave the same probabilities."""
+    return all(one["log_loss"] is not None and one["log_loss"]["spread"] == 0 for one in scores["tasks"].values())
 
 
 def console(file: TextIO | None = None) -> Console:
@@ -76,9 +111,9 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
     extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
     shown_metrics = _fitting(out.width, rows, len(extra) + contradictions)
     table = Table(
-        box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {one['count']} utterances of {first['split']}"),
+        box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {what_is_scored(first, task)}"),
         title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
-        caption=Text(_caption(first, one, dropped=len(METRICS) - len(shown_metrics))),
+        caption=Text(_caption(scored, one, dropped=len(METRICS) - len(shown_metrics))),
         caption_justify="left", caption_style="dim",
     )  # fmt: skip
     table.add_column("", no_wrap=True)
@@ -112,7 +147,7 @@ def print_classes(out: Console, task: str, scores: dict[str, Any]) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column(Text(task + transductive_mark(scores)))
+    table.add_column(Text(task + answer_mark(scores)))
     for head in ("precision", "recall", "F1", "true", "answered"):
         table.add_column(Text(head), justify="right")
     for row in scores["tasks"][task]["classes"]:
@@ -168,7 +203,9 @@ def _majority_cell(majority: dict[str, Any], key: str) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _caption(scores: dict[str, Any], one: dict[str, Any], *, dropped: int) -> str:
+def _caption(rows: Sequence[Row], one: dict[str, Any], *, dropped: int) -> str:
+    every = [row.scores for row in rows if row.scores is not None]
+    scores = every[0]
     seeds = len(scores["models"])
     parts = ["per cent, log loss in nats"]
     parts.append(f"mean ± deviation over {seeds} seeds" if seeds > 1 else f"one model ({scores['models'][0]})")
@@ -178,8 +215,7 @@ def _caption(scores: dict[str, Any], one: dict[str, Any], *, dropped: int) -> st
         rate = scores["contradiction"]
         labels = f"{100 * rate['labels']:.1f} in the labels"
         parts.append(f"contradicting: emotion–sentiment pairs never seen in training ({labels})")
-    if scores.get("speaker_norm"):
-        parts.append(LABEL)
+    parts += answer_notes(every)
     if dropped:
         parts.append(f"{dropped} scores more in the report, or on a wider terminal")
     return "; ".join(parts)

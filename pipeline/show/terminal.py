@@ -112,7 +112,7 @@ def print_comparison_plan(planned: dict[str, Any]) -> None:
     """Say what `compare --dry-run` found: nothing was fitted or written."""
     out = tables.console()
     fitted, left_out = planned["variants"], planned["left_out"]
-    mark = tables.transductive_mark(planned)
+    mark = tables.answer_mark(planned)
     seeds, folds = planned["seeds"], planned["folds"]
     how = f"{seeds} seed{'s' if seeds > 1 else ''}" + (f" in {folds} folds" if folds else "")
     lines = [f"would fit {len(fitted)} of {len(fitted) + len(left_out)} variants{mark}: {', '.join(fitted)}"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from heads.variant import FitOptions
 from pipeline import runs
 from pipeline.cache import Cache, write_cache
 from pipeline.errors import NoCacheError, UsageError
+from pipeline.runs.protocol import Answering
 from pipeline.show import figures
+from pipeline.show.tables import Row, console, print_scores
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.fit_head import FitHeadOptions, fit_head
 from pipeline.steps.report import report
@@ -142,6 +145,54 @@ def test_runs_of_different_caches_are_warned_of(plain, tmp_path) -> None:
     two = fitted(tmp_path, planted_cache(seed=1), fusion="linear_video")
     text = report([plain, two], out=tmp_path / "page")[0].read_text()
     assert "different caches" in text
+
+
+def test_runs_scored_on_other_utterances_are_not_ranked(plain, tmp_path) -> None:
+    """Each kind of rows has its majority line and its own words; no row is the best of both."""
+    folded = FitHeadOptions(folds="speaker:3", report=False)
+    fit_head(plain.parent / "cache.h5", "linear", tmp_path / "folded", fit=QUICK, options=folded)
+    text = report([plain, tmp_path / "folded"], out=tmp_path / "page")[0].read_text()
+    majority = [line for line in text.split("<tr") if "majority class: neutral" in line]
+    assert ["80 utterances of dev" in line for line in majority] == [True, False] * 2  # of each task
+    assert ["320 utterances, out of fold" in line for line in majority] == [False, True] * 2
+    assert (
+        "run: concat: 80 labelled utterances, second line: 95 % interval by a bootstrap over 16 dialogues" in text
+    )
+    assert (
+        "folded: linear: 320 labelled utterances, second line: 95 % interval by a bootstrap over 6 speakers"
+        in text
+    )
+    assert 'class="best' not in text and "emotion, UAR" not in text
+    assert "80 or 320 utterances" in text
+    same = report([plain, plain], out=tmp_path / "same")[0].read_text()
+    assert 'class="best' in same and same.count("majority class: neutral") == 2
+
+
+def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, tmp_path) -> None:
+    both = FitHeadOptions(report=False, answering=Answering(ensemble=True, joint_decoding=True))
+    run = fit_head(plain.parent / "cache.h5", "linear", tmp_path / "both", fit=QUICK, options=both)
+    page = Page(report([tmp_path / "both"])[0].read_text())
+    assert "linear (ensemble of 2, joint decoding)" in page.text
+    assert "the answer is the likeliest pair of labels that training showed" in page.text
+    assert "one and the same model for every seed" not in page.text  # one model, no spread
+    out = io.StringIO()
+    print_scores(console(out), "emotion", [Row("linear", run.metrics)])
+    assert "linear (ensemble of 2, joint decoding)" in out.getvalue()
+    assert "likeliest pair" in " ".join(out.getvalue().split())
+    fit_head(
+        plain.parent / "cache.h5", "linear", tmp_path / "each", fit=QUICK, options=FitHeadOptions(report=False)
+    )
+    assert "one and the same model for every seed" in report([tmp_path / "each"])[0].read_text()
+    assert "one and the same model for every seed" not in report([plain], out=tmp_path / "plain")[0].read_text()
+
+
+def test_what_test_said_is_given_with_its_interval(plain, tmp_path) -> None:
+    shutil.copytree(plain.parent, tmp_path / "moved")
+    scores = evaluate(tmp_path / "moved" / "run")["scores"]["tasks"]["emotion"]["balanced_accuracy"]
+    page = Page(report([tmp_path / "moved" / "run"])[0].read_text())
+    low, high = (100 * end for end in scores["interval"])
+    assert f"emotion UAR {100 * scores['mean']:.1f} % (95 % interval {low:.1f}–{high:.1f})" in page.text
+    assert "Scored once, last on" in page.text
 
 
 def test_what_is_no_run_fails(tmp_path) -> None:
