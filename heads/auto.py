@@ -57,6 +57,10 @@ def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOption
     return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]
 
 
+def _refuse(name: str, options: FitOptions) -> None:
+    SelectionOptions.of(options.parameters)
+
+
 def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     inner = variant.restore(arrays, values["inner"])
     return AutoModel(values["variant"], int(values["seed"]), inner.history, inner, values["choice"])
@@ -70,6 +74,7 @@ register(
         _fit,
         _restore,
         any_stream=True,
+        refuse=_refuse,
         parameters={
             "candidates": None,  # CANDIDATES
             "repeats": SelectionOptions.repeats,

@@ -125,6 +125,8 @@ class Variant:
     needs_dialogues: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     """Settings of its own with their defaults, settable by FitOptions.parameters."""
+    refuse: Callable[[str, FitOptions], None] | None = None
+    """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""
     argument: Callable[[str], Variant] | None = None
     """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
 
@@ -211,6 +213,8 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         )
     for key, value in options.parameters.items():
         _check_setting(variant, key, value)
+    if variant.refuse is not None:
+        variant.refuse(name, options)
     lacking = variant.lacking(features.streams)
     if lacking:
         there = " and ".join(sorted(features.streams)) or "no stream"

@@ -6,7 +6,7 @@ its own and then mixes their log-probabilities. Importing this costs nothing; Nu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -28,6 +28,15 @@ def _fit(layout: Layout, defaults: dict[str, Any]) -> Fit:
     return fit
 
 
+def _refuse(defaults: dict[str, Any]) -> Callable[[str, FitOptions], None]:
+    def refuse(name: str, options: FitOptions) -> None:
+        from heads.linear import model
+
+        model.settings_of(name, defaults, options)
+
+    return refuse
+
+
 def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     from heads.linear import model
 
@@ -36,7 +45,12 @@ def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained
 
 def _register(name: str, summary: str, layout: Layout, parameters: dict[str, Any], paper: str = "") -> None:
     streams = tuple(stream for part in layout for stream in part)
-    register(Variant(name, summary, streams, _fit(layout, parameters), _restore, paper, parameters=parameters))
+    register(
+        Variant(
+            name, summary, streams, _fit(layout, parameters), _restore, paper,
+            parameters=parameters, refuse=_refuse(parameters),
+        )
+    )  # fmt: skip
 
 
 SETTINGS = {"solver": "logistic", "folds": "auto"}

@@ -157,7 +157,7 @@ def fit(
     ValueError
         Where an option is of no use to a linear variant, or no utterance is labelled.
     """
-    settings = _checked(name, {**defaults, **options.parameters}, options)
+    settings = settings_of(name, defaults, options)
     tasks = [task for task in options.tasks if (getattr(train, task) != UNLABELLED).any()]
     if not tasks:
         raise ValueError(f"no training utterance has a label for {' or '.join(options.tasks)}")
@@ -200,7 +200,15 @@ def fit(
     ]
 
 
-def _checked(name: str, settings: dict[str, Any], options: FitOptions) -> dict[str, Any]:
+def settings_of(name: str, defaults: dict[str, Any], options: FitOptions) -> dict[str, Any]:
+    """Return a variant's settings.
+
+    Raises
+    ------
+    ValueError
+        Where a setting or an option is of no use to it.
+    """
+    settings = {**defaults, **options.parameters}
     allowed = {"solver": SOLVERS, "folds": GROUP_BY, "mixing": MIXINGS}
     for key, values in allowed.items():
         if key in settings and settings[key] not in values:

@@ -89,6 +89,7 @@ def fit_head_on(
     """Do what `fit_head` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or FitHeadOptions()
     plan = protocol.plan(corpus, options.folds)
+    _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)
     with protocol.gentle_interrupt(progress) as report:
         outcome = protocol.fit_and_predict(plan, fusion, fit, report)
@@ -137,12 +138,19 @@ def check_words(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
     return chosen
 
 
+def _check_fit(fusion: str, corpus: Corpus, fit: FitOptions) -> None:
+    try:
+        variant.check(fusion, corpus.features, fit)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> dict[str, Any]:
     """Return what `fit_head` would do, without doing it (`--dry-run`)."""
     chosen = check_words(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     plan = protocol.plan(corpus, options.folds)
-    variant.check(fusion, corpus.features, fit)
+    _check_fit(fusion, corpus, fit)
     corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
     protocol.check_answering(plan, fit, options.answering)
     return {

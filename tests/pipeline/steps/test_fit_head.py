@@ -378,7 +378,7 @@ def test_what_can_not_work_fails_before_anything_is_read(tmp_path) -> None:
 
 
 def test_unknown_setting_fails_and_leaves_nothing(cache_path, tmp_path) -> None:
-    with pytest.raises(ValueError, match="no parameter"):
+    with pytest.raises(UsageError, match="no parameter"):
         fit_head(cache_path, "concat", tmp_path / "run", fit=dataclasses.replace(QUICK, parameters={"magic": 1}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache.h5"]
 
@@ -658,10 +658,22 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
         (["--fusion", "concat", "--loss", "magic"], 2, "loss is 'magic'; expected one of: cross_entropy"),
         (["--fusion", "linear", "--task-balance", "magic"], 2, "expected one of: fixed, uncertainty, surgery"),
         (["--fusion", "concat", "--dropout", "1"], 2, "dropout is 1.0"),
-        (["--fusion", "lowrank", "--set", "rank=0"], 1, "expected a whole number, 1 or more, such as 4"),
-        (["--fusion", "aligned", "--set", "width=wide", "--dry-run"], 1, "width='wide'"),
-        (["--fusion", "auto", "--set", "repeats=x"], 1, "repeats='x'"),
-        (["--fusion", "concat", "--set", "rank=2", "--dry-run"], 1, "no parameter ['rank']"),
+        (["--fusion", "lowrank", "--set", "rank=0"], 2, "expected a whole number, 1 or more, such as 4"),
+        (["--fusion", "aligned", "--set", "width=wide", "--dry-run"], 2, "width='wide'"),
+        (["--fusion", "auto", "--set", "repeats=x"], 2, "repeats='x'"),
+        (["--fusion", "concat", "--set", "rank=2", "--dry-run"], 2, "no parameter ['rank']"),
+        (["--fusion", "linear", "--resample", "--dry-run"], 2, "no use for resampling"),
+        (["--fusion", "linear_late", "--loss", "focal"], 2, "no use for the loss focal"),
+        (
+            ["--fusion", "linear", "--set", "solver=lda", "--penalty", "2", "--dry-run"],
+            2,
+            "estimates its shrinkage",
+        ),
+        (
+            ["--fusion", "auto", "--set", "candidates=linear", "--dry-run"],
+            2,
+            "none of linear reads a single stream",
+        ),
         (["--fusion", "concat", "--tasks", "emotion", "--joint-decoding", "--dry-run"], 2, "needs both tasks"),
     ],
 )
