@@ -178,11 +178,11 @@ def select(
     for repeat in range(repeats):
         fold = fold_codes(trial.groups, trial.labels[trial.tasks[0]], folds, seed=repeat)
         for name in list(running):
-            if progress is not None:
-                progress({"variant": f"auto: {name}", "epoch": done, "epochs": total})
+            news = _Told(progress, {"variant": f"auto: {name}", "epoch": done, "epochs": total})
+            news({})
             done += 1
             try:
-                counted.setdefault(name, []).append(trial.out_of_fold(name, fold, repeat))
+                counted.setdefault(name, []).append(trial.out_of_fold(name, fold, repeat, news))
             except ValueError as error:
                 reasons[name] = str(error)
                 counted.pop(name, None)
@@ -191,6 +191,18 @@ def select(
             break
         running = trial.contenders(running, counted)
     return trial.choose(list(dict.fromkeys(selection.candidates)), counted, reasons)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Tells of a candidate the same in all its folds and epochs; whoever listens may interrupt at each."""
+
+    progress: Progress | None
+    event: dict[str, Any]
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if self.progress is not None:
+            self.progress(self.event)
 
 
 @dataclass(frozen=True, repr=False)
@@ -223,8 +235,11 @@ class _Trial:
             tasks=tasks,
         )
 
-    def out_of_fold(self, name: str, fold: Codes, repeat: int) -> Counts:
-        """Fit a candidate once a fold and count its answers on what was held out, shape (G, cells)."""
+    def out_of_fold(self, name: str, fold: Codes, repeat: int, news: Progress) -> Counts:
+        """Fit a candidate once a fold and count its answers on what was held out, shape (G, cells).
+
+        An interrupt that `news` raises ends all of it: a candidate that was stopped early says nothing.
+        """
         solved = variant.solved(name)  # needs no utterances to stop by
         options = replace(self.options, seeds=(repeat,), parameters={"folds": self.grouped_by} if solved else {})
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
@@ -235,7 +250,9 @@ class _Trial:
             if not solved and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
                 inner = fold_codes(self.groups[fit], self.labels[self.tasks[0]][fit], STOPPING, seed=repeat)
                 stop, fit = self.pooled.take(fit[inner == 0]), fit[inner != 0]
-            (model,) = variant.fit(name, self.pooled.take(fit), stop, options=options)
+            (model,) = variant.fit(name, self.pooled.take(fit), stop, options=options, progress=news)
+            if model.history.stopped == "interrupted":
+                raise KeyboardInterrupt
             found = model.predict(self.pooled.take(held))
             for task in self.tasks:
                 rows = found.task(task)

@@ -178,6 +178,21 @@ def test_progress_counts_candidates():
     assert events[0] == {"variant": "auto: linear_video", "epoch": 0, "epochs": 8}
 
 
+@pytest.mark.parametrize("name", ["video", "linear_video"])
+def test_an_interrupt_ends_the_choice_at_the_next_epoch(name):
+    """The second candidate would train for a million epochs in every fold."""
+    events = []
+
+    def stop(event):
+        events.append(event)
+        if event["variant"] == f"auto: {name}" and len(events) > 4:
+            raise KeyboardInterrupt
+
+    options = replace(QUICK, epochs=10**6, patience=0, parameters={"candidates": f"linear_audio,{name}"})
+    with pytest.raises(KeyboardInterrupt):
+        variant.fit("auto", complementary(60, 1), options=options, progress=stop)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
