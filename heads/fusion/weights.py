@@ -173,7 +173,7 @@ class Noise:
     def __init__(self, seeds: Sequence[int] = (), rate: float = 0.0) -> None:
         if not 0.0 <= rate < 1.0:
             raise ValueError(f"dropout is {rate}; expected a value in [0, 1)")
-        self._threshold = round(rate * BYTE)
+        self._threshold = min(round(rate * BYTE), BYTE - 1)
         self._generators = [np.random.Generator(np.random.SFC64([int(seed), 1])) for seed in seeds]
 
     def dropout(self, x: Tensor) -> Tensor:
@@ -185,9 +185,9 @@ class Noise:
         for row, generator in zip(drawn, self._generators, strict=True):
             words = generator.integers(0, 2**64 - 1, -(-count // 8), dtype=np.uint64, endpoint=True)
             row[:] = words.view(np.uint8)[:count]
-        mask = torch.from_numpy(drawn).ge(self._threshold).to(x.dtype)
+        mask = (drawn >= self._threshold).astype(np.float32)  # torch takes twenty times as long over bytes
         mask *= BYTE / (BYTE - self._threshold)
-        return x * mask.view(x.shape)
+        return x * torch.from_numpy(mask).view(x.shape)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""
