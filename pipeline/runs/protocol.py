@@ -112,6 +112,12 @@ class Outcome:
             for task in fit.tasks
             if task not in self.predictions.true and plan.corpus.vocabulary[task]
         ]
+        if self.interrupted:
+            whole = "; the scores are of the folds' models, which were fitted to the end" if plan.by else ""
+            words.append(f"interrupted: the models that the run keeps were not fitted to the end{whole}")
+        by_epochs = any(one["columns"] for one in self.history)
+        if plan.by is not None and len(plan.parts) == 2 and by_epochs and fit.patience > 0:
+            words.append("two folds leave no groups to stop by: models were trained for all epochs")
         if self.choice is not None and plan.by is None and fit.patience > 0:
             words.append(
                 f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are too "
@@ -343,7 +349,7 @@ def gentle_interrupt(progress: Progress | None) -> Iterator[Progress]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        sys.stderr.write("\nstopping after this epoch, keeping the best so far (Ctrl-C again: at once)\n")
+        sys.stderr.write("\nstopping after this epoch, keeping what is done so far (Ctrl-C again: at once)\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield report

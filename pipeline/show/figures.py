@@ -200,8 +200,9 @@ def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Pictur
 
     caption = (
         "A thin line a model, the thick line their mean while at least half of them train; the dotted line is the "
-        "median of the best epochs. Training's loss is the sum over the tasks, dev's the mean. Below zero, the "
-        "tasks' gradients pull the shared representation in opposite directions."
+        "median of the best epochs. Training's loss is the sum over the tasks, dev's the mean; the dev score is "
+        "the mean of the tasks' macro F1. Below zero, the tasks' gradients pull the shared "
+        "representation in opposite directions."
     )
     return Picture(name, "Training", caption, render(draw, 8.6, 2.7))
 

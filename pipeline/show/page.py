@@ -125,6 +125,9 @@ def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
         value = one["balanced_accuracy"]
         majority = one["majority"]["balanced_accuracy"] if one["majority"] else None
         against = "" if majority is None else f"majority class {100 * majority:.1f}"
+        rivals = len(_kinds(rows, task)[0])
+        if rivals > 1:
+            against += f"{', ' if against else ''}the best of {rivals} rows by these very scores"
         interval = ""
         if value["interval"]:
             interval = f"95 % interval {100 * value['interval'][0]:.1f}–{100 * value['interval'][1]:.1f}"
@@ -251,7 +254,8 @@ def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
     note = (
         "Each variant against the best single stream of the same table, the best on these very utterances: that "
         "flatters the stream, not what is held against it. The test swaps the two models' answers for whole "
-        "groups; p is two-sided, and corrected in each task by Holm's method over all rows here."
+        "groups; p is two-sided, and corrected in each task by Holm's method over all rows here. Intervals "
+        "are of each difference by itself, not corrected."
     )
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
 

@@ -83,6 +83,28 @@ def run_report(runs: Sequence[Run]) -> Report:
     return Report(html, (*shared, *(picture for section in sections for picture in section.pictures)))
 
 
+def evidence_words(one: dict[str, Any]) -> str:
+    """Return why `auto` took a candidate or not, with what it measured."""
+    if one["score"] is None:
+        return str(one["reason"])
+    words = f"{100 * one['score']['mean']:.1f}"
+    against = one["against_single"]
+    if against is not None:
+        words += f", {100 * against['difference']:+.1f} to the best single stream"
+        if against["interval"]:
+            words += f" ({100 * against['interval'][0]:+.1f} to {100 * against['interval'][1]:+.1f})"
+        words += f", p (Holm) {one['corrected_p']:.4f}"
+    return f"{words}: {one['reason']}"
+
+
+def evidence_note(choice: dict[str, Any]) -> str:
+    """Return what the numbers of `evidence_words` are."""
+    return (
+        f"{choice['metric'].replace('_', ' ')}, mean over the tasks, per cent, out of fold over whole "
+        f"{choice['groups']}s of {choice['utterances']} utterances that auto could see"
+    )
+
+
 def comparison_rows(document: dict[str, Any]) -> list[Row]:
     """Return a comparison's variants as lines of the score tables, each with its test and its time."""
     tests = {(test["variant"], test["task"]): test for test in document["tests"]}
@@ -220,6 +242,9 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
     facts["fitted on"] = f"{config['fitted_on']['utterances']} utterances, SHA-256 {config['fitted_on']['sha256']}"
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
     facts["test split"] = test_words(run.test_log)
+    if config["choice"]:
+        facts |= {f"auto: {one['candidate']}": evidence_words(one) for one in config["choice"]["evidence"]}
+        facts["auto: the numbers"] = evidence_note(config["choice"])
     options = {key: value for key, value in config["options"].items() if key != "seeds"}
     own = Section(
         title=f"{run.name}: {config['variant']}" if suffix else "How it answers",

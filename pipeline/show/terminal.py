@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.runs import COMPARISON, REPORT, Run
 from pipeline.show import tables
-from pipeline.show.report import chosen_name, comparison_rows, run_row
+from pipeline.show.report import chosen_name, comparison_rows, evidence_note, evidence_words, run_row
 from pipeline.show.tables import Row
 
 
@@ -44,7 +44,8 @@ def print_written(run: Run) -> None:
     how = f"{name}, {seeds} seed{'s' if seeds > 1 else ''}: {config['protocol']}"
     lines = [f"{how}; the test split was not looked at", f"fitted in {config['fit_s']:.1f} s; run: {run.path}"]
     if config["interrupted"]:
-        lines.append("interrupted: the models are the best up to then")
+        when = "the best up to then" if config["options"]["patience"] else "as they were then"
+        lines.append(f"interrupted: the models are {when}")
     if (run.path / REPORT).is_file():
         lines.append(f"report: {run.path / REPORT}")
     for line in lines:
@@ -76,6 +77,9 @@ def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
     lines = [f"{document['protocol']}; {seeds} seeds a variant; the test split was not looked at"]
     if best:
         lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
+        lines.append("intervals of differences are each by itself; p (Holm) is corrected over the rows of a task")
+    if best:
+        lines.append(f"rows: single streams, then fusions, each by UAR of {next(iter(document['best_single']))}")
     if document["import_torch_s"]:
         lines.append(f"import torch took {document['import_torch_s']:.1f} s of the time")
     if document["interrupted"]:
@@ -147,7 +151,10 @@ def choice_lines(choice: dict[str, Any] | None) -> list[str]:
     """Return what `auto` considered and why it chose as it did."""
     if choice is None:
         return []
-    return [f"auto, by {choice['groups']}: {one['candidate']}: {one['reason']}" for one in choice["evidence"]]
+    lines = [
+        f"auto, by {choice['groups']}: {one['candidate']}: {evidence_words(one)}" for one in choice["evidence"]
+    ]
+    return [*lines, f"({evidence_note(choice)})"]
 
 
 def history_lines(history: list[dict[str, Any]]) -> list[str]:

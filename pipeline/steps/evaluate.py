@@ -154,6 +154,10 @@ def _known(run: Run, split: str, *, same: bool) -> list[str]:
     if split == "train" or config["folds"] is not None:
         return [f"{where}this run was fitted on these utterances: the scores say how well it knows them, not more"]
     fit = FitOptions(patience=config["options"]["patience"])
+    if split == "dev" and config["choice"] is not None and fit.patience > 0:
+        return [
+            f"{where}auto chose {config['choice']['name']} with dev's labels among others: its scores are too good"
+        ]
     if split == "dev" and protocol.looks_at_dev(config["variant"], fit):
         return [f"{where}{protocol.WATCHED}"]
     return []

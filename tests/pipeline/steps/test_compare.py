@@ -123,6 +123,7 @@ def test_every_table_of_normalised_speakers_is_called_transductive(few, tmp_path
         assert f"<td>{name} (transductive)</td>" in page
         assert f"<td>{name}</td>" not in page  # in the scores or in the paired tests
     assert "Best fusion: concat (transductive)" in page
+    assert "the best of 3 rows by these very scores" in page and "by itself, not corrected" in page
 
 
 def test_a_corpus_of_one_stream_has_rows_that_do_not_apply(few, tmp_path) -> None:
@@ -309,7 +310,16 @@ def test_command(few, tmp_path) -> None:
     found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
     assert found.exit_code == 0, found.output
     printed = " ".join(found.stdout.split())
-    for expected in ("majority: neutral", "p (Holm)", "best single stream", "video", "audio", "concat", "fit"):
+    for expected in (
+        "majority: neutral",
+        "p (Holm)",
+        "best single stream",
+        "rows: single streams, then fusions, each by UAR of emotion",
+        "video",
+        "audio",
+        "concat",
+        "fit",
+    ):
         assert expected in printed
     assert (tmp_path / "cmp" / "report.html").is_file()
     words.append("--no-report")

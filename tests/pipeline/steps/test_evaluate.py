@@ -114,6 +114,14 @@ def test_solved_variants_do_not_look_at_dev(run) -> None:
     assert evaluate(run, split="dev")["warnings"] == []
 
 
+def test_auto_says_that_it_chose_with_dev(run) -> None:
+    fit = dataclasses.replace(QUICK, parameters={"candidates": "linear_video,linear_audio,linear", "repeats": 1})
+    cache = run.parent / "cache.h5"
+    fit_head(cache, "auto", run.parent / "auto", fit=fit, options=FitHeadOptions(report=False))
+    (said,) = evaluate(run.parent / "auto", split="dev")["warnings"]
+    assert said.startswith("auto chose linear") and "with dev's labels among others" in said
+
+
 def test_a_changed_cache_is_refused_and_nothing_is_logged(run) -> None:
     rewritten(run, permute_labels(planted_cache(), ["test"], 0))
     with pytest.raises(FingerprintMismatchError, match="the cache changed"):

@@ -335,7 +335,14 @@ def test_auto_says_what_it_chose_and_that_it_saw_dev(cache_path, tmp_path) -> No
     run = fit_head(cache_path, "auto", tmp_path / "run", fit=fit)
     assert run.config["choice"]["name"] in ("linear_video", "linear_audio", "linear")
     assert any("auto chose" in warning for warning in run.metrics["warnings"])
-    assert f"auto: {run.config['choice']['name']}" in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"auto: {run.config['choice']['name']}" in page
+    for one in run.config["choice"]["evidence"]:
+        words = f"<dt>auto: {one['candidate']}</dt><dd>{100 * one['score']['mean']:.1f}"
+        if one["against_single"]:
+            words += f", {100 * one['against_single']['difference']:+.1f} to the best single stream"
+        assert words in page
+    assert "balanced accuracy, mean over the tasks, per cent, out of fold over whole dialogues" in page
 
 
 @pytest.mark.parametrize("folds", [None, "speaker:2"])
@@ -477,6 +484,7 @@ def test_ctrl_c_keeps_the_best_so_far(tmp_path) -> None:
     run = fit_head_on(corpus_of(planted_cache()), "concat", tmp_path / "run", fit=fit, options=BARE, progress=stop)
     assert run.config["interrupted"]
     assert {one["stopped"] for one in run.history} == {"interrupted"}
+    assert "interrupted: the models that the run keeps were not fitted to the end" in run.metrics["warnings"]
     assert len(runs.read_models(tmp_path / "run" / runs.WEIGHTS)) == 2
 
 
@@ -506,6 +514,8 @@ def test_ctrl_c_in_the_last_fit_keeps_the_scores_and_says_so(tmp_path) -> None:
     assert run.config["interrupted"]
     assert {one["stopped"] for one in run.history if one["fold"] == "all"} == {"interrupted"}
     assert run.metrics["utterances"] == 320
+    said = " ".join(run.metrics["warnings"])
+    assert "the scores are of the folds' models" in said and "two folds leave no groups to stop by" in said
 
 
 def test_a_number_of_folds_is_by_speaker_in_everything_that_is_said(tmp_path) -> None:
