@@ -67,6 +67,7 @@ def stream_key(document: dict[str, Any], name: str) -> str | None:
         "precision": document["precision"],
         # The clock runs to the end of the streams that are read, so what is read beside this one counts.
         "reads": [decode["frame_size_px"] is not None, decode["sample_rate_hz"] is not None],
+        "reading": decode["reading"],
         "max_clip_s": decode["max_clip_s"],
         "speed": decode["speed"],
     }

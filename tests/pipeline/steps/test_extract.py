@@ -616,6 +616,16 @@ def test_what_a_change_touches_is_encoded_again(corpus: Path, out: Path, change:
     assert sum(video.batches) > 0
 
 
+def test_rows_of_another_way_of_reading_are_not_taken_over(
+    corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_extract(corpus, out)
+    monkeypatch.setattr("features.media.settings.READING_VERSION", 99)
+    video = StubVideo()
+    run_extract(corpus, out, video=video, replace=True)
+    assert sum(video.batches) > 0
+
+
 def test_rows_of_changed_clips_or_other_environments_are_not_taken_over(corpus: Path, out: Path) -> None:
     run_extract(corpus, out)
     (corpus.parent / "clip4.mp4").write_bytes(b"a better cut")
