@@ -117,7 +117,8 @@ def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, process
         pictures = []
     if not pictures and samples is None:
         raise _nothing(asked, reports, notes)
-    video_end_s = max(pictures) / MICROSECOND + gap_s if pictures else 0.0
+    last_s = min(gap_s, _stated_gap_s(reports[0])) if job.settings.speed == "fast" else gap_s  # some were skipped
+    video_end_s = max(pictures) / MICROSECOND + last_s if pictures else 0.0
     duration_s = min(max(video_end_s, audio_end_s), job.limit_s)
     starts_s = asked.plan.starts_s(duration_s)
     frames, frame_time_s, frame_window = _frames(asked, video, pictures, duration_s, gap_s)
@@ -235,6 +236,11 @@ def _usual_gap_s(pictures: list[int], report: Report) -> float:
     """Return the usual distance between two pictures, seconds."""
     if len(pictures) > 1:
         return float(np.median(np.diff(np.sort(pictures)))) / MICROSECOND
+    return _stated_gap_s(report)
+
+
+def _stated_gap_s(report: Report) -> float:
+    """Return the distance between two pictures by the header's frame rate, seconds."""
     rate = report.video.frame_rate if report.video else 0.0
     return 1 / rate if rate >= 1 else DEFAULT_GAP_S
 

@@ -25,6 +25,7 @@ FORMATS = (
 
 
 READING_VERSION = 1  # raised whenever the same settings would give other arrays
+FAST_READING_VERSION = 2  # likewise, for the speed `fast`
 
 
 class MediaError(Exception):
@@ -99,7 +100,7 @@ class DecodeSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values, for the fingerprint."""
         return {
-            "reading": READING_VERSION,
+            "reading": FAST_READING_VERSION if self.speed == "fast" else READING_VERSION,
             "frame_size_px": self.frame_size_px,
             "fit": self.fit,
             "sample_rate_hz": self.sample_rate_hz,

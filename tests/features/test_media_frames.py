@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features.media import Clip, DecodeSettings, probe, read_clip
+from features.media import Clip, DecodeSettings, probe, read_clip, write_clip
 from features.media.decode import Ticks
 from features.windows import Grid, Sampling, WindowPlan, nearest
 from tests.clips import coded_video, picture_times_s, read_code, run_ffmpeg
@@ -176,6 +176,19 @@ def test_fast_takes_pictures_that_are_there(clip_folder: Path, ffmpeg: str) -> N
     assert [read_code(f) for f in fast.frames] == nearest(times_s, fast.frame_time_s).tolist()
     np.testing.assert_allclose(times_s[nearest(times_s, fast.frame_time_s)], fast.frame_time_s, atol=1e-5)
     assert np.abs(fast.frame_time_s - exact.frame_time_s).max() < 3 / 23.976
+
+
+def test_fast_ends_where_exact_does(clip_folder: Path, ffmpeg: str) -> None:
+    """Pictures that are skipped leave wide gaps; the last one still lasts no longer than it does."""
+    path = clip_folder / "fast-end.mp4"
+    shades = np.linspace(40, 200, 63).astype(np.uint8)  # 63 pictures, 25 a second: 2.52 s
+    write_clip(
+        path, np.broadcast_to(shades[:, None, None, None], (63, 48, 64, 3)), 25.0, None, 16_000, ffmpeg=ffmpeg
+    )
+    exact, fast = read(path, ffmpeg), read(path, ffmpeg, speed="fast")
+    assert fast.facts.pictures < exact.facts.pictures
+    assert exact.duration_s == pytest.approx(2.52, abs=1e-4) and fast.duration_s == pytest.approx(2.52, abs=1e-4)
+    assert fast.starts_s.tolist() == exact.starts_s.tolist()
 
 
 def test_colours_are_rgb_in_that_order(tmp_path: Path, ffmpeg: str) -> None:
