@@ -495,6 +495,7 @@ def diagnose(
         float, typer.Option("--max-shift", min=0.0, help="Largest shift between the streams, seconds.")
     ] = 2.0,
     streams: StreamsOption = "",
+    speaker_norm: SpeakerNormOption = False,
     fit: RefitWords,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.json, page and figures.")] = Path(
         "runs/diagnosis"
@@ -512,6 +513,7 @@ def diagnose(
     options = step.DiagnoseOptions(
         diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
         streams=parse.streams(streams),
+        speaker_norm=speaker_norm,
         against=against,
     )
     with terminal.ProgressLine(hidden=as_json) as line:

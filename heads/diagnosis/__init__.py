@@ -31,6 +31,7 @@ def diagnose(
     options: DiagnosisOptions,
     *,
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
+    extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Diagnosis:
     """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
@@ -40,5 +41,5 @@ def diagnose(
     from heads.diagnosis.conclusion import conclude
     from heads.diagnosis.gathering import gather
 
-    evidence = gather(train, dev, options, other=other, say=say)
+    evidence = gather(train, dev, options, other=other, extracted=extracted, say=say)
     return Diagnosis(evidence, conclude(evidence))

@@ -124,8 +124,8 @@ def drift(evidence: Evidence) -> Cause | None:
         effect,
         interval(drop),
         (),
-        "look for what differs between the splits (episodes, channels, encoder versions); "
-        "--speaker-norm removes what is constant for a speaker",
+        "look for what differs between the splits (episodes, channels, encoder versions)"
+        + ("" if evidence.speaker_norm else "; --speaker-norm removes what is constant for a speaker"),
     )
 
 

@@ -126,6 +126,8 @@ class Evidence:
     """On dev rows: models that saw other dev groups against models that saw train alone."""
     interventions: dict[str, Intervention]
     notes: tuple[str, ...]
+    speaker_norm: bool = False
+    """Whether heads read rows normalised by speaker (transductive); coverage and spaces are of the rows before."""
 
     @property
     def above_chance(self) -> bool:
@@ -160,4 +162,5 @@ class Evidence:
             "drop_to_dev": self.drop_to_dev.to_json() if self.drop_to_dev else None,
             "interventions": {k: v.to_json() for k, v in self.interventions.items()},
             "notes": list(self.notes),
+            "speaker_norm": self.speaker_norm,
         }

@@ -17,6 +17,7 @@ from heads.diagnosis.evidence import ALONE, DROP, OTHER, SHIFT, THIN, DiagnosisO
 from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
 from heads.folds import groups_of
+from heads.normalise import LABEL
 from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions
 
@@ -33,12 +34,15 @@ def gather(
     options: DiagnosisOptions,
     *,
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
+    extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     say: Say = lambda line: None,
 ) -> Evidence:
     """Measure everything; `say` is told what is being fitted.
 
     `other` holds the same utterances in the same order with features made in another way (extracted
-    densely, say): what the head gains by them is measured too.
+    densely, say): what the head gains by them is measured too. `extracted` holds the same utterances as they
+    were before speakers were normalised, where they were: copies, drift and scales are looked for in those,
+    for normalising each split by itself hides them.
 
     Raises
     ------
@@ -54,8 +58,9 @@ def gather(
     if len(read) < len(STREAMS):
         raise ValueError(f"{options.fusion} reads the {read[0]} stream alone; name a variant that joins two")
     by = groups_of(train, other=dev)[1]
-    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in STREAMS}
-    copies = spaces.copied_rows(train, dev) if dev is not None else 0
+    plain, plain_dev = extracted or (train, dev)
+    of_spaces = {name: spaces.space(plain, plain_dev, name, by=by, seed=options.seed) for name in STREAMS}
+    copies = spaces.copied_rows(plain, plain_dev) if plain_dev is not None else 0
     train, dev, notes = _cleaned(train, dev)
     curve = None
     if _has_windows(train):
@@ -67,6 +72,8 @@ def gather(
             train, dev, folds=options.folds, task=options.task, by=by, sample=options.sample, seed=options.seed
         )
 
+    if extracted is not None:
+        notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = pooled_of(train, dev)
     labelled = sum(
         int((getattr(part, options.task) != UNLABELLED).sum()) for part in (train, dev) if part is not None
@@ -108,6 +115,7 @@ def gather(
         drop_to_dev=_drop_to_dev(heads.base, pooled, rows["fused"]) if dev is not None else None,
         interventions=heads.interventions,
         notes=notes,
+        speaker_norm=extracted is not None,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,10 @@ class Corpus:
                     f"utterances: {shown}; `inspect --verify` says more of them; extract them again"
                 )
 
+    def normalised(self) -> Corpus:
+        """Return it with each speaker normalised by its own unlabelled utterances; no split sees another."""
+        return replace(self, features=normalise_speakers(self.features, _codes(self.splits)), speaker_norm=True)
+
     def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of the groups that a bootstrap over `index` resamples.
 
@@ -185,9 +189,7 @@ def corpus_of(
         turn=_turns(np.asarray(rows.turn, dtype=np.int64)),
         speaker=_codes(speakers, unknown=-1),
     )
-    if speaker_norm:
-        features = normalise_speakers(features, _codes(splits))  # no split sees another
-    return Corpus(
+    corpus = Corpus(
         features=features,
         ids=tuple(rows.id),
         clips=tuple(rows.sha256),
@@ -198,8 +200,8 @@ def corpus_of(
         specs={head: dict(cache.streams[name].spec) for head, name in chosen.items()},
         digest=digest or _digest(cache),
         provenance=dict(cache.provenance),
-        speaker_norm=speaker_norm,
     )
+    return corpus.normalised() if speaker_norm else corpus
 
 
 def named_folds(corpus: Corpus, by: str) -> str:

@@ -31,25 +31,30 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
 
     out = tables.console()
     evidence = document["evidence"]
+    mark = tables.answer_mark(evidence)
     for number, cause in enumerate(document["causes"], start=1):
         out.print(f"{number}. {TITLES[cause['name']]}", style="bold", markup=False)
         out.print(f"   {_sentence(cause['text'])}", markup=False)
         for remedy in cause["remedies"]:
-            out.print(f"   {remedy['name']}: {gain_words(remedy['gain'])}", markup=False)
+            out.print(f"   {remedy['name']}{mark}: {gain_words(remedy['gain'])}", markup=False)
         out.print(f"   → {cause['advice']}", markup=False)
         out.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("balanced accuracy, out of fold", "", "gain", "95 % interval"):
+    heads = (f"balanced accuracy, out of fold{mark}", "score (95 % interval)", "gain", "its 95 % interval")
+    for column in heads:
         table.add_column(column, justify="left" if column.startswith("balanced") else "right")
     table.add_row("chance", f"{evidence['strength']['chance']:.1%}", "", "")
     for name in figures.STREAM_COLOUR:
-        table.add_row(f"{name} alone", _score(evidence["scores"][name]), "", "")
-    table.add_row(f"{evidence['fusion']}, as it is", _score(evidence["scores"]["fused"]), "", "")
+        table.add_row(f"{name} alone{mark}", _score(evidence["scores"][name]), "", "")
+    table.add_row(f"{evidence['fusion']}, as it is{mark}", _score(evidence["scores"]["fused"]), "", "")
     for item in evidence["interventions"].values():
         low_high = item["gain"]["interval"]
         interval = "" if low_high is None else f"{low_high[0]:+.1%} to {low_high[1]:+.1%}"
-        table.add_row(f"  {item['name']}", _score(item["score"]), f"{item['gain']['difference']:+.1%}", interval)
+        table.add_row(
+            f"  {item['name']}{mark}", _score(item["score"]), f"{item['gain']['difference']:+.1%}", interval
+        )
     out.print(table)
+    out.print("intervals of gains are each by itself; what is called sure is corrected for the number of changes")
     strength = evidence["strength"]
     shares = ", ".join(f"{k} {v:.0%}" for k, v in strength["lean_share"].items() if v is not None)
     out.print(
@@ -73,6 +78,7 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
 def diagnosis_report(document: dict[str, Any]) -> Report:
     """Draw the page of a diagnosis and its figures."""
     evidence = document["evidence"]
+    mark = tables.answer_mark(evidence)
     drawn = [
         figures.gains(evidence),
         figures.offset_curve(evidence["offset_curve"]),
@@ -87,7 +93,7 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
             facts_title="What mends it",
             facts={
                 "what to do": cause["advice"],
-                **{f"measured: {r['name']}": gain_words(r["gain"]) for r in cause["remedies"]},
+                **{f"measured: {r['name']}{mark}": gain_words(r["gain"]) for r in cause["remedies"]},
             },
         )
         for cause in document["causes"]
@@ -107,7 +113,7 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
     names = ", ".join(TITLES[cause["name"]].lower() for cause in document["causes"])
     size = f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s"
     html = page(
-        f"Why {evidence['fusion']} does what it does",
+        f"Why {evidence['fusion']}{mark} does what it does",
         f"{names[0].upper()}{names[1:]}. {size}.",
         rows=[],
         sections=[
@@ -130,13 +136,13 @@ def gain_words(gain: dict[str, Any]) -> str:
 
 def _facts(evidence: dict[str, Any]) -> dict[str, str]:
     """Return what was measured before anything was changed, in words."""
-    strength, scores = evidence["strength"], evidence["scores"]
+    strength, scores, mark = evidence["strength"], evidence["scores"], tables.answer_mark(evidence)
     facts = {
         "chance": f"{strength['chance']:.1%}",
-        **{f"{name} alone": _score(scores[name]) for name in figures.STREAM_COLOUR},
-        f"{evidence['fusion']}, as it is": _score(scores["fused"]),
-        "the same on fitted rows": f"{evidence['train_score']:.1%}",
-        "over the better stream": gain_words(evidence["fused_over_best"]),
+        **{f"{name} alone{mark}": _score(scores[name]) for name in figures.STREAM_COLOUR},
+        f"{evidence['fusion']}, as it is{mark}": _score(scores["fused"]),
+        f"the same on fitted rows{mark}": f"{evidence['train_score']:.1%}",
+        f"over the better stream{mark}": gain_words(evidence["fused_over_best"]),
         "complement": _complement(evidence["complement"]),
         "coverage": _coverage(evidence["coverage"]),
         "alignment": figures.offset_words(evidence["offset_curve"]),
@@ -159,7 +165,8 @@ def _facts(evidence: dict[str, Any]) -> dict[str, str]:
 def _changes(evidence: dict[str, Any]) -> dict[str, str]:
     """Return each change with its score, its gain and how to have it, the best first."""
     items = sorted(evidence["interventions"].values(), key=lambda item: -item["gain"]["difference"])
-    return {i["name"]: f"{_score(i['score'])}, {gain_words(i['gain'])}: {i['remedy']}" for i in items}
+    mark = tables.answer_mark(evidence)
+    return {i["name"] + mark: f"{_score(i['score'])}, {gain_words(i['gain'])}: {i['remedy']}" for i in items}
 
 
 def _complement(found: dict[str, Any]) -> str:

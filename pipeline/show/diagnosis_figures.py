@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.show.figures import GRID, INK, MUTED, Picture, render
+from pipeline.show.tables import answer_mark
 
 STREAM_COLOUR = {"video": "#2563a8", "audio": "#c2621b"}
 GOOD, BAD, UNSURE = "#2f7d4f", "#9a3b3b", "#98a3af"
@@ -93,7 +94,7 @@ def worth(evidence: dict[str, Any]) -> Picture:
         left, right = figure.subplots(1, 2)
         colours = [STREAM_COLOUR[name] for name in names]
         left.bar(names, [100 * strength[f"shapley_{name}"] for name in names], color=colours, width=0.5)
-        left.set_title("Worth (Shapley)")
+        left.set_title(f"Worth (Shapley){answer_mark(evidence)}")
         left.set_ylabel("points above chance")
         lean = [next(x for x in strength["lean"] if x["stream"] == name) for name in names]
         place = np.arange(len(names))
@@ -102,7 +103,7 @@ def worth(evidence: dict[str, Any]) -> Picture:
             place + 0.18, [100 * x["masked"] for x in lean], color=colours, width=0.34, alpha=0.45, label="hidden"
         )
         right.set_xticks(place, names)
-        right.set_title("Use: loss without the stream")
+        right.set_title(f"Use: loss without the stream{answer_mark(evidence)}")
         right.set_ylabel("points lost")
         right.legend()
         for axes in (left, right):
@@ -129,11 +130,12 @@ def gains(evidence: dict[str, Any]) -> Picture:
             axes.plot(100 * item["gain"]["difference"], row, "o", color=colour, markersize=6)
         axes.set_yticks(range(len(items)), [item["name"] for item in items])
         axes.set_xlabel(f"gain over {evidence['fusion']} as it is, points of balanced accuracy")
-        axes.set_title("What each change brings")
+        axes.set_title(f"What each change brings{answer_mark(evidence)}")
         axes.grid(axis="x", color=GRID)
 
     caption = (
-        "Each change refitted on the same folds; bars: 95 % interval of the paired difference over dialogues. "
+        "Each change refitted on the same folds; bars: 95 % interval of the paired difference over "
+        f"{evidence['grouped_by']}s. "
         "'Shift by the best offset' is held against 'align windows'. Of so many bars one can be clear of zero "
         "by luck: what is called sure on this page is corrected for their number."
     )

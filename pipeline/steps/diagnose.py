@@ -29,6 +29,8 @@ class DiagnoseOptions:
     diagnosis: DiagnosisOptions = field(default_factory=DiagnosisOptions)
     streams: dict[str, str] = field(default_factory=dict)
     """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
+    speaker_norm: bool = False
+    """Let heads read rows normalised by speaker (transductive)."""
     against: Path | None = None
     """Another cache of the same utterances, made in another way: its gain is measured too."""
 
@@ -57,6 +59,9 @@ def diagnose(
         twin_train, twin_dev = _parts(other, corpus)
         pair = (_in_order(corpus, other, twin_train, train), _in_order(corpus, other, twin_dev, dev))
     hop_s = _hop_s(corpus)
+    extracted = corpus.take(train), corpus.take(dev) if len(dev) else None
+    if options.speaker_norm:
+        corpus, other = corpus.normalised(), None if other is None else other.normalised()
     settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
     try:
         found = diagnose_features(
@@ -64,6 +69,7 @@ def diagnose(
             corpus.take(dev) if len(dev) else None,
             settings,
             other=None if other is None or pair is None else _features(other, *pair),
+            extracted=extracted if options.speaker_norm else None,
             say=say,
         )
     except ValueError as error:
@@ -77,6 +83,7 @@ def diagnose(
         "against": None if other is None else {"name": options.against.name, "digest": other.digest},  # type: ignore[union-attr]
         "streams": corpus.streams,
         "specs": corpus.specs,
+        "speaker_norm": corpus.speaker_norm,
         "looked_at": "train and dev; the test split was not looked at",
         **found.to_json(),
     }

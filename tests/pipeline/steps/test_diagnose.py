@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import cli
 from heads.diagnosis.evidence import DiagnosisOptions
+from heads.normalise import LABEL
 from heads.variant import FitOptions
 from pipeline.cache import Cache, write_cache
 from pipeline.errors import UsageError
@@ -71,6 +72,45 @@ def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
     )  # what to do, beside its gain
     assert document["evidence"]["offset_curve"]["peak_s"] is not None
     assert 'src="http' not in page
+
+
+def test_normalised_speakers_are_called_transductive_and_hide_no_copy(tmp_path: Path) -> None:
+    cache = planted_cache()
+    dev = np.flatnonzero(np.asarray(cache.utterances.split) == "dev")[:20]
+    streams = {}
+    for name, stream in cache.streams.items():
+        rows, present = stream.utterance.copy(), stream.present.copy()
+        rows[dev], present[dev] = rows[: len(dev)], present[: len(dev)]
+        streams[name] = dataclasses.replace(
+            stream, utterance=rows, present=present, windows=None, window_present=None, time_s=None
+        )
+    leaky = dataclasses.replace(cache, streams=streams)
+    plain = diagnosed(tmp_path / "plain", leaky)
+    normed = diagnosed(tmp_path / "normed", leaky, speaker_norm=True)
+    assert normed["speaker_norm"] and not plain["speaker_norm"]
+    for key in ("copies", "spaces"):
+        assert normed["evidence"][key] == plain["evidence"][key]
+    assert plain["evidence"]["copies"] > 10
+    assert normed["evidence"]["scores"]["fused"] != plain["evidence"]["scores"]["fused"]
+    assert any(LABEL in note for note in normed["evidence"]["notes"])
+    page = (tmp_path / "normed" / "out" / "report.html").read_text()
+    for expected in (
+        "Why concat_norm (transductive) does",
+        "<dt>video alone (transductive)</dt>",
+        "standardise (transductive)",
+    ):
+        assert expected in page
+    assert "(transductive)" not in (tmp_path / "plain" / "out" / "report.html").read_text()
+
+
+def test_normalised_speakers_are_called_transductive_on_the_terminal(tmp_path: Path) -> None:
+    write_cache(tmp_path / "cache.h5", planted_cache(sizes={"train": 120, "dev": 40}))
+    words = ["diagnose", str(tmp_path / "cache.h5"), "--fusion", "linear", "--folds", "3", "--seeds", "1"]
+    found = CliRunner().invoke(cli.app, [*words, "--speaker-norm", "--out", str(tmp_path / "out")])
+    assert found.exit_code == 0, found.output
+    marked = ("out of fold (transductive)", "audio alone (transductive)", "linear, as it is (transductive)", LABEL)
+    for expected in marked:
+        assert expected in " ".join(found.stdout.split())
 
 
 def test_of_two_caches_the_utterances_of_both_are_looked_at(tmp_path: Path) -> None:
