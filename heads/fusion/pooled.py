@@ -200,7 +200,7 @@ class Gated(Network):
         gate = self.gate.shared(concat(batch.video_utterance, batch.audio_utterance)).sigmoid()  # (S, B, hidden)
         video_alone = (batch.video_present & ~batch.audio_present).unsqueeze(-1)
         audio_alone = (batch.audio_present & ~batch.video_present).unsqueeze(-1)
-        gate = gate.masked_fill(video_alone, 1.0).masked_fill(audio_alone, 0.0)
+        gate = gate * (~(video_alone | audio_alone)).float() + video_alone.float()  # faster than masked_fill
         video, audio = self.video(batch).tanh(), self.audio(batch).tanh()
         return noise.dropout(audio + gate * (video - audio))
 
