@@ -27,7 +27,7 @@ from pipeline.extraction.shard_making import ShardJob, make_shards
 from pipeline.extraction.shards import ClipRows, split_in_shards
 from pipeline.show.progress import Progress
 from pipeline.storage.documents import write_bytes
-from pipeline.storage.folders import require_writable
+from pipeline.storage.folders import UnwrittenError, require_writable
 from pipeline.utterance import Utterance
 
 
@@ -65,7 +65,8 @@ def predict(
     Returns
     -------
     ``{"bundle", "variant", "fingerprint", "notes", "vocabulary", "timeline_s", "utterances": [...], "failed",
-    "csv", "page"}``; docs/bundle.md says what an utterance holds.
+    "csv", "page", "unwritten"}``; docs/bundle.md says what an utterance holds. A table or page that could not be
+    written at the end is null there, and ``unwritten`` says why: the answers are not lost with it.
 
     Raises
     ------
@@ -111,12 +112,16 @@ def predict(
         "csv": None if options.csv is None else shown(str(options.csv)),
         "page": None if options.page is None else shown(str(options.page)),
     }
-    _write(document, timelines, options)
+    document["unwritten"] = _write(document, timelines, options)
+    for text in document["unwritten"]:
+        notice(text)
     return document
 
 
 def exit_status(document: dict[str, Any]) -> int:
-    """Return 3 where some utterances have a reason in place of an answer, else 0."""
+    """Return 1 where a table or page is unwritten, 3 where some utterances have a reason for an answer, else 0."""
+    if document["unwritten"]:
+        return 1
     return DONE_WITH_FAILURES if document["failed"] else 0
 
 
@@ -233,10 +238,21 @@ def _timelines(
     return timelines
 
 
-def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], options: PredictOptions) -> None:
-    if options.csv is not None:
-        write_bytes(options.csv, as_csv(document).encode())
-    if options.page is not None:
+def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], options: PredictOptions) -> list[str]:
+    """Write table and page where asked; return why one could not be written."""
+
+    def drawn() -> str:
         from pipeline.bundles.prediction_page import prediction_page
 
-        write_bytes(options.page, prediction_page(document, timelines).encode())
+        return prediction_page(document, timelines)
+
+    unwritten = []
+    for key, place, make in (("csv", options.csv, lambda: as_csv(document)), ("page", options.page, drawn)):
+        if place is None:
+            continue
+        try:
+            write_bytes(place, make().encode())
+        except UnwrittenError as error:
+            document[key] = None
+            unwritten.append(str(error))
+    return unwritten

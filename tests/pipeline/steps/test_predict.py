@@ -465,3 +465,22 @@ def test_another_device_is_said_where_a_network_runs(corpus: Path) -> None:
     assert notes == ["features were made on cuda, here on cpu: last digits may differ"]
     sound = replace(bundle, document={**elsewhere, "streams": {"audio": streams["audio"]}})
     assert streams["audio"]["spec"]["name"] == "acoustic" and make_plan(sound, device="cpu")[1] == []
+
+
+def test_answers_are_given_where_the_table_can_not_be_written(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    words = ["predict", str(corpus / "linear-bundle"), str(corpus / "clips" / "11.mp4"), "--json"]
+    places = ["--csv", str(tmp_path / "a.csv"), "--page", str(tmp_path / "a.html")]
+    done = CliRunner().invoke(cli.app, [*words, *places])
+    found = json.loads(done.stdout)
+    assert done.exit_code == 1 and found["utterances"][0]["emotion"]["answer"]
+    assert found["csv"] is None and found["page"] is None and not list(tmp_path.iterdir())
+    assert [text.split(":")[0] for text in found["unwritten"]] == [
+        f"cannot write {place}" for place in places[1::2]
+    ]
+    assert "No space left on device" in done.stderr and "make room" in done.stderr
