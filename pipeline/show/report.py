@@ -160,7 +160,8 @@ def comparison_report(document: dict[str, Any]) -> Report:
             },
         )
     )
-    words = f"{document['protocol']}; {len(document['options']['seeds'])} seeds a variant."
+    seeds = len(document["options"]["seeds"])
+    words = f"{document['protocol']}; {seeds} seed{'s' if seeds > 1 else ''} a variant."
     if document["interrupted"]:
         words += " Interrupted: rows that were not finished have no scores."
     html = page(

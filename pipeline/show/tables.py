@@ -109,7 +109,8 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
     one = first["tasks"][task]
     contradictions = any(row.scores and row.scores["contradiction"] for row in scored)
     extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
-    shown_metrics = _fitting(out.width, rows, len(extra) + contradictions)
+    titles = _titles(scored)
+    shown_metrics = _fitting(out.width, titles, len(extra) + contradictions)
     table = Table(
         box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {what_is_scored(first, task)}"),
         title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
@@ -135,8 +136,7 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
         rate = row.scores["contradiction"]
         shown += [Text(f"{100 * rate['mean']:.1f}" if rate else "")] * contradictions
         shown += [Text(row.extra.get(task, {}).get(head, "")) for head in extra]
-        name = Text(row.title)
-        table.add_row(name, *shown, end_section=last_single)
+        table.add_row(Text(titles[i]), *shown, end_section=last_single)
     out.print(table)
 
 
@@ -187,9 +187,16 @@ def estimate_cell(value: dict[str, Any] | None, *, per_cent: bool) -> str:
     return text
 
 
-def _fitting(width: int, rows: Sequence[Row], further: int) -> list[tuple[str, str]]:
-    """Return the metrics that fit into `width` beside the names and `further` columns."""
-    names = max(len(row.title) for row in rows) + 2
+def _titles(rows: Sequence[Row]) -> list[str]:
+    """Return the rows' titles; an ensemble or joint decoding of all rows alike stands in the caption alone."""
+    if len({answer_mark(row.scores) for row in rows}) > 1:
+        return [row.title for row in rows]
+    return [row.name + answer_mark({"speaker_norm": (row.scores or {}).get("speaker_norm")}) for row in rows]
+
+
+def _fitting(width: int, titles: Sequence[str], further: int) -> list[tuple[str, str]]:
+    """Return the metrics that fit into `width` beside the titles and `further` columns."""
+    names = max(map(len, titles)) + 2
     shown = list(METRICS)
     for key in FIRST_DROPPED:
         if names + CELL_WIDTH * (len(shown) + further) <= width:

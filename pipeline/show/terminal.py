@@ -74,7 +74,8 @@ def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
     out = tables.console()
     best = ", ".join(f"{name} for {task}" for task, name in document["best_single"].items())
     seeds = len(document["options"]["seeds"])
-    lines = [f"{document['protocol']}; {seeds} seeds a variant; the test split was not looked at"]
+    each = f"{seeds} seed{'s' if seeds > 1 else ''} a variant"
+    lines = [f"{document['protocol']}; {each}; the test split was not looked at"]
     if best:
         lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
         lines.append("intervals of differences are each by itself; p (Holm) is corrected over the rows of a task")

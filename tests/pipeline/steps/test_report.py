@@ -177,8 +177,13 @@ def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, tmp_path
     assert "one and the same model for every seed" not in page.text  # one model, no spread
     out = io.StringIO()
     print_scores(console(out), "emotion", [Row("linear", run.metrics)])
-    assert "linear (ensemble of 2, joint decoding)" in out.getvalue()
+    assert "one model (ensemble of 2)" in out.getvalue() and "(ensemble of 2, joint" not in out.getvalue()
     assert "likeliest pair" in " ".join(out.getvalue().split())
+    each = FitHeadOptions(report=False)
+    plainly = fit_head(plain.parent / "cache.h5", "linear", tmp_path / "plainly", fit=QUICK, options=each)
+    out = io.StringIO()
+    print_scores(console(out), "emotion", [Row("linear", run.metrics), Row("linear", plainly.metrics)])
+    assert "linear (ensemble of 2, joint decoding)" in out.getvalue()  # where rows differ, each says so
     fit_head(
         plain.parent / "cache.h5", "linear", tmp_path / "each", fit=QUICK, options=FitHeadOptions(report=False)
     )
