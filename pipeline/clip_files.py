@@ -8,7 +8,7 @@ import stat
 
 from pipeline.errors import DualstreamError
 
-REMEDY = "expected a clip there: put it there, or mend its path"
+REMEDY = "expected a clip: put it there, or mend the path"
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
