@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 DONE_WITH_FAILURES = 3
 
 
@@ -43,3 +46,13 @@ class CorruptError(DualstreamError):
     """A file does not hold what it says it holds, or is of no shape that we read."""
 
     exit_status = 13
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Have an interrupt of the block say that nothing which was committed is lost."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.add_note("what was committed stands: say the same command again, and it goes on from there")
+        raise

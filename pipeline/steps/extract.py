@@ -11,7 +11,7 @@ from typing import Any
 
 from heads.cores import available_cores
 from pipeline.cache import Cache, read_cache, write_cache
-from pipeline.errors import CorruptError, UsageError
+from pipeline.errors import CorruptError, UsageError, resumable
 from pipeline.executors import ray_tasks, require_ray
 from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache
 from pipeline.extraction.clip_changes import Hasher, remember
@@ -59,7 +59,7 @@ def extract(
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     make_folder(out.parent)
-    with locked(out.with_name(out.name + ".lock")):
+    with locked(out.with_name(out.name + ".lock")), resumable():
         remove_leftovers(out.parent, of=out.name)
         shards = _shards_of(out)
         if shards.is_dir():

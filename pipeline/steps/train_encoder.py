@@ -19,7 +19,7 @@ from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPl
 from heads.cores import available_cores
 from heads.training.balance import BALANCES
 from heads.training.losses import LOSSES
-from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError
+from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.show.progress import Progress, spoken_duration
 from pipeline.storage.folders import make_folder
@@ -167,7 +167,7 @@ def train_encoder(
     if run.dry_run:
         return _dry_run(out, one, utterances, folder, recipe, root, training)
     make_folder(out.parent)
-    with locked(out.with_name(out.name + ".lock")):
+    with locked(out.with_name(out.name + ".lock")), resumable():
         checkpoint = out.with_name(out.name + ".checkpoint")
         for path in (out, checkpoint):
             remove_leftovers(out.parent, of=path.name)

@@ -97,8 +97,8 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., None]:
             status = function(**said)
         except DualstreamError as error:
             _fail(error, error.exit_status)
-        except KeyboardInterrupt:
-            typer.echo("interrupted", err=True)
+        except KeyboardInterrupt as stop:
+            typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
             raise typer.Exit(130) from None
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

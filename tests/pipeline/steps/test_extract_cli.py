@@ -239,7 +239,8 @@ def test_interrupt_ends_with_130(corpus: Path, tmp_path: Path, number: int) -> N
     time.sleep(0.2)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, said.strip()) == (130, "interrupted")
+    goes_on = "what was committed stands: say the same command again, and it goes on from there"
+    assert (process.returncode, said.strip()) == (130, f"interrupted; {goes_on}")
     for text in started.read_text().split():
         assert not _alive(int(text)), f"process {text} was left behind"
     assert not [name for name in listing(out.parent) if name.endswith(".tmp")]
