@@ -105,7 +105,7 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
                 **cache_facts(document["cache"], document["streams"], document["specs"]),
                 "looked at": document["looked_at"],
                 "scores": f"balanced accuracy, out of fold over whole {evidence['grouped_by']}s; "
-                f"intervals by a bootstrap over {evidence['grouped_by']}s",
+                f"in brackets 95 % intervals by a bootstrap over {evidence['grouped_by']}s",
             },
             documents={"all evidence": evidence},
         )
