@@ -4,6 +4,7 @@
       7be1…/                    digest of all that shapes the samples (not of labels or of training)
         recipe.json
         samples-00000.bin       sealed: 512 bytes of header, then a safetensors image
+      7be1….lock                held by the training that decodes into it
 
 A file is published as shards are: temporary name, fsync, read back, rename. It is verified in full when it is
 opened, and mapped into memory after that, so that a corpus larger than memory can be trained on.
@@ -11,6 +12,7 @@ opened, and mapped into memory after that, so that a corpus larger than memory c
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 from collections.abc import Callable, Iterator, Sequence
@@ -26,11 +28,13 @@ from safetensors.numpy import save
 from features.media import Clip, DecodeSettings, MediaError, read_clip, stop_all
 from features.windows import Sampling, WindowPlan
 from pipeline.clip_files import NoClipError
-from pipeline.errors import CorruptError
+from pipeline.errors import CorruptError, LockedError
 from pipeline.executors import OrderedThreads
 from pipeline.extraction.clip_changes import Hasher
 from pipeline.extraction.shards import members_digest, short_reason, split_in_shards
 from pipeline.provenance import canonical_json, digest_of
+from pipeline.storage.folders import make_folder
+from pipeline.storage.lock import locked
 from pipeline.storage.sealed import HEADER_BYTES, publish, read_sealed, remove_leftovers, seal
 from pipeline.utterance import Utterance
 
@@ -155,15 +159,48 @@ def open_samples(
         Where a file that was just written does not read back.
     DualstreamError
         Where the disk is full.
+    LockedError
+        Where another training decodes into the same folder just now.
     """
     document = recipe.to_json()
     place = folder / digest_of(document)
-    place.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(place)
-    publish(place / "recipe.json", (canonical_json(document) + "\n").encode(), durable=False)
     hasher = Hasher(root)
     groups = split_in_shards(utterances, PER_FILE)
     opened = [_opened(_path(place, number), group, hasher) for number, group in enumerate(groups)]
+    if not all(opened):
+        make_folder(place)
+        with _alone(place):  # another training may use the folder, and have made meanwhile what is missing
+            remove_leftovers(place)
+            publish(place / "recipe.json", (canonical_json(document) + "\n").encode(), durable=False)
+            opened = [
+                one or _opened(_path(place, number), groups[number], hasher) for number, one in enumerate(opened)
+            ]
+            _make_missing(place, opened, groups, recipe, hasher, workers=workers, on_clip=on_clip)
+    return _joined([one for one in opened if one is not None])
+
+
+@contextlib.contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Let one training at a time decode into a folder of samples."""
+    try:
+        with locked(place.with_name(place.name + ".lock")):
+            yield
+    except LockedError as error:
+        error.add_note("it decodes the same samples; once they are there, many trainings may use them at a time")
+        raise
+
+
+def _make_missing(
+    place: Path,
+    opened: list[_File | None],
+    groups: Sequence[Sequence[Utterance]],
+    recipe: SampleRecipe,
+    hasher: Hasher,
+    *,
+    workers: int,
+    on_clip: Callable[[bool, int], None],
+) -> None:
+    """Make the files that `opened` has as None, and put them there."""
     missing = [number for number, one in enumerate(opened) if one is None]
     threads: OrderedThreads[Utterance, _Taken] = OrderedThreads(
         lambda one: _take(one, recipe, hasher),
@@ -187,7 +224,6 @@ def open_samples(
                 raise CorruptError(f"{path} does not read back as it was written: did a clip change meanwhile?")
     finally:
         results.close()
-    return _joined([one for one in opened if one is not None])
 
 
 def missing_files(folder: Path, utterances: Sequence[Utterance], recipe: SampleRecipe, root: Path) -> int:

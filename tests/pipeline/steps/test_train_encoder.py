@@ -20,13 +20,14 @@ from features.media import write_clip
 from features.weights import HEAD_PREFIX, load_file
 from heads.variant import FitOptions
 from pipeline.cache import read_cache
-from pipeline.errors import UsageError
+from pipeline.errors import LockedError, UsageError
 from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.manifest import Manifest, Utterance, write_manifest
 from pipeline.steps.compare import CompareOptions, compare
 from pipeline.steps.extract import RunOptions as ExtractRun
 from pipeline.steps.extract import extract
 from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
+from pipeline.storage.lock import locked
 from pipeline.training.options import TrainOptions
 from tests.pipeline.killed import die, in_child, wrapped
 
@@ -178,6 +179,22 @@ def test_samples_are_decoded_once_and_again_where_damaged(corpus: Path, tmp_path
     train(corpus, tmp_path / "c.safetensors", "cnn5", epochs=1)
     assert first.read_bytes() == raw
     assert (tmp_path / "c.safetensors").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
+
+
+def test_one_training_at_a_time_decodes_samples_and_many_use_them(corpus: Path, tmp_path: Path) -> None:
+    train(corpus, tmp_path / "a.safetensors", "bilstm", epochs=1)
+    (place,) = (path for path in (corpus / "bilstm.samples").iterdir() if path.is_dir())
+    with locked(place.with_name(place.name + ".lock")):
+        train(corpus, tmp_path / "b.safetensors", "bilstm", epochs=1, seed=1)
+        (one,) = place.glob("samples-*.bin")
+        one.unlink()
+        (place / "samples-00000.bin.tmp").write_bytes(b"what another training is writing")
+        with pytest.raises(LockedError, match="held by another run") as caught:
+            train(corpus, tmp_path / "c.safetensors", "bilstm", epochs=1, seed=2)
+        assert "decodes the same samples" in caught.value.__notes__[0]
+        assert (place / "samples-00000.bin.tmp").exists()
+    assert train(corpus, tmp_path / "c.safetensors", "bilstm", epochs=1, seed=2).trained
+    assert one.exists() and not list(place.glob("*.tmp"))
 
 
 def test_dry_run_writes_nothing(corpus: Path, tmp_path: Path) -> None:
