@@ -117,7 +117,17 @@ class Corpus:
                 )
 
     def normalised(self) -> Corpus:
-        """Return it with each speaker normalised by its own unlabelled utterances; no split sees another."""
+        """Return it with each speaker normalised by its own unlabelled utterances; no split sees another.
+
+        Raises
+        ------
+        UsageError
+            Where no speaker is known.
+        """
+        if not np.any(self.speakers != ""):
+            raise UsageError(
+                "--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them"
+            )
         return replace(self, features=normalise_speakers(self.features, _codes(self.splits)), speaker_norm=True)
 
     def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:

@@ -112,6 +112,9 @@ class Outcome:
             for task in fit.tasks
             if task not in self.predictions.true and plan.corpus.vocabulary[task]
         ]
+        reads = self.models[0].variant if self.models else None
+        if reads is not None and variant.get(reads).needs_dialogues and not np.any(plan.corpus.dialogues != ""):
+            words.append(f"no dialogues are known: {reads} reads each utterance as a dialogue of its own")
         if self.interrupted:
             whole = "; the scores are of the folds' models, which were fitted to the end" if plan.by else ""
             words.append(f"interrupted: the models that the run keeps were not fitted to the end{whole}")

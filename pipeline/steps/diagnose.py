@@ -74,6 +74,11 @@ def diagnose(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    if found.evidence.grouped_by == "dialogue" and not np.any(corpus.dialogues[train] != ""):
+        note = (
+            "no dialogues are known: each utterance counts as one, and intervals take utterances for independent"
+        )
+        found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
     left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - len(train) - len(dev)
     if left_out:
         note = f"{left_out} utterances that the other cache lacks were left out"

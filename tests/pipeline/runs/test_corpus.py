@@ -181,9 +181,18 @@ def test_speaker_norm_reaches_the_windows_too() -> None:
     assert (after.windows[~after.window_present] == 0).all()
 
 
+def test_speaker_norm_without_a_speaker_fails() -> None:
+    cache = planted_cache()
+    nobody = dataclasses.replace(cache.utterances, speaker=[""] * len(cache.utterances.id))
+    with pytest.raises(UsageError, match="--speaker-norm: no utterance has a speaker"):
+        corpus_of(dataclasses.replace(cache, utterances=nobody), speaker_norm=True)
+
+
 def test_unknown_speakers_take_the_splits_statistics() -> None:
-    cache = with_rows(planted_cache(sizes={"train": 200}), speaker=[""] * 200)
+    cache = with_rows(planted_cache(sizes={"train": 200}), speaker=[""] * 150 + ["anna"] * 50)
     stream = corpus_of(cache, speaker_norm=True).features.streams["audio"]
-    rows = stream.utterance[stream.present].astype(np.float64)
-    np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-5)
-    np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-4)
+    plain = cache.streams["audio"].utterance[stream.present].astype(np.float64)
+    expected = (plain - plain.mean(axis=0)) / plain.std(axis=0)
+    unknown = np.arange(200)[stream.present] < 150
+    np.testing.assert_allclose(stream.utterance[stream.present][unknown], expected[unknown], atol=1e-4)
+    assert np.abs(stream.utterance[stream.present][~unknown] - expected[~unknown]).max() > 0.01

@@ -132,6 +132,15 @@ def test_of_two_caches_the_utterances_of_both_are_looked_at(tmp_path: Path) -> N
         )
 
 
+def test_utterances_without_dialogues_are_called_that(tmp_path: Path) -> None:
+    cache = planted_cache(sizes={"train": 60, "dev": 20})
+    alone = dataclasses.replace(cache.utterances, dialogue=[""] * 80, speaker=[""] * 80)
+    found = diagnosed(tmp_path / "one", dataclasses.replace(cache, utterances=alone))
+    assert any(note.startswith("no dialogues are known") for note in found["evidence"]["notes"])
+    named = diagnosed(tmp_path / "two", cache)
+    assert not any(note.startswith("no dialogues are known") for note in named["evidence"]["notes"])
+
+
 def test_a_curve_without_a_point_is_words_and_no_figure(tmp_path: Path) -> None:
     few = planted_cache(sizes={"train": 60, "dev": 20})  # fewer pairs of windows than one shift needs
     found = diagnosed(tmp_path / "one", few)

@@ -282,6 +282,16 @@ def test_utterances_that_are_not_finite_are_named(tmp_path, level: str) -> None:
         describe(tmp_path / "c.h5", "linear", tmp_path / "plan", fit=QUICK, options=BARE)
 
 
+def test_what_reads_dialogues_says_where_there_are_none(tmp_path) -> None:
+    cache = planted_cache()
+    alone = dataclasses.replace(cache.utterances, dialogue=[""] * len(cache.utterances.id))
+    for name, rows, expected in (("bare", alone, 1), ("named", cache.utterances, 0)):
+        corpus = corpus_of(dataclasses.replace(cache, utterances=rows))
+        run = fit_head_on(corpus, "dialogue", tmp_path / name, fit=QUICK, options=BARE)
+        said = "no dialogues are known: dialogue reads each utterance as a dialogue of its own"
+        assert run.metrics["warnings"].count(said) == expected
+
+
 def test_labels_that_are_missing_are_counted(tmp_path) -> None:
     cache = planted_cache()
     emotion, sentiment = cache.utterances.emotion.copy(), cache.utterances.sentiment.copy()
