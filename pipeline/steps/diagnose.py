@@ -17,7 +17,7 @@ from pipeline.errors import UsageError
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.show import diagnosis
 from pipeline.storage.documents import write_json
-from pipeline.storage.folders import make_folder
+from pipeline.storage.folders import make_folder, require_writable
 
 DIAGNOSIS = "diagnosis.json"
 
@@ -47,10 +47,12 @@ def diagnose(
     Raises
     ------
     UsageError
-        Where a stream or the train split is missing, or there are too few labelled dialogues.
+        Where nothing can be written to `out`, a stream or the train split is missing, or there are too few
+        labelled dialogues.
     NoCacheError, CorruptError
         As the reader of caches does.
     """
+    require_writable(out / DIAGNOSIS)
     corpus = read_corpus(cache, streams=options.streams or None)
     other = read_corpus(options.against, streams=options.streams or None) if options.against else None
     train, dev = _parts(corpus, other)

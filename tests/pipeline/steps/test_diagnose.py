@@ -160,3 +160,13 @@ def test_diagnose_fails_by_name(tmp_path: Path) -> None:
     write_cache(tmp_path / "swapped.h5", swapped)
     with pytest.raises(UsageError, match="in another split of the other cache"):
         diagnose(tmp_path / "cache.h5", tmp_path / "out", DiagnoseOptions(QUICK, against=tmp_path / "swapped.h5"))
+
+
+def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path: Path) -> None:
+    write_cache(tmp_path / "cache.h5", planted_cache())
+    (tmp_path / "file").write_text("a file")
+    said: list[str] = []
+    with pytest.raises(UsageError, match="is a file; expected a folder"):
+        diagnose(tmp_path / "cache.h5", tmp_path / "file", DiagnoseOptions(diagnosis=QUICK), say=said.append)
+    assert not said
+    assert (tmp_path / "file").read_text() == "a file"
