@@ -99,12 +99,8 @@ class FeatureSet:
 
     def not_finite(self, name: str) -> NDArray[np.int64]:
         """Return the utterances in whose row or windows of a stream, where present, a value is not finite."""
-        stream = self.streams[name]
-        bad = stream.present & ~np.isfinite(stream.utterance).all(axis=1)
-        if stream.windows is not None and stream.window_present is not None:
-            windows = np.flatnonzero(stream.window_present & ~np.isfinite(stream.windows).all(axis=1))
-            bad[np.searchsorted(self.offsets, windows, side="right") - 1] = True
-        return np.flatnonzero(bad)
+        rows, windows = _not_finite(self.streams[name])
+        return np.union1d(rows, self._owners(windows))
 
     def require_finite(self, streams: Iterable[str]) -> None:
         """Refuse features with NaN or infinite values.
@@ -116,24 +112,23 @@ class FeatureSet:
             mask says that they are absent are not looked at.
         """
         for name in streams:
-            stream = self.streams.get(name)
-            if stream is None:
+            if name not in self.streams:
                 continue
-            bad = np.flatnonzero(stream.present & ~np.isfinite(stream.utterance).all(axis=1))
-            if len(bad):
+            rows, windows = _not_finite(self.streams[name])
+            if len(rows):
                 raise ValueError(
-                    f"stream {name}: {len(bad)} utterance row(s) hold NaN or infinite values, at {_first(bad)}; "
+                    f"stream {name}: {len(rows)} utterance row(s) hold NaN or infinite values, at {_first(rows)}; "
                     "mark them as missing in the mask, or extract them again"
                 )
-            if stream.windows is None or stream.window_present is None:
-                continue
-            bad = np.flatnonzero(stream.window_present & ~np.isfinite(stream.windows).all(axis=1))
-            if len(bad):
-                owners = np.unique(np.searchsorted(self.offsets, bad, side="right") - 1)
+            if len(windows):
                 raise ValueError(
-                    f"stream {name}: {len(bad)} window(s) hold NaN or infinite values, in utterance row(s) "
-                    f"{_first(owners)}; mark them as missing in the mask, or extract them again"
+                    f"stream {name}: {len(windows)} window(s) hold NaN or infinite values, in utterance row(s) "
+                    f"{_first(self._owners(windows))}; mark them as missing in the mask, or extract them again"
                 )
+
+    def _owners(self, windows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the utterances that these flat rows of windows belong to, each once."""
+        return np.unique(np.searchsorted(self.offsets, windows, side="right") - 1)
 
     def take(self, index: NDArray[np.int64]) -> FeatureSet:
         """Return the utterances that `index` names, in that order, with their windows."""
@@ -218,6 +213,14 @@ class Logits:
 
     def __repr__(self) -> str:
         return f"Logits(emotion={tuple(self.emotion.shape)}, sentiment={tuple(self.sentiment.shape)})"
+
+
+def _not_finite(stream: StreamArrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the utterance rows and the windows that are present and hold a value that is not finite."""
+    rows = np.flatnonzero(stream.present & ~np.isfinite(stream.utterance).all(axis=1))
+    if stream.windows is None or stream.window_present is None:
+        return rows, rows[:0]
+    return rows, np.flatnonzero(stream.window_present & ~np.isfinite(stream.windows).all(axis=1))
 
 
 def _first(rows: NDArray[np.int64], limit: int = 5) -> str:

@@ -106,9 +106,8 @@ class Corpus:
         UsageError
             Names the stream and the utterances.
         """
-        part = self.take(index)
-        for head in streams:
-            bad = index[part.not_finite(head)] if head in part.streams else index[:0]
+        for head in (one for one in streams if one in self.features.streams):
+            bad = np.intersect1d(index, self.features.not_finite(head))
             if len(bad):
                 shown = ", ".join(self.ids[i] for i in bad[:3]) + (", ..." if len(bad) > 3 else "")
                 raise UsageError(

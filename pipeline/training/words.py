@@ -10,12 +10,13 @@ from pipeline.errors import UsageError
 from pipeline.training.options import TrainOptions
 from pipeline.words import parse
 from pipeline.words.command import Words
+from pipeline.words.options import EpochsOption, LossOption, SentimentWeightOption, TaskBalanceOption
 
 TRAIN = TrainOptions()
 
 
 def _training(
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = TRAIN.epochs,
+    epochs: EpochsOption = TRAIN.epochs,
     patience: Annotated[
         int,
         typer.Option(
@@ -31,17 +32,10 @@ def _training(
         float, typer.Option("--learning-rate", help="At the heads, at its highest.")
     ] = TRAIN.learning_rate,
     weight_decay: Annotated[float, typer.Option("--weight-decay", min=0.0)] = TRAIN.weight_decay,
-    loss: Annotated[
-        str,
-        typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."),
-    ] = TRAIN.loss,
+    loss: LossOption = TRAIN.loss,
     resample: Annotated[bool, typer.Option("--resample", help="Draw classes equally often.")] = TRAIN.resample,
-    task_balance: Annotated[
-        str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")
-    ] = TRAIN.task_balance,
-    sentiment_weight: Annotated[
-        float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
-    ] = TRAIN.sentiment_weight,
+    task_balance: TaskBalanceOption = TRAIN.task_balance,
+    sentiment_weight: SentimentWeightOption = TRAIN.sentiment_weight,
     sample_weight: Annotated[
         float,
         typer.Option("--sample-weight", help="Share of the loss that samples bear one by one, not by utterance."),

@@ -55,6 +55,14 @@ SpeakerNormOption = Annotated[
     bool,
     typer.Option("--speaker-norm", help="Normalise each speaker by its own unlabelled utterances (transductive)."),
 ]
+EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")]
+LossOption = Annotated[
+    str, typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax.")
+]
+TaskBalanceOption = Annotated[str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")]
+SentimentWeightOption = Annotated[
+    float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
+]
 FitThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of a fit.")]
 ReportOption = Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")]
 
@@ -79,9 +87,7 @@ def _fit_words(seeds: int, without: tuple[str, ...] = ()) -> Words:
     def fit(
         seeds: Annotated[int, typer.Option("--seeds", min=1, help="Models a variant, one a seed.")] = seeds,
         tasks: Annotated[str, typer.Option("--tasks", help="Both tasks, or one of them.")] = ",".join(FIT.tasks),
-        loss: Annotated[
-            str, typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax.")
-        ] = FIT.loss,
+        loss: LossOption = FIT.loss,
         adjustment: Annotated[
             float,
             typer.Option(
@@ -95,19 +101,15 @@ def _fit_words(seeds: int, without: tuple[str, ...] = ()) -> Words:
         resample: Annotated[
             bool, typer.Option("--resample/--no-resample", help="Draw classes equally often in training.")
         ] = FIT.resample,
-        task_balance: Annotated[
-            str, typer.Option("--task-balance", help="fixed, uncertainty or surgery.")
-        ] = FIT.task_balance,
-        sentiment_weight: Annotated[
-            float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
-        ] = FIT.sentiment_weight,
+        task_balance: TaskBalanceOption = FIT.task_balance,
+        sentiment_weight: SentimentWeightOption = FIT.sentiment_weight,
         modality_dropout: Annotated[
             float,
             typer.Option(
                 "--modality-dropout", min=0.0, max=1.0, help="Chance that a stream is hidden in training."
             ),
         ] = FIT.modality_dropout,
-        epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = FIT.epochs,
+        epochs: EpochsOption = FIT.epochs,
         patience: Annotated[
             int,
             typer.Option("--patience", min=0, help="Epochs without a better dev score; 0: dev is not looked at."),
