@@ -14,20 +14,20 @@ install: $(STAMP)  ## make .venv and install everything that the tests need
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -U pip
-	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[extract,parquet,tensorboard,dev]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[extract,parquet,tensorboard,onnx,ray,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)   ## run the main job end to end on a small corpus made on the spot
 	$(PY) cli.py demo --out demo
 
 test: $(STAMP)   ## the tests, under 10 minutes on 2 cores
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile $(OPTIONS)
 
 test-slow: $(STAMP) ## the slow tests alone
-	$(PY) -m pytest -n 2 --dist worksteal -m slow --timeout=1200
+	$(PY) -m pytest -n 2 --dist worksteal -m slow --timeout=1200 $(OPTIONS)
 
 test-all: $(STAMP) ## the slow tests too: fault injection at scale, every variant
-	$(PY) -m pytest -n 2 --dist loadfile -m 'slow or not slow' --timeout=1800
+	$(PY) -m pytest -n 2 --dist loadfile -m 'slow or not slow' --timeout=1800 $(OPTIONS)
 
 lint: $(STAMP)   ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .
