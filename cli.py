@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.show.heartbeat import Heartbeat
 from pipeline.training.words import TrainWords
 from pipeline.words.command import commands_of, emit, notice
 from pipeline.words.options import (
@@ -44,7 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-command = commands_of(app)
+command = commands_of(app, during=lambda name: Heartbeat(lambda: f"{name}: at work"))
 
 
 # Stage 1: media to cache.
@@ -372,7 +373,7 @@ def fit_head(
         planned = step.describe(cache, fusion, place, fit=fit, options=options)
         emit(planned, as_json, lambda: terminal.print_plan(planned))
         return 0
-    with terminal.ProgressLine(hidden=as_json) as line:
+    with terminal.ProgressLine() as line:
 
         def scored(run: Any) -> None:
             line.stop()
@@ -434,7 +435,7 @@ def compare(
         planned = step.describe(cache, out, fit=fit, options=options)
         emit(planned, as_json, lambda: terminal.print_comparison_plan(planned))
         return 0
-    with terminal.ProgressLine(hidden=as_json) as line:
+    with terminal.ProgressLine() as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)
     emit(found, as_json, lambda: terminal.print_comparison(found, out))
     if found["interrupted"]:
@@ -516,7 +517,7 @@ def diagnose(
         speaker_norm=speaker_norm,
         against=against,
     )
-    with terminal.ProgressLine(hidden=as_json) as line:
+    with terminal.ProgressLine() as line:
         found = step.diagnose(cache, out, options, lambda what: line({"variant": what}))
     emit(found, as_json, lambda: diagnosis.print_diagnosis(found, str(out / "report.html")))
     return 0

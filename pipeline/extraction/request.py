@@ -12,7 +12,7 @@ from pipeline.extraction.cache_making import KINDS, ProjectionKind
 from pipeline.extraction.estimate import Estimate
 from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
-from pipeline.show.progress import spoken_duration
+from pipeline.show.heartbeat import format_duration
 from pipeline.words.parse import one_of
 
 LOCAL, RAY = "local", "ray"
@@ -116,7 +116,7 @@ def describe(report: ExtractReport) -> str:
     if guess is not None:
         lines = [f"would make {report.cache}: {report.made} of {report.utterances} clips, {report.kept} are done"]
         if guess.clips:
-            time_text = "unknown" if guess.seconds is None else f"about {spoken_duration(guess.seconds)}"
+            time_text = "unknown" if guess.seconds is None else f"about {format_duration(guess.seconds)}"
             lines.append(
                 f"time {time_text}, from {guess.measured} clips measured; about {guess.windows:,} windows, "
                 f"{guess.shard_bytes / 1e6:,.1f} MB of shards"
@@ -126,7 +126,7 @@ def describe(report: ExtractReport) -> str:
         return "\n".join([*lines, *(f"note: {text}" for text in report.notices)])
     lines = [
         f"{report.cache}: {report.utterances} utterances, {report.made} made and {report.kept} kept "
-        f"in {spoken_duration(report.seconds)}",
+        f"in {format_duration(report.seconds)}",
         f"fingerprint {report.fingerprint}",
     ]
     for name, facts in report.streams.items():

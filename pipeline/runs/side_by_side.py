@@ -101,8 +101,8 @@ def fit_all(
         Variants that are fitted at a time, each in a process of its own; 1: one after the other, here. None:
         one a core where there is much to fit, else 1.
     progress
-        Told of every epoch; with several workers, now and then, of all that run:
-        ``{"side_by_side": [event, ...], "done", "of"}``.
+        Called with every epoch, and ``{"done", "of"}`` counting variants; with several workers, now and then,
+        with all that are being fitted: ``{"side_by_side": [event, ...], "done", "of"}``.
 
     Returns
     -------
@@ -124,8 +124,9 @@ Pairs = dict[str, tuple[Row, Predictions | None]]
 
 def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
     pairs: Pairs = {}
-    for name in chosen:
-        pairs[name] = work.row(name, report)
+    for done, name in enumerate(chosen):
+        place = {"done": done, "of": len(chosen)}
+        pairs[name] = work.row(name, lambda event, place=place: report(event | place))  # type: ignore[misc]
         if pairs[name][0]["status"] == "interrupted":
             break
     return pairs

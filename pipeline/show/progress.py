@@ -1,4 +1,4 @@
-"""Progress on standard error, drawn on a terminal only: done, rate, time left, failures so far."""
+"""Progress on standard error: done, rate, time left, failures; a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+
+from pipeline.show.heartbeat import Heartbeat, format_duration
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Rate:
 
 
 class Progress:
-    """A bar on a terminal; nothing where standard error is none. Use as a context."""
+    """A bar on a terminal, a plain line every 30 s where standard error is none. Use it as a context manager."""
 
     def __init__(self, total: int, *, what: str = "clips", shown: bool | None = None) -> None:
         self.rate = Rate(total)
@@ -44,8 +46,11 @@ class Progress:
         self._shown = sys.stderr.isatty() if shown is None else shown
         self._bar: Any = None
         self._task: Any = None
+        self._heartbeat = Heartbeat(self.describe, silent=self._shown)
 
     def __enter__(self) -> Progress:
+        self.rate.started_s = time.monotonic()
+        self._heartbeat.__enter__()
         if self._shown:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -68,8 +73,21 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._heartbeat.stop()
         if self._bar is not None:
             self._bar.stop()
+
+    def describe(self) -> str:
+        """Return where the work is, as a line of text."""
+        rate = self.rate
+        parts = [f"{self._what}: {rate.done} of {rate.total} done"]
+        if rate.done:
+            parts.append(f"{rate.clips_per_s:.2g}/s" if rate.clips_per_s < 10 else f"{rate.clips_per_s:.0f}/s")
+        if rate.left_s is not None:
+            parts.append(f"{format_duration(rate.left_s)} left")
+        if rate.failed:
+            parts.append(f"{rate.failed} failed")
+        return ", ".join(parts)
 
     def advance(self, *, failed: bool, frames: int = 0) -> None:
         """Note one clip more."""
@@ -82,15 +100,3 @@ class Progress:
                 rate += f", {self.rate.frames / self.rate.elapsed_s:.0f} frames/s"
             failures = f"[red]{self.rate.failed} failed[/red]" if self.rate.failed else ""
             self._bar.update(self._task, completed=self.rate.done, rate=rate, failures=failures)
-
-
-def spoken_duration(seconds: float) -> str:
-    """Return seconds in words that fit their size: ``850 ms``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"

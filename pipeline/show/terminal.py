@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.runs import COMPARISON, REPORT, Run
 from pipeline.show import tables
+from pipeline.show.heartbeat import Heartbeat
 from pipeline.show.report import chosen_name, comparison_rows, evidence_note, evidence_words, run_row
 from pipeline.show.tables import Row
 
@@ -178,19 +179,22 @@ def history_lines(history: list[dict[str, Any]]) -> list[str]:
 
 
 class ProgressLine:
-    """A line on standard error that says where a fit is, drawn where that is a terminal.
+    """Where a fit is, on standard error: one line drawn on a terminal, a plain one every 30 s elsewhere.
 
     Use it as a context manager, and as the callback of a fit; `stop` takes it away before a table comes.
     """
 
-    def __init__(self, *, hidden: bool = False) -> None:
+    def __init__(self) -> None:
         self._status: Any = None
-        if not hidden and sys.stderr.isatty():
+        self._event: dict[str, Any] = {}
+        self._heartbeat = Heartbeat(self._describe, silent=sys.stderr.isatty())
+        if sys.stderr.isatty():
             from rich.console import Console
 
             self._status = Console(file=sys.stderr).status("reading the cache")
 
     def __enter__(self) -> ProgressLine:
+        self._heartbeat.__enter__()
         if self._status is not None:
             self._status.start()
         return self
@@ -199,7 +203,8 @@ class ProgressLine:
         self.stop()
 
     def __call__(self, event: dict[str, Any]) -> None:
-        """Show an event of a fit."""
+        """Report an event of a fit."""
+        self._event = event
         if self._status is None:
             return
         from rich.text import Text
@@ -208,16 +213,22 @@ class ProgressLine:
 
     def stop(self) -> None:
         """Take the line away."""
+        self._heartbeat.stop()
         if self._status is not None:
             self._status.stop()
 
+    def _describe(self) -> str:
+        return event_words(self._event) if self._event else "reading the cache"
+
 
 def event_words(event: dict[str, Any]) -> str:
-    """Return a fit's event in words: variant, fold, epoch, loss, dev score; several that run side by side."""
+    """Return a fit's event in words: variant, fold, epoch, loss, dev score; several fitted in parallel."""
     if "side_by_side" in event:
-        told = "; ".join(event_words(one) for one in event["side_by_side"])
-        return f"{event['done']} of {event['of']} variants done; {told}"
+        running = "; ".join(event_words(one) for one in event["side_by_side"])
+        return f"{event['done']} of {event['of']} variants done; {running}"
     words = [str(event.get("variant", ""))]
+    if "of" in event:
+        words[0] = f"variant {event['done'] + 1} of {event['of']}: {words[0]}"
     if "fold" in event:
         words.append(f"fold {event['fold']} of {event['folds']}")
     if event.get("epoch") is not None:

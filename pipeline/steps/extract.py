@@ -24,7 +24,8 @@ from pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
 from pipeline.extraction.work import Work, drop_damaged, jobs_to_do
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.provenance import canonical_json, require_same
-from pipeline.show.progress import Progress, spoken_duration
+from pipeline.show.heartbeat import format_duration
+from pipeline.show.progress import Progress
 from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import is_sealed, publish, remove_leftovers
@@ -247,7 +248,7 @@ def _log(out: Path, report: ExtractReport) -> None:
     rate = f", {report.made / report.seconds:.2f} clips/s" if report.made else ""
     line = (
         f"{when} {platform.node()}: {report.made} clips made, {report.kept} kept, {len(report.failed)} failed, "
-        f"{spoken_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
+        f"{format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
     )
     with open(out.with_name(out.name + ".log"), "a", encoding="utf-8") as file:
         file.write(line)

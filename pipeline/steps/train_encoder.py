@@ -21,7 +21,8 @@ from heads.training.balance import BALANCES
 from heads.training.losses import LOSSES
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
 from pipeline.manifest import Manifest, read_manifest
-from pipeline.show.progress import Progress, spoken_duration
+from pipeline.show.heartbeat import format_duration
+from pipeline.show.progress import Progress
 from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import publish, remove_leftovers
@@ -231,7 +232,7 @@ def describe(report: TrainReport) -> str:
             f"on {plan['utterances']} utterances; {plan['to_decode']} clips are to be decoded first"
         )
     head = (
-        "trained in " + spoken_duration(report.seconds) if report.trained else "stands already, nothing was done"
+        "trained in " + format_duration(report.seconds) if report.trained else "stands already, nothing was done"
     )
     lines = [f"{report.weights}: {head}"]
     lines.append(
@@ -260,7 +261,7 @@ def epoch_line(record: dict[str, Any]) -> str:
     dev = "" if record["dev_score"] is None else f", dev macro F1 {record['dev_score']:.3f}"
     return (
         f"epoch {record['epoch']} of {record['epochs']}: loss {record['train_loss']:.3f}{dev}, "
-        f"{spoken_duration(record['seconds'])}, trains {', '.join(record['thawed'])}"
+        f"{format_duration(record['seconds'])}, trains {', '.join(record['thawed'])}"
     )
 
 

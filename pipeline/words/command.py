@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -38,12 +39,17 @@ class Words:
         return {name: one for name, one in every.items() if name not in self.without}
 
 
-def commands_of(app: typer.Typer) -> Callable[[str], Callable[[F], F]]:
-    """Return the decorator that makes a function the app's command of a name."""
+def commands_of(
+    app: typer.Typer, during: Callable[[str], AbstractContextManager[Any]]
+) -> Callable[[str], Callable[[F], F]]:
+    """Return the decorator that makes a function the app's command of a name.
+
+    Each command runs inside the context that `during` gives for its name.
+    """
 
     def command(name: str) -> Callable[[F], F]:
         def add(function: F) -> F:
-            app.command(name)(_guarded(_spread(function)))
+            app.command(name)(_guarded(_spread(function), lambda: during(name)))
             return function
 
         return add
@@ -89,12 +95,15 @@ def _spread(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def _guarded(function: Callable[..., Any]) -> Callable[..., None]:
+def _guarded(
+    function: Callable[..., Any], during: Callable[[], AbstractContextManager[Any]]
+) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(**said: Any) -> None:
         signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
-            status = function(**said)
+            with during():
+                status = function(**said)
         except DualstreamError as error:
             _fail(error, error.exit_status)
         except KeyboardInterrupt as stop:
