@@ -25,7 +25,7 @@ BINARY_VARIABLE = "DUALSTREAM_FFMPEG"
 VERSION_LIMIT_S = 20.0
 OLDEST = "5.1"  # the first release with -fps_mode
 OLDEST_RELEASE, OLDEST_LIBAVUTIL = (5, 1), (57, 28)  # the same as numbers
-IMAGEIO = "imageio-ffmpeg 0.6 or newer"  # 0.5 brings 4.2
+IMAGEIO = "imageio-ffmpeg 0.8 or newer"  # 0.5 brings 4.2; 0.6 and 0.7 a 7.0.2 that crashes on MPEG-TS
 NONE_AT_ALL = "no ffmpeg on PATH and none from imageio-ffmpeg"
 _RELEASE = re.compile(r"n?(\d+)\.(\d+)")
 _LIBAVUTIL = re.compile(r"^libavutil +(\d+)\. *(\d+)\.", re.MULTILINE)
@@ -209,9 +209,11 @@ def input_url(real_path: str) -> str:
     return f"file:{real_path}"
 
 
-def not_opened(report: Report, path: Path) -> MediaError:
-    """Return the error for a file that ffmpeg could not open."""
+def not_opened(report: Report, path: Path, status: int) -> MediaError:
+    """Return the error for a file that ffmpeg could not open; a negative status is the signal that ended it."""
     words = report.said()
+    if status < 0:
+        words = f"ffmpeg itself crashed (signal {-status}); another one may read it (--ffmpeg): {words}"
     if "Unrecognized option" in words:
         return MediaError("missing", f"ffmpeg is too old, {OLDEST} or newer is needed: {words}")
     if "hitelist" in words:

@@ -38,6 +38,8 @@ WIDEST = 8  # a picture is never scaled beyond this many frame sides, however od
 _STAMP = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
 Output = tuple[int, str, dict[str, str | int]]  # pipe, stream, options
 SOUND_FRAME_BYTES = 8
+MARKS = 3  # lines of the log that say that a picture came: two threads' words may run into one line
+SOUND_MARK_S = 0.5  # before a span, what is wrong with its sound is no longer the seek's doing
 SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
 
 
@@ -87,6 +89,13 @@ class Job:
     """Rows that are kept as they come; None: all."""
     pad_s: float
     """How long the last picture is held, so that at least one tick behind it shows it."""
+    lead_us: int = 0
+    """Reading begins this much before the span, microseconds; what comes until there is decoded and dropped."""
+
+    @property
+    def seek_us(self) -> int:
+        """Where reading begins in the file, microseconds; 0: at its start."""
+        return round(self.start_s * MICROSECOND) - self.lead_us
 
     @property
     def most_rows(self) -> int:
@@ -145,8 +154,12 @@ class Stamps:
     """A sink for the times that ``metadata=mode=print`` writes: one line a picture or piece of sound."""
 
     limit_bytes: int
+    lead_us: int = 0
+    """How much earlier than the clip's clock these times begin to count."""
     times_us: list[int] = field(default_factory=list)
     """Presentation times, microseconds on the clip's clock, in order of decoding."""
+    first_us: int | None = None
+    """The first of all, which may lie before 0: it is not in the list then."""
     lost: int = 0
     """How many have no time stamp."""
     restarted: bool = False
@@ -164,12 +177,18 @@ class Stamps:
             found = _STAMP.match(line)
             if found is None or self.restarted:
                 continue
-            if self.times_us and int(found[1]) == 0:
+            if self.first_us is not None and int(found[1]) == 0:
                 self.restarted = True
             elif found[2] == b"NOPTS":
                 self.lost += 1
             else:
-                self.times_us.append(int(found[2]))
+                self._take(int(found[2]) - self.lead_us)
+
+    def _take(self, time_us: int) -> None:
+        if self.first_us is None:
+            self.first_us = time_us
+        if time_us >= 0:
+            self.times_us.append(time_us)
 
 
 @dataclass
@@ -188,7 +207,9 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     """Run one process for the first moving picture (`video`) and the first sound (`audio`) of a file."""
     settings = job.settings
     limit_bytes = job.guards.log_bytes
-    result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes), Stamps(limit_bytes))
+    result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes, job.lead_us), Stamps(limit_bytes))
+    if job.lead_us and job.seek_us:
+        result.report.wait(video=video, audio=audio)
     sinks: list[runner.Sink] = []
     outputs: list[Callable[[list[int]], Output]] = []
     if video:
@@ -202,7 +223,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         assert rate_hz is not None
         result.samples = Samples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
         sinks += [result.samples.feed, result.sound.feed]
-        outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(rate_hz, fds[-1])))
+        outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(job, rate_hz, fds[-1])))
     result.status = runner.run(
         lambda _, fds: _command(job, [output(fds) for output in outputs]),
         log=result.report.feed,
@@ -221,12 +242,14 @@ def _command(job: Job, outputs: list[Output]) -> list[str]:
         options["reinit_filter:v"] = 0  # a change of size must not start the ticks anew
         if job.settings.speed == "fast":
             options |= {"skip_frame:v": "noref", "skip_loop_filter:v": "all"}
-    if job.start_s > 0:
-        options["ss"] = f"{job.start_s:.6f}"
-    options["t"] = f"{job.limit_s:.6f}"
+    if job.seek_us > 0:
+        options["ss"] = f"{job.seek_us / MICROSECOND:.6f}"
+    options["t"] = f"{job.limit_s + job.lead_us / MICROSECOND:.6f}"
     source = ffmpeg.input(command.input_url(job.real_path), **options)
     # flush_packets=0: larger writes, or each piece of sound wakes the reader
     streams = [ffmpeg.output(source[which], f"pipe:{fd}", flush_packets=0, **more) for fd, which, more in outputs]
+    if job.lead_us:  # of some formats the clock begins with the streams that are used: use both, always
+        streams.append(ffmpeg.output(source["V:0?"], source["a:0?"], "-", format="null", codec="copy"))
     return ffmpeg.compile(ffmpeg.merge_outputs(*streams), cmd=command.global_options(job.ffmpeg))
 
 
@@ -235,7 +258,9 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
     chain = [
         "settb=AVTB",
         "metadata=mode=add:key=t:value=1",  # what has no entry is not printed
+        *_from_a_key_frame(job),
         f"metadata=mode=print:file='pipe\\:{stamps_fd}'",
+        *([f"trim=start={job.lead_us}us", f"setpts=PTS-{job.lead_us}"] if job.lead_us else []),
         # The end too is moved to a midpoint; one picture more makes up for it, the others hold the last one.
         "tpad=stop_mode=clone:stop=1",
         f"tpad=stop_mode=clone:stop_duration={job.pad_s:.6f}",
@@ -254,6 +279,13 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
     }
 
 
+def _from_a_key_frame(job: Job) -> list[str]:
+    """Drop what a decoder that began between two key frames makes of the rest of the first group; mark the end."""
+    if not job.lead_us or not job.seek_us:
+        return []
+    return ["select='gt(st(0,max(ld(0),key)),0)'", f"metadata=mode=print:enable='lt(n,{MARKS})'"]
+
+
 def _square(settings: DecodeSettings, size: int) -> list[str]:
     if settings.fit == "stretch":
         return [f"scale={size}:{size}:{SCALER}"]
@@ -265,11 +297,19 @@ def _square(settings: DecodeSettings, size: int) -> list[str]:
     return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"pad={size}:{size}:(ow-iw)/2:(oh-ih)/2"]
 
 
-def _audio_options(rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
+def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
     """Both centre and mix come in one output: ffmpeg 9.0 may wait for itself where two outputs read one stream."""
+    lead_s = job.lead_us / MICROSECOND
+    begin = max(0.0, lead_s - SOUND_MARK_S)
+    lead = [
+        f"ametadata=mode=print:enable='gte(t,{begin:.6f})*lt(t,{lead_s + SOUND_MARK_S:.6f})'",
+        f"atrim=start={job.lead_us}us",
+        f"asetpts=PTS-{lead_s:.6f}/TB",
+    ]
     chain = [
         "asettb=AVTB",
         "ametadata=mode=add:key=t:value=1",
+        *(lead if job.lead_us else []),
         f"ametadata=mode=print:file='pipe\\:{stamps_fd}'",
         "asettb=1/sr",
         CENTRE_AND_MIX,

@@ -24,8 +24,11 @@ FORMATS = (
 )  # fmt: skip
 
 
-READING_VERSION = 1  # raised whenever the same settings would give other arrays
-FAST_READING_VERSION = 2  # likewise, for the speed `fast`
+READING_VERSION = 2  # raised whenever the same settings would give other arrays
+FAST_READING_VERSION = 3  # likewise, for the speed `fast`
+ALIKE = {READING_VERSION: (1,), FAST_READING_VERSION: (2,)}
+"""Older ways that read plain clips alike. Where they differ from 2 (3): spans of files without an index, packets
+without time stamps, channels that cancel or are silent beside others."""
 
 
 class MediaError(Exception):
