@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.media import command, runner
-from features.media.channels import CENTRE_AND_MIX
+from features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
 from features.media.report import Report
 from features.media.settings import DecodeSettings, Guards, MediaError
 from features.windows import Grid
@@ -37,7 +37,8 @@ SCALER = "flags=bilinear+accurate_rnd+full_chroma_int+bitexact"  # the same numb
 WIDEST = 8  # a picture is never scaled beyond this many frame sides, however odd its shape
 _STAMP = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
 Output = tuple[int, str, dict[str, str | int]]  # pipe, stream, options
-SOUND_FRAME_BYTES = 8
+SOUND_FRAME_BYTES = 8  # the centre and the mix, as they are kept
+LOUDEST = 8.0  # samples beyond this many times full scale are no sound
 MARKS = 3  # lines of the log that say that a picture came: two threads' words may run into one line
 SOUND_MARK_S = 0.5  # before a span, what is wrong with its sound is no longer the seek's doing
 SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
@@ -91,6 +92,8 @@ class Job:
     """How long the last picture is held, so that at least one tick behind it shows it."""
     lead_us: int = 0
     """Reading begins this much before the span, microseconds; what comes until there is decoded and dropped."""
+    inverted: bool = False
+    """The right side of the sound is inverted before it is mixed."""
 
     @property
     def seek_us(self) -> int:
@@ -132,16 +135,29 @@ class Rows:
 
 @dataclass
 class Samples:
-    """A sink for raw sound of two channels, the centre and the mix; capped."""
+    """A sink for raw sound of three channels: keeps the centre and the mix, capped, and how loud all three are."""
 
     most_bytes: int
     data: bytearray = field(default_factory=bytearray)
+    product: NDArray[np.float64] = field(default_factory=lambda: np.zeros((CHANNELS, CHANNELS)))
+    """Sums of the products of each two of centre, mix and difference, shape (3, 3)."""
+    peak: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
+    """Largest absolute sample of each, shape (3,)."""
+    _part: bytes = b""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        if len(self.data) + len(data) > self.most_bytes:
+        self._part += data
+        whole = len(self._part) // (4 * CHANNELS)
+        samples = np.frombuffer(self._part, dtype="<f4", count=whole * CHANNELS).reshape(-1, CHANNELS)
+        self._part = self._part[whole * 4 * CHANNELS :]
+        if len(self.data) + whole * SOUND_FRAME_BYTES > self.most_bytes:
             raise MediaError("too_large", f"the sound is longer than the {self.most_bytes} bytes asked for")
-        self.data += data
+        self.data += samples[:, :2].tobytes()
+        if whole:
+            sane = np.clip(np.nan_to_num(samples), -LOUDEST, LOUDEST).astype(np.float64)
+            self.product += sane.T @ sane
+            self.peak = np.maximum(self.peak, np.abs(sane).max(axis=0))
 
     def array(self) -> NDArray[np.float32]:
         """Return the samples, shape (S, 2): the centre channel (or silence), and the mix."""
@@ -201,6 +217,8 @@ class Decoded:
     sound: Stamps
     rows: Rows | None = None
     samples: Samples | None = None
+    inverted: bool = False
+    """The right side of the sound was inverted before it was mixed."""
 
 
 def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
@@ -208,6 +226,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     settings = job.settings
     limit_bytes = job.guards.log_bytes
     result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes, job.lead_us), Stamps(limit_bytes))
+    result.inverted = job.inverted
     if job.lead_us and job.seek_us:
         result.report.wait(video=video, audio=audio)
     sinks: list[runner.Sink] = []
@@ -312,7 +331,7 @@ def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | in
         *(lead if job.lead_us else []),
         f"ametadata=mode=print:file='pipe\\:{stamps_fd}'",
         "asettb=1/sr",
-        CENTRE_AND_MIX,
+        INVERTED_FILTER if job.inverted else FILTER,
         f"aresample={rate_hz}:async=1:first_pts=0",
     ]
     return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from features.media import command
 from features.media.decode import MICROSECOND, Decoded, Job, decode
+from features.media.mixing import cancels
 from features.media.probe import probe
 from features.media.settings import MediaError
 
@@ -36,10 +37,14 @@ def decode_span(job: Job, path: Path) -> Read:
     video, audio, processes = _decode_what_can_be(job, path)
     _require_within(job, path, (video or audio))
     for lead_us in _leads_us(job, video, audio):
-        video, audio, more = _decode_both(replace(job, lead_us=lead_us), video is not None, audio is not None)
+        job = replace(job, lead_us=lead_us)
+        video, audio, more = _decode_both(job, video is not None, audio is not None)
         processes += more
         if _begin(video, 0.0, audio):
             break
+    if audio is not None and cancels(audio, job.settings.channels):
+        audio = decode(replace(job, inverted=True), video=False, audio=True)
+        processes += 1
     return video, audio, processes
 
 
