@@ -139,8 +139,10 @@ class Samples:
 
     most_bytes: int
     data: bytearray = field(default_factory=bytearray)
-    product: NDArray[np.float64] = field(default_factory=lambda: np.zeros((CHANNELS, CHANNELS)))
-    """Sums of the products of each two of centre, mix and difference, shape (3, 3)."""
+    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
+    """Sums of the squares of centre, mix and difference, shape (3,)."""
+    product: float = 0.0
+    """Sum of the products of mix and difference."""
     peak: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
     """Largest absolute sample of each, shape (3,)."""
     _part: bytes = b""
@@ -155,9 +157,16 @@ class Samples:
             raise MediaError("too_large", f"the sound is longer than the {self.most_bytes} bytes asked for")
         self.data += samples[:, :2].tobytes()
         if whole:
-            sane = np.clip(np.nan_to_num(samples), -LOUDEST, LOUDEST).astype(np.float64)
-            self.product += sane.T @ sane
-            self.peak = np.maximum(self.peak, np.abs(sane).max(axis=0))
+            self._weigh(np.ascontiguousarray(samples.T))
+
+    def _weigh(self, channels: NDArray[np.float32]) -> None:
+        peak = np.abs(channels).max(axis=1)
+        if not (peak <= LOUDEST).all():  # or no number
+            channels = np.clip(np.nan_to_num(channels), -LOUDEST, LOUDEST)
+            peak = np.abs(channels).max(axis=1)
+        self.peak = np.maximum(self.peak, peak)
+        self.energy += np.square(channels).sum(axis=1)
+        self.product += float((channels[1] * channels[2]).sum())
 
     def array(self) -> NDArray[np.float32]:
         """Return the samples, shape (S, 2): the centre channel (or silence), and the mix."""

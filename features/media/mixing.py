@@ -77,8 +77,8 @@ def _one_is_dead(audio: Decoded) -> bool:
     assert audio.samples is not None
     if channel_count(_layout(audio)) != 2 or audio.samples.peak[MIX] < SILENCE:
         return False
-    product = audio.samples.product
-    both, apart = product[MIX, MIX] + product[DIFFERENCE, DIFFERENCE], 2 * abs(product[MIX, DIFFERENCE])
+    both = audio.samples.energy[MIX] + audio.samples.energy[DIFFERENCE]
+    apart = 2 * abs(audio.samples.product)
     return bool((both - apart) * DEAD**2 < both + apart)
 
 
@@ -89,7 +89,7 @@ def _layout(audio: Decoded) -> str:
 def _loudness(audio: Decoded, channel: int) -> float:
     """Return the root of a channel's sum of squares; only ratios of it are used."""
     assert audio.samples is not None
-    return math.sqrt(audio.samples.product[channel, channel])
+    return math.sqrt(audio.samples.energy[channel])
 
 
 def _below(quiet: float, loud: float) -> str:

@@ -192,7 +192,7 @@ def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
 def test_weights_that_give_other_numbers_are_named(bundle: Path, corpus: Path) -> None:
     """A seed that draws other weights than the digest says: another torch, or a forged bundle, digests mended."""
     from pipeline.bundles.folder import sections
-    from pipeline.provenance import digest_of, fingerprint
+    from pipeline.provenance import fingerprint
 
     document = json.loads((bundle / "config.json").read_text())
     for spec in (document["recipe"]["streams"]["video"], document["streams"]["video"]["spec"]):
