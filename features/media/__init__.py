@@ -7,7 +7,7 @@ write_clip  frames and sound to a file
 
 from features.media.assemble import Clip, ClipFacts
 from features.media.clip import read_clip
-from features.media.command import decoder_version, find_ffmpeg
+from features.media.command import decoder_version, ffmpeg_candidates, find_ffmpeg
 from features.media.probe import AudioFacts, Probe, VideoFacts, probe
 from features.media.runner import stop_all
 from features.media.settings import DecodeSettings, Guards, MediaError
@@ -23,6 +23,7 @@ __all__ = [
     "Probe",
     "VideoFacts",
     "decoder_version",
+    "ffmpeg_candidates",
     "find_ffmpeg",
     "probe",
     "read_clip",

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.media.channels import channel_count, has_centre
-from features.media.decode import MICROSECOND, Decoded, Job, Ticks
+from features.media.channels import channel_count
+from features.media.decode import LOUDEST, MICROSECOND, Decoded, Job, Ticks
+from features.media.mixing import choose
 from features.media.report import Report
 from features.media.settings import MediaError
 from features.windows import Sampling, WindowPlan
@@ -20,8 +21,6 @@ STILL_LIMIT_S = 1.0  # a longer clip with a single picture shows a still image
 HOLE_S = 0.1  # a hole in the sound that is worth a note; ffmpeg fills those with silence
 SHORT_S = 0.5  # a clip that lacks more than this of what its header states gets a note ...
 SHORT_SHARE = 0.02  # ... and more than this share of it
-LOUDEST = 8.0  # samples beyond this many times full scale are no sound
-SILENCE = 1e-4  # a channel that stays below is silent
 DEFAULT_GAP_S = 0.04  # how long a single picture of unknown rate is shown
 
 
@@ -178,7 +177,7 @@ def _sound(
     if not starts_us:
         notes.append(_none_came("no sound", audio.report))
         return None, None, None
-    samples, policy = _channel(audio, job, notes)
+    samples, policy = choose(audio, job.settings.channels, notes)
     if samples is None:
         return None, None, None
     usual_us = float(np.median(np.diff(starts_us))) if len(starts_us) > 1 else 0.0
@@ -201,25 +200,6 @@ def _none_came(what: str, report: Report) -> str:
     return (
         f"{what}: none could be decoded: {report.said()}" if report.errors else f"{what}: the stream has none here"
     )
-
-
-def _channel(audio: Decoded, job: Job, notes: list[str]) -> tuple[NDArray[np.float32] | None, str]:
-    """Choose between centre and mix by the layout, and by what is heard."""
-    assert audio.samples is not None
-    both = audio.samples.array()  # (S, 2)
-    stream, wanted = audio.report.audio, job.settings.channels
-    layout = stream.layout if stream is not None else ""
-    centre = has_centre(layout)
-    if wanted == "center" and not centre:
-        notes.append(f"no sound: the layout {layout} has no centre channel")
-        return None, "center"
-    if wanted == "auto" and centre:
-        loudest = np.max(np.abs(both), axis=0, initial=0.0)
-        if loudest[0] < SILENCE <= loudest[1]:
-            notes.append(f"the centre channel of {layout} is silent and others are not: the mix is used")
-            centre = False
-    take_centre = wanted == "center" or (wanted == "auto" and centre)
-    return np.ascontiguousarray(both[:, 0 if take_centre else 1]), "center" if take_centre else "mix"
 
 
 def _sane(samples: NDArray[np.float32], notes: list[str]) -> NDArray[np.float32]:

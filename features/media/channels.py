@@ -17,8 +17,23 @@ _MIX = {
     0.7071: ("FL", "FR", "FLC", "FRC", "DL", "DR"),
     0.5: ("BL", "BR", "BC", "SL", "SR", "WL", "WR", "SDL", "SDR", "TFL", "TFC", "TFR", "TBL", "TBC", "TBR", "TC"),
 }
-CENTRE_AND_MIX = "pan=stereo|c0=FC|c1<" + "+".join(f"{share}*{name}" for share in _MIX for name in _MIX[share])
-"""Filter that gives two channels: the centre (silence where there is none), and the mix."""
+_RIGHT = frozenset(("FR", "FRC", "DR", "BR", "SR", "WR", "SDR", "TFR", "TBR"))
+
+
+def _sum(right: str) -> str:
+    """Return the mix for ``pan``; `right` is the sign of the channels on the right."""
+    terms = [(share, name) for share in _MIX for name in _MIX[share]]
+    signed = "".join(f"{right if name in _RIGHT else '+'}{share}*{name}" for share, name in terms)
+    return signed.removeprefix("+")
+
+
+CHANNELS = 3
+"""How many channels the filters below give: the centre (silence where there is none), the mix, and the difference,
+which is the mix with its right side inverted: where one side was recorded upside down, the mix is next to nothing,
+and the difference is what was meant."""
+FILTER = f"pan=3.0|c0=FC|c1<{_sum('+')}|c2<{_sum('-')}"
+INVERTED_FILTER = f"pan=3.0|c0=FC|c1<{_sum('-')}|c2<{_sum('+')}"
+"""The same with mix and difference exchanged."""
 
 _COUNTS = {
     "mono": 1, "stereo": 2, "downmix": 2, "binaural": 2, "quad": 4,

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from features.media import command
 from features.media.assemble import Asked, Clip, assemble, row_of
-from features.media.decode import Decoded, Job, Ticks, decode
+from features.media.decode import Job, Ticks
 from features.media.probe import probe
+from features.media.seek import decode_span
 from features.media.settings import DecodeSettings, Guards, MediaError, naming
 from features.windows import Sampling, WindowPlan
 
@@ -75,7 +76,7 @@ def read_clip(
         max(plan.length_s / 2, float(ticks.step)),
     )
     with naming(path):
-        video, audio, processes = _decode_what_can_be(job, path)
+        video, audio, processes = decode_span(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
 
 
@@ -96,27 +97,3 @@ def _left_s(path: Path, start_s: float, binary: str, guards: Guards) -> float:
     if left_s <= 0:
         raise MediaError("empty", f"{path}: the span starts at {start_s:g} s, behind the end of the clip")
     return left_s
-
-
-def _decode_what_can_be(job: Job, path: Path) -> tuple[Decoded | None, Decoded | None, int]:
-    """Decode both streams in one process; where that fails, decode what is there one by one.
-
-    Returns what holds the picture, what holds the sound (often the same), and the number of processes.
-    """
-    want_video = job.settings.frame_size_px is not None
-    want_audio = job.settings.sample_rate_hz is not None
-    first = decode(job, video=want_video, audio=want_audio)
-    report = first.report
-    if not report.container:
-        raise command.not_opened(report, path)
-    has_video = want_video and report.video is not None
-    has_audio = want_audio and report.audio is not None
-    if not has_video and not has_audio:
-        wanted = [name for name, want in (("moving picture", want_video), ("sound", want_audio)) if want]
-        raise MediaError("no_streams", f"{path} has no {' and no '.join(wanted)}")
-    if first.status == 0 or not want_audio:
-        return (first if has_video else None), (first if has_audio else None), 1
-    # One of the two is missing, or fails so that it takes the other with it.
-    video = decode(job, video=True, audio=False) if has_video else None
-    audio = decode(job, video=False, audio=True) if has_audio else None
-    return video, audio, 1 + has_video + has_audio

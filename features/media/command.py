@@ -6,11 +6,15 @@ ffmpeg  GLOBAL  GUARDS -t … -i file:/abs/path   -map 0:V:0 … pipe:5   -map 0
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib.metadata
 import os
+import re
 import shutil
 import stat
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +24,120 @@ from features.media.settings import Guards, MediaError
 BINARY_VARIABLE = "DUALSTREAM_FFMPEG"
 VERSION_LIMIT_S = 20.0
 OLDEST = "5.1"  # the first release with -fps_mode
+OLDEST_RELEASE, OLDEST_LIBAVUTIL = (5, 1), (57, 28)  # the same as numbers
+IMAGEIO = "imageio-ffmpeg 0.8 or newer"  # 0.5 brings 4.2; 0.6 and 0.7 a 7.0.2 that crashes on MPEG-TS
+NONE_AT_ALL = "no ffmpeg on PATH and none from imageio-ffmpeg"
+_RELEASE = re.compile(r"n?(\d+)\.(\d+)")
+_LIBAVUTIL = re.compile(r"^libavutil +(\d+)\. *(\d+)\.", re.MULTILINE)
 
 
 def find_ffmpeg(explicit: str | None = None) -> str:
-    """Return the path of an ffmpeg: `explicit`, ``$DUALSTREAM_FFMPEG``, the PATH, or imageio-ffmpeg's binary.
+    """Return the path of an ffmpeg: `explicit`, ``$DUALSTREAM_FFMPEG``, the PATH's, or imageio-ffmpeg's binary.
+
+    The PATH's is passed over where it is older than `OLDEST` or does not run; one that was named never is.
 
     Raises
     ------
     MediaError
-        ``missing``, where the one that was named does not exist, or there is none at all.
+        ``missing``, where the one that was named does not exist or is too old, or none that is there will do.
     """
-    for name, source in ((explicit, "--ffmpeg"), (os.environ.get(BINARY_VARIABLE), BINARY_VARIABLE)):
-        if name:
-            found = shutil.which(name)
-            if found is None:
-                raise MediaError("missing", f"{source} names {name!r}, which is no program that can be run")
-            return found
-    found = shutil.which("ffmpeg")
-    if found is not None:
-        return found
+    named = _named(explicit)
+    if named is not None:
+        source, binary = named
+        about = _about(binary)
+        if about.too_old:
+            found = f"{source} names {binary}, which is ffmpeg {about.version}"
+            raise MediaError("missing", f"{found}; {OLDEST} or newer is needed")
+        return binary
+    passed_over = []
+    on_path = shutil.which("ffmpeg")
+    if on_path is not None:
+        fault = _fault(on_path)
+        if not fault:
+            return on_path
+        passed_over.append(f"PATH has {fault}")
     try:
         import imageio_ffmpeg
 
-        return str(imageio_ffmpeg.get_ffmpeg_exe())
+        bundled = str(imageio_ffmpeg.get_ffmpeg_exe())
+        fault = _fault(bundled)
+        if not fault:
+            return bundled
+        passed_over.append(f"imageio-ffmpeg brings {fault}")
     except (ImportError, RuntimeError) as error:
-        raise MediaError(
-            "missing",
-            f"no ffmpeg on PATH and none from imageio-ffmpeg: install ffmpeg {OLDEST} or newer, or imageio-ffmpeg",
-        ) from error
+        passed_over.append(f"imageio-ffmpeg brings none ({error})" if passed_over else NONE_AT_ALL)
+    raise MediaError("missing", f"{'; '.join(passed_over)}: install ffmpeg {OLDEST} or newer, or {IMAGEIO}")
+
+
+def ffmpeg_candidates(explicit: str | None = None) -> tuple[str, ...]:
+    """Return what `find_ffmpeg` would choose from, without starting any of it: paths, and a package's version.
+
+    Raises
+    ------
+    MediaError
+        ``missing``, where the one that was named does not exist.
+    """
+    named = _named(explicit)
+    if named is not None:
+        return (named[1],)
+    found = [path for path in (shutil.which("ffmpeg"), os.environ.get("IMAGEIO_FFMPEG_EXE")) if path]
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found.append(f"imageio-ffmpeg {importlib.metadata.version('imageio-ffmpeg')}")
+    return tuple(found)
 
 
 def decoder_version(ffmpeg: str | None = None) -> str:
     """Return the version that an ffmpeg states (``5.1.9-0+deb12u1``): decoders differ between versions."""
-    binary = find_ffmpeg(ffmpeg)
+    return _about(find_ffmpeg(ffmpeg)).version
+
+
+def _named(explicit: str | None) -> tuple[str, str] | None:
+    """Return who names an ffmpeg and its path; None where nobody does."""
+    for source, name in (("--ffmpeg", explicit), (BINARY_VARIABLE, os.environ.get(BINARY_VARIABLE))):
+        if name:
+            found = shutil.which(name)
+            if found is None:
+                raise MediaError("missing", f"{source} names {name!r}, which is no program that can be run")
+            return source, found
+    return None
+
+
+def _fault(binary: str) -> str:
+    """Return in words why an ffmpeg can't be used; empty where it can."""
+    try:
+        about = _about(binary)
+    except MediaError as error:
+        return str(error)
+    return f"{binary}, which is ffmpeg {about.version}" if about.too_old else ""
+
+
+@dataclass(frozen=True)
+class _About:
+    """What an ffmpeg says of itself."""
+
+    version: str
+    """``5.1.9-0+deb12u1``, ``n7.1``, ``N-113007-g8d24a28``, ``2022-12-15-git-9adf022``."""
+    libavutil: tuple[int, int] | None
+
+    @property
+    def too_old(self) -> bool:
+        """Whether it is older than `OLDEST`: by its release, or, where it is built between two, by its library."""
+        release = _RELEASE.match(self.version)
+        if release is not None:
+            return (int(release[1]), int(release[2] or 0)) < OLDEST_RELEASE
+        return self.libavutil is not None and self.libavutil < OLDEST_LIBAVUTIL
+
+
+def _about(binary: str) -> _About:
     try:
         changed_ns = os.stat(binary).st_mtime_ns
     except OSError:
         changed_ns = 0
-    return _version(binary, changed_ns)
+    return _ask(binary, changed_ns)
 
 
 @functools.lru_cache(maxsize=8)
-def _version(binary: str, changed_ns: int) -> str:
+def _ask(binary: str, changed_ns: int) -> _About:
     try:
         done = subprocess.run(
             [binary, "-hide_banner", "-version"],
@@ -77,7 +153,8 @@ def _version(binary: str, changed_ns: int) -> str:
     words = done.stdout.split("\n", 1)[0].split()
     if words[:2] != ["ffmpeg", "version"] or len(words) < 3:
         raise MediaError("missing", f"{binary} is no ffmpeg: asked for its version, it said {' '.join(words)!r}")
-    return words[2]
+    library = _LIBAVUTIL.search(done.stdout)
+    return _About(words[2], (int(library[1]), int(library[2])) if library else None)
 
 
 def regular_file(path: Path) -> str:
@@ -132,9 +209,11 @@ def input_url(real_path: str) -> str:
     return f"file:{real_path}"
 
 
-def not_opened(report: Report, path: Path) -> MediaError:
-    """Return the error for a file that ffmpeg could not open."""
+def not_opened(report: Report, path: Path, status: int) -> MediaError:
+    """Return the error for a file that ffmpeg could not open; a negative status is the signal that ended it."""
     words = report.said()
+    if status < 0:
+        words = f"ffmpeg itself crashed (signal {-status}); another one may read it (--ffmpeg): {words}"
     if "Unrecognized option" in words:
         return MediaError("missing", f"ffmpeg is too old, {OLDEST} or newer is needed: {words}")
     if "hitelist" in words:

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.media import command, runner
-from features.media.channels import CENTRE_AND_MIX
+from features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
 from features.media.report import Report
 from features.media.settings import DecodeSettings, Guards, MediaError
 from features.windows import Grid
@@ -37,7 +37,10 @@ SCALER = "flags=bilinear+accurate_rnd+full_chroma_int+bitexact"  # the same numb
 WIDEST = 8  # a picture is never scaled beyond this many frame sides, however odd its shape
 _STAMP = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
 Output = tuple[int, str, dict[str, str | int]]  # pipe, stream, options
-SOUND_FRAME_BYTES = 8
+SOUND_FRAME_BYTES = 8  # the centre and the mix, as they are kept
+LOUDEST = 8.0  # samples beyond this many times full scale are no sound
+MARKS = 3  # lines of the log that say that a picture came: two threads' words may run into one line
+SOUND_MARK_S = 0.5  # before a span, what is wrong with its sound is no longer the seek's doing
 SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
 
 
@@ -87,6 +90,15 @@ class Job:
     """Rows that are kept as they come; None: all."""
     pad_s: float
     """How long the last picture is held, so that at least one tick behind it shows it."""
+    lead_us: int = 0
+    """Reading begins this much before the span, microseconds; what comes until there is decoded and dropped."""
+    inverted: bool = False
+    """The right side of the sound is inverted before it is mixed."""
+
+    @property
+    def seek_us(self) -> int:
+        """Where reading begins in the file, microseconds; 0: at its start."""
+        return round(self.start_s * MICROSECOND) - self.lead_us
 
     @property
     def most_rows(self) -> int:
@@ -123,16 +135,38 @@ class Rows:
 
 @dataclass
 class Samples:
-    """A sink for raw sound of two channels, the centre and the mix; capped."""
+    """A sink for raw sound of three channels: keeps the centre and the mix, capped, and how loud all three are."""
 
     most_bytes: int
     data: bytearray = field(default_factory=bytearray)
+    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
+    """Sums of the squares of centre, mix and difference, shape (3,)."""
+    product: float = 0.0
+    """Sum of the products of mix and difference."""
+    peak: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
+    """Largest absolute sample of each, shape (3,)."""
+    _part: bytes = b""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        if len(self.data) + len(data) > self.most_bytes:
+        self._part += data
+        whole = len(self._part) // (4 * CHANNELS)
+        samples = np.frombuffer(self._part, dtype="<f4", count=whole * CHANNELS).reshape(-1, CHANNELS)
+        self._part = self._part[whole * 4 * CHANNELS :]
+        if len(self.data) + whole * SOUND_FRAME_BYTES > self.most_bytes:
             raise MediaError("too_large", f"the sound is longer than the {self.most_bytes} bytes asked for")
-        self.data += data
+        self.data += samples[:, :2].tobytes()
+        if whole:
+            self._weigh(np.ascontiguousarray(samples.T))
+
+    def _weigh(self, channels: NDArray[np.float32]) -> None:
+        peak = np.abs(channels).max(axis=1)
+        if not (peak <= LOUDEST).all():  # or no number
+            channels = np.clip(np.nan_to_num(channels), -LOUDEST, LOUDEST)
+            peak = np.abs(channels).max(axis=1)
+        self.peak = np.maximum(self.peak, peak)
+        self.energy += np.square(channels).sum(axis=1)
+        self.product += float((channels[1] * channels[2]).sum())
 
     def array(self) -> NDArray[np.float32]:
         """Return the samples, shape (S, 2): the centre channel (or silence), and the mix."""
@@ -145,8 +179,12 @@ class Stamps:
     """A sink for the times that ``metadata=mode=print`` writes: one line a picture or piece of sound."""
 
     limit_bytes: int
+    lead_us: int = 0
+    """How much earlier than the clip's clock these times begin to count."""
     times_us: list[int] = field(default_factory=list)
     """Presentation times, microseconds on the clip's clock, in order of decoding."""
+    first_us: int | None = None
+    """The first of all, which may lie before 0: it is not in the list then."""
     lost: int = 0
     """How many have no time stamp."""
     restarted: bool = False
@@ -164,12 +202,18 @@ class Stamps:
             found = _STAMP.match(line)
             if found is None or self.restarted:
                 continue
-            if self.times_us and int(found[1]) == 0:
+            if self.first_us is not None and int(found[1]) == 0:
                 self.restarted = True
             elif found[2] == b"NOPTS":
                 self.lost += 1
             else:
-                self.times_us.append(int(found[2]))
+                self._take(int(found[2]) - self.lead_us)
+
+    def _take(self, time_us: int) -> None:
+        if self.first_us is None:
+            self.first_us = time_us
+        if time_us >= 0:
+            self.times_us.append(time_us)
 
 
 @dataclass
@@ -182,13 +226,18 @@ class Decoded:
     sound: Stamps
     rows: Rows | None = None
     samples: Samples | None = None
+    inverted: bool = False
+    """The right side of the sound was inverted before it was mixed."""
 
 
 def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     """Run one process for the first moving picture (`video`) and the first sound (`audio`) of a file."""
     settings = job.settings
     limit_bytes = job.guards.log_bytes
-    result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes), Stamps(limit_bytes))
+    result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes, job.lead_us), Stamps(limit_bytes))
+    result.inverted = job.inverted
+    if job.lead_us and job.seek_us:
+        result.report.wait(video=video, audio=audio)
     sinks: list[runner.Sink] = []
     outputs: list[Callable[[list[int]], Output]] = []
     if video:
@@ -202,7 +251,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         assert rate_hz is not None
         result.samples = Samples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
         sinks += [result.samples.feed, result.sound.feed]
-        outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(rate_hz, fds[-1])))
+        outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(job, rate_hz, fds[-1])))
     result.status = runner.run(
         lambda _, fds: _command(job, [output(fds) for output in outputs]),
         log=result.report.feed,
@@ -221,12 +270,14 @@ def _command(job: Job, outputs: list[Output]) -> list[str]:
         options["reinit_filter:v"] = 0  # a change of size must not start the ticks anew
         if job.settings.speed == "fast":
             options |= {"skip_frame:v": "noref", "skip_loop_filter:v": "all"}
-    if job.start_s > 0:
-        options["ss"] = f"{job.start_s:.6f}"
-    options["t"] = f"{job.limit_s:.6f}"
+    if job.seek_us > 0:
+        options["ss"] = f"{job.seek_us / MICROSECOND:.6f}"
+    options["t"] = f"{job.limit_s + job.lead_us / MICROSECOND:.6f}"
     source = ffmpeg.input(command.input_url(job.real_path), **options)
     # flush_packets=0: larger writes, or each piece of sound wakes the reader
     streams = [ffmpeg.output(source[which], f"pipe:{fd}", flush_packets=0, **more) for fd, which, more in outputs]
+    if job.lead_us:  # of some formats the clock begins with the streams that are used: use both, always
+        streams.append(ffmpeg.output(source["V:0?"], source["a:0?"], "-", format="null", codec="copy"))
     return ffmpeg.compile(ffmpeg.merge_outputs(*streams), cmd=command.global_options(job.ffmpeg))
 
 
@@ -235,7 +286,9 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
     chain = [
         "settb=AVTB",
         "metadata=mode=add:key=t:value=1",  # what has no entry is not printed
+        *_from_a_key_frame(job),
         f"metadata=mode=print:file='pipe\\:{stamps_fd}'",
+        *([f"trim=start={job.lead_us}us", f"setpts=PTS-{job.lead_us}"] if job.lead_us else []),
         # The end too is moved to a midpoint; one picture more makes up for it, the others hold the last one.
         "tpad=stop_mode=clone:stop=1",
         f"tpad=stop_mode=clone:stop_duration={job.pad_s:.6f}",
@@ -254,6 +307,13 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
     }
 
 
+def _from_a_key_frame(job: Job) -> list[str]:
+    """Drop what a decoder that began between two key frames makes of the rest of the first group; mark the end."""
+    if not job.lead_us or not job.seek_us:
+        return []
+    return ["select='gt(st(0,max(ld(0),key)),0)'", f"metadata=mode=print:enable='lt(n,{MARKS})'"]
+
+
 def _square(settings: DecodeSettings, size: int) -> list[str]:
     if settings.fit == "stretch":
         return [f"scale={size}:{size}:{SCALER}"]
@@ -265,14 +325,22 @@ def _square(settings: DecodeSettings, size: int) -> list[str]:
     return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"pad={size}:{size}:(ow-iw)/2:(oh-ih)/2"]
 
 
-def _audio_options(rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
+def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
     """Both centre and mix come in one output: ffmpeg 9.0 may wait for itself where two outputs read one stream."""
+    lead_s = job.lead_us / MICROSECOND
+    begin = max(0.0, lead_s - SOUND_MARK_S)
+    lead = [
+        f"ametadata=mode=print:enable='gte(t,{begin:.6f})*lt(t,{lead_s + SOUND_MARK_S:.6f})'",
+        f"atrim=start={job.lead_us}us",
+        f"asetpts=PTS-{lead_s:.6f}/TB",
+    ]
     chain = [
         "asettb=AVTB",
         "ametadata=mode=add:key=t:value=1",
+        *(lead if job.lead_us else []),
         f"ametadata=mode=print:file='pipe\\:{stamps_fd}'",
         "asettb=1/sr",
-        CENTRE_AND_MIX,
+        INVERTED_FILTER if job.inverted else FILTER,
         f"aresample={rate_hz}:async=1:first_pts=0",
     ]
     return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.media import command, runner
 from features.media.channels import channel_count
@@ -18,6 +19,7 @@ from features.media.settings import Guards, MediaError, naming
 
 STILL_LIMIT_S = 1.0
 UNKNOWN_RATE = 25.0
+NO_TIME = -(2**63)  # how ffmpeg writes that there is none
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,25 @@ class _Track:
 
     kind: str = ""
     time_base: Fraction = Fraction(1, 1)
-    pts: list[int] = field(default_factory=list)
-    end: int = 0
+    pts: list[int | None] = field(default_factory=list)
+    dts: list[int | None] = field(default_factory=list)
+    last: int = 0
+    """Duration of the packet that came last."""
+
+    def times(self) -> NDArray[np.int64]:
+        """Return when each packet's content is shown, sorted.
+
+        Some containers (AVI, MPEG programme streams, bare streams) stamp all packets with the time of decoding,
+        and few or none with that of presentation. Pictures are decoded in another order than they are shown in,
+        but at the same instants plus a constant delay, which the first packet tells where it has both.
+        """
+        pts = _known(self.pts)
+        dts = _known(self.dts)
+        if len(pts) == len(self.pts) or not len(dts):
+            return np.sort(pts)
+        first_pts, first_dts = self.pts[0], self.dts[0]
+        delay = -min(0, int(dts.min())) if first_pts is None or first_dts is None else first_pts - first_dts
+        return np.sort(dts) + delay
 
 
 @dataclass
@@ -111,12 +130,23 @@ class _Packets:
         if len(parts) < 5:
             return
         try:
-            stream, pts, duration = int(parts[0]), int(parts[2]), int(parts[3])
-        except ValueError:  # NOPTS
+            stream, dts, pts, duration = int(parts[0]), _time(parts[1]), _time(parts[2]), int(parts[3])
+        except ValueError:
             return
         track = self.tracks.setdefault(stream, _Track())
         track.pts.append(pts)
-        track.end = max(track.end, pts + duration)
+        track.dts.append(dts)
+        track.last = duration
+
+
+def _known(times: list[int | None]) -> NDArray[np.int64]:
+    return np.array([time for time in times if time is not None], dtype=np.int64)
+
+
+def _time(word: bytes) -> int | None:
+    """Return a time stamp; None where the packet has none."""
+    time = None if b"NOPTS" in word else int(word)
+    return None if time == NO_TIME else time
 
 
 def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None) -> Probe:
@@ -140,7 +170,7 @@ def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None
         )
     report.close()
     if not report.container:
-        raise command.not_opened(report, path)
+        raise command.not_opened(report, path, status)
     if report.video is None and report.audio is None:
         raise MediaError("no_streams", f"{path} has neither a moving picture nor sound")
     by_kind = {track.kind: track for track in packets.tracks.values()}
@@ -170,7 +200,7 @@ def _video(stream: Stream | None, track: _Track | None, report: Report) -> Video
     if stream is None:
         return None
     track = _Track() if track is None else track
-    pts_s = np.sort(np.array(track.pts, dtype=np.float64)) * float(track.time_base)
+    pts_s = track.times() * float(track.time_base)
     pts_s = pts_s[pts_s >= 0]  # what an edit list leaves out has negative times
     gap_s = float(np.median(np.diff(pts_s))) if len(pts_s) > 1 else 1 / (stream.frame_rate or UNKNOWN_RATE)
     end_s = float(pts_s[-1]) + gap_s if len(pts_s) else 0.0  # as read_clip has it
@@ -190,12 +220,13 @@ def _video(stream: Stream | None, track: _Track | None, report: Report) -> Video
 def _audio(stream: Stream | None, track: _Track | None) -> AudioFacts | None:
     if stream is None:
         return None
-    first = min(track.pts) if track and track.pts else 0
+    track = _Track() if track is None else track
+    times_s = track.times() * float(track.time_base)
     return AudioFacts(
         codec=stream.codec,
         sample_rate_hz=stream.sample_rate_hz,
         channels=channel_count(stream.layout),
         layout=stream.layout,
-        start_s=max(0.0, float(first * track.time_base)) if track else 0.0,
-        end_s=float(track.end * track.time_base) if track else 0.0,
+        start_s=max(0.0, float(times_s[0])) if len(times_s) else 0.0,
+        end_s=max(0.0, float(times_s[-1] + track.last * track.time_base)) if len(times_s) else 0.0,
     )

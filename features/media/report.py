@@ -27,6 +27,8 @@ _TBR = re.compile(r", ([\d.]+)(k?) tbr")
 _HZ = re.compile(r"(?:^|, | )(\d+) Hz, ([^,]+)")
 _ROTATION = re.compile(r"(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees")
 
+_MARK = re.compile(r"\[Parsed_(a?)metadata_")
+
 _ALARM = re.compile(r"\b(error|invalid|corrupt|conceal|missing|failed)", re.IGNORECASE)
 
 # What ffmpeg calls an error though no picture and no sound is lost by it.
@@ -69,6 +71,13 @@ class Report:
     error_count: int = 0
     words: list[str] = field(default_factory=list)
     """The last lines above the level of information, for a failure without an error line."""
+    not_sought: bool = False
+    """The file could not be read from where it was to begin."""
+    _waiting: set[str] = field(default_factory=set)
+    """Whose errors are not yet counted: ``video``, ``audio``."""
+    _early: list[tuple[str, str, str]] = field(default_factory=list)
+    """Errors of those who are waited for: of whom, part and words."""
+    _only: str = "video"
     _kinds: dict[str, str] = field(default_factory=dict)
     """The first message of each kind of error."""
     _rest: bytes = b""
@@ -86,11 +95,23 @@ class Report:
         for line in lines:
             self._line(line[:LINE_LIMIT].decode("utf-8", "replace"))
 
+    def wait(self, *, video: bool, audio: bool) -> None:
+        """Count the errors of a stream only from its mark on (see `_describe`): what is before comes of a seek.
+
+        A seek into a format without an index ends anywhere in a group of pictures and in a piece of sound.
+        """
+        self._waiting = {kind for kind, wanted in (("video", video), ("audio", audio)) if wanted}
+        self._only = "video" if video else "audio"
+
     def close(self) -> None:
-        """Take the last line, which may lack its end."""
+        """Take the last line, which may lack its end; errors that no mark ended do count."""
         if self._rest:
             self._line(self._rest.decode("utf-8", "replace"))
             self._rest = b""
+        self._waiting = set()
+        for _, parts, words in self._early:
+            self._error(parts, words)
+        self._early = []
 
     @property
     def video(self) -> Stream | None:
@@ -129,13 +150,31 @@ class Report:
         if level == "info":
             if not parts:
                 self._describe(words)
+            elif mark := _MARK.search(parts):
+                self._mark("audio" if mark[1] else "video")
             return
         self.words = [*self.words[-3:], words]
+        self.not_sought |= "could not seek" in words
         if level != "warning" or any(mark in words for mark in _DAMAGE_WARNINGS):
             self._error(parts, words)
 
+    def _mark(self, kind: str) -> None:
+        """Forget what was wrong before a stream's first picture or sound."""
+        self._waiting.discard(kind)
+        self._early = [one for one in self._early if one[0] != kind]
+
+    def _of(self, parts: str) -> str:
+        """Return whose error it is; what neither decoder says is taken for the picture's, if that is read."""
+        sound = self.audio
+        if sound is not None and any(name in parts for name in (f"{sound.codec} @", f"{sound.codec}float @")):
+            return "audio"
+        return self._only
+
     def _error(self, parts: str, words: str) -> None:
         if words.startswith(_HARMLESS):
+            return
+        if self._waiting and self._of(parts) in self._waiting:
+            self._early.append((self._of(parts), parts, words))
             return
         self.error_count += 1
         part = _PART.search(parts)

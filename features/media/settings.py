@@ -24,8 +24,11 @@ FORMATS = (
 )  # fmt: skip
 
 
-READING_VERSION = 1  # raised whenever the same settings would give other arrays
-FAST_READING_VERSION = 2  # likewise, for the speed `fast`
+READING_VERSION = 2  # raised whenever the same settings would give other arrays
+FAST_READING_VERSION = 3  # likewise, for the speed `fast`
+ALIKE = {READING_VERSION: (1,), FAST_READING_VERSION: (2,)}
+"""Older ways that read plain clips alike. Where they differ from 2 (3): spans of files without an index, packets
+without time stamps, channels that cancel or are silent beside others."""
 
 
 class MediaError(Exception):
@@ -73,8 +76,9 @@ class DecodeSettings:
     sample_rate_hz: int | None = 16_000
     """Rate of the sound, Hz; None: no sound is wanted."""
     channels: Channels = "auto"
-    """``auto``: the centre channel where there is one, else the mix. ``mix``: all, as channels.py weighs them.
-    ``center``: the centre channel; a clip without one has no sound then."""
+    """``auto``: the centre channel where there is one that is heard, else the mix. ``mix``: all, as channels.py
+    weighs them; what mixing.py does about channels that cancel or are silent is noted. ``center``: the centre
+    channel; a clip without one has no sound then."""
     speed: Speed = "exact"
     """``fast`` skips the loop filter and the frames that no other frame refers to: a third less time."""
     max_clip_s: float = 120.0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.encode import ClipPlan
 from features.encoder import Encoder, EncoderOptions, StreamFeatures, build
 from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
+from features.media.settings import ALIKE
 from features.projection import Projection
 from features.windows import Sampling, WindowPlan
 from heads.batch import UNLABELLED, FeatureSet, StreamArrays
@@ -109,12 +110,11 @@ def make_plan(
     encoders = _encoders(bundle, weights, device)
     try:
         windows = WindowPlan(**recipe["windows"])
-        sampling, decode = Sampling.parse(recipe["sampling"]), _decode_settings(recipe["decode"])
+        sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(recipe["decode"])
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
         version = decoder_version(binary)
     except MediaError as error:
         raise DualstreamError(str(error)) from error
-    notes = []
     if version != recipe["decoder"]:
         notes.append(f"features were made with {recipe['decoder']}, here it is {version}: last digits may differ")
     networks = any(is_network(one["spec"]["name"]) for one in bundle.streams.values())
@@ -173,17 +173,28 @@ def _floored(prediction: Prediction) -> Prediction:
     return Prediction(*(None if one is None else np.maximum(one, LOG_ZERO) for one in rows))
 
 
-def _decode_settings(stated: Mapping[str, Any]) -> DecodeSettings:
-    """Return the recipe's settings; refuse those that this program reads otherwise, such as an older way."""
+def _decode_settings(stated: Mapping[str, Any]) -> tuple[DecodeSettings, list[str]]:
+    """Return the recipe's settings and what to know of them; refuse those that this program reads otherwise.
+
+    Clips that an older way reads alike are most: where only some differ, that is said.
+    """
     known = {field.name for field in fields(DecodeSettings)}
     settings = DecodeSettings(**{key: value for key, value in stated.items() if key in known})
-    wrong = differences(settings.to_json(), stated)
+    ours = settings.to_json()
+    notes = []
+    if stated.get("reading") in ALIKE.get(ours["reading"], ()):
+        stated = {**stated, "reading": ours["reading"]}
+        notes.append(
+            "features were made by an older way of reading clips: spans of files without an index (MPEG), and "
+            "sound whose channels cancel or whose centre is silent beside the others, are read otherwise here"
+        )
+    wrong = differences(ours, stated)
     if wrong:
         raise FingerprintMismatchError(
             f"this program reads clips in another way than the bundle's were read: decode.{listed(wrong)} "
             "(there: in the bundle); use the version of dualstream that made it, or extract and fit again"
         )
-    return settings
+    return settings, notes
 
 
 def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str, Encoder]:

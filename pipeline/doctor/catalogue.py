@@ -334,6 +334,11 @@ CLIPS = {
         "warning",
         "utterance",
         ("silent", "silent throughout", "its audio features describe silence: they are noise in every score."),
+        (
+            "odd-channels",
+            "channels of its sound cancel, or one is silent beside the others",
+            "extract takes what is heard, and the cache says so: listen, and ask how it was recorded.",
+        ),
         ("clipped", "the sound is clipped", "its loudest parts are distorted: audio features are doubtful."),
         (
             "damaged",

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from features.media.mixing import NOTE as CHANNELS_NOTE
 from pipeline.doctor.clips import Facts
 from pipeline.doctor.findings import Case, Finding, found
 from pipeline.doctor.leakage import table_span
@@ -84,6 +85,9 @@ def _sound(fact: Facts, limits: Limits) -> Iterator[tuple[str, str]]:
         yield "damaged", "; ".join(loudness.notes) or f"{loudness.errors} errors while decoding"
     if math.isnan(loudness.peak):
         return
+    for note in loudness.notes:
+        if note.startswith(CHANNELS_NOTE):
+            yield "odd-channels", note.removeprefix(CHANNELS_NOTE)
     peak_dbfs = 20 * math.log10(loudness.peak) if loudness.peak > 0 else -math.inf
     if peak_dbfs < limits.silent_dbfs:
         yield "silent", "every sample is 0" if loudness.peak == 0 else f"peak {peak_dbfs:.0f} dB of full scale"

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import features
 from features.encode import ClipPlan, decode_settings
 from features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
-from features.media import MediaError, decoder_version, find_ffmpeg, read_clip
+from features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
 from features.media.settings import Channels, Fit, Speed
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
 from pipeline.errors import DualstreamError, UsageError
@@ -120,12 +120,12 @@ def make_recipe(
     device = _device(options.device) if has_network else "cpu"
     if options.threads is not None:
         _set_threads(options.threads)
-    ffmpeg = _ffmpeg(options)
+    binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
-        return _plan(options, device, ffmpeg, build_encoder)
+        return _plan(options, device, build_encoder)
 
-    key = _memo_key(options, shard_size, device, ffmpeg) if memo is not None else ""
+    key = _memo_key(options, shard_size, device, binaries) if memo is not None else ""
     noted = _read_memo(memo, key) if memo is not None else None
     if memo is not None and noted is not None:
         document, specs = noted
@@ -137,7 +137,7 @@ def make_recipe(
         "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},
         "sampling": str(plan.sampling),
         "decode": plan.decode.to_json() if plan.decode else None,
-        "decoder": _decoder(ffmpeg) if plan.decode else None,
+        "decoder": decoder_version(_ffmpeg(options)) if plan.decode else None,
         "device": device.partition(":")[0] if plan.video or plan.audio else None,
         "precision": options.precision if has_network else "fp32",
         "shard_size": shard_size,
@@ -151,7 +151,7 @@ def make_recipe(
     return Recipe(document, specs, lambda: plan, lambda: _environment(device))
 
 
-def _plan(options: ExtractionOptions, device: str, ffmpeg: str | None, build_encoder: Any) -> ClipPlan:
+def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPlan:
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
         encoders = {
@@ -171,9 +171,7 @@ def _plan(options: ExtractionOptions, device: str, ffmpeg: str | None, build_enc
         raise UsageError(str(error)) from error
     if decode is None:
         return ClipPlan(encoders, windows, sampling, None)
-    if ffmpeg is None:
-        _decoder(None)  # says what is missing
-    return ClipPlan(encoders, windows, sampling, decode, _Reader(str(ffmpeg)))
+    return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)))
 
 
 def is_network(encoder: str) -> bool:
@@ -242,21 +240,26 @@ class _Reader:
         return read_clip(path, ffmpeg=self.ffmpeg, **how)
 
 
-def _ffmpeg(options: ExtractionOptions) -> str | None:
-    """Return the ffmpeg to use, or None where there is none, which is no fault where all streams are tables."""
+def _binaries(options: ExtractionOptions) -> tuple[str, ...]:
+    """Return the ffmpegs that there are to choose from, which may be none where all streams are tables."""
     try:
-        return find_ffmpeg(str(options.ffmpeg) if options.ffmpeg else None)
+        return ffmpeg_candidates(_named(options))
     except MediaError as error:
         if options.ffmpeg is not None:
             raise UsageError(str(error)) from error
-        return None
+        return ()
 
 
-def _decoder(ffmpeg: str | None) -> str:
+def _ffmpeg(options: ExtractionOptions) -> str:
+    """Return the ffmpeg to use; it is started once, for its version."""
     try:
-        return decoder_version(ffmpeg)
+        return find_ffmpeg(_named(options))
     except MediaError as error:
-        raise DualstreamError(str(error)) from error
+        raise (DualstreamError if options.ffmpeg is None else UsageError)(str(error)) from error
+
+
+def _named(options: ExtractionOptions) -> str | None:
+    return None if options.ffmpeg is None else str(options.ffmpeg)
 
 
 # The memo
@@ -277,14 +280,13 @@ def _as_noted(plan: ClipPlan, specs: dict[str, dict[str, Any]], memo: Path) -> C
     return plan
 
 
-def _memo_key(options: ExtractionOptions, shard_size: int, device: str, ffmpeg: str | None) -> str:
+def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries: Sequence[str]) -> str:
     """Return a digest of all that the document rests on: options, our own source, packages, and files by stamp."""
     sources = sorted(Path(features.__file__).parent.rglob("*.py"))
     words = (*options.video, *options.audio, *options.video_weights, *options.audio_weights)
     named = [Path(word.partition(":")[2] if word.startswith(WEIGHTLESS) else word) for word in words]
     hub = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if hub.is_dir() else []
-    binary = [Path(ffmpeg)] if ffmpeg else []
     return digest_of(
         {
             "options": {key: str(value) for key, value in vars(options).items()},
@@ -292,7 +294,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, ffmpeg: 
             "device": device,
             "sources": [digest_file(path) for path in sources],
             "packages": _packages(),
-            "files": [_stamp(path) for path in [*named, *published, *binary]],
+            "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
         }
     )
 

@@ -31,7 +31,7 @@ SamplingOption = Annotated[
 ]
 FitOption = Annotated[str, typer.Option("--fit", help="Pictures into squares: stretch, crop or pad.")]
 ChannelsOption = Annotated[
-    str, typer.Option("--channels", help="Sound of many channels: auto (the centre if any), mix, center.")
+    str, typer.Option("--channels", help="Sound of many channels: auto (the centre, if it is heard), mix, center.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 TorchThreadsOption = Annotated[

@@ -126,9 +126,9 @@ def test_a_span_past_the_end_says_so(small_clip: Path, ffmpeg: str) -> None:
 
 
 @pytest.mark.parametrize("span", [(-1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (float("nan"), None)])
-def test_a_span_that_is_none_fails(small_clip: Path, span: tuple[float, float]) -> None:
+def test_a_span_that_is_none_fails(small_clip: Path, ffmpeg: str, span: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match="span"):
-        read(small_clip, "ffmpeg", span_s=span)
+        read(small_clip, ffmpeg, span_s=span)
 
 
 def test_meld_centre(meld_clip: Path, ffmpeg: str) -> None:

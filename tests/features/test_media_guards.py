@@ -7,7 +7,6 @@ import functools
 import os
 import socket
 import stat
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -353,8 +352,12 @@ def test_an_error_can_travel_between_processes() -> None:
 
 def children() -> set[int]:
     """Return the processes that this one started and that are not gone."""
-    done = subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-    return {int(line.split()[0]) for line in done.stdout.splitlines() if "ps" not in line.split()[1]}
+    own, found = str(os.getpid()), set()
+    for stat_file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # gone while we look
+            parent = stat_file.read_text().rpartition(")")[2].split()[1]
+            found |= {int(stat_file.parent.name)} if parent == own else set()
+    return found
 
 
 def shell(script: str, *, guards: Guards | None = None, **more: object) -> tuple[int, bytes, bytes]:
@@ -476,10 +479,75 @@ def test_the_binary_that_is_named_goes_first(tmp_path: Path, monkeypatch: pytest
         assert caught.value.kind == "missing"
 
 
-def test_an_old_ffmpeg_is_named_as_that(small_clip: Path, tmp_path: Path) -> None:
-    fake = tmp_path / "ffmpeg"
-    fake.write_text("#!/bin/sh\necho \"[fatal] Unrecognized option 'fps_mode'.\" >&2\nexit 1\n")
+def fake_ffmpeg(folder: Path, version: str, libavutil: str = "", otherwise: str = "exit 1") -> Path:
+    """Write a program that states a version as ffmpeg does; `otherwise` is what it runs for any other words."""
+    fake = folder / "ffmpeg"
+    folder.mkdir(exist_ok=True)
+    library = f"echo 'libavutil      {libavutil} / {libavutil}';" if libavutil else ""
+    fake.write_text(
+        f"#!/bin/sh\ncase \"$*\" in *-version*) echo 'ffmpeg version {version} Copyright';{library} exit 0;; esac\n"
+        f"{otherwise}\n"
+    )
     fake.chmod(0o755)
+    return fake
+
+
+OLD = [("4.4.2-0ubuntu0.22.04.1", ""), ("n5.0.3", ""), ("4.2.2-static", ""), ("N-103-g1", "56. 70.100"),
+       ("2021-05-02-git-ab", "56. 31.100")]  # fmt: skip
+NEW = [("5.1.9-0+deb12u1", ""), ("n7.1", ""), ("7.0.2-static", ""), ("10.0", ""), ("N-117-g2", "58. 2.100"),
+       ("2022-12-15-git-9adf", "57. 43.100"), ("git-of-mine", "")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("version", "libavutil"), OLD)
+def test_an_old_ffmpeg_that_is_named_is_refused(
+    small_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, libavutil: str
+) -> None:
+    fake = str(fake_ffmpeg(tmp_path, version, libavutil))
+    asks = [lambda: find_ffmpeg(fake), lambda: decoder_version(fake), lambda: probe(small_clip, ffmpeg=fake),
+            lambda: read(small_clip, fake), lambda: read(small_clip, fake, frame_size_px=None)]  # fmt: skip
+    for ask in asks:
+        with pytest.raises(MediaError) as caught:
+            ask()
+        assert caught.value.kind == "missing"
+        assert f"--ffmpeg names {fake}, which is ffmpeg {version}; 5.1 or newer" in str(caught.value)
+    monkeypatch.setenv("DUALSTREAM_FFMPEG", fake)
+    with pytest.raises(MediaError, match=f"DUALSTREAM_FFMPEG names .*{version.split('-')[0]}"):
+        find_ffmpeg()
+
+
+@pytest.mark.parametrize(("version", "libavutil"), NEW)
+def test_a_new_ffmpeg_is_taken(tmp_path: Path, version: str, libavutil: str) -> None:
+    fake = str(fake_ffmpeg(tmp_path, version, libavutil))
+    assert (find_ffmpeg(fake), decoder_version(fake)) == (fake, version)
+
+
+def test_an_old_ffmpeg_on_the_path_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.delenv("DUALSTREAM_FFMPEG", raising=False)
+    monkeypatch.setenv("PATH", str(fake_ffmpeg(tmp_path / "old", "4.4.2").parent))
+    assert "imageio_ffmpeg" in find_ffmpeg()
+    assert not decoder_version().startswith("4.4")
+    monkeypatch.setenv("PATH", str(fake_ffmpeg(tmp_path / "new", "5.1.9").parent))
+    assert find_ffmpeg() == str(tmp_path / "new" / "ffmpeg")
+
+
+def test_where_every_ffmpeg_is_too_old_all_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    monkeypatch.delenv("DUALSTREAM_FFMPEG", raising=False)
+    monkeypatch.setenv("PATH", str(fake_ffmpeg(tmp_path / "old", "4.4.2").parent))
+    older = str(fake_ffmpeg(tmp_path / "older", "4.2.2-static"))
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: older)
+    with pytest.raises(MediaError) as caught:
+        find_ffmpeg()
+    assert caught.value.kind == "missing"
+    for words in ("PATH has", "ffmpeg 4.4.2", "imageio-ffmpeg brings", "ffmpeg 4.2.2-static", "5.1 or newer"):
+        assert words in str(caught.value)
+
+
+def test_an_option_that_an_unknown_build_lacks_is_said(small_clip: Path, tmp_path: Path) -> None:
+    fake = fake_ffmpeg(
+        tmp_path, "git-of-mine", otherwise="echo \"[fatal] Unrecognized option 'fps_mode'.\" >&2\nexit 1"
+    )
     with pytest.raises(MediaError, match="too old") as caught:
         read(small_clip, str(fake))
     assert caught.value.kind == "missing"

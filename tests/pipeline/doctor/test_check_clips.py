@@ -58,6 +58,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write("quiet.wav", None, tone(1, 0.0005))
     write("low.wav", None, tone(1, 0.01))
     write("clipped.wav", None, np.clip(tone(1, 4.0), -1, 1))
+    write("inverted.wav", None, tone(1, channels=2) * np.array([1, -1], np.float32))
     write("short.wav", None, tone(0.1))
     write("long.wav", None, tone(31, rate_hz=8000), 8000)
     write("late.mp4", picture(2, 2), tone(1.2), delay_s=0.5)
@@ -80,7 +81,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NAMES = [
     *("good.mp4", "no-sound.mp4", "no-picture.wav", "silent.wav", "quiet.wav", "low.wav", "clipped.wav"),
-    *("short.wav", "long.wav", "late.mp4", "surround.mp4", "table.wav", "copy.mp4", "still.mp4"),
+    *("inverted.wav", "short.wav", "long.wav", "late.mp4", "surround.mp4", "table.wav", "copy.mp4", "still.mp4"),
     *("cut-off.mp4", "empty.mp4", "folder.mp4", "playlist.mp4", "fifo.mp4", "link-out.wav", "gone.mp4"),
 ]
 
@@ -141,6 +142,11 @@ def test_streams(checkup: Checkup) -> None:
 def test_loudness(checkup: Checkup) -> None:
     assert cases(checkup, "silent") == {"silent": "every sample is 0", "quiet": "peak -66 dB of full scale"}
     assert set(cases(checkup, "clipped")) == {"clipped"}
+
+
+def test_channels_that_cancel(checkup: Checkup) -> None:
+    assert set(cases(checkup, "odd-channels")) == {"inverted"}
+    assert "cancel" in cases(checkup, "odd-channels")["inverted"]
 
 
 def test_lengths(checkup: Checkup) -> None:

@@ -213,6 +213,32 @@ def test_a_lock_is_refused_with_11(corpus: Path, tmp_path: Path) -> None:
     assert listing(tmp_path) == ["cache.h5.lock"]
 
 
+def test_an_old_ffmpeg_is_passed_over_or_refused_by_name(corpus: Path, tmp_path: Path) -> None:
+    """4.4 without its words for streams reads as "has no sound"; that must never be sealed."""
+    pytest.importorskip("imageio_ffmpeg")
+    old = tmp_path / "bin" / "ffmpeg"
+    old.parent.mkdir()
+    old.write_text(
+        '#!/bin/sh\ncase "$*" in *-version*) echo "ffmpeg version 4.4.2-0ubuntu0.22.04.1 Copyright";; esac\n'
+    )
+    old.chmod(0o755)
+    with_old = {**ONE_THREAD, "PATH": f"{old.parent}{os.pathsep}{os.environ['PATH']}"}
+    with_old.pop("DUALSTREAM_FFMPEG", None)
+    extract = [
+        *(sys.executable, str(REPOSITORY / "cli.py"), "extract", str(corpus), "--root", str(corpus.parent)),
+        *("--video", "none", "--audio", "acoustic", "--out", str(tmp_path / "cache.h5"), "--json"),
+    ]
+    check = [*extract[:2], "check", str(corpus), "--root", str(corpus.parent), "--json"]
+    done = subprocess.run(extract, capture_output=True, text=True, env=with_old, timeout=240)
+    assert (done.returncode, json.loads(done.stdout)["failed"]) == (0, [])
+    done = subprocess.run(check, capture_output=True, text=True, env=with_old, timeout=240)
+    assert "unreadable" not in [one["code"] for one in json.loads(done.stdout)["findings"]]
+    for words in (extract, check):
+        refused = subprocess.run([*words, "--ffmpeg", str(old)], capture_output=True, text=True, timeout=240)
+        assert refused.returncode == 2
+        assert f"--ffmpeg names {old}, which is ffmpeg 4.4.2-0ubuntu0.22.04.1; 5.1 or newer" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "number",
     [

@@ -26,6 +26,7 @@ from features.synthetic import SAMPLE_RATE_HZ
 from pipeline.bundles.folder import read_bundle
 from pipeline.bundles.road import make_plan
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.provenance import digest_of, fingerprint
 from pipeline.steps import export, predict
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
@@ -155,6 +156,26 @@ def test_another_way_of_reading_is_named(bundle: Path, corpus: Path, monkeypatch
     monkeypatch.setattr(media.DecodeSettings, "to_json", lambda self: {**stated(self), "deblocked": True})
     with pytest.raises(FingerprintMismatchError, match="deblocked: true, absent there"):
         predict.predict(bundle, [corpus / "clips"])
+
+
+def test_a_bundle_of_an_older_way_of_reading_goes_on_and_says_so(bundle: Path, corpus: Path) -> None:
+    """Way 1 read plain clips alike; a way that nobody knows is refused."""
+    clip = corpus / "clips" / "11.mp4"
+    before = predict.predict(bundle, [clip])
+    recipe = json.loads((bundle / "config.json").read_text())["recipe"]
+
+    def read_by_way(number: int) -> None:
+        recipe["decode"]["reading"] = number
+        sections = {"recipe_sections__decode": digest_of(recipe["decode"])}
+        change(bundle, recipe=recipe, fingerprint=fingerprint(recipe), **sections)
+
+    read_by_way(1)
+    after = predict.predict(bundle, [clip])
+    assert after["utterances"] == before["utterances"]
+    assert any("older way of reading" in note for note in after["notes"])
+    read_by_way(77)
+    with pytest.raises(FingerprintMismatchError, match="reading"):
+        predict.predict(bundle, [clip])
 
 
 def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
