@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
+from heads.cores import one_blas_thread
 from pipeline.errors import DualstreamError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,7 +95,8 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., None]:
     def guarded(**said: Any) -> None:
         signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
-            status = function(**said)
+            with one_blas_thread():
+                status = function(**said)
         except DualstreamError as error:
             _fail(error, error.exit_status)
         except KeyboardInterrupt as stop:
