@@ -23,17 +23,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import bench_fit_head
 import numpy as np
-from bench_fit_head import ROOT, make_cache
+from bench_fit_head import ROOT, make_cache, taken
 
 LIMIT, AUTO_LIMIT = 2.0, 3.0
-SPIN = "while True: pass"
 WHOLE = 13_708  # utterances of MELD
 EMOTIONS = ("joy", "anger", "neutral")
 
@@ -120,18 +118,6 @@ def clear(out: Path) -> None:
     """Remove what a run left at `out` and beside it: the next one is to do all of its work."""
     for path in out.parent.glob(out.name + "*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-@contextmanager
-def taken(count: int) -> Iterator[None]:
-    """Keep so many cores busy."""
-    spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for one in spinning:
-            one.kill()
-            one.wait()
 
 
 def commands(folder: Path, utterances: int, clips: int) -> dict[str, list[str]]:

@@ -116,7 +116,7 @@ class _Torch:
         self._here = threading.local()
 
     def enter(self) -> None:
-        torch = sys.modules.get("torch")
+        torch = _imported_torch()
         with self._lock:
             self._holders += 1
             self._here.depth = self._depth + 1
@@ -140,7 +140,7 @@ class _Torch:
 
     def take_on(self) -> None:
         """Hold the calling thread, which ends before the limit does and so has nothing to set back."""
-        torch = sys.modules.get("torch")
+        torch = _imported_torch()
         with self._lock:
             self._here.depth = self._depth + 1
             if torch is not None and self._before is not None:
@@ -150,6 +150,12 @@ class _Torch:
     def _depth(self) -> int:
         depth: int = getattr(self._here, "depth", 0)
         return depth
+
+
+def _imported_torch() -> Any:
+    """Return torch, or None where it is not imported, or another thread is at it right now."""
+    torch = sys.modules.get("torch")
+    return torch if hasattr(torch, "set_num_threads") and hasattr(torch, "get_num_threads") else None
 
 
 _BLAS, _TORCH = _Blas(), _Torch()

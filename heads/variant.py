@@ -23,7 +23,7 @@ from heads.options import Task as Task
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
-    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows"),
+    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads"),
 )
 """Options that mean nothing to a variant that is solved."""
 FAMILIES = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import get_native_id
+from types import ModuleType
 
 import pytest
 import torch
@@ -122,6 +123,13 @@ def test_libraries_that_come_in_meanwhile_are_held() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_torch_that_another_thread_is_importing_is_left_alone(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    with one_core():
+        assert blas() == {1}
+    assert blas() == {2}
 
 
 def test_torch_threads() -> None:
