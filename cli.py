@@ -32,6 +32,7 @@ from pipeline.words.options import (
     SpeakerNormOption,
     StreamsOption,
     TorchThreadsOption,
+    TrainThreadsOption,
     WindowOption,
     WorkersOption,
 )
@@ -305,7 +306,7 @@ def train_encoder(
     ] = None,
     licence: Annotated[str, typer.Option("--licence", help="Of the weights; stands in the file.")] = "",
     device: DeviceOption = "auto",
-    threads: TorchThreadsOption = None,
+    threads: TrainThreadsOption = None,
     workers: WorkersOption = 0,
     ffmpeg: FfmpegOption = None,
     replace: Annotated[

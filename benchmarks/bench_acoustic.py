@@ -9,12 +9,9 @@ by round.
 
 from __future__ import annotations
 
-import os
-
-os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
-
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -29,11 +26,13 @@ from features.acoustic import COLUMNS, AcousticEncoder
 from features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from features.acoustic.functionals import tracks_of
 from features.windows import WindowPlan
+from heads.cores import one_core
 
 PLAN = WindowPlan()
 Sound = NDArray[np.float32]
 
 
+@one_core()
 def main() -> None:
     """Time the encoders and print a table or JSON."""
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,6 +1,6 @@
 """A whole diagnosis from shell prompt to printed cause, on a random cache of MELD's size.
 
-    python benchmarks/bench_diagnose.py [--fusion concat] [--seeds 2] [--threads 2]
+    python benchmarks/bench_diagnose.py [--fusion concat] [--seeds 2]
 
 Wall-clock seconds of a fresh process, CPU seconds beside them, which tell a busy machine from slow code, and the
 same over a fit of the one variant on the same cache: how many fits a diagnosis costs. Asked for: 120 s or less on
@@ -28,13 +28,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fusion", default="concat")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    options = ["--fusion", arguments.fusion, "--seeds", str(arguments.seeds), "--threads", str(arguments.threads)]
+    options = ["--fusion", arguments.fusion, "--seeds", str(arguments.seeds)]
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache.h5"
         rows, windows = make_cache(cache, 0.3)
-        print(f"cache: {rows} utterances, {windows} windows; {os.cpu_count()} cores, {arguments.threads} threads")
+        print(f"cache: {rows} utterances, {windows} windows; {os.cpu_count()} cores")
         fit_s, fit_cpu_s, _ = watched(["fit-head", str(cache), *options, "--out", f"{folder}/run"])
         wall_s, cpu_s, said = watched(["diagnose", str(cache), *options, "--out", f"{folder}/diagnosis"])
     print(said)

@@ -2,6 +2,7 @@
 
     python benchmarks/bench_fit_head.py [--variants concat,linear_late] [--seeds 5] [--repeat 3] [--threads 2]
     python benchmarks/bench_fit_head.py --compare [--seeds 5] [--workers 2]
+    python benchmarks/bench_fit_head.py --busy 1  # beside so many processes that spin
 
 Wall-clock seconds of a fresh process, the smallest of the repeats (others disturb, nothing helps) and all
 of them; CPU seconds beside them, which tell a busy machine from slow code. Asked for: concat with 5 seeds
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,7 @@ WIDTHS = {"video": 100, "audio": 192}
 LIMIT_S = {"concat": 12.0}
 LINEAR_LIMIT_S = 4.0
 COMPARE_LIMIT_S = 300.0
+SPIN = "while True: pass"
 
 PHASES = """
 import json, sys, time
@@ -59,7 +63,7 @@ variant.names(); mark("import pipeline and registry")
 if not fusion.startswith("linear"):
     import torch; mark("import torch")
 corpus = read_corpus(Path(cache)); mark("read the cache")
-fit = FitOptions(seeds=tuple(range(int(seeds))), threads=int(threads))
+fit = FitOptions(seeds=tuple(range(int(seeds))), threads=int(threads) or None)
 plan = protocol.plan(corpus)
 outcome = protocol.fit_and_predict(plan, fusion, fit); mark("fit and predict")
 metrics = score_predictions(outcome.predictions, corpus.vocabulary, groups=plan.clusters(),
@@ -83,7 +87,8 @@ def main() -> None:
     parser.add_argument("--variants", default="concat,linear_late")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, help="of a fit; default: as a user types it, without")
+    parser.add_argument("--busy", type=int, default=0, help="cores taken by processes that spin meanwhile")
     parser.add_argument("--signal", type=float, default=0.3, help="what the streams tell of the class; 0: nothing")
     parser.add_argument("--compare", action="store_true", help="all variants by the compare command, once")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of compare")
@@ -92,12 +97,13 @@ def main() -> None:
         cache = Path(folder) / "cache.h5"
         rows, windows = make_cache(cache, arguments.signal)
         print(f"cache: {rows} utterances, {windows} windows, {cache.stat().st_size / 1e6:.0f} MB; "
-              f"{os.cpu_count()} cores, {arguments.threads} threads")  # fmt: skip
-        if arguments.compare:
-            bench_compare(cache, Path(folder) / "compare", arguments)
-            return
-        for name in arguments.variants.split(","):
-            bench(name, cache, Path(folder) / "run", arguments)
+              f"{os.cpu_count()} cores, {arguments.busy} of them taken")  # fmt: skip
+        with taken(arguments.busy):
+            if arguments.compare:
+                bench_compare(cache, Path(folder) / "compare", arguments)
+                return
+            for name in arguments.variants.split(","):
+                bench(name, cache, Path(folder) / "run", arguments)
 
 
 def bench(name: str, cache: Path, out: Path, arguments: argparse.Namespace) -> None:
@@ -113,7 +119,8 @@ def bench(name: str, cache: Path, out: Path, arguments: argparse.Namespace) -> N
         str(out),
         "--replace",
     ]
-    command = [sys.executable, str(ROOT / "cli.py"), *words, "--threads", str(arguments.threads)]
+    threads = [] if arguments.threads is None else ["--threads", str(arguments.threads)]
+    command = [sys.executable, str(ROOT / "cli.py"), *words, *threads]
     tables, ends, cpus = zip(*(watch(command) for _ in range(arguments.repeat)), strict=True)
     limit = LIMIT_S.get(name, LINEAR_LIMIT_S if name.startswith("linear") else None)
     verdict = "" if limit is None else f" (asked for: {limit:.0f} s or less)"
@@ -121,7 +128,16 @@ def bench(name: str, cache: Path, out: Path, arguments: argparse.Namespace) -> N
     print(f"\n{name}, {arguments.seeds} seeds: table after {min(tables):.2f} s{verdict}, all of {times}")
     print(f"  run folder and report written after {min(ends):.2f} s; {min(cpus):.2f} s of CPU time in all")
     found = subprocess.run(
-        [sys.executable, "-c", PHASES, str(cache), name, str(arguments.seeds), str(arguments.threads), str(out)],
+        [
+            sys.executable,
+            "-c",
+            PHASES,
+            str(cache),
+            name,
+            str(arguments.seeds),
+            str(arguments.threads or 0),
+            str(out),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -164,6 +180,18 @@ def watch(command: list[str]) -> tuple[float, float, float]:
     end_s, after = time.perf_counter() - started, os.times()
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
     return table_s, end_s, cpu_s
+
+
+@contextmanager
+def taken(count: int) -> Iterator[None]:
+    """Keep so many cores busy."""
+    spinning = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()
 
 
 def make_cache(path: Path, signal: float) -> tuple[int, int]:

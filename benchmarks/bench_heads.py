@@ -31,7 +31,6 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # ours never use more a thread; the others are set below
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np

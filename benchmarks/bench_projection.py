@@ -1,6 +1,6 @@
 """Measure the PCA at MELD's size: rows a second into the fit, the eigenvectors, rows a second through it.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_projection.py [--rows 12000] [--raw-width 4096] [--width 100]
+    python benchmarks/bench_projection.py [--rows 12000] [--raw-width 4096] [--width 100]
 
 The public yardstick is scikit-learn's PCA with its covariance solver on the same rows, in float64, on one thread.
 """

@@ -11,13 +11,10 @@ sources and options is not measured again. The corpora take the road of a user: 
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import argparse
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -31,10 +28,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from results_page import render
 from results_parts import PARTS, ROOT, Document, Job
 
+from heads.cores import one_core
+
 FIGURES = ROOT / "docs" / "results.json"
 PAGE = ROOT / "docs" / "results.md"
 
 
+@one_core()
 def main() -> None:
     """Measure what is not measured yet and write the page; or one part, as the process of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -8,13 +8,10 @@ study_stress.py; all three share the data, the sets and the scoring that stand h
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import argparse
 import hashlib
 import inspect
+import os
 import sys
 import time
 import warnings
@@ -39,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from features.acoustic import COLUMNS, GROUPS, LISTS, STANDING
 from features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from features.acoustic.functionals import MODULATIONS, summarise, tracks_of
+from heads.cores import one_core
 
 Array = NDArray[np.float64]
 Sounds = Sequence[NDArray[np.float32]]
@@ -57,6 +55,7 @@ class Corpus:
     folds: int
 
 
+@one_core()
 def main() -> None:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)

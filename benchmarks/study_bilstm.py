@@ -13,11 +13,8 @@ prints Markdown tables: UAR of emotion, mean over seeds, 95 % intervals over spe
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -38,6 +35,7 @@ from features.weights import HEAD_PREFIX, random_record
 from features.windows import Sampling, WindowPlan
 from heads import metrics, variant
 from heads.batch import FeatureSet, StreamArrays
+from heads.cores import one_core
 from heads.variant import FitOptions
 from pipeline.importers import emodb, ravdess
 from pipeline.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
@@ -85,6 +83,7 @@ class Corpus:
         return np.unique([one.speaker for one in self.utterances], return_inverse=True)[1]
 
 
+@one_core()
 def main() -> None:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)

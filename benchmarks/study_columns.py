@@ -8,10 +8,6 @@ speakers of every fold, and prints a Markdown table. Minutes, one thread.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import sys
 import time
 import warnings
@@ -44,6 +40,7 @@ from study_stress import HEARD, all_damaged
 
 from features.acoustic.columns import FAMILIES
 from features.acoustic.functionals import MODULATIONS, RHYTHM
+from heads.cores import one_core
 
 NESTED = "the other corpus and the training speakers of the fold"
 CLEAN_COUNTS = 3  # times as much as each kind of damage, in the choice
@@ -53,6 +50,7 @@ STATISTICS = (
 )
 
 
+@one_core()
 def main() -> None:
     """Choose, score, print."""
     warnings.filterwarnings("ignore", category=UserWarning)

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 STRENGTHS = (0.6, 0.8, 1.0, 1.25, 1.5)
 PAIRS = (
@@ -29,14 +26,11 @@ PAIRS = (
 
 def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str], float]:
     """Plant, diagnose; return the causes that were named and the seconds it took."""
-    import torch
-
     from heads.diagnosis import diagnose
     from heads.diagnosis.evidence import INTERVENTIONS, DiagnosisOptions
     from heads.diagnosis.planted_causes import PlantOptions, plant
     from heads.variant import FitOptions
 
-    torch.set_num_threads(1)
     started = time.perf_counter()
     train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))
     options = DiagnosisOptions(

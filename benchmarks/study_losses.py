@@ -10,10 +10,6 @@ the draws. Nothing is stopped or chosen by what is scored: epochs are fixed. One
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import argparse
 import sys
 import time
@@ -28,6 +24,7 @@ from sklearn import metrics as sklearn_metrics
 
 from heads import variant
 from heads.batch import FeatureSet
+from heads.cores import one_core
 from heads.folds import group_folds
 from heads.variant import FitOptions
 from pipeline.runs.corpus import read_corpus
@@ -48,6 +45,7 @@ SETTINGS: dict[str, dict[str, object]] = {
 SCORES = ("balanced accuracy", "macro F1", "weighted F1", "accuracy", "log loss")
 
 
+@one_core()
 def main() -> None:
     """Draw, fit, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

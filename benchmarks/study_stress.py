@@ -8,10 +8,6 @@ installed. One thread.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import sys
 import time
 import warnings
@@ -28,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from study_acoustic import KINDS, Corpus, Store, corpora, feature_sets, nested, uar
 
 from features.acoustic.frames import SAMPLE_RATE_HZ
+from heads.cores import one_core
 
 STRESS = ("-20 dB", "clipped", "noise 10 dB", "4 kHz", "1 s silence")
 HEARD = ("white noise 20 dB", "pink noise 12 dB", "clipped at a third", "3.4 kHz")
@@ -35,6 +32,7 @@ HEARD = ("white noise 20 dB", "pink noise 12 dB", "clipped at a third", "3.4 kHz
 SETS = ("acoustic", "eGeMAPSv02")
 
 
+@one_core()
 def main() -> None:
     """Damage, score, print."""
     warnings.filterwarnings("ignore", category=UserWarning)

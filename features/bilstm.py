@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from features.cores import one_blas_thread
 from features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register, require
 from features.frozen import usable_device
 from features.weights import WeightsRecord, fill
@@ -29,6 +30,7 @@ MIN_COVERED_S = 0.1  # a window is masked where the stream covers less of it
 BATCH = 64  # windows in a forward pass
 
 
+@one_blas_thread()
 def log_mel(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the natural logarithm of mel band power, shape (T, BANDS), of mono sound at 16 kHz, shape (S,).
 

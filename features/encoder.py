@@ -97,7 +97,8 @@ class VideoEncoder(Protocol):
     frame_size_px: int
     """Side of the square frames that it takes, pixels."""
     batch_size: int
-    """Frames in one forward pass."""
+    """Frames in one forward pass. Where an encoder also has ``side_by_side = True``, `encode_frames` may be called
+    from several threads at once."""
 
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn RGB frames, shape (B, S, S, 3), 0 to 255, into rows, shape (B, raw_width)."""

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED
+from heads.cores import one_blas_thread
 
 STEPS = 50
 TOLERANCE = 1e-8  # of the mean loss's gradient
@@ -24,6 +25,7 @@ def log_softmax(logits: Floats) -> Floats:
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
 
 
+@one_blas_thread()
 def fit_weights(logits: Floats, labels: NDArray[np.int64], *, pull: float = 0.0) -> Floats:
     """Return the weights (S,), none negative, that make ``log_softmax(sum(w_s logits_s))`` likeliest.
 

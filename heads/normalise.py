@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet
+from heads.cores import one_blas_thread
 
 LABEL = "transductive: normalised per speaker from unlabelled utterances"
 PRIOR_UTTERANCES = 5.0
@@ -22,6 +23,7 @@ CONSTANT = 1e-6  # a column whose spread is below this share of its size is cons
 Floats = NDArray[np.float64]
 
 
+@one_blas_thread()
 def normalise_speakers(
     features: FeatureSet,
     part: NDArray[np.int64] | None = None,

@@ -8,6 +8,11 @@ Why not by dev: four dev speakers don't rank models. On RAVDESS the variants bes
 worst on test.
 
 Where the corpus has one stream there is no fusion to take, and the best variant of that stream is taken.
+
+The budget: a search costs no more than twice what its dearest candidate does when it is fitted for itself, so
+that `auto` takes three times as long as that one at most. Its own fit has several seeds that share their
+batches; in the search each fold is a fit of one seed, so three folds dealt once are what the budget allows
+for those that are trained. Those that are solved are cheap, and a second deal makes the test surer.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from numpy.typing import NDArray
 
 from heads import confusion, statistics, variant
 from heads.batch import UNLABELLED, FeatureSet, join
-from heads.cores import available_cores, threads
+from heads.cores import available_cores, one_core, threads
 from heads.folds import GROUP_BY, fold_codes, groups_of
 from heads.variant import FitOptions, Progress, Task
 
@@ -36,9 +41,8 @@ CANDIDATES = (
     "aligned",
 )
 """Cheap ones that between them read streams apart, added, multiplied, and moment by moment."""
-FOLDS = 5
-FOLDS_OF_MANY = 3  # from MANY utterances on, dealt once: the test has all the power that it needs
-MANY = 5_000
+FOLDS = 3  # the test counts every utterance, however many folds there are, and more folds cost more
+PATIENCE = 5  # epochs, at most: a search compares candidates, it doesn't publish them
 SETTLED = (0.001, 0.5)  # corrected p outside of which more repeats would change nothing
 STOPPING = 8  # one part in this many of a fold's training groups decides when to stop
 
@@ -105,8 +109,8 @@ class SelectionOptions:
 
     candidates: tuple[str, ...] = CANDIDATES
     repeats: int = 2
-    """Times that the folds are dealt, at most: no more where the first settles it, and candidates that are
-    clearly behind sit out the later ones."""
+    """Times that the folds are dealt to candidates that are solved, at most: no more where the first settles it,
+    and those that are clearly behind sit out the later ones. Trained ones are dealt once: see the budget above."""
     folds: str = "auto"
     """What is kept whole: speaker, dialogue, or auto (heads/folds.py)."""
     metric: str = "balanced_accuracy"
@@ -169,14 +173,12 @@ def select(
     grouped_by = groups_of(train, selection.folds, dev)[1]  # type: ignore[arg-type]
     pooled = _sample(pooled, pooled.speaker if grouped_by == "speaker" else pooled.dialogue, selection.sample)
     trial = _Trial.of(pooled, grouped_by, options, selection)
-    many = len(pooled) >= MANY
-    repeats, folds = (1, FOLDS_OF_MANY) if many else (selection.repeats, FOLDS)
     counted: dict[str, list[Counts]] = {}
     reasons: dict[str, str] = {}
     running = list(dict.fromkeys(selection.candidates))
-    total, done = len(running) * repeats, 0
-    for repeat in range(repeats):
-        fold = fold_codes(trial.groups, trial.labels[trial.tasks[0]], folds, seed=repeat)
+    total, done = len(running) * selection.repeats, 0
+    for repeat in range(selection.repeats):
+        fold = fold_codes(trial.groups, trial.labels[trial.tasks[0]], FOLDS, seed=repeat)
         for name in list(running):
             news = _Told(progress, {"variant": f"auto: {name}", "epoch": done, "epochs": total})
             news({})
@@ -187,9 +189,9 @@ def select(
                 reasons[name] = str(error)
                 counted.pop(name, None)
                 running.remove(name)
-        if repeat + 1 == repeats or trial.settled(counted):
+        if repeat + 1 == selection.repeats or trial.settled(counted):
             break
-        running = trial.contenders(running, counted)
+        running = [name for name in trial.contenders(running, counted) if variant.solved(name)]
     return trial.choose(list(dict.fromkeys(selection.candidates)), counted, reasons)
 
 
@@ -241,7 +243,12 @@ class _Trial:
         An interrupt that `news` raises ends all of it: a candidate that was stopped early says nothing.
         """
         solved = variant.solved(name)  # needs no utterances to stop by
-        options = replace(self.options, seeds=(repeat,), parameters={"folds": self.grouped_by} if solved else {})
+        options = replace(
+            self.options,
+            seeds=(repeat,),
+            patience=min(self.options.patience, PATIENCE),
+            parameters={"folds": self.grouped_by} if solved else {},
+        )
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
 
         def answer(number: int) -> None:
@@ -261,11 +268,7 @@ class _Trial:
                 answers[task][held] = rows.argmax(1)
 
         numbers = range(int(fold.max()) + 1)
-        if solved:  # NumPy shares these among the cores by itself
-            for number in numbers:
-                answer(number)
-        else:
-            _side_by_side(answer, numbers, options.threads)
+        _side_by_side(answer, numbers, options.threads)
         cells = []
         for task in self.tasks:
             keep = self.labels[task] != UNLABELLED
@@ -367,10 +370,8 @@ class _Trial:
 
 
 def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], cores: int | None) -> None:
-    """Run trained fits on a core each; what they answer does not depend on how many there are."""
-    from heads.training.fit import OneThread
-
-    with OneThread(), threads(max(1, min(cores or available_cores(), len(numbers)))) as pool:
+    """Run fits on a core each; what they answer does not depend on how many there are."""
+    with one_core(), threads(max(1, min(cores or available_cores(), len(numbers)))) as pool:
         running = [pool.submit(answer, number) for number in numbers]
         try:
             for one in running:

@@ -34,6 +34,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from heads.cores import one_blas_thread
+
 LEVEL = 0.95
 RESAMPLES = 2000
 SWAPS = 9999
@@ -94,6 +96,7 @@ class Comparison:
         }
 
 
+@one_blas_thread()
 def estimate(
     counts: Counts,
     statistic: Statistic,
@@ -123,6 +126,7 @@ def estimate(
     return Estimate(mean, tuple(float(point) for point in points), low, high)
 
 
+@one_blas_thread()
 def estimates(
     counts: Counts,
     statistics: dict[str, Statistic],
@@ -144,6 +148,7 @@ def estimates(
     return answer
 
 
+@one_blas_thread()
 def compare(
     first: Counts,
     second: Counts,

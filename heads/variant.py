@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet
+from heads.cores import one_core
 from heads.options import TASKS as TASKS
 from heads.options import FitOptions as FitOptions
 from heads.options import Task as Task
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
-    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows"),
+    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads"),
 )
 """Options that mean nothing to a variant that is solved."""
 FAMILIES = (
@@ -183,6 +184,8 @@ def fit(
 ) -> Sequence[Trained]:
     """Fit a variant on `train`, one model a seed; `dev` is looked at for early stopping alone.
 
+    BLAS and torch are held to one thread meanwhile (heads/cores.py), and set back as they were.
+
     Raises
     ------
     ValueError
@@ -194,7 +197,8 @@ def fit(
     train.require_finite(variant.streams)
     if dev is not None:
         dev.require_finite(variant.streams)
-    return variant.fit(name, train, dev, options, progress)
+    with one_core():
+        return variant.fit(name, train, dev, options, progress)
 
 
 def check(name: str, features: FeatureSet, options: FitOptions) -> None:

@@ -130,3 +130,13 @@ def test_no_such_cache_is_status_10(words, tmp_path):
 def test_the_version_that_is_cited_is_the_package_s():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_benchmarks_set_no_number_of_threads_for_us():
+    """What they measure is what a user gets, who sets no variable."""
+    found = [
+        path.name
+        for path in (ROOT / "benchmarks").glob("*.py")
+        if re.search("(OMP|MKL|OPENBLAS)_NUM", path.read_text())
+    ]
+    assert found == []

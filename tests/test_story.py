@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(*words, cwd):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "110"}
+    environment = {**os.environ, "COLUMNS": "110"}
     command = [sys.executable, str(ROOT / "cli.py"), *words]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from features.acoustic.columns import LISTS, STANDING
 from features.acoustic.frames import FRAMES_PER_S, SAMPLE_RATE_HZ, measure
 from features.acoustic.functionals import summarise, tracks_of
+from features.cores import one_blas_thread
 from features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register
 
 VERSION = 2
@@ -35,6 +36,7 @@ class AcousticConfig:
             raise ValueError(f"min_covered_s is {self.min_covered_s}; expected seconds above 0, such as 0.1")
 
 
+@one_blas_thread()
 def acoustic_features(
     audio: NDArray[np.float32],
     starts_s: NDArray[np.float64],

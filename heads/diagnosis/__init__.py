@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from heads.cores import one_core
+
 if TYPE_CHECKING:
     from heads.batch import FeatureSet
     from heads.diagnosis.causes import Cause
@@ -25,6 +27,7 @@ class Diagnosis:
         return {"causes": [cause.to_json() for cause in self.causes], "evidence": self.evidence.to_json()}
 
 
+@one_core()
 def diagnose(
     train: FeatureSet,
     dev: FeatureSet | None,

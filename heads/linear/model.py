@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED, FeatureSet
 from heads.calibration import fit_weights, log_softmax
+from heads.cores import one_blas_thread
 from heads.folds import GROUP_BY, fold_codes, groups_of
 from heads.linear.design import Design
 from heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
@@ -53,6 +53,7 @@ class LinearModel:
     facts: dict[str, Any]
     """Solver, folds, penalties and their losses, for whoever wants to know."""
 
+    @one_blas_thread()
     def predict(self, features: FeatureSet) -> Prediction:
         """Return log-probabilities for every utterance, whatever streams it lacks."""
         features.require_finite({stream for part in self.parts for stream in part.design.streams})
@@ -166,13 +167,12 @@ def fit(
     labels: dict[Task, NDArray[np.int64]] = {task: getattr(train, task) for task in tasks}
     prior = {task: _log_shares(labels[task], classes[task]) for task in tasks}
     fold, grouped = _folds(train, dev, settings, labels[tasks[0]])
-    with _threads(options.threads):
-        fitted = [
-            _fit_part(train, streams, labels, classes, prior, fold, settings, options, late=len(layout) > 1)
-            for streams in layout
-        ]
-        there = np.stack([design.available(train) for design, _ in fitted])
-        mixing, alone = _mix(fitted, labels, there, settings["mixing"])
+    fitted = [
+        _fit_part(train, streams, labels, classes, prior, fold, settings, options, late=len(layout) > 1)
+        for streams in layout
+    ]
+    there = np.stack([design.available(train) for design, _ in fitted])
+    mixing, alone = _mix(fitted, labels, there, settings["mixing"])
     facts = {
         "solver": settings["solver"],
         "folds": grouped,
@@ -316,11 +316,3 @@ def _mix(
             ]
         )
     return together, alone
-
-
-def _threads(count: int | None) -> Any:
-    if count is None:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    return threadpool_limits(count)

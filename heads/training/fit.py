@@ -3,9 +3,7 @@
 What differs between seeds is where they start and what dropout takes away. The order of the batches is
 drawn from the epoch alone and shared, so that a batch is gathered once for all seeds of a group.
 
-Threads take groups of seeds, and each group's operations run on one thread. Operations that are spread
-over threads wait for the slowest at every step: measured on two cores with other work on them, they made
-an epoch several times slower than one thread does.
+Threads take groups of seeds, and each group's operations run on one core (heads/cores.py says why).
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from heads.batch import UNLABELLED, FeatureSet
-from heads.cores import available_cores, threads
+from heads.cores import available_cores, one_core, threads
 from heads.folds import groups_of
 from heads.fusion.network import Settings, resolve
 from heads.fusion.weights import NO_NOISE, Weights
@@ -71,7 +69,7 @@ def fit_network(
     held_out = dev
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)
-    with OneThread():
+    with one_core():
         material = Material(kind, settings, train, dev, options)
         groups = _train(material, options, progress)
         scalers = material.tensors.scalers
@@ -169,7 +167,7 @@ class TorchModel:
         features.require_finite(self.kind.streams)
         tensors = TensorSet(features, self.kind, self.settings, self.scalers)
         found: dict[Task, NDArray[np.float64]] = {}
-        with torch.no_grad(), OneThread():
+        with torch.no_grad(), one_core():
             for index in Order(tensors, PREDICT_ROWS).in_turn():
                 batch = tensors.batch(index)
                 logits = self.network.decide(self.network.represent(batch, NO_NOISE), batch)
@@ -218,17 +216,3 @@ def split_groups(features: FeatureSet, share: float) -> tuple[FeatureSet, Featur
     count = int(np.searchsorted(np.cumsum(sizes), share * len(features)) + 1)
     out = np.isin(groups, names[: min(count, max(len(names) - 1, 0))])
     return features.take(np.flatnonzero(~out)), features.take(np.flatnonzero(out))
-
-
-class OneThread:
-    """Run torch's operations on one thread for a while, and answer to the bit.
-
-    Fits that run side by side need one around them all: each sets back what it found.
-    """
-
-    def __enter__(self) -> None:
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self.before)

@@ -157,7 +157,8 @@ class Group:
         for name, start, stop, stream in self.weights.stream_rows:
             grad = self.weights[name].grad
             if grad is not None:
-                squared = grad[:, start:stop].square().sum((1, 2))
+                # one seed at a time: how a sum is cut, and so its last digit, follows from the shape
+                squared = torch.stack([own.square().sum() for own in grad[:, start:stop]])
                 norms[stream] = norms.get(stream, torch.zeros(len(squared))) + squared
         if len(norms) < 2:
             return

@@ -22,6 +22,7 @@ from features.encode import ClipPlan, FrameBatcher
 from features.encoder import AudioEncoder, StreamFeatures
 from features.media import Clip
 from heads import variant
+from heads.cores import one_core
 from heads.variant import Task
 from pipeline.bundles.folder import Bundle
 from pipeline.bundles.road import Features, answer, projected
@@ -68,6 +69,7 @@ def has_timeline(bundle: Bundle) -> bool:
     return not variant.get(bundle.variant).needs_dialogues
 
 
+@one_core()
 def clip_timeline(
     path: Path, span_s: tuple[float, float] | None, bundle: Bundle, plan: ClipPlan, *, context_s: float
 ) -> Timeline:

@@ -40,8 +40,10 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(utterances: Sequence[Utterance], recipe: Recipe, hasher: Hasher, *, workers: int) -> Estimate:
-    """Measure a few clips spread over `utterances`; decoding is shared by `workers`, encoding is not.
+def estimate(
+    utterances: Sequence[Utterance], recipe: Recipe, hasher: Hasher, *, workers: int, batches: int = 1
+) -> Estimate:
+    """Measure a few clips spread over `utterances`; `workers` share the decoding, `batches` the encoding on a CPU.
 
     The longer of the two decides where they run side by side: on a CPU both want the same cores, so they add up
     there.
@@ -69,9 +71,10 @@ def estimate(utterances: Sequence[Utterance], recipe: Recipe, hasher: Hasher, *,
     if not measured:
         return Estimate(len(utterances), absent, 0, 0, 0, None)
     share = len(there) / measured
-    encode_s = sum(_seconds_a_frame(one) for one in plan.video.values()) * frames * share
-    waiting_s = decode_s * share / workers
     on_cpu = recipe.document["device"] != "cuda"
+    encode_s = sum(_seconds_a_frame(one) for one in plan.video.values()) * frames * share
+    encode_s /= batches if on_cpu else 1
+    waiting_s = decode_s * share / workers
     row_bytes = sum(4 * encoder.spec.raw_width + 9 for encoder in plan.encoders.values())
     return Estimate(
         clips=len(utterances),

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import features
+from features.cores import BLAS_THREADS
 from features.encode import ClipPlan, decode_settings
 from features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
 from features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
 from features.media.settings import Channels, Fit, Speed
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from heads.cores import available_cores
 from pipeline.errors import DualstreamError, UsageError
 from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
 from pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
@@ -28,6 +30,7 @@ NONE = "none"
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 WEIGHTLESS = ("table",)  # encoders that take no --video-weights
 MEASURED = ("acoustic",)  # that compute what no training made: none for them either, and always on the CPU
+MOST_BATCHES = 8  # encoded at a time on a CPU: one of VGG-16 holds 0.4 GB
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -57,7 +60,18 @@ class ExtractionOptions:
     ffmpeg: Path | None = None
     """The binary; None: the one on PATH, else that of imageio-ffmpeg."""
     threads: int | None = None
-    """Threads of torch inside an operation; None: torch's own choice. Stands in the provenance."""
+    """Threads of torch inside an operation, one batch of frames at a time. None: one thread, and as many batches
+    at a time as there are cores, so that rows do not depend on how many there are. Stands in the provenance."""
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads of torch inside an operation."""
+        return self.threads or 1
+
+    @property
+    def batches(self) -> int:
+        """Batches of frames that are encoded at a time on a CPU."""
+        return 1 if self.threads else min(available_cores(), MOST_BATCHES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -75,6 +89,11 @@ class Recipe:
     def fingerprint(self) -> str:
         """SHA-256, in hex, of the document."""
         return fingerprint(self.document)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether an encoder runs in torch."""
+        return any(is_network(spec["name"]) for spec in self.specs.values())
 
     @property
     def reads_media(self) -> bool:
@@ -118,18 +137,21 @@ def make_recipe(
     """
     has_network = any(is_network(text) for text in (*options.video, *options.audio))
     device = _device(options.device) if has_network else "cpu"
-    if options.threads is not None:
-        _set_threads(options.threads)
+    if options.threads is not None and options.threads < 1:
+        raise UsageError(f"--threads is {options.threads}; expected 1 or more")
     binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
         return _plan(options, device, build_encoder)
 
+    def find_environment() -> dict[str, Any]:
+        return _environment(device, options.torch_threads)
+
     key = _memo_key(options, shard_size, device, binaries) if memo is not None else ""
     noted = _read_memo(memo, key) if memo is not None else None
     if memo is not None and noted is not None:
         document, specs = noted
-        return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), lambda: _environment(device))
+        return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), find_environment)
     plan = build_plan()
     specs = _specs(plan)
     document = {
@@ -148,7 +170,7 @@ def make_recipe(
         memo.parent.mkdir(parents=True, exist_ok=True)
         note = {"key": key, "document": document, "specs": specs}
         publish(memo, canonical_json(note).encode("utf-8"), durable=False)
-    return Recipe(document, specs, lambda: plan, lambda: _environment(device))
+    return Recipe(document, specs, lambda: plan, find_environment)
 
 
 def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPlan:
@@ -329,14 +351,6 @@ def _device(text: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _set_threads(count: int) -> None:
-    if count < 1:
-        raise UsageError(f"--threads is {count}; expected 1 or more")
-    import torch
-
-    torch.set_num_threads(count)
-
-
 def _packages() -> dict[str, str]:
     found = {}
     for package in ("dualstream", *SHAPING_PACKAGES):
@@ -347,12 +361,12 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _environment(device: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"packages": _packages()}
+def _environment(device: str, threads: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {"packages": _packages(), "blas_threads": BLAS_THREADS}
     if "torch" in facts["packages"]:
         import torch
 
-        facts["threads"] = torch.get_num_threads()
+        facts["threads"] = threads
         facts["processor"] = (
             torch.cuda.get_device_name(device)
             if device.startswith("cuda") and torch.cuda.is_available()

@@ -6,6 +6,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from heads.cores import torch_threads
 from pipeline.errors import UsageError
 from pipeline.extraction.clip_changes import Hasher
 from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
@@ -46,5 +47,6 @@ def make_remotely(remote: RemoteJob) -> MadeShard:
                 "weights, tables or device differ"
             )
         _recipes[remote.fingerprint] = recipe
-    (made,) = make_shards([remote.job], recipe, Hasher(remote.root), workers=WORKERS)
+    with torch_threads(remote.options.torch_threads if recipe.has_network else None):
+        (made,) = make_shards([remote.job], recipe, Hasher(remote.root), workers=WORKERS)
     return made

@@ -61,6 +61,7 @@ def make_shards(
     hasher: Hasher,
     *,
     workers: int,
+    batches: int = 1,
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
     on_clip: Callable[[bool, int], None] | None = None,
 ) -> Iterator[MadeShard]:
@@ -70,6 +71,8 @@ def make_shards(
     ----------
     workers
         Threads that decode; they run ahead over the shards' boundaries. The bytes of a shard do not depend on it.
+    batches
+        Batches of frames that are encoded at a time, on a core each. Nor on this.
     budget_bytes
         What decoded clips may hold while they wait.
     on_clip
@@ -97,10 +100,11 @@ def make_shards(
 
     with contextlib.closing(threads.run(items())) as clips:
         for job in jobs:
-            made = _make_shard(job, recipe, plans, clips, on_clip)
+            made = _make_shard(job, recipe, plans, clips, batches, on_clip)
             if made is None:  # the donor's clips turned out to be others: make it without
                 alone = ShardJob(job.index, job.utterances)
-                (made,) = make_shards([alone], recipe, hasher, workers=1, budget_bytes=budget_bytes)
+                again = make_shards([alone], recipe, hasher, workers=1, batches=batches, budget_bytes=budget_bytes)
+                (made,) = again
             yield made
 
 
@@ -120,13 +124,14 @@ def _make_shard(
     recipe: Recipe,
     plans: Mapping[int, ClipPlan],
     clips: Iterator[_ReadClip],
+    batches: int,
     on_clip: Callable[[bool, int], None] | None,
 ) -> MadeShard | None:
     """Make one shard of the next clips; None where a donor does not fit them after all."""
     first = next(clips)  # from here on the job's plan is there
     plan = plans[job.index]
     donors = read_donors(job.donors, recipe.environment)
-    batcher = FrameBatcher(plan.video)
+    batcher = FrameBatcher(plan.video, at_once=batches)
     read: list[_ReadClip] = []
     for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
         batcher.add(one.begun.frames)

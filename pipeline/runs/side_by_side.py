@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heads import variant
-from heads.cores import available_cores
+from heads.cores import available_cores, one_blas_thread
 from heads.variant import FitOptions, Progress
 from pipeline.errors import UsageError
 from pipeline.runs import protocol
@@ -197,6 +197,7 @@ def _settle(work: Work, news: Any, stop: Any) -> None:
     _here.update(work=work, news=news, stop=stop)
 
 
+@one_blas_thread()
 def _fit_here(name: str) -> tuple[Row, Predictions | None]:
     def report(event: dict[str, Any]) -> None:
         _here["news"].put((name, event))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heads.cores import available_cores
+from heads.cores import available_cores, one_blas_thread, torch_threads
 from pipeline.cache import Cache, read_cache, write_cache
 from pipeline.errors import CorruptError, UsageError, resumable
 from pipeline.executors import ray_tasks, require_ray
@@ -31,6 +31,7 @@ from pipeline.storage.lock import locked
 from pipeline.storage.sealed import is_sealed, publish, remove_leftovers
 
 
+@one_blas_thread()
 def extract(
     manifest_path: Path,
     *,
@@ -158,9 +159,10 @@ def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]
     taken = sorted({name for job in jobs for name in job.donors})
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
-    folder = work.folder.path
+    folder, recipe = work.folder.path, work.recipe
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
-    with Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
+    torch = torch_threads(work.options.torch_threads if recipe.has_network else None)
+    with torch, Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
         for one in shards:
             commit_shard(folder, one.job.index, pack_shard(one.shard))
             remember(folder, one.job.index, one.job.utterances, one.looks, one.shard)
@@ -175,7 +177,8 @@ def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Gener
         progress.advance(failed=failed, frames=frames)
 
     if run.executor == LOCAL:
-        yield from make_shards(jobs, recipe, work.hasher, workers=workers, on_clip=on_clip)
+        batches = work.options.batches
+        yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
         return
     tasks = [RemoteJob(job, work.root.resolve(), work.options, run.shard_size, recipe.fingerprint) for job in jobs]
     for _, made in ray_tasks(make_remotely, tasks, workers=workers):
@@ -238,7 +241,9 @@ def _dry_run(
     work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
     to_make = [one for job in jobs_to_do(work, report.notices.append) for one in job.utterances]
     report.made, report.kept = len(to_make), len(manifest) - len(to_make)
-    report.estimate = estimate(to_make, recipe, work.hasher, workers=run.workers or available_cores())
+    workers = run.workers or available_cores()
+    with torch_threads(options.torch_threads if recipe.has_network else None):
+        report.estimate = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
     return report
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from features.encode import ClipPlan
 from features.encoder import StreamFeatures
 from features.media import MediaError
+from heads.cores import one_blas_thread, one_core
 from pipeline.bundles.folder import Bundle, read_bundle
 from pipeline.bundles.inputs import Item, gather, shown
 from pipeline.bundles.prediction_document import answered, as_csv, unanswered
@@ -22,7 +23,7 @@ from pipeline.bundles.road import Answers, Features, answer, make_plan, projecte
 from pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
 from pipeline.errors import DONE_WITH_FAILURES, UsageError
 from pipeline.extraction.clip_changes import Hasher
-from pipeline.extraction.recipe import Recipe
+from pipeline.extraction.recipe import ExtractionOptions, Recipe
 from pipeline.extraction.shard_making import ShardJob, make_shards
 from pipeline.extraction.shards import ClipRows, split_in_shards
 from pipeline.show.progress import Progress
@@ -53,6 +54,7 @@ class PredictOptions:
     """Clips decoded side by side."""
 
 
+@one_blas_thread()
 def predict(
     path: Path,
     files: Sequence[Path],
@@ -161,6 +163,7 @@ def _device(text: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+@one_core()
 def _rows(asked: Sequence[Utterance], bundle: Bundle, recipe: Recipe, *, workers: int) -> list[ClipRows]:
     """Bring clips through stage 1 and their projections, in batches as `extract` cuts a manifest of these rows."""
     groups = split_in_shards(asked, recipe.document["shard_size"])
@@ -172,6 +175,7 @@ def _rows(asked: Sequence[Utterance], bundle: Bundle, recipe: Recipe, *, workers
             recipe,
             Hasher(Path(os.path.abspath(os.sep))),
             workers=workers,
+            batches=ExtractionOptions().batches,
             on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
         )
         for one in made:  # raw rows of one batch at a time: those of a large network are wide

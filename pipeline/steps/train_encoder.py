@@ -16,7 +16,7 @@ from features.frozen import usable_device
 from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
 from features.media.settings import Channels, Fit
 from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
-from heads.cores import available_cores
+from heads.cores import available_cores, torch_threads
 from heads.training.balance import BALANCES
 from heads.training.losses import LOSSES
 from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
@@ -68,7 +68,9 @@ class RunOptions:
 
     device: str = "auto"
     threads: int | None = None
-    """Threads of torch; another number may change last digits, and stands in the file."""
+    """Threads of torch inside an operation; None: one less than there are cores. Each operation waits for the
+    slowest of its threads, so that a core taken by somebody else would hold all of them up; and the next samples
+    are read meanwhile. Another number may change last digits, and stands in the file."""
     workers: int = 0
     """Clips decoded side by side; 0: one for each core."""
     samples: Path | None = None
@@ -146,6 +148,19 @@ def train_encoder(
         And its kinds: a manifest or options that do not fit, another run on the same output (11), a file or a
         checkpoint of another training, a full disk.
     """
+    with torch_threads(run.threads or max(1, available_cores() - 1)):
+        return _trained(manifest_path, root, out, sampling, training, run, report)
+
+
+def _trained(
+    manifest_path: Path,
+    root: Path,
+    out: Path,
+    sampling: SampleOptions,
+    training: TrainOptions,
+    run: RunOptions,
+    report: Callable[[dict[str, Any]], None],
+) -> TrainReport:
     started_s = time.monotonic()
     checked(sampling, training)
     if out.suffix != ".safetensors":
@@ -155,8 +170,6 @@ def train_encoder(
         raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
     utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
     _require_splits(utterances, training)
-    if run.threads is not None:
-        torch.set_num_threads(run.threads)
     try:
         device = usable_device(_device(run.device))
         one = trainee(sampling.encoder, sampling.weights, augment=sampling.augment)

@@ -19,6 +19,7 @@ from typing import Any, NoReturn, TypeVar
 
 import typer
 
+from heads.cores import one_blas_thread
 from pipeline.errors import DualstreamError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -102,7 +103,7 @@ def _guarded(
     def guarded(**said: Any) -> None:
         signal.signal(signal.SIGTERM, _raise_interrupt)
         try:
-            with during():
+            with during(), one_blas_thread():
                 status = function(**said)
         except DualstreamError as error:
             _fail(error, error.exit_status)

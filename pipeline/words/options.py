@@ -35,7 +35,18 @@ ChannelsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 TorchThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="Threads of torch inside an operation.")
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        help="Threads of torch inside an operation; default: one, and a batch at a time on each core.",
+    ),
+]
+TrainThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, help="Threads of torch inside an operation; default: one less than there are cores."
+    ),
 ]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")

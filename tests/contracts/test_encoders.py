@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.encoder import (
     AudioEncoder,
@@ -245,6 +247,22 @@ def test_sound_becomes_rows(encoder: Encoder) -> None:
     np.testing.assert_allclose(found.time_s, STARTS_S + LENGTH_S / 2)
     assert np.array_equal(sound, before)
     assert equal(found, hear(one, sound, (0.0, DURATION_S)))
+
+
+def test_rows_of_sound_do_not_depend_on_the_number_of_blas_threads(encoder: Encoder) -> None:
+    one = audio(encoder)
+    rng = np.random.default_rng(3)
+    length = 30 * one.sample_rate_hz  # products large enough to be cut among threads
+    sound = (0.1 * rng.standard_normal(length) * np.sin(np.arange(length) / 4000)).astype(np.float32)
+    starts_s = np.arange(59) * 0.5
+    found = []
+    for count in (1, 2):
+        with threadpool_limits(count, user_api="blas"), ThreadPoolExecutor(1) as pool:
+            found.append(one.encode_audio(sound, starts_s, LENGTH_S, (0.0, 30.0)))
+            found.append(pool.submit(one.encode_audio, sound, starts_s, LENGTH_S, (0.0, 30.0)).result())
+    for other in found[1:]:
+        assert other.windows.tobytes() == found[0].windows.tobytes()
+        assert other.utterance.tobytes() == found[0].utterance.tobytes()
 
 
 def test_windows_outside_the_sound_are_masked(encoder: Encoder) -> None:

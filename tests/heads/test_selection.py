@@ -154,6 +154,26 @@ def test_repeats_go_on_for_contenders_alone():
     assert deals["linear_video"] == 2
 
 
+def test_the_search_keeps_to_its_budget(monkeypatch):
+    """Trained candidates are fitted once a fold, with one seed; solved ones at most twice."""
+    fits, real = [], variant.fit
+
+    def counting(name, *rest, options, **more):
+        fits.append((name, options.seeds, options.patience))
+        return real(name, *rest, options=options, **more)
+
+    monkeypatch.setattr(variant, "fit", counting)
+    candidates = (*LINEAR, "video", "concat_norm")
+    train, dev = complementary(200, 1), complementary(60, 2)
+    select(
+        train, dev, options=replace(QUICK, epochs=2, patience=8), selection=SelectionOptions(candidates=candidates)
+    )
+    count = {name: sum(name == one for one, _, _ in fits) for name in candidates}
+    assert count["video"] == count["concat_norm"] == 3
+    assert all(count[name] in (3, 6) for name in LINEAR)
+    assert {len(seeds) for _, seeds, _ in fits} == {1} and {patience for _, _, patience in fits} == {5}
+
+
 def test_state_restores_the_same_model():
     train = complementary(200, 1)
     (model,) = variant.fit("auto", train, options=FAST)

@@ -11,8 +11,9 @@ import pytest
 
 from features.encoder import EncoderOptions, EncoderSpec
 from features.media import find_ffmpeg
+from heads.cores import available_cores
 from pipeline.errors import DualstreamError, UsageError
-from pipeline.extraction.recipe import ExtractionOptions, make_recipe, stream_names
+from pipeline.extraction.recipe import MOST_BATCHES, ExtractionOptions, make_recipe, stream_names
 from pipeline.extraction.shards import SCHEMA
 from tests.pipeline.stubs import STUBS, StubAudio, StubVideo
 
@@ -118,7 +119,17 @@ def test_fingerprints_differ_by_everything_that_shapes_numbers() -> None:
     assert len(set(prints)) == len(changes) + 1
     same = make_recipe(replace(STUBS, threads=1), build_encoder=Builder())
     assert same.fingerprint == prints[0]
-    assert same.environment["threads"] == 1
+    two = make_recipe(replace(STUBS, threads=2), build_encoder=Builder())
+    assert two.fingerprint == prints[0]
+    noted = [one.environment[key] for one in (same, two) for key in ("threads", "blas_threads")]
+    assert noted == [1, 1, 2, 1]
+
+
+def test_threads_and_batches_by_default_make_the_same_rows_on_every_machine() -> None:
+    assert STUBS.torch_threads == 1 and STUBS.batches == min(available_cores(), MOST_BATCHES)
+    asked = replace(STUBS, threads=3)
+    assert (asked.torch_threads, asked.batches) == (3, 1)
+    assert make_recipe(STUBS, build_encoder=Builder()).environment["threads"] == 1
 
 
 @pytest.mark.parametrize("audio", ["acoustic", "acoustic:emodb"])

@@ -650,6 +650,25 @@ def test_damaged_donors_are_not_taken_over(corpus: Path, out: Path) -> None:
     assert out.read_bytes() == fresh.read_bytes()
 
 
+def test_torchs_threads_are_set_back(corpus: Path, out: Path) -> None:
+    torch = pytest.importorskip("torch")
+    before, seen = torch.get_num_threads(), []
+
+    class Watching(StubVideo):
+        def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+            seen.append(torch.get_num_threads())
+            return super().encode_frames(frames)
+
+    try:
+        torch.set_num_threads(2)
+        run_extract(corpus, out, video=Watching())
+        run_extract(corpus, out.with_name("asked.h5"), options=replace(STUBS, threads=3), video=Watching())
+        assert set(seen[: len(seen) // 2]) == {1} and set(seen[len(seen) // 2 :]) == {3}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_log_that_can_not_be_written_is_a_note(tmp_path: Path) -> None:
     out = tmp_path / "out" / "cache.h5"
     out.parent.mkdir()

@@ -24,8 +24,9 @@ from pipeline.utterance import Utterance
 from tests.pipeline.stubs import listing
 
 REPOSITORY = Path(__file__).parents[3]
-FREE = ("--video", "cnn5", "--video-weights", "random:0", "--device", "cpu", "--threads", "1")
+FREE = ("--video", "cnn5", "--video-weights", "random:0", "--device", "cpu")
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+TWO_THREADS = {**os.environ, "OMP_NUM_THREADS": "2"}
 
 
 def draw_clip(path: Path, seed: int, duration_s: float = 1.5) -> None:
@@ -92,8 +93,10 @@ def command(corpus: Path, out: Path, *more: str) -> list[str]:
     ]
 
 
-def run(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(words, capture_output=True, text=True, env=ONE_THREAD, timeout=240)
+def run(
+    *words: str, status: int = 0, environment: dict[str, str] = ONE_THREAD
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=240)
     assert done.returncode == status, done.stderr
     return done
 
@@ -318,9 +321,18 @@ def test_dry_run_says_what_would_be_made(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_bytes_do_not_depend_on_a_variable(corpus: Path, tmp_path: Path) -> None:
+    caches = [tmp_path / "one.h5", tmp_path / "two.h5"]
+    more = ("--video", "torchvision:mobilenet_v2", "--video-weights", "random:1", "--audio", "acoustic")
+    for out, environment in zip(caches, (ONE_THREAD, TWO_THREADS), strict=True):
+        run(*command(corpus, out, *more), environment=environment)
+    assert caches[0].read_bytes() == caches[1].read_bytes()
+
+
+@pytest.mark.slow
 def test_ray_gives_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray")
     local, remote = tmp_path / "local.h5", tmp_path / "remote.h5"
-    run(*command(corpus, local))
-    run(*command(corpus, remote, "--executor", "ray", "--workers", "2"))
+    run(*command(corpus, local), environment=TWO_THREADS)  # ray gives its tasks one, or none
+    run(*command(corpus, remote, "--executor", "ray", "--workers", "2"), environment=TWO_THREADS)
     assert remote.read_bytes() == local.read_bytes()
