@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -120,3 +121,13 @@ def _check_tables(work: Work, note: Callable[[str], None]) -> None:
         if lacking:
             shown = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
             note(f"stream {name}: {table.spec.name} has no row for {len(lacking)} of {len(manifest)}: {shown}")
+        for text in _passed_over(table.spec.parameters):
+            note(f"stream {name}: {table.spec.name}: {text}")
+
+
+def _passed_over(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Say what of a table is no feature."""
+    if columns := parameters.get("left_out"):
+        yield f"{', '.join(columns)} {'is no feature' if len(columns) == 1 else 'are no features'}: left out"
+    if rows := parameters.get("failed_rows"):
+        yield f"{rows} rows are left out, in which no face was found (success 0)"
