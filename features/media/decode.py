@@ -87,11 +87,13 @@ class Job:
     """Rows that are kept as they come; None: all."""
     pad_s: float
     """How long the last picture is held, so that at least one tick behind it shows it."""
+    delay_s: float = 0.0
+    """How much later than the clock's 0 the file begins; its sound is then preceded by silence."""
 
     @property
     def most_rows(self) -> int:
         """No more frames than this are taken. Fewer would end the decoding before the clip does."""
-        return max(self.ticks.count, math.ceil((self.limit_s + self.pad_s) / float(self.ticks.step)) + 1)
+        return max(self.ticks.count, math.ceil((self.limit_s + self.delay_s + self.pad_s) / float(self.ticks.step)) + 1)
 
 
 @dataclass
@@ -200,7 +202,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     if audio:
         rate_hz = settings.sample_rate_hz
         assert rate_hz is not None
-        result.samples = Samples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
+        result.samples = Samples(int((job.limit_s + job.delay_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
         sinks += [result.samples.feed, result.sound.feed]
         outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(rate_hz, fds[-1])))
     result.status = runner.run(
@@ -223,6 +225,8 @@ def _command(job: Job, outputs: list[Output]) -> list[str]:
             options |= {"skip_frame:v": "noref", "skip_loop_filter:v": "all"}
     if job.start_s > 0:
         options["ss"] = f"{job.start_s:.6f}"
+    if job.delay_s > 0:
+        options["itsoffset"] = f"{job.delay_s:.6f}"
     options["t"] = f"{job.limit_s:.6f}"
     source = ffmpeg.input(command.input_url(job.real_path), **options)
     # flush_packets=0: larger writes, or each piece of sound wakes the reader
