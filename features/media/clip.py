@@ -47,7 +47,7 @@ def read_clip(
         then begins at the start of the span.
     sound
         The file that holds the clip's sound, where that is not `path`; both files start at 0 unless they state a
-        start (pair.py). A file of which nothing is wanted is not opened.
+        start (pair.py).
     ffmpeg
         The binary; None: as `find_ffmpeg` finds it.
 
@@ -57,10 +57,6 @@ def read_clip(
         Where neither frames nor sound come out; its `kind` says why. A single missing stream is no error.
     """
     guards = guards or Guards()
-    if sound is not None and settings.frame_size_px is None:
-        path, sound = sound, None
-    elif settings.sample_rate_hz is None:
-        sound = None
     real_path = command.regular_file(path)
     binary = command.find_ffmpeg(ffmpeg)
     start_s, limit_s = _span(span_s, settings)

@@ -93,7 +93,9 @@ class Job:
     @property
     def most_rows(self) -> int:
         """No more frames than this are taken. Fewer would end the decoding before the clip does."""
-        return max(self.ticks.count, math.ceil((self.limit_s + self.delay_s + self.pad_s) / float(self.ticks.step)) + 1)
+        return max(
+            self.ticks.count, math.ceil((self.limit_s + self.delay_s + self.pad_s) / float(self.ticks.step)) + 1
+        )
 
 
 @dataclass

@@ -4,8 +4,8 @@
     sound   ├──────────────────────┤       starts at 0
     clock   0
 
-Both files start at 0, unless the header of one states a later start than the other's. Headers of MP4, MOV, Matroska
-and WebM do; the time stamps of other formats begin anywhere, and say nothing.
+Both files start at 0, unless the header of one states a later start than the other's. Headers of MP4, MOV,
+Matroska and WebM do; the time stamps of other formats begin anywhere, and say nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from features.media import command
+from features.media import command, runner
 from features.media.decode import Decoded, Job, decode
 from features.media.probe import Probe, probe
 from features.media.report import Report, stated_start_s
@@ -25,27 +25,32 @@ Delays = tuple[float, float]  # how much later than the clip's 0 the film begins
 
 
 def decode_pair(job: Job, path: Path, sound: Path) -> tuple[Decoded | None, Decoded | None, int, Delays]:
-    """Decode the picture of `path`, which `job` names, and the sound of another file.
+    """Decode what is wanted of two files: the picture of `path`, which `job` names, and the sound of the other.
 
-    Returns what holds the picture, what holds the sound, the number of processes, and the delays.
+    Returns what holds the picture, what holds the sound, the number of processes, and the delays. Of a file of
+    which nothing is wanted the header is read: where it starts shifts the other one.
 
     Raises
     ------
     MediaError
-        Where one of the two can't be opened, or neither has what is wanted of it.
+        Where a file of which something is wanted can't be opened, or has nothing of the kind, as the other.
     """
-    sound_job = replace(job, real_path=command.regular_file(sound))
-    video, audio = _decoded(job, path, picture=True), _decoded(sound_job, sound, picture=False)
-    delays_s = _delays(video.report, audio.report)
-    processes = 2
-    if delays_s[0]:
-        video, processes = _decoded(_later(job, delays_s[0]), path, picture=True), 3
-    if delays_s[1]:
-        audio, processes = _decoded(_later(sound_job, delays_s[1]), sound, picture=False), 3
-    if video.report.video is None and audio.report.audio is None:
-        raise MediaError("no_streams", f"{path} has no moving picture and {sound} no sound")
-    has_video, has_audio = video.report.video is not None, audio.report.audio is not None
-    return (video if has_video else None), (audio if has_audio else None), processes, delays_s
+    jobs = job, replace(job, real_path=command.regular_file(sound))
+    wanted = job.settings.frame_size_px is not None, job.settings.sample_rate_hz is not None
+    files = path, sound
+    found = [_decoded(jobs[i], files[i], picture=i == 0) if wanted[i] else None for i in (0, 1)]
+    reports = [_header(jobs[i]) if (one := found[i]) is None else one.report for i in (0, 1)]
+    delays_s = _relative(stated_start_s(reports[0]), stated_start_s(reports[1]))
+    late = [i for i in (0, 1) if wanted[i] and delays_s[i]]
+    for i in late:
+        found[i] = _decoded(_later(jobs[i], delays_s[i]), files[i], picture=i == 0)
+    has = (
+        found[0] is not None and found[0].report.video is not None,
+        found[1] is not None and found[1].report.audio is not None,
+    )
+    if not any(has):
+        raise MediaError("no_streams", " and ".join(_lacks(files[i], i == 0) for i in (0, 1) if wanted[i]))
+    return (found[0] if has[0] else None), (found[1] if has[1] else None), 2 + len(late), delays_s
 
 
 def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Guards | None = None) -> Probe:
@@ -68,7 +73,16 @@ def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Gu
     others = film.other_streams + heard.other_streams + (film.audio is not None) + (heard.video is not None)
     warnings = (*film.warnings, *(f"{sound.name}: {text}" for text in heard.warnings))
     duration_s = max(ends_s, default=0.0) or max(film.duration_s, heard.duration_s)
-    return Probe(film.container, duration_s, video, audio, others, warnings, min(film.start_s, heard.start_s))
+    return Probe(
+        container=film.container,
+        duration_s=duration_s,
+        video=video,
+        audio=audio,
+        other_streams=others,
+        warnings=warnings,
+        start_s=min(film.start_s, heard.start_s),
+        unused_sound=film.audio is not None,
+    )
 
 
 def _decoded(job: Job, path: Path, *, picture: bool) -> Decoded:
@@ -82,16 +96,30 @@ def _decoded(job: Job, path: Path, *, picture: bool) -> Decoded:
     return found
 
 
+def _lacks(path: Path, picture: bool) -> str:
+    return f"{path} has no {'moving picture' if picture else 'sound'}"
+
+
+def _header(job: Job) -> Report:
+    """Return what the header of a file says; nothing is decoded."""
+    import ffmpeg
+
+    report = Report(job.guards.log_bytes)
+    options = command.input_options(job.guards)
+    source = ffmpeg.input(command.input_url(job.real_path), t=f"{SAME_START_S}", **options)
+    output = ffmpeg.output(source["V:0?"], source["a:0?"], "pipe:1", format="null", codec="copy")
+    line = ffmpeg.compile(output, cmd=command.global_options(job.ffmpeg))
+    runner.run(lambda _, fds: line, log=report.feed, sinks=[], guards=job.guards)
+    report.close()
+    return report
+
+
 def _later(job: Job, delay_s: float) -> Job:
     """Return the job for a file that begins `delay_s` after the clock's 0."""
     start_s = job.start_s - delay_s
     if start_s >= 0:
         return replace(job, start_s=start_s)
     return replace(job, start_s=0.0, delay_s=-start_s, limit_s=job.limit_s + start_s)
-
-
-def _delays(film: Report, sound: Report) -> Delays:
-    return _relative(stated_start_s(film), stated_start_s(sound))
 
 
 def _relative(film_s: float, sound_s: float) -> Delays:

@@ -70,6 +70,8 @@ class Probe:
     warnings: tuple[str, ...] = ()
     start_s: float = 0.0
     """Where the file says that it starts, seconds; 0 where its format says nothing of the kind."""
+    unused_sound: bool = False
+    """The film of a clip in two files has sound of its own."""
 
 
 @dataclass
@@ -157,9 +159,7 @@ def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None
         ends_s.append(report.header_s or 0.0)
     used = (report.video is not None) + (report.audio is not None)
     others = len(report.streams) - used
-    return Probe(
-        report.container, max(ends_s), video, audio, others, tuple(warnings), stated_start_s(report)
-    )
+    return Probe(report.container, max(ends_s), video, audio, others, tuple(warnings), stated_start_s(report))
 
 
 def _command(binary: str, real_path: str, guards: Guards, fd: int) -> list[str]:

@@ -96,7 +96,7 @@ def _has_failures(path: Path) -> bool:
 def _require_some_clips(work: Work) -> None:
     """Stop before thousands of failures where the root is plainly the wrong folder."""
     clips = work.manifest.utterances
-    if not work.recipe.reads_media or any(work.hasher.look(one.path) != ABSENT for one in clips):
+    if not work.recipe.reads_media or any(work.hasher.look(*one.files) != ABSENT for one in clips):
         return
     try:
         first = str(work.hasher.require(clips[0].path))
