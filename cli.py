@@ -557,7 +557,8 @@ def predict(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Clips, folders (a.mp4 with a.wav: one clip), manifests, recordings; -- before leading dashes."
+            help="Clips, folders (a.mp4 and a.wav there are one clip), manifests (.csv), recordings; -- before "
+            "leading dashes."
         ),
     ],
     root: Annotated[

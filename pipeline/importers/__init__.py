@@ -9,6 +9,7 @@ folder is not laid out as the corpus is.
 What it leaves out is counted for it, file by file. The file may say more, each by a name of its own:
 
     NAME, EXPECTED   what a recording's name matches, and such a name; else tables say what there is
+    SPARE            why a recording of such a name is left out, if not as a copy
     READS            what the paths of the corpus's tables match
     left_out(root)   yields further (reason, name) (storage/left_out.py)
 """
@@ -58,6 +59,7 @@ def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOu
         rows,
         name=getattr(module, "NAME", None),
         expected=getattr(module, "EXPECTED", ""),
+        spare=getattr(module, "SPARE", "copy"),
         reads=getattr(module, "READS", None),
         more=module.left_out(root) if hasattr(module, "left_out") else (),
     )

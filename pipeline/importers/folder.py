@@ -26,7 +26,8 @@ SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "
 
 DIGEST_CHARACTERS = 8
 
-NAME = re.compile(r"(?s).*")  # any: what is left out is a second sound of a film
+NAME = re.compile(r"(?s).*")  # any
+SPARE = "sound"  # what is left out is a second sound of a film
 
 
 def rows(root: Path) -> Sequence[Utterance]:

@@ -15,15 +15,16 @@ from pipeline.utterance import Utterance
 
 SHOWN = 5  # names, or suffixes, that a line lists
 
-REASONS = {  # in this order
-    "name": "recordings whose names are not the corpus's",
-    "row": "recordings that no row of the corpus's tables names",
-    "copy": "further copies or forms of a recording that is taken",
-    "line": "lines of the corpus's tables that can't be read",
-    "split": "labelled videos in none of the corpus's lists of splits",
-    "hidden": "hidden files",
-    "folder": "folders that were not entered: links, or closed to you",
-    "suffix": "files that are no clips by their suffix",
+REASONS = {  # in this order; an s stands for {s} where there are several
+    "name": "recording{s} whose name is not as the corpus names them",
+    "row": "recording{s} that no row of the corpus's tables names",
+    "copy": "recording{s} of which another copy or form is taken",
+    "sound": "sound{s} of a film that has another one",
+    "line": "line{s} of the corpus's tables that can't be read",
+    "split": "labelled video{s} in none of the corpus's lists of splits",
+    "hidden": "hidden file{s}",
+    "folder": "folder{s} not entered: a link, or closed to you",
+    "suffix": "file{s} without the suffix of a clip",
 }
 
 
@@ -45,7 +46,8 @@ class LeftOut:
     @property
     def what(self) -> str:
         """The reason, for a person."""
-        return REASONS[self.reason] + (f" (such as {self.expected})" if self.expected else "")
+        words = REASONS[self.reason].format(s="s" * (len(self.names) != 1))
+        return words + (f" (such as {self.expected})" if self.expected else "")
 
 
 def left_out(
@@ -54,6 +56,7 @@ def left_out(
     *,
     name: re.Pattern[str] | None = None,
     expected: str = "",
+    spare: str = "copy",
     reads: re.Pattern[str] | None = None,
     more: Iterable[tuple[str, str]] = (),
 ) -> list[LeftOut]:
@@ -65,6 +68,8 @@ def left_out(
         What a recording's name, without suffix, matches whole; None: tables say which recordings there are.
     expected
         Such a name.
+    spare
+        Why a recording is left out whose name is the corpus's.
     reads
         What the path of a file matches whole that the importer takes the rows from.
     more
@@ -77,7 +82,7 @@ def left_out(
     known = {row.id for row in rows}
     for path in files_below(root):
         if path not in used and not (reads is not None and reads.fullmatch(path)):
-            found[_reason(path, name, known)].add(path)
+            found[_reason(path, name, known, spare)].add(path)
     found["folder"].update(folders_passed_over(root))
     return [
         LeftOut(reason, tuple(sorted(found[reason])), expected if reason == "name" else "")
@@ -99,15 +104,15 @@ def describe(document: dict[str, Any]) -> str:
     return f"left out: {document['count']} {document['what']}: {', '.join(shown)}{more}"
 
 
-def _reason(path: str, name: re.Pattern[str] | None, known: set[str]) -> str:
+def _reason(path: str, name: re.Pattern[str] | None, known: set[str], spare: str) -> str:
     if is_hidden(path):
         return "hidden"
     if not is_media(path):
         return "suffix"
     stem = path.rpartition("/")[2].removesuffix(suffix_of(path))
     if name is None:
-        return "copy" if stem in known else "row"
-    return "copy" if name.fullmatch(stem) else "name"
+        return spare if stem in known else "row"
+    return spare if name.fullmatch(stem) else "name"
 
 
 def _printable(name: str) -> str:

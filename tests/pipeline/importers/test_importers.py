@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -373,7 +374,7 @@ def test_folder_pairs_films_with_sounds(tmp_path: Path) -> None:
         ("joy_a", ("joy/a.mp4", "joy/a.wav"), "joy"),
         ("joy_b", ("joy/b.wav",), "joy"),
     ]
-    assert left_out_of("folder", tmp_path) == {"copy": ("joy/a.mp3",)}
+    assert left_out_of("folder", tmp_path) == {"sound": ("joy/a.mp3",)}
 
 
 def test_folder_takes_no_label_from_a_word_for_picture_or_sound(tmp_path: Path) -> None:
@@ -448,6 +449,19 @@ def test_mosei_counts_videos_in_no_split(tmp_path: Path) -> None:
     lists = "standard_train_fold=['x']\nstandard_valid_fold=['y']\nstandard_test_fold=['-a_Video1']\n"
     (tmp_path / "cmu_mosei_std_folds.py").write_text(lists)
     assert left_out_of("mosei", tmp_path) == {"split": ("zVideo2",), "row": ("V/zVideo2.mp4",)}
+
+
+def test_a_folder_that_can_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, ["joy/a.wav", "shut/b.wav"])
+    listed = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert left_out_of("folder", tmp_path) == {"folder": ("shut",)}
 
 
 @pytest.mark.parametrize(

@@ -85,8 +85,8 @@ def test_what_is_left_out_is_counted_and_listed(tmp_path: Path) -> None:
     assert said.exit_code == 0
     shown = ", ".join(odd[:5])
     expected = (
-        f"left out: 8 recordings whose names are not the corpus's (such as 03a01Fa.wav): {shown}, … 3 more\n"
-        "left out: 4 files that are no clips by their suffix: 2 .txt, 1 .csv, 1 without suffix\n"
+        f"left out: 8 recordings whose name is not as the corpus names them (such as 03a01Fa.wav): {shown}, … 3 more\n"
+        "left out: 4 files without the suffix of a clip: 2 .txt, 1 .csv, 1 without suffix\n"
     )
     assert expected in said.output
     done = CliRunner().invoke(app, [*words, "--json"])
@@ -94,6 +94,8 @@ def test_what_is_left_out_is_counted_and_listed(tmp_path: Path) -> None:
     by_reason = {one["reason"]: one for one in json.loads(done.stdout)["left_out"]}
     assert by_reason["name"]["count"] == 8 and by_reason["name"]["names"] == [*odd, "line\nbreak.wav"]
     assert by_reason["suffix"]["names"] == ["a.txt", "b.txt", "c.csv", "d"]
+    (root / "a.txt").unlink(), (root / "b.txt").unlink(), (root / "d").unlink()
+    assert "left out: 1 file without the suffix of a clip: 1 .csv\n" in CliRunner().invoke(app, words).output
     clean = main("emodb", touch(tmp_path / "clean", EMODB), tmp_path / "m.csv", dry_run=True)
     assert clean["left_out"] == []
 
