@@ -224,7 +224,7 @@ def _is_zero(cell: str) -> bool:
     try:
         return float(cell) == 0
     except ValueError:
-        return False
+        return cell.strip().lower() == "false"
 
 
 def _number(cell: str) -> float:

@@ -194,6 +194,8 @@ def csv_of(tmp_path: Path, text: str | bytes) -> FeatureTable:
         "id, x\na, 1\nb, 2\n",
         ' "id", "x"\n "a", "1"\n "b", 2 \n',
         "'id'; 'x'\n'a'; 1\n'b'; 2\n",
+        "id,x\ra,1\rb,2\r",
+        "id;success;x\na;True;1\nb;True;2\nb;False;9\n",
         "x, ID \n1,a\n2,b\n",
     ],
 )
