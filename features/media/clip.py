@@ -80,7 +80,7 @@ def read_clip(
         max(plan.length_s / 2, float(ticks.step)),
     )
     if sound is not None:
-        video, audio, processes, delays_s = decode_pair(job, path, sound)
+        video, audio, processes, delays_s = decode_pair(job, path, sound, _decode_what_can_be)
         return assemble(Asked(path, plan, sampling, job, span_s[1], known_s, delays_s), video, audio, processes)
     with naming(path):
         video, audio, processes = _decode_what_can_be(job, path)

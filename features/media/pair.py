@@ -10,47 +10,93 @@ Matroska and WebM do; the time stamps of other formats begin anywhere, and say n
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.media import command, runner
-from features.media.decode import Decoded, Job, decode
+from features.media.decode import Decoded, Job, Rows, Samples, Stamps
 from features.media.probe import Probe, probe
 from features.media.report import Report, stated_start_s
 from features.media.settings import Guards, MediaError, naming
 
 SAME_START_S = 0.001  # starts that differ by less are the same: priming, and rounding to a header's time base
 
+Reader = Callable[[Job, Path], tuple[Decoded | None, Decoded | None, int]]
 Delays = tuple[float, float]  # how much later than the clip's 0 the film begins, and the sound, seconds
 
 
-def decode_pair(job: Job, path: Path, sound: Path) -> tuple[Decoded | None, Decoded | None, int, Delays]:
+@dataclass(frozen=True)
+class _Half:
+    """What one of the two files gave."""
+
+    decoded: Decoded | None
+    """None where nothing is wanted of it, or it has nothing of the kind."""
+    report: Report
+    processes: int
+    fault: MediaError | None = None
+
+
+def decode_pair(
+    job: Job, path: Path, sound: Path, read: Reader
+) -> tuple[Decoded | None, Decoded | None, int, Delays]:
     """Decode what is wanted of two files: the picture of `path`, which `job` names, and the sound of the other.
 
-    Returns what holds the picture, what holds the sound, the number of processes, and the delays. Of a file of
-    which nothing is wanted the header is read: where it starts shifts the other one.
+    Of a file of which nothing is wanted the header is read: where it starts shifts the other one.
+
+    Parameters
+    ----------
+    read
+        Decodes what a job wants of one file, as for a clip that lies in it alone.
+
+    Returns
+    -------
+    What holds the picture, what holds the sound, the number of processes, and the delays.
 
     Raises
     ------
     MediaError
         Where a file of which something is wanted can't be opened, or has nothing of the kind, as the other.
     """
-    jobs = job, replace(job, real_path=command.regular_file(sound))
-    wanted = job.settings.frame_size_px is not None, job.settings.sample_rate_hz is not None
-    files = path, sound
-    found = [_decoded(jobs[i], files[i], picture=i == 0) if wanted[i] else None for i in (0, 1)]
-    reports = [_header(jobs[i]) if (one := found[i]) is None else one.report for i in (0, 1)]
-    delays_s = _relative(stated_start_s(reports[0]), stated_start_s(reports[1]))
-    late = [i for i in (0, 1) if wanted[i] and delays_s[i]]
-    for i in late:
-        found[i] = _decoded(_later(jobs[i], delays_s[i]), files[i], picture=i == 0)
-    has = (
-        found[0] is not None and found[0].report.video is not None,
-        found[1] is not None and found[1].report.audio is not None,
+    settings = job.settings
+    jobs = (
+        job if settings.frame_size_px is None else replace(job, settings=replace(settings, sample_rate_hz=None)),
+        job if settings.sample_rate_hz is None else replace(job, settings=replace(settings, frame_size_px=None)),
     )
-    if not any(has):
-        raise MediaError("no_streams", " and ".join(_lacks(files[i], i == 0) for i in (0, 1) if wanted[i]))
-    return (found[0] if has[0] else None), (found[1] if has[1] else None), 2 + len(late), delays_s
+    jobs = jobs[0], replace(jobs[1], real_path=command.regular_file(sound))
+    wanted = settings.frame_size_px is not None, settings.sample_rate_hz is not None
+    halves = [
+        _half(at, one, file, read) if wanted[at] else _Half(None, _header(one), 1)
+        for at, (one, file) in enumerate(zip(jobs, (path, sound), strict=True))
+    ]
+    delays_s = _relative(*(stated_start_s(half.report) for half in halves))
+    processes = sum(half.processes for half in halves)
+    for at, file in enumerate((path, sound)):
+        if wanted[at] and delays_s[at]:
+            halves[at] = _half(at, _later(jobs[at], delays_s[at]), file, read)
+            processes += halves[at].processes
+    faults = [half.fault for half in halves if half.fault is not None]
+    if len(faults) == sum(wanted):
+        raise MediaError(faults[0].kind, "; ".join(map(str, faults)))
+    return halves[0].decoded, halves[1].decoded, processes, delays_s
+
+
+def _half(at: int, job: Job, path: Path, read: Reader) -> _Half:
+    """Read the picture (`at` 0) or the sound (1) of one file; having none of it, or none there, fails not yet."""
+    if job.limit_s <= 0:  # the file begins behind the end of the span
+        report = _header(job)
+        return _Half(_nothing(job, report), report, 1)
+    try:
+        with naming(path):
+            *found, processes = read(job, path)
+    except MediaError as error:
+        if error.kind not in ("no_streams", "empty"):
+            raise
+        report = _header(job)
+        return _Half(_nothing(job, report) if error.kind == "empty" else None, report, 2, error)
+    decoded = found[at]
+    assert isinstance(decoded, Decoded)  # nothing else was wanted
+    return _Half(decoded, decoded.report, processes)
 
 
 def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Guards | None = None) -> Probe:
@@ -85,19 +131,11 @@ def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Gu
     )
 
 
-def _decoded(job: Job, path: Path, *, picture: bool) -> Decoded:
-    begins = job.limit_s > 0  # else the file begins behind the end of the span: nothing of it is there
-    with naming(path):
-        found = decode(job if begins else replace(job, limit_s=SAME_START_S), video=picture, audio=not picture)
-    if not begins:
-        found.pictures.times_us, found.sound.times_us = [], []
-    if not found.report.container:
-        raise command.not_opened(found.report, path)
-    return found
-
-
-def _lacks(path: Path, picture: bool) -> str:
-    return f"{path} has no {'moving picture' if picture else 'sound'}"
+def _nothing(job: Job, header: Report) -> Decoded:
+    """Return what a file gives of a span that lies before its start or behind its end."""
+    side = job.settings.frame_size_px or 0
+    rows = Rows(3 * side * side, job.ticks.count, 0, None)
+    return Decoded(0, header, Stamps(0), Stamps(0), rows, Samples(0))
 
 
 def _header(job: Job) -> Report:

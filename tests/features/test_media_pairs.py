@@ -127,7 +127,7 @@ def test_a_pair_that_lacks_a_file_or_a_stream_fails(folder: Path, ffmpeg: str, t
     (tmp_path / "text.wav").write_text("no sound at all")
     with pytest.raises(MediaError, match=r"text\.wav"):
         read(folder / "film.mp4", ffmpeg, sound=tmp_path / "text.wav")
-    with pytest.raises(MediaError, match=r"sound\.wav has no moving picture and .*film\.mp4 has no sound"):
+    with pytest.raises(MediaError, match=r"sound\.wav has no moving picture; .*film\.mp4 has no sound"):
         read(folder / "sound.wav", ffmpeg, sound=folder / "film.mp4")
     silent = read(folder / "film.mp4", ffmpeg, sound=folder / "late.mp4")
     assert silent.audio is None and silent.notes == ("no sound: the file has none",)
