@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,16 +178,21 @@ def _delimiter(path: Path, line: str) -> str:
 
 def _read_csv(path: Path) -> _Read:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            mark = _delimiter(path, file.readline())
-            file.seek(0)
-            reader = csv.reader(file, delimiter=mark, skipinitialspace=mark != "\t", strict=True)
-            try:
-                return _csv_rows(path, reader)
-            except csv.Error as error:
-                raise TableError(f"table {path.name}, {_where('csv', reader.line_num)}: {error}") from error
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            return _csv_of(path, text)
     except UnicodeDecodeError as error:
         raise TableError(f"table {path.name} is not UTF-8 text: {error}") from error
+
+
+def _csv_of(path: Path, text: TextIO) -> _Read:
+    first = text.readline()
+    mark = _delimiter(path, first)
+    lines = itertools.chain([first], text)
+    reader = csv.reader(lines, delimiter=mark, skipinitialspace=mark != "\t", strict=True)
+    try:
+        return _csv_rows(path, reader)
+    except csv.Error as error:
+        raise TableError(f"table {path.name}, {_where('csv', reader.line_num)}: {error}") from error
 
 
 def _csv_rows(path: Path, reader: _CsvReader) -> _Read:
