@@ -85,7 +85,7 @@ def manifest(
 ) -> None:
     """Make the manifest of a corpus: one row per utterance; what is left out is counted and listed.
 
-    A folder's film and sound of one name (a.mp4, a.wav) are one utterance, with a column sound.
+    A folder's video and sound of one name (a.mp4, a.wav) are one utterance, with a column sound.
     """
     from pipeline.steps import manifest as step
 

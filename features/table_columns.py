@@ -3,7 +3,7 @@
     OpenFace     frame, face_id, timestamp, confidence, success, gaze_0_x, …, AU01_r, …
     openSMILE    name;frameIndex;frameTime;pcm_RMSenergy_sma;…
 
-Blanks and quotes around a name fall away; case matters in the names of features alone.
+Blanks and quotes around a name fall away; case matters only in the names of features.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ID = "id"
 TIME_COLUMNS = ("time_s", "start_s", "end_s")
 TOOL_TIMES = ("timestamp", "frametime")  # OpenFace's and openSMILE's: the row's instant, seconds
 BOOKKEEPING = ("frame", "face_id", "success", "frameindex", *TOOL_TIMES)
-OF_OPENFACE = ("face", "confidence")  # bookkeeping only beside what OpenFace alone writes
+OF_OPENFACE = ("face", "confidence")  # bookkeeping only beside columns that only OpenFace writes
 SUCCESS = "success"  # OpenFace: 0 in a row in which no face was found, whose numbers mean nothing
 
 _OPENFACE = re.compile(

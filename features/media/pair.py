@@ -1,6 +1,6 @@
 """A clip in two files: the picture of the one with the sound of the other, on one clock.
 
-    film    ────├─ p0 ── p1 ── … ─┤        its header says that it starts at 0.5 s
+    video   ────├─ p0 ── p1 ── … ─┤         its header says that it starts at 0.5 s
     sound   ├──────────────────────┤       starts at 0
     clock   0
 
@@ -23,7 +23,7 @@ from features.media.settings import Guards, MediaError, naming
 SAME_START_S = 0.001  # starts that differ by less are the same: priming, and rounding to a header's time base
 
 Reader = Callable[[Job, Path], tuple[Decoded | None, Decoded | None, int]]
-Delays = tuple[float, float]  # how much later than the clip's 0 the film begins, and the sound, seconds
+Delays = tuple[float, float]  # how much later than the clip's 0 the video begins, and the sound, seconds
 
 
 @dataclass(frozen=True)
@@ -107,27 +107,27 @@ def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Gu
     MediaError
         Where one of the two can't be read, as `probe` does.
     """
-    film, heard = (probe(one, ffmpeg=ffmpeg, guards=guards) for one in (path, sound))
-    film_s, sound_s = _relative(film.start_s, heard.start_s)
-    video = film.video and replace(
-        film.video, start_s=film.video.start_s + film_s, end_s=film.video.end_s + film_s
+    shown, heard = (probe(one, ffmpeg=ffmpeg, guards=guards) for one in (path, sound))
+    shown_s, sound_s = _relative(shown.start_s, heard.start_s)
+    video = shown.video and replace(
+        shown.video, start_s=shown.video.start_s + shown_s, end_s=shown.video.end_s + shown_s
     )
     audio = heard.audio and replace(
         heard.audio, start_s=heard.audio.start_s + sound_s, end_s=heard.audio.end_s + sound_s
     )
     ends_s = [facts.end_s for facts in (video, audio) if facts is not None]
-    others = film.other_streams + heard.other_streams + (film.audio is not None) + (heard.video is not None)
-    warnings = (*film.warnings, *(f"{sound.name}: {text}" for text in heard.warnings))
-    duration_s = max(ends_s, default=0.0) or max(film.duration_s, heard.duration_s)
+    others = shown.other_streams + heard.other_streams + (shown.audio is not None) + (heard.video is not None)
+    warnings = (*shown.warnings, *(f"{sound.name}: {text}" for text in heard.warnings))
+    duration_s = max(ends_s, default=0.0) or max(shown.duration_s, heard.duration_s)
     return Probe(
-        container=film.container,
+        container=shown.container,
         duration_s=duration_s,
         video=video,
         audio=audio,
         other_streams=others,
         warnings=warnings,
-        start_s=min(film.start_s, heard.start_s),
-        unused_sound=film.audio is not None,
+        start_s=min(shown.start_s, heard.start_s),
+        unused_sound=shown.audio is not None,
     )
 
 
@@ -160,8 +160,8 @@ def _later(job: Job, delay_s: float) -> Job:
     return replace(job, start_s=0.0, delay_s=-start_s, limit_s=job.limit_s + start_s)
 
 
-def _relative(film_s: float, sound_s: float) -> Delays:
-    later_s = film_s - sound_s
+def _relative(shown_s: float, sound_s: float) -> Delays:
+    later_s = shown_s - sound_s
     if abs(later_s) < SAME_START_S:
         return 0.0, 0.0
     return max(0.0, later_s), max(0.0, -later_s)

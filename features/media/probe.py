@@ -71,7 +71,7 @@ class Probe:
     start_s: float = 0.0
     """Where the file says that it starts, seconds; 0 where its format says nothing of the kind."""
     unused_sound: bool = False
-    """The film of a clip in two files has sound of its own."""
+    """The video file of a clip in two files has sound of its own."""
 
 
 @dataclass

@@ -144,7 +144,7 @@ def _sound_at(root: Path, row: Utterance) -> Path | None:
 
 
 def _below(path: Path) -> Iterable[tuple[Path, Path | None]]:
-    """Return the files of a folder by name, hidden ones left out, films with their sounds; or the path itself."""
+    """Return the files of a folder by name, hidden ones left out, videos with their sounds; or the path itself."""
     if not path.is_dir():
         return [(path, None)]
     found: dict[str, Path] = {}

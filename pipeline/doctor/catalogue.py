@@ -320,8 +320,8 @@ CLIPS = {
         ("no-picture", "no moving picture", "its video stream is masked: variants that need a picture see none."),
         (
             "two-sounds",
-            "the film holds sound beside the sound's own file",
-            "the file named as sound is what is heard; the film's own is not used.",
+            "the video file holds sound beside the sound's own file",
+            "the file named as sound is what is heard; the video file's own is not used.",
         ),
         ("still-picture", "one picture throughout", "every window shows the same: motion tells nothing."),
         (
@@ -340,8 +340,8 @@ CLIPS = {
         "utterance",
         (
             "pair-apart",
-            "a film without sound and a sound of the same name are two utterances",
-            "no row has both streams, so that fusion is fitted on halves: name the sound in the film's row, in a "
+            "a video without sound and a sound of the same name are two utterances",
+            "no row has both streams, so that fusion is fitted on halves: name the sound in the video's row, in a "
             "column sound, as `manifest folder` does.",
         ),
         ("silent", "silent throughout", "its audio features describe silence: they are noise in every score."),

@@ -69,7 +69,7 @@ def _stretches(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
     for utterance in manifest:
         for place in (stretch(utterance), *(_of_file(path, utterance) for path in utterance.files[1:])):
             recordings[place.recording].append((place, utterance))
-    seen: set[frozenset[str]] = set()  # two rows may share a film and its sound
+    seen: set[frozenset[str]] = set()  # two rows may share a video and its sound
     pairs: dict[str, list[_Pair]] = defaultdict(list)
     for rows in recordings.values():
         rows.sort(key=lambda row: row[0][1:])

@@ -63,16 +63,16 @@ def _streams(fact: Facts, limits: Limits) -> Iterator[tuple[str, str]]:
 
 
 def _apart(facts: Sequence[Facts]) -> list[Finding]:
-    """Find films without sound whose sound, by its name, is an utterance of its own."""
+    """Find videos without sound whose sound, by its name, is an utterance of its own."""
     whole = {
         fact.utterance.path: fact for fact in facts if fact.probe is not None and len(fact.utterance.files) == 1
     }
     halves = [path for path, fact in whole.items() if fact.probe and not (fact.probe.audio and fact.probe.video)]
     cases, across = [], 0
-    for film, sound in pair(halves).sound_of.items():
-        if (probe := whole[film].probe) is None or probe.video is None:  # sound under the suffix of a film
+    for video, sound in pair(halves).sound_of.items():
+        if (probe := whole[video].probe) is None or probe.video is None:  # sound under the suffix of a video
             continue
-        one, other = whole[film].utterance, whole[sound].utterance
+        one, other = whole[video].utterance, whole[sound].utterance
         across += one.split != other.split
         cases.append(Case(one.id, f"{sound} is {other.id} of {other.split}"))
     return found("pair-apart", cases, f"{across} of them in two splits" if across else "")

@@ -60,7 +60,7 @@ class Hasher:
     def places(self, utterance: Utterance, settings: DecodeSettings) -> tuple[Path, Path | None]:
         """Return the file to read, and that of the sound where it is another.
 
-        A file of which nothing is read may lack: then the other one is alone.
+        A file of which nothing is read may lack: then the other one is read by itself.
 
         Raises
         ------
@@ -69,15 +69,15 @@ class Hasher:
         """
         if len(utterance.files) == 1:
             return self.require(utterance.path), None
-        film, sound = map(self.place, utterance.files)
-        if film is None and (settings.frame_size_px is not None or sound is None):
+        video, sound = map(self.place, utterance.files)
+        if video is None and (settings.frame_size_px is not None or sound is None):
             self.require(utterance.path)
         if sound is None and settings.sample_rate_hz is not None:
             try:
                 self.require(utterance.sound)
             except NoClipError as error:
                 raise error.of(f"the sound {utterance.sound}") from error
-        return (film, sound) if film is not None else (cast(Path, sound), None)
+        return (video, sound) if video is not None else (cast(Path, sound), None)
 
     def look(self, *paths: str) -> tuple[int, int]:
         """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`.
@@ -92,7 +92,7 @@ class Hasher:
     def digest(self, *paths: str) -> str:
         """Return the SHA-256 of a clip's bytes, or an empty string where there is no readable file.
 
-        Of a clip in two files: the SHA-256 of the line ``FILM SOUND``, the digests of the two, in hex.
+        Of a clip in two files: the SHA-256 of the line ``VIDEO SOUND``, the digests of the two, in hex.
         """
         digests = [self._digest(path) for path in paths]
         if len(digests) == 1 or not any(digests):

@@ -4,7 +4,7 @@ ROOT/joy/a.mp4              emotion joy, split train
 ROOT/test/joy/a.mp4         emotion joy, split test; where train, dev or test is every clip's first folder
 ROOT/positive/a.mp4         sentiment positive; where the classes are positive, negative, neutral
 ROOT/a.mp4                  unlabelled, split train
-ROOT/joy/a.mp4, a.wav       one utterance: the film, and its sound in a file of the same name (storage/pairs.py);
+ROOT/joy/a.mp4, a.wav       one utterance: the video, and its sound in a file of the same name (storage/pairs.py);
                             so are ROOT/video/joy/a.mp4 and ROOT/audio/joy/a.wav
 """
 
@@ -27,7 +27,7 @@ SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "
 DIGEST_CHARACTERS = 8
 
 NAME = re.compile(r"(?s).*")  # any
-SPARE = "sound"  # what is left out is a second sound of a film
+SPARE = "sound"  # what is left out is a second sound of a video
 
 
 def rows(root: Path) -> Sequence[Utterance]:

@@ -19,7 +19,7 @@ REASONS = {  # in this order; an s stands for {s} where there are several
     "name": "recording{s} whose name is not as the corpus names them",
     "row": "recording{s} that no row of the corpus's tables names",
     "copy": "recording{s} of which another copy or form is taken",
-    "sound": "sound{s} of a film that has another one",
+    "sound": "sound{s} of a video that has another one",
     "line": "line{s} of the corpus's tables that can't be read",
     "split": "labelled video{s} in none of the corpus's lists of splits",
     "hidden": "hidden file{s}",

@@ -1,7 +1,7 @@
-"""Clips in two files, found by name: a film, and beside it the sound of the same stem.
+"""Clips in two files, found by name: a video, and beside it the sound of the same stem.
 
 joy/a.mp4        joy/a.wav             one folder; A.MP4 and a.WAV where no name fits as it is written
-video/joy/a.mp4  audio/joy/a.m4a       folders that differ in a word for picture or sound alone
+video/joy/a.mp4  audio/joy/a.m4a       folders that differ in a word for picture or sound only
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ AUDIO_WORDS = frozenset({"audio", "audios", "sound", "sounds", "wav", "wavs", "a
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which films of a folder have their sound in another file."""
+    """Which videos of a folder have their sound in another file."""
 
     sound_of: dict[str, str]
-    """Path of the film → path of the sound."""
+    """Path of the video → path of the sound."""
     spare: tuple[str, ...]
-    """Further sounds of a film that has one: of the same name, in another format."""
+    """Further sounds of a video that has one: of the same name, in another format."""
     apart: bool
-    """Some sound lies in another folder than its film."""
+    """Some sound lies in another folder than its video."""
 
 
 def pair(paths: Iterable[str]) -> Pairs:
-    """Pair films with sounds by their names.
+    """Pair videos with sounds by their names.
 
-    A film takes the sound of its own folder and of its very stem; where there is none, of its stem in another
+    A video takes the sound of its own folder and of its very stem; where there is none, of its stem in another
     case; where there is none, of the folder that differs in a word such as ``audio`` for ``video``. Of several
     sounds it takes the first one in the order of `AUDIO_SUFFIXES`, which begins with those that lose nothing.
     """
     media = sorted(path for path in paths if is_media(path))
-    films = [path for path in media if is_video(path)]
+    videos = [path for path in media if is_video(path)]
     sounds = sorted((path for path in media if not is_video(path)), key=lambda path: (_rank(path), path))
     sound_of: dict[str, str] = {}
     spare: set[str] = set()
@@ -46,18 +46,18 @@ def pair(paths: Iterable[str]) -> Pairs:
         for sound in sounds:
             if sound not in taken:
                 by_key[key(sound)].append(sound)
-        for film in films:
-            found = by_key.get(key(film))
-            if film not in sound_of and found:
-                sound_of[film] = found[0]
+        for video in videos:
+            found = by_key.get(key(video))
+            if video not in sound_of and found:
+                sound_of[video] = found[0]
                 spare.update(found[1:])
-    folders = ((_folder(film), _folder(sound)) for film, sound in sound_of.items())
-    apart = any(of_film != of_sound for of_film, of_sound in folders)
+    folders = ((_folder(video), _folder(sound)) for video, sound in sound_of.items())
+    apart = any(of_video != of_sound for of_video, of_sound in folders)
     return Pairs(sound_of, tuple(sorted(spare - set(sound_of.values()))), apart)
 
 
 def without_words(path: str) -> list[str]:
-    """Return the folders of a path without those that are a word for picture or sound alone."""
+    """Return the folders of a path without those that are a word for picture or sound only."""
     words = VIDEO_WORDS if is_video(path) else AUDIO_WORDS
     return [part for part in path.split("/")[:-1] if part.lower() not in words]
 
