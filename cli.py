@@ -85,7 +85,10 @@ def manifest(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make the manifest of a corpus: one row per utterance."""
+    """Make the manifest of a corpus: one row per utterance; what is left out is counted and listed.
+
+    A folder's video and sound of one name (a.mp4, a.wav) are one utterance, with a column sound.
+    """
     from pipeline.steps import manifest as step
 
     options = step.ManifestOptions(
@@ -554,7 +557,11 @@ def export(
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A bundle that export made.")],
     files: Annotated[
-        list[Path], typer.Argument(help="Clips, folders, manifests (.csv), recordings; -- before leading dashes.")
+        list[Path],
+        typer.Argument(
+            help="Clips, folders (a.mp4 and a.wav there are one clip), manifests (.csv), recordings; -- before "
+            "leading dashes."
+        ),
     ],
     root: Annotated[
         Path | None,

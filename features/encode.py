@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +38,7 @@ class ClipReader(Protocol):
         sampling: Sampling,
         settings: DecodeSettings,
         span_s: tuple[float | None, float | None],
+        sound: Path | None = None,
     ) -> Clip: ...
 
 
@@ -51,6 +53,18 @@ class ClipPlan:
     decode: DecodeSettings | None = field(default_factory=DecodeSettings)
     """None where every stream is a table: no media is read then."""
     reader: ClipReader = read_clip
+
+    def read(self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None) -> Clip:
+        """Decode a clip, or a span of it, as `decode` says; its sound from `sound` where that is given."""
+        assert self.decode is not None
+        read = self.reader if sound is None else partial(self.reader, sound=sound)
+        return read(
+            path,
+            plan=self.windows,
+            sampling=self.sampling,
+            settings=self.decode,
+            span_s=span_s or (None, None),
+        )
 
     @property
     def video(self) -> dict[str, VideoEncoder]:
@@ -119,7 +133,12 @@ class BegunClip:
 
 
 def begin_clip(
-    path: Path | None, utterance_id: str, plan: ClipPlan, *, span_s: tuple[float, float] | None = None
+    path: Path | None,
+    utterance_id: str,
+    plan: ClipPlan,
+    *,
+    span_s: tuple[float, float] | None = None,
+    sound: Path | None = None,
 ) -> BegunClip:
     """Decode one clip, turn its sound into rows, and look it up in the tables.
 
@@ -131,6 +150,8 @@ def begin_clip(
         The key in tables.
     span_s
         The half-open part of the file that is the clip, seconds; None: all of it.
+    sound
+        The file that holds the sound, where that is not `path`.
 
     Raises
     ------
@@ -144,9 +165,7 @@ def begin_clip(
         starts_s = plan.windows.starts_s(duration_s) if span_s else _starts_of_tables(plan, utterance_id)
         streams = _from_tables(plan, utterance_id, starts_s)
         return BegunClip(duration_s, starts_s, streams, *_no_frames())
-    clip = plan.reader(
-        path, plan=plan.windows, sampling=plan.sampling, settings=plan.decode, span_s=span_s or (None, None)
-    )
+    clip = plan.read(path, span_s=span_s, sound=sound)
     streams = _from_tables(plan, utterance_id, clip.starts_s)
     notes = [str(note) for note in clip.notes]
     for name, encoder in plan.audio.items():

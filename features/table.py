@@ -1,12 +1,16 @@
 """A stream read from a ready-made table of features (CSV, NPZ or Parquet), keyed by utterance id.
 
-    CSV, Parquet   column ``id`` (or else the first one), features in all others, each a number
+    CSV, Parquet   column ``id`` (or else the first one), features in the others, each a number
     NPZ            arrays ``id`` (N,) and ``features`` (N, D); ``columns`` (D,) may name the columns
 
 Without times: one row an utterance, a stream without windows. With a column (array) ``time_s``, the instant
 each row stands for, or ``start_s``, the start of its span (to ``end_s`` if given, else as long as a window):
 several rows an utterance, each window takes the row nearest to its centre that lies inside it, and the
 utterance vector is the mean of all its rows. Times are seconds on the clip's clock.
+
+Tables as OpenFace and openSMILE write them, with a column ``id`` before (docs/tables.md): ``timestamp`` and
+``frameTime`` are times, ``frame``, ``face_id``, ``confidence``, ``success`` and ``frameIndex`` are no features,
+and rows with ``success`` 0 are left out.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,12 +85,18 @@ class FeatureTable:
             )
         self._time = _time_column(table)
         self._rows = _rows_by_id(table, self._time)
+        passed_over: dict[str, Any] = {"left_out": list(table.left_out), "failed_rows": table.failed_rows}
         self.spec = EncoderSpec(
             name=f"table:{table.path.name}",
             stream=stream,
             raw_width=len(table.columns),
             width=len(table.columns),
-            parameters={"sha256": table.sha256, "rows": len(table.ids), "time": self._time},
+            parameters={
+                "sha256": table.sha256,
+                "rows": len(table.ids),
+                "time": self._time,
+                **{name: value for name, value in passed_over.items() if value},
+            },
             has_windows=self._time is not None,
             column_names=table.columns,
         )
@@ -200,6 +211,7 @@ def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
             f"table {table.path.name} has more than one row for {len(twice)} utterances"
             f"{' at one time' if time else ''}: {_some(twice)}; "
             + ("keep one of them" if time else "keep one of them, or give a column time_s")
+            + (" (several faces? keep one face_id)" if "face_id" in map(str.lower, table.left_out) else "")
         )
     return rows_of
 

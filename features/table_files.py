@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
+import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.encoder import require
+from features.table_columns import TIME_COLUMNS, Columns, bare, sort_columns
 
-TIME_COLUMNS = ("time_s", "start_s", "end_s")
+DELIMITERS = ",;\t"
+LONGEST_CLIP_S = 24 * 3600.0  # a tool's own time beyond this is no time on a clip's clock, in seconds
 MAX_BYTES = 16 * 2**30  # what an NPZ may declare; a table of MELD's windows with 4,096 columns has 1.4 GB
+
+
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 
 
 class TableError(ValueError):
@@ -41,6 +48,10 @@ class Table:
 
     places: list[int]
     """Where each row stands: the line of a CSV file (from 1), else the row (from 0)."""
+    left_out: tuple[str, ...] = ()
+    """Columns that a tool keeps for itself, such as OpenFace's ``frame`` and ``confidence``: no features."""
+    failed_rows: int = 0
+    """Rows that are left out because the tool says that it found nothing there: OpenFace's ``success`` is 0."""
 
     def where(self, row: int) -> str:
         """Return how a person finds row `row` (from 0) in the file."""
@@ -68,13 +79,18 @@ def read_table(path: Path) -> Table:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     kind = path.suffix.lower()[1:]
-    ids, columns, values, places = reader(path)  # values: (N, columns), float64
-    _check_columns(path, columns)
-    if not len(ids):
-        raise TableError(f"table {path.name} has no rows")
+    read = reader(path)
+    ids, columns, values, places = read.ids, list(read.columns.names), read.values, read.places
     for row, utterance_id in enumerate(ids):
         if not utterance_id:
             raise TableError(f"table {path.name}, {_where(kind, places[row])}: the id is empty")
+    failed = int(read.failed.sum())
+    if failed:
+        kept = np.flatnonzero(~read.failed)
+        ids, values, places = [ids[row] for row in kept], values[kept], [places[row] for row in kept]
+    if not len(ids):
+        why = f": success is 0 in all {failed}" if failed else ""
+        raise TableError(f"table {path.name} has no rows{why}")
     with np.errstate(over="ignore"):
         single = values.astype(np.float32)  # what is stored; above 3.4e38 it becomes infinite
     bad = np.argwhere(~np.isfinite(single))
@@ -85,6 +101,11 @@ def read_table(path: Path) -> Table:
             f"{values[row, column]}, expected a finite number ({len(bad)} such cells); "
             "leave out utterances without features: they are masked"
         )
+    times = {name: values[:, i] for i, name in enumerate(columns) if name in TIME_COLUMNS}
+    if read.columns.tool_time:
+        _check_tool_time(path, read.columns.tool_time, times["time_s"])
+        if len(set(ids)) == len(ids):  # one row an utterance: it is of the whole clip, whatever instant it names
+            times = {}
     is_time = [name in TIME_COLUMNS for name in columns]
     features = np.ascontiguousarray(single[:, ~np.array(is_time)])
     if not features.shape[1]:
@@ -96,45 +117,120 @@ def read_table(path: Path) -> Table:
         ids=ids,
         columns=tuple(name for name, time in zip(columns, is_time, strict=True) if not time),
         features=features,
-        times={name: values[:, i] for i, name in enumerate(columns) if is_time[i]},
+        times=times,
         places=places,
+        left_out=read.columns.left_out,
+        failed_rows=failed,
     )
 
 
-# Ids, names of the other columns, their values (N, columns), and the places of the rows.
-_Read = tuple[list[str], list[str], NDArray[np.float64], list[int]]
+class _CsvReader(Protocol):
+    """What `csv.reader` returns."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
+    def __next__(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, repr=False)
+class _Read:
+    """N rows as they stand in the file."""
+
+    ids: list[str]
+    columns: Columns
+    values: NDArray[np.float64]
+    """Times and features, shape (N, len(columns.names)); NaN where a failed row holds no number."""
+    places: list[int]
+    failed: NDArray[np.bool_]
+    """Rows in which the tool found nothing, shape (N,)."""
+
+
+def _check_tool_time(path: Path, name: str, time_s: NDArray[np.float64]) -> None:
+    if len(time_s) and (time_s.min() < 0 or time_s.max() > LONGEST_CLIP_S):
+        raise TableError(
+            f"table {path.name}, column {name!r} runs from {time_s.min():g} to {time_s.max():g}; expected the "
+            "time of each row on its clip's clock, in seconds: give that as time_s, or take the column out"
+        )
+
+
+def _sorted(path: Path, header: Sequence[str], *, has_id: bool = True) -> Columns:
+    if has_id and len(header) < 2:
+        raise TableError(
+            f"table {path.name} has the columns {list(header)}; expected an id and features, separated by commas, "
+            "semicolons or tabs"
+        )
+    try:
+        return sort_columns(header, has_id=has_id)
+    except ValueError as error:
+        raise TableError(f"table {path.name}: {error}") from error
+
+
+def _delimiter(path: Path, line: str) -> str:
+    """Return what separates the cells: whichever of commas, semicolons and tabs makes the most columns."""
+    if line.lstrip().lower().startswith(("@relation", "@attribute")):
+        raise TableError(f"table {path.name} is ARFF; expected CSV: openSMILE writes it with -csvoutput")
+    counts = {
+        mark: len(next(csv.reader([line], delimiter=mark, skipinitialspace=True), [])) for mark in DELIMITERS
+    }
+    return max(DELIMITERS, key=lambda mark: counts[mark])
 
 
 def _read_csv(path: Path) -> _Read:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as text:
+            return _csv_of(path, text)
+    except UnicodeDecodeError as error:
+        raise TableError(f"table {path.name} is not UTF-8 text: {error}") from error
+
+
+def _csv_of(path: Path, text: TextIO) -> _Read:
+    first = text.readline()
+    mark = _delimiter(path, first)
+    lines = itertools.chain([first], text)
+    reader = csv.reader(lines, delimiter=mark, skipinitialspace=mark != "\t", strict=True)
+    try:
+        return _csv_rows(path, reader)
+    except csv.Error as error:
+        raise TableError(f"table {path.name}, {_where('csv', reader.line_num)}: {error}") from error
+
+
+def _csv_rows(path: Path, reader: _CsvReader) -> _Read:
+    header = next(reader, [])
+    columns = _sorted(path, header)
+    assert columns.id_at is not None
     ids: list[str] = []
     rows: list[list[float]] = []
     lines: list[int] = []
+    failed: list[bool] = []
+    for cells in reader:
+        line = reader.line_num
+        if not cells:  # a blank line
+            continue
+        if len(cells) != len(header):
+            raise TableError(
+                f"table {path.name}, {_where('csv', line)} has {len(cells)} cells; the header has {len(header)}"
+            )
+        ids.append(bare(cells[columns.id_at]))
+        lines.append(line)
+        failed.append(columns.success_at is not None and _is_zero(cells[columns.success_at]))
+        wanted = [cells[at] for at in columns.read]
+        try:
+            rows.append([_number(cell) for cell in wanted])
+        except ValueError:
+            if not failed[-1]:
+                raise _no_number(path, line, columns.names, wanted) from None
+            rows.append([float("nan")] * len(wanted))
+    values = np.array(rows, dtype=np.float64).reshape(len(rows), len(columns.names))
+    return _Read(ids, columns, values, lines, np.array(failed, dtype=np.bool_))
+
+
+def _is_zero(cell: str) -> bool:
+    """Tell whether a cell of ``success`` says that nothing was found."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            at = _id_column(path, header)
-            names = header[:at] + header[at + 1 :]
-            for cells in reader:
-                if not cells:  # a blank line
-                    continue
-                line = reader.line_num
-                if len(cells) != len(header):
-                    raise TableError(
-                        f"table {path.name}, {_where('csv', line)} has {len(cells)} cells; "
-                        f"the header has {len(header)}"
-                    )
-                ids.append(cells.pop(at).strip())
-                lines.append(line)
-                try:
-                    rows.append([_number(cell) for cell in cells])
-                except ValueError:
-                    raise _no_number(path, line, names, cells) from None
-    except UnicodeDecodeError as error:
-        raise TableError(f"table {path.name} is not UTF-8 text: {error}") from error
-    except csv.Error as error:
-        raise TableError(f"table {path.name}, {_where('csv', reader.line_num)}: {error}") from error
-    return ids, names, np.array(rows, dtype=np.float64).reshape(len(rows), len(names)), lines
+        return float(cell) == 0
+    except ValueError:
+        return cell.strip().lower() == "false"
 
 
 def _number(cell: str) -> float:
@@ -149,6 +245,8 @@ def _no_number(path: Path, line: int, names: Sequence[str], cells: Sequence[str]
             _number(cell)
         except ValueError:
             found = f"found {cell[:40]!r}" if cell.strip() else "the cell is empty"
+            if _DECIMAL_COMMA.fullmatch(cell.strip()):
+                found += " (a decimal comma; write a point)"
             return TableError(
                 f"table {path.name}, {_where('csv', line)}, column {name!r}: {found}, expected a number; every "
                 "column but the id is a feature: take out those that are not"
@@ -205,7 +303,11 @@ def _read_npz(path: Path) -> _Read:
             values.append(time.astype(np.float64)[:, None])
             names.append(name)
     texts = [one.decode() if isinstance(one, bytes) else str(one) for one in ids.tolist()]
-    return texts, names, np.concatenate(values, axis=1), list(range(len(texts)))
+    columns = _sorted(path, names, has_id=False)
+    every = np.concatenate(values, axis=1)
+    failed = np.zeros(len(texts), np.bool_) if columns.success_at is None else every[:, columns.success_at] == 0
+    kept = every if len(columns.read) == every.shape[1] else every[:, list(columns.read)]
+    return _Read(texts, columns, kept, list(range(len(texts))), failed)
 
 
 def _read_parquet(path: Path) -> _Read:
@@ -216,45 +318,32 @@ def _read_parquet(path: Path) -> _Read:
     except (arrow.ArrowException, OSError) as error:
         raise TableError(f"table {path.name} can't be read as Parquet: {error}") from error
     header = list(table.column_names)
-    at = _id_column(path, header)
-    ids = table.column(at)
+    columns = _sorted(path, header)
+    assert columns.id_at is not None
+    ids = table.column(columns.id_at)
     kind = ids.type.value_type if arrow.types.is_dictionary(ids.type) else ids.type
     if not (arrow.types.is_string(kind) or arrow.types.is_large_string(kind)):
-        raise TableError(f"table {path.name}, column {header[at]!r}: ids are {ids.type}; expected text")
-    names: list[str] = []
-    values = np.empty((table.num_rows, len(header) - 1), dtype=np.float64)
-    for i, name in enumerate(header):
-        if i == at:
-            continue
-        column = table.column(i)
+        raise TableError(f"table {path.name}, column {header[columns.id_at]!r}: ids are {ids.type}; expected text")
+    failed = np.zeros(table.num_rows, np.bool_)
+    if columns.success_at is not None:
+        failed = np.array([one is not None and one == 0 for one in table.column(columns.success_at).to_pylist()])
+    values = np.empty((table.num_rows, len(columns.read)), dtype=np.float64)
+    for i, (at, name) in enumerate(zip(columns.read, columns.names, strict=True)):
+        column = table.column(at)
         if not (arrow.types.is_integer(column.type) or arrow.types.is_floating(column.type)):
             raise TableError(
                 f"table {path.name}, column {name!r} holds {column.type}; expected numbers; every column but the "
                 "id is a feature: take out those that are not"
             )
-        if column.null_count:
-            row = column.is_null().to_pylist().index(True)
+        is_empty = column.is_null().to_pylist() if column.null_count else []
+        empty = [row for row, null in enumerate(is_empty) if null and not failed[row]]
+        if empty:
             raise TableError(
-                f"table {path.name}, {_where('parquet', row)}, column {name!r}: the cell is empty "
-                f"({column.null_count} such in this column); expected a number"
+                f"table {path.name}, {_where('parquet', empty[0])}, column {name!r}: the cell is empty "
+                f"({len(empty)} such in this column); expected a number"
             )
-        values[:, len(names)] = column.to_numpy()
-        names.append(name)
-    return [one or "" for one in ids.to_pylist()], names, values, list(range(table.num_rows))
-
-
-def _id_column(path: Path, header: Sequence[str]) -> int:
-    if len(header) < 2:
-        raise TableError(
-            f"table {path.name} has the columns {list(header)}; expected an id and features, separated by commas"
-        )
-    return list(header).index("id") if "id" in header else 0
-
-
-def _check_columns(path: Path, columns: Sequence[str]) -> None:
-    for name in columns:
-        if not name.strip() or list(columns).count(name) > 1:
-            raise TableError(f"table {path.name}: column name {name!r} is blank or stands twice")
+        values[:, i] = column.to_numpy()
+    return _Read([one or "" for one in ids.to_pylist()], columns, values, list(range(table.num_rows)), failed)
 
 
 def _where(kind: str, place: int) -> str:

@@ -30,7 +30,12 @@ class NoClipError(DualstreamError):
 
     def __init__(self, kind: str, text: str) -> None:
         self.kind = kind
+        self.text = text
         super().__init__(f"{kind}: {text}")
+
+    def of(self, what: str) -> NoClipError:
+        """Return the same error, said of `what`: one of the two files of a clip."""
+        return NoClipError(self.kind, f"{what}: {self.text}")
 
 
 def require_file(place: str | os.PathLike[str]) -> None:

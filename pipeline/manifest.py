@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.clip_files import REMEDY, NoClipError, require_file
 from pipeline.errors import DualstreamError
 from pipeline.labels import EMOTIONS, SENTIMENTS, vocabulary
-from pipeline.utterance import COLUMNS, REQUIRED_COLUMNS, SPLITS, InvalidRowError, Utterance
+from pipeline.utterance import COLUMNS, REQUIRED_COLUMNS, SOUND, SPLITS, InvalidRowError, Utterance
 
 __all__ = [
     "COLUMNS",
@@ -97,8 +97,11 @@ class Manifest:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of the ten columns' canonical text; line ends, quoting and extra columns do not touch it."""
-        return hashlib.sha256(_csv_text(COLUMNS, (u.cells() for u in self.utterances)).encode()).hexdigest()
+        """Hex digest of the canonical text of the ten columns, and of `sound` where a row has one.
+
+        Line ends, quoting and extra columns do not touch it.
+        """
+        return hashlib.sha256(_csv_text(*_contract(self)).encode()).hexdigest()
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -125,7 +128,7 @@ def read_manifest(path: Path) -> Manifest:
 def parse_manifest(raw: bytes) -> Manifest:
     """Read a manifest from its bytes; see `read_manifest`."""
     header, rows = _table(raw)
-    extras = [name for name in header if name not in COLUMNS]
+    extras = [name for name in header if name not in (*COLUMNS, SOUND)]
     problems: list[str] = []
     utterances: list[Utterance] = []
     first_row: dict[str, int] = {}
@@ -152,10 +155,24 @@ def parse_manifest(raw: bytes) -> Manifest:
 
 
 def manifest_text(manifest: Manifest) -> str:
-    """Return the canonical text of a manifest: its ten columns, then the extra ones, lines ending in LF."""
+    """Return the canonical text of a manifest, lines ending in LF.
+
+    Its ten columns, then `sound` where a row has one, then the extra ones.
+    """
     extras = manifest.extra_columns
-    rows = ((*u.cells(), *(u.extra.get(name, "") for name in extras)) for u in manifest.utterances)
-    return _csv_text((*COLUMNS, *extras), rows)
+    header, rows = _contract(manifest)
+    full = (
+        (*cells, *(u.extra.get(name, "") for name in extras))
+        for cells, u in zip(rows, manifest.utterances, strict=True)
+    )
+    return _csv_text((*header, *extras), full)
+
+
+def _contract(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the cells of the columns that the contract knows."""
+    if not any(u.sound for u in manifest.utterances):
+        return COLUMNS, [u.cells() for u in manifest.utterances]
+    return (*COLUMNS, SOUND), [(*u.cells(), u.sound) for u in manifest.utterances]
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -242,6 +259,7 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
         utterance = Utterance(
             *(values["id"].strip(), values["path"], values["split"].strip(), start_s, end_s),
             *(names["dialogue"], turn, names["speaker"], names["emotion"], names["sentiment"]),
+            sound=sound if (sound := values.get(SOUND, "")).strip() else "",
             extra=extra,
         )
     except InvalidRowError as e:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 COLUMNS = ("id", "path", "split", "start_s", "end_s", "dialogue", "turn", "speaker", "emotion", "sentiment")
+SOUND = "sound"  # a column of its own, written where a clip's sound lies in another file
 REQUIRED_COLUMNS = ("id", "path", "split")
 SPLITS = ("train", "dev", "test")
 
@@ -55,11 +56,18 @@ class Utterance:
     """Empty where unlabelled."""
     extra: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Columns beyond the contract, such as ``episode``: for `check`, never for `extract`. Blanks are left out."""
+    sound: str = ""
+    """The file that holds the clip's sound, as `path` is; empty where that is `path` itself."""
 
     def __post_init__(self) -> None:
         problems = tuple(_problems(self))
         if problems:
             raise InvalidRowError(problems)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that the clip lies in: its `path`, and where its sound is apart, that of the sound."""
+        return (self.path,) if self.sound in ("", self.path) else (self.path, self.sound)
 
     def cells(self) -> tuple[str, ...]:
         """Return the canonical text of the ten columns, in the order of `COLUMNS`."""
@@ -88,6 +96,9 @@ def _problems(u: Utterance) -> Iterator[tuple[str, str]]:
     fault = _path_fault(u.path)
     if fault:
         yield "path", fault
+    fault = _path_fault(u.sound) if u.sound else None
+    if fault:
+        yield SOUND, fault
     if u.split not in SPLITS:
         hint = _SPLIT_HINTS.get(u.split.lower())
         yield "split", f"found {u.split!r}; expected {', '.join(SPLITS)}" + (f" (say {hint})" if hint else "")
@@ -105,7 +116,7 @@ def _problems(u: Utterance) -> Iterator[tuple[str, str]]:
                 "none a control character, no spaces around",
             )
     for name in u.extra:
-        if name in COLUMNS or not name:
+        if name in (*COLUMNS, SOUND) or not name:
             yield name, "stands among the extra columns; expected a name that the contract does not use"
 
 

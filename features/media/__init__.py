@@ -8,6 +8,7 @@ write_clip  frames and sound to a file
 from features.media.assemble import Clip, ClipFacts
 from features.media.clip import read_clip
 from features.media.command import decoder_version, ffmpeg_candidates, find_ffmpeg
+from features.media.pair import probe_pair
 from features.media.probe import AudioFacts, Probe, VideoFacts, probe
 from features.media.runner import stop_all
 from features.media.settings import DecodeSettings, Guards, MediaError
@@ -26,6 +27,7 @@ __all__ = [
     "ffmpeg_candidates",
     "find_ffmpeg",
     "probe",
+    "probe_pair",
     "read_clip",
     "stop_all",
     "write_clip",

@@ -98,6 +98,8 @@ class Asked:
     span_end_s: float | None
     known_s: float | None
     """Duration from which the wanted instants were worked out, where they depend on it."""
+    delays_s: tuple[float, float] | None = None
+    """Where picture and sound come from two files: how much later than the clock's 0 each begins, seconds."""
 
 
 def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, processes: int) -> Clip:
@@ -110,7 +112,7 @@ def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, process
     gap_s = _usual_gap_s(pictures, reports[0])
     samples, covered_s, policy = _sound(audio, job, notes)
     audio_end_s = covered_s[1] if covered_s else 0.0
-    stated_s = None if reports[0].header_s is None else reports[0].header_s - job.start_s
+    stated_s = _stated_s(asked, video, audio)
     if len(pictures) == 1 and max(audio_end_s, min(stated_s or 0.0, job.limit_s)) > STILL_LIMIT_S:
         notes.append("no moving picture: the video is a single still image")
         pictures = []
@@ -123,7 +125,8 @@ def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, process
     frames, frame_time_s, frame_window = _frames(asked, video, pictures, duration_s, gap_s)
     if pictures and not len(frames):
         notes.append("no frame: no picture lies near a wanted instant")
-    all_read = len(reports[0].streams) == bool(pictures) + (samples is not None)
+    there = sum(len(report.streams) for report in (reports if asked.delays_s else reports[:1]))
+    all_read = there == bool(pictures) + (samples is not None)
     _note_length(asked, duration_s, stated_s, all_read, notes)
     errors = sum(report.error_count for report in reports)
     if errors:
@@ -140,6 +143,18 @@ def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, process
         notes=tuple(notes),
         errors=errors,
     )
+
+
+def _stated_s(asked: Asked, video: Decoded | None, audio: Decoded | None) -> float | None:
+    """Return the length that the header states, or the longer of two files' headers, from the span's start."""
+    reports = [one.report for one in (video, audio) if one is not None]
+    lengths_s = [report.header_s for report in reports[:1] if report.header_s is not None]
+    if asked.delays_s:
+        both = zip((video, audio), asked.delays_s, strict=True)
+        lengths_s = [
+            one.report.length_s + delay_s for one, delay_s in both if one is not None and one.report.header_s
+        ]
+    return max(lengths_s) - asked.job.start_s if lengths_s else None
 
 
 def row_of(wanted_s: NDArray[np.float64], ticks: Ticks) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from features.media import command
 from features.media.assemble import Asked, Clip, assemble, row_of
 from features.media.decode import Job, Ticks
+from features.media.pair import decode_pair, probe_pair
 from features.media.probe import probe
 from features.media.seek import decode_span
 from features.media.settings import DecodeSettings, Guards, MediaError, naming
@@ -30,6 +31,7 @@ def read_clip(
     sampling: Sampling,
     settings: DecodeSettings,
     span_s: Span = (None, None),
+    sound: Path | None = None,
     ffmpeg: str | None = None,
     guards: Guards | None = None,
 ) -> Clip:
@@ -44,6 +46,9 @@ def read_clip(
     span_s
         Start and end inside the file, seconds on its clock; None: from the start, to the end. The clip's clock
         then begins at the start of the span.
+    sound
+        The file that holds the clip's sound, where that is not `path`; both files start at 0 unless they state a
+        start (pair.py).
     ffmpeg
         The binary; None: as `find_ffmpeg` finds it.
 
@@ -58,7 +63,7 @@ def read_clip(
     start_s, limit_s = _span(span_s, settings)
     known_s = None
     if sampling.kind == "uniform":  # these instants depend on the end, so it must be known before
-        known_s = min(limit_s, _left_s(path, start_s, binary, guards))
+        known_s = min(limit_s, _left_s(path, sound, start_s, binary, guards))
     longest_s = known_s or limit_s
     ticks = Ticks.of(sampling.grid(plan, longest_s))
     rows = None
@@ -75,6 +80,9 @@ def read_clip(
         rows,
         max(plan.length_s / 2, float(ticks.step)),
     )
+    if sound is not None:
+        video, audio, processes, delays_s = decode_pair(job, path, sound, decode_span)
+        return assemble(Asked(path, plan, sampling, job, span_s[1], known_s, delays_s), video, audio, processes)
     with naming(path):
         video, audio, processes = decode_span(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
@@ -92,8 +100,13 @@ def _span(span_s: Span, settings: DecodeSettings) -> tuple[float, float]:
     return start_s, min(end_s - start_s, settings.max_clip_s)
 
 
-def _left_s(path: Path, start_s: float, binary: str, guards: Guards) -> float:
-    left_s = probe(path, ffmpeg=binary, guards=guards).duration_s - start_s
+def _left_s(path: Path, sound: Path | None, start_s: float, binary: str, guards: Guards) -> float:
+    found = (
+        probe(path, ffmpeg=binary, guards=guards)
+        if sound is None
+        else probe_pair(path, sound, ffmpeg=binary, guards=guards)
+    )
+    left_s = found.duration_s - start_s
     if left_s <= 0:
         raise MediaError("empty", f"{path}: the span starts at {start_s:g} s, behind the end of the clip")
     return left_s

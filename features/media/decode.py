@@ -94,6 +94,8 @@ class Job:
     """Reading begins this much before the span, microseconds; what comes until there is decoded and dropped."""
     inverted: bool = False
     """The right side of the sound is inverted before it is mixed."""
+    delay_s: float = 0.0
+    """How much later than the clock's 0 the file begins; its sound is then preceded by silence."""
 
     @property
     def seek_us(self) -> int:
@@ -103,7 +105,9 @@ class Job:
     @property
     def most_rows(self) -> int:
         """No more frames than this are taken. Fewer would end the decoding before the clip does."""
-        return max(self.ticks.count, math.ceil((self.limit_s + self.pad_s) / float(self.ticks.step)) + 1)
+        return max(
+            self.ticks.count, math.ceil((self.limit_s + self.delay_s + self.pad_s) / float(self.ticks.step)) + 1
+        )
 
 
 @dataclass
@@ -249,7 +253,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     if audio:
         rate_hz = settings.sample_rate_hz
         assert rate_hz is not None
-        result.samples = Samples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
+        result.samples = Samples(int((job.limit_s + job.delay_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
         sinks += [result.samples.feed, result.sound.feed]
         outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(job, rate_hz, fds[-1])))
     result.status = runner.run(
@@ -272,6 +276,8 @@ def _command(job: Job, outputs: list[Output]) -> list[str]:
             options |= {"skip_frame:v": "noref", "skip_loop_filter:v": "all"}
     if job.seek_us > 0:
         options["ss"] = f"{job.seek_us / MICROSECOND:.6f}"
+    if job.delay_s > 0:
+        options["itsoffset"] = f"{job.delay_s:.6f}"
     options["t"] = f"{job.limit_s + job.lead_us / MICROSECOND:.6f}"
     source = ffmpeg.input(command.input_url(job.real_path), **options)
     # flush_packets=0: larger writes, or each piece of sound wakes the reader

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.media import command, runner
 from features.media.channels import channel_count
-from features.media.report import Report, Stream
+from features.media.report import Report, Stream, stated_start_s
 from features.media.settings import Guards, MediaError, naming
 
 STILL_LIMIT_S = 1.0
@@ -70,6 +70,10 @@ class Probe:
     other_streams: int
     """Further streams: more sound, data, subtitles, covers."""
     warnings: tuple[str, ...] = ()
+    start_s: float = 0.0
+    """Where the file says that it starts, seconds; 0 where its format says nothing of the kind."""
+    unused_sound: bool = False
+    """The video file of a clip in two files has sound of its own."""
 
 
 @dataclass
@@ -184,7 +188,8 @@ def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None
         warnings.append("no packet has a time stamp: the length is the header's")
         ends_s.append(report.header_s or 0.0)
     used = (report.video is not None) + (report.audio is not None)
-    return Probe(report.container, max(ends_s), video, audio, len(report.streams) - used, tuple(warnings))
+    others = len(report.streams) - used
+    return Probe(report.container, max(ends_s), video, audio, others, tuple(warnings), stated_start_s(report))
 
 
 def _command(binary: str, real_path: str, guards: Guards, fd: int) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from features.media.settings import ErrorKind, MediaError
 
 LINE_LIMIT = 4096  # characters of a line that are looked at: some side data are printed as endless hex
+STATES_START = ("mov", "matroska")  # formats whose time stamps count from a 0 of the header's own
 KEPT_ERRORS = 256  # kinds of errors that are kept; all errors are counted
 SAID_ERRORS = 4  # kinds of errors that a message names
 
@@ -20,6 +21,7 @@ _LEVEL = re.compile(r"^((?:\[[^\]]* @ (?:0x)?[0-9a-fA-F]+\] )*)\[(panic|fatal|er
 _PART = re.compile(r"\[([^\]]*?) @ (?:0x)?[0-9a-fA-F]+\] ")
 _INPUT = re.compile(r"^Input #0, (.*), from ")
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d\d):(\d\d(?:\.\d+)?)|N/A)")
+_START = re.compile(r", start: (-?\d+\.\d+)")
 _STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)]*\))?: ([A-Z]\w+): (\S+?)(?:,| |$)(.*)$")
 _SIZE = re.compile(r"(?:^|, | )(\d+)x(\d+)(?:,| |$)")
 _RATE = re.compile(r", ([\d.]+)(k?) fps")
@@ -67,6 +69,8 @@ class Report:
     container: str = ""
     header_s: float | None = None
     """Duration that the header states; None where it does not."""
+    start_s: float = 0.0
+    """The earliest time stamp by the header, seconds; what ffmpeg calls 0 of the file."""
     streams: list[Stream] = field(default_factory=list)
     error_count: int = 0
     words: list[str] = field(default_factory=list)
@@ -112,6 +116,11 @@ class Report:
         for _, parts, words in self._early:
             self._error(parts, words)
         self._early = []
+
+    @property
+    def length_s(self) -> float:
+        """How long the file is by its header, seconds; Matroska's header counts from 0, others' from the start."""
+        return (self.header_s or 0.0) - (self.start_s if "matroska" in self.container else 0.0)
 
     @property
     def video(self) -> Stream | None:
@@ -196,10 +205,17 @@ class Report:
         if found := _DURATION.match(words):
             if found[1]:
                 self.header_s = int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3])
+            if start := _START.search(words):
+                self.start_s = float(start[1])
         elif found := _STREAM.match(words):
             self.streams.append(_stream(int(found[1]), found[2], found[3], found[4]))
         elif self.streams and (found := _ROTATION.search(words)):
             self.streams[-1].rotation_deg = round(float(found[1])) % 360
+
+
+def stated_start_s(report: Report) -> float:
+    """Return where a file says that it starts, seconds; 0 where its format says nothing of the kind."""
+    return report.start_s if any(name in STATES_START for name in report.container.split(",")) else 0.0
 
 
 def _stream(index: int, kind: str, codec: str, rest: str) -> Stream:

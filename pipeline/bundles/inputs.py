@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from features.media import DecodeSettings, MediaError, probe, read_clip
+from features.media import DecodeSettings, MediaError, probe, probe_pair, read_clip
 from features.segments import by_length, by_silence
 from features.windows import Sampling, WindowPlan
 from pipeline.clip_files import NoClipError, require_file
 from pipeline.errors import UsageError
 from pipeline.manifest import InvalidRowError, clip_at, read_manifest
+from pipeline.storage.pairs import pair
 from pipeline.utterance import Utterance
 
 SILENCE = "silence"
@@ -39,6 +40,8 @@ class Item:
     """Why it can't be answered for."""
     recording: str = ""
     """Names what it is a segment of, so that segments follow one another as a dialogue's turns."""
+    sound: Path | None = None
+    """The file that holds its sound, where that is not `path`."""
 
     @property
     def span_s(self) -> tuple[float, float] | None:
@@ -86,8 +89,8 @@ def gather(
                 )
             items += rows
             continue
-        for place in _below(path):
-            whole = _file(place)
+        for place, sound in _below(path):
+            whole = _file(place, sound)
             cut = [whole] if segments is None or whole.reason else _segments(whole, length_s, ffmpeg)
             items += cut
     numbered = []
@@ -121,35 +124,59 @@ def _rows(table: Path, root: Path) -> Iterator[Item]:
     for row in read_manifest(table):
         try:
             place = clip_at(root, row.path)
-            yield Item(row.id, place, replace(row, path=_from_anchor(place)))
+            sound = _sound_at(root, row)
+            row_here = replace(row, path=_from_anchor(place), sound="" if sound is None else _from_anchor(sound))
+            yield Item(row.id, place, row_here, sound=sound)
         except NoClipError as error:
             yield Item(row.id, None, None, str(error))
         except InvalidRowError as error:
             yield Item(row.id, None, None, f"unreadable: {error}")
 
 
-def _below(path: Path) -> Iterable[Path]:
-    """Return the files of a folder by name, hidden ones left out; or the path itself."""
+def _sound_at(root: Path, row: Utterance) -> Path | None:
+    """Return where the sound of a row lies, or None where that is the row's own file."""
+    if len(row.files) == 1:
+        return None
+    try:
+        return clip_at(root, row.sound)
+    except NoClipError as error:
+        raise error.of(f"the sound {row.sound}") from error
+
+
+def _below(path: Path) -> Iterable[tuple[Path, Path | None]]:
+    """Return the files of a folder by name, hidden ones left out, videos with their sounds; or the path itself."""
     if not path.is_dir():
-        return [path]
-    found = []
+        return [(path, None)]
+    found: dict[str, Path] = {}
     for folder, names, files in os.walk(path):
         names[:] = sorted(name for name in names if not name.startswith("."))
-        found += [Path(folder) / name for name in files if not name.startswith(".")]
-    return sorted(found)
+        for name in files:
+            if not name.startswith("."):
+                found[(Path(folder) / name).relative_to(path).as_posix()] = Path(folder) / name
+    sound_of = pair(found).sound_of
+    sounds = set(sound_of.values())
+    return sorted(
+        (place, found.get(sound_of.get(name, ""))) for name, place in found.items() if name not in sounds
+    )
 
 
-def _file(path: Path) -> Item:
+def _file(path: Path, sound: Path | None) -> Item:
     name = shown(str(path))
     try:
         require_file(path)
+        if sound is not None:
+            require_file(sound)
     except NoClipError as error:
         return Item(name, None, None, str(error))
     place = Path(os.path.realpath(path))
+    apart = None if sound is None else Path(os.path.realpath(sound))
     try:
-        return Item(name, place, Utterance("file", _from_anchor(place), ROOT_SPLIT))
+        one = Utterance(
+            "file", _from_anchor(place), ROOT_SPLIT, sound="" if apart is None else _from_anchor(apart)
+        )
     except InvalidRowError as error:
         return Item(name, None, None, f"unreadable: {error}")
+    return Item(name, place, one, sound=apart)
 
 
 def _from_anchor(place: Path) -> str:
@@ -161,9 +188,9 @@ def _segments(whole: Item, length_s: float | None, ffmpeg: str | None) -> list[I
     assert whole.path is not None and whole.utterance is not None
     try:
         if length_s is not None:
-            spans = by_length(probe(whole.path, ffmpeg=ffmpeg).duration_s, length_s)
+            spans = by_length(_duration_s(whole.path, whole.sound, ffmpeg), length_s)
         else:
-            spans = by_silence(_sound(whole.path, ffmpeg), SAMPLE_RATE_HZ)
+            spans = by_silence(_sound(whole.path, whole.sound, ffmpeg), SAMPLE_RATE_HZ)
     except MediaError as error:
         reason = f"{error.kind}: {error}".replace(str(whole.path), whole.path.name)  # `path` has it in full
         if length_s is None and error.kind == "no_streams":
@@ -179,14 +206,20 @@ def _segments(whole: Item, length_s: float | None, ffmpeg: str | None) -> list[I
             whole.path,
             replace(whole.utterance, start_s=start_s, end_s=end_s),
             recording=whole.name,
+            sound=whole.sound,
         )
         for start_s, end_s in spans
     ]
 
 
-def _sound(path: Path, ffmpeg: str | None) -> NDArray[np.float32]:
+def _duration_s(path: Path, sound: Path | None, ffmpeg: str | None) -> float:
+    found = probe(path, ffmpeg=ffmpeg) if sound is None else probe_pair(path, sound, ffmpeg=ffmpeg)
+    return found.duration_s
+
+
+def _sound(path: Path, sound: Path | None, ffmpeg: str | None) -> NDArray[np.float32]:
     """Return a recording's sound, mono, at SAMPLE_RATE_HZ; raise MediaError where there is none."""
     settings = DecodeSettings(frame_size_px=None, sample_rate_hz=SAMPLE_RATE_HZ, max_clip_s=LONGEST_RECORDING_S)
-    clip = read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=settings, ffmpeg=ffmpeg)
+    clip = read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=settings, sound=sound, ffmpeg=ffmpeg)
     assert clip.audio is not None  # nothing else was asked for
     return clip.audio

@@ -22,7 +22,9 @@ def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: i
     """Return the utterance in row `at` of the answers; its reason where nothing that the head reads is there."""
     assert item.utterance is not None
     streams = {name: bool(clip.streams[name].present) for name in bundle.streams}
-    reason = clip.reason.replace(item.utterance.path, Path(item.utterance.path).name)  # `path` has it in full
+    reason = clip.reason
+    for path in item.utterance.files:
+        reason = reason.replace(path, Path(path).name)  # `path` and `sound` have it in full
     if clip.status == "failed":
         return unanswered(item, reason)
     if not any(streams.values()):
@@ -73,7 +75,8 @@ def unanswered(item: Item, reason: str) -> dict[str, Any]:
 def _head(item: Item) -> dict[str, Any]:
     span = item.span_s or (None, None)
     path = None if item.path is None else shown(str(item.path))
-    return {"name": item.name, "path": path, "start_s": span[0], "end_s": span[1]}
+    sound = {} if item.sound is None else {"sound": shown(str(item.sound))}
+    return {"name": item.name, "path": path, **sound, "start_s": span[0], "end_s": span[1]}
 
 
 def as_csv(document: dict[str, Any]) -> str:

@@ -71,9 +71,17 @@ def has_timeline(bundle: Bundle) -> bool:
 
 @one_core()
 def clip_timeline(
-    path: Path, span_s: tuple[float, float] | None, bundle: Bundle, plan: ClipPlan, *, context_s: float
+    path: Path,
+    span_s: tuple[float, float] | None,
+    bundle: Bundle,
+    plan: ClipPlan,
+    *,
+    context_s: float,
+    sound: Path | None = None,
 ) -> Timeline:
     """Read a clip once more and answer for a stretch of `context_s` seconds around each window's centre.
+
+    Where `sound` is given, that file holds the clip's sound.
 
     Raises
     ------
@@ -81,9 +89,7 @@ def clip_timeline(
         Where the file can't be read any more.
     """
     assert plan.decode is not None
-    clip = plan.reader(
-        path, plan=plan.windows, sampling=plan.sampling, settings=plan.decode, span_s=span_s or (None, None)
-    )
+    clip = plan.read(path, span_s=span_s, sound=sound)
     centres_s = np.minimum(clip.starts_s + plan.windows.length_s / 2, clip.duration_s)  # (K,)
     spans_s = np.stack([centres_s - context_s / 2, centres_s + context_s / 2], axis=1).clip(0.0, clip.duration_s)
     frame_rows = _frame_rows(clip, plan)

@@ -318,6 +318,11 @@ CLIPS = {
         "utterance",
         ("no-sound", "no sound", "its audio stream is masked: variants that need sound see none."),
         ("no-picture", "no moving picture", "its video stream is masked: variants that need a picture see none."),
+        (
+            "two-sounds",
+            "the video file holds sound beside the sound's own file",
+            "the file named as sound is what is heard; the video file's own is not used.",
+        ),
         ("still-picture", "one picture throughout", "every window shows the same: motion tells nothing."),
         (
             "multichannel",
@@ -333,6 +338,12 @@ CLIPS = {
     **_rows(
         "warning",
         "utterance",
+        (
+            "pair-apart",
+            "a video without sound and a sound of the same name are two utterances",
+            "no row has both streams, so that fusion is fitted on halves: name the sound in the video's row, in a "
+            "column sound, as `manifest folder` does.",
+        ),
         ("silent", "silent throughout", "its audio features describe silence: they are noise in every score."),
         (
             "odd-channels",

@@ -18,6 +18,8 @@ from pipeline.executors import OrderedThreads
 from pipeline.manifest import EscapingPathError, Manifest, resolve
 from pipeline.utterance import Utterance
 
+Files = tuple[str, ...]  # a clip's path, and its sound's where that is apart
+
 FULL_SCALE = 0.99  # of ±1: what counts as clipped, after resampling
 CHUNK_BYTES = 1 << 20
 
@@ -54,70 +56,93 @@ class Facts:
 def gather(
     manifest: Manifest, root: Path, *, sound: bool, workers: int, ffmpeg: str | None = None
 ) -> Generator[list[Facts], None, None]:
-    """Yield the facts of each file's utterances, file by file; with `sound`, decode it to hear how loud it is."""
-    by_path: dict[str, list[Utterance]] = defaultdict(list)
+    """Yield the facts of each clip's utterances, clip by clip; with `sound`, decode it to hear how loud it is."""
+    by_files: dict[Files, list[Utterance]] = defaultdict(list)
     for utterance in manifest:
-        by_path[utterance.path].append(utterance)
-    alike = _same_sizes(root, list(by_path))
-    threads: OrderedThreads[tuple[str, list[Utterance]], list[Facts]] = OrderedThreads(
+        by_files[utterance.files].append(utterance)
+    alike = _same_sizes(root, list(by_files))
+    threads: OrderedThreads[tuple[Files, list[Utterance]], list[Facts]] = OrderedThreads(
         lambda item: _look(root, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg),
         workers=workers,
         budget_bytes=1 << 20,
         size_bytes=lambda facts: 1,
         stop=media.stop_all,
     )
-    return threads.run(by_path.items())
+    return threads.run(by_files.items())
 
 
-def _same_sizes(root: Path, paths: Sequence[str]) -> set[str]:
-    """Return the paths whose files are as large as another one: only those can hold the same bytes."""
-    by_size: dict[int, list[str]] = defaultdict(list)
-    for path in paths:
+def _same_sizes(root: Path, clips: Sequence[Files]) -> set[Files]:
+    """Return the clips whose files are as large as another one's: only those can hold the same bytes."""
+    by_size: dict[tuple[int, ...], list[Files]] = defaultdict(list)
+    for files in clips:
         try:
-            by_size[resolve(root, path).stat().st_size].append(path)
+            by_size[tuple(resolve(root, path).stat().st_size for path in files)].append(files)
         except (OSError, EscapingPathError):
             continue
-    return {path for some in by_size.values() if len(some) > 1 for path in some}
+    return {files for some in by_size.values() if len(some) > 1 for files in some}
 
 
 def _look(
-    root: Path, path: str, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
+    root: Path, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
 ) -> list[Facts]:
+    places: list[Path] = []
+    size_bytes = 0
+    for path in files:
+        try:
+            places.append(resolve(root, path))
+            require_file(os.path.join(root, path))
+            size_bytes += places[-1].stat().st_size
+        except EscapingPathError as e:
+            return [Facts(u, "escapes-root", str(e)) for u in utterances]
+        except NoClipError as e:
+            code = "missing" if e.kind in ("missing", "broken_link") else "unreadable"
+            reason = str(e if path == files[0] else e.of(f"the sound {path}"))
+            return [Facts(u, code, reason) for u in utterances]
+        except OSError as e:
+            return [Facts(u, "missing", e.strerror or str(e)) for u in utterances]
     try:
-        place = resolve(root, path)
-        require_file(os.path.join(root, path))
-        size_bytes = place.stat().st_size
-    except EscapingPathError as e:
-        return [Facts(u, "escapes-root", str(e)) for u in utterances]
-    except NoClipError as e:
-        code = "missing" if e.kind in ("missing", "broken_link") else "unreadable"
-        return [Facts(u, code, str(e)) for u in utterances]
-    except OSError as e:
-        return [Facts(u, "missing", e.strerror or str(e)) for u in utterances]
-    try:
-        probe = media.probe(place, ffmpeg=ffmpeg)
-        digest = _sha256(place) if hashed else ""
+        probe = media.probe(places[0], ffmpeg=ffmpeg) if len(places) == 1 else _probe_both(places, ffmpeg)
+        digest = " ".join(map(_sha256, places)) if hashed else ""
     except media.MediaError as e:
-        reason = f"{e.kind}: {str(e).replace(str(place), path)}"
+        reason = f"{e.kind}: {_portable(str(e), files, places)}"
         return [Facts(u, "unreadable", reason, size_bytes) for u in utterances]
     except OSError as e:
         return [Facts(u, "unreadable", e.strerror or str(e), size_bytes) for u in utterances]
     if probe.duration_s <= 0:
         return [Facts(u, "unreadable", "empty: a header without a single packet", size_bytes) for u in utterances]
-    heard = {u.id: _listen(place, u, ffmpeg) for u in utterances} if sound and probe.audio is not None else {}
+    heard = {u.id: _listen(places, u, ffmpeg) for u in utterances} if sound and probe.audio is not None else {}
     return [Facts(u, "", "", size_bytes, digest, probe, heard.get(u.id)) for u in utterances]
 
 
-def _listen(place: Path, utterance: Utterance, ffmpeg: str | None) -> Loudness | None:
+def _probe_both(places: Sequence[Path], ffmpeg: str | None) -> media.Probe:
+    return media.probe_pair(places[0], places[1], ffmpeg=ffmpeg)
+
+
+def _portable(text: str, files: Files, places: Sequence[Path]) -> str:
+    """Name files as the manifest does."""
+    for path, place in zip(files, places, strict=False):
+        text = text.replace(str(place), path)
+    return text
+
+
+def _listen(places: Sequence[Path], utterance: Utterance, ffmpeg: str | None) -> Loudness | None:
     """Decode an utterance's sound and measure it; what fails is told as a note."""
+    place, sound = places[0], None if len(places) == 1 else places[1]
     settings = media.DecodeSettings(frame_size_px=None)
     span_s = utterance.start_s, utterance.end_s
     try:
         clip = media.read_clip(
-            place, plan=WindowPlan(), sampling=Sampling(), settings=settings, span_s=span_s, ffmpeg=ffmpeg
+            place,
+            plan=WindowPlan(),
+            sampling=Sampling(),
+            settings=settings,
+            span_s=span_s,
+            sound=sound,
+            ffmpeg=ffmpeg,
         )
     except media.MediaError as e:
-        return Loudness(float("nan"), 0.0, (f"{e.kind}: {str(e).replace(str(place), utterance.path)}",), errors=1)
+        said = f"{e.kind}: {_portable(str(e), utterance.files, places)}"
+        return Loudness(float("nan"), 0.0, (said,), errors=1)
     if clip.audio is None or not clip.audio.size:
         return None
     level = np.abs(clip.audio)

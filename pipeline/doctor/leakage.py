@@ -53,17 +53,23 @@ def stretch(utterance: Utterance) -> Stretch:
     span = table_span(utterance)
     if span is not None and utterance.extra.get("episode"):
         return Stretch(utterance.extra["episode"], *span)
+    return _of_file(utterance.path, utterance)
+
+
+def _of_file(path: str, utterance: Utterance) -> Stretch:
+    """Return the stretch of a file that an utterance is of."""
     if utterance.start_s is not None and utterance.end_s is not None:
-        return Stretch(utterance.path, utterance.start_s, utterance.end_s)
-    return Stretch(utterance.path, 0.0, float("inf"))
+        return Stretch(path, utterance.start_s, utterance.end_s)
+    return Stretch(path, 0.0, float("inf"))
 
 
 def _stretches(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
     """Find pairs of utterances from one stretch, or from two that overlap."""
     recordings: dict[str, list[tuple[Stretch, Utterance]]] = defaultdict(list)
     for utterance in manifest:
-        place = stretch(utterance)
-        recordings[place.recording].append((place, utterance))
+        for place in (stretch(utterance), *(_of_file(path, utterance) for path in utterance.files[1:])):
+            recordings[place.recording].append((place, utterance))
+    seen: set[frozenset[str]] = set()  # two rows may share a video and its sound
     pairs: dict[str, list[_Pair]] = defaultdict(list)
     for rows in recordings.values():
         rows.sort(key=lambda row: row[0][1:])
@@ -72,8 +78,9 @@ def _stretches(manifest: Manifest, limits: Limits) -> Iterator[Finding]:
                 if other_place.start_s >= place.end_s and other_place != place:
                     break  # those that follow start later still
                 share = _overlap(place, other_place)
-                if share < limits.overlap:
+                if share < limits.overlap or {utterance.id, other.id} in seen:
                     continue
+                seen.add(frozenset((utterance.id, other.id)))
                 across = utterance.split != other.split
                 scored, kept = sorted((other, utterance), key=lambda u: SPLITS.index(u.split), reverse=True)
                 if place == other_place:

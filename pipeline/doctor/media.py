@@ -11,6 +11,7 @@ from pipeline.doctor.clips import Facts
 from pipeline.doctor.findings import Case, Finding, found
 from pipeline.doctor.leakage import table_span
 from pipeline.doctor.limits import Limits
+from pipeline.storage.pairs import pair
 from pipeline.utterance import SPLITS
 
 UNUSABLE = ("missing", "escapes-root", "unreadable")
@@ -24,7 +25,7 @@ def examine_media(facts: Sequence[Facts], limits: Limits) -> list[Finding]:
         for code, detail in _faults(fact, limits):
             cases[code].append(Case(fact.utterance.id, detail))
     findings = [finding for code, some in cases.items() for finding in found(code, some)]
-    return [*findings, *_duplicates(facts)]
+    return [*findings, *_apart(facts), *_duplicates(facts)]
 
 
 def _faults(fact: Facts, limits: Limits) -> Iterator[tuple[str, str]]:
@@ -58,6 +59,24 @@ def _streams(fact: Facts, limits: Limits) -> Iterator[tuple[str, str]]:
             yield "desynchronised", f"sound starts {_later(start_s)} and ends {_later(end_s)} than the picture"
     if probe.warnings:
         yield "damaged", "; ".join(probe.warnings)
+    if probe.unused_sound:
+        yield "two-sounds", f"heard is {fact.utterance.sound}"
+
+
+def _apart(facts: Sequence[Facts]) -> list[Finding]:
+    """Find videos without sound whose sound, by its name, is an utterance of its own."""
+    whole = {
+        fact.utterance.path: fact for fact in facts if fact.probe is not None and len(fact.utterance.files) == 1
+    }
+    halves = [path for path, fact in whole.items() if fact.probe and not (fact.probe.audio and fact.probe.video)]
+    cases, across = [], 0
+    for video, sound in pair(halves).sound_of.items():
+        if (probe := whole[video].probe) is None or probe.video is None:  # sound under the suffix of a video
+            continue
+        one, other = whole[video].utterance, whole[sound].utterance
+        across += one.split != other.split
+        cases.append(Case(one.id, f"{sound} is {other.id} of {other.split}"))
+    return found("pair-apart", cases, f"{across} of them in two splits" if across else "")
 
 
 def _length(fact: Facts, limits: Limits) -> Iterator[tuple[str, str]]:
@@ -106,7 +125,7 @@ def _duplicates(facts: Sequence[Facts]) -> list[Finding]:
     for some in copies.values():
         original, *others = sorted(some, key=lambda fact: SPLITS.index(fact.utterance.split))
         for other in others:
-            if other.utterance.path != original.utterance.path:
+            if other.utterance.files != original.utterance.files:
                 same_split = other.utterance.split == original.utterance.split
                 labels = "" if _labels(other) == _labels(original) else ", with other labels"
                 case = Case(other.utterance.id, f"as {original.utterance.id}{labels}")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from features.media import DecodeSettings
 from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError
 from pipeline.extraction.shards import KIND, Shard, members_digest, read_shard, shard_path
 from pipeline.manifest import clip_at
-from pipeline.provenance import canonical_json, digest_file
+from pipeline.provenance import canonical_json, digest_file, digest_of
 from pipeline.storage.sealed import peek_digest, publish
 from pipeline.utterance import Utterance
 
@@ -55,8 +57,49 @@ class Hasher:
         """
         return clip_at(self._root, path)
 
-    def look(self, path: str) -> tuple[int, int]:
-        """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`."""
+    def places(self, utterance: Utterance, settings: DecodeSettings) -> tuple[Path, Path | None]:
+        """Return the file to read, and that of the sound where it is another.
+
+        A file of which nothing is read may lack: then the other one is read by itself.
+
+        Raises
+        ------
+        NoClipError
+            Where one of them is no regular file inside the root.
+        """
+        if len(utterance.files) == 1:
+            return self.require(utterance.path), None
+        video, sound = map(self.place, utterance.files)
+        if video is None and (settings.frame_size_px is not None or sound is None):
+            self.require(utterance.path)
+        if sound is None and settings.sample_rate_hz is not None:
+            try:
+                self.require(utterance.sound)
+            except NoClipError as error:
+                raise error.of(f"the sound {utterance.sound}") from error
+        return (video, sound) if video is not None else (cast(Path, sound), None)
+
+    def look(self, *paths: str) -> tuple[int, int]:
+        """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`.
+
+        Of a clip in two files: two numbers that change as soon as one of these does.
+        """
+        looks = [self._look(path) for path in paths]
+        if len(looks) == 1 or set(looks) == {ABSENT}:
+            return looks[0]
+        return sum(size for size, _ in looks), int(digest_of(looks)[:15], 16)
+
+    def digest(self, *paths: str) -> str:
+        """Return the SHA-256 of a clip's bytes, or an empty string where there is no readable file.
+
+        Of a clip in two files: the SHA-256 of the line ``VIDEO SOUND``, the digests of the two, in hex.
+        """
+        digests = [self._digest(path) for path in paths]
+        if len(digests) == 1 or not any(digests):
+            return digests[0]
+        return hashlib.sha256(f"{' '.join(digests)}\n".encode()).hexdigest()
+
+    def _look(self, path: str) -> tuple[int, int]:
         place = self.place(path)
         try:
             facts = os.stat(place) if place else None
@@ -64,8 +107,7 @@ class Hasher:
             facts = None
         return (facts.st_size, facts.st_mtime_ns) if facts else ABSENT
 
-    def digest(self, path: str) -> str:
-        """Return the SHA-256 of a clip's bytes, or an empty string where there is no readable file."""
+    def _digest(self, path: str) -> str:
         place = self.place(path)
         if place is None:
             return ""
@@ -126,9 +168,9 @@ def judge(
         known = [((size, time_ns), sha256) for size, time_ns, sha256 in seen["clips"]]
     if not reads_media:
         return Verdict(True)
-    looks = [hasher.look(one.path) for one in utterances]
+    looks = [hasher.look(*one.files) for one in utterances]
     for utterance, look, (before, sha256) in zip(utterances, looks, known, strict=True):
-        if (reread or look != before) and hasher.digest(utterance.path) != sha256:
+        if (reread or look != before) and hasher.digest(*utterance.files) != sha256:
             return Verdict(False, f"the bytes of {utterance.id} changed")
     if noting and (reread or looks != [before for before, _ in known]):
         _write_state(folder, index, sealed, members, looks, [sha256 for _, sha256 in known])

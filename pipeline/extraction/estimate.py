@@ -53,7 +53,7 @@ def estimate(
     plan = recipe.plan
     if plan.decode is None:
         return Estimate(len(utterances), 0, 0, len(utterances), 0, 0.0)
-    there = [one for one in utterances if hasher.look(one.path) != ABSENT]
+    there = [one for one in utterances if hasher.look(*one.files) != ABSENT]
     picked = (
         [there[i] for i in sorted({*np.linspace(0, len(there) - 1, MEASURED_CLIPS, dtype=int)})] if there else []
     )

@@ -174,30 +174,35 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
     if plan.decode is None:
         begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
         return _ReadClip(utterance, ABSENT, "", begun)
-    look, sha256 = hasher.look(utterance.path), hasher.digest(utterance.path)
+    files = utterance.files
+    look, sha256 = hasher.look(*files), hasher.digest(*files)
+    places = {path: hasher.place(path) for path in files}
     nothing = unread(plan, utterance.id)
     try:
-        place = hasher.require(utterance.path)
+        place, sound = hasher.places(utterance, plan.decode)
     except NoClipError as error:
         return _ReadClip(utterance, look, sha256, nothing, str(error))
     try:
-        begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance))
+        begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance), sound=sound)
     except MediaError as error:
-        if error.kind == "missing" and hasher.place(utterance.path) is not None:
+        if error.kind == "missing" and all(one is None or one.is_file() for one in (place, sound)):
             raise DualstreamError(f"{error}") from error
-        said = _portable(f"{error.kind}: {error}", place, utterance)
+        said = _portable(f"{error.kind}: {error}", places)
         return _ReadClip(utterance, look, sha256, nothing, said)
     except ValueError as error:
-        return _ReadClip(utterance, look, sha256, nothing, _portable(f"encoder: {error}", place, utterance))
-    if hasher.look(utterance.path) != look:
+        return _ReadClip(utterance, look, sha256, nothing, _portable(f"encoder: {error}", places))
+    if hasher.look(*files) != look:
         return _ReadClip(utterance, ABSENT, sha256, nothing, "changed: the file changed while it was read")
-    begun.notes = [_portable(note, place, utterance) for note in begun.notes]
+    begun.notes = [_portable(note, places) for note in begun.notes]
     return _ReadClip(utterance, look, sha256, begun)
 
 
-def _portable(text: str, place: Path, utterance: Utterance) -> str:
-    """Name the file as the manifest does: a cache holds no path of the machine that made it."""
-    return text.replace(f"file:{place}", utterance.path).replace(str(place), utterance.path)
+def _portable(text: str, places: Mapping[str, Path | None]) -> str:
+    """Name files as the manifest does: a cache holds no path of the machine that made it."""
+    for path, place in places.items():
+        if place is not None:
+            text = text.replace(f"file:{place}", path).replace(str(place), path)
+    return text
 
 
 def _span(utterance: Utterance) -> tuple[float, float] | None:

@@ -112,8 +112,8 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def members_digest(utterances: Sequence[Utterance]) -> str:
-    """Return the digest of what a shard is asked to hold: ids, paths and spans, in order. Labels do not count."""
-    return digest_of([[one.id, one.path, one.start_s, one.end_s] for one in utterances])
+    """Return the digest of what a shard is asked to hold: ids, files and spans, in order. Labels do not count."""
+    return digest_of([[one.id, one.path, one.start_s, one.end_s, *one.files[1:]] for one in utterances])
 
 
 def split_in_shards(utterances: Sequence[Utterance], size: int) -> list[tuple[Utterance, ...]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def _has_failures(path: Path) -> bool:
 def _require_some_clips(work: Work) -> None:
     """Stop before thousands of failures where the root is plainly the wrong folder."""
     clips = work.manifest.utterances
-    if not work.recipe.reads_media or any(work.hasher.look(one.path) != ABSENT for one in clips):
+    if not work.recipe.reads_media or any(work.hasher.look(*one.files) != ABSENT for one in clips):
         return
     try:
         first = str(work.hasher.require(clips[0].path))
@@ -120,3 +121,13 @@ def _check_tables(work: Work, note: Callable[[str], None]) -> None:
         if lacking:
             shown = ", ".join(lacking[:5]) + (", …" if len(lacking) > 5 else "")
             note(f"stream {name}: {table.spec.name} has no row for {len(lacking)} of {len(manifest)}: {shown}")
+        for text in _passed_over(table.spec.parameters):
+            note(f"stream {name}: {table.spec.name}: {text}")
+
+
+def _passed_over(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Say what of a table is no feature."""
+    if columns := parameters.get("left_out"):
+        yield f"{', '.join(columns)} {'is no feature' if len(columns) == 1 else 'are no features'}: left out"
+    if rows := parameters.get("failed_rows"):
+        yield f"{rows} rows are left out, in which no face was found (success 0)"

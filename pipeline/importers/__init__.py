@@ -5,6 +5,13 @@
 `rows` returns the utterances in the order of the corpus's own table, or by path where it has none. A
 corpus without splits says ``train`` throughout. It reads no media, and raises ManifestError where the
 folder is not laid out as the corpus is.
+
+What it leaves out is counted for it, file by file. The file may say more, each by a name of its own:
+
+    NAME, EXPECTED   what a recording's name matches, and such a name; else tables say what there is
+    SPARE            why a recording of such a name is left out, if not as a copy
+    READS            what the paths of the corpus's tables match
+    left_out(root)   yields further (reason, name) (storage/left_out.py)
 """
 
 from __future__ import annotations
@@ -17,7 +24,8 @@ from pathlib import Path
 
 from pipeline.errors import UsageError
 from pipeline.manifest import ManifestError
-from pipeline.storage.tree import is_video, media_below
+from pipeline.storage.left_out import LeftOut, left_out
+from pipeline.storage.tree import is_video, media_below, others
 from pipeline.utterance import Utterance
 
 Rows = Callable[[Path], Sequence[Utterance]]
@@ -40,6 +48,21 @@ def importer(name: str) -> Rows:
         raise UsageError(f"found no importer {name!r}; there are {', '.join(names())}")
     rows: Rows = importlib.import_module(f"{__name__}.{name}").rows
     return rows
+
+
+def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOut]:
+    """Return what the importer of that name left out below `root`, by reason."""
+    importer(name)
+    module = importlib.import_module(f"{__name__}.{name}")
+    return left_out(
+        root,
+        rows,
+        name=getattr(module, "NAME", None),
+        expected=getattr(module, "EXPECTED", ""),
+        spare=getattr(module, "SPARE", "copy"),
+        reads=getattr(module, "READS", None),
+        more=module.left_out(root) if hasattr(module, "left_out") else (),
+    )
 
 
 def summary(name: str) -> str:
@@ -65,7 +88,9 @@ def named_clips(root: Path, name: re.Pattern[str], expected: str) -> list[tuple[
         if match:
             best.setdefault(match[0], (path, match))
     if not best:
-        raise ManifestError(f"{root}: found no recording of this corpus; expected names such as {expected}")
+        raise ManifestError(
+            f"{root}: found no recording of this corpus; expected names such as {expected}{others(root)}"
+        )
     return sorted(best.values(), key=lambda pair: pair[0])
 
 

@@ -15,12 +15,13 @@ from pipeline.utterance import Utterance
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "joy", "NEU": "neutral", "SAD": "sadness"}
 
-_NAME = re.compile(r"(?P<actor>1\d\d\d)_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?:LO|MD|HI|XX|X)")
+EXPECTED = "AudioWAV/1001_DFA_ANG_XX.wav"
+NAME = re.compile(r"(?P<actor>1\d\d\d)_[A-Z]{3}_(?P<emotion>ANG|DIS|FEA|HAP|NEU|SAD)_(?:LO|MD|HI|XX|X)")
 
 
 def rows(root: Path) -> Sequence[Utterance]:
     """Return CREMA-D's utterances by path: from VideoFlash where it is there, else from AudioWAV or AudioMP3."""
     return [
         Utterance(match[0], path, "train", speaker=match["actor"], emotion=EMOTIONS[match["emotion"]])
-        for path, match in named_clips(root, _NAME, "AudioWAV/1001_DFA_ANG_XX.wav")
+        for path, match in named_clips(root, NAME, EXPECTED)
     ]

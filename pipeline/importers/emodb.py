@@ -22,12 +22,13 @@ EMOTIONS = {  # by the German word: Wut, Langeweile, Ekel, Angst, Freude, Trauer
     "N": "neutral",
 }
 
-_NAME = re.compile(r"(?P<speaker>\d\d)[ab]\d\d(?P<emotion>[WLEAFTN])[a-z]")
+EXPECTED = "03a01Fa.wav"
+NAME = re.compile(r"(?P<speaker>\d\d)[ab]\d\d(?P<emotion>[WLEAFTN])[a-z]")
 
 
 def rows(root: Path) -> Sequence[Utterance]:
     """Return EMO-DB's utterances by path; ids are the names of the files, such as ``03a01Fa``."""
     return [
         Utterance(match[0], path, "train", speaker=match["speaker"], emotion=EMOTIONS[match["emotion"]])
-        for path, match in named_clips(root, _NAME, "03a01Fa.wav")
+        for path, match in named_clips(root, NAME, EXPECTED)
     ]

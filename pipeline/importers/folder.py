@@ -4,6 +4,8 @@ ROOT/joy/a.mp4              emotion joy, split train
 ROOT/test/joy/a.mp4         emotion joy, split test; where train, dev or test is every clip's first folder
 ROOT/positive/a.mp4         sentiment positive; where the classes are positive, negative, neutral
 ROOT/a.mp4                  unlabelled, split train
+ROOT/joy/a.mp4, a.wav       one utterance: the video, and its sound in a file of the same name (storage/pairs.py);
+                            so are ROOT/video/joy/a.mp4 and ROOT/audio/joy/a.wav
 """
 
 from __future__ import annotations
@@ -16,21 +18,28 @@ from pathlib import Path
 
 from pipeline.labels import SENTIMENTS, canonical_emotion
 from pipeline.manifest import ManifestError
-from pipeline.storage.tree import media_below
+from pipeline.storage.pairs import pair, without_words
+from pipeline.storage.tree import media_below, others
 from pipeline.utterance import MAX_ID_CHARACTERS, Utterance
 
 SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
 DIGEST_CHARACTERS = 8
 
+NAME = re.compile(r"(?s).*")  # any
+SPARE = "sound"  # what is left out is a second sound of a video
+
 
 def rows(root: Path) -> Sequence[Utterance]:
     """Return one utterance for each clip or recording below `root`, by path."""
-    paths = media_below(root)
-    if not paths:
-        raise ManifestError(f"{root}: found no clip or recording; expected files such as joy/a.mp4")
-    has_splits = all(path.count("/") and path.split("/")[0].lower() in SPLIT_FOLDERS for path in paths)
-    folders = {path: path.split("/")[1 if has_splits else 0 : -1] for path in paths}
+    found = media_below(root)
+    if not found:
+        raise ManifestError(f"{root}: found no clip or recording; expected files such as joy/a.mp4{others(root)}")
+    pairs = pair(found)
+    paths = [path for path in found if path not in {*pairs.sound_of.values(), *pairs.spare}]
+    above = {path: without_words(path) if pairs.apart else path.split("/")[:-1] for path in paths}
+    has_splits = all(below and below[0].lower() in SPLIT_FOLDERS for below in above.values())
+    folders = {path: below[1 if has_splits else 0 :] for path, below in above.items()}
     labels = {path: canonical_emotion(below[0]) if below else "" for path, below in folders.items()}
     classes = set(labels.values()) - {""}
     is_sentiment = classes <= set(SENTIMENTS) and classes != {"neutral"}
@@ -39,9 +48,10 @@ def rows(root: Path) -> Sequence[Utterance]:
         Utterance(
             ids[path],
             path,
-            SPLIT_FOLDERS[path.split("/")[0].lower()] if has_splits else "train",
+            SPLIT_FOLDERS[above[path][0].lower()] if has_splits else "train",
             emotion="" if is_sentiment else labels[path],
             sentiment=labels[path] if is_sentiment else "",
+            sound=pairs.sound_of.get(path, ""),
         )
         for path in paths
     ]

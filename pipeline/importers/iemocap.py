@@ -18,7 +18,8 @@ from pipeline.utterance import Utterance
 UNLABELLED = {"xxx": ""}  # the annotators did not agree
 OTHER = {"oth": "other"}
 
-_TABLE = re.compile(r"(?:.*/)?(?P<session>Session[1-5])/dialog/EmoEvaluation/(?P<dialogue>Ses0[1-5][FM]_\w+)\.txt")
+READS = re.compile(r"(?:.*/)?(?P<session>Session[1-5])/dialog/EmoEvaluation/(?P<dialogue>Ses0[1-5][FM]_\w+)\.txt")
+_BEGINS = re.compile(r"\s*\[\s*\d")
 _LINE = re.compile(
     r"\[(?P<start>\d+\.\d+) - (?P<end>\d+\.\d+)\]\t"
     r"(?P<id>Ses0[1-5][FM]_\w+_(?P<actor>[FM])[A-Z]*\d+)\t(?P<emotion>\w+)\t"
@@ -34,10 +35,21 @@ def rows(root: Path) -> Sequence[Utterance]:
     """
     files = files_below(root)
     present = set(files)
-    tables = [match for path in files if not is_hidden(path) and (match := _TABLE.fullmatch(path))]
+    tables = [match for path in files if not is_hidden(path) and (match := READS.fullmatch(path))]
     if not tables:
         raise ManifestError(f"{root}: found no Session1/dialog/EmoEvaluation/Ses01F_impro01.txt; expected IEMOCAP")
     return [utterance for table in tables for utterance in _dialogue(root, table, present)]
+
+
+def left_out(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield lines of the tables that begin as an utterance's do and can't be read."""
+    for path in files_below(root):
+        if READS.fullmatch(path) and not is_hidden(path):
+            for number, line in enumerate(
+                (root / path).read_text("utf-8", errors="replace").splitlines(), start=1
+            ):
+                if _BEGINS.match(line) and not _LINE.match(f"{line}\t"):
+                    yield "line", f"{path}, line {number}"
 
 
 def _dialogue(root: Path, table: re.Match[str], present: set[str]) -> Iterator[Utterance]:

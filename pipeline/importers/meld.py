@@ -28,6 +28,7 @@ NEEDED = (
     *("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID"),
     *("Utterance_ID", "Season", "Episode", "StartTime", "EndTime"),
 )
+READS = re.compile(r"(?:.*/)?(?:train|dev|test)_sent_emo\.csv")
 
 # Three ends have two digits after the comma, such as 00:05:11,82. They are a fraction whose last zero was lost,
 # not 82 ms: so they fall on the grid of 24000/1001 frames a second on which their episodes' other times lie.

@@ -9,8 +9,9 @@ and fear.
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ LABELS = "CMU_MOSEI_Labels.csd"
 FOLDS = "cmu_mosei_std_folds.py"
 EMOTIONS = ("joy", "sadness", "anger", "surprise", "disgust", "fear")  # columns 1 to 6
 FOLD_NAMES = {"standard_train_fold": "train", "standard_valid_fold": "dev", "standard_test_fold": "test"}
+READS = re.compile(rf"(?:.*/)?(?:{re.escape(LABELS)}|{re.escape(FOLDS)})")
 DEFAULT_FOLDER = "Raw/Videos/Full/Combined"
 
 
@@ -63,6 +65,18 @@ def rows(root: Path) -> Sequence[Utterance]:
             path = clips.get(video, f"{DEFAULT_FOLDER}/{video}.mp4")
             utterances += _sentences(video, path, "train" if split_of is None else split_of[video], found)
     return utterances
+
+
+def left_out(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield the labelled videos that none of the lists of splits names."""
+    files = files_below(root)
+    table, folds = _find(files, LABELS), _find(files, FOLDS)
+    if table is None or folds is None:
+        return
+    split_of = _folds(root / folds)
+    for video in dict.fromkeys(path.partition("/")[0] for path, _ in number_arrays(root / table, "*/data")):
+        if video not in split_of:
+            yield "split", video
 
 
 def _sentences(video: str, path: str, split: str, found: Mapping[str, NDArray[np.float64]]) -> Iterable[Utterance]:

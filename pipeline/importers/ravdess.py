@@ -26,7 +26,8 @@ EMOTIONS = {
 }
 MODALITY_PREFERENCE = ("01", "03", "02")
 
-_NAME = re.compile(r"(?P<modality>0[123])-(?P<rest>0[12]-(?P<emotion>0[1-8])-0[12]-0[12]-0[12]-(?P<actor>\d\d))")
+EXPECTED = "03-01-05-02-01-01-16.wav"
+NAME = re.compile(r"(?P<modality>0[123])-(?P<rest>0[12]-(?P<emotion>0[1-8])-0[12]-0[12]-0[12]-(?P<actor>\d\d))")
 
 
 def rows(root: Path) -> Sequence[Utterance]:
@@ -34,7 +35,7 @@ def rows(root: Path) -> Sequence[Utterance]:
 
     A recording that is there in several modalities is taken once: film with sound, else sound, else film.
     """
-    clips = named_clips(root, _NAME, "03-01-05-02-01-01-16.wav")
+    clips = named_clips(root, NAME, EXPECTED)
     clips.sort(key=lambda clip: MODALITY_PREFERENCE.index(clip[1]["modality"]))
     chosen = {match["rest"]: (path, match) for path, match in reversed(clips)}
     return [

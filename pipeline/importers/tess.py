@@ -22,7 +22,8 @@ EMOTIONS = {
     "sad": "sadness",
 }
 
-_NAME = re.compile(r"(?P<actress>OAF?|YAF)_[A-Za-z']+_(?P<emotion>angry|disgust|fear|happy|neutral|ps|sad)")
+EXPECTED = "OAF_back_angry.wav"
+NAME = re.compile(r"(?P<actress>OAF?|YAF)_[A-Za-z']+_(?P<emotion>angry|disgust|fear|happy|neutral|ps|sad)")
 
 
 def rows(root: Path) -> Sequence[Utterance]:
@@ -35,5 +36,5 @@ def rows(root: Path) -> Sequence[Utterance]:
             speaker="YAF" if match["actress"] == "YAF" else "OAF",
             emotion=EMOTIONS[match["emotion"]],
         )
-        for path, match in named_clips(root, _NAME, "OAF_back_angry.wav")
+        for path, match in named_clips(root, NAME, EXPECTED)
     ]

@@ -101,7 +101,7 @@ def _examine_clips(
         raise UsageError(str(e)) from e
     facts: list[Facts] = []
     looked = gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=ffmpeg)
-    with closing(looked), Progress(len({u.path for u in manifest}), what="looking at clips") as progress:
+    with closing(looked), Progress(len({u.files for u in manifest}), what="looking at clips") as progress:
         for some in looked:
             facts += some
             progress.advance(failed=bool(some[0].fault))

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from pipeline.errors import UsageError
-from pipeline.importers import importer
+from pipeline.importers import importer, passed_over
 from pipeline.labels import sentiment_of
 from pipeline.manifest import Manifest, ManifestError, manifest_text, write_manifest
 from pipeline.storage.folders import UnwrittenError, make_folder
+from pipeline.storage.left_out import describe as describe_left_out
 from pipeline.utterance import Utterance
 from pipeline.words import parse
 
@@ -72,7 +73,8 @@ def main(
     """
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; expected the one that holds the corpus")
-    manifest = build(importer(corpus)(root), options or ManifestOptions())
+    rows = importer(corpus)(root)
+    manifest = build(rows, options or ManifestOptions())
     state = _state(manifest, out)
     if state == "different" and not (replace or dry_run):
         raise ManifestError(f"{out} holds another manifest; give --replace to write over it, or another --out")
@@ -88,6 +90,7 @@ def main(
         "written": state != "same" and not dry_run,
         "state_before": state,
         **summary(manifest),
+        "left_out": [one.to_json() for one in passed_over(corpus, root, rows)],
     }
 
 
@@ -101,6 +104,9 @@ def describe(document: dict[str, Any]) -> str:
             counts.append(f"without {document[f'without_{kind}']}")
         lines.append(f"{kind}: {', '.join(counts)}")
     lines.append(f"{document['speakers']} speakers, {document['dialogues']} dialogues")
+    if document["pairs"]:
+        lines.append(f"{document['pairs']} of them with their sound in a file of its own (column sound)")
+    lines += [describe_left_out(one) for one in document["left_out"]]
     wrote = (
         "written to"
         if document["written"]
@@ -127,6 +133,7 @@ def summary(manifest: Manifest) -> dict[str, Any]:
         "utterances": len(manifest),
         "splits": {split: splits[split] for split in ("train", "dev", "test")},
         "dialogues": len({u.dialogue for u in manifest} - {""}),
+        "pairs": sum(len(u.files) > 1 for u in manifest),
         "speakers": len({u.speaker for u in manifest} - {""}),
         "emotions": {name: emotions[name] for name in manifest.emotions},
         "sentiments": {name: sentiments[name] for name in manifest.sentiments},

@@ -233,7 +233,9 @@ def _timelines(
             if one["status"] == "ok":
                 assert item.path is not None
                 try:
-                    timeline = clip_timeline(item.path, item.span_s, bundle, plan, context_s=context_s)
+                    timeline = clip_timeline(
+                        item.path, item.span_s, bundle, plan, context_s=context_s, sound=item.sound
+                    )
                     one["timeline"] = timeline.to_json(bundle)
                 except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch
                     one["reason"] = "; ".join(filter(None, [one["reason"], f"no timeline: {error}"]))

@@ -238,10 +238,10 @@ def _path(place: Path, number: int) -> Path:
 
 
 def _take(utterance: Utterance, recipe: SampleRecipe, hasher: Hasher) -> _Taken:
-    look, sha256 = hasher.look(utterance.path), hasher.digest(utterance.path)
+    look, sha256 = hasher.look(*utterance.files), hasher.digest(*utterance.files)
     nothing = np.zeros(0, np.int64)
     try:
-        place = hasher.require(utterance.path)
+        place, sound = hasher.places(utterance, recipe.decode)
     except NoClipError as error:
         return _Taken(utterance.id, "", look, None, nothing, str(error))
     try:
@@ -251,6 +251,7 @@ def _take(utterance: Utterance, recipe: SampleRecipe, hasher: Hasher) -> _Taken:
             sampling=recipe.sampling,
             settings=recipe.decode,
             span_s=(utterance.start_s, utterance.end_s),
+            sound=sound,
             ffmpeg=recipe.ffmpeg,
         )
     except MediaError as error:
@@ -299,8 +300,8 @@ def _opened(path: Path, group: Sequence[Utterance], hasher: Hasher) -> _File | N
         if note["version"] != FORMAT_VERSION or note["members"] != members_digest(group):
             return None
         for one, (_, sha256, length, time_ns, *_) in zip(group, note["clips"], strict=True):
-            same = hasher.look(one.path) == (length, time_ns)
-            if not same and hasher.digest(one.path) != sha256:
+            same = hasher.look(*one.files) == (length, time_ns)
+            if not same and hasher.digest(*one.files) != sha256:
                 return None
         arrays = {name: _array(mapped, start + size, facts) for name, facts in header.items()}
         return _File(arrays.get("x"), np.array(arrays["lengths"]), note["clips"])

@@ -189,6 +189,14 @@ def csv_of(tmp_path: Path, text: str | bytes) -> FeatureTable:
         "clip,x\na,1\nb,2\n",  # no column id: the first one
         "x,id\n1,a\n2, b \n",
         '"id","x"\n"a","1"\n"b","2.0"\n',
+        "id;x\na;1\nb;2\n",
+        "\ufeffid\tx\r\na\t1\r\nb\t2\r\n",
+        "id, x\na, 1\nb, 2\n",
+        ' "id", "x"\n "a", "1"\n "b", 2 \n',
+        "'id'; 'x'\n'a'; 1\n'b'; 2\n",
+        "id,x\ra,1\rb,2\r",
+        "id;success;x\na;True;1\nb;True;2\nb;False;9\n",
+        "x, ID \n1,a\n2,b\n",
     ],
 )
 def test_csv_dialects(tmp_path: Path, text: str) -> None:
@@ -206,7 +214,10 @@ def test_csv_dialects(tmp_path: Path, text: str) -> None:
         ("id,x\na,1,2\n", r"line 2 has 3 cells; the header has 2"),
         ("id,x,x\na,1,2\n", r"column name 'x' is blank or stands twice"),
         ("id,x,\na,1,2\n", r"column name '' is blank"),
-        ("id;x\na;1\n", r"separated by commas"),
+        ("id;x\na;1,5\n", r"line 2, column 'x': found '1,5' \(a decimal comma; write a point\), expected"),
+        ("id x\na 1\n", r"separated by commas, semicolons or tabs"),
+        ("id, x,x \na,1,2\n", r"column name 'x' is blank or stands twice"),
+        ("@relation openSMILE\n@attribute name string\n", r"is ARFF; expected CSV: .* -csvoutput"),
         ("", r"separated by commas"),
         ("id,x\n", r"no rows"),
         ('id,x\na,"1\n', r"line 2: unexpected end"),
@@ -216,6 +227,93 @@ def test_csv_dialects(tmp_path: Path, text: str) -> None:
 def test_broken_csv_fails(tmp_path: Path, text: str | bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         csv_of(tmp_path, text)
+
+
+# Tables as OpenFace and openSMILE write them
+
+OPENFACE = {
+    "1.x": "frame, timestamp, confidence, success, AU01_r, AU12_r",
+    "2.0": "frame, face_id, timestamp, confidence, success, AU01_r, AU12_r",
+    "2.2": "frame,face_id,timestamp,confidence,success,AU01_r,AU12_r",
+}
+
+
+def openface(header: str, *rows: tuple[str, int, float, int, float]) -> str:
+    """Return rows of (id, frame, seconds, success, AU01) under OpenFace's header, with the ids in front."""
+    lines = [f"id, {header}"]
+    for name, frame, time_s, success, value in rows:
+        face = ["0"] if "face_id" in header else []
+        lines.append(", ".join([name, str(frame), *face, str(time_s), "0.98", str(success), str(value), "0.5"]))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("header", OPENFACE.values(), ids=list(OPENFACE))
+def test_openface_rows_of_a_film_have_times_and_only_measurements(tmp_path: Path, header: str) -> None:
+    rows = [("a", 1, 0.1, 1, 1.0), ("a", 2, 0.6, 1, 2.0), ("a", 3, 1.2, 1, 3.0), ("b", 1, 0.0, 1, 7.0)]
+    encoder = csv_of(tmp_path, openface(header, *rows))
+    assert encoder.spec.column_names == ("AU01_r", "AU12_r")
+    assert encoder.spec.parameters["time"] == "time_s" and encoder.spec.has_windows
+    assert {"frame", "confidence", "success"} <= set(encoder.spec.parameters["left_out"])
+    assert window_rows(encoder, "a") == [2.0, 3.0, 3.0]
+    assert "failed_rows" not in encoder.spec.parameters
+
+
+def test_rows_in_which_openface_found_no_face_are_masked(tmp_path: Path) -> None:
+    rows = [("a", 1, 0.1, 1, 1.0), ("a", 2, 0.6, 0, 9.0), ("a", 3, 1.2, 1, 3.0), ("b", 1, 0.0, 0, 0.0)]
+    text = openface(OPENFACE["2.2"], *rows).replace("0.6, 0.98, 0, 9.0", "0.6, 0, 0, -nan(ind)")
+    encoder = csv_of(tmp_path, text)
+    assert encoder.spec.parameters["failed_rows"] == 2 and encoder.spec.parameters["rows"] == 2
+    assert encoder.lookup("a", STARTS_S, 1.0).utterance.tolist() == [2.0, 0.5]  # the mean of the two that hold
+    assert not encoder.lookup("b", STARTS_S, 1.0).present
+    with pytest.raises(ValueError, match=r"line 3, column 'AU01_r': found '-nan\(ind\)'"):
+        csv_of(tmp_path, text.replace("0.6, 0, 0,", "0.6, 0, 1,"))
+    with pytest.raises(ValueError, match=r"has no rows: success is 0 in all 1"):
+        csv_of(tmp_path, openface(OPENFACE["1.x"], rows[3]))
+
+
+def test_a_tools_time_of_one_row_an_utterance_is_no_feature_and_makes_no_windows(tmp_path: Path) -> None:
+    for text in ("id, timestamp, x\na, 1.5, 1\nb, 2.5, 2\n", "name;frameTime;x\n'a';0.0;1\n'b';0.0;2\n"):
+        encoder = csv_of(tmp_path, text)
+        assert encoder.spec.column_names == ("x",) and not encoder.spec.has_windows
+        assert encoder.lookup("b", STARTS_S, 1.0).utterance.tolist() == [2.0]
+
+
+def test_opensmile_frames_have_times(tmp_path: Path) -> None:
+    text = "name;frameIndex;frameTime;energy[0]\n'a';0;0.1;1\n'a';1;0.6;2\n'a';2;1.2;3\n"
+    encoder = csv_of(tmp_path, text)
+    assert encoder.spec.column_names == ("energy[0]",) and window_rows(encoder, "a") == [2.0, 3.0, 3.0]
+
+
+def test_a_time_of_ones_own_goes_before_a_tools(tmp_path: Path) -> None:
+    encoder = csv_of(tmp_path, "id,timestamp,time_s,x\na,1700000000,0.5,1\na,1700000001,1.5,2\n")
+    assert encoder.spec.column_names == ("x",) and window_rows(encoder, "a") == [1.0, 1.0, 2.0]
+    with pytest.raises(ValueError, match=r"column 'timestamp' runs from 1.7e\+09 .* in seconds"):
+        csv_of(tmp_path, "id,timestamp,x\na,1700000000,1\na,1700000001,2\n")
+
+
+def test_openface_without_ids_or_with_two_faces_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no column id, and the first one, 'frame', .* put a column id"):
+        csv_of(tmp_path, f"{OPENFACE['2.0']}\n1, 0, 0.0, 1, 1, 2, 3\n")
+    faces = "id,face_id,timestamp,success,AU01_r\na,0,0.1,1,2\na,1,0.1,1,3\na,0,0.2,1,2\n"
+    with pytest.raises(ValueError, match=r"at one time: a \(line 2 and line 3\); .*keep one face_id"):
+        csv_of(tmp_path, faces)
+
+
+def test_confidence_is_a_feature_where_no_tool_wrote_it(tmp_path: Path) -> None:
+    assert csv_of(tmp_path, "id,confidence,x\na,0.5,1\n").spec.column_names == ("confidence", "x")
+    assert csv_of(tmp_path, "id,confidence,AU01_r\na,0.5,1\n").spec.column_names == ("AU01_r",)
+
+
+def test_other_formats_tell_features_from_bookkeeping_too(tmp_path: Path) -> None:
+    names = np.array([" frame", " timestamp", " success", " AU01_r"])
+    rows = np.array([[1, 0.1, 1, 1.0], [2, 0.6, 0, np.nan], [3, 1.2, 1, 3.0]])
+    npz = npz_of(tmp_path, id=np.array(["a"] * 3), features=rows, columns=names)
+    columns = {" id": ["a"] * 3, **{str(name): rows[:, i].tolist() for i, name in enumerate(names)}}
+    columns[" AU01_r"][1] = None
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    for encoder in (npz, build_video_table(str(tmp_path / "t.parquet"), PLAIN)):
+        assert encoder.spec.column_names == ("AU01_r",) and encoder.spec.parameters["failed_rows"] == 1
+        assert window_rows(encoder, "a") == [1.0, 3.0, 3.0]
 
 
 def npz_of(tmp_path: Path, **arrays: NDArray[np.generic]) -> FeatureTable:

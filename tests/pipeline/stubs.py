@@ -84,9 +84,10 @@ class FakeReader:
         sampling: Sampling,
         settings: Any,
         span_s: tuple[float | None, float | None] = (None, None),
+        sound: Path | None = None,
     ) -> Clip:
-        self.calls.append(path.name)
-        data = path.read_bytes()
+        self.calls.append(path.name if sound is None else f"{path.name} + {sound.name}")
+        data = path.read_bytes() + (b"" if sound is None else sound.read_bytes())
         if self.delay_s:
             time.sleep(self.delay_s)
         if data.startswith(b"bad"):

@@ -51,6 +51,36 @@ def test_digest_covers_the_ten_columns_alone() -> None:
     assert parse_manifest(SMALL.replace(b"0.5,2,", b"0.50,2.0,")).sha256 == parse_manifest(SMALL).sha256
 
 
+def test_a_sound_of_its_own_is_a_column_that_counts() -> None:
+    raw = b"sound,id,path,split,episode\naudio/a.wav,a,a.mp4,train,e1\n,b,b.mp4,train,\n"
+    manifest = parse_manifest(raw)
+    assert [u.sound for u in manifest] == ["audio/a.wav", ""]
+    assert [u.files for u in manifest] == [("a.mp4", "audio/a.wav"), ("b.mp4",)]
+    contract = (
+        "id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment,sound\n"
+        "a,a.mp4,train,,,,,,,,audio/a.wav\n"
+        "b,b.mp4,train,,,,,,,,\n"
+    )
+    assert manifest.sha256 == hashlib.sha256(contract.encode()).hexdigest()
+    text = manifest_text(manifest)
+    assert text.splitlines()[:2] == [contract.splitlines()[0] + ",episode", "a,a.mp4,train,,,,,,,,audio/a.wav,e1"]
+    assert parse_manifest(text.encode()) == manifest
+
+
+def test_a_blank_sound_changes_nothing() -> None:
+    plain = b"id,path,split\na,a.mp4,train\n"
+    blank = parse_manifest(b"id,path,split,sound\na,a.mp4,train, \n")
+    assert manifest_text(blank) == manifest_text(parse_manifest(plain)) and "sound" not in manifest_text(blank)
+    assert blank.sha256 == parse_manifest(plain).sha256
+    assert Utterance("a", "a.mp4", "train", sound="a.mp4").files == ("a.mp4",)  # the clip itself
+
+
+@pytest.mark.parametrize("sound", ["/abs.wav", "../up.wav", "folder/"])
+def test_a_sound_that_leaves_the_root_fails(sound: str) -> None:
+    with pytest.raises(ManifestError, match=r"row 1 .*, column sound: found"):
+        parse_manifest(f"id,path,split,sound\na,a.mp4,train,{sound}\n".encode())
+
+
 @pytest.mark.parametrize(
     "damage",
     [

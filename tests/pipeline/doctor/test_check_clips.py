@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from cli import app
 from features.media import write_clip
 from pipeline.doctor.findings import Finding
+from pipeline.doctor.leakage import examine_leakage
+from pipeline.doctor.limits import Limits
 from pipeline.errors import UsageError
 from pipeline.manifest import Manifest, ManifestError, Utterance, write_manifest
 from pipeline.steps.check import CheckOptions, Checkup, main
@@ -245,3 +247,77 @@ def test_real_clips(tmp_path: Path) -> None:
     assert set(cases(checkup, "no-sound")) == {"no_audio_face"}
     assert set(cases(checkup, "desynchronised")) == {"noface_face"}  # ffprobe: sound ends 2.4 s before the picture
     assert not checkup.document["unusable"] and len(cases(checkup, "extra-file")) == 12
+
+
+# A film and its sound in two files
+
+
+def write_halves(root: Path, *names: str) -> None:
+    """Write films without sound (.mp4) and sounds (.wav)."""
+    for number, name in enumerate(names):
+        if name.endswith(".wav"):
+            write_clip(root / name, None, FRAME_RATE, tone(1, 0.2 + number / 50), RATE_HZ, audio_codec="pcm_s16le")
+        else:
+            write_clip(root / name, picture(1, number), FRAME_RATE, None, RATE_HZ)
+
+
+def check_rows(root: Path, *rows: Utterance) -> Checkup:
+    write_manifest(Manifest(rows), root.parent / "pairs.csv")
+    return main(root.parent / "pairs.csv", root)
+
+
+def test_pairs_are_one_clip(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    write_halves(root, "a.mp4", "a.wav", "b.mp4", "b.wav", "extra.wav")
+    write_clip(root / "own.mp4", picture(1, 9), FRAME_RATE, tone(1), RATE_HZ)
+    checkup = check_rows(
+        root,
+        Utterance("a", "a.mp4", "train", sound="a.wav"),
+        Utterance("own", "own.mp4", "train", sound="b.wav"),
+        Utterance("gone", "b.mp4", "train", sound="gone.wav"),
+    )
+    assert not cases(checkup, "no-sound") and not cases(checkup, "no-picture") and not cases(checkup, "silent")
+    assert cases(checkup, "two-sounds") == {"own": "heard is b.wav"}
+    assert set(cases(checkup, "missing")) == {"gone"}
+    assert cases(checkup, "missing")["gone"].startswith("missing: the sound gone.wav: there is no such file")
+    assert set(cases(checkup, "extra-file")) == {"extra.wav"}
+    assert checkup.exit_status == 3 and not cases(checkup, "pair-apart")
+
+
+def test_a_sound_that_ends_long_before_the_film_is_named(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    write_halves(root, "a.wav")
+    write_clip(root / "a.mp4", picture(2), FRAME_RATE, None, RATE_HZ)
+    found = cases(check_rows(root, Utterance("a", "a.mp4", "train", sound="a.wav")), "desynchronised")
+    assert found == {"a": "sound starts 0.00 s later and ends 1.00 s earlier than the picture"}
+
+
+def test_pairs_that_are_two_rows_are_named(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    write_halves(root, "a.mp4", "a.wav", "b.mp4", "c.wav")
+    write_clip(root / "d.mp4", picture(1, 9), FRAME_RATE, tone(1), RATE_HZ)
+    write_halves(root, "d.wav")
+    rows = [
+        Utterance(name, file, split)
+        for name, file, split in (
+            *(("a-film", "a.mp4", "train"), ("a-sound", "a.wav", "test"), ("b", "b.mp4", "train")),
+            *(("c", "c.wav", "train"), ("d-film", "d.mp4", "train"), ("d-sound", "d.wav", "train")),
+        )
+    ]
+    checkup = check_rows(root, *rows)
+    assert cases(checkup, "pair-apart") == {"a-film": "a.wav is a-sound of test"}  # d.mp4 has its sound
+    (found,) = [finding for finding in checkup.findings if finding.code == "pair-apart"]
+    assert found.note == "1 of them in two splits"
+
+
+def test_rows_of_two_splits_that_share_a_sound_are_named() -> None:
+    rows = (
+        Utterance("front", "front/a.mp4", "train", sound="a.wav"),
+        Utterance("left", "left/a.mp4", "test", sound="a.wav"),
+        Utterance("other", "left/b.mp4", "test", sound="b.wav"),
+    )
+    found = {finding.code: finding for finding in examine_leakage(Manifest(rows), Limits())}
+    assert [case.subject for case in found["span-across-splits"].cases] == ["left"]

@@ -6,13 +6,14 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 
 from pipeline.errors import CorruptError, UsageError
-from pipeline.importers import importer, names, summary
+from pipeline.importers import importer, names, passed_over, summary
 from pipeline.manifest import Manifest, ManifestError, manifest_text
 from tests.pipeline.corpora import DAMAGES, MELD_MANIFEST, MELD_ROWS, meld_table, touch
 
@@ -355,7 +356,7 @@ def test_folder_names_odd_files_uniquely(tmp_path: Path) -> None:
         "joy_a/b.mp4",
         "joy/" + "x" * 250 + ".mp4",
         "joy/a.mp4",
-        "joy/a.wav",
+        "joy/a.mkv",
     ]
     touch(tmp_path, odd)
     ids = {u.path: u.id for u in importer("folder")(tmp_path)}
@@ -363,6 +364,118 @@ def test_folder_names_odd_files_uniquely(tmp_path: Path) -> None:
     touch(tmp_path, ["joy/new.mp4", "joy/c d.mp4"])
     again = {u.path: u.id for u in importer("folder")(tmp_path)}
     assert ids.items() <= again.items()
+
+
+def test_folder_pairs_films_with_sounds(tmp_path: Path) -> None:
+    touch(tmp_path, ["joy/a.mp4", "joy/a.wav", "joy/a.mp3", "joy/b.wav", "anger/a.v2.AVI", "anger/A.V2.flac"])
+    rows = importer("folder")(tmp_path)
+    assert [(u.id, u.files, u.emotion) for u in rows] == [
+        ("anger_a.v2", ("anger/a.v2.AVI", "anger/A.V2.flac"), "anger"),
+        ("joy_a", ("joy/a.mp4", "joy/a.wav"), "joy"),
+        ("joy_b", ("joy/b.wav",), "joy"),
+    ]
+    assert left_out_of("folder", tmp_path) == {"sound": ("joy/a.mp3",)}
+
+
+def test_folder_takes_no_label_from_a_word_for_picture_or_sound(tmp_path: Path) -> None:
+    touch(tmp_path, ["test/video/joy/a.mp4", "test/audio/joy/a.m4a", "train/audio/sad/b.m4a"])
+    assert [(u.files, u.split, u.emotion) for u in importer("folder")(tmp_path)] == [
+        (("test/video/joy/a.mp4", "test/audio/joy/a.m4a"), "test", "joy"),
+        (("train/audio/sad/b.m4a",), "train", "sadness"),
+    ]
+
+
+# What is left out
+
+
+def left_out_of(name: str, root: Path) -> dict[str, tuple[str, ...]]:
+    return {one.reason: one.names for one in passed_over(name, root, importer(name)(root))}
+
+
+NAMED = {  # a recording that is taken, and one that is not named as the corpus names them
+    "ravdess": ("03-01-05-02-01-01-01", "03-01-05-02-01-01-02 (1)"),
+    "emodb": ("03a01Fa", "03a01Fa_cut"),
+    "cremad": ("1001_DFA_ANG_XX", "1001_DFA_ANG"),
+    "tess": ("OAF_back_fear", "Copy of OAF_back_fear"),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_importers_by_name_count_what_they_leave_out(name: str, tmp_path: Path) -> None:
+    good, odd = NAMED[name]
+    touch(tmp_path, [f"a/{good}.wav", f"b/{good}.flac", f"a/{odd}.wav", f"a/._{good}.wav", "a/read.me", "b/x.csv"])
+    (tmp_path / "linked").symlink_to(tmp_path / "a")
+    assert left_out_of(name, tmp_path) == {
+        "name": (f"a/{odd}.wav",),
+        "copy": (f"b/{good}.flac",),
+        "hidden": (f"a/._{good}.wav",),
+        "folder": ("linked",),
+        "suffix": ("a/read.me", "b/x.csv"),
+    }
+    (found,) = [one for one in passed_over(name, tmp_path, importer(name)(tmp_path)) if one.reason == "name"]
+    assert "(such as " in found.what and good[:2] in found.what
+
+
+def test_ravdess_counts_other_forms_of_what_it_takes(tmp_path: Path) -> None:
+    rest = "01-05-02-01-01-01"
+    touch(tmp_path, [f"01-{rest}.mp4", f"02-{rest}.mp4", f"03-{rest}.wav"])
+    assert left_out_of("ravdess", tmp_path) == {"copy": (f"02-{rest}.mp4", f"03-{rest}.wav")}
+
+
+def test_meld_counts_clips_that_no_row_names(tmp_path: Path) -> None:
+    root = write_meld(tmp_path)
+    clips = ["train_splits/dia0_utt0.mp4", "train_splits/dia999_utt0.mp4", "train_splits/final_videos_x.mp4"]
+    touch(root, clips)
+    assert left_out_of("meld", root) == {"row": tuple(clips[1:])}
+
+
+def test_iemocap_counts_lines_that_it_can_not_read(tmp_path: Path) -> None:
+    place = tmp_path / "Session1" / "dialog" / "EmoEvaluation"
+    place.mkdir(parents=True)
+    odd = "[5,1 - 6,2]\tSes01F_impro01_F009\tneu\t[2.5, 2.5, 2.5]\n"
+    (place / "Ses01F_impro01.txt").write_text(EVALUATION + odd)
+    wavs = "Session1/sentences/wav/Ses01F_impro01"
+    touch(tmp_path, [f"{wavs}/Ses01F_impro01_F000.wav", f"{wavs}/Ses01F_impro01_F077.wav"])
+    number = EVALUATION.count("\n") + 1
+    assert left_out_of("iemocap", tmp_path) == {
+        "row": (f"{wavs}/Ses01F_impro01_F077.wav",),
+        "line": (f"Session1/dialog/EmoEvaluation/Ses01F_impro01.txt, line {number}",),
+    }
+
+
+def test_mosei_counts_videos_in_no_split(tmp_path: Path) -> None:
+    write_mosei(tmp_path)
+    touch(tmp_path, ["V/-a_Video1.mp4", "V/zVideo2.mp4"])
+    lists = "standard_train_fold=['x']\nstandard_valid_fold=['y']\nstandard_test_fold=['-a_Video1']\n"
+    (tmp_path / "cmu_mosei_std_folds.py").write_text(lists)
+    assert left_out_of("mosei", tmp_path) == {"split": ("zVideo2",), "row": ("V/zVideo2.mp4",)}
+
+
+def test_a_folder_that_can_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, ["joy/a.wav", "shut/b.wav"])
+    listed = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("shut"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    assert left_out_of("folder", tmp_path) == {"folder": ("shut",)}
+
+
+@pytest.mark.parametrize(
+    "suffix", ["ts", "TS", "mka", "ogv", "vob", "mpe", "m2v", "3g2", "w64", "mp2", "spx", "f4v", "qt", "snd"]
+)
+def test_clips_of_every_format_that_is_read_are_known(suffix: str, tmp_path: Path) -> None:
+    touch(tmp_path, [f"joy/a.{suffix}"])
+    assert [u.path for u in importer("folder")(tmp_path)] == [f"joy/a.{suffix}"]
+
+
+def test_a_folder_without_clips_says_what_is_there(tmp_path: Path) -> None:
+    touch(tmp_path, ["joy/a.xyz", "joy/b.xyz", "c"])
+    with pytest.raises(ManifestError, match=r"\(there are 2 \.xyz, 1 without suffix: none of these is known"):
+        importer("folder")(tmp_path)
 
 
 @pytest.mark.realdata

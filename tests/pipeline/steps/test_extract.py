@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable
@@ -213,6 +214,94 @@ def test_a_missing_clip_is_a_record_and_is_made_when_it_comes(corpus: Path, out:
     complete = out.with_name("complete.h5")
     run_extract(corpus, complete)
     assert_same_cache(read_cache(out), read_cache(complete))
+
+
+# A film and its sound in two files
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Return the manifest of nine clips, of which those of the second shard have their sound apart."""
+    manifest = make_corpus(tmp_path / "p")
+    rows = []
+    for number, row in enumerate(read_manifest(manifest)):
+        if 3 <= number < 6:
+            (manifest.parent / f"sound{number}.wav").write_bytes(f"sound {number}".encode())
+            row = replace(row, sound=f"sound{number}.wav")
+        rows.append(row)
+    write_manifest(Manifest(tuple(rows)), manifest)
+    return manifest
+
+
+def test_a_pair_is_read_together_and_its_digest_is_of_both(pairs: Path, out: Path) -> None:
+    reader = FakeReader()
+    assert run_extract(pairs, out, reader=reader).failed == []
+    assert sorted(reader.calls)[3:6] == [f"clip{n}.mp4 + sound{n}.wav" for n in (3, 4, 5)]
+    film, sound = (hashlib.sha256(text).hexdigest() for text in (b"clip 4", b"sound 4"))
+    cache = read_cache(out)
+    assert cache.utterances.sha256[4] == hashlib.sha256(f"{film} {sound}\n".encode()).hexdigest()
+    assert cache.utterances.sha256[2] == hashlib.sha256(b"clip 2").hexdigest()
+
+
+def test_a_changed_sound_makes_its_shard_again_and_no_other(pairs: Path, out: Path) -> None:
+    run_extract(pairs, out)
+    assert run_extract(pairs, out, reader=FakeReader()).made == 0
+    before = (pairs.parent / "sound4.wav").stat()
+    (pairs.parent / "sound4.wav").write_bytes(b"SOUND 4")  # as many bytes
+    os.utime(pairs.parent / "sound4.wav", ns=(before.st_atime_ns, before.st_mtime_ns + 10_000_000))
+    reader, notices = FakeReader(), []
+    assert run_extract(pairs, out, reader=reader, notices=notices).made == 3
+    assert sorted(reader.calls) == [f"clip{n}.mp4 + sound{n}.wav" for n in (3, 4, 5)]
+    assert any("the bytes of u4 changed" in text for text in notices)
+
+
+def test_a_sound_that_is_renamed_makes_its_shard_again(pairs: Path, out: Path) -> None:
+    run_extract(pairs, out)
+    (pairs.parent / "sound4.wav").rename(pairs.parent / "other.wav")
+    pairs.write_text(pairs.read_text().replace("sound4.wav", "other.wav"))
+    assert run_extract(pairs, out).made == 3
+
+
+def test_a_missing_sound_is_a_record_and_is_made_when_it_comes(pairs: Path, out: Path) -> None:
+    late = pairs.parent / "sound4.wav"
+    data = late.read_bytes()
+    late.unlink()
+    report = run_extract(pairs, out)
+    assert report.failed == [
+        (
+            "u4",
+            "missing: the sound sound4.wav: there is no such file; expected a clip: put it there, or mend the path",
+        )
+    ]
+    assert run_extract(pairs, out, reader=FakeReader()).made == 0
+    late.write_bytes(data)
+    assert run_extract(pairs, out).failed == []
+    complete = out.with_name("complete.h5")
+    run_extract(pairs, complete)
+    assert_same_cache(read_cache(out), read_cache(complete))
+
+
+def test_a_file_of_which_nothing_is_read_may_be_missing(pairs: Path, out: Path) -> None:
+    film, sound = pairs.parent / "clip4.mp4", pairs.parent / "sound4.wav"
+    sound.unlink()
+    alone, reader = replace(STUBS, audio=("none",)), FakeReader()
+    assert run_extract(pairs, out, options=alone, reader=reader).failed == []
+    assert "clip4.mp4" in reader.calls
+    sound.write_bytes(b"sound 4")
+    film.unlink()
+    alone, reader = replace(STUBS, video=("none",)), FakeReader()
+    assert run_extract(pairs, out.with_name("b.h5"), options=alone, reader=reader).failed == []
+    assert "sound4.wav" in reader.calls
+    assert [name for name, _ in run_extract(pairs, out.with_name("c.h5")).failed] == ["u4"]
+
+
+def test_a_blank_column_leaves_shards_and_cache_as_they_are(corpus: Path, out: Path) -> None:
+    run_extract(corpus, out)
+    before = out.read_bytes()
+    lines = corpus.read_text().splitlines()
+    corpus.write_text("\n".join([f"{lines[0]},sound", *(f"{line}," for line in lines[1:])]) + "\n")
+    assert run_extract(corpus, out, reader=FakeReader()).made == 0
+    assert out.read_bytes() == before
 
 
 def test_failed_clips_are_tried_again_when_asked(tmp_path: Path, out: Path) -> None:

@@ -12,7 +12,7 @@ from cli import app
 from pipeline.errors import UsageError
 from pipeline.importers import names as importers
 from pipeline.manifest import ManifestError, read_manifest
-from pipeline.steps.manifest import ManifestOptions, main, names, sentiment_rule
+from pipeline.steps.manifest import ManifestOptions, describe, main, names, sentiment_rule
 from tests.pipeline.corpora import touch
 
 EMODB = ["03a01Fa.wav", "08a01Wa.wav", "09a01La.wav", "09a01Na.wav"]
@@ -75,6 +75,41 @@ def test_another_manifest_is_not_written_over(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
     assert main("emodb", root, out, replace=True)["written"]
     assert not main("emodb", root, out)["written"]  # the same again is no loss
+
+
+def test_what_is_left_out_is_counted_and_listed(tmp_path: Path) -> None:
+    odd = [f"{number:02}x.wav" for number in range(7)]
+    root = touch(tmp_path / "emodb", [*EMODB, *odd, "a.txt", "b.txt", "c.csv", "d", "line\nbreak.wav"])
+    words = ["manifest", "emodb", str(root), "--out", str(tmp_path / "m.csv"), "--dry-run"]
+    said = CliRunner().invoke(app, words)
+    assert said.exit_code == 0
+    shown = ", ".join(odd[:5])
+    expected = (
+        f"left out: 8 recordings whose name is not as the corpus names them (such as 03a01Fa.wav): {shown}, … 3 more\n"
+        "left out: 4 files without the suffix of a clip: 2 .txt, 1 .csv, 1 without suffix\n"
+    )
+    assert expected in said.output
+    done = CliRunner().invoke(app, [*words, "--json"])
+    assert done.exit_code == 0
+    by_reason = {one["reason"]: one for one in json.loads(done.stdout)["left_out"]}
+    assert by_reason["name"]["count"] == 8 and by_reason["name"]["names"] == [*odd, "line\nbreak.wav"]
+    assert by_reason["suffix"]["names"] == ["a.txt", "b.txt", "c.csv", "d"]
+    (root / "a.txt").unlink(), (root / "b.txt").unlink(), (root / "d").unlink()
+    assert "left out: 1 file without the suffix of a clip: 1 .csv\n" in CliRunner().invoke(app, words).output
+    clean = main("emodb", touch(tmp_path / "clean", EMODB), tmp_path / "m.csv", dry_run=True)
+    assert clean["left_out"] == []
+
+
+def test_pairs_are_counted_and_written(tmp_path: Path) -> None:
+    root = touch(tmp_path / "c", ["joy/a.mp4", "joy/a.wav", "anger/b.mp4"])
+    document = main("folder", root, tmp_path / "m.csv")
+    assert document["pairs"] == 1 and document["utterances"] == 2
+    assert "1 of them with their sound in a file of its own (column sound)" in describe(document)
+    assert (tmp_path / "m.csv").read_text().splitlines() == [
+        "id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment,sound",
+        "anger_b,anger/b.mp4,train,,,,,,anger,negative,",
+        "joy_a,joy/a.mp4,train,,,,,,joy,positive,joy/a.wav",
+    ]
 
 
 def test_lists_of_names() -> None:

@@ -28,6 +28,7 @@ from pipeline.bundles.road import make_plan
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.provenance import digest_of, fingerprint
 from pipeline.steps import export, predict
+from tests.clips import run_ffmpeg
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
 PARITY = 1e-5
@@ -108,6 +109,46 @@ def test_sound_alone_is_answered_by_the_audio_stream(corpus: Path, tmp_path: Pat
     media.write_clip(tmp_path / "a.wav", None, 1, noise(1.5), SAMPLE_RATE_HZ, audio_codec="pcm_s16le")
     (one,) = predict.predict(corpus / "linear-bundle", [tmp_path / "a.wav"])["utterances"]
     assert one["streams"] == {"video": False, "audio": True} and one["status"] == "ok"
+
+
+def cut_apart(corpus: Path, root: Path, count: int = 3) -> None:
+    """Write clips of the corpus as a film without sound and a sound, which loses nothing of it."""
+    (root / "clips").mkdir(parents=True)
+    for number in range(count):
+        clip = corpus / "clips" / f"{number:02d}.mp4"
+        run_ffmpeg("-i", str(clip), "-an", "-c", "copy", str(root / "clips" / clip.name))
+        run_ffmpeg("-i", str(clip), "-vn", "-c:a", "pcm_f32le", str(root / "clips" / f"{clip.stem}.WAV"))
+
+
+def test_a_folder_of_pairs_is_answered_as_the_clips_that_they_were(corpus: Path, tmp_path: Path) -> None:
+    cut_apart(corpus, tmp_path)
+    whole = predict.predict(corpus / "linear-bundle", [corpus / "clips" / f"{n:02d}.mp4" for n in range(3)])
+    pairs = predict.predict(corpus / "linear-bundle", [tmp_path / "clips"])
+    assert len(pairs["utterances"]) == 3 and pairs["failed"] == 0
+    for one, other in zip(pairs["utterances"], whole["utterances"], strict=True):
+        assert one["streams"] == {"video": True, "audio": True}
+        assert one["sound"] == one["path"].replace(".mp4", ".WAV") and "sound" not in other
+        for task in ("emotion", "sentiment"):
+            assert one[task]["probabilities"] == pytest.approx(other[task]["probabilities"], abs=2e-3)
+
+
+def test_a_manifest_of_pairs_and_its_missing_sound(corpus: Path, tmp_path: Path) -> None:
+    cut_apart(corpus, tmp_path, 2)
+    (tmp_path / "clips" / "01.WAV").unlink()
+    rows = "".join(f"c{n},clips/{n:02d}.mp4,test,clips/{n:02d}.WAV\n" for n in range(2))
+    (tmp_path / "m.csv").write_text(f"id,path,split,sound\n{rows}")
+    options = predict.PredictOptions(timeline_s=1.0)
+    good, bad = predict.predict(corpus / "linear-bundle", [tmp_path / "m.csv"], options)["utterances"]
+    assert good["status"] == "ok" and good["streams"]["audio"] and good["timeline"]
+    assert bad["status"] == "failed" and "missing: the sound clips/01.WAV" in bad["reason"]
+
+
+@pytest.mark.parametrize("segments", ["silence", "1"])
+def test_segments_of_a_pair_have_both_streams(corpus: Path, tmp_path: Path, segments: str) -> None:
+    cut_apart(corpus, tmp_path, 1)
+    options = predict.PredictOptions(segments=segments)
+    found = predict.predict(corpus / "linear-bundle", [tmp_path / "clips"], options)["utterances"]
+    assert found and all(one["streams"] == {"video": True, "audio": True} for one in found)
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,14 @@ from heads.variant import FitOptions
 from pipeline.cache import read_cache
 from pipeline.errors import LockedError, UsageError
 from pipeline.extraction.recipe import ExtractionOptions
-from pipeline.manifest import Manifest, Utterance, write_manifest
+from pipeline.manifest import Manifest, Utterance, read_manifest, write_manifest
 from pipeline.steps.compare import CompareOptions, compare
 from pipeline.steps.extract import RunOptions as ExtractRun
 from pipeline.steps.extract import extract
 from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
 from pipeline.storage.lock import locked
 from pipeline.training.options import TrainOptions
+from tests.clips import run_ffmpeg
 from tests.pipeline.killed import die, in_child, wrapped
 
 EMOTIONS = {"joy": "positive", "anger": "negative", "neutral": "neutral"}
@@ -67,10 +69,15 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def train(corpus: Path, out: Path, encoder: str, **options: Any) -> TrainReport:
+def train(corpus: Path, out: Path, encoder: str, *, dry_run: bool = False, **options: Any) -> TrainReport:
     how = {"epochs": 6, "batch_size": 8, "patience": 6, "learning_rate": 3e-3, **options}
     run = RunOptions(
-        device="cpu", workers=2, samples=corpus / f"{encoder}.samples", licence="CC0", checkpoint_s=0.0
+        device="cpu",
+        workers=2,
+        samples=corpus / f"{encoder}.samples",
+        licence="CC0",
+        checkpoint_s=0.0,
+        dry_run=dry_run,
     )
     return train_encoder(
         corpus / "m.csv",
@@ -80,6 +87,33 @@ def train(corpus: Path, out: Path, encoder: str, **options: Any) -> TrainReport:
         training=TrainOptions(**how),
         run=run,
     )
+
+
+def apart(corpus: Path, root: Path) -> Path:
+    """Write the corpus anew with its sounds in files of their own."""
+    root.mkdir()
+    rows = []
+    for row in read_manifest(corpus / "m.csv"):
+        if row.id.startswith("u") and row.id != "unseen":
+            clip, stem = str(corpus / row.path), row.path.removesuffix(".mp4")
+            run_ffmpeg("-i", clip, "-an", "-c", "copy", str(root / row.path))
+            run_ffmpeg("-i", clip, "-vn", "-c:a", "pcm_f32le", str(root / f"{stem}.wav"))
+            rows.append(replace(row, sound=f"{stem}.wav"))
+    write_manifest(Manifest(tuple(rows)), root / "m.csv")
+    return root
+
+
+@pytest.mark.parametrize("encoder", ["cnn5", "bilstm"])
+def test_pairs_of_film_and_sound_are_trained_on(corpus: Path, tmp_path: Path, encoder: str) -> None:
+    root = apart(corpus, tmp_path / "apart")
+    (root / "3.wav").unlink()
+    report = train(root, tmp_path / "w.safetensors", encoder, epochs=1)
+    missing = [name for name, _ in report.failed]
+    assert missing == (["u3"] if encoder == "bilstm" else [])
+    assert all("the sound 3.wav" in reason for _, reason in report.failed)
+    (root / "4.wav").write_bytes((root / "5.wav").read_bytes())
+    again = train(root, tmp_path / "w2.safetensors", encoder, dry_run=True)
+    assert again.document["plan"]["to_decode"] == 18  # one file of samples holds them all, and is made again
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -1,0 +1,100 @@
+"""What each column of a table is, by its name: the id, a time, a tool's own bookkeeping, or a feature.
+
+    OpenFace     frame, face_id, timestamp, confidence, success, gaze_0_x, …, AU01_r, …
+    openSMILE    name;frameIndex;frameTime;pcm_RMSenergy_sma;…
+
+Blanks and quotes around a name fall away; case matters only in the names of features.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ID = "id"
+TIME_COLUMNS = ("time_s", "start_s", "end_s")
+TOOL_TIMES = ("timestamp", "frametime")  # OpenFace's and openSMILE's: the row's instant, seconds
+BOOKKEEPING = ("frame", "face_id", "success", "frameindex", *TOOL_TIMES)
+OF_OPENFACE = ("face", "confidence")  # bookkeeping only beside columns that only OpenFace writes
+SUCCESS = "success"  # OpenFace: 0 in a row in which no face was found, whose numbers mean nothing
+
+_OPENFACE = re.compile(
+    r"frame|face_id|success|AU\d\d_[rc]|gaze_(0|1|angle)_[xyz]|eye_lmk_[xyzXYZ]_\d+|pose_[TR][xyz]|[xyXYZ]_\d+"
+)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of one table, by their place in its header."""
+
+    id_at: int | None
+    """None where the ids stand elsewhere (NPZ)."""
+    read: tuple[int, ...]
+    """Times and features, in the header's order."""
+    names: tuple[str, ...]
+    """Of those in `read`; a tool's own time is called ``time_s``."""
+    left_out: tuple[str, ...]
+    """Names of what is neither id, time nor feature."""
+    success_at: int | None
+    """Where 0 says that a row is of nothing."""
+    tool_time: str = ""
+    """The name of a tool's own time, where that is read as ``time_s``."""
+
+
+def bare(name: str) -> str:
+    """Return a cell's text without the blanks around it, and without a pair of single quotes."""
+    text = name.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == "'" else text
+
+
+def sort_columns(header: Sequence[str], *, has_id: bool) -> Columns:
+    """Tell by their names what the columns are.
+
+    The id is in the column ``id``, or else in the first one.
+
+    Raises
+    ------
+    ValueError
+        Where a name is blank or stands twice, or where no column can hold the ids.
+    """
+    names = [bare(name) for name in header]
+    id_at = _id_at(names) if has_id else None
+    others = [(at, name) for at, name in enumerate(names) if at != id_at]
+    counts = Counter(name for _, name in others)
+    for name, count in counts.items():
+        if not name or count > 1:
+            raise ValueError(f"column name {name!r} is blank or stands twice")
+    tool_time = _tool_time([name for _, name in others])
+    openface = any(_OPENFACE.fullmatch(name) for _, name in others)
+    bookkeeping = {*BOOKKEEPING, *(OF_OPENFACE if openface else ())}
+    read, kept, left_out = [], [], []
+    for at, name in others:
+        if name in (*TIME_COLUMNS, tool_time) or name.lower() not in bookkeeping:
+            read.append(at)
+            kept.append("time_s" if name == tool_time else name)
+        else:
+            left_out.append(name)
+    success_at = next((at for at, name in others if name.lower() == SUCCESS), None)
+    return Columns(id_at, tuple(read), tuple(kept), tuple(left_out), success_at, tool_time)
+
+
+def _id_at(names: Sequence[str]) -> int:
+    for wanted in (ID, "ID", "Id"):
+        if wanted in names:
+            return names.index(wanted)
+    first = names[0].lower()
+    if first in (*BOOKKEEPING, *OF_OPENFACE, *TIME_COLUMNS):
+        raise ValueError(
+            f"there is no column id, and the first one, {names[0]!r}, holds no ids (OpenFace writes a file a clip "
+            "and no id): put a column id with the manifest's ids before it, and the rows of all clips in one table"
+        )
+    return 0
+
+
+def _tool_time(names: Sequence[str]) -> str:
+    """Return the name of a tool's own time where the table gives no other."""
+    if any(name in TIME_COLUMNS for name in names):
+        return ""
+    return next((name for wanted in TOOL_TIMES for name in names if name.lower() == wanted), "")
