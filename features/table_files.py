@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-import hashlib
+import io
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.encoder import require
+from features.memory import raise_shortage
+from features.single_read import open_hashed
 
 TIME_COLUMNS = ("time_s", "start_s", "end_s")
 MAX_BYTES = 16 * 2**30  # what an NPZ may declare; a table of MELD's windows with 4,096 columns has 1.4 GB
@@ -31,7 +33,7 @@ class Table:
     format: str
     """``csv``, ``npz`` or ``parquet``."""
     sha256: str
-    """Of the whole file, hex."""
+    """Of the whole file, hex: of the bytes that the rows were read from."""
     ids: list[str]
     columns: tuple[str, ...]
     features: NDArray[np.float32]
@@ -65,10 +67,14 @@ def read_table(path: Path) -> Table:
         raise TableError(f"table {path.name} ends in {path.suffix!r}; expected .csv, .npz or .parquet")
     if not path.is_file():
         raise FileNotFoundError(f"table {path} does not exist")
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     kind = path.suffix.lower()[1:]
-    ids, columns, values, places = reader(path)  # values: (N, columns), float64
+    try:
+        with open_hashed(path) as (file, sha256):
+            ids, columns, values, places = reader(file, path)  # values: (N, columns), float64
+    except TableError:
+        raise
+    except ValueError as error:  # it changed meanwhile
+        raise TableError(f"table {path.name}: {error}") from error
     _check_columns(path, columns)
     if not len(ids):
         raise TableError(f"table {path.name} has no rows")
@@ -105,31 +111,32 @@ def read_table(path: Path) -> Table:
 _Read = tuple[list[str], list[str], NDArray[np.float64], list[int]]
 
 
-def _read_csv(path: Path) -> _Read:
+def _read_csv(raw: BinaryIO, path: Path) -> _Read:
     ids: list[str] = []
     rows: list[list[float]] = []
     lines: list[int] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            at = _id_column(path, header)
-            names = header[:at] + header[at + 1 :]
-            for cells in reader:
-                if not cells:  # a blank line
-                    continue
-                line = reader.line_num
-                if len(cells) != len(header):
-                    raise TableError(
-                        f"table {path.name}, {_where('csv', line)} has {len(cells)} cells; "
-                        f"the header has {len(header)}"
-                    )
-                ids.append(cells.pop(at).strip())
-                lines.append(line)
-                try:
-                    rows.append([_number(cell) for cell in cells])
-                except ValueError:
-                    raise _no_number(path, line, names, cells) from None
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
+        reader = csv.reader(text, strict=True)
+        header = next(reader, [])
+        at = _id_column(path, header)
+        names = header[:at] + header[at + 1 :]
+        for cells in reader:
+            if not cells:  # a blank line
+                continue
+            line = reader.line_num
+            if len(cells) != len(header):
+                raise TableError(
+                    f"table {path.name}, {_where('csv', line)} has {len(cells)} cells; "
+                    f"the header has {len(header)}"
+                )
+            ids.append(cells.pop(at).strip())
+            lines.append(line)
+            try:
+                rows.append([_number(cell) for cell in cells])
+            except ValueError:
+                raise _no_number(path, line, names, cells) from None
+        text.detach()  # who opened the file closes it
     except UnicodeDecodeError as error:
         raise TableError(f"table {path.name} is not UTF-8 text: {error}") from error
     except csv.Error as error:
@@ -156,17 +163,19 @@ def _no_number(path: Path, line: int, names: Sequence[str], cells: Sequence[str]
     raise AssertionError("called for a row of numbers")
 
 
-def _read_npz(path: Path) -> _Read:
+def _read_npz(file: BinaryIO, path: Path) -> _Read:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())
         if declared > MAX_BYTES:
             raise TableError(f"table {path.name} declares {declared} bytes; at most {MAX_BYTES} are read")
-        with np.load(path, allow_pickle=False) as archive:
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
         if isinstance(error, TableError):
             raise
+        raise_shortage(error)
         raise TableError(
             f"table {path.name} can't be read as an NPZ of plain arrays (object arrays are pickles, and refused): "
             f"{error}"
@@ -208,12 +217,13 @@ def _read_npz(path: Path) -> _Read:
     return texts, names, np.concatenate(values, axis=1), list(range(len(texts)))
 
 
-def _read_parquet(path: Path) -> _Read:
+def _read_parquet(file: BinaryIO, path: Path) -> _Read:
     parquet: Any = require("pyarrow.parquet", "tables in Parquet", "parquet")
     arrow: Any = require("pyarrow", "tables in Parquet", "parquet")
     try:
-        table = parquet.ParquetFile(path).read()
+        table = parquet.ParquetFile(file).read()
     except (arrow.ArrowException, OSError) as error:
+        raise_shortage(error)
         raise TableError(f"table {path.name} can't be read as Parquet: {error}") from error
     header = list(table.column_names)
     at = _id_column(path, header)

@@ -76,6 +76,8 @@ class RunOptions:
     ffmpeg: Path | None = None
     replace: bool = False
     """Train anew in the place of what is there, its checkpoint too."""
+    keep_going: bool = False
+    """Take clips for missing that went away while they were decoded, however many there are."""
     dry_run: bool = False
     checkpoint_s: float = 120.0
 
@@ -178,6 +180,7 @@ def train_encoder(
                 recipe,
                 root,
                 workers=workers,
+                keep_going=run.keep_going,
                 on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
             )
         if not len(samples):
