@@ -31,13 +31,17 @@ class MemoryShortageError(DualstreamError, MemoryError):
 
     def __init__(self, what: str, *, needed_bytes: int | None = None, said: str = "") -> None:
         free = free_bytes()
-        asked = f"about {_words(needed_bytes)}" if needed_bytes is not None else "more than there is"
+        asked = (
+            f"about {_words(needed_bytes)} needed in all"
+            if needed_bytes is not None
+            else "more needed than there is"
+        )
         left = "the system does not say how much is left" if free is None else f"{_words(free)} left"
         because = f" ({said})" if said else ""
         super().__init__(
-            f"memory is short{f' {what}' if what else ''}: {asked} needed in all, {left}{because}. No file is damaged "
-            "by that. End other programs, raise the limit (ulimit -v, the container's or the scheduler's), or use a "
-            "machine with more memory, then run the same command again"
+            f"memory is short{f' {what}' if what else ''}: {asked}, {left}{because}. No file is "
+            "damaged by that. End other programs, raise the limit (ulimit -v, a container's, a scheduler's), or "
+            "use a machine with more memory, then run the same command again"
         )
 
 

@@ -70,7 +70,7 @@ def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
             image[:HEADER_BYTES] = np.frombuffer(head, dtype=np.uint8)
             found = _read_and_hash(file, image)
         except (MemoryError, OSError, RuntimeError) as error:
-            refuse_shortage(error, f"while {path} is read", needed_bytes=facts.st_size)
+            refuse_shortage(error, f"while {path} is read", needed_bytes=2 * facts.st_size)  # bytes, then values
             raise
     if found != expected:
         raise CorruptError(
