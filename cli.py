@@ -10,7 +10,7 @@ import typer
 
 from pipeline.show.heartbeat import Heartbeat
 from pipeline.training.words import TrainWords
-from pipeline.words.command import commands_of, emit, notice
+from pipeline.words.command import App, commands_of, emit, notice
 from pipeline.words.options import (
     AnsweringWords,
     CacheArgument,
@@ -22,6 +22,7 @@ from pipeline.words.options import (
     FoldsOption,
     HopOption,
     JsonOption,
+    KeepGoingOption,
     ManifestArgument,
     RefitWords,
     ReplaceOption,
@@ -37,7 +38,7 @@ from pipeline.words.options import (
     WorkersOption,
 )
 
-app = typer.Typer(
+app = App(
     name="dualstream",
     help="Clips of people talking into emotion and sentiment: extract features once, fit heads in seconds.",
     no_args_is_help=True,
@@ -193,6 +194,7 @@ def extract(
         typer.Option("--verify-clips", help="Read all clips and shards again to see whether their bytes changed."),
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed clips again.")] = False,
+    keep_going: KeepGoingOption = False,
     ffmpeg: FfmpegOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be made and how long it takes; write nothing.")
@@ -228,6 +230,7 @@ def extract(
         replace=replace,
         verify_clips=verify_clips,
         retry_failed=retry_failed,
+        keep_going=keep_going,
         limit=limit,
         dry_run=dry_run,
     )
@@ -311,6 +314,7 @@ def train_encoder(
     device: DeviceOption = "auto",
     threads: TrainThreadsOption = None,
     workers: WorkersOption = 0,
+    keep_going: KeepGoingOption = False,
     ffmpeg: FfmpegOption = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Train anew, in the place of what is there and of its checkpoint.")
@@ -327,7 +331,7 @@ def train_encoder(
     )  # fmt: skip
     run = step.RunOptions(
         device=device, threads=threads, workers=workers, samples=samples, licence=licence, ffmpeg=ffmpeg,
-        replace=replace, dry_run=dry_run,
+        replace=replace, dry_run=dry_run, keep_going=keep_going,
     )  # fmt: skip
     found = step.train_encoder(
         manifest_path, root=root, out=out, sampling=options, training=training, run=run,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import csv
-import hashlib
+import io
 import itertools
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.encoder import require
+from features.memory import raise_shortage
+from features.single_read import open_hashed
 from features.table_columns import TIME_COLUMNS, Columns, bare, sort_columns
 
 DELIMITERS = ",;\t"
@@ -38,7 +40,7 @@ class Table:
     format: str
     """``csv``, ``npz`` or ``parquet``."""
     sha256: str
-    """Of the whole file, hex."""
+    """Of the whole file, hex: of the bytes that the rows were read from."""
     ids: list[str]
     columns: tuple[str, ...]
     features: NDArray[np.float32]
@@ -76,10 +78,14 @@ def read_table(path: Path) -> Table:
         raise TableError(f"table {path.name} ends in {path.suffix!r}; expected .csv, .npz or .parquet")
     if not path.is_file():
         raise FileNotFoundError(f"table {path} does not exist")
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     kind = path.suffix.lower()[1:]
-    read = reader(path)
+    try:
+        with open_hashed(path) as (file, sha256):
+            read = reader(file, path)
+    except TableError:
+        raise
+    except ValueError as error:  # it changed meanwhile
+        raise TableError(f"table {path.name}: {error}") from error
     ids, columns, values, places = read.ids, list(read.columns.names), read.values, read.places
     for row, utterance_id in enumerate(ids):
         if not utterance_id:
@@ -176,12 +182,14 @@ def _delimiter(path: Path, line: str) -> str:
     return max(DELIMITERS, key=lambda mark: counts[mark])
 
 
-def _read_csv(path: Path) -> _Read:
+def _read_csv(raw: BinaryIO, path: Path) -> _Read:
+    text = io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            return _csv_of(path, text)
+        read = _csv_of(path, text)
     except UnicodeDecodeError as error:
         raise TableError(f"table {path.name} is not UTF-8 text: {error}") from error
+    text.detach()  # who opened the file closes it
+    return read
 
 
 def _csv_of(path: Path, text: TextIO) -> _Read:
@@ -254,17 +262,19 @@ def _no_number(path: Path, line: int, names: Sequence[str], cells: Sequence[str]
     raise AssertionError("called for a row of numbers")
 
 
-def _read_npz(path: Path) -> _Read:
+def _read_npz(file: BinaryIO, path: Path) -> _Read:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())
         if declared > MAX_BYTES:
             raise TableError(f"table {path.name} declares {declared} bytes; at most {MAX_BYTES} are read")
-        with np.load(path, allow_pickle=False) as archive:
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError) as error:
         if isinstance(error, TableError):
             raise
+        raise_shortage(error)
         raise TableError(
             f"table {path.name} can't be read as an NPZ of plain arrays (object arrays are pickles, and refused): "
             f"{error}"
@@ -310,12 +320,13 @@ def _read_npz(path: Path) -> _Read:
     return _Read(texts, columns, kept, list(range(len(texts))), failed)
 
 
-def _read_parquet(path: Path) -> _Read:
+def _read_parquet(file: BinaryIO, path: Path) -> _Read:
     parquet: Any = require("pyarrow.parquet", "tables in Parquet", "parquet")
     arrow: Any = require("pyarrow", "tables in Parquet", "parquet")
     try:
-        table = parquet.ParquetFile(path).read()
+        table = parquet.ParquetFile(file).read()
     except (arrow.ArrowException, OSError) as error:
+        raise_shortage(error)
         raise TableError(f"table {path.name} can't be read as Parquet: {error}") from error
     header = list(table.column_names)
     columns = _sorted(path, header)

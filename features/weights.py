@@ -10,10 +10,14 @@ What may stand behind ``--video-weights`` and ``--audio-weights``:
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+
+from features.memory import raise_shortage
+from features.single_read import open_hashed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,6 +108,7 @@ def fill(net: OwnNetwork, weights: str | None, *, name: str, stream: str, column
     try:
         net.load_state_dict(without_heads(state))
     except RuntimeError as error:
+        raise_shortage(error)
         raise ValueError(
             f"weights file {choice.path.name} is not one of {name} with {columns} columns: {error}"
         ) from error
@@ -123,7 +128,7 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
     state
         Tensors by name, on the CPU, floats as float32, every one of them finite.
     sha256
-        Hex digest of the whole file.
+        Hex digest of the whole file: of the bytes that the tensors were read from.
     licence
         What a .safetensors file says under ``licence`` or ``license`` in its metadata; None where it says nothing.
 
@@ -132,8 +137,10 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
     FileNotFoundError
         Where there is no such file.
     ValueError
-        Where the file is of no kind that is read, holds anything but tensors, holds NaN or infinity, or
-        differs from the digest in its name.
+        Where the file is of no kind that is read, holds anything but tensors, holds NaN or infinity,
+        differs from the digest in its name, or changes while it is read.
+    MemoryError
+        Where there is no room for it.
     """
     if not path.is_file():
         raise FileNotFoundError(
@@ -142,9 +149,11 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
     suffix = path.suffix.lower()
     if suffix not in (".safetensors", *PICKLE_SUFFIXES):
         raise ValueError(f"weights file {path.name} ends in {suffix!r}; expected .safetensors, .pth or .pt")
-    sha256 = digest_of_file(path)
-    check_digest_in_name(path.name, sha256)
-    state, licence = _read_safetensors(path) if suffix == ".safetensors" else (_read_pth(path), None)
+    with open_hashed(path) as (file, sha256):
+        check_digest_in_name(path.name, sha256)
+        state, licence = (
+            _read_safetensors(file, path) if suffix == ".safetensors" else (_read_pth(file, path), None)
+        )
     for name, tensor in state.items():
         if tensor.is_floating_point():
             state[name] = tensor.float()
@@ -158,12 +167,6 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
 def without_heads(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors of the encoder alone, without the heads that it was trained under."""
     return {name: tensor for name, tensor in state.items() if not name.startswith(HEAD_PREFIX)}
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of_state(state: dict[str, Tensor]) -> str:
@@ -186,26 +189,29 @@ def check_digest_in_name(name: str, sha256: str) -> None:
         )
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    from safetensors import SafetensorError, safe_open
+def _read_safetensors(file: BinaryIO, path: Path) -> tuple[dict[str, Tensor], str | None]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
 
+    image = file.read()
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        state = load(image)
+        metadata = json.loads(image[8 : 8 + int.from_bytes(image[:8], "little")]).get("__metadata__") or {}
     except SafetensorError as error:
+        raise_shortage(error)
         raise ValueError(f"weights file {path.name} can't be read as safetensors: {error}") from error
     return state, metadata.get("licence") or metadata.get("license")
 
 
-def _read_pth(path: Path) -> dict[str, Tensor]:
+def _read_pth(file: BinaryIO, path: Path) -> dict[str, Tensor]:
     from pickle import UnpicklingError  # the error alone: weights_only admits tensors, never code
 
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, OSError) as error:
+        raise_shortage(error)
         found = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"weights file {path.name} can't be read as plain tensors: {found}; expected a "

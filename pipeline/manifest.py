@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.clip_files import REMEDY, NoClipError, require_file
+from pipeline.disk import put_in_place, sync_descriptor
 from pipeline.errors import DualstreamError
 from pipeline.labels import EMOTIONS, SENTIMENTS, vocabulary
 from pipeline.utterance import COLUMNS, REQUIRED_COLUMNS, SOUND, SPLITS, InvalidRowError, Utterance
@@ -184,8 +185,8 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+            sync_descriptor(file.fileno())
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -15,10 +15,10 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 import scipy.signal
-from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
+from features.acoustic.mel import mel_filters
 from features.acoustic.pitch import VOICED_STRENGTH, track_pitch
 from features.acoustic.spectrum import EVERY, Spectra, decibels, movement, spectral_tracks
 from features.acoustic.voice import pitch_steps, voice_tracks

@@ -17,6 +17,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -116,6 +117,12 @@ def _pipe(ours: dict[int, Sink | memoryview], theirs: list[int], end: Sink | mem
 
 
 def _start(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
+    if sys.platform == "win32":
+        raise MediaError(
+            "missing",
+            "clips are decoded on Linux and macOS: ffmpeg gets its pipes by number, and Windows hands none on. "
+            "Extract there, or in WSL; heads are fitted on the cache anywhere",
+        )
     # FFREPORT in the environment makes ffmpeg write log files, so only what it needs to start is passed on.
     keep = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TMPDIR", "HOME", "SYSTEMROOT")
     environment = {name: os.environ[name] for name in keep if name in os.environ}
@@ -216,7 +223,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     """End the whole group while its leader is not yet reaped; after that its number may be another's."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
 
 
 def _too_slow(wall_s: float) -> MediaError:

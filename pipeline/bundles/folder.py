@@ -21,11 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.projection import Projection
+from features.single_read import read_hashed
 from heads.variant import TASKS, Task, Trained
 from pipeline import runs
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
+from pipeline.memory import refuse_shortage
 from pipeline.provenance import digest_file, digest_of, fingerprint
-from pipeline.storage.documents import read_json, write_bytes, write_json
+from pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 
 BUNDLE_FORMAT = "dualstream bundle"
 BUNDLE_VERSION = 1
@@ -157,11 +159,11 @@ def read_bundle(path: Path) -> Bundle:
     try:
         _check_shape(document)
         _check_recipe(document, path)
-        _check_files(document, path)
+        held = _checked_files(document, path)
         bundle = Bundle(
             document={key: document[key] for key in document if key not in ("format", "version", "files")},
-            models=tuple(runs.read_models(path / MODELS)),
-            projections=_read_projections(document, path),
+            models=tuple(runs.models_of(held[MODELS], path / MODELS)),
+            projections=_read_projections(document, path, held.get(PROJECTIONS)),
             path=path,
         )
         _check_models(bundle)
@@ -234,35 +236,42 @@ def _check_recipe(document: Mapping[str, Any], path: Path) -> None:
             )
 
 
-def _check_files(document: Mapping[str, Any], path: Path) -> None:
-    stated = document["files"]
+def _checked_files(document: Mapping[str, Any], path: Path) -> dict[str, bytes]:
+    """Check the digest of every file, and return the bytes of those that are read here: heads, projections."""
+    stated, held = document["files"], {}
     for name in _file_names(document, path):
         place = path / name
         if not place.is_file():
             raise CorruptError(f"{place} is missing; export the run again")
-        if digest_file(place) == stated.get(name):
+        if name in (MODELS, PROJECTIONS):
+            held[name], found = read_hashed(place)
+        else:  # weights are checked again as their encoder reads them, the graph is for others
+            found = digest_file(place)
+        if found == stated.get(name):
             continue
-        told = f"its sha256 is {digest_file(place)[:16]}…, the bundle states {str(stated.get(name))[:16]}…"
+        told = f"its sha256 is {found[:16]}…, the bundle states {str(stated.get(name))[:16]}…"
         if name == PROJECTIONS or name.startswith(WEIGHTS):
             what = "projection" if name == PROJECTIONS else f"encoder weights ({place.stem})"
             raise FingerprintMismatchError(
                 f"{place}: the {what} is not the one that the heads were fitted behind: {told}"
             )
         raise CorruptError(f"{place} was changed or damaged: {told}; export the run again")
+    return held
 
 
-def _read_projections(document: Mapping[str, Any], path: Path) -> dict[str, Projection]:
-    from safetensors import SafetensorError, safe_open
+def _read_projections(document: Mapping[str, Any], path: Path, held: bytes | None) -> dict[str, Projection]:
+    from safetensors import SafetensorError
 
     wanted = {name: one["projection"] for name, one in document["streams"].items() if one["projection"]}
     found = {}
-    if wanted:
+    if wanted and held is not None:
         try:
-            with safe_open(path / PROJECTIONS, framework="numpy") as file:
-                for name, facts in wanted.items():
-                    mean, components = (file.get_tensor(f"{name}/{part}") for part in ("mean", "components"))
-                    found[name] = Projection(facts["kind"], mean, components, facts["fitted_on"])
+            arrays, _ = unpack_safetensors(held)
+            for name, facts in wanted.items():
+                mean, components = (arrays[f"{name}/{part}"] for part in ("mean", "components"))
+                found[name] = Projection(facts["kind"], mean, components, facts["fitted_on"])
         except SafetensorError as error:
+            refuse_shortage(error, f"while {path / PROJECTIONS} is read")
             raise CorruptError(f"{path / PROJECTIONS} can't be read: {error}") from error
     for name, one in document["streams"].items():
         spec, projection = one["spec"], found.get(name)

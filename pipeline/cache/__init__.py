@@ -3,7 +3,7 @@
 docs/cache_format.md says what a file MUST and MAY hold.
 """
 
-from pipeline.cache.file import check, read_cache, write_cache
+from pipeline.cache.file import check, read_cache, read_cache_and_digest, write_cache
 from pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "Utterances",
     "check",
     "read_cache",
+    "read_cache_and_digest",
     "write_cache",
 ]

@@ -15,7 +15,7 @@ from pipeline.errors import CorruptError, NoCacheError
 from pipeline.provenance import canonical_json
 from pipeline.storage.container import pack, unpack
 from pipeline.storage.schema import TEXT, Field, Schema, Value, Values
-from pipeline.storage.sealed import publish, read_sealed, seal
+from pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 
 KIND = "cache"
 STATUSES = ("ok", "failed")
@@ -61,20 +61,35 @@ def read_cache(path: Path) -> Cache:
     NoCacheError
         Where there is no such file.
     CorruptError
-        Where the file is not exactly of the format, or a checksum does not hold.
+        Where the file is not exactly of the format, or a checksum does not hold; it is read twice before that.
+    MemoryShortageError
+        Where there is no room for it.
     """
+    return read_cache_and_digest(path)[0]
+
+
+def read_cache_and_digest(path: Path) -> tuple[Cache, str]:
+    """Read a cache, and return with it the SHA-256 of the bytes that it was read from; see `read_cache`.
+
+    Another file may stand at `path` by the time that this returns, so its digest is never taken from there.
+    """
+    if path.is_dir():  # which Windows calls a file that may not be read
+        raise NoCacheError(f"{path} is a folder; expected a cache such as {path}/cache.h5")
     try:
-        image = read_sealed(path, KIND)
+        return read_twice(lambda: _read_once(path))
     except FileNotFoundError as error:
         raise NoCacheError(f"there is no cache {path}; make one with extract") from error
-    except IsADirectoryError as error:
-        raise NoCacheError(f"{path} is a folder; expected a cache such as {path}/cache.h5") from error
+
+
+def _read_once(path: Path) -> tuple[Cache, str]:
+    image = read_sealed(path, KIND)
+    digest = digest_in(image)
     cache = _from_values(unpack(SCHEMA, image, str(path)), str(path))
     try:
         check(cache)
     except ValueError as error:
         raise CorruptError(f"{path} breaks a rule of the format: {error}") from error
-    return cache
+    return cache, digest
 
 
 def write_cache(path: Path, cache: Cache) -> str:

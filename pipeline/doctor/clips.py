@@ -151,7 +151,7 @@ def _listen(places: Sequence[Path], utterance: Utterance, ffmpeg: str | None) ->
 
 def _sha256(place: Path) -> str:
     digest = hashlib.sha256()
-    with open(place, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NONBLOCK)) as file:
+    with open(place, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

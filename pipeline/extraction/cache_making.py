@@ -14,7 +14,7 @@ from features.projection import PcaFit, TooFewRowsError, gaussian
 from features.projection import Projection as Fitted
 from pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
 from pipeline.errors import CorruptError, DualstreamError
-from pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard, shard_path
+from pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
 from pipeline.manifest import Manifest
 from pipeline.provenance import digest_of
 from pipeline.storage.sealed import peek_digest
@@ -65,13 +65,13 @@ class ShardFolder:
         """Return one digest over the digests of all shards, from their headers alone."""
         return digest_of([peek_digest(shard_path(self.path, index), KIND) for index in range(self.count)])
 
-    def to_json(self) -> dict[str, Any]:
-        """Return what a cache says of the shards that it was made of."""
-        return {"sha256": self.digest(), "size": self.size, "count": self.count}
+    def to_json(self, digest: str | None = None) -> dict[str, Any]:
+        """Return what a cache says of its shards; `digest` is that of the bytes that were read of them."""
+        return {"sha256": digest or self.digest(), "size": self.size, "count": self.count}
 
-    def read(self, index: int) -> Shard:
-        """Read one shard; `read_shard` says what may go wrong."""
-        return read_shard(shard_path(self.path, index))
+    def read(self, index: int) -> tuple[Shard, str]:
+        """Read one shard and its digest; `read_shard` says what may go wrong."""
+        return read_shard_and_digest(shard_path(self.path, index))
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,6 +85,8 @@ class Gathered:
     streams: dict[str, Stream]
     environments: list[dict[str, Any]]
     """What the shards were made with, each with the number of its shards."""
+    digest: str
+    """As `ShardFolder.digest`, over the bytes that the rows were read from."""
 
 
 def build_cache(
@@ -129,7 +131,7 @@ def build_cache(
             "fingerprint": fingerprint,
             "recipe": document,
             "manifest": {"sha256": manifest.sha256, "utterances": len(manifest)},
-            "shards": folder.to_json(),
+            "shards": folder.to_json(got.digest),
             "widths": {name: spec["width"] for name, spec in specs.items()},
             "projection": choice.to_json(),
             "environments": got.environments,
@@ -151,6 +153,8 @@ def project_cache(
     specs = {name: {**stream.spec, "width": widths[name]} for name, stream in cache.streams.items()}
     rows = cache.utterances
     got = gather(folder, rows.id, rows.split, specs=specs, choice=choice, notice=notice)
+    if got.digest != cache.provenance["shards"]["sha256"]:
+        raise _changed(folder.path)
     return replace(cache, streams=got.streams, provenance={**cache.provenance, "projection": choice.to_json()})
 
 
@@ -164,11 +168,12 @@ def gather(
     notice: Callable[[str], None],
 ) -> Gathered:
     """Fit projections on the train rows of a folder's shards, and bring all rows through. Two passes over them."""
-    fitted = _fit(folder, ids, splits, specs, choice, notice)
+    read = _Reading(folder, ids)
+    fitted = _fit(read, splits, specs, choice, notice)
     collected: list[ClipRows] = []
     environments: dict[str, dict[str, Any]] = {}
     for index in range(folder.count):
-        shard = _checked(folder, index, ids)
+        shard = read.shard(index)
         collected += _projected(shard.clips, fitted)
         environments.setdefault(digest_of(shard.environment), {**shard.environment, "shards": 0})["shards"] += 1
     if len(collected) != len(ids):
@@ -176,22 +181,43 @@ def gather(
     offsets = np.concatenate(([0], np.cumsum([len(clip.starts_s) for clip in collected]))).astype(np.int64)
     streams = {name: _stream(name, collected, specs[name], fitted.get(name)) for name in sorted(specs)}
     return Gathered(
-        [replace(clip, streams={}) for clip in collected], offsets, streams, list(environments.values())
+        [replace(clip, streams={}) for clip in collected],
+        offsets,
+        streams,
+        list(environments.values()),
+        digest_of([read.digests[index] for index in range(folder.count)]),
     )
 
 
-def _checked(folder: ShardFolder, index: int, ids: Sequence[str]) -> Shard:
-    shard = folder.read(index)
-    if [clip.id for clip in shard.clips] != list(ids[index * folder.size : (index + 1) * folder.size]):
-        raise CorruptError(
-            f"{shard_path(folder.path, index)} holds other utterances than expected; run extract again"
-        )
-    return shard
+class _Reading:
+    """Shards as they are read, and what was read: a second pass must find the bytes of the first."""
+
+    def __init__(self, folder: ShardFolder, ids: Sequence[str]) -> None:
+        self.folder = folder
+        self._ids = ids
+        self.digests: dict[int, str] = {}
+
+    def shard(self, index: int) -> Shard:
+        """Read a shard; refuse other utterances than expected, and other bytes than before."""
+        folder = self.folder
+        shard, digest = folder.read(index)
+        if [clip.id for clip in shard.clips] != list(self._ids[index * folder.size : (index + 1) * folder.size]):
+            raise CorruptError(
+                f"{shard_path(folder.path, index)} holds other utterances than expected; run extract again"
+            )
+        if self.digests.setdefault(index, digest) != digest:
+            raise _changed(shard_path(folder.path, index))
+        return shard
+
+
+def _changed(path: Path) -> DualstreamError:
+    return DualstreamError(
+        f"{path} changed while it was read: another run writes there. Run the same command again when that is done"
+    )
 
 
 def _fit(
-    folder: ShardFolder,
-    ids: Sequence[str],
+    read: _Reading,
     splits: Sequence[str],
     specs: dict[str, dict[str, Any]],
     choice: ProjectionChoice,
@@ -209,8 +235,9 @@ def _fit(
             widths[name] = int(width)
     fits = {name: PcaFit(specs[name]["raw_width"], width) for name, width in widths.items()}
     seen: dict[str, list[list[str]]] = {name: [] for name in widths}
+    folder = read.folder
     for index in range(folder.count if widths and choice.kind != "gaussian" else 0):
-        shard = _checked(folder, index, ids)
+        shard = read.shard(index)
         of_shard = splits[index * folder.size :]
         clips = [clip for split, clip in zip(of_shard, shard.clips, strict=False) if split == FITTED_SPLIT]
         for name, fit in fits.items():

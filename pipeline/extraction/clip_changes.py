@@ -14,7 +14,7 @@ from typing import Any, cast
 from features.media import DecodeSettings
 from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError
-from pipeline.extraction.shards import KIND, Shard, members_digest, read_shard, shard_path
+from pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path
 from pipeline.manifest import clip_at
 from pipeline.provenance import canonical_json, digest_file, digest_of
 from pipeline.storage.sealed import peek_digest, publish
@@ -30,6 +30,10 @@ class Verdict:
     fresh: bool
     why: str = ""
     """Why it must be made (again); empty where it can stay."""
+    damaged: bool = False
+    """Whether its own bytes are the reason."""
+    gone: int = 0
+    """Clips that it was made of and that are not there any more."""
 
 
 class Hasher:
@@ -107,6 +111,15 @@ class Hasher:
             facts = None
         return (facts.st_size, facts.st_mtime_ns) if facts else ABSENT
 
+    def is_readable(self, path: str) -> bool:
+        """Tell whether a clip's first byte can be read just now."""
+        try:
+            with open(self.require(path), "rb") as file:
+                file.read(1)
+        except (OSError, NoClipError):
+            return False
+        return True
+
     def _digest(self, path: str) -> str:
         place = self.place(path)
         if place is None:
@@ -152,14 +165,14 @@ def judge(
     except FileNotFoundError:
         return Verdict(False, "not made yet")
     except CorruptError as error:
-        return Verdict(False, str(error))
+        return Verdict(False, str(error), damaged=True)
     members = members_digest(utterances)
     seen = _read_state(folder, index)
     if reread or seen is None or seen.get("shard") != sealed or seen.get("members") != members:
         try:
-            shard = read_shard(path)
+            shard, sealed = read_shard_and_digest(path)
         except CorruptError as error:
-            return Verdict(False, str(error))
+            return Verdict(False, str(error), damaged=True)
         if shard.members != members:
             return Verdict(False, "the manifest lists other clips there")
         known = [(ABSENT, clip.sha256) for clip in shard.clips]
@@ -169,19 +182,24 @@ def judge(
     if not reads_media:
         return Verdict(True)
     looks = [hasher.look(*one.files) for one in utterances]
+    gone = sum(look == ABSENT and sha256 != "" for look, (_, sha256) in zip(looks, known, strict=True))
     for utterance, look, (before, sha256) in zip(utterances, looks, known, strict=True):
         if (reread or look != before) and hasher.digest(*utterance.files) != sha256:
-            return Verdict(False, f"the bytes of {utterance.id} changed")
+            return Verdict(False, f"the bytes of {utterance.id} changed", gone=gone)
     if noting and (reread or looks != [before for before, _ in known]):
         _write_state(folder, index, sealed, members, looks, [sha256 for _, sha256 in known])
     return Verdict(True)
 
 
 def remember(
-    folder: Path, index: int, utterances: Sequence[Utterance], looks: Sequence[tuple[int, int]], shard: Shard
+    folder: Path,
+    index: int,
+    utterances: Sequence[Utterance],
+    looks: Sequence[tuple[int, int]],
+    shard: Shard,
+    sealed: str,
 ) -> None:
-    """Note beside a shard just committed how its clips looked before they were read."""
-    sealed = peek_digest(shard_path(folder, index), KIND)
+    """Note beside a shard just committed, of the digest `sealed`, how its clips looked before they were read."""
     digests = [clip.sha256 for clip in shard.clips]
     _write_state(folder, index, sealed, members_digest(utterances), looks, digests)
 

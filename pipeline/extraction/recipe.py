@@ -307,8 +307,9 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
     sources = sorted(Path(features.__file__).parent.rglob("*.py"))
     words = (*options.video, *options.audio, *options.video_weights, *options.audio_weights)
     named = [Path(word.partition(":")[2] if word.startswith(WEIGHTLESS) else word) for word in words]
-    hub = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
-    published = sorted(hub.glob("*")) if hub.is_dir() else []
+    home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
+    hub = Path(home) / "hub" / "checkpoints"
+    published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
     return digest_of(
         {
             "options": {key: str(value) for key, value in vars(options).items()},

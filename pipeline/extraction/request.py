@@ -36,6 +36,8 @@ class RunOptions:
     """Read every clip and shard again, and make shards anew that are damaged or whose clips' bytes changed."""
     retry_failed: bool = False
     """Make shards anew that hold a failed clip."""
+    keep_going: bool = False
+    """Record clips as missing that went away while the run read them, however many there are."""
     limit: int | None = None
     """Only the first so many utterances."""
     dry_run: bool = False

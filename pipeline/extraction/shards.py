@@ -26,7 +26,7 @@ from pipeline.errors import CorruptError
 from pipeline.provenance import canonical_json, digest_of
 from pipeline.storage.container import pack, unpack
 from pipeline.storage.schema import TEXT, Field, Schema, Values
-from pipeline.storage.sealed import peek_digest, publish, read_sealed, seal
+from pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 from pipeline.utterance import Utterance
 
 KIND = "shard"
@@ -141,9 +141,8 @@ def pack_shard(shard: Shard) -> bytearray:
 
 def commit_shard(folder: Path, index: int, image: bytes | bytearray) -> str:
     """Publish the sealed bytes of a shard; when this returns it is committed. Return its digest."""
-    path = shard_path(folder, index)
-    publish(path, image)
-    return peek_digest(path, KIND)
+    publish(shard_path(folder, index), image)
+    return digest_in(image)
 
 
 def read_shard(path: Path) -> Shard:
@@ -154,9 +153,21 @@ def read_shard(path: Path) -> Shard:
     FileNotFoundError
         Where there is no such file.
     CorruptError
-        Where it is no shard, or not the bytes that were sealed.
+        Where it is no shard, or not the bytes that were sealed; it is read twice before that is believed.
+    MemoryShortageError
+        Where there is no room for it.
     """
-    return _from_image(read_sealed(path, KIND), str(path))
+    return read_shard_and_digest(path)[0]
+
+
+def read_shard_and_digest(path: Path) -> tuple[Shard, str]:
+    """Read a shard, and return with it the SHA-256 of the bytes that it was read from; see `read_shard`."""
+    return read_twice(lambda: _read_once(path))
+
+
+def _read_once(path: Path) -> tuple[Shard, str]:
+    image = read_sealed(path, KIND)
+    return _from_image(image, str(path)), digest_in(image)
 
 
 def short_reason(text: str) -> str:

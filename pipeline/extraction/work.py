@@ -13,12 +13,14 @@ from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError, UsageError
 from pipeline.extraction.cache_making import ShardFolder
 from pipeline.extraction.clip_changes import ABSENT, Hasher, judge
+from pipeline.extraction.presence import require_known
 from pipeline.extraction.recipe import ExtractionOptions, Recipe
 from pipeline.extraction.request import RunOptions
 from pipeline.extraction.reuse import Siblings
 from pipeline.extraction.shard_making import ShardJob
 from pipeline.extraction.shards import read_shard, shard_path, split_in_shards
 from pipeline.manifest import Manifest
+from pipeline.storage.sealed import set_aside
 
 
 @dataclass(frozen=True, repr=False)
@@ -41,11 +43,15 @@ def jobs_to_do(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
     ------
     UsageError
         Where the root holds none of the clips, or a table none of the ids.
+    ClipsGoneError
+        Where more than a fifth of the clips are gone that earlier runs have read.
     """
     recipe, run = work.recipe, work.run
     jobs: list[ShardJob] = []
     look_beside = recipe.reads_media and not run.dry_run
     siblings = Siblings.beside(work.folder.path, recipe) if look_beside else Siblings({})
+    damaged: list[Path] = []
+    gone = 0
     for index, group in enumerate(split_in_shards(work.manifest.utterances, work.folder.size)):
         path = shard_path(work.folder.path, index)
         verdict = judge(
@@ -59,38 +65,50 @@ def jobs_to_do(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
         )
         if not verdict.fresh:
             jobs.append(ShardJob(index, group, siblings.donors(index, group, work.hasher)))
+            gone += verdict.gone
             if path.exists():
                 note(f"shard {index} is made again: {verdict.why}")
-        elif run.retry_failed and _has_failures(path):
+            if verdict.damaged:
+                damaged.append(path)
+        elif run.retry_failed and (failures := _failures(path)) != 0:
             jobs.append(ShardJob(index, group))
+            if failures is None:
+                damaged.append(path)
     if jobs:
         if len(jobs) == work.folder.count:
             _require_some_clips(work)
+        if not run.keep_going:
+            require_known(work.root, gone, len(work.manifest))
         _check_tables(work, note)
+    if not run.dry_run:
+        _set_all_aside(damaged, note)
     return jobs
 
 
-def drop_damaged(folder: ShardFolder, error: CorruptError, note: Callable[[str], None]) -> None:
-    """Remove shards whose header looks well and whose bytes are not; raise `error` where there is none."""
+def set_damaged_aside(folder: ShardFolder, note: Callable[[str], None]) -> int:
+    """Give shards another name whose header looks well and whose bytes are not; return how many there were."""
     damaged = []
     for index in range(folder.count):
         try:
             folder.read(index)
         except CorruptError as found:
-            damaged.append(index)
+            damaged.append(shard_path(folder.path, index))
             note(f"{found}. It is made again")
-    if not damaged:
-        raise error
-    for index in damaged:
-        shard_path(folder.path, index).unlink(missing_ok=True)
+    _set_all_aside(damaged, note)
+    return len(damaged)
 
 
-def _has_failures(path: Path) -> bool:
-    """Tell whether a shard holds a failed clip; a damaged one counts as well, and is made again."""
+def _set_all_aside(damaged: list[Path], note: Callable[[str], None]) -> None:
+    for path in damaged:
+        note(f"{path.name}, which is damaged, is called {set_aside(path).name} now: remove it once you like")
+
+
+def _failures(path: Path) -> int | None:
+    """Return how many failed clips a shard holds; None for a damaged one."""
     try:
-        return any(clip.status == "failed" for clip in read_shard(path).clips)
+        return sum(clip.status == "failed" for clip in read_shard(path).clips)
     except CorruptError:
-        return True
+        return None
 
 
 def _require_some_clips(work: Work) -> None:

@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from heads.batch import FeatureSet, StreamArrays
 from heads.normalise import normalise_speakers
-from pipeline.cache import Cache, Stream, read_cache
+from pipeline.cache import Cache, Stream, read_cache_and_digest
 from pipeline.errors import UsageError
-from pipeline.storage.sealed import peek_digest
 
-CACHE_KIND = "cache"  # what a sealed file's header calls it
 HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
 MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
 
@@ -44,8 +42,7 @@ class Corpus:
     specs: dict[str, dict[str, Any]]
     """Encoder spec of each of them."""
     digest: str
-    """SHA-256 of the cache file, as its header states and reading verified; of its arrays for a cache
-    that never was a file."""
+    """SHA-256 of the bytes that the cache was read from; of its arrays for a cache that never was a file."""
     provenance: dict[str, Any]
     speaker_norm: bool = False
     """Whether each speaker was normalised by its own unlabelled utterances (transductive)."""
@@ -170,8 +167,8 @@ def read_corpus(path: Path, *, streams: Mapping[str, str] | None = None, speaker
     UsageError
         Where the streams that are asked for are not in it.
     """
-    cache = read_cache(path)  # verifies the digest that the header states
-    return corpus_of(cache, digest=peek_digest(path, CACHE_KIND), streams=streams, speaker_norm=speaker_norm)
+    cache, digest = read_cache_and_digest(path)
+    return corpus_of(cache, digest=digest, streams=streams, speaker_norm=speaker_norm)
 
 
 def corpus_of(

@@ -30,9 +30,12 @@ from numpy.typing import NDArray
 
 from heads import variant
 from heads.variant import History, Trained
+from pipeline.disk import put_in_place, sync, sync_descriptor
 from pipeline.errors import CorruptError, NoCacheError, UsageError
+from pipeline.memory import refuse_shortage
+from pipeline.processes import is_alive
 from pipeline.runs.predictions import Predictions, write_predictions
-from pipeline.storage.documents import finite, read_json, sync, write_bytes, write_json
+from pipeline.storage.documents import finite, read_json, unpack_safetensors, write_bytes, write_json
 from pipeline.storage.folders import OF_THE_DISK, UnwrittenError, make_folder, require_writable
 
 RUN_FORMAT = "dualstream run"
@@ -124,7 +127,7 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
             os.rename(path, old)
         try:
             sync(folder)
-            os.rename(folder, path)
+            put_in_place(folder, path)
         except BaseException:
             if old.exists():
                 os.rename(old, path)
@@ -193,18 +196,26 @@ def read_models(path: Path) -> list[Trained]:
     CorruptError
         Where the file is not of that kind or is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="numpy") as file:
-            values = json.loads((file.metadata() or {})["dualstream"])
-            return [
-                variant.restore({name: file.get_tensor(f"{i}/{name}") for name in one["arrays"]}, one["values"])
-                for i, one in enumerate(values)
-            ]
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise CorruptError(f"{path} is missing") from error
+    return models_of(data, path)
+
+
+def models_of(data: bytes, path: Path) -> list[Trained]:
+    """Restore fitted models from the bytes of their file; see `read_models`. `path` is what errors call it."""
+    from safetensors import SafetensorError
+
+    try:
+        arrays, metadata = unpack_safetensors(data)
+        values = json.loads(metadata["dualstream"])
+        return [
+            variant.restore({name: arrays[f"{i}/{name}"] for name in one["arrays"]}, one["values"])
+            for i, one in enumerate(values)
+        ]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        refuse_shortage(error, f"while {path} is read")
         raise CorruptError(f"{path} does not hold the models of a run: {error}") from error
 
 
@@ -214,7 +225,7 @@ def log_test(path: Path, entry: dict[str, Any]) -> None:
     with (path / TEST_LOG).open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
-        os.fsync(file.fileno())
+        sync_descriptor(file.fileno())
 
 
 def read_test_log(path: Path) -> list[dict[str, Any]]:
@@ -255,18 +266,8 @@ def _sweep(path: Path) -> None:
     """Take away temporary folders of `path` whose process was killed."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         owner = left.name.removeprefix(f".{path.name}.").partition(".")[0]
-        if owner.isdigit() and not _alive(int(owner)):
+        if owner.isdigit() and not is_alive(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _carry_test_log(old: Path, new: Path) -> None:

@@ -21,6 +21,7 @@ from heads import variant
 from heads.cores import available_cores, one_blas_thread
 from heads.variant import FitOptions, Progress
 from pipeline.errors import UsageError
+from pipeline.memory import shortage_words
 from pipeline.runs import protocol
 from pipeline.runs.predictions import Predictions
 from pipeline.runs.protocol import Answering, Plan
@@ -72,7 +73,8 @@ class Work:
         except Exception as error:
             # whatever it is: one variant's fault may not cost the others' rows
             log.info("%s failed", name, exc_info=True)
-            return row | {"status": "failed", "reason": f"{type(error).__name__}: {error}"}, None
+            reason = shortage_words(error) or f"{type(error).__name__}: {error}"
+            return row | {"status": "failed", "reason": reason}, None
         scores["warnings"] += outcome.caveats(plan, self.fit)
         row |= {
             "status": "done",

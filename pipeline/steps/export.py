@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from features.projection import Projection
+from features.single_read import read_hashed
 from features.weights import load_file
 from heads import variant
 from heads.calibration import fit_weights
@@ -18,17 +20,15 @@ from pipeline import runs
 from pipeline.bundles.card import model_card
 from pipeline.bundles.folder import BUNDLE_FORMAT, ONNX, WEIGHTS, Bundle, Calibration, sections, write_bundle
 from pipeline.bundles.road import LOG_ZERO, sharpened
-from pipeline.cache import Cache, read_cache
+from pipeline.cache import Cache, read_cache_and_digest
 from pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.provenance import digest_file
 from pipeline.runs import Run
-from pipeline.runs.corpus import CACHE_KIND, Corpus, corpus_of
+from pipeline.runs.corpus import Corpus, corpus_of
 from pipeline.runs.predictions import Predictions, read_predictions
 from pipeline.runs.protocol import Answering, plan
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import finite, write_bytes
-from pipeline.storage.sealed import peek_digest
 
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
@@ -160,8 +160,7 @@ def _read_cache(run: Run, named: Path | None) -> Cache:
     place = named or (run.path / stored).resolve()
     if not place.is_file():
         raise NoCacheError(f"the cache of {run.path} is not at {place}; say where it is: --cache FILE")
-    cache = read_cache(place)
-    digest = peek_digest(place, CACHE_KIND)
+    cache, digest = read_cache_and_digest(place)
     if digest != run.config["cache"]["digest"]:
         raise FingerprintMismatchError(
             f"{place} is not the cache that {run.path} was fitted on: its digest is {digest[:16]}…, the run's is "
@@ -282,13 +281,14 @@ def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path])
         for name in owners:
             target = folder / WEIGHTS / f"{name}.safetensors"
             stated = licence or document["streams"][name]["spec"]["weights"]["licence"]
-            data = (
-                place.read_bytes()
-                if place.suffix.lower() == ".safetensors"
-                else save({key: value.contiguous() for key, value in state.items()}, {"licence": stated})
-            )
+            data = save({key: value.contiguous() for key, value in state.items()}, {"licence": stated})
+            if place.suffix.lower() == ".safetensors":
+                data, found = read_hashed(place)
+                if found != sha256:
+                    raise UsageError(f"--with-weights {place} changed while it was copied; export again")
             write_bytes(target, data)
-            document["streams"][name] = {**document["streams"][name], "carried": {"sha256": digest_file(target)}}
+            carried = {"sha256": hashlib.sha256(data).hexdigest()}
+            document["streams"][name] = {**document["streams"][name], "carried": carried}
 
 
 def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:

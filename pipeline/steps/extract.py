@@ -16,12 +16,13 @@ from pipeline.executors import ray_tasks, require_ray
 from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache
 from pipeline.extraction.clip_changes import Hasher, remember
 from pipeline.extraction.estimate import estimate
+from pipeline.extraction.presence import Presence
 from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from pipeline.extraction.remote import RemoteJob, make_remotely
 from pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
 from pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
 from pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from pipeline.extraction.work import Work, drop_damaged, jobs_to_do
+from pipeline.extraction.work import Work, jobs_to_do, set_damaged_aside
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.provenance import canonical_json, require_same
 from pipeline.show.heartbeat import format_duration
@@ -29,6 +30,7 @@ from pipeline.show.progress import Progress
 from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import is_sealed, publish, remove_leftovers
+from pipeline.utterance import Utterance
 
 
 @one_blas_thread()
@@ -48,7 +50,8 @@ def extract(
     ------
     DualstreamError
         And its kinds, each with its exit status: a manifest or options that do not fit, another run on the
-        same output (11), a cache made in another way (12), a full disk (1).
+        same output (11), a cache made in another way (12), a full disk, too little memory, or clips that go away
+        while they are read (1).
     """
     started_s = time.monotonic()
     manifest = _limited(read_manifest(manifest_path), run.limit)
@@ -78,12 +81,7 @@ def extract(
         _open(folder, recipe)
         work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
         _make_missing(work, report, note)
-        try:
-            cache = _sealed(out, work, existing, note)
-        except CorruptError as error:
-            drop_damaged(folder, error, note)
-            _make_missing(work, report, note)
-            cache = _sealed(out, work, existing, note)
+        cache = _sealed_at_last(out, work, existing, report, note)
     report.failed = [
         (name, reason)
         for name, status, reason in zip(
@@ -160,12 +158,22 @@ def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
     folder, recipe = work.folder.path, work.recipe
+    clips = [one for job in jobs for one in job.utterances] if recipe.reads_media else []
+    presence = Presence.of(work.root, work.hasher, clips)
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
     torch = torch_threads(work.options.torch_threads if recipe.has_network else None)
     with torch, Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
         for one in shards:
-            commit_shard(folder, one.job.index, pack_shard(one.shard))
-            remember(folder, one.job.index, one.job.utterances, one.looks, one.shard)
+            if not work.run.keep_going:
+                presence.require(f"shard {one.job.index}", _failures(one))
+            sealed = commit_shard(folder, one.job.index, pack_shard(one.shard))
+            remember(folder, one.job.index, one.job.utterances, one.looks, one.shard, sealed)
+
+
+def _failures(made: MadeShard) -> list[tuple[Utterance, str, str]]:
+    """Return each utterance with its digest, and its reason where it failed."""
+    pairs = zip(made.job.utterances, made.shard.clips, strict=True)
+    return [(one, clip.sha256, clip.reason if clip.status == "failed" else "") for one, clip in pairs]
 
 
 def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Generator[MadeShard, None, None]:
@@ -185,6 +193,20 @@ def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Gener
         for clip in made.shard.clips:
             on_clip(clip.status == "failed", 0)
         yield made
+
+
+def _sealed_at_last(
+    out: Path, work: Work, existing: Cache | None, report: ExtractReport, note: Callable[[str], None]
+) -> Cache:
+    """Seal the cache; where a shard proves damaged only now, set it aside and make it again, once."""
+    try:
+        return _sealed(out, work, existing, note)
+    except CorruptError as error:
+        damage = CorruptError(str(error))  # without the frames that hold all rows which were read by then
+    if not set_damaged_aside(work.folder, note):
+        raise damage
+    _make_missing(work, report, note)
+    return _sealed(out, work, existing, note)
 
 
 def _sealed(out: Path, work: Work, existing: Cache | None, note: Callable[[str], None]) -> Cache:

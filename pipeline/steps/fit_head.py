@@ -56,7 +56,7 @@ def fit_head(
     Parameters
     ----------
     scored
-        Called with the run as soon as its scores stand, before anything is drawn or written.
+        Called with the run as soon as it is written, before anything is drawn.
 
     Raises
     ------
@@ -106,13 +106,13 @@ def fit_head_on(
     run = Run(
         config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
     )
-    if scored is not None:
-        scored(run)
-    if options.tensorboard is not None:
-        tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
+    if scored is not None:
+        scored(whole)
+    if options.tensorboard is not None:
+        tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
         from pipeline.show.report import run_report
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
-from pipeline.extraction.shards import KIND, read_shard, shard_path
+from pipeline.extraction.shards import read_shard_and_digest, shard_path
 from pipeline.provenance import digest_of, fingerprint, listed
-from pipeline.storage.sealed import peek_digest
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
@@ -245,10 +244,7 @@ def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], l
     whole = "the cache is whole without them, but project needs them: extract makes them again"
     if not there:
         return [], [f"its shards: none of the {count} is in {folder}; {whole}"]
-    digests = []
-    for index in there:
-        read_shard(shard_path(folder, index))
-        digests.append(peek_digest(shard_path(folder, index), KIND))
+    digests = [read_shard_and_digest(shard_path(folder, index))[1] for index in there]
     if len(there) < count:
         gone = [f"shard-{index:05d}.h5" for index in range(count) if index not in there]
         return [f"{len(there)} of {count} shards, each by itself"], [

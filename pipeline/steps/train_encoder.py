@@ -79,6 +79,8 @@ class RunOptions:
     ffmpeg: Path | None = None
     replace: bool = False
     """Train anew in the place of what is there, its checkpoint too."""
+    keep_going: bool = False
+    """Take clips for missing that went away while they were decoded, however many there are."""
     dry_run: bool = False
     checkpoint_s: float = 120.0
 
@@ -192,6 +194,7 @@ def _trained(
                 recipe,
                 root,
                 workers=workers,
+                keep_going=run.keep_going,
                 on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
             )
         if not len(samples):

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CorruptError
+from pipeline.memory import refuse_shortage
 from pipeline.storage.schema import TEXT, Field, Schema, Value, Values, require_all
 from pipeline.storage.sealed import HEADER_BYTES
 
@@ -62,14 +63,17 @@ def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
     ------
     CorruptError
         Where it is not HDF5, or holds anything that the schema does not list.
+    MemoryShortageError
+        Where there is no room for its values.
     """
+    declared = 0
     try:
         with h5py.File(_Image(image), "r") as file:
             _check_root(schema, file, name)
             found: dict[str, h5py.h5d.DatasetID] = {}
             _collect(schema, file.id, "", found, name)
             require_all(schema, set(found))
-            _check_sizes(found, len(image))
+            declared = _check_sizes(found, len(image))
             return {path: _read(found[path], schema.field(path)) for path in found}  # type: ignore[arg-type]
     except CorruptError:
         raise
@@ -83,6 +87,7 @@ def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
         MemoryError,
         zlib.error,
     ) as error:
+        refuse_shortage(error, f"while {name} is read", needed_bytes=len(image) + declared)
         raise CorruptError(f"{name} is not a dualstream {schema.kind} that we read: {error}") from error
 
 
@@ -263,7 +268,8 @@ def _check_dataset(dataset: h5py.h5d.DatasetID, path: str, field: Field, name: s
             )
 
 
-def _check_sizes(found: Mapping[str, h5py.h5d.DatasetID], file_bytes: int) -> None:
+def _check_sizes(found: Mapping[str, h5py.h5d.DatasetID], file_bytes: int) -> int:
+    """Return the bytes of all values; refuse what a file of this length can't hold."""
     declared = 0
     for dataset in found.values():
         declared += math.prod(map(int, dataset.shape)) * dataset.get_type().get_size()
@@ -272,6 +278,7 @@ def _check_sizes(found: Mapping[str, h5py.h5d.DatasetID], file_bytes: int) -> No
         raise CorruptError(
             f"it declares {declared:,} bytes of values in a file of {file_bytes:,}; expected at most {most:,}"
         )
+    return declared
 
 
 def _read(dataset: h5py.h5d.DatasetID, field: Field) -> Value:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.disk import put_in_place, sync
 from pipeline.errors import CorruptError
 from pipeline.storage.folders import UnwrittenError
 
@@ -52,6 +54,21 @@ def finite(value: Any) -> Any:
     return _finite(value) if isinstance(value, float) else value
 
 
+def unpack_safetensors(data: bytes) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Return the arrays and the metadata of a safetensors image.
+
+    Raises
+    ------
+    SafetensorError
+        Where it is none.
+    """
+    from safetensors.numpy import load
+
+    arrays = {name: np.array(array) for name, array in load(data).items()}  # which checks the header
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return arrays, dict(header.get("__metadata__") or {})
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name to write to; it becomes `path` when the block ends well.
@@ -65,21 +82,12 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync(temporary)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except OSError as error:
         raise UnwrittenError(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # of a folder that is read-only
             temporary.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Have a file or folder on disk, not only in the system's memory, before this returns."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _finite(value: float) -> float | None:

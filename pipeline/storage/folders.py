@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 from pipeline.errors import DualstreamError, UsageError
@@ -61,10 +62,20 @@ def require_writable(path: Path, word: str = "--out") -> None:
         raise UsageError(
             f"{word} {path}: the folder {there} can't be written to; see to that, or choose another {word}"
         )
-    disk = os.statvfs(there)
-    free = disk.f_bavail * disk.f_frsize
-    if disk.f_blocks and free < LEAST_FREE_BYTES:
+    free = _free_bytes(there)
+    if free is not None and free < LEAST_FREE_BYTES:
         raise UsageError(
             f"{word} {path}: the disk of {there} has {free:,} bytes left; expected {LEAST_FREE_BYTES:,} or more. "
             f"Make room, or choose another {word}"
         )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """Return what a plain user may still write; None where the file system, or the system, does not say."""
+    try:
+        if hasattr(os, "statvfs"):
+            disk = os.statvfs(folder)
+            return disk.f_bavail * disk.f_frsize if disk.f_blocks else None
+        return shutil.disk_usage(folder).free
+    except (OSError, AttributeError):
+        return None

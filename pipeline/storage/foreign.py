@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import CorruptError
+from pipeline.memory import refuse_shortage
 
 Values = NDArray[np.float64]
 
@@ -25,14 +26,17 @@ def number_arrays(path: Path, group: str) -> Iterator[tuple[str, Values]]:
 
     Raises
     ------
+    MemoryShortageError
+        Where there is no room for an array.
     CorruptError
         Where the file is no HDF5, has no such group, or anything below the group is a soft or external link,
         a virtual or externally stored array, compressed by an unknown filter, or larger than 64 MiB.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:  # a network mount may know no locks, and we only read
             yield from _below(_descend(file, group, path), "", path, [0])
     except (OSError, RuntimeError, KeyError) as e:
+        refuse_shortage(e, f"while {path} is read")
         raise CorruptError(f"{path} can't be read as HDF5: {e}") from e
 
 

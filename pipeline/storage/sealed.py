@@ -16,18 +16,26 @@ import hashlib
 import os
 import re
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.disk import O_BINARY, O_CLOEXEC, put_in_place, sync, sync_descriptor
 from pipeline.errors import CorruptError, DualstreamError
+from pipeline.memory import refuse_shortage
 
 HEADER_BYTES = 512
 TEMPORARY_SUFFIX = ".tmp"
 READ_BLOCK_BYTES = 8 << 20
 LARGEST_FILE_BYTES = 64 << 30
+DAMAGED_SUFFIX = ".damaged"
+
+Read = TypeVar("Read")
 
 _HEADER = re.compile(rb"dualstream sealed file\nkind ([a-z]+)\nbytes (\d{1,15})\nsha256 ([0-9a-f]{64})\n\0+")
 
@@ -48,6 +56,8 @@ def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
         Where there is no such file.
     CorruptError
         Where it is not a sealed file of this kind, or not the bytes that were sealed.
+    MemoryShortageError
+        Where there is no room for it.
     """
     with open(path, "rb", buffering=0) as file:
         facts = os.fstat(file.fileno())
@@ -55,9 +65,13 @@ def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
             raise CorruptError(f"{path} is not a regular file; expected a dualstream {kind}")
         head = _read_exactly(file.fileno(), HEADER_BYTES)
         expected = _parse(head, facts.st_size, path, kind)
-        image = np.empty(facts.st_size, dtype=np.uint8)
-        image[:HEADER_BYTES] = np.frombuffer(head, dtype=np.uint8)
-        found = _read_and_hash(file.fileno(), image)
+        try:
+            image = np.empty(facts.st_size, dtype=np.uint8)
+            image[:HEADER_BYTES] = np.frombuffer(head, dtype=np.uint8)
+            found = _read_and_hash(file, image)
+        except (MemoryError, OSError, RuntimeError) as error:
+            refuse_shortage(error, f"while {path} is read", needed_bytes=2 * facts.st_size)  # bytes, then values
+            raise
     if found != expected:
         raise CorruptError(
             f"{path} is damaged: SHA-256 {found[:12]}… where {expected[:12]}… was sealed. The bytes changed "
@@ -66,8 +80,41 @@ def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
     return image
 
 
+def read_twice(read: Callable[[], Read]) -> Read:
+    """Return what `read` returns; where it finds damage, believe it only if a second reading finds it too.
+
+    The first error and its frames are gone by then, with all that they held.
+    """
+    with contextlib.suppress(CorruptError):
+        return read()
+    return read()
+
+
+def set_aside(path: Path) -> Path:
+    """Give a damaged file another name, so that a whole one can take its place, and return that name.
+
+    Nothing is ever removed for being damaged: who has the file can still look at it.
+    """
+    number, aside = 1, path.with_name(path.name + DAMAGED_SUFFIX)
+    while os.path.lexists(aside):
+        number += 1
+        aside = path.with_name(f"{path.name}{DAMAGED_SUFFIX}-{number}")
+    os.rename(path, aside)
+    return aside
+
+
+def digest_in(image: NDArray[np.uint8] | bytes | bytearray) -> str:
+    """Return the SHA-256 that the header of a sealed image states, such as `read_sealed` has verified."""
+    match = _HEADER.fullmatch(bytes(image[:HEADER_BYTES]))
+    if match is None:
+        raise ValueError("the image has no header of a sealed file")
+    return match[3].decode()
+
+
 def peek_digest(path: Path, kind: str) -> str:
     """Return the SHA-256 that a sealed file's header states; the bytes themselves are not read.
+
+    Of a file that is read as well, take `digest_in` of what was read: another may stand at its name by now.
 
     Raises
     ------
@@ -105,18 +152,18 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | O_BINARY | O_CLOEXEC, 0o666)
         try:
             _write_all(descriptor, memoryview(data))
             if durable:
-                os.fsync(descriptor)
+                sync_descriptor(descriptor)
             os.lseek(descriptor, 0, os.SEEK_SET)
             _compare(descriptor, memoryview(data), temporary)
         finally:
             os.close(descriptor)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
         if durable:
-            sync_folder(path.parent)
+            sync(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -126,15 +173,6 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
                 "before stands; make room or mend the disk, then run the same command again: it goes on from there"
             ) from error
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove_leftovers(folder: Path, of: str = "*") -> list[Path]:
@@ -182,15 +220,15 @@ def _read_exactly(descriptor: int, count: int) -> bytes:
     return found
 
 
-def _read_and_hash(descriptor: int, image: NDArray[np.uint8]) -> str:
+def _read_and_hash(file: FileIO, image: NDArray[np.uint8]) -> str:
     """Fill `image` from byte 512 on and return the SHA-256 of that; a second thread hashes meanwhile."""
     digest = hashlib.sha256()
     view = image.data
     position = HEADER_BYTES
     with ThreadPoolExecutor(1) as hasher:
         while position < len(image):
-            count = os.readv(descriptor, [view[position : position + READ_BLOCK_BYTES]])
-            if count == 0:
+            count = file.readinto(view[position : position + READ_BLOCK_BYTES])
+            if not count:
                 break
             hasher.submit(digest.update, view[position : position + count])
             position += count

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from features.weights import digest_of_state
 from pipeline.errors import CorruptError
+from pipeline.memory import refuse_shortage
 from pipeline.provenance import canonical_json
 from pipeline.storage.sealed import publish
 
@@ -55,6 +56,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         note = json.loads(facts["note"])
     except (SafetensorError, KeyError, ValueError) as error:
+        refuse_shortage(error, f"while {path} is read")
         raise CorruptError(
             f"{path} is no checkpoint that can be read ({error}); remove it, and training starts over"
         ) from error

@@ -16,14 +16,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
+from features.single_read import read_hashed
 from heads.variant import TASKS, Prediction, Task
 from pipeline.errors import UsageError
-from pipeline.provenance import digest_file, digest_of, listed
+from pipeline.memory import refuse_shortage
+from pipeline.provenance import digest_of, listed
 from pipeline.runs.corpus import Corpus
 from pipeline.runs.predictions import Predictions
 from pipeline.runs.protocol import Plan, truth
+from pipeline.storage.documents import unpack_safetensors
 from pipeline.utterance import Utterance
 
 PREFIX = "dual_head.answers."
@@ -99,13 +102,15 @@ def read_end_to_end(path: Path) -> EndToEnd:
     if not path.is_file():
         raise UsageError(f"--end-to-end {path}: there is no such file; train-encoder makes one")
     try:
-        with safe_open(path, framework="numpy") as file:
-            facts = file.metadata() or {}
-            tasks = [task for task in TASKS if PREFIX + task in file.keys()]  # noqa: SIM118 (not a mapping)
-            log_p: dict[Task, NDArray[np.float64]] = {task: file.get_tensor(PREFIX + task) for task in tasks}
+        data, sha256 = read_hashed(path)
+        arrays, facts = unpack_safetensors(data)
+        log_p: dict[Task, NDArray[np.float64]] = {
+            task: np.array(arrays[PREFIX + task]) for task in TASKS if PREFIX + task in arrays
+        }
         document = json.loads(facts["document"])
         note = json.loads(facts[METADATA]) if METADATA in facts else None
     except (SafetensorError, KeyError, ValueError) as error:
+        refuse_shortage(error, f"while {path} is read")
         raise UsageError(
             f"--end-to-end {path}: no train-encoder wrote it, so it says nothing of any utterance"
         ) from error
@@ -114,7 +119,7 @@ def read_end_to_end(path: Path) -> EndToEnd:
             f"--end-to-end {path}: it holds no answers for dev; train-encoder writes them where there is a dev "
             "split (files of older versions lack them: train again)"
         )
-    return EndToEnd(path, digest_file(path), document, note, log_p)
+    return EndToEnd(path, sha256, document, note, log_p)
 
 
 def by_method(models: Sequence[EndToEnd]) -> dict[str, list[EndToEnd]]:

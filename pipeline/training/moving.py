@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from heads.fusion.weights import Weights
 from pipeline.errors import CorruptError, UsageError
+from pipeline.memory import refuse_shortage
 from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 
 BEST = "best/"
@@ -100,6 +101,7 @@ class Moving:
                     }
             self.position = Position(**note["position"])
         except (KeyError, TypeError, RuntimeError) as error:
+            refuse_shortage(error, f"while {path} is taken up")
             raise CorruptError(f"{path} does not fit this training: {error}; remove it") from error
 
     def _arrays(self) -> dict[str, Tensor]:

@@ -31,11 +31,12 @@ from pipeline.clip_files import NoClipError
 from pipeline.errors import CorruptError, LockedError
 from pipeline.executors import OrderedThreads
 from pipeline.extraction.clip_changes import Hasher
+from pipeline.extraction.presence import Presence
 from pipeline.extraction.shards import members_digest, short_reason, split_in_shards
 from pipeline.provenance import canonical_json, digest_of
 from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
-from pipeline.storage.sealed import HEADER_BYTES, publish, read_sealed, remove_leftovers, seal
+from pipeline.storage.sealed import HEADER_BYTES, publish, read_sealed, read_twice, remove_leftovers, seal
 from pipeline.utterance import Utterance
 
 KIND = "samples"
@@ -142,6 +143,7 @@ def open_samples(
     root: Path,
     *,
     workers: int,
+    keep_going: bool = False,
     on_clip: Callable[[bool, int], None] = lambda failed, count: None,
 ) -> Samples:
     """Make what samples are missing or of changed clips, and open all of them.
@@ -150,6 +152,8 @@ def open_samples(
     ----------
     folder
         Where the samples of all recipes lie.
+    keep_going
+        Take clips for missing that go away while they are decoded, however many there are.
     on_clip
         Called with (failed, number of samples) for each clip that is decoded.
 
@@ -159,6 +163,8 @@ def open_samples(
         Where a file that was just written does not read back.
     DualstreamError
         Where the disk is full.
+    ClipsGoneError
+        Where more than a fifth of a file's clips go away while they are decoded.
     LockedError
         Where another training decodes into the same folder just now.
     """
@@ -175,7 +181,9 @@ def open_samples(
             opened = [
                 one or _opened(_path(place, number), groups[number], hasher) for number, one in enumerate(opened)
             ]
-            _make_missing(place, opened, groups, recipe, hasher, workers=workers, on_clip=on_clip)
+            asked = [one for file, group in zip(opened, groups, strict=True) if file is None for one in group]
+            presence = None if keep_going else Presence.of(root, hasher, asked)
+            _make_missing(place, opened, groups, recipe, hasher, presence, workers=workers, on_clip=on_clip)
     return _joined([one for one in opened if one is not None])
 
 
@@ -196,6 +204,7 @@ def _make_missing(
     groups: Sequence[Sequence[Utterance]],
     recipe: SampleRecipe,
     hasher: Hasher,
+    presence: Presence | None,
     *,
     workers: int,
     on_clip: Callable[[bool, int], None],
@@ -217,11 +226,14 @@ def _make_missing(
                 one = next(results)
                 on_clip(one.x is None, 0 if one.x is None else len(one.x))
                 taken.append(one)
+            if presence is not None:
+                pairs = zip(groups[number], taken, strict=True)
+                presence.require(f"samples {number}", [(one, it.sha256, it.reason) for one, it in pairs])
             path = _path(place, number)
             publish(path, _packed(members_digest(groups[number]), taken))
-            opened[number] = _opened(path, groups[number], hasher)
+            opened[number] = _opened(path, groups[number])
             if opened[number] is None:
-                raise CorruptError(f"{path} does not read back as it was written: did a clip change meanwhile?")
+                raise CorruptError(f"{path} does not read back as it was written: a bad disk?")
     finally:
         results.close()
 
@@ -287,10 +299,13 @@ class _File:
     clips: list[list[Any]]
 
 
-def _opened(path: Path, group: Sequence[Utterance], hasher: Hasher) -> _File | None:
-    """Verify a file and map it; None where it is not there, damaged, or of other clips."""
+def _opened(path: Path, group: Sequence[Utterance], hasher: Hasher | None = None) -> _File | None:
+    """Verify a file and map it; None where it is not there, damaged, or of other clips.
+
+    Without `hasher` the clips are not looked at: they are those that the file was just made of.
+    """
     try:
-        read_sealed(path, KIND)
+        read_twice(lambda: read_sealed(path, KIND))
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         start = HEADER_BYTES + 8
@@ -300,6 +315,8 @@ def _opened(path: Path, group: Sequence[Utterance], hasher: Hasher) -> _File | N
         if note["version"] != FORMAT_VERSION or note["members"] != members_digest(group):
             return None
         for one, (_, sha256, length, time_ns, *_) in zip(group, note["clips"], strict=True):
+            if hasher is None:
+                break
             same = hasher.look(*one.files) == (length, time_ns)
             if not same and hasher.digest(*one.files) != sha256:
                 return None

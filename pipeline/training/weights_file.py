@@ -25,6 +25,7 @@ from heads import metrics
 from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
 from pipeline.manifest import Manifest
+from pipeline.memory import refuse_shortage
 from pipeline.provenance import canonical_json, differences, digest_of, listed
 from pipeline.training.checkpoint import packed
 from pipeline.training.end_to_end import METADATA, PREFIX
@@ -142,6 +143,7 @@ def require_same_training(out: Path, document: dict[str, Any], identity: str) ->
             facts = file.metadata() or {}
         there = json.loads(facts["document"])
     except (SafetensorError, KeyError, ValueError) as error:
+        refuse_shortage(error, f"while {out} is read")
         raise UsageError(
             f"{out} is there and no train-encoder wrote it; choose another --out, or say --replace"
         ) from error

@@ -11,7 +11,6 @@ import inspect
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ import typer
 
 from heads.cores import one_blas_thread
 from pipeline.errors import DualstreamError
+from pipeline.memory import MemoryShortageError, shortage_words
+from pipeline.words.output import lost_output, speaks_unicode, steady_output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,6 +39,15 @@ class Words:
         """Return the parameters that are options, by name."""
         every = inspect.signature(self.make, eval_str=True).parameters
         return {name: one for name, one in every.items() if name not in self.without}
+
+
+class App(typer.Typer):
+    """A Typer app whose output can never end it, ``--help`` included."""
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        """Run the command that the process was started with."""
+        with steady_output():
+            return super().__call__(*args, **more)
 
 
 def commands_of(
@@ -59,11 +69,19 @@ def commands_of(
 
 
 def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
-    """Print one JSON document on standard output, or let `render` print for a person."""
-    if as_json:
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
+    """Print one JSON document on standard output, or let `render` print for a person.
+
+    Raises
+    ------
+    DualstreamError
+        Where the document could not be written: a person can look again, a program must know.
+    """
+    if not as_json:
         render()
+        return
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
+    if lost := lost_output():
+        raise DualstreamError(f"the JSON document could not be written to standard output: {lost}")
 
 
 def notice(text: str) -> None:
@@ -101,32 +119,39 @@ def _guarded(
 ) -> Callable[..., None]:
     @functools.wraps(function)
     def guarded(**said: Any) -> None:
-        signal.signal(signal.SIGTERM, _raise_interrupt)
-        try:
+        with steady_output():
             with during(), one_blas_thread():
-                status = function(**said)
-        except DualstreamError as error:
-            _fail(error, error.exit_status)
-        except KeyboardInterrupt as stop:
-            typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
-            raise typer.Exit(130) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except (OSError, ValueError) as error:
-            if os.environ.get("DUALSTREAM_TRACEBACK"):
-                raise
-            _fail(error, 1)
-        raise typer.Exit(status or 0)
+                status = _status(function, said)
+            raise typer.Exit(status)
 
     return guarded
+
+
+def _status(function: Callable[..., Any], said: dict[str, Any]) -> int:
+    """Run a command and return its exit status, whatever happens in it."""
+    signal.signal(signal.SIGTERM, _raise_interrupt)
+    try:
+        status = int(function(**said) or 0)
+    except KeyboardInterrupt as stop:
+        typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
+        return 130
+    except Exception as error:
+        if not isinstance(error, MemoryShortageError) and (words := shortage_words(error)):
+            return _told(words, 1)
+        if isinstance(error, DualstreamError):
+            return _told("\n".join([str(error), *getattr(error, "__notes__", [])]), error.exit_status)
+        if not isinstance(error, OSError | ValueError) or os.environ.get("DUALSTREAM_TRACEBACK"):
+            raise
+        return _told("\n".join([str(error), *getattr(error, "__notes__", [])]), 1)
+    if lost := lost_output():
+        typer.echo(f"note: standard output could not be written ({lost}); all else was done", err=True)
+    return status
 
 
 def _raise_interrupt(signum: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _fail(error: BaseException, status: int) -> NoReturn:
-    lines = [f"error: {error}", *getattr(error, "__notes__", [])]
-    typer.echo("\n".join(lines), err=True)
-    raise typer.Exit(status) from error
+def _told(words: str, status: int) -> int:
+    typer.echo(f"error: {words}", err=True)
+    return status

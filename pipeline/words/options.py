@@ -51,6 +51,13 @@ TrainThreadsOption = Annotated[
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, help="Clips decoded side by side; 0: one for each core.")
 ]
+KeepGoingOption = Annotated[
+    bool,
+    typer.Option(
+        "--keep-going",
+        help="Record clips as missing that go away while they are read, even more than a fifth of a shard.",
+    ),
+]
 FfmpegOption = Annotated[Path | None, typer.Option("--ffmpeg", help="The ffmpeg binary to use.")]
 
 # Stage 2: which rows are read, how heads are fitted, and how they answer.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 
-from pipeline.cache import Cache
+from pipeline.cache import Cache, write_cache
+from pipeline.cache import file as cache_file
 from pipeline.errors import NoCacheError, UsageError
 from pipeline.runs.corpus import corpus_of, folds, read_corpus
 from tests.pipeline.planted_corpus import planted_cache
@@ -196,3 +198,21 @@ def test_unknown_speakers_take_the_splits_statistics() -> None:
     unknown = np.arange(200)[stream.present] < 150
     np.testing.assert_allclose(stream.utterance[stream.present][unknown], expected[unknown], atol=1e-4)
     assert np.abs(stream.utterance[stream.present][~unknown] - expected[~unknown]).max() > 0.01
+
+
+def test_the_digest_is_of_the_bytes_that_were_read(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another cache is put in place while this one is decoded."""
+    path, other = tmp_path / "cache.h5", tmp_path / "other.h5"
+    digest = write_cache(path, planted_cache())
+    another = write_cache(other, planted_cache(seed=1))
+    real = cache_file.unpack
+
+    def unpacked(*how: object) -> object:
+        if other.exists():
+            os.replace(other, path)
+        return real(*how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cache_file, "unpack", unpacked)
+    first, second = read_corpus(path), read_corpus(path)
+    assert (first.digest, second.digest) == (digest, another)
+    np.testing.assert_array_equal(first.features.emotion, corpus_of(planted_cache()).features.emotion)

@@ -14,10 +14,11 @@ from scipy.optimize import minimize_scalar
 from features.cnn import Cnn5
 from heads import variant
 from heads.variant import FitOptions
+from pipeline.bundles import folder
 from pipeline.bundles.folder import Bundle, read_bundle
 from pipeline.bundles.onnx_graph import TOLERANCE, parity, write_onnx
 from pipeline.bundles.road import sharpened
-from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.extraction.recipe import ExtractionOptions
 from pipeline.runs.predictions import read_predictions
 from pipeline.steps import export, extract, predict
@@ -231,3 +232,27 @@ def test_every_variant_agrees_on_a_thousand_batches(name: str, tmp_path: Path) -
     _, found = write_onnx(planted_bundle(name), tmp_path / "head.onnx", batches=1000)
     print(f"{name}: {found.worst:.1e}")
     assert found.batches == 1000 and found.worst <= TOLERANCE
+
+
+def test_a_bundle_is_answered_from_the_bytes_that_were_checked(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other heads are put in place just after the digest was taken: they are neither used nor taken for damage."""
+    export.export(fit(corpus / "cache.h5", "linear", corpus / "linear_b"), tmp_path / "b")
+    place = tmp_path / "b" / "models.safetensors"
+    expected = read_bundle(tmp_path / "b").models[0].state()[0]
+    real = folder.read_hashed
+
+    def hashed_then_replaced(path: Path) -> tuple[bytes, str]:
+        found = real(path)
+        if path == place:
+            place.write_bytes(b"others")
+        return found
+
+    monkeypatch.setattr(folder, "read_hashed", hashed_then_replaced)
+    found = read_bundle(tmp_path / "b").models[0].state()[0]
+    assert {name: array.tobytes() for name, array in found.items()} == {
+        name: np.asarray(array).tobytes() for name, array in expected.items()
+    }
+    with pytest.raises(CorruptError, match=r"models.safetensors was changed or damaged"):
+        read_bundle(tmp_path / "b")

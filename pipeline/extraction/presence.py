@@ -1,0 +1,86 @@
+"""Clips that were there when a run began and are gone when they are read: a mount that went away, not a corpus.
+
+What a network folder takes with it as it goes would be recorded as failed clips, shard after shard, and sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DualstreamError
+from pipeline.extraction.clip_changes import ABSENT, Hasher
+from pipeline.utterance import Utterance
+
+MOST_GONE = 1 / 5  # of a shard's clips: more than that is no accident of single files
+REMEDY = (
+    "see that the folder, or the network mount that it lies on, is there, and run the same command again; where "
+    "these clips are meant to be gone, say --keep-going, and they are recorded as missing"
+)
+
+
+class ClipsGoneError(DualstreamError):
+    """More clips than single files explain went away, so nothing of them is sealed."""
+
+
+@dataclass(frozen=True, repr=False)
+class Presence:
+    """Which clips were there when the run began."""
+
+    root: Path
+    hasher: Hasher
+    seen: frozenset[str]
+    """Their paths."""
+
+    @classmethod
+    def of(cls, root: Path, hasher: Hasher, utterances: Iterable[Utterance]) -> Presence:
+        """Look where the clips lie; none of them is opened."""
+        paths = {path for one in utterances for path in one.files}
+        return cls(root, hasher, frozenset(path for path in paths if hasher.look(path) != ABSENT))
+
+    def require(self, what: str, clips: Sequence[tuple[Utterance, str, str]]) -> None:
+        """Stop before a group of clips is sealed of which too many went away since the run began.
+
+        Parameters
+        ----------
+        what
+            The group, such as ``shard 3``.
+        clips
+            Utterance, digest of its bytes (empty where they could not be read), and why it failed (empty where it
+            did not).
+
+        Raises
+        ------
+        ClipsGoneError
+            Where more than a fifth of the clips were there and can't be read any more.
+        """
+        gone = [
+            (one, reason)
+            for one, sha256, reason in clips
+            if reason
+            and self.seen.issuperset(one.files)
+            and not (sha256 and all(map(self.hasher.is_readable, one.files)))
+        ]
+        if len(gone) > MOST_GONE * len(clips):
+            first, reason = gone[0]
+            raise ClipsGoneError(
+                f"{len(gone)} of the {len(clips)} clips of {what} were under {self.root} when this run began and "
+                f"can't be read now (the first, {first.path}: {reason}). Nothing of {what} is kept, and what was "
+                f"committed before stands; {REMEDY}"
+            )
+
+
+def require_known(root: Path, gone: int, total: int) -> None:
+    """Stop where too many clips are gone that earlier runs have read, before their shards are made without them.
+
+    Raises
+    ------
+    ClipsGoneError
+        Where that is more than a fifth of the manifest's clips.
+    """
+    if gone > MOST_GONE * total:
+        raise ClipsGoneError(
+            f"{gone} of the {total} clips were read by an earlier run and are not under {root} now. Their shards "
+            f"stand as they are; {REMEDY}"
+        )
