@@ -32,9 +32,12 @@ except ImportError:  # not on this system: the time limit and the byte caps stay
 CHUNK_BYTES = 1 << 18
 PIPE_BYTES = 1 << 20  # asked of the system, so that ffmpeg seldom waits for us; less is fine
 
+KILLED = 9  # the number of SIGKILL, which Windows does not have
+
 Sink = Callable[[bytes], None]
 
 _live: set[subprocess.Popen[bytes]] = set()
+_ended: set[subprocess.Popen[bytes]] = set()  # of those, by us
 _live_lock = threading.Lock()
 
 
@@ -65,7 +68,8 @@ def run(
     Raises
     ------
     MediaError
-        ``timeout`` where the time limit passes, ``missing`` where the binary can't be started.
+        ``timeout`` where the time limit passes, ``missing`` where the binary can't be started, ``killed`` where
+        the system ended it, as it does where memory runs out.
     """
     ours: dict[int, Sink | memoryview] = {}
     theirs: list[int] = []
@@ -82,7 +86,10 @@ def run(
         deadline = time.monotonic() + guards.wall_s
         _serve({**ours, process.stderr.fileno(): log}, ours, deadline, guards.wall_s)
         try:
-            return process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            status = process.wait(timeout=max(0.0, deadline - time.monotonic()))
+            if process not in _ended:
+                _require_not_killed(status, guards.wall_s - (deadline - time.monotonic()), guards)
+            return status
         except subprocess.TimeoutExpired as error:
             raise _too_slow(guards.wall_s) from error
     finally:
@@ -162,6 +169,15 @@ def _limit(process: subprocess.Popen[bytes], guards: Guards, may_write: bool) ->
             resource.prlimit(process.pid, which, (value, value))
 
 
+def _require_not_killed(status: int, elapsed_s: float, guards: Guards) -> None:
+    """Raise where the system killed the process before its own limit on CPU time could have: memory ran short."""
+    if status == -KILLED and elapsed_s < guards.wall_s / 2:
+        raise MediaError(
+            "killed",
+            f"ffmpeg was killed after {elapsed_s:.1f} s, and not by us: the system does so as memory runs out",
+        )
+
+
 def _serve(
     ends: dict[int, Sink | memoryview], ours: dict[int, Sink | memoryview], deadline: float, wall_s: float
 ) -> None:
@@ -215,6 +231,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     with _live_lock:
         _live.discard(process)
+        _ended.discard(process)
     if process.stderr is not None:
         process.stderr.close()
 
@@ -222,6 +239,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End the whole group while its leader is not yet reaped; after that its number may be another's."""
     if process.poll() is None:
+        with _live_lock:
+            _ended.add(process)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if hasattr(os, "killpg"):
                 os.killpg(process.pid, signal.SIGKILL)

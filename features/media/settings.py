@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 ErrorKind = Literal[
-    "missing", "not_a_file", "unreadable", "damaged", "empty", "no_streams", "timeout", "too_large"
+    "missing", "not_a_file", "unreadable", "damaged", "empty", "no_streams", "timeout", "too_large", "killed"
 ]
 Fit = Literal["stretch", "crop", "pad"]
 Channels = Literal["auto", "mix", "center"]
@@ -44,6 +44,7 @@ class MediaError(Exception):
     ``no_streams``  neither picture nor sound of those that were asked for
     ``timeout``     the time limit passed
     ``too_large``   a limit on pixels, memory or bytes was passed
+    ``killed``      the system ended ffmpeg, as it does where memory runs out: that says nothing of the clip
     """
 
     def __init__(self, kind: ErrorKind, message: str) -> None:

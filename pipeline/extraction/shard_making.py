@@ -19,8 +19,10 @@ from pipeline.extraction.clip_changes import ABSENT, Hasher
 from pipeline.extraction.recipe import Recipe
 from pipeline.extraction.reuse import read_donors
 from pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
+from pipeline.memory import MemoryShortageError
 from pipeline.utterance import Utterance
 
+KILLED = "killed"  # kind of a MediaError: the system ended ffmpeg
 DEFAULT_BUDGET_BYTES = 512 << 20  # decoded clips that wait for the device
 
 
@@ -187,6 +189,8 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
     except MediaError as error:
         if error.kind == "missing" and all(one is None or one.is_file() for one in (place, sound)):
             raise DualstreamError(f"{error}") from error
+        if error.kind == KILLED:  # which says nothing of the clip
+            raise MemoryShortageError(f"while {utterance.path} is decoded", said=f"{error}") from None
         said = _portable(f"{error.kind}: {error}", places)
         return _ReadClip(utterance, look, sha256, nothing, said)
     except ValueError as error:

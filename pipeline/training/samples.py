@@ -32,7 +32,9 @@ from pipeline.errors import CorruptError, LockedError
 from pipeline.executors import OrderedThreads
 from pipeline.extraction.clip_changes import Hasher
 from pipeline.extraction.presence import Presence
+from pipeline.extraction.shard_making import KILLED
 from pipeline.extraction.shards import members_digest, short_reason, split_in_shards
+from pipeline.memory import MemoryShortageError
 from pipeline.provenance import canonical_json, digest_of
 from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
@@ -267,6 +269,8 @@ def _take(utterance: Utterance, recipe: SampleRecipe, hasher: Hasher) -> _Taken:
             ffmpeg=recipe.ffmpeg,
         )
     except MediaError as error:
+        if error.kind == KILLED:  # which says nothing of the clip
+            raise MemoryShortageError(f"while {utterance.path} is decoded", said=f"{error}") from None
         return _Taken(utterance.id, sha256, look, None, nothing, f"{error.kind}: {error}")
     x, lengths = recipe.cut(clip, recipe.windows.length_s)
     if not len(x):

@@ -12,6 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
+from features.media import MediaError, runner
+from features.media.settings import Guards
 from pipeline import memory
 from pipeline.cache import Cache, read_cache, write_cache
 from pipeline.errors import CorruptError
@@ -260,3 +262,33 @@ def test_a_limit_on_the_address_space_is_no_damage(tmp_path: Path) -> None:
     assert "memory is short while" in done.stderr
     assert "0.16 GB needed in all" in done.stderr
     assert h5py.is_hdf5(path)
+
+
+def test_a_decoder_that_the_system_ended_says_nothing_of_the_clip(tmp_path: Path) -> None:
+    """Where memory runs out the system ends ffmpeg: clip after clip would be recorded as damaged, and sealed."""
+
+    def killed(*how: Any, **more: Any) -> Any:
+        raise MediaError("killed", "ffmpeg was killed from outside after 0.1 s")
+
+    corpus, out = make_corpus(tmp_path / "clips", 3), tmp_path / "out" / "cache.h5"
+    with pytest.raises(MemoryShortageError, match=r"while clip0.mp4 is decoded: .*killed from outside"):
+        run_extract(corpus, out, reader=killed)
+    assert not list(out.parent.rglob("shard-*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize(("signal", "kind"), [("KILL", "killed"), ("SEGV", None)])
+def test_a_process_that_is_killed_is_told_from_one_that_fails(signal: str, kind: str | None) -> None:
+    def run() -> int:
+        return runner.run(
+            lambda sources, sinks: ["sh", "-c", f"kill -{signal} $$"],
+            log=lambda data: None,
+            guards=Guards(wall_s=20),
+        )
+
+    if kind is None:
+        assert run() == -11
+        return
+    with pytest.raises(MediaError, match=r"killed after .* and not by us") as caught:
+        run()
+    assert caught.value.kind == kind
