@@ -14,9 +14,8 @@ from heads.diagnosis import changes, spaces
 from heads.diagnosis.alignment import OffsetCurve, offset_curve
 from heads.diagnosis.coverage import coverage
 from heads.diagnosis.evidence import ALONE, DROP, OTHER, SHIFT, THIN, DiagnosisOptions, Evidence, Intervention
-from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, pool, predict, refit
+from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, grouping, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
-from heads.folds import groups_of
 from heads.normalise import LABEL
 from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions
@@ -57,11 +56,12 @@ def gather(
     read = variant.get(options.fusion).streams
     if len(read) < len(STREAMS):
         raise ValueError(f"{options.fusion} reads the {read[0]} stream alone; name a variant that joins two")
-    by = groups_of(train, other=dev)[1]
+    by, of_folds = grouping(train, dev, options.folds)
     plain, plain_dev = extracted or (train, dev)
     of_spaces = {name: spaces.space(plain, plain_dev, name, by=by, seed=options.seed) for name in STREAMS}
     copies = spaces.copied_rows(plain, plain_dev) if plain_dev is not None else 0
     train, dev, notes = _cleaned(train, dev)
+    notes = (*notes, *of_folds)
     curve = None
     if _has_windows(train):
         say("offset curve")

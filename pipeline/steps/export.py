@@ -24,7 +24,7 @@ from pipeline.provenance import digest_file
 from pipeline.runs import Run
 from pipeline.runs.corpus import CACHE_KIND, Corpus, corpus_of
 from pipeline.runs.predictions import Predictions, read_predictions
-from pipeline.runs.protocol import Answering, plan
+from pipeline.runs.protocol import Answering, plan, stored_folds
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import finite, write_bytes
@@ -79,7 +79,8 @@ def export(
     streams = _streams(run, cache)
     corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
     held_out = _held_out(run)
-    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(plan(corpus, run.config["folds"]))
+    planned = plan(corpus, stored_folds(run.config))
+    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(planned)
     mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
         held_out, shown.pairs
     )
@@ -249,7 +250,7 @@ def _score(
     return score_predictions(
         replace(mean, models=models),
         run.config["vocabulary"],
-        groups=corpus.clusters(index, run.config["folds"]),
+        groups=corpus.clusters(index, stored_folds(run.config)),
         shown=shown,
     )
 

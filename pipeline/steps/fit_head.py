@@ -21,9 +21,10 @@ from heads import variant
 from heads.variant import FitOptions, Progress, Variant
 from pipeline import runs
 from pipeline.errors import UsageError
-from pipeline.runs import REPORT, Run, protocol
+from pipeline.runs import REPORT, Run, integrity, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
+from pipeline.runs.ranges import usual_ranges, write_ranges
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.show import tensorboard
@@ -102,7 +103,9 @@ def fit_head_on(
         shown=shown,
         speaker_norm=corpus.speaker_norm,
     )
+    reads = variant.get(fusion).streams
     metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
+    metrics["warnings"] += integrity.warnings(plan, reads)
     run = Run(
         config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
     )
@@ -112,6 +115,7 @@ def fit_head_on(
         tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
+        write_ranges(folder, usual_ranges(corpus, plan.fitted_on(), reads))
         whole = dataclasses.replace(runs.read_run(folder), path=out)
     if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
         from pipeline.show.report import run_report
@@ -162,7 +166,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         "splits": corpus.split_sizes(),
         "models": len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         "options": dataclasses.asdict(fit),
-        "warnings": protocol.unused_words([fusion], fit),
+        "warnings": [*protocol.unused_words([fusion], fit), *integrity.planned(plan, chosen.streams)],
         "out": str(out),
         "replaces": os.path.lexists(out),
     }
@@ -196,6 +200,7 @@ def _config(
         "choice": outcome.choice,
         "options": dataclasses.asdict(fit),
         "folds": plan.by,
+        "whole_dialogues": True,
         "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
         "streams": corpus.streams,
         "widths": {head: stream.width for head, stream in corpus.features.streams.items()},
