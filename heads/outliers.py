@@ -20,9 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-USUAL = (
-    0.95  # share of the training values that a column's scale holds, and of the rows that the limits start from
-)
+USUAL = 0.95  # share of training values that a column's scale holds, and of training rows below where limits begin
 TAIL = 2.4
 LEAST = 3.0  # times the 95th percentile that a far row must at least lie out
 MIN_ROWS = 20  # below it nothing is usual
@@ -54,11 +52,11 @@ class UsualRange:
             return None
         if len(rows) > MAX_ROWS:
             rows = rows[np.sort(np.random.default_rng(0).choice(len(rows), MAX_ROWS, replace=False))]
-        rows = rows.astype(np.float64)
-        middle = np.median(rows, axis=0)
-        scale = _scales(np.abs(rows - middle))
+        values = rows.astype(np.float64)
+        middle = np.median(values, axis=0)
+        scale = _scales(np.abs(values - middle))
         made = cls(middle, scale, np.inf, np.inf)
-        return cls(middle, scale, *(_limit(measure) for measure in made._measures(rows)))
+        return cls(middle, scale, *(_limit(measure) for measure in made._measures(values)))
 
     def excess(self, rows: NDArray[np.floating]) -> Floats:
         """Return how many times the limit each row of (N, D) lies out, shape (N,); NaN where it is not finite.

@@ -3,6 +3,7 @@
     config.json               recipe, encoders, vocabularies, calibration, and a digest of every file below
     models.safetensors        the fitted heads, one a seed
     projections.safetensors   NAME/mean and NAME/components of each stream that is projected
+    ranges.safetensors        what was usual in the rows that the heads were fitted on
     weights/NAME.safetensors  an encoder's weights, where they were copied in
     head.onnx                 the heads as one graph, where it was asked for
     MODEL_CARD.md             for people
@@ -25,6 +26,7 @@ from heads.variant import TASKS, Task, Trained
 from pipeline import runs
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
 from pipeline.provenance import digest_file, digest_of, fingerprint
+from pipeline.runs.ranges import RANGES, Ranges, read_ranges, write_ranges
 from pipeline.storage.documents import read_json, write_bytes, write_json
 
 BUNDLE_FORMAT = "dualstream bundle"
@@ -60,6 +62,8 @@ class Bundle:
     projections: dict[str, Projection] = field(default_factory=dict)
     """By head stream (``video``, ``audio``), where there is one."""
     path: Path | None = None
+    ranges: Ranges = field(default_factory=dict)
+    """By head stream: what was usual in training; empty in bundles of an earlier time."""
 
     def __repr__(self) -> str:
         return f"Bundle({self.variant}, {len(self.models)} models, streams={list(self.streams)})"
@@ -121,6 +125,8 @@ def write_bundle(folder: Path, bundle: Bundle, *, card: str) -> None:
         for name, projection in bundle.projections.items():
             arrays |= {f"{name}/mean": projection.mean, f"{name}/components": projection.components}
         write_bytes(folder / PROJECTIONS, save({key: np.ascontiguousarray(a) for key, a in arrays.items()}))
+    if bundle.ranges:
+        write_ranges(folder, bundle.ranges)
     write_bytes(folder / CARD, card.encode())
     files = {name: digest_file(folder / name) for name in _file_names(bundle.document, folder)}
     write_json(
@@ -163,6 +169,7 @@ def read_bundle(path: Path) -> Bundle:
             models=tuple(runs.read_models(path / MODELS)),
             projections=_read_projections(document, path),
             path=path,
+            ranges=_read_ranges(document, path),
         )
         _check_models(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -183,6 +190,8 @@ def _file_names(document: Mapping[str, Any], folder: Path) -> list[str]:
     if any(one["projection"] for one in document["streams"].values()):
         names.append(PROJECTIONS)
     names += [f"{WEIGHTS}/{name}.safetensors" for name, one in document["streams"].items() if one["carried"]]
+    if RANGES in document.get("files", ()) or ("files" not in document and (folder / RANGES).exists()):
+        names.append(RANGES)
     return [*names, ONNX] if (folder / ONNX).exists() else names
 
 
@@ -272,6 +281,12 @@ def _read_projections(document: Mapping[str, Any], path: Path) -> dict[str, Proj
         if projection is not None and projection.components.shape != shape:
             raise ValueError(f"the projection of {name} has shape {projection.components.shape}; expected {shape}")
     return found
+
+
+def _read_ranges(document: Mapping[str, Any], path: Path) -> Ranges:
+    if RANGES not in document["files"]:
+        return {}
+    return read_ranges(path, {name: int(one["spec"]["width"]) for name, one in document["streams"].items()})
 
 
 def _check_models(bundle: Bundle) -> None:

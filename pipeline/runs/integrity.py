@@ -6,23 +6,61 @@ Each warning is made here and nowhere else; commands put them under their tables
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from heads.memorised import Certainty, certainty
+from heads.variant import TASKS, Task
 from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, shared_between
 from pipeline.runs.protocol import Plan
 from pipeline.runs.ranges import outliers, usual_ranges
 
+WHAT_THAT_MEANS = (
+    "its encoder was fitted on these labels, so that no score inside train is honest, nor what is chosen by it"
+)
 RANDOM = "random:"  # what a source of weights begins with that were drawn
 UNREAL = re.compile(r"\b(random|synthetic)\b", re.IGNORECASE)  # what a file of such weights calls itself
 
 
-def warnings(plan: Plan, heads: Iterable[str]) -> list[str]:
+@dataclass(frozen=True)
+class Findings:
+    """What was found."""
+
+    warnings: tuple[str, ...]
+    certainty: tuple[tuple[str, Certainty], ...] = ()
+    """Of a probe of each stream and task, by the split that is held against train."""
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the certainties as JSON values."""
+        return [{"split": split, **one.to_json()} for split, one in self.certainty]
+
+
+def examine(plan: Plan, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> Findings:
     """Return what must be said of heads that read the streams `heads` by a plan."""
     read = [head for head in heads if head in plan.corpus.features.streams]
-    return [*planned(plan, read), *row_warnings(plan, read)]
+    known = memorised(plan.corpus, read, tasks)
+    return Findings((*planned(plan, read), *known.warnings, *row_warnings(plan, read)), known.certainty)
+
+
+def memorised(corpus: Corpus, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> Findings:
+    """Return whether a stream knows train's labels; of the test split the rows are read, and no label."""
+    splits = {name: np.flatnonzero(corpus.splits == name) for name in corpus.split_sizes() if name}
+    if "train" not in splits:
+        return Findings(())
+    train = corpus.take(splits.pop("train"))
+    others = {name: corpus.take(index) for name, index in splits.items()}
+    found = [
+        (split, one)
+        for head in heads
+        if head in corpus.features.streams
+        for task in tasks
+        for split, one in certainty(train, others, head, task, unlabelled=("test",)).items()
+    ]
+    words = [f"{one.describe(split)}: {WHAT_THAT_MEANS}" for split, one in found if one.memorised]
+    return Findings(tuple(words), tuple(found))
 
 
 def planned(plan: Plan, heads: Iterable[str]) -> list[str]:
@@ -43,6 +81,11 @@ def random_weights(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 "rests on it is no result"
             )
     return found
+
+
+def with_random_weights(said: Sequence[str], specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the warnings of a document, which may be of a time when random weights were not named in it."""
+    return [*said, *(text for text in random_weights(specs) if text not in said)]
 
 
 def fold_warnings(plan: Plan) -> list[str]:

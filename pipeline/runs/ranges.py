@@ -108,7 +108,7 @@ def odd_rows(
     columns: Sequence[str] | None = None,
 ) -> Outliers:
     """Return which present rows (N, D) lie far outside, and which are all zeros."""
-    finite = np.isfinite(rows).all(axis=1)
+    finite: NDArray[np.bool_] = np.all(np.isfinite(rows), axis=1)
     excess = np.where(present & finite, np.nan_to_num(usual.excess(np.where(finite[:, None], rows, 0))), 0.0)
     far = [i for i in np.argsort(-excess, kind="stable") if excess[i] > 1]
     return Outliers(
@@ -123,7 +123,7 @@ def write_ranges(folder: Path, ranges: Ranges) -> None:
     """Write the ranges beside a run's or a bundle's weights."""
     from safetensors.numpy import save
 
-    arrays = {}
+    arrays: dict[str, NDArray[np.float64]] = {}
     for name, one in ranges.items():
         limits = np.array([one.limit_column, one.limit_row])
         arrays |= {f"{name}/middle": one.middle, f"{name}/scale": one.scale, f"{name}/limits": limits}

@@ -124,6 +124,7 @@ def compare_on(
     rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
     tests, best = _paired_tests(plan, rows, predictions)
+    found = integrity.examine(plan, _streams_read(chosen), fit.tasks)
     document = {
         "format": runs.COMPARISON_FORMAT,
         "version": 1,
@@ -149,8 +150,9 @@ def compare_on(
             *_shared_warnings(rows),
             *_powerless(tests, plan.clusters()[0]),
             *protocol.unused_words(chosen, fit),
-            *integrity.warnings(plan, _streams_read(chosen)),
+            *found.warnings,
         ],
+        "certainty": found.to_json(),
         "interrupted": interrupted,
     }
     document = finite(document)

@@ -44,7 +44,8 @@ def evaluate(
 
     Returns
     -------
-    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "outliers", "warnings"}``.
+    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "outliers", "certainty",
+    "warnings"}``.
 
     Raises
     ------
@@ -87,7 +88,8 @@ def evaluate(
     )
     reads = variant.get(run.config["variant"]).streams
     odd_rows = _far_outside(run, corpus, index)
-    scores["warnings"] += integrity.random_weights(integrity.specs_read(corpus, reads))
+    known = integrity.memorised(corpus, reads, tasks)
+    scores["warnings"] += [*integrity.random_weights(integrity.specs_read(corpus, reads)), *known.warnings]
     scores["warnings"] += [
         text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")
     ]
@@ -105,6 +107,7 @@ def evaluate(
         "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
         "scores": scores,
         "outliers": {one.stream: one.to_json() for one in odd_rows},
+        "certainty": known.to_json(),
         "warnings": warnings,
     }
 

@@ -21,10 +21,11 @@ from pipeline.bundles.road import LOG_ZERO, sharpened
 from pipeline.cache import Cache, read_cache
 from pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.provenance import digest_file
-from pipeline.runs import Run
+from pipeline.runs import Run, integrity
 from pipeline.runs.corpus import CACHE_KIND, Corpus, corpus_of
 from pipeline.runs.predictions import Predictions, read_predictions
 from pipeline.runs.protocol import Answering, plan, stored_folds
+from pipeline.runs.ranges import usual_ranges
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import finite, write_bytes
@@ -97,11 +98,13 @@ def export(
         "fitted_on": run.config["fitted_on"],
         "created_with": run.config["versions"],
         "onnx": None,
+        "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
     }
     models = tuple(runs.read_models(path / runs.WEIGHTS))
+    ranges = usual_ranges(corpus, planned.fitted_on(), streams)
     with runs.new_folder(out, replace=options.replace, kind=BUNDLE_FORMAT) as folder:
         _copy_weights(document, folder, options.with_weights)
-        bundle = Bundle(finite(document), models, _projections(cache, streams))
+        bundle = Bundle(finite(document), models, _projections(cache, streams), ranges=ranges)
         if options.onnx:
             document["onnx"] = _onnx(bundle, folder, notice)
             bundle = replace(bundle, document=finite(document))

@@ -105,10 +105,10 @@ def fit_head_on(
     )
     reads = variant.get(fusion).streams
     metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
-    metrics["warnings"] += integrity.warnings(plan, reads)
-    run = Run(
-        config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
-    )
+    found = integrity.examine(plan, reads, fit.tasks)
+    metrics["warnings"] += found.warnings
+    config = _config(plan, fusion, fit, options, outcome, out, cache) | {"certainty": found.to_json()}
+    run = Run(config=config, metrics=metrics, history=outcome.history)
     if scored is not None:
         scored(run)
     if options.tensorboard is not None:
