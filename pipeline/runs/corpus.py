@@ -274,7 +274,7 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
     if group_by in BY_SPEAKER and not np.any(corpus.speakers[pool] != ""):
         raise UsageError(f"--folds {by}: no utterance outside the test split has a speaker; try dialogue:5")
     what, groups = corpus._groups(pool, group_by)
-    if what == "speaker group" and not _held_apart(corpus, pool):
+    if what == "speaker group" and not held_apart(corpus, pool):
         raise UsageError(_all_connected(corpus, pool, by, count, int(np.bincount(groups).max())))
     kinds, code, size = np.unique(groups, return_inverse=True, return_counts=True)
     wanted = count if count is not None else min(len(kinds), MAX_DEFAULT_FOLDS)
@@ -308,7 +308,8 @@ def shared_between(corpus: Corpus, parts: Sequence[Fold], what: str) -> tuple[in
     return sum(int((homes[codes[part]] > 1).sum()) for part in held), int((homes > 1).sum())
 
 
-def _held_apart(corpus: Corpus, pool: NDArray[np.int64]) -> bool:
+def held_apart(corpus: Corpus, pool: NDArray[np.int64]) -> bool:
+    """Say whether folds over `pool` can hold speakers out with all who share their dialogues."""
     return holds_apart(corpus._groups(pool, "speaker")[1], _codes(corpus.speakers)[pool])
 
 
@@ -378,7 +379,7 @@ def _parse_folds(by: str, corpus: Corpus, pool: NDArray[np.int64]) -> tuple[str,
     name, _, number = by.partition(":")
     if name.isdigit():
         known = bool(np.all(corpus.speakers[pool] != ""))
-        name, number = ("speaker" if known and _held_apart(corpus, pool) else "dialogue"), name
+        name, number = ("speaker" if known and held_apart(corpus, pool) else "dialogue"), name
     if name not in ("dialogue", *BY_SPEAKER) or (number and not number.isdigit()) or by.endswith(":"):
         raise UsageError(
             f"--folds {by!r}; expected speaker, dialogue, speaker:4, dialogue:4, a number, or {SPEAKER_ONLY}:4"

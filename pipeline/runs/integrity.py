@@ -14,7 +14,7 @@ import numpy as np
 
 from heads.memorised import Certainty, certainty
 from heads.variant import TASKS, Task
-from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, shared_between
+from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, held_apart, shared_between
 from pipeline.runs.protocol import Plan
 from pipeline.runs.ranges import outliers, usual_ranges
 
@@ -105,9 +105,12 @@ def fold_warnings(plan: Plan) -> list[str]:
     if kind == "dialogue":
         rows, shared = shared_between(plan.corpus, plan.parts, "speaker")
         if rows:
+            way = "--folds speaker holds people out"
+            if not held_apart(plan.corpus, plan.scored):
+                way = "dialogues that they share connect nearly all speakers, so that no folds can hold people out"
             return [
                 f"{rows} of {held} scored utterances are of {shared} speakers who stand in several folds: the "
-                "scores are of speakers that the models know, not of new ones"
+                f"scores are of speakers that the models know, not of new ones; {way}"
             ]
     return []
 
