@@ -24,7 +24,7 @@ USUAL = 0.95  # share of training values that a column's scale holds, and of tra
 TAIL = 2.4
 LEAST = 3.0  # times the 95th percentile that a far row must at least lie out
 MIN_ROWS = 20  # below it nothing is usual
-MAX_ROWS = 20_000  # of more, so many are drawn to learn from
+MAX_ROWS = 5_000  # of more, so many are drawn to learn from
 SHOWN_COLUMNS = 3
 
 Floats = NDArray[np.float64]

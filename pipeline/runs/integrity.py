@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from heads.memorised import Certainty, certainty
 from heads.variant import TASKS, Task
 from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, held_apart, shared_between
 from pipeline.runs.protocol import Plan
-from pipeline.runs.ranges import outliers, usual_ranges
+from pipeline.runs.ranges import Ranges, outliers, usual_ranges
 
 WHAT_THAT_MEANS = (
     "its encoder was fitted on these labels, so that no score inside train is honest, nor what is chosen by it"
@@ -32,6 +32,8 @@ class Findings:
     warnings: tuple[str, ...]
     certainty: tuple[tuple[str, Certainty], ...] = ()
     """Of a probe of each stream and task, by the split that is held against train."""
+    ranges: Ranges = field(default_factory=dict)
+    """What is usual in the rows that are fitted on."""
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the certainties as JSON values."""
@@ -42,7 +44,9 @@ def examine(plan: Plan, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> 
     """Return what must be said of heads that read the streams `heads` by a plan."""
     read = [head for head in heads if head in plan.corpus.features.streams]
     known = memorised(plan.corpus, read, tasks)
-    return Findings((*planned(plan, read), *known.warnings, *row_warnings(plan, read)), known.certainty)
+    ranges = usual_ranges(plan.corpus, plan.fitted_on(), read)
+    said = (*planned(plan, read), *known.warnings, *row_warnings(plan, ranges))
+    return Findings(said, known.certainty, ranges)
 
 
 def memorised(corpus: Corpus, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> Findings:
@@ -115,11 +119,9 @@ def fold_warnings(plan: Plan) -> list[str]:
     return []
 
 
-def row_warnings(plan: Plan, heads: Iterable[str]) -> list[str]:
+def row_warnings(plan: Plan, ranges: Ranges) -> list[str]:
     """Return which rows that are fitted on or scored lie far outside of the rest, or hold nothing."""
-    fitted = plan.fitted_on()
-    ranges = usual_ranges(plan.corpus, fitted, heads)
-    looked_at = np.union1d(fitted, plan.scored)
+    looked_at = np.union1d(plan.fitted_on(), plan.scored)
     return [text for found in outliers(plan.corpus, looked_at, ranges) for text in found.warnings()]
 
 

@@ -24,7 +24,7 @@ from pipeline.errors import UsageError
 from pipeline.runs import REPORT, Run, integrity, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
-from pipeline.runs.ranges import usual_ranges, write_ranges
+from pipeline.runs.ranges import write_ranges
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.show import tensorboard
@@ -115,7 +115,7 @@ def fit_head_on(
         tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
-        write_ranges(folder, usual_ranges(corpus, plan.fitted_on(), reads))
+        write_ranges(folder, found.ranges)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
     if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
         from pipeline.show.report import run_report
