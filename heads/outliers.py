@@ -82,7 +82,9 @@ class UsualRange:
 
 
 def zero_rows(rows: NDArray[np.floating], present: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the rows that are marked as present and hold nothing but zeros."""
+    """Return the rows that are marked as present and hold nothing but zeros; of one column 0 is a value."""
+    if rows.shape[1] < 2:
+        return np.zeros(0, np.int64)
     return np.flatnonzero(present & (rows == 0).all(axis=1))
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from heads.batch import FeatureSet, StreamArrays
 from heads.memorised import Certainty, certainty
 from heads.variant import TASKS, Task
 from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, held_apart, shared_between
@@ -54,8 +55,9 @@ def memorised(corpus: Corpus, heads: Iterable[str], tasks: Sequence[Task] = TASK
     splits = {name: np.flatnonzero(corpus.splits == name) for name in corpus.split_sizes() if name}
     if "train" not in splits:
         return Findings(())
-    train = corpus.take(splits.pop("train"))
-    others = {name: corpus.take(index) for name, index in splits.items()}
+    rows = _without_windows(corpus.features)
+    train = rows.take(splits.pop("train"))
+    others = {name: rows.take(index) for name, index in splits.items()}
     found = [
         (split, one)
         for head in heads
@@ -70,6 +72,14 @@ def memorised(corpus: Corpus, heads: Iterable[str], tasks: Sequence[Task] = TASK
 def planned(plan: Plan, heads: Iterable[str]) -> list[str]:
     """Return what can be said before any row is looked at (`--dry-run`)."""
     return [*random_weights(specs_read(plan.corpus, heads)), *fold_warnings(plan)]
+
+
+def _without_windows(features: FeatureSet) -> FeatureSet:
+    """Return the utterance rows alone: windows may fill the memory, and a split of them is a copy."""
+    streams = {name: StreamArrays(one.utterance, one.present) for name, one in features.streams.items()}
+    return replace(
+        features, streams=streams, offsets=np.zeros(len(features) + 1, np.int64), start_s=features.start_s[:0]
+    )
 
 
 def random_weights(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -75,6 +75,7 @@ def test_zeros_are_no_outliers_and_are_named():
     present[60] = False
     assert not len(far(rows, rows))
     assert zero_rows(rows, present).tolist() == [3]
+    assert not len(zero_rows(rows[:, :1], present))  # of one column 0 is a value
 
 
 def test_few_rows_say_nothing():
