@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from heads.diagnosis.alignment import OffsetCurve
 from heads.diagnosis.coverage import Coverage
+from heads.diagnosis.outlying import Outlying
 from heads.diagnosis.refit import METRIC
 from heads.diagnosis.spaces import Space
 from heads.diagnosis.strength import Complement, Strength
@@ -16,9 +17,6 @@ from heads.folds import GroupBy
 from heads.memorised import Certainty
 from heads.options import REFIT_SEEDS, FitOptions, Task
 from heads.statistics import Comparison, Estimate
-
-if TYPE_CHECKING:
-    from heads.diagnosis.outlying_rows import Outlying
 
 ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone

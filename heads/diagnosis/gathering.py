@@ -14,7 +14,7 @@ from heads.diagnosis import changes, spaces
 from heads.diagnosis.alignment import OffsetCurve, offset_curve
 from heads.diagnosis.coverage import coverage
 from heads.diagnosis.evidence import ALONE, DROP, OTHER, SHIFT, THIN, DiagnosisOptions, Evidence, Intervention
-from heads.diagnosis.outlying_rows import outlying
+from heads.diagnosis.outlying import outlying
 from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, grouping, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
 from heads.memorised import certainty
