@@ -1,6 +1,12 @@
 """Cross-validation folds that keep groups whole, and which groups a corpus should be split by.
 
-Utterances of one speaker or one dialogue are alike: split apart, they make every score too good.
+Utterances of one speaker or one dialogue are alike: split apart, they make every score too good. Speakers who talk
+to each other share their dialogues (one room, one recording, one mood), so that holding out speakers means to hold
+out everything that is connected through speakers and dialogues:
+
+    dialogue   d0  d0  d1  d1  d2  d2  d3  d3
+    speaker    A   B   B   A   C   D   D   E
+    group      0   0   0   0   1   1   1   1
 """
 
 from __future__ import annotations
@@ -16,6 +22,8 @@ from heads.batch import UNLABELLED, FeatureSet
 GroupBy = Literal["auto", "speaker", "dialogue"]
 GROUP_BY: tuple[GroupBy, ...] = ("auto", "speaker", "dialogue")
 
+LARGEST_SHARE = 2 / 3  # of the utterances: a connected group above it leaves too little to fit on
+
 Codes = NDArray[np.int64]
 
 
@@ -27,31 +35,76 @@ def groups_of(
     ``auto`` asks what stays the same where the heads will be used. Speakers are the groups where all are
     known and `other` (dev) shares none of them, as in RAVDESS or EMO-DB; dialogues where it shares some,
     as MELD's splits do. Without `other`, dialogues where any has two utterances, speakers otherwise.
+    Groups by speaker hold the dialogues of their speakers whole (`connected`); where that leaves one group,
+    or one with nearly all utterances, ``auto`` takes dialogues.
 
     Raises
     ------
     ValueError
-        Where `by` is unknown, or speakers are asked for and unknown.
+        Where `by` is unknown, or speakers are asked for and unknown, or all connected by their dialogues.
     """
     if by not in GROUP_BY:
         raise ValueError(f"no folds are called {by!r}; there are: {', '.join(GROUP_BY)}")
     known = bool(len(features)) and bool((features.speaker >= 0).all())
-    several = known and len(np.unique(features.speaker)) > 1
     if by == "auto":
-        if other is not None and len(other):
-            new_people = not np.isin(other.speaker, features.speaker).any() and bool((other.speaker >= 0).all())
-            by = "speaker" if several and new_people else "dialogue"
-        else:
-            talks = len(np.unique(features.dialogue)) < len(features)
-            by = "speaker" if several and not talks else "dialogue"
-    if by == "speaker":
-        if not known:
-            unknown = int((features.speaker < 0).sum())
-            raise ValueError(
-                f"the speaker of {unknown} of {len(features)} utterances is unknown; fold by dialogue"
-            )
-        return features.speaker, "speaker"
-    return features.dialogue, "dialogue"
+        by = "speaker" if known and _fits_speakers(features, other) else "dialogue"
+    if by == "dialogue":
+        return features.dialogue, "dialogue"
+    if not known:
+        unknown = int((features.speaker < 0).sum())
+        raise ValueError(f"the speaker of {unknown} of {len(features)} utterances is unknown; fold by dialogue")
+    groups = group_codes(features, "speaker")
+    if not holds_apart(groups, features.speaker):
+        raise ValueError(
+            f"the {len(np.unique(features.speaker))} speakers are connected by dialogues that they share "
+            f"({np.bincount(groups).max()} of {len(groups)} utterances are one group), so that folds by speaker "
+            "would split dialogues; fold by dialogue"
+        )
+    return groups, "speaker"
+
+
+def group_codes(features: FeatureSet, by: str) -> Codes:
+    """Return the code of each utterance's group: its dialogue, or all that is connected to its speaker."""
+    return connected(features.speaker, features.dialogue) if by == "speaker" else features.dialogue
+
+
+def connected(speaker: Codes, dialogue: Codes) -> Codes:
+    """Number the groups of utterances that share neither a speaker nor a dialogue with another group.
+
+    Codes below 0 are unknown: each of those utterances is a speaker or dialogue of its own.
+    """
+    count = len(speaker)
+    sides = []
+    for codes in (speaker, dialogue):
+        own = np.where(codes < 0, np.arange(count) + int(codes.max(initial=0)) + 1, codes)
+        sides.append(np.unique(own, return_inverse=True)[1])
+    group = np.arange(count)
+    while True:
+        before = group
+        for side in sides:  # each takes the smallest number among those that it shares a side with
+            least = np.full(count, count)
+            np.minimum.at(least, side, group)
+            group = least[side]
+        if np.array_equal(group, before):
+            return np.unique(group, return_inverse=True)[1].astype(np.int64)
+
+
+def holds_apart(groups: Codes, speaker: Codes) -> bool:
+    """Say whether connected groups can be held out: dialogues joined no speakers, or no group has nearly all."""
+    sizes = np.bincount(groups)
+    if len(sizes) >= len(np.unique(speaker)):
+        return True
+    return len(sizes) > 1 and bool(sizes.max() <= LARGEST_SHARE * sizes.sum())
+
+
+def _fits_speakers(features: FeatureSet, other: FeatureSet | None) -> bool:
+    """Say whether speakers, all of them known, are what must be held out, and can be."""
+    if len(np.unique(features.speaker)) < 2:
+        return False
+    if other is not None and len(other):
+        new_people = not np.isin(other.speaker, features.speaker).any() and bool((other.speaker >= 0).all())
+        return new_people and holds_apart(group_codes(features, "speaker"), features.speaker)
+    return len(np.unique(features.dialogue)) == len(features)
 
 
 def group_folds(groups: Codes, labels: Codes, folds: int, seed: int = 0) -> Iterator[tuple[Codes, Codes]]:

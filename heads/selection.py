@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from heads import confusion, statistics, variant
 from heads.batch import UNLABELLED, FeatureSet, join
 from heads.cores import available_cores, one_core, threads
-from heads.folds import GROUP_BY, fold_codes, groups_of
+from heads.folds import GROUP_BY, fold_codes, group_codes, groups_of, holds_apart
 from heads.variant import FitOptions, Progress, Task
 
 CANDIDATES = (
@@ -171,7 +171,9 @@ def select(
     if dev is not None and len(dev) and options.patience > 0:
         pooled = join(train, dev)
     grouped_by = groups_of(train, selection.folds, dev)[1]  # type: ignore[arg-type]
-    pooled = _sample(pooled, pooled.speaker if grouped_by == "speaker" else pooled.dialogue, selection.sample)
+    if grouped_by == "speaker" and not holds_apart(group_codes(pooled, "speaker"), pooled.speaker):
+        grouped_by = "dialogue"  # dev's dialogues connect what train alone keeps apart
+    pooled = _sample(pooled, group_codes(pooled, grouped_by), selection.sample)
     trial = _Trial.of(pooled, grouped_by, options, selection)
     counted: dict[str, list[Counts]] = {}
     reasons: dict[str, str] = {}
@@ -225,7 +227,7 @@ class _Trial:
         tasks = tuple(task for task in options.tasks if (getattr(pooled, task) != UNLABELLED).any())
         if not tasks:
             raise ValueError(f"no training utterance has a label for {' or '.join(options.tasks)}")
-        groups = pooled.speaker if grouped_by == "speaker" else pooled.dialogue
+        groups = group_codes(pooled, grouped_by)
         return cls(
             pooled=pooled,
             groups=np.unique(groups, return_inverse=True)[1].astype(np.int64),
@@ -243,12 +245,8 @@ class _Trial:
         An interrupt that `news` raises ends all of it: a candidate that was stopped early says nothing.
         """
         solved = variant.solved(name)  # needs no utterances to stop by
-        options = replace(
-            self.options,
-            seeds=(repeat,),
-            patience=min(self.options.patience, PATIENCE),
-            parameters={"folds": self.grouped_by} if solved else {},
-        )
+        patience = min(self.options.patience, PATIENCE)
+        options = replace(self.options, seeds=(repeat,), patience=patience, parameters={})
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
 
         def answer(number: int) -> None:
@@ -257,7 +255,9 @@ class _Trial:
             if not solved and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
                 inner = fold_codes(self.groups[fit], self.labels[self.tasks[0]][fit], STOPPING, seed=repeat)
                 stop, fit = self.pooled.take(fit[inner == 0]), fit[inner != 0]
-            (model,) = variant.fit(name, self.pooled.take(fit), stop, options=options, progress=news)
+            part = self.pooled.take(fit)
+            own = replace(options, parameters={"folds": self._grouped_in(part)}) if solved else options
+            (model,) = variant.fit(name, part, stop, options=own, progress=news)
             if model.history.stopped == "interrupted":
                 raise KeyboardInterrupt
             found = model.predict(self.pooled.take(held))
@@ -279,6 +279,11 @@ class _Trial:
             full[: len(counts)] = counts.reshape(len(counts), -1)
             cells.append(full)
         return np.concatenate(cells, axis=1)
+
+    def _grouped_in(self, part: FeatureSet) -> str:
+        """Return what a solved variant keeps whole when it chooses a penalty inside a part."""
+        apart = holds_apart(group_codes(part, self.grouped_by), part.speaker)
+        return self.grouped_by if self.grouped_by == "dialogue" or apart else "dialogue"
 
     def statistic(self, counts: Counts) -> NDArray[np.float64]:
         """Score counts (..., cells): the metric's mean over the tasks."""

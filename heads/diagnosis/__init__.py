@@ -35,6 +35,7 @@ def diagnose(
     *,
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
+    unlabelled: FeatureSet | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Diagnosis:
     """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
@@ -44,5 +45,5 @@ def diagnose(
     from heads.diagnosis.conclusion import conclude
     from heads.diagnosis.gathering import gather
 
-    evidence = gather(train, dev, options, other=other, extracted=extracted, say=say)
+    evidence = gather(train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, say=say)
     return Diagnosis(evidence, conclude(evidence))

@@ -6,10 +6,14 @@ stream dominate, a starved stream has nothing to add.
 
 from __future__ import annotations
 
-from heads.diagnosis.causes import RULES, Cause
+from heads.diagnosis import causes
+from heads.diagnosis.causes import Cause
 from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, Evidence
+from heads.diagnosis.memorised_labels import memorised_labels
+from heads.diagnosis.outlying_rows import outlying_rows
 from heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
 
+RULES = (memorised_labels, outlying_rows, *causes.RULES)
 _ORDER = tuple(rule.__name__ for rule in RULES)
 EXPLAINED_BY: dict[str, set[str]] = {
     "one_stream_dominates": {
@@ -18,7 +22,10 @@ EXPLAINED_BY: dict[str, set[str]] = {
         "too_little_data",
         "collapse",
         "broken_features",
+        "outlying_rows",
     },
+    "scale_mismatch": {"outlying_rows"},  # a deviation that one row makes is no scale
+    "drift": {"memorised_labels"},  # rows that the encoder knows look unlike others
     "no_complement": set(_ORDER) - {"no_complement"},
     "too_little_data": {"scale_mismatch", "collapse"},
 }

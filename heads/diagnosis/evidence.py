@@ -9,10 +9,12 @@ import numpy as np
 
 from heads.diagnosis.alignment import OffsetCurve
 from heads.diagnosis.coverage import Coverage
+from heads.diagnosis.outlying import Outlying
 from heads.diagnosis.refit import METRIC
 from heads.diagnosis.spaces import Space
 from heads.diagnosis.strength import Complement, Strength
 from heads.folds import GroupBy
+from heads.memorised import Certainty
 from heads.options import REFIT_SEEDS, FitOptions, Task
 from heads.statistics import Comparison, Estimate
 
@@ -128,6 +130,10 @@ class Evidence:
     notes: tuple[str, ...]
     speaker_norm: bool = False
     """Whether heads read rows normalised by speaker (transductive); coverage and spaces are of the rows before."""
+    certainty: tuple[Certainty, ...] = ()
+    """How certain a probe of each stream is of train rows and of rows of another split."""
+    outlying: tuple[Outlying, ...] = ()
+    """Of each stream, the rows far outside of the rest."""
 
     @property
     def above_chance(self) -> bool:
@@ -163,4 +169,6 @@ class Evidence:
             "interventions": {k: v.to_json() for k, v in self.interventions.items()},
             "notes": list(self.notes),
             "speaker_norm": self.speaker_norm,
+            "certainty": [one.to_json() for one in self.certainty],
+            "outlying": [one.to_json() for one in self.outlying],
         }

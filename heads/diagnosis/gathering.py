@@ -14,9 +14,10 @@ from heads.diagnosis import changes, spaces
 from heads.diagnosis.alignment import OffsetCurve, offset_curve
 from heads.diagnosis.coverage import coverage
 from heads.diagnosis.evidence import ALONE, DROP, OTHER, SHIFT, THIN, DiagnosisOptions, Evidence, Intervention
-from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, pool, predict, refit
+from heads.diagnosis.outlying import outlying
+from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, grouping, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
-from heads.folds import groups_of
+from heads.memorised import certainty
 from heads.normalise import LABEL
 from heads.statistics import Comparison, Estimate
 from heads.variant import FitOptions
@@ -35,6 +36,7 @@ def gather(
     *,
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
+    unlabelled: FeatureSet | None = None,
     say: Say = lambda line: None,
 ) -> Evidence:
     """Measure everything; `say` is told what is being fitted.
@@ -42,7 +44,8 @@ def gather(
     `other` holds the same utterances in the same order with features made in another way (extracted
     densely, say): what the head gains by them is measured too. `extracted` holds the same utterances as they
     were before speakers were normalised, where they were: copies, drift and scales are looked for in those,
-    for normalising each split by itself hides them.
+    for normalising each split by itself hides them. `unlabelled` holds rows of a further split, of which no label
+    is read: they tell whether an encoder was fitted on the labels of train where there is no dev.
 
     Raises
     ------
@@ -57,11 +60,16 @@ def gather(
     read = variant.get(options.fusion).streams
     if len(read) < len(STREAMS):
         raise ValueError(f"{options.fusion} reads the {read[0]} stream alone; name a variant that joins two")
-    by = groups_of(train, other=dev)[1]
+    by, of_folds = grouping(train, dev, options.folds)
     plain, plain_dev = extracted or (train, dev)
     of_spaces = {name: spaces.space(plain, plain_dev, name, by=by, seed=options.seed) for name in STREAMS}
     copies = spaces.copied_rows(plain, plain_dev) if plain_dev is not None else 0
+    odd = tuple(outlying(plain, plain_dev, name) for name in STREAMS)
+    others = {"dev": plain_dev} if plain_dev is not None else {}
+    others |= {"test": unlabelled} if unlabelled is not None else {}
+    known = [certainty(plain, others, name, options.task, unlabelled=("test",)) for name in STREAMS]
     train, dev, notes = _cleaned(train, dev)
+    notes = (*notes, *of_folds)
     curve = None
     if _has_windows(train):
         say("offset curve")
@@ -116,6 +124,8 @@ def gather(
         interventions=heads.interventions,
         notes=notes,
         speaker_norm=extracted is not None,
+        certainty=tuple(one for each in known for one in each.values()),
+        outlying=odd,
     )
 
 

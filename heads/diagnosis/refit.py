@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from heads import confusion, metrics, variant
 from heads.batch import UNLABELLED, FeatureSet, join
 from heads.diagnosis.changes import Change, Prepare
-from heads.folds import GroupBy
+from heads.folds import GroupBy, group_codes, groups_of, holds_apart
 from heads.statistics import Comparison
 from heads.variant import FitOptions, Task, Trained
 
@@ -42,7 +42,7 @@ class Pool:
     fold: NDArray[np.int64]
     """Shape (N,)."""
     group: NDArray[np.int64]
-    """Dialogues or speakers, renumbered over both splits, shape (N,)."""
+    """Dialogues, or speakers with all who share their dialogues, renumbered over both splits, shape (N,)."""
     by: GroupBy
     task: Task
 
@@ -76,6 +76,28 @@ class Refit:
     """For each fold its models (one a seed) and the change that their inputs need."""
 
 
+def grouping(train: FeatureSet, dev: FeatureSet | None, folds: int) -> tuple[GroupBy, tuple[str, ...]]:
+    """Return what folds keep whole, and what must be said of it.
+
+    Speakers where dev has new ones, with all who share their dialogues; dialogues where these are too few groups.
+    """
+    by = groups_of(train, other=dev)[1]
+    features = train if dev is None else join(train, dev)
+    if dev is None or not len(dev) or not (features.speaker >= 0).all():
+        return by, ()
+    groups = group_codes(features, "speaker")
+    enough = len(np.unique(groups)) >= folds and holds_apart(groups, features.speaker)
+    if by == "speaker" and enough:
+        return by, ()
+    if np.isin(dev.speaker, train.speaker).any():
+        return "dialogue", ()
+    note = (
+        "dev has speakers of its own, but speakers who share dialogues can't be held apart in so many folds: "
+        "folds keep dialogues whole, and speakers stand on both sides"
+    )
+    return "dialogue", (note,)
+
+
 def pool(
     train: FeatureSet, dev: FeatureSet | None, *, folds: int, task: Task, by: GroupBy, sample: int, seed: int
 ) -> Pool:
@@ -87,12 +109,14 @@ def pool(
     was_dev = np.arange(len(features)) >= len(train)
     keep = np.flatnonzero(getattr(features, task) != UNLABELLED)
     features, was_dev = features.take(keep), was_dev[keep]
-    drawn = _drawn(features.speaker if by == "speaker" else features.dialogue, sample, seed)
+    drawn = _drawn(group_codes(features, by), sample, seed)
     features, was_dev = features.take(drawn), was_dev[drawn]
-    names, group = np.unique(features.speaker if by == "speaker" else features.dialogue, return_inverse=True)
-    if len(names) < 2 * folds:
+    names, group = np.unique(group_codes(features, by), return_inverse=True)
+    # connected groups are few and large (five sessions): one a fold will do, and one says when to stop
+    wanted = folds if by == "speaker" and len(names) < len(np.unique(features.speaker)) else 2 * folds
+    if len(names) < wanted:
         raise ValueError(
-            f"train and dev have {len(names)} {by}s with labels of {task}; {folds} folds need {2 * folds} or "
+            f"train and dev have {len(names)} {by}s with labels of {task}; {folds} folds need {wanted} or "
             "more: take fewer folds (3 at least) or the other task, or name more of them in the manifest"
         )
     truth = getattr(features, task)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet
-from heads.folds import GroupBy
+from heads.folds import GroupBy, connected
 
 DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: below it the column is constant
 DRIFT_FOLDS = 4
@@ -162,12 +162,12 @@ def _drift(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int
         use = stream.present & np.isfinite(stream.utterance).all(axis=1)
         parts.append(stream.utterance[use].astype(np.float64))
         labels.append(np.full(use.sum(), code, dtype=np.int64))
-        whole = (
-            part.speaker if by == "speaker" else part.dialogue + base
-        )  # dialogues are numbered in each split anew
-        groups.append(whole[use])
+        dialogue = part.dialogue + base  # dialogues are numbered in each split anew
+        groups.append(np.stack((part.speaker, dialogue))[:, use])
         base += int(part.dialogue.max(initial=0)) + 1
-    rows, label, group = np.concatenate(parts), np.concatenate(labels), np.concatenate(groups)
+    rows, label = np.concatenate(parts), np.concatenate(labels)
+    speaker, dialogue = np.concatenate(groups, axis=1)
+    group = connected(speaker, dialogue) if by == "speaker" else dialogue
     names, group = np.unique(group, return_inverse=True)
     if min(np.bincount(label, minlength=2)) < 20 or len(names) < 2 * DRIFT_FOLDS:
         return float("nan"), float("nan")

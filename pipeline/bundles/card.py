@@ -50,6 +50,7 @@ def model_card(
         f"Made by dualstream's `export` of a run fitted {config['created']}. Input: video, audio or both, no "
         "text. Output: a label of each task with calibrated probabilities.",
         "",
+        *(line for text in document.get("warnings", ()) for line in (f"**Warning: {_cell(text)}.**", "")),
         "## What it was fitted on",
         "",
         f"{fitted['utterances']} utterances (sha256 over their ids {fitted['sha256'][:16]}…); "

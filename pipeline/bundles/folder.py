@@ -3,6 +3,7 @@
     config.json               recipe, encoders, vocabularies, calibration, and a digest of every file below
     models.safetensors        the fitted heads, one a seed
     projections.safetensors   NAME/mean and NAME/components of each stream that is projected
+    ranges.safetensors        what was usual in the rows that the heads were fitted on
     weights/NAME.safetensors  an encoder's weights, where they were copied in
     head.onnx                 the heads as one graph, where it was asked for
     MODEL_CARD.md             for people
@@ -27,6 +28,7 @@ from pipeline import runs
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
 from pipeline.memory import refuse_shortage
 from pipeline.provenance import digest_file, digest_of, fingerprint
+from pipeline.runs.ranges import RANGES, Ranges, ranges_of, write_ranges
 from pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 
 BUNDLE_FORMAT = "dualstream bundle"
@@ -62,6 +64,8 @@ class Bundle:
     projections: dict[str, Projection] = field(default_factory=dict)
     """By head stream (``video``, ``audio``), where there is one."""
     path: Path | None = None
+    ranges: Ranges = field(default_factory=dict)
+    """By head stream: what was usual in training; empty in bundles of an earlier time."""
 
     def __repr__(self) -> str:
         return f"Bundle({self.variant}, {len(self.models)} models, streams={list(self.streams)})"
@@ -123,6 +127,8 @@ def write_bundle(folder: Path, bundle: Bundle, *, card: str) -> None:
         for name, projection in bundle.projections.items():
             arrays |= {f"{name}/mean": projection.mean, f"{name}/components": projection.components}
         write_bytes(folder / PROJECTIONS, save({key: np.ascontiguousarray(a) for key, a in arrays.items()}))
+    if bundle.ranges:
+        write_ranges(folder, bundle.ranges)
     write_bytes(folder / CARD, card.encode())
     files = {name: digest_file(folder / name) for name in _file_names(bundle.document, folder)}
     write_json(
@@ -165,6 +171,7 @@ def read_bundle(path: Path) -> Bundle:
             models=tuple(runs.models_of(held[MODELS], path / MODELS)),
             projections=_read_projections(document, path, held.get(PROJECTIONS)),
             path=path,
+            ranges=_read_ranges(document, path, held),
         )
         _check_models(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -185,6 +192,8 @@ def _file_names(document: Mapping[str, Any], folder: Path) -> list[str]:
     if any(one["projection"] for one in document["streams"].values()):
         names.append(PROJECTIONS)
     names += [f"{WEIGHTS}/{name}.safetensors" for name, one in document["streams"].items() if one["carried"]]
+    if RANGES in document.get("files", ()) or ("files" not in document and (folder / RANGES).exists()):
+        names.append(RANGES)
     return [*names, ONNX] if (folder / ONNX).exists() else names
 
 
@@ -237,13 +246,13 @@ def _check_recipe(document: Mapping[str, Any], path: Path) -> None:
 
 
 def _checked_files(document: Mapping[str, Any], path: Path) -> dict[str, bytes]:
-    """Check the digest of every file, and return the bytes of those that are read here: heads, projections."""
+    """Check the digest of every file, and return the bytes of those that are read here."""
     stated, held = document["files"], {}
     for name in _file_names(document, path):
         place = path / name
         if not place.is_file():
             raise CorruptError(f"{place} is missing; export the run again")
-        if name in (MODELS, PROJECTIONS):
+        if name in (MODELS, PROJECTIONS, RANGES):
             held[name], found = read_hashed(place)
         else:  # weights are checked again as their encoder reads them, the graph is for others
             found = digest_file(place)
@@ -281,6 +290,13 @@ def _read_projections(document: Mapping[str, Any], path: Path, held: bytes | Non
         if projection is not None and projection.components.shape != shape:
             raise ValueError(f"the projection of {name} has shape {projection.components.shape}; expected {shape}")
     return found
+
+
+def _read_ranges(document: Mapping[str, Any], path: Path, held: Mapping[str, bytes]) -> Ranges:
+    if RANGES not in held:
+        return {}
+    widths = {name: int(one["spec"]["width"]) for name, one in document["streams"].items()}
+    return ranges_of(held[RANGES], path / RANGES, widths)
 
 
 def _check_models(bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ from pipeline.bundles.folder import Bundle
 from pipeline.bundles.inputs import Item, shown
 from pipeline.bundles.road import Answers
 from pipeline.extraction.shards import ClipRows
+from pipeline.runs.ranges import odd_rows
 
 
 def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: int) -> dict[str, Any]:
@@ -35,12 +36,35 @@ def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: i
         "status": "ok",
         "reason": reason,
         "streams": streams,
+        "far_outside": far_outside(bundle, clip),
         "duration_s": clip.duration_s if math.isfinite(clip.duration_s) else None,
         "sha256": clip.sha256,
     }
     for task in TASKS:
         document[task] = _task(bundle, task, answers, at) if task in answers.codes else None
     return document
+
+
+def far_outside(bundle: Bundle, clip: ClipRows) -> list[str]:
+    """Return in which streams a clip lies far outside of what the heads were fitted on, with the columns."""
+    words = []
+    for name, usual in bundle.ranges.items():
+        one = clip.streams[name]
+        columns = bundle.streams[name]["spec"].get("column_names")
+        present = np.array([one.present])
+        odd = odd_rows(name, one.utterance[None], present, [clip.id], usual, columns)
+        for row in odd.far:
+            values = ", ".join(f"{column} {value:.4g}" for column, value in row.columns.items())
+            words.append(f"{name} {row.excess:.3g} times beyond the limit" + (f" ({values})" if values else ""))
+        words += [f"{name} is all zeros" for _ in odd.zeros]
+    return words
+
+
+def note(one: dict[str, Any]) -> str:
+    """Return what a person must know of an utterance: what was odd in it, and how far it lies outside."""
+    far = one.get("far_outside")
+    words = [one["reason"], f"far outside of what the heads were fitted on: {'; '.join(far)}" if far else ""]
+    return "; ".join(filter(None, words))
 
 
 def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> dict[str, Any]:
@@ -87,7 +111,8 @@ def as_csv(document: dict[str, Any]) -> str:
     header = ["name", "path", "start_s", "end_s", "status", "reason", "missing"]
     for task, names in tasks.items():
         header += [task, *(f"{task}_p:{name}" for name in names)]
-    writer.writerow(header)
+    writer.writerow([*header, "far_outside", "warnings"])
+    warnings = "; ".join(document["warnings"])
     for one in document["utterances"]:
         missing = " ".join(name for name, there in one.get("streams", {}).items() if not there)
         cells = [one[key] for key in ("name", "path", "start_s", "end_s", "status", "reason")]
@@ -99,7 +124,7 @@ def as_csv(document: dict[str, Any]) -> str:
                 if said
                 else [""] * (1 + len(names))
             )
-        writer.writerow(row)
+        writer.writerow([*row, "; ".join(one.get("far_outside", ())), warnings])
     return text.getvalue()
 
 
@@ -124,7 +149,7 @@ def show(document: dict[str, Any]) -> None:
             name if present else f"{name} missing" for name, present in one.get("streams", {}).items()
         )
         style = "red" if one["status"] == "failed" else ""
-        table.add_row(*(Text(cell, style=style) for cell in (one["name"], *said, there, shown(one["reason"]))))
+        table.add_row(*(Text(cell, style=style) for cell in (one["name"], *said, there, shown(note(one)))))
     out.print(table)
     count = len(document["utterances"])
     lines = [f"{count - document['failed']} of {count} answered by {document['variant']}, {document['bundle']}"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.bundles.prediction_document import note
 from pipeline.bundles.timeline import Timeline
 from pipeline.show.page import CSS, POLICY
 
@@ -59,7 +60,7 @@ def prediction_page(document: dict[str, Any], timelines: Sequence[Timeline | Non
         "Probabilities are calibrated on held-out clips of the corpus that the heads were fitted on. They "
         "tell which label annotators would likely give, not what a person feels.</p>",
     ]
-    body += [f'<div class="warn">{escape(note)}</div>' for note in document["notes"]]
+    body += [f'<div class="warn">{escape(text)}</div>' for text in [*document["warnings"], *document["notes"]]]
     if document["timeline_s"] is not None:
         body.append(
             f'<p class="note">Timelines: the point at a moment is the answer for the {document["timeline_s"]:g} '
@@ -89,8 +90,8 @@ def _utterance(one: dict[str, Any], timeline: Timeline | None, vocabulary: dict[
     missing = [name for name, there in one["streams"].items() if not there]
     told = f"; without {' and '.join(missing)}" if missing else ""
     parts.append(f"<p>{'; '.join(said)}{escape(told)}</p>")
-    if one["reason"]:
-        parts.append(f'<p class="note">{escape(one["reason"])}</p>')
+    if note(one):
+        parts.append(f'<p class="note">{escape(note(one))}</p>')
     if timeline is not None:
         if timeline.thumbnails:
             pictures = "".join(

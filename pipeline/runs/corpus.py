@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.batch import FeatureSet, StreamArrays
+from heads.folds import connected, holds_apart
 from heads.normalise import normalise_speakers
 from pipeline.cache import Cache, Stream, read_cache_and_digest
 from pipeline.errors import UsageError
 
 HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
+SPEAKER_ONLY = "speaker-only"  # folds of whole speakers that cut the dialogues which they share
+BY_SPEAKER = ("speaker", SPEAKER_ONLY)
 MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
 
 
@@ -129,17 +132,31 @@ class Corpus:
     def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of the groups that a bootstrap over `index` resamples.
 
-        Dialogues where the manifest knows them, else speakers, else single utterances; speakers where
-        the folds were made by speaker.
+        Dialogues where the manifest knows them, else speakers, else single utterances. Where `folds` held groups
+        out, those: what was held out together is alike, so that nothing finer is resampled.
         """
-        by_speaker = (folds or "").startswith("speaker")
+        by = (folds or "").partition(":")[0]
+        if by in BY_SPEAKER and np.any(self.speakers[index] != ""):
+            return self._groups(index, by)
         for what, values in (("dialogue", self.dialogues), ("speaker", self.speakers)):
-            if what == "dialogue" and by_speaker:
+            if what == "dialogue" and by in BY_SPEAKER:
                 continue
             if np.any(values[index] != ""):
-                codes = self.features.dialogue if what == "dialogue" else _codes(values)
+                coarse = what == "speaker" or by == "dialogue"  # folds take a name for one dialogue in all splits
+                codes = _codes(values) if coarse else self.features.dialogue
                 return what, codes[index]
         return "utterance", np.arange(len(index), dtype=np.int64)
+
+    def _groups(self, index: NDArray[np.int64], by: str) -> tuple[str, NDArray[np.int64]]:
+        """Return (what, codes) of what folds over `index` hold out whole; who is unknown stands alone."""
+        if by == "dialogue":
+            return "dialogue", _codes(self.dialogues)[index]
+        speaker = _codes(self.speakers)[index]
+        if by == SPEAKER_ONLY:
+            return "speaker", speaker
+        groups = connected(speaker, self.features.dialogue[index])
+        joined = len(np.unique(groups)) < len(np.unique(speaker))
+        return ("speaker group" if joined else "speaker"), groups
 
 
 @dataclass(frozen=True)
@@ -211,7 +228,10 @@ def corpus_of(
 
 
 def named_folds(corpus: Corpus, by: str) -> str:
-    """Return what `--folds` said with its group named: ``4`` is ``speaker:4`` where every utterance has a speaker.
+    """Return what `--folds` said with its group named.
+
+    ``4`` is ``speaker:4`` where every utterance has a speaker and speakers can be held out with their dialogues,
+    else ``dialogue:4``.
 
     Raises
     ------
@@ -231,8 +251,9 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
         Its test split, if it has one, takes no part.
     by
         ``speaker`` or ``dialogue``: a fold for each, at most 10; ``speaker:4``, ``dialogue:4``: so many;
-        ``4``: so many, by speaker where every utterance has one, else by dialogue. An utterance without
-        a dialogue is one of its own.
+        ``4``: so many, by speaker where every utterance has one, else by dialogue. Speakers are held out with
+        all who share a dialogue with them, so that no dialogue is cut; ``speaker-only:4`` cuts them. An
+        utterance without a dialogue or a speaker is one of its own.
 
     Returns
     -------
@@ -242,31 +263,63 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
     Raises
     ------
     UsageError
-        Where `by` can't be read, or there are fewer groups than two folds need.
+        Where `by` can't be read, there are fewer groups than two folds need, or dialogues connect nearly all
+        speakers.
     """
     pool = np.flatnonzero(corpus.splits != "test")
     group_by, count = _parse_folds(by, corpus, pool)
-    names = (corpus.speakers if group_by == "speaker" else corpus.dialogues)[pool]
-    if group_by == "speaker" and not np.any(names != ""):
+    if group_by in BY_SPEAKER and not np.any(corpus.speakers[pool] != ""):
         raise UsageError(f"--folds {by}: no utterance outside the test split has a speaker; try dialogue:5")
-    # an utterance without a group is a group of its own
-    groups = np.where(names == "", np.char.add("\x1f", np.arange(len(pool)).astype(str)), names)
+    what, groups = corpus._groups(pool, group_by)
+    if what == "speaker group" and not held_apart(corpus, pool):
+        raise UsageError(_all_connected(corpus, pool, by, count, int(np.bincount(groups).max())))
     kinds, code, size = np.unique(groups, return_inverse=True, return_counts=True)
     wanted = count if count is not None else min(len(kinds), MAX_DEFAULT_FOLDS)
     if wanted < 2 or len(kinds) < wanted:
-        raise UsageError(
-            f"--folds {by}: {wanted} folds of {len(kinds)} groups ({group_by}); expected 2 to {len(kinds)}"
-        )
+        of = f"{what}, speakers who share dialogues are one group" if what == "speaker group" else what
+        raise UsageError(f"--folds {by}: {wanted} folds of {len(kinds)} groups ({of}); expected 2 to {len(kinds)}")
+    names = (corpus.dialogues if group_by == "dialogue" else corpus.speakers)[pool]
     part = _deal(size, wanted)[code]
     made = []
     for k in range(wanted):
         held = pool[part == k]
         stop = pool[part == (k + 1) % wanted] if wanted > 2 else pool[:0]
         kept_out = (part == k) | ((part == (k + 1) % wanted) & (wanted > 2))
-        single = np.unique(groups[part == k])
-        name = str(single[0]).lstrip("\x1f") if len(single) == 1 else f"fold {k + 1}"
+        own = np.unique(names[part == k])
+        alone = len(np.unique(code[part == k])) == 1 and len(own) == 1
+        name = (str(own[0]) or str(np.flatnonzero(part == k)[0])) if alone else f"fold {k + 1}"
         made.append(Fold(name, pool[~kept_out], stop, held))
     return made
+
+
+def shared_between(corpus: Corpus, parts: Sequence[Fold], what: str) -> tuple[int, int]:
+    """Return how many of the held-out utterances are of a dialogue (or speaker) that stands in another fold too.
+
+    The second number counts those dialogues (or speakers).
+    """
+    codes = corpus.features.dialogue if what == "dialogue" else corpus.features.speaker
+    held = [part.held[codes[part.held] >= 0] for part in parts]
+    homes = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
+    for part in held:
+        homes[np.unique(codes[part])] += 1
+    return sum(int((homes[codes[part]] > 1).sum()) for part in held), int((homes > 1).sum())
+
+
+def held_apart(corpus: Corpus, pool: NDArray[np.int64]) -> bool:
+    """Say whether folds over `pool` can hold speakers out with all who share their dialogues."""
+    return holds_apart(corpus._groups(pool, "speaker")[1], _codes(corpus.speakers)[pool])
+
+
+def _all_connected(corpus: Corpus, pool: NDArray[np.int64], by: str, count: int | None, largest: int) -> str:
+    number = f":{count}" if count else ""
+    speakers = len(np.unique(corpus.speakers[pool]))
+    return (
+        f"--folds {by}: the {speakers} speakers are connected by dialogues that they share: {largest} of "
+        f"{len(pool)} utterances are one group, so that no fold of whole speakers leaves their dialogues whole. "
+        f"Use --folds dialogue{number or ':5'}, which holds out dialogues of speakers that the models know; "
+        f"{SPEAKER_ONLY}{number or ':5'} holds out speakers all the same, with their partners' half of each "
+        "dialogue in training"
+    )
 
 
 def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, str]:
@@ -322,9 +375,12 @@ def _turns(turn: NDArray[np.int64]) -> NDArray[np.int64]:
 def _parse_folds(by: str, corpus: Corpus, pool: NDArray[np.int64]) -> tuple[str, int | None]:
     name, _, number = by.partition(":")
     if name.isdigit():
-        name, number = ("speaker" if np.all(corpus.speakers[pool] != "") else "dialogue"), name
-    if name not in ("speaker", "dialogue") or (number and not number.isdigit()) or by.endswith(":"):
-        raise UsageError(f"--folds {by!r}; expected speaker, dialogue, speaker:4, dialogue:4 or a number")
+        known = bool(np.all(corpus.speakers[pool] != ""))
+        name, number = ("speaker" if known and held_apart(corpus, pool) else "dialogue"), name
+    if name not in ("dialogue", *BY_SPEAKER) or (number and not number.isdigit()) or by.endswith(":"):
+        raise UsageError(
+            f"--folds {by!r}; expected speaker, dialogue, speaker:4, dialogue:4, a number, or {SPEAKER_ONLY}:4"
+        )
     return name, int(number) if number else None
 
 

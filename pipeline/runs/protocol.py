@@ -23,7 +23,7 @@ from heads.decode import joint_decode
 from heads.ensemble import ensemble
 from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from pipeline.errors import UsageError
-from pipeline.runs.corpus import Corpus, Fold, folds, named_folds
+from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
 from pipeline.runs.folder import history_document
 from pipeline.runs.predictions import Predictions
 
@@ -73,8 +73,10 @@ class Plan:
             return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}){too_good}"
         sizes = sorted({len(part.held) for part in self.parts})
         each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
+        what, groups = self.clusters()
+        joined = f", {len(np.unique(groups))} groups of speakers who share dialogues," if "group" in what else ""
         return (
-            f"{len(self.parts)} folds by {self.by.partition(':')[0]} over {len(self.scored)} utterances "
+            f"{len(self.parts)} folds by {self.by.partition(':')[0]}{joined} over {len(self.scored)} utterances "
             f"({each} each{self._labelled()}); each scored by models that never saw it"
         )
 
@@ -176,6 +178,17 @@ def plan(corpus: Corpus, by: str | None = None) -> Plan:
         )
     dev = corpus.split("dev")
     return Plan(corpus, (Fold("dev", corpus.split("train"), dev, dev),), None)
+
+
+def stored_folds(config: Mapping[str, Any]) -> str | None:
+    """Return which folds a run was made with, as `plan` takes them.
+
+    Runs that do not state `whole_dialogues` are of a time when folds by speaker cut dialogues.
+    """
+    by = config["folds"]
+    if by is not None and by.partition(":")[0] == "speaker" and not config.get("whole_dialogues"):
+        return str(by).replace("speaker", SPEAKER_ONLY, 1)
+    return None if by is None else str(by)
 
 
 def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:

@@ -10,6 +10,8 @@ from pipeline.show.page import Section, page
 from pipeline.show.report import Report, cache_facts
 
 TITLES = {
+    "memorised_labels": "An encoder was fitted on these labels",
+    "outlying_rows": "Rows far outside of the rest",
     "broken_features": "Broken features",
     "leakage": "Leakage: dev utterances stand in train",
     "drift": "Drift: dev looks unlike train",
@@ -69,7 +71,7 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
         out.print(f"note: {note}", markup=False)
     out.print(
         f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s of train and dev, "
-        f"{evidence['task']}; the test split was not looked at",
+        f"{evidence['task']}; looked at: {document['looked_at']}",
         markup=False,
     )
     out.print(f"page: {page_path}", markup=False, soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from heads import variant
 from pipeline.runs import FIGURES, REPORT, Run, folder_name
+from pipeline.runs.integrity import with_random_weights
 from pipeline.runs.scoring import HEADLINE
 from pipeline.show import figures
 from pipeline.show.figures import Picture
@@ -65,7 +66,7 @@ def run_report(runs: Sequence[Run]) -> Report:
         if several
         else f"{first.config['variant']}: {' and '.join(first.metrics['tasks'])}"
     )
-    warnings = [] if several else list(first.metrics["warnings"])
+    warnings = [] if several else _said_of(first)
     if several and len({run.config["cache"]["digest"] for run in runs}) > 1:
         warnings.append(
             "these runs were fitted on different caches: their rows are not scores of the same features"
@@ -81,6 +82,13 @@ def run_report(runs: Sequence[Run]) -> Report:
         warnings=warnings,
     )
     return Report(html, (*shared, *(picture for section in sections for picture in section.pictures)))
+
+
+def _said_of(run: Run) -> list[str]:
+    """Return a run's warnings, those of its encoders among them."""
+    reads = variant.get(run.config["variant"]).streams
+    specs = {head: spec for head, spec in run.config["specs"].items() if head in reads}
+    return with_random_weights(run.metrics["warnings"], specs)
 
 
 def evidence_words(one: dict[str, Any]) -> str:
@@ -171,7 +179,7 @@ def comparison_report(document: dict[str, Any]) -> Report:
         pictures=pictures,
         comparisons=[_marked(test, document) for test in document["tests"]],
         sections=sections,
-        warnings=document["warnings"],
+        warnings=with_random_weights(document["warnings"], document["specs"]),
     )
     return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
 
@@ -251,7 +259,7 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
         title=f"{run.name}: {config['variant']}" if suffix else "How it answers",
         lead=lead(run) if suffix else "",
         facts=facts,
-        warnings=run.metrics["warnings"] if suffix else (),
+        warnings=_said_of(run) if suffix else (),
         pictures=detail_pictures(run.metrics, run.history, suffix),
         documents={
             "options of the fit": options,

@@ -43,7 +43,10 @@ def print_written(run: Run) -> None:
     seeds = len(config["options"]["seeds"])
     name = chosen_name(config["variant"], config["choice"])
     how = f"{name}, {seeds} seed{'s' if seeds > 1 else ''}: {config['protocol']}"
-    lines = [f"{how}; the test split was not looked at", f"fitted in {config['fit_s']:.1f} s; run: {run.path}"]
+    lines = [
+        f"{how}; no label of the test split was looked at",
+        f"fitted in {config['fit_s']:.1f} s; run: {run.path}",
+    ]
     if config["interrupted"]:
         when = "the best up to then" if config["options"]["patience"] else "as they were then"
         lines.append(f"interrupted: the models are {when}")
@@ -76,7 +79,7 @@ def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
     best = ", ".join(f"{name} for {task}" for task, name in document["best_single"].items())
     seeds = len(document["options"]["seeds"])
     each = f"{seeds} seed{'s' if seeds > 1 else ''} a variant"
-    lines = [f"{document['protocol']}; {each}; the test split was not looked at"]
+    lines = [f"{document['protocol']}; {each}; no label of the test split was looked at"]
     if best:
         lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
         lines.append("intervals of differences are each by itself; p (Holm) is corrected over the rows of a task")

@@ -24,7 +24,7 @@ from heads.statistics import holm, smallest_p
 from heads.variant import TASKS, FitOptions, Progress, Task
 from pipeline import runs
 from pipeline.errors import UsageError
-from pipeline.runs import protocol
+from pipeline.runs import integrity, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions
 from pipeline.runs.protocol import Plan, ProtocolOptions
@@ -124,6 +124,7 @@ def compare_on(
     rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
     tests, best = _paired_tests(plan, rows, predictions)
+    found = integrity.examine(plan, _streams_read(chosen), fit.tasks)
     document = {
         "format": runs.COMPARISON_FORMAT,
         "version": 1,
@@ -149,7 +150,9 @@ def compare_on(
             *_shared_warnings(rows),
             *_powerless(tests, plan.clusters()[0]),
             *protocol.unused_words(chosen, fit),
+            *found.warnings,
         ],
+        "certainty": found.to_json(),
         "interrupted": interrupted,
     }
     document = finite(document)
@@ -199,7 +202,7 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
         "splits": corpus.split_sizes(),
         "scored": {"split": plan.split, "utterances": len(plan.scored), "tasks": tasks},
         "options": dataclasses.asdict(fit),
-        "warnings": protocol.unused_words(chosen, fit),
+        "warnings": [*protocol.unused_words(chosen, fit), *integrity.planned(plan, _streams_read(fitted))],
         "out": str(out),
         "replaces": os.path.lexists(out),
     }
@@ -252,6 +255,11 @@ def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[lis
         else:
             fitted.append(name)
     return fitted, left_out
+
+
+def _streams_read(chosen: Sequence[str]) -> list[str]:
+    """Return the streams that any of the variants reads."""
+    return list(dict.fromkeys(stream for name in chosen for stream in variant.get(name).streams))
 
 
 def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:

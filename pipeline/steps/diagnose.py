@@ -14,7 +14,9 @@ from heads.batch import FeatureSet
 from heads.diagnosis import diagnose as diagnose_features
 from heads.diagnosis.evidence import DiagnosisOptions
 from pipeline.errors import UsageError
+from pipeline.runs import integrity
 from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.runs.ranges import outliers, usual_ranges
 from pipeline.show import diagnosis
 from pipeline.storage.documents import write_json
 from pipeline.storage.folders import make_folder, require_writable
@@ -61,9 +63,11 @@ def diagnose(
         twin_train, twin_dev = _parts(other, corpus)
         pair = (_in_order(corpus, other, twin_train, train), _in_order(corpus, other, twin_dev, dev))
     hop_s = _hop_s(corpus)
+    odd = _said_of_rows(corpus, train, dev)
     extracted = corpus.take(train), corpus.take(dev) if len(dev) else None
     if options.speaker_norm:
         corpus, other = corpus.normalised(), None if other is None else other.normalised()
+    strangers = np.flatnonzero(corpus.splits == "test") if not len(dev) and "test" in corpus.splits else None
     settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
     try:
         found = diagnose_features(
@@ -72,6 +76,7 @@ def diagnose(
             settings,
             other=None if other is None or pair is None else _features(other, *pair),
             extracted=extracted if options.speaker_norm else None,
+            unlabelled=None if strangers is None else corpus.take(strangers),
             say=say,
         )
     except ValueError as error:
@@ -85,19 +90,31 @@ def diagnose(
     if left_out:
         note = f"{left_out} utterances that the other cache lacks were left out"
         found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
+    found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, *odd)))
+    looked_at = "train and dev; the test split was not looked at"
+    if strangers is not None:
+        looked_at = "train, and rows of test without their labels (whether an encoder knows train's labels)"
     document = {
         "cache": {"name": cache.name, "digest": corpus.digest, "fingerprint": corpus.fingerprint},
         "against": None if other is None else {"name": options.against.name, "digest": other.digest},  # type: ignore[union-attr]
         "streams": corpus.streams,
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
-        "looked_at": "train and dev; the test split was not looked at",
+        "looked_at": looked_at,
         **found.to_json(),
     }
     make_folder(out)
     write_json(out / DIAGNOSIS, document)
     diagnosis.diagnosis_report(document).write(out)
     return document
+
+
+def _said_of_rows(corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]) -> list[str]:
+    """Return what must be said of the encoders' weights and of odd rows, by their ids."""
+    ranges = usual_ranges(corpus, train, corpus.streams)
+    odd = outliers(corpus, np.concatenate((train, dev)), ranges)
+    words = [text for one in odd for text in one.warnings(against="what is usual in train")]
+    return [*integrity.random_weights(corpus.specs), *words]
 
 
 def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

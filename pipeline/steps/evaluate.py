@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heads import variant
 from heads.variant import TASKS, FitOptions, Task
 from pipeline import runs
 from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.runs import Run, protocol
+from pipeline.runs import Run, integrity, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions, write_predictions
 from pipeline.runs.protocol import Answering
+from pipeline.runs.ranges import Outliers, outliers, read_ranges
 from pipeline.runs.scoring import HEADLINE, score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import write_json
@@ -42,7 +44,8 @@ def evaluate(
 
     Returns
     -------
-    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "warnings"}``.
+    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "outliers", "certainty",
+    "warnings"}``.
 
     Raises
     ------
@@ -79,10 +82,17 @@ def evaluate(
     scores = score_predictions(
         predictions,
         run.config["vocabulary"],
-        groups=corpus.clusters(index, run.config["folds"]),
+        groups=corpus.clusters(index, protocol.stored_folds(run.config)),
         shown=shown,
         speaker_norm=corpus.speaker_norm,
     )
+    reads = variant.get(run.config["variant"]).streams
+    odd_rows = _far_outside(run, corpus, index)
+    known = integrity.memorised(corpus, reads, tasks)
+    scores["warnings"] += [*integrity.random_weights(integrity.specs_read(corpus, reads)), *known.warnings]
+    scores["warnings"] += [
+        text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")
+    ]
     before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
     if split == "test":
         runs.log_test(path, _entry(scores, corpus, split, named=cache is not None))
@@ -96,8 +106,18 @@ def evaluate(
         "times_before": len(before),
         "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
         "scores": scores,
+        "outliers": {one.stream: one.to_json() for one in odd_rows},
+        "certainty": known.to_json(),
         "warnings": warnings,
     }
+
+
+def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:
+    """Return what lies far outside of the rows that the run was fitted on; nothing where it doesn't say."""
+    assert run.path is not None
+    reads = variant.get(run.config["variant"]).streams
+    widths = {head: width for head, width in run.config["widths"].items() if head in reads}
+    return outliers(corpus, index, read_ranges(run.path, widths))
 
 
 def _own_cache(run: Run) -> Path:

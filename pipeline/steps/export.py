@@ -22,10 +22,11 @@ from pipeline.bundles.folder import BUNDLE_FORMAT, ONNX, WEIGHTS, Bundle, Calibr
 from pipeline.bundles.road import LOG_ZERO, sharpened
 from pipeline.cache import Cache, read_cache_and_digest
 from pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.runs import Run
+from pipeline.runs import Run, integrity
 from pipeline.runs.corpus import Corpus, corpus_of
 from pipeline.runs.predictions import Predictions, read_predictions
-from pipeline.runs.protocol import Answering, plan
+from pipeline.runs.protocol import Answering, plan, stored_folds
+from pipeline.runs.ranges import usual_ranges
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.storage.documents import finite, write_bytes
@@ -79,7 +80,8 @@ def export(
     streams = _streams(run, cache)
     corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
     held_out = _held_out(run)
-    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(plan(corpus, run.config["folds"]))
+    planned = plan(corpus, stored_folds(run.config))
+    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(planned)
     mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
         held_out, shown.pairs
     )
@@ -96,11 +98,13 @@ def export(
         "fitted_on": run.config["fitted_on"],
         "created_with": run.config["versions"],
         "onnx": None,
+        "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
     }
     models = tuple(runs.read_models(path / runs.WEIGHTS))
+    ranges = usual_ranges(corpus, planned.fitted_on(), streams)
     with runs.new_folder(out, replace=options.replace, kind=BUNDLE_FORMAT) as folder:
         _copy_weights(document, folder, options.with_weights)
-        bundle = Bundle(finite(document), models, _projections(cache, streams))
+        bundle = Bundle(finite(document), models, _projections(cache, streams), ranges=ranges)
         if options.onnx:
             document["onnx"] = _onnx(bundle, folder, notice)
             bundle = replace(bundle, document=finite(document))
@@ -248,7 +252,7 @@ def _score(
     return score_predictions(
         replace(mean, models=models),
         run.config["vocabulary"],
-        groups=corpus.clusters(index, run.config["folds"]),
+        groups=corpus.clusters(index, stored_folds(run.config)),
         shown=shown,
     )
 

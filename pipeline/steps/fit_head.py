@@ -21,9 +21,10 @@ from heads import variant
 from heads.variant import FitOptions, Progress, Variant
 from pipeline import runs
 from pipeline.errors import UsageError
-from pipeline.runs import REPORT, Run, protocol
+from pipeline.runs import REPORT, Run, integrity, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
+from pipeline.runs.ranges import write_ranges
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
 from pipeline.show import tensorboard
@@ -102,12 +103,15 @@ def fit_head_on(
         shown=shown,
         speaker_norm=corpus.speaker_norm,
     )
+    reads = variant.get(fusion).streams
     metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
-    run = Run(
-        config=_config(plan, fusion, fit, options, outcome, out, cache), metrics=metrics, history=outcome.history
-    )
+    found = integrity.examine(plan, reads, fit.tasks)
+    metrics["warnings"] += found.warnings
+    config = _config(plan, fusion, fit, options, outcome, out, cache) | {"certainty": found.to_json()}
+    run = Run(config=config, metrics=metrics, history=outcome.history)
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
+        write_ranges(folder, found.ranges)
         whole = dataclasses.replace(runs.read_run(folder), path=out)
     if scored is not None:
         scored(whole)
@@ -162,7 +166,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         "splits": corpus.split_sizes(),
         "models": len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         "options": dataclasses.asdict(fit),
-        "warnings": protocol.unused_words([fusion], fit),
+        "warnings": [*protocol.unused_words([fusion], fit), *integrity.planned(plan, chosen.streams)],
         "out": str(out),
         "replaces": os.path.lexists(out),
     }
@@ -196,6 +200,7 @@ def _config(
         "choice": outcome.choice,
         "options": dataclasses.asdict(fit),
         "folds": plan.by,
+        "whole_dialogues": True,
         "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
         "streams": corpus.streams,
         "widths": {head: stream.width for head, stream in corpus.features.streams.items()},

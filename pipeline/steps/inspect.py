@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from heads.outliers import UsualRange
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
 from pipeline.extraction.shards import read_shard_and_digest, shard_path
 from pipeline.provenance import digest_of, fingerprint, listed
+from pipeline.runs.integrity import random_weights
+from pipeline.runs.ranges import Outliers, odd_rows
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
@@ -62,7 +68,9 @@ def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
         "streams": {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()},
         "labels": {task: _labels(cache, task, splits) for task in ("emotion", "sentiment")},
     }
-    document["warnings"] = _warnings(cache, document)
+    far = _odd_rows(cache)
+    document["outliers"] = {one.stream: one.to_json() for one in far}
+    document["warnings"] = _warnings(cache, document, far)
     if verify:
         document["verified"], document["not_verified"] = _verify(path, cache)
     return document
@@ -184,7 +192,44 @@ def _majority_scores(share: float, classes: int) -> dict[str, float]:
     return {"accuracy": share, "weighted_f1": share * f1, "macro_f1": f1 / classes}
 
 
-def _warnings(cache: Cache, document: dict[str, Any]) -> list[str]:
+def _odd_rows(cache: Cache) -> list[Outliers]:
+    """Return what lies far outside of train's rows (of all, where there is no train), utterances and windows."""
+    split = np.array(cache.utterances.split)
+    learned_from = split == "train" if (split == "train").any() else np.ones(len(split), dtype=bool)
+    lengths = np.diff(cache.offsets)
+    owner = np.repeat(np.arange(len(split)), lengths)
+    place = np.arange(len(owner)) - cache.offsets[owner]
+    found = []
+    for name, stream in cache.streams.items():
+        columns = stream.spec.get("column_names")
+        levels: list[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Sequence[str]]]
+        levels = [(name, stream.utterance, stream.present, learned_from, cache.utterances.id)]
+        if stream.windows is not None and stream.window_present is not None:
+            ids = _WindowNames(cache.utterances.id, owner, place)
+            levels.append((f"{name} windows", stream.windows, stream.window_present, learned_from[owner], ids))
+        for what, rows, present, known, names in levels:
+            usual = UsualRange.of(rows[present & known])
+            if usual is not None:
+                found.append(odd_rows(what, rows, present, names, usual, columns))
+    return found
+
+
+@dataclass(frozen=True)
+class _WindowNames(Sequence[str]):
+    """Names of windows, made where they are asked for: there may be millions."""
+
+    ids: Sequence[str]
+    owner: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def __getitem__(self, at: Any) -> Any:
+        return f"{self.ids[self.owner[at]]} window {self.place[at]}"
+
+
+def _warnings(cache: Cache, document: dict[str, Any], odd: Sequence[Outliers]) -> list[str]:
     found = []
     for name, stream in document["streams"].items():
         health = stream["health"]
@@ -196,12 +241,11 @@ def _warnings(cache: Cache, document: dict[str, Any]) -> list[str]:
             found.append(f"stream {name}: {len(dead)} of {stream['width']} columns never change ({shown})")
         if health["rows"] and health["repeated_rows"] > health["rows"] / 10:
             found.append(f"stream {name}: {health['repeated_rows']} of {health['rows']} rows repeat another one")
-        weights = stream["weights"] or {}
-        if str(weights.get("source", "")).startswith("random:"):
-            found.append(f"stream {name}: its encoder has random weights ({weights['source']}): for dry runs")
         for split, coverage in stream["coverage"].items():
             if coverage["utterances"] and not coverage["present"]:
                 found.append(f"stream {name} is absent from all of {split}")
+    found += random_weights({name: stream.spec for name, stream in cache.streams.items()})
+    found += [text for one in odd for text in one.warnings(against="the rest")]
     if len({str(environment) for environment in document["environments"]}) > 1:
         found.append(
             "parts of the cache were made with different packages, threads or processors: last digits differ"

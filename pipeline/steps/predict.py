@@ -26,6 +26,7 @@ from pipeline.extraction.clip_changes import Hasher
 from pipeline.extraction.recipe import ExtractionOptions, Recipe
 from pipeline.extraction.shard_making import ShardJob, make_shards
 from pipeline.extraction.shards import ClipRows, split_in_shards
+from pipeline.runs import integrity
 from pipeline.show.progress import Progress
 from pipeline.storage.documents import write_bytes
 from pipeline.storage.folders import UnwrittenError, require_writable
@@ -66,9 +67,9 @@ def predict(
 
     Returns
     -------
-    ``{"bundle", "variant", "fingerprint", "notes", "vocabulary", "timeline_s", "utterances": [...], "failed",
-    "csv", "page", "unwritten"}``; docs/bundle.md says what an utterance holds. A table or page that could not be
-    written at the end is null there, and ``unwritten`` says why: the answers are not lost with it.
+    ``{"bundle", "variant", "fingerprint", "notes", "warnings", "vocabulary", "timeline_s", "utterances": [...],
+    "failed", "csv", "page", "unwritten"}``; docs/bundle.md says what an utterance holds. A table or page that can
+    not be written at the end is null there, and ``unwritten`` says why: the answers are not lost with it.
 
     Raises
     ------
@@ -82,7 +83,10 @@ def predict(
     bundle = read_bundle(path)
     context_s = _context(bundle, options)
     plan, notes = make_plan(bundle, weights=options.weights, device=_device(options.device), ffmpeg=options.ffmpeg)
-    for note in notes:
+    warnings = integrity.with_random_weights(
+        bundle.document.get("warnings", []), {name: one["spec"] for name, one in bundle.streams.items()}
+    )
+    for note in [*notes, *warnings]:
         notice(note)
     ffmpeg = None if options.ffmpeg is None else str(options.ffmpeg)
     items = gather(files, root=options.root, segments=options.segments, ffmpeg=ffmpeg)
@@ -107,6 +111,7 @@ def predict(
         "variant": bundle.variant,
         "fingerprint": bundle.fingerprint,
         "notes": notes,
+        "warnings": warnings,
         "vocabulary": {task: bundle.vocabulary[task] for task in bundle.calibration},
         "timeline_s": context_s,
         "utterances": documents,

@@ -67,7 +67,11 @@ StreamsOption = Annotated[
 ]
 FoldsOption = Annotated[
     str | None,
-    typer.Option("--folds", help="Cross-validate in place of dev: speaker, dialogue, speaker:4, or a number."),
+    typer.Option(
+        "--folds",
+        help="Cross-validate in place of dev: speaker (with all who share their dialogues), dialogue, speaker:4, "
+        "or a number; speaker-only:4 cuts dialogues.",
+    ),
 ]
 SpeakerNormOption = Annotated[
     bool,

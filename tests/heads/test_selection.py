@@ -86,9 +86,30 @@ def test_never_a_point_behind_over_20_seeds(name):
 
 def test_folds_go_by_speaker_where_dev_has_new_people():
     train, dev = complementary(300, 1), complementary(90, 2, first_speaker=5)
+    train, dev = (replace(part, speaker=part.speaker.min() + part.dialogue % 5) for part in (train, dev))
     selection = SelectionOptions(candidates=LINEAR, repeats=1)
     assert select(train, dev, options=QUICK, selection=selection).groups == "speaker"
     assert select(train, None, options=QUICK, selection=selection).groups == "dialogue"
+
+
+def test_folds_by_speaker_keep_shared_dialogues_whole():
+    """Two speakers a session, as in IEMOCAP: the choice rests on sessions, the intervals too."""
+    train, dev = complementary(360, 1), complementary(72, 2)
+    session = np.arange(360) // 72
+    train = replace(train, speaker=2 * session + np.arange(360) % 2)
+    dev = replace(dev, speaker=20 + np.arange(72) % 2)
+    selection = SelectionOptions(candidates=LINEAR, repeats=1)
+    choice = select(train, dev, options=QUICK, selection=selection)
+    assert choice.groups == "speaker"
+    assert {one.against_single.groups for one in choice.evidence if one.against_single} == {6}  # 12 speakers
+
+
+def test_folds_go_by_dialogue_where_all_speakers_are_connected():
+    train, dev = complementary(300, 1), complementary(90, 2, first_speaker=5)
+    selection = SelectionOptions(candidates=LINEAR, repeats=1)
+    assert select(train, dev, options=QUICK, selection=selection).groups == "dialogue"
+    with pytest.raises(ValueError, match="connected by dialogues"):
+        select(train, dev, options=QUICK, selection=replace(selection, folds="speaker"))
 
 
 def test_the_choice_does_not_depend_on_the_number_of_threads():

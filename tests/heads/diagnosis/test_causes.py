@@ -83,11 +83,31 @@ def test_new_speakers_in_dev_are_kept_whole():
     train, dev = plant(PlantOptions(seed=19, utterances=240))
     own = np.random.default_rng(0).normal(size=(12, train.streams["video"].width)).astype(np.float32)
     for part, speakers in ((train, np.arange(8)), (dev, np.arange(8, 12))):
-        part.speaker[:] = speakers[np.arange(len(part)) % len(speakers)]
+        number = np.unique(part.dialogue, return_inverse=True)[1]
+        part.speaker[:] = speakers[number % len(speakers)]
         part.streams["video"].utterance[:] += own[part.speaker]
     evidence = diagnose(train, dev, replace(QUICK, interventions=())).evidence
     assert (evidence.grouped_by, evidence.groups) == ("speaker", 12)
     assert evidence.spaces["video"].drift_auc < 0.9  # by dialogue it is 1: the same people stand on both sides
+
+
+def test_speakers_who_share_dialogues_are_held_out_together():
+    """Two speakers a session: five sessions, of which dev is one."""
+    train, dev = plant(PlantOptions(seed=19, utterances=240))
+    for part, first, sessions in ((train, 0, 4), (dev, 8, 1)):
+        number = np.unique(part.dialogue, return_inverse=True)[1]
+        part.speaker[:] = first + 2 * (number % sessions) + np.arange(len(part)) % 2
+    evidence = diagnose(train, dev, replace(QUICK, interventions=())).evidence
+    assert (evidence.grouped_by, evidence.groups) == ("speaker", 5)
+
+
+def test_new_speakers_who_are_all_connected_are_said_to_stand_on_both_sides():
+    train, dev = plant(PlantOptions(seed=19, utterances=240))
+    for part, speakers in ((train, np.arange(8)), (dev, np.arange(8, 12))):
+        part.speaker[:] = speakers[np.arange(len(part)) % len(speakers)]
+    evidence = diagnose(train, dev, replace(QUICK, interventions=())).evidence
+    assert evidence.grouped_by == "dialogue"
+    assert any("speakers stand on both sides" in note for note in evidence.notes)
 
 
 def test_columns_of_uneven_scale_are_a_scale_mismatch():

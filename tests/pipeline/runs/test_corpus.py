@@ -11,7 +11,7 @@ import pytest
 from pipeline.cache import Cache, write_cache
 from pipeline.cache import file as cache_file
 from pipeline.errors import NoCacheError, UsageError
-from pipeline.runs.corpus import corpus_of, folds, read_corpus
+from pipeline.runs.corpus import corpus_of, folds, named_folds, read_corpus, shared_between
 from tests.pipeline.planted_corpus import planted_cache
 
 
@@ -216,3 +216,69 @@ def test_the_digest_is_of_the_bytes_that_were_read(tmp_path, monkeypatch: pytest
     first, second = read_corpus(path), read_corpus(path)
     assert (first.digest, second.digest) == (digest, another)
     np.testing.assert_array_equal(first.features.emotion, corpus_of(planted_cache()).features.emotion)
+
+
+def in_sessions(sessions: int = 5) -> Cache:
+    """Two speakers a session who share all its dialogues, as in IEMOCAP; everything outside test."""
+    cache = planted_cache(sizes={"train": 240, "dev": 60})
+    dialogue = np.arange(300) // 5
+    speaker = [f"ses{number % sessions}{'FM'[i % 2]}" for i, number in enumerate(dialogue)]
+    return with_rows(cache, speaker=speaker, dialogue=[f"dia{number}" for number in dialogue])
+
+
+@pytest.mark.parametrize(("by", "count"), [("speaker", 5), ("speaker:5", 5), ("5", 5), ("speaker:2", 2)])
+def test_folds_by_speaker_hold_out_whole_sessions(by: str, count: int) -> None:
+    corpus = corpus_of(in_sessions())
+    parts = folds(corpus, by)
+    assert len(parts) == count
+    session = np.array([name[:4] for name in corpus.speakers])
+    for part in parts:
+        for values in (session, corpus.speakers, corpus.dialogues):
+            three = [set(values[index]) for index in (part.fit, part.stop, part.held)]
+            assert not (three[0] & three[1] or three[0] & three[2] or three[1] & three[2])
+
+
+def test_nothing_finer_than_the_folds_groups_is_resampled() -> None:
+    corpus = corpus_of(in_sessions())
+    everything = np.arange(300)
+    what, codes = corpus.clusters(everything, "speaker:5")
+    assert (what, len(np.unique(codes))) == ("speaker group", 5)
+    assert len(set(zip(codes, [name[:4] for name in corpus.speakers], strict=True))) == 5
+    assert corpus.clusters(everything, "speaker-only:5")[0] == "speaker"
+    assert len(np.unique(corpus.clusters(everything, "speaker-only:5")[1])) == 10
+    # a name in train and in dev is one dialogue to folds by dialogue, so it is one to the bootstrap
+    twice = with_rows(in_sessions(), dialogue=[f"dia{i % 60 // 5}" for i in range(300)])
+    assert len(np.unique(corpus_of(twice).clusters(everything, "dialogue:3")[1])) == 12
+
+
+def test_folds_by_speaker_only_cut_dialogues() -> None:
+    corpus = corpus_of(in_sessions())
+    parts = folds(corpus, "speaker-only:5")
+    rows, shared = shared_between(corpus, parts, "dialogue")
+    assert rows > 0 and shared > 0
+    for part in parts:
+        assert not set(corpus.speakers[part.fit]) & set(corpus.speakers[part.held])
+    assert shared_between(corpus, folds(corpus, "speaker:5"), "dialogue") == (0, 0)
+    assert shared_between(corpus, folds(corpus, "dialogue:5"), "speaker") == (300, 10)
+
+
+def test_speakers_who_all_talk_to_each_other_fail_and_numbers_take_dialogues() -> None:
+    """Six friends, as in MELD: whole speakers with whole dialogues are the whole corpus."""
+    friends = with_rows(planted_cache(), speaker=[f"friend{i % 6}" for i in range(400)])
+    corpus = corpus_of(friends)
+    with pytest.raises(UsageError, match=r"6 speakers are connected .* 320 of 320 .*dialogue:5.*speaker-only:5"):
+        folds(corpus, "speaker:5")
+    assert named_folds(corpus, "5") == "dialogue:5"
+    assert len(folds(corpus, "speaker-only:3")) == 3
+
+
+def test_one_guest_apart_does_not_make_two_groups() -> None:
+    speaker = ["guest" if i < 5 else f"friend{i % 6}" for i in range(400)]
+    corpus = corpus_of(with_rows(planted_cache(), speaker=speaker))
+    with pytest.raises(UsageError, match="315 of 320 utterances are one group"):
+        folds(corpus, "speaker:2")
+
+
+def test_more_folds_than_connected_groups_fail() -> None:
+    with pytest.raises(UsageError, match=r"6 folds of 5 groups \(speaker group, speakers who share dialogues"):
+        folds(corpus_of(in_sessions()), "speaker:6")

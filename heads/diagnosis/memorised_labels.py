@@ -1,0 +1,22 @@
+"""The cause `memorised_labels`: a stream's encoder was fitted on the labels that heads are fitted on."""
+
+from __future__ import annotations
+
+from heads.diagnosis.causes import Cause
+from heads.diagnosis.evidence import Evidence
+
+
+def memorised_labels(evidence: Evidence) -> Cause | None:
+    """A stream knows its training labels: its rows are tighter around their classes than rows of other splits."""
+    found = [one for one in evidence.certainty if one.memorised]
+    if not found:
+        return None
+    return Cause(
+        "memorised_labels",
+        "; ".join(one.describe("other rows") for one in found),
+        0.0,
+        None,
+        (),
+        "use an encoder that was not fitted on these labels, or fit it inside each fold; until then believe no "
+        "score inside train: not of folds, nor what `auto` chooses by them",
+    )

@@ -1,0 +1,29 @@
+"""The cause `outlying_rows`: a few rows lie so far outside of the rest that heads are fitted to them."""
+
+from __future__ import annotations
+
+from heads.diagnosis.causes import Cause
+from heads.diagnosis.evidence import Evidence
+
+SEVERE = 20.0  # times the limit: one such row outweighs hundreds
+MANY = 0.005  # of the rows
+
+
+def outlying_rows(evidence: Evidence) -> Cause | None:
+    """Rows far outside of the rest: one of them widens a column's deviation until the others look alike."""
+    found = [one for one in evidence.outlying if one.worst >= SEVERE or one.far > MANY * one.rows]
+    if not found:
+        return None
+    parts = [
+        f"{one.far} of {one.rows} {one.stream} rows lie far outside of what is usual in train, the farthest "
+        f"{one.worst:.3g} times as far as the limit"
+        for one in found
+    ]
+    return Cause(
+        "outlying_rows",
+        "; ".join(parts),
+        0.0,
+        None,
+        (),
+        "look at these rows (the notes name them, `inspect` lists them) and extract them again, or leave them out",
+    )
