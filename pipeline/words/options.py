@@ -85,7 +85,10 @@ TaskBalanceOption = Annotated[str, typer.Option("--task-balance", help="fixed, u
 SentimentWeightOption = Annotated[
     float, typer.Option("--sentiment-weight", min=0.0, help="Weight of the sentiment loss where fixed.")
 ]
-FitThreadsOption = Annotated[int | None, typer.Option("--threads", min=1, help="Threads of a fit.")]
+FitThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Cores that a fit may use; default: all. Answers do not depend on it."),
+]
 ReportOption = Annotated[bool, typer.Option("--report/--no-report", help="Draw report.html and figures.")]
 
 

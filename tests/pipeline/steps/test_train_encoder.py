@@ -287,3 +287,22 @@ def test_a_trained_layer_over_a_backbone_is_what_extract_gives(tmp_path: Path) -
     save_file(state, path)
     with pytest.raises(ValueError, match="embed layer"):
         build("video", "torchvision:shufflenet_v2_x0_5", EncoderOptions(weights=str(path)))
+
+
+def test_torchs_threads_leave_a_core_and_are_set_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pipeline.steps import train_encoder as step
+
+    seen: list[int] = []
+    monkeypatch.setattr(step, "_trained", lambda *_: seen.append(torch.get_num_threads()))
+    for cores, asked in ((4, None), (1, None), (4, 3)):
+        monkeypatch.setattr(step, "available_cores", lambda count=cores: count)
+        step.train_encoder(
+            tmp_path / "manifest.csv",
+            root=tmp_path,
+            out=tmp_path / "out.safetensors",
+            sampling=step.SampleOptions("cnn5"),
+            training=TrainOptions(),
+            run=step.RunOptions(threads=asked),
+        )
+    assert seen == [3, 1, 3]
+    assert torch.get_num_threads() == 1
