@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from features.projection import PCA, TURNED
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
 from pipeline.extraction.shards import KIND, read_shard, shard_path
@@ -200,6 +201,11 @@ def _warnings(cache: Cache, document: dict[str, Any]) -> list[str]:
         weights = stream["weights"] or {}
         if str(weights.get("source", "")).startswith("random:"):
             found.append(f"stream {name}: its encoder has random weights ({weights['source']}): for dry runs")
+        if (stream["projection"] or {}).get("kind") == PCA:
+            found.append(
+                f"stream {name}: principal components as they are, which heads that standardise whiten: noise "
+                f"gets the weight of the signal; `project CACHE --kind {TURNED}` turns them"
+            )
         for split, coverage in stream["coverage"].items():
             if coverage["utterances"] and not coverage["present"]:
                 found.append(f"stream {name} is absent from all of {split}")
@@ -267,10 +273,12 @@ def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:
     road = ""
     if stream["projection"]:
         facts = stream["projection"]
-        road = f", {stream['raw_width']} → {stream['width']} columns by {facts['kind']}"
-        if facts["kind"] == "pca":
+        components = facts["kind"] in (PCA, TURNED)
+        road = f", {stream['raw_width']} → {stream['width']} columns by {PCA if components else facts['kind']}"
+        if components:
             road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
             road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
+            road += ", turned" if facts["kind"] == TURNED else ", as they are"
     lines = [f"{name}: {stream['encoder']}, {stream['width']} columns{road}{source}"]
     for split, coverage in stream["coverage"].items():
         text = f"  {split:<6} {coverage['present']:>7,} of {coverage['utterances']:,} utterances"

@@ -25,8 +25,9 @@ from features import media
 from features.synthetic import SAMPLE_RATE_HZ
 from pipeline.bundles.folder import read_bundle
 from pipeline.bundles.road import make_plan
+from pipeline.cache import read_cache
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.steps import export, predict
+from pipeline.steps import export, predict, project
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
 PARITY = 1e-5
@@ -83,6 +84,30 @@ def test_the_runs_own_clips_get_the_runs_own_probabilities(corpus: Path, fusion:
     )
     assert len(expected) == 2 * 4  # two seeds, four dev clips
     assert worst <= PARITY
+
+
+def test_a_bundle_takes_the_projection_of_its_cache(corpus: Path, tmp_path: Path) -> None:
+    """Turned, and as bundles had it before: each clip gets the row that the cache has, by the bundle's arrays."""
+    components = tmp_path / "components.h5"
+    options = project.ProjectOptions(kind="pca", width=10, streams=("video",))
+    project.project(
+        corpus / "cache.h5", out=components, options=replace(options, shards=corpus / "cache.h5.shards")
+    )
+    export.export(fit(components, "concat_norm", tmp_path / "run"), tmp_path / "bundle")
+    for cache, place, kind in (
+        (corpus / "cache.h5", corpus / "concat_norm-bundle", "pca-turned"),
+        (components, tmp_path / "bundle", "pca"),
+    ):
+        bundle, stream = read_bundle(place), read_cache(cache).streams["video"]
+        projection = bundle.projections["video"]
+        assert projection.kind == kind and stream.projection is not None
+        assert projection.components.tobytes() == stream.projection.components.tobytes()
+    expected = stored(tmp_path / "run")
+    found = {
+        one["name"]: one for one in predict.predict(tmp_path / "bundle", [corpus / "manifest.csv"])["utterances"]
+    }
+    for (model, name), tasks in expected.items():
+        assert found[name]["emotion"]["seeds"][model] == pytest.approx(tasks["emotion"], abs=PARITY)
 
 
 def test_calibrated_probabilities_sum_to_one_and_keep_the_answer(corpus: Path) -> None:
