@@ -7,7 +7,7 @@ stream dominate, a starved stream has nothing to add.
 from __future__ import annotations
 
 from heads.diagnosis.causes import RULES, Cause
-from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, Evidence
+from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
 from heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
 
 _ORDER = tuple(rule.__name__ for rule in RULES)
@@ -15,15 +15,16 @@ EXPLAINED_BY: dict[str, set[str]] = {
     "one_stream_dominates": {
         "scale_mismatch",
         "starved_sampling",
+        "whitened_projection",
         "too_little_data",
         "collapse",
         "broken_features",
     },
     "no_complement": set(_ORDER) - {"no_complement"},
-    "too_little_data": {"scale_mismatch", "collapse"},
+    "too_little_data": {"scale_mismatch", "collapse", "whitened_projection"},
 }
 CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")
-NO_REMEDIES = (DROP, ALONE, THIN, SHIFT)  # measured to compare with, or held against another change
+NO_REMEDIES = (DROP, ALONE, THIN, SHIFT, *TURN_ALONE.values())  # to compare with, or held against another change
 
 
 def conclude(evidence: Evidence) -> tuple[Cause, ...]:
