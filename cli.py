@@ -172,8 +172,9 @@ def extract(
         str | None,
         typer.Option(
             "--projection",
-            help="auto: PCA fitted on train, or a random Gaussian one where train has too few rows; pca; "
-            "gaussian; none. Default: auto, or as in the cache that is there.",
+            help="auto: PCA fitted on train and turned, or a random Gaussian one where train has too few rows; "
+            "pca-turned; pca: components as they are, which heads whiten; gaussian; none. Default: auto, or as in "
+            "the cache that is there.",
         ),
     ] = None,
     device: DeviceOption = "auto",
@@ -244,13 +245,20 @@ def project(
     cache: CacheArgument,
     out: Annotated[Path | None, typer.Option("--out", help="Another cache to write; default: in place.")] = None,
     kind: Annotated[
-        str | None, typer.Option("--kind", help="auto, pca, gaussian or none; default: as the cache was made.")
+        str | None,
+        typer.Option(
+            "--kind",
+            help="auto, pca-turned, pca, gaussian or none (`extract --help` says what they are); default: as the "
+            "cache was made, its principal components turned unless it was made with pca by name.",
+        ),
     ] = None,
     width: Annotated[int | None, typer.Option("--width", min=1, help="Columns after projection.")] = None,
     stream: Annotated[
         list[str] | None, typer.Option("--stream", help="Streams that get --width; default: all that have more.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the Gaussian projection.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of the rotation, and of the Gaussian projection.")
+    ] = 0,
     shards: Annotated[
         Path | None, typer.Option("--shards", help="Folder of the shards, if not beside the cache.")
     ] = None,

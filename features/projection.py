@@ -1,19 +1,29 @@
-"""From an encoder's raw width to the stream's: PCA and Gaussian random projection. Arrays in, arrays out.
+"""From an encoder's raw width to the stream's: PCA, turned or not, and Gaussian random projection. Arrays in, out.
 
-Both are one affine map, ``(rows - mean) @ components.T``, so a new clip takes the same road with two arrays.
+Each is one affine map, ``(rows - mean) @ components.T``, so a new clip takes the same road with two arrays.
 Rounding must not depend on the machine's number of cores: sums are float64, in the order given, on one thread.
+
+Heads standardise columns. Standardised principal components are whitened: directions of noise get the weight of
+the signal. `turned` components all carry a mixture of the signal, and standardising leaves its proportions as they
+are (docs/projection.md has what that is worth).
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_ROWS = 1024  # rows that are made float64 at once
+PCA: Final = "pca"
+TURNED: Final = "pca-turned"
+GAUSSIAN: Final = "gaussian"
+KINDS = (PCA, TURNED, GAUSSIAN)
+GRID = 2.0**-20  # of turned components: coarser than what the linear algebra of two processors disagrees in
 
 
 class TooFewRowsError(ValueError):
@@ -25,17 +35,19 @@ class Projection:
     """A fitted projection: two arrays, and what there is to say about how they came about."""
 
     kind: str
-    """``pca`` or ``gaussian``."""
+    """Of KINDS."""
     mean: NDArray[np.float32]
     """Shape (raw_width,); zeros for ``gaussian``."""
     components: NDArray[np.float32]
-    """Shape (width, raw_width). ``pca``: orthonormal rows, the largest variance first."""
+    """Shape (width, raw_width). ``pca``: orthonormal rows, the largest variance first; ``pca-turned``: orthonormal
+    rows that span the same, each a mixture of all components."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """JSON values: rows and share of variance kept (``pca``), or the seed (``gaussian``)."""
+    """JSON values: rows and share of variance kept (``pca``), beside them the rotation's seed (``pca-turned``);
+    the seed (``gaussian``)."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("pca", "gaussian"):
-            raise ValueError(f"projection is {self.kind!r}; expected pca or gaussian")
+        if self.kind not in KINDS:
+            raise ValueError(f"projection is {self.kind!r}; expected {PCA} or {GAUSSIAN}, or {TURNED}")
         if self.components.ndim != 2 or self.mean.shape != self.components.shape[1:]:
             raise ValueError(
                 f"projection has a mean of shape {self.mean.shape} and components of shape "
@@ -73,7 +85,42 @@ def gaussian(raw_width: int, width: int, *, seed: int) -> Projection:
     _check_widths(raw_width, width)
     drawn = np.random.Generator(np.random.PCG64(seed)).standard_normal((width, raw_width))
     components = (drawn / np.sqrt(width)).astype(np.float32)
-    return Projection("gaussian", np.zeros(raw_width, np.float32), components, {"seed": seed})
+    return Projection(GAUSSIAN, np.zeros(raw_width, np.float32), components, {"seed": seed})
+
+
+def turned(fitted: Projection, *, seed: int = 0) -> Projection:
+    """Return principal components turned by `rotation`: the same subspace and distances, other axes.
+
+    Entries are rounded to GRID, far below their size, so that another processor gives the same bytes.
+
+    Raises
+    ------
+    ValueError
+        Where `fitted` is no PCA.
+    """
+    if fitted.kind != PCA:
+        raise ValueError(f"projection is {fitted.kind!r}; only the components of a {PCA} can be turned")
+    matrix = rotation(len(fitted.components), seed=seed)
+    with _one_thread():
+        exact = matrix @ fitted.components.astype(np.float64)
+    components = (np.round(exact / GRID) * GRID).astype(np.float32)
+    return Projection(TURNED, fitted.mean, components, {**fitted.facts, "rotation_seed": seed})
+
+
+def rotation(width: int, *, seed: int) -> NDArray[np.float64]:
+    """Return an orthogonal matrix, shape (width, width), drawn evenly from all that there are.
+
+    A product of reflections (Stewart 1980, https://doi.org/10.1137/0717034), in elementwise steps and exact
+    sums: no linear algebra library decides its last digits, so it is the same on every machine.
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    matrix = np.eye(width)
+    for first in reversed(range(width - 1)):  # above and left of its block a reflection changes nothing
+        normal = rng.standard_normal(width - first)
+        normal[0] += math.copysign(math.sqrt(math.fsum(normal * normal)), normal[0])
+        block = matrix[first:, first:]
+        block -= normal[:, None] * ((normal[:, None] * block).sum(axis=0) * (2 / math.fsum(normal * normal)))
+    return matrix
 
 
 class PcaFit:
@@ -154,7 +201,7 @@ class PcaFit:
         largest = np.abs(components).argmax(axis=1)
         components *= np.sign(components[np.arange(self.width), largest])[:, None]
         facts = {"rows": self.rows, "variance_kept": float(values.sum() / total)}
-        return Projection("pca", mean.astype(np.float32), components.astype(np.float32), facts)
+        return Projection(PCA, mean.astype(np.float32), components.astype(np.float32), facts)
 
     def _join(self, rows: NDArray[np.float32]) -> None:
         """Add rows to mean and scatter, CHUNK_ROWS at a time."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from heads.diagnosis.evidence import OTHER, Evidence, Intervention
+from heads.diagnosis.evidence import OTHER, TURN, TURN_ALONE, Evidence, Intervention
 from heads.diagnosis.remedies import ALPHA, MIN_GAIN, interval, measured, sure
 from heads.diagnosis.strength import STREAMS
 from heads.statistics import holm
@@ -170,13 +170,52 @@ def misaligned(evidence: Evidence) -> Cause | None:
     )
 
 
+def whitened_projection(evidence: Evidence) -> Cause | None:
+    """A stream's columns are principal components, which standardising whitens; turned they do better."""
+    remedies = _turning(evidence)
+    if not remedies:
+        return None
+    parts = []
+    for name in _components(evidence):
+        space, turned = evidence.spaces[name], evidence.interventions[TURN_ALONE[name]]
+        parts.append(
+            f"the {space.width} columns of {name} hardly correlate ({space.correlation:.2f}), and "
+            f"{space.width / space.steepness:.0f} of them would hold its variance: principal components, which "
+            f"standardising whitens, so that noise gets the weight of the signal; {name} alone reaches "
+            f"{evidence.scores[name].mean:.1%} with them as they are, {turned.score.mean:.1%} turned"
+        )
+    parts.append(f"{evidence.fusion} itself, turned: {evidence.interventions[TURN].gain.difference:+.1%}")
+    return _mended(
+        "whitened_projection",
+        "; ".join(parts),
+        (*remedies, *sure(evidence, OTHER)),
+        "turn them: `project --kind pca-turned` from the same shards; of a table, multiply all columns by one "
+        "random rotation, or bring those from before the PCA (`diagnose --against` a cache of these measures it)",
+    )
+
+
+def _components(evidence: Evidence) -> list[str]:
+    """Return the streams that look like principal components and were refitted turned."""
+    return [name for name in STREAMS if TURN_ALONE[name] in evidence.interventions]
+
+
+def _turning(evidence: Evidence) -> tuple[Intervention, ...]:
+    """Return the turns that surely gain, of the joined head and of the streams alone."""
+    return sure(evidence, TURN, *(TURN_ALONE[name] for name in _components(evidence)))
+
+
 def scale_mismatch(evidence: Evidence) -> Cause | None:
     """One stream's or some columns' numbers are far larger, and scaling them mends the head."""
     scale = {name: evidence.spaces[name].scale for name in STREAMS}
     loud = max(STREAMS, key=lambda name: scale[name])
     soft = "audio" if loud == "video" else "video"
     ratio = scale[loud] / max(scale[soft], 1e-30)
-    spread = {name: np.nan_to_num(evidence.spaces[name].scale_spread) for name in STREAMS}
+    # What a whitened projection explains is not told twice: its columns spread unevenly by their nature
+    explained = _components(evidence) if _turning(evidence) else []
+    spread = {
+        name: 0.0 if name in explained else float(np.nan_to_num(evidence.spaces[name].scale_spread))
+        for name in STREAMS
+    }
     uneven = max(STREAMS, key=lambda name: spread[name])
     remedies = sure(evidence, "standardise")
     if max(ratio, spread[uneven]) < SCALE_RATIO or not remedies:
@@ -302,6 +341,7 @@ RULES: tuple[Callable[[Evidence], Cause | None], ...] = (
     drift,
     starved_sampling,
     misaligned,
+    whitened_projection,
     scale_mismatch,
     one_stream_dominates,
     too_little_data,

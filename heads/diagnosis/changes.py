@@ -1,11 +1,11 @@
-"""Changes to a corpus that an intervention makes: scaling, equal widths, a shift in time, thinning.
+"""Changes to a corpus that an intervention makes: scaling, turning, equal widths, a shift in time, thinning.
 
 A change that learns (means, directions) learns from training utterances alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,7 @@ def standardise(train: FeatureSet) -> Change:
 
 
 def equalise(width: int) -> Prepare:
-    """Give both streams the same number of columns and the same total variance: a PCA fitted in train."""
+    """Give both streams the same number of columns and the same total variance: a PCA fitted in train, turned."""
 
     def prepare(train: FeatureSet) -> Change:
         first = standardise(train)
@@ -57,7 +57,7 @@ def equalise(width: int) -> Prepare:
             basis = np.zeros((stream.width, width))
             # One factor for the stream: its principal directions keep their proportions
             basis[:, : len(order)] = vectors[:, order] * np.sqrt(width / max(values[order].sum(), 1e-12))
-            learned[name] = basis.astype(np.float32)
+            learned[name] = basis.astype(np.float32) @ _rotation(width)  # that heads can't whiten them
 
         def change(features: FeatureSet) -> FeatureSet:
             streams = {}
@@ -66,6 +66,45 @@ def equalise(width: int) -> Prepare:
                 rows = stream.utterance @ learned[name]
                 streams[name] = StreamArrays(rows, stream.present, windows, stream.window_present)
             return replace(features, streams=streams)
+
+        return change
+
+    return prepare
+
+
+def turned(names: Sequence[str]) -> Prepare:
+    """Turn the columns of some streams by one random rotation: each becomes a mixture of all."""
+
+    def prepare(train: FeatureSet) -> Change:
+        rotations = {name: _rotation(train.streams[name].width) for name in names}
+
+        def change(features: FeatureSet) -> FeatureSet:
+            streams = dict(features.streams)
+            for name, rotation in rotations.items():
+                stream = streams[name]
+                windows = None if stream.windows is None else stream.windows @ rotation
+                rows = stream.utterance @ rotation
+                streams[name] = StreamArrays(rows, stream.present, windows, stream.window_present)
+            return replace(features, streams=streams)
+
+        return change
+
+    return prepare
+
+
+def in_turn(*prepares: Prepare) -> Prepare:
+    """Make one change after the other, each learning from what the one before leaves."""
+
+    def prepare(train: FeatureSet) -> Change:
+        learned: list[Change] = []
+        for one in prepares:
+            learned.append(one(train))
+            train = learned[-1](train)
+
+        def change(features: FeatureSet) -> FeatureSet:
+            for step in learned:
+                features = step(features)
+            return features
 
         return change
 
@@ -154,6 +193,11 @@ def pooled_rows(
         values = np.where(seen[:, None], windows, 0)
         totals[filled] = np.add.reduceat(values, offsets[:-1][filled], axis=0)
     return (totals / np.maximum(rows, 1)[:, None]).astype(np.float32), rows > 0
+
+
+def _rotation(width: int) -> NDArray[np.float32]:
+    drawn = np.random.default_rng(0).normal(size=(width, width))
+    return np.linalg.qr(drawn)[0].astype(np.float32)
 
 
 def _moments(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

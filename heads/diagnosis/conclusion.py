@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from heads.diagnosis import causes
 from heads.diagnosis.causes import Cause
-from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, Evidence
+from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
 from heads.diagnosis.memorised_labels import memorised_labels
 from heads.diagnosis.outlying_rows import outlying_rows
 from heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
@@ -19,6 +19,7 @@ EXPLAINED_BY: dict[str, set[str]] = {
     "one_stream_dominates": {
         "scale_mismatch",
         "starved_sampling",
+        "whitened_projection",
         "too_little_data",
         "collapse",
         "broken_features",
@@ -27,10 +28,10 @@ EXPLAINED_BY: dict[str, set[str]] = {
     "scale_mismatch": {"outlying_rows"},  # a deviation that one row makes is no scale
     "drift": {"memorised_labels"},  # rows that the encoder knows look unlike others
     "no_complement": set(_ORDER) - {"no_complement"},
-    "too_little_data": {"scale_mismatch", "collapse"},
+    "too_little_data": {"scale_mismatch", "collapse", "whitened_projection"},
 }
 CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")
-NO_REMEDIES = (DROP, ALONE, THIN, SHIFT)  # measured to compare with, or held against another change
+NO_REMEDIES = (DROP, ALONE, THIN, SHIFT, *TURN_ALONE.values())  # to compare with, or held against another change
 
 
 def conclude(evidence: Evidence) -> tuple[Cause, ...]:

@@ -22,9 +22,12 @@ ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
 THIN = "thin to one frame each 3 s"
 SHIFT = "shift by the best offset"
+TURN = "turn components"
+TURN_ALONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
 OTHER = "other features"  # the intervention that a second cache stands for
 INTERVENTIONS = (
     "standardise",
+    TURN,
     "equalise widths",
     "modality dropout",
     "rebalance classes",

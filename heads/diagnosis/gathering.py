@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,18 @@ from heads.batch import UNLABELLED, FeatureSet, StreamArrays
 from heads.diagnosis import changes, spaces
 from heads.diagnosis.alignment import OffsetCurve, offset_curve
 from heads.diagnosis.coverage import coverage
-from heads.diagnosis.evidence import ALONE, DROP, OTHER, SHIFT, THIN, DiagnosisOptions, Evidence, Intervention
+from heads.diagnosis.evidence import (
+    ALONE,
+    DROP,
+    OTHER,
+    SHIFT,
+    THIN,
+    TURN,
+    TURN_ALONE,
+    DiagnosisOptions,
+    Evidence,
+    Intervention,
+)
 from heads.diagnosis.outlying import outlying
 from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, grouping, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
@@ -94,6 +105,8 @@ def gather(
         notes = (*notes, f"a stream alone: {options.fusion} with the other stream hidden")
     heads.join_late()
     heads.try_changes(curve, train)
+    if TURN in options.interventions:
+        heads.try_turning([name for name in STREAMS if of_spaces[name].components])
     if other is not None:
         clean, clean_dev, _ = _cleaned(*other)
         heads.try_other(pooled_of(clean, clean_dev))
@@ -186,6 +199,21 @@ class _Heads:
         for name in by_windows:
             over_best = compare(self.rows[name], self.rows[ALONE], self.pooled)
             self.interventions[name] = replace(self.interventions[name], over_best=over_best)
+
+    def try_turning(self, streams: Sequence[str]) -> None:
+        """Refit with the streams that look like principal components turned, joined and each alone."""
+        if not streams:
+            return
+        turn = replace(self.base, name=TURN, prepare=changes.turned(streams))
+        trials: list[tuple[Trial, str | None]] = [(turn, None)]
+        for name in streams:
+            one = alone(self.base, name)
+            steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
+            trials.append((replace(one, name=TURN_ALONE[name], prepare=changes.in_turn(*steps)), name))
+        for trial, against in trials:
+            self.say(f"refitting: {trial.name}")
+            self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
+            self._add(trial.name, "multiply the columns by one random rotation", self.rows[trial.name], against)
 
     def try_other(self, strange: Pool) -> None:
         """Fit the head as it is on other features of the same utterances."""

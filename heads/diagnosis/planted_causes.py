@@ -35,6 +35,7 @@ CAUSES = (
     "no_complement",
     "starved_sampling",
     "misaligned",
+    "whitened_projection",
     "scale_mismatch",
     "one_stream_dominates",
     "leakage",
@@ -112,6 +113,8 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
         audio = audio * 10 ** (2.0 + options.strength)
     dialogue = np.arange(count) // 8
     dev = dialogue % 4 == 3
+    if "whitened_projection" in causes:  # the stronger, the more directions of noise are kept
+        audio = _components(audio, ~dev[owner], round(widths["audio"] * min(1.0, 0.5 + 0.25 * options.strength)))
     if "drift" in causes:
         away = rng.normal(size=widths["video"])
         video = video + np.where(dev[owner], 1.5 * options.strength, 0.0)[:, None] * away
@@ -191,6 +194,13 @@ def _late(
         source, target = (start, start + hops) if hops > 0 else (start - hops, start)
         moved[target : target + kept] = rows[source : source + kept]
     return moved
+
+
+def _components(rows: NDArray[np.float64], fitted: NDArray[np.bool_], width: int) -> NDArray[np.float64]:
+    """Return the rows' principal components, as a PCA over the `fitted` ones finds them, the largest first."""
+    centred = rows - rows[fitted].mean(axis=0)
+    vectors = np.linalg.eigh(centred[fitted].T @ centred[fitted])[1]
+    return centred @ vectors[:, ::-1][:, :width]
 
 
 def _pooled(windows: NDArray[np.float32], seen: NDArray[np.bool_], offsets: NDArray[np.int64]) -> StreamArrays:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.batch import FeatureSet
+from heads.batch import FeatureSet, StreamArrays
 from heads.folds import GroupBy, connected
 
 DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: below it the column is constant
@@ -17,6 +17,9 @@ DRIFT_RIDGE = 0.1  # share of the mean variance
 DRIFT_RANK = 30  # principal directions in which drift is looked for
 DRIFT_WORTH_ASKING = 0.65  # of the area under the curve: below it nobody asks whether it is chance
 DRIFT_DEALS = 99  # other ways to say which dialogues are dev: as many as DRIFT_ALPHA of the causes asks for
+CORRELATION_ROWS = 4_000  # from which correlations between columns are measured, evenly spaced among all
+UNCORRELATED = 0.1  # root mean square of correlations, at which columns may be principal components
+STEEP = 1.5  # times as many columns as share the variance: from there on whitening them changes much
 DUPLICATE_TOLERANCE = 1e-6  # distance, relative to the typical distance, at which rows count as the same
 
 
@@ -33,6 +36,13 @@ class Space:
     effective_rank: float
     """exp of the entropy of the covariance's spectrum (Roy and Vetterli 2007,
     https://www.eurasip.org/Proceedings/Eusipco/Eusipco2007/Papers/a5p-h05.pdf), 1 to `width`."""
+    correlation: float
+    """Root of the mean square of the correlations between columns, beyond what chance gives so many rows; of
+    windows or of utterance rows, where it is smaller: 0 for principal components of these rows. NaN where there
+    are too few rows or columns to tell."""
+    steepness: float
+    """Columns for each one that the variance is shared among (exp of the entropy of the columns' shares), of the
+    same rows: 1 where all columns spread alike."""
     dead_columns: int
     """Columns that are constant over all present rows; 0 where no two rows are there to tell."""
     not_finite: int
@@ -46,6 +56,11 @@ class Space:
     drift_p_value: float
     """Chance of such a `drift_auc` where it was by lot which dialogues (or speakers) are dev; NaN where the
     figure was below DRIFT_WORTH_ASKING."""
+
+    @property
+    def components(self) -> bool:
+        """Whether the columns look like principal components, which standardising whitens."""
+        return self.correlation <= UNCORRELATED and self.steepness >= STEEP
 
     def to_json(self) -> dict[str, Any]:
         """Return the values, NaN as None."""
@@ -73,6 +88,7 @@ def space(
             broken += int((~np.isfinite(values)).any(axis=1).sum())
             broken_columns |= (~np.isfinite(values)).any(axis=0)
             zeros += int((values == 0).all(axis=1).sum())
+    correlation, steepness = _columns(stream)
     drift_auc, drift_p_value = _drift(train, dev, name, by, seed) if dev is not None else (np.nan, np.nan)
     return Space(
         stream=name,
@@ -80,6 +96,8 @@ def space(
         scale=float(np.sqrt(np.mean(deviation**2))),
         scale_spread=float(np.quantile(alive, 0.9) / np.quantile(alive, 0.1)) if len(alive) else float("nan"),
         effective_rank=_effective_rank(centred),
+        correlation=correlation,
+        steepness=steepness,
         dead_columns=int(dead.sum()),
         not_finite=broken,
         not_finite_columns=int(broken_columns.sum()),
@@ -135,6 +153,34 @@ def _hsic(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     cross -= float(x_own @ y_own)  # sum of K̃∘L̃ with empty diagonals
     x_sum, y_sum = x @ x.sum(axis=0) - x_own, y @ y.sum(axis=0) - y_own  # row sums of K̃ and L̃
     return cross + x_sum.sum() * y_sum.sum() / ((count - 1) * (count - 2)) - 2 / (count - 2) * float(x_sum @ y_sum)
+
+
+def _columns(stream: StreamArrays) -> tuple[float, float]:
+    """Return `Space.correlation` and `Space.steepness`, of the rows whose columns correlate least."""
+    levels = [stream.utterance[stream.present]]
+    if stream.windows is not None and stream.window_present is not None:
+        levels.append(stream.windows[stream.window_present])
+    measured = [_decorrelated(rows[np.isfinite(rows).all(axis=1)].astype(np.float64)) for rows in levels]
+    return min(measured, key=lambda pair: np.nan_to_num(pair[0], nan=np.inf))
+
+
+def _decorrelated(rows: NDArray[np.float64]) -> tuple[float, float]:
+    rows = rows[:: max(1, len(rows) // CORRELATION_ROWS)]
+    if len(rows) < 10:
+        return float("nan"), float("nan")
+    deviation = rows.std(axis=0)
+    alive = deviation > DEAD_DEVIATION * deviation.max()
+    count = int(alive.sum())
+    if count < 2:
+        return float("nan"), float("nan")
+    standard = _standard(rows[:, alive])
+    # Of both products the smaller one: the squares of all entries sum up to the same
+    product = standard.T @ standard if count <= len(rows) else standard @ standard.T
+    square = ((product / len(rows)) ** 2).sum()
+    mean_square = (square - count) / (count * (count - 1))
+    share = deviation[alive] ** 2 / (deviation[alive] ** 2).sum()
+    spread_over = np.exp(-np.sum(share * np.log(share)))
+    return float(np.sqrt(max(0.0, mean_square - 1 / (len(rows) - 1)))), float(count / spread_over)
 
 
 def _effective_rank(centred: NDArray[np.float64]) -> float:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from features.projection import PcaFit, TooFewRowsError, gaussian
+from features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
 from features.projection import Projection as Fitted
 from pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
 from pipeline.errors import CorruptError, DualstreamError
@@ -19,8 +19,9 @@ from pipeline.manifest import Manifest
 from pipeline.provenance import digest_of
 from pipeline.storage.sealed import peek_digest
 
-ProjectionKind = Literal["auto", "pca", "gaussian", "none"]
-KINDS: tuple[ProjectionKind, ...] = ("auto", "pca", "gaussian", "none")
+ProjectionKind = Literal["auto", "pca-turned", "pca", "gaussian", "none"]
+KINDS: tuple[ProjectionKind, ...] = ("auto", TURNED, PCA, GAUSSIAN, "none")
+AS_THEY_ARE, PROJECTION_VERSION = 1, 2  # versions: in the first, ``auto`` left principal components unturned
 FITTED_SPLIT = "train"
 
 
@@ -29,27 +30,56 @@ class ProjectionChoice:
     """How raw rows become the stream's rows."""
 
     kind: ProjectionKind = "auto"
-    """``pca``; ``gaussian``: random, needs no rows; ``auto``: pca where the train split has rows enough;
-    ``none``: the rows stay as the encoder gave them."""
+    """``pca-turned``: principal components, turned so that heads can't whiten them; ``pca``: the components
+    themselves; ``gaussian``: random, needs no rows; ``auto``: pca-turned where the train split has rows enough,
+    else gaussian; ``none``: the rows stay as the encoder gave them."""
     widths: dict[str, int] = field(default_factory=dict)
     """Columns by stream name, where they differ from what the encoder's spec says."""
     seed: int = 0
-    """Of the Gaussian projection."""
+    """Of the rotation, and of the Gaussian projection."""
+    version: int = PROJECTION_VERSION
+    """What ``auto`` stands for: caches of AS_THEY_ARE have principal components as they are."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"projection is {self.kind!r}; expected one of: {', '.join(KINDS)}")
+        if not AS_THEY_ARE <= self.version <= PROJECTION_VERSION:
+            raise ValueError(
+                f"the projection's version is {self.version}; expected {AS_THEY_ARE} to {PROJECTION_VERSION}"
+            )
         if any(width < 1 for width in self.widths.values()):
             raise ValueError(f"projection widths are {self.widths}; expected 1 or more")
 
+    @property
+    def turns(self) -> bool:
+        """Whether principal components are turned."""
+        return self.kind == TURNED or (self.kind == "auto" and self.version > AS_THEY_ARE)
+
+    def today(self) -> ProjectionChoice:
+        """Return the choice as it is made now: what an older version called ``pca`` is turned, too."""
+        if self.version == PROJECTION_VERSION:
+            return self
+        return replace(self, kind=TURNED if self.kind == PCA else self.kind, version=PROJECTION_VERSION)
+
     def to_json(self) -> dict[str, Any]:
         """Return the choice as JSON values, as the cache's provenance holds it."""
-        return {"kind": self.kind, "widths": dict(sorted(self.widths.items())), "seed": self.seed}
+        values = {"kind": self.kind, "widths": dict(sorted(self.widths.items())), "seed": self.seed}
+        return values if self.version == AS_THEY_ARE else {**values, "version": self.version}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ProjectionChoice:
-        """Read what `to_json` gave."""
-        return cls(value["kind"], {str(k): int(v) for k, v in value["widths"].items()}, int(value["seed"]))
+        """Read what `to_json` gave; the first version did not state itself.
+
+        Raises
+        ------
+        DualstreamError
+            Where this version of dualstream knows no such projection.
+        """
+        widths = {str(k): int(v) for k, v in value["widths"].items()}
+        try:
+            return cls(value["kind"], widths, int(value["seed"]), int(value.get("version", AS_THEY_ARE)))
+        except ValueError as error:
+            raise DualstreamError(f"the cache was projected in a way that is not known here: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -158,6 +188,17 @@ def project_cache(
     return replace(cache, streams=got.streams, provenance={**cache.provenance, "projection": choice.to_json()})
 
 
+def whitened_words(cache: Cache, path: Path) -> str | None:
+    """Return what a person should know of principal components that were not turned; None where there are none."""
+    names = [name for name, stream in cache.streams.items() if stream.projection and stream.projection.kind == PCA]
+    if not names:
+        return None
+    return (
+        f"stream {', '.join(names)}: principal components as they are; a head that standardises columns whitens "
+        f"them, and noise gets the weight of the signal: `project {path} --kind {TURNED}` turns them"
+    )
+
+
 def gather(
     folder: ShardFolder,
     ids: Sequence[str],
@@ -236,7 +277,7 @@ def _fit(
     fits = {name: PcaFit(specs[name]["raw_width"], width) for name, width in widths.items()}
     seen: dict[str, list[list[str]]] = {name: [] for name in widths}
     folder = read.folder
-    for index in range(folder.count if widths and choice.kind != "gaussian" else 0):
+    for index in range(folder.count if widths and choice.kind != GAUSSIAN else 0):
         shard = read.shard(index)
         of_shard = splits[index * folder.size :]
         clips = [clip for split, clip in zip(of_shard, shard.clips, strict=False) if split == FITTED_SPLIT]
@@ -268,11 +309,12 @@ def _solve(
     choice: ProjectionChoice,
     notice: Callable[[str], None],
 ) -> Projection:
-    if choice.kind != "gaussian":
+    if choice.kind != GAUSSIAN:
         try:
-            return _stated(fit.fit(), {"split": FITTED_SPLIT, "utterances": len(seen), "sha256": digest_of(seen)})
+            fitted = turned(fit.fit(), seed=choice.seed) if choice.turns else fit.fit()
+            return _stated(fitted, {"split": FITTED_SPLIT, "utterances": len(seen), "sha256": digest_of(seen)})
         except TooFewRowsError as error:
-            if choice.kind == "pca":
+            if choice.kind != "auto":
                 raise DualstreamError(f"stream {name}: {error}") from error
             notice(
                 f"stream {name}: a random Gaussian projection to {width} columns stands in for the PCA: {error}"

@@ -17,6 +17,7 @@ TITLES = {
     "drift": "Drift: dev looks unlike train",
     "starved_sampling": "Starved sampling",
     "misaligned": "Misaligned streams",
+    "whitened_projection": "A whitened projection: principal components, standardised",
     "scale_mismatch": "Scale mismatch",
     "one_stream_dominates": "One stream dominates",
     "too_little_data": "Too little data for this variant",

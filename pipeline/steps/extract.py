@@ -13,7 +13,7 @@ from heads.cores import available_cores, one_blas_thread, torch_threads
 from pipeline.cache import Cache, read_cache, write_cache
 from pipeline.errors import CorruptError, UsageError, resumable
 from pipeline.executors import ray_tasks, require_ray
-from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache
+from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache, whitened_words
 from pipeline.extraction.clip_changes import Hasher, remember
 from pipeline.extraction.estimate import estimate
 from pipeline.extraction.presence import Presence
@@ -82,6 +82,8 @@ def extract(
         work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
         _make_missing(work, report, note)
         cache = _sealed_at_last(out, work, existing, report, note)
+        if whitened := whitened_words(cache, out):
+            note(whitened)
     report.failed = [
         (name, reason)
         for name, status, reason in zip(

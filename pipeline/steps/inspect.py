@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from features.projection import PCA, TURNED
 from heads.outliers import UsualRange
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
@@ -241,6 +242,11 @@ def _warnings(cache: Cache, document: dict[str, Any], odd: Sequence[Outliers]) -
             found.append(f"stream {name}: {len(dead)} of {stream['width']} columns never change ({shown})")
         if health["rows"] and health["repeated_rows"] > health["rows"] / 10:
             found.append(f"stream {name}: {health['repeated_rows']} of {health['rows']} rows repeat another one")
+        if (stream["projection"] or {}).get("kind") == PCA:
+            found.append(
+                f"stream {name}: principal components as they are, which heads that standardise whiten: noise "
+                f"gets the weight of the signal; `project CACHE --kind {TURNED}` turns them"
+            )
         for split, coverage in stream["coverage"].items():
             if coverage["utterances"] and not coverage["present"]:
                 found.append(f"stream {name} is absent from all of {split}")
@@ -307,10 +313,12 @@ def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:
     road = ""
     if stream["projection"]:
         facts = stream["projection"]
-        road = f", {stream['raw_width']} → {stream['width']} columns by {facts['kind']}"
-        if facts["kind"] == "pca":
+        components = facts["kind"] in (PCA, TURNED)
+        road = f", {stream['raw_width']} → {stream['width']} columns by {PCA if components else facts['kind']}"
+        if components:
             road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
             road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
+            road += ", turned" if facts["kind"] == TURNED else ", as they are"
     lines = [f"{name}: {stream['encoder']}, {stream['width']} columns{road}{source}"]
     for split, coverage in stream["coverage"].items():
         text = f"  {split:<6} {coverage['present']:>7,} of {coverage['utterances']:,} utterances"

@@ -9,7 +9,14 @@ from typing import Any
 
 from pipeline.cache import Cache, Stream, read_cache, write_cache
 from pipeline.errors import DualstreamError, UsageError
-from pipeline.extraction.cache_making import KINDS, ProjectionChoice, ProjectionKind, ShardFolder, project_cache
+from pipeline.extraction.cache_making import (
+    KINDS,
+    ProjectionChoice,
+    ProjectionKind,
+    ShardFolder,
+    project_cache,
+    whitened_words,
+)
 from pipeline.extraction.shards import shard_path
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import remove_leftovers
@@ -21,13 +28,13 @@ class ProjectOptions:
     """Where rows are to go."""
 
     kind: ProjectionKind | None = None
-    """None: as the cache was made."""
+    """None: as the cache was made, in today's version of it."""
     width: int | None = None
     """Columns of the streams named; None: as the cache was made."""
     streams: tuple[str, ...] = ()
     """Streams that get `width`; empty: every one whose encoder gives more columns."""
     seed: int = 0
-    """Of the Gaussian projection."""
+    """Of the rotation, and of the Gaussian projection."""
     shards: Path | None = None
     """Folder of the shards; None: beside the cache."""
     dry_run: bool = False
@@ -66,6 +73,8 @@ def project(
         remove_leftovers(out.parent, of=out.name)
         built = project_cache(cache, folder, choice=choice, notice=notice)
         write_cache(out, built)
+    if whitened := whitened_words(built, out):
+        notice(whitened)
     document["after"] = {name: _facts(stream) for name, stream in built.streams.items()}
     return document
 
@@ -123,7 +132,7 @@ def _folder(path: Path, cache: Cache, options: ProjectOptions) -> ShardFolder:
 
 def _choice(cache: Cache, options: ProjectOptions) -> ProjectionChoice:
     """Return what the cache was made by, changed where the options say so."""
-    before = ProjectionChoice.from_json(cache.provenance["projection"])
+    before = ProjectionChoice.from_json(cache.provenance["projection"]).today()
     unknown = set(options.streams) - set(cache.streams)
     if unknown:
         raise UsageError(

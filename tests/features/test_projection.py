@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -8,7 +13,8 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.random_projection import GaussianRandomProjection
 from threadpoolctl import threadpool_limits
 
-from features.projection import PcaFit, Projection, TooFewRowsError, gaussian
+from features.projection import PCA as COMPONENTS
+from features.projection import TURNED, PcaFit, Projection, TooFewRowsError, gaussian, rotation, turned
 
 
 def rows_of(count: int, columns: int, seed: int = 0, offset: float = 3.0) -> NDArray[np.float32]:
@@ -74,8 +80,94 @@ def test_the_number_of_threads_does_not_show() -> None:
     for threads in (1, 2):
         with threadpool_limits(threads):
             projection = fitted(rows, 20)
-            results.append((projection.components.tobytes(), projection.transform(rows).tobytes()))
+            around = turned(projection)
+            results.append([one.components.tobytes() for one in (projection, around)])
+            results[-1] += [one.transform(rows).tobytes() for one in (projection, around)]
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 32, 100, 192])
+def test_rotation_is_orthogonal_and_mixes(width: int) -> None:
+    found = rotation(width, seed=0)
+    np.testing.assert_allclose(found @ found.T, np.eye(width), atol=1e-13)
+    np.testing.assert_allclose(found.T @ found, np.eye(width), atol=1e-13)
+    if width >= 32:  # entries of a rotation drawn evenly spread like a normal of variance 1 / width
+        assert found.std() == pytest.approx(width**-0.5, rel=1e-3)
+        assert np.abs(found).max() < 7 * width**-0.5
+        assert kurtosis(found.ravel()) == pytest.approx(3 - 6 / (width + 2), abs=0.6)
+
+
+def kurtosis(values: NDArray[np.float64]) -> float:
+    return float(np.mean(values**4) / np.mean(values**2) ** 2)
+
+
+def test_rotation_is_its_seed() -> None:
+    assert rotation(40, seed=3).tobytes() == rotation(40, seed=3).tobytes()
+    assert np.abs(rotation(40, seed=3) - rotation(40, seed=4)).max() > 0.1
+
+
+def test_the_machine_does_not_show(tmp_path: Path) -> None:
+    """OpenBLAS picks its kernels by processor; neither the rotation nor what is turned by it tells which."""
+    rng = np.random.default_rng(0)
+    basis, _ = np.linalg.qr(rng.normal(size=(384, 384)))
+    steep = np.geomspace(1000, 0.5, 384)  # late components of such rows differ in their last digits
+    np.save(tmp_path / "rows.npy", (rng.normal(size=(3000, 384)) * steep @ basis).astype(np.float32))
+    code = (
+        "import hashlib, sys, numpy as np\n"
+        "from features.projection import PcaFit, rotation, turned\n"
+        "rows = np.load(sys.argv[1])\n"
+        "one = turned(PcaFit(384, 160).partial_fit(rows).fit())\n"
+        "for array in (rotation(192, seed=0), one.mean, one.components, one.transform(rows)):\n"
+        "    print(hashlib.sha256(array).hexdigest())\n"
+    )
+    told = []
+    for kernels in ("Prescott", "Haswell"):
+        environment = {**os.environ, "OPENBLAS_CORETYPE": kernels}
+        told.append(
+            subprocess.run(
+                [sys.executable, "-c", code, str(tmp_path / "rows.npy")],
+                capture_output=True, check=True, text=True, env=environment,
+            ).stdout.split()
+        )  # fmt: skip
+    assert told[0] == told[1]
+    assert told[0][0] == "14247eb919c0ac1a97de7905b295a63f1e678bb5344646f16801286c4064d612"
+
+
+def test_turned_components_span_the_same_and_keep_distances() -> None:
+    rows = rows_of(600, 80)
+    components, around = fitted(rows, 20), turned(fitted(rows, 20))
+    assert (components.kind, around.kind) == (COMPONENTS, TURNED)
+    assert around.facts == {**components.facts, "rotation_seed": 0}
+    assert around.mean.tobytes() == components.mean.tobytes()
+    theirs = PCA(20, svd_solver="full").fit(rows.astype(np.float64)).components_
+    np.testing.assert_allclose(around.components.T @ around.components, theirs.T @ theirs, atol=2e-6)
+    np.testing.assert_allclose(
+        euclidean_distances(around.transform(rows[:50]).astype(np.float64)),
+        euclidean_distances(components.transform(rows[:50]).astype(np.float64)),
+        rtol=1e-5, atol=1e-3,
+    )  # fmt: skip
+
+
+def test_standardising_does_not_whiten_what_is_turned() -> None:
+    """A direction of a thousandth of the variance weighs as much as any once it is a standardised column."""
+    rows = rows_of(4000, 60)
+    components = fitted(rows, 40)
+    shares = {}
+    for name, one in (("as they are", components), ("turned", turned(components))):
+        values = one.transform(rows).astype(np.float64)
+        standard = (values - values.mean(axis=0)) / values.std(axis=0)
+        spectrum = np.linalg.eigvalsh(np.cov(standard.T))
+        shares[name] = spectrum[-10:].sum() / spectrum.sum()
+    before = np.linalg.eigvalsh(np.cov(components.transform(rows).T))
+    assert shares["as they are"] == pytest.approx(10 / 40, abs=0.01)
+    assert shares["turned"] == pytest.approx(before[-10:].sum() / before.sum(), abs=0.05)
+
+
+def test_turning_what_is_no_pca_fails() -> None:
+    components = fitted(rows_of(300, 20), 5)
+    for other in (gaussian(20, 5, seed=0), turned(components)):
+        with pytest.raises(ValueError, match="only the components of a pca can be turned"):
+            turned(other)
 
 
 def test_pca_can_go_on_after_a_fit() -> None:

@@ -42,13 +42,13 @@ def make_clips(root: Path) -> Manifest:
     return manifest
 
 
-def make_cache(root: Path) -> Path:
-    """Extract the clips (cnn5 of random weights, acoustic), and project the video to 10 columns by a PCA."""
+def make_cache(root: Path, kind: str = "pca-turned") -> Path:
+    """Extract the clips (cnn5 of random weights, acoustic), and project the video to 10 columns."""
     cache = root / "cache.h5"
     options = ExtractionOptions(video=("cnn5",), video_weights=("random:0",), device="cpu", threads=1)
     run = extract.RunOptions(workers=1)
     extract.extract(root / "manifest.csv", root=root, out=cache, options=options, run=run)
-    narrow = project.checked_options(kind="pca", width=10, streams=("video",), seed=0, shards=None, dry_run=False)
+    narrow = project.checked_options(kind=kind, width=10, streams=("video",), seed=0, shards=None, dry_run=False)
     project.project(cache, options=narrow)
     return cache
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 
+from heads.batch import StreamArrays
 from heads.diagnosis import diagnose
 from heads.diagnosis.causes import too_little_data
 from heads.diagnosis.changes import thinned
@@ -22,6 +24,9 @@ QUICK = DiagnosisOptions(
     fit=FitOptions(seeds=(0,), patience=5, threads=1),
     interventions=("standardise", "equalise widths", "rebalance classes", "regularise"),
 )
+
+
+TURNING = replace(QUICK, interventions=("turn components",))
 
 
 def named(causes, seed, options=QUICK, **plan):
@@ -122,6 +127,75 @@ def test_columns_of_uneven_scale_are_a_scale_mismatch():
     cause = diagnose(train, dev, QUICK).causes[0]
     assert cause.name == "scale_mismatch"
     assert "columns of audio spread unevenly" in cause.text
+
+
+def test_a_whitened_projection_is_mended_by_turning():
+    """Planted as `extract` makes it, over windows: turned, the head reaches what it gives without the fault."""
+    found = named(("whitened_projection",), 23, replace(TURNING, fusion="linear"), utterances=480)
+    (cause,) = found.causes
+    assert cause.name == "whitened_projection"
+    assert "144 columns of audio hardly correlate (0.00)" in cause.text
+    assert cause.remedies[0].gain.low > 0
+    joined = found.evidence.interventions["turn components"]
+    sound = named(("none",), 23, replace(TURNING, fusion="linear"), utterances=480).evidence
+    assert joined.score.mean == pytest.approx(sound.scores["fused"].mean, abs=0.05)
+    assert "turn components" not in sound.interventions  # columns as encoders give them raise no suspicion
+    assert not any(space.components for space in sound.spaces.values())
+
+
+def test_a_head_that_takes_columns_as_they_are_is_told_of_those_that_do_not():
+    found = named(("whitened_projection",), 23, TURNING, utterances=480)
+    cause = found.causes[0]
+    assert cause.name == "whitened_projection"
+    assert [remedy.name for remedy in cause.remedies] == ["audio alone, components turned"]
+    assert "concat itself, turned:" in cause.text
+
+
+def table_of(train, dev, make):
+    """The corpus as a table that somebody brings: audio rows made anew, a row each utterance, no windows."""
+    rows = np.concatenate([part.streams["audio"].utterance for part in (train, dev)])
+    made = make(rows)
+    for part, own in ((train, made[: len(train)]), (dev, made[len(train) :])):
+        there = np.ones(len(part), dtype=bool)
+        part.streams["audio"] = StreamArrays(np.ascontiguousarray(own, dtype=np.float32), there)
+    return train, dev
+
+
+def test_a_table_of_principal_components_is_found():
+    """As scikit-learn makes them, of all rows; and not where they were turned, or whitened for good."""
+    corpus = PlantOptions(seed=24, utterances=480)
+    linear = replace(TURNING, fusion="linear")
+    found = diagnose(*table_of(*plant(corpus), PCA(160).fit_transform), linear)
+    assert found.causes[0].name == "whitened_projection"
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(160, 160)))[0]
+    for make in (lambda rows: PCA(160).fit_transform(rows) @ turn, PCA(160, whiten=True).fit_transform):
+        other = diagnose(*table_of(*plant(corpus), make), linear)
+        assert "whitened_projection" not in [cause.name for cause in other.causes]
+        assert "turn components" not in other.evidence.interventions
+
+
+def test_columns_whose_spread_says_nothing_are_no_fault():
+    """Uncorrelated and steep, but the loudest column is that of least signal: turning them gains nothing."""
+    train, dev = plant(PlantOptions(seed=25, utterances=480))
+    ramp = np.geomspace(1, 8, 12)
+    found = diagnose(*table_of(train, dev, lambda rows: PCA(12, whiten=True).fit_transform(rows) * ramp), TURNING)
+    assert "turn components" in found.evidence.interventions  # it was suspected, and tried
+    assert "whitened_projection" not in [cause.name for cause in found.causes]
+
+
+def test_without_the_intervention_nothing_is_turned():
+    found = named(("whitened_projection",), 23, replace(QUICK, interventions=()), utterances=240)
+    assert found.evidence.spaces["audio"].components
+    assert "whitened_projection" not in [cause.name for cause in found.causes]
+
+
+@pytest.mark.slow
+def test_a_whitened_projection_hides_no_scale_mismatch():
+    """The components' own spread is their nature; a stream a thousand times as large as the other is not."""
+    options = replace(TURNING, interventions=("standardise", "turn components"))
+    found = named(("whitened_projection", "scale_mismatch"), seed=26, options=options)
+    assert "whitened_projection" in [cause.name for cause in found.causes]
+    assert found.evidence.spaces["audio"].components
 
 
 def test_diagnosis_without_a_stream_fails():

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from scipy.stats import entropy
+from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from heads.diagnosis import spaces
@@ -16,6 +18,30 @@ def test_effective_rank_of_known_spectra():
     assert spaces._effective_rank(flat) == pytest.approx(8)
     one = np.outer(rng.normal(size=400), np.ones(8))
     assert spaces._effective_rank(one) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("count", "width"), [(400, 30), (30, 400)])
+def test_correlation_and_steepness_by_hand(count, width):
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(count, width)) @ rng.normal(size=(width, width))
+    correlations = np.corrcoef(rows.T)[~np.eye(width, dtype=bool)]
+    variance = rows.var(axis=0) / rows.var(axis=0).sum()
+    found = spaces._decorrelated(rows)
+    assert found[0] ** 2 == pytest.approx(max(0, np.mean(correlations**2) - 1 / (count - 1)))
+    assert found[1] == pytest.approx(width / 2 ** entropy(variance, base=2))
+
+
+def test_components_are_told_from_columns_and_from_what_is_turned():
+    rng = np.random.default_rng(8)
+    rows = rng.normal(size=(300, 40)) * np.geomspace(5, 0.1, 40) @ np.linalg.qr(rng.normal(size=(40, 40)))[0]
+    components = PCA(30).fit_transform(rows)
+    turn = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    for values, expected in ((rows, False), (components, True), (components @ turn, False)):
+        correlation, steepness = spaces._decorrelated(values)
+        assert (correlation <= spaces.UNCORRELATED and steepness >= spaces.STEEP) is expected
+    noise = rng.normal(size=(300, 40))
+    assert spaces._decorrelated(noise)[1] == pytest.approx(1, abs=0.05)  # uncorrelated, and nothing to whiten
+    assert np.isnan(spaces._decorrelated(rows[:5])).all()
 
 
 def test_cka_by_the_kernel_definition():

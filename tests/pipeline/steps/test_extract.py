@@ -115,8 +115,16 @@ def test_pca_is_fitted_on_train_alone_and_equals_sklearn(tmp_path: Path, out: Pa
     assert video.projection is not None and unprojected.windows is not None and video.windows is not None
     in_train = np.repeat(np.array(cache.utterances.split) == "train", np.diff(cache.offsets))
     model = PCA(5, svd_solver="full").fit(unprojected.windows[in_train].astype(np.float64))
-    np.testing.assert_allclose(np.abs(model.transform(unprojected.windows)), np.abs(video.windows), atol=2e-5)
-    np.testing.assert_allclose(np.abs(model.transform(unprojected.utterance)), np.abs(video.utterance), atol=2e-5)
+    projected = video.projection
+    assert projected.kind == "pca-turned" and projected.fitted_on["rotation_seed"] == 0
+    for rows, before in ((video.windows, unprojected.windows), (video.utterance, unprojected.utterance)):
+        components = model.transform(before.astype(np.float64))
+        turn = np.linalg.lstsq(components, rows, rcond=None)[0]  # the rotation between theirs and ours
+        np.testing.assert_allclose(turn @ turn.T, np.eye(5), atol=1e-4)
+        np.testing.assert_allclose(components @ turn, rows, atol=2e-5)
+        assert np.abs(turn).max() < 0.95  # no component is left by itself
+        by_hand = (before.astype(np.float64) - projected.mean) @ projected.components.T.astype(np.float64)
+        np.testing.assert_allclose(by_hand, rows, atol=1e-5)
     assert video.projection.fitted_on["split"] == "train"
     assert video.projection.fitted_on["rows"] == int(in_train.sum())
     assert video.spec["width"] == 5 and unprojected.spec["width"] == 12
@@ -550,6 +558,22 @@ def test_another_projection_is_no_other_recipe(corpus: Path, out: Path) -> None:
     run_extract(corpus, out, reader=reader)  # unasked, it stays as it is
     second = read_cache(out).streams["video"].projection
     assert second is not None and second.kind == "gaussian"
+
+
+def test_components_as_they_are_stay_on_offer_and_say_what_they_do(corpus: Path, out: Path) -> None:
+    notices: list[str] = []
+    run_extract(corpus, out, projection="pca", notices=notices)
+    projection = read_cache(out).streams["video"].projection
+    assert projection is not None and projection.kind == "pca"
+    assert len(notices) == 1 and f"`project {out} --kind pca-turned` turns them" in notices[0]
+    notices.clear()
+    run_extract(corpus, out, notices=notices)  # unasked, it stays as it is, and is said again
+    again = read_cache(out).streams["video"].projection
+    assert again is not None and again.kind == "pca" and len(notices) == 1
+    notices.clear()
+    run_extract(corpus, out, projection="pca-turned", notices=notices)
+    after = read_cache(out).streams["video"].projection
+    assert after is not None and after.kind == "pca-turned" and not notices
 
 
 def test_a_file_that_is_no_cache_is_left_alone(corpus: Path, out: Path) -> None:

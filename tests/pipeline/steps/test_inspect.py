@@ -120,6 +120,11 @@ def test_verify_reads_the_shards(tmp_path: Path) -> None:
     assert document["not_verified"] == []
     text = describe(document)
     assert "majority accuracy" in text and "stub" in text and "by pca fitted on" in text
+    assert "of the variance kept), turned" in text and not document["warnings"]
+    run_extract(corpus, out, projection="pca")
+    (warning,) = inspect(out)["warnings"]
+    assert "stream video: principal components as they are" in warning and "--kind pca-turned" in warning
+    assert "of the variance kept), as they are" in describe(inspect(out))
     shard = sorted(out.parent.rglob("shard-*.h5"))[1]
     data = bytearray(shard.read_bytes())
     data[3000] ^= 4

@@ -18,16 +18,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 import cli
 from features import media
 from features.synthetic import SAMPLE_RATE_HZ
+from heads.classifier import DualHeadClassifier
 from pipeline.bundles.folder import read_bundle
 from pipeline.bundles.road import make_plan
+from pipeline.cache import read_cache
 from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.provenance import digest_of, fingerprint
-from pipeline.steps import export, predict
+from pipeline.steps import export, predict, project
 from tests.clips import run_ffmpeg
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
@@ -85,6 +88,61 @@ def test_the_runs_own_clips_get_the_runs_own_probabilities(corpus: Path, fusion:
     )
     assert len(expected) == 2 * 4  # two seeds, four dev clips
     assert worst <= PARITY
+
+
+def test_a_bundle_takes_the_projection_of_its_cache(corpus: Path, tmp_path: Path) -> None:
+    """Turned, and as bundles had it before: each clip gets the row that the cache has, by the bundle's arrays."""
+    components = tmp_path / "components.h5"
+    options = project.ProjectOptions(kind="pca", width=10, streams=("video",))
+    project.project(
+        corpus / "cache.h5", out=components, options=replace(options, shards=corpus / "cache.h5.shards")
+    )
+    export.export(fit(components, "concat_norm", tmp_path / "run"), tmp_path / "bundle")
+    for cache, place, kind in (
+        (corpus / "cache.h5", corpus / "concat_norm-bundle", "pca-turned"),
+        (components, tmp_path / "bundle", "pca"),
+    ):
+        bundle, stream = read_bundle(place), read_cache(cache).streams["video"]
+        projection = bundle.projections["video"]
+        assert projection.kind == kind and stream.projection is not None
+        assert projection.components.tobytes() == stream.projection.components.tobytes()
+    expected = stored(tmp_path / "run")
+    found = {
+        one["name"]: one for one in predict.predict(tmp_path / "bundle", [corpus / "manifest.csv"])["utterances"]
+    }
+    for (model, name), tasks in expected.items():
+        assert found[name]["emotion"]["seeds"][model] == pytest.approx(tasks["emotion"], abs=PARITY)
+
+
+def test_graph_and_classifier_take_the_rows_behind_the_projection(corpus: Path, tmp_path: Path) -> None:
+    """From raw rows by the bundle's two arrays, by hand: the graph says of clips what `predict` says of them."""
+    raw = tmp_path / "raw.h5"
+    bare = project.ProjectOptions(kind="none", shards=corpus / "cache.h5.shards")
+    project.project(corpus / "cache.h5", out=raw, options=bare)
+    turned, rows = read_cache(corpus / "cache.h5"), read_cache(raw).streams["video"].utterance
+    arrays = load_file(corpus / "concat_norm-bundle" / "projections.safetensors")
+    by_hand = (rows.astype(np.float64) - arrays["video/mean"]) @ arrays["video/components"].T.astype(np.float64)
+    video, audio = by_hand.astype(np.float32), turned.streams["audio"]
+    np.testing.assert_allclose(video, turned.streams["video"].utterance, atol=1e-5)
+
+    told = []
+    for columns in (video, turned.streams["video"].utterance):
+        head = DualHeadClassifier(fusion="linear", video_width=10, penalty=1.0, random_state=0)
+        x = np.concatenate([columns, audio.utterance], axis=1)[audio.present]
+        told.append(head.fit(x, turned.utterances.emotion[audio.present]).predict_proba(x))
+    np.testing.assert_allclose(told[0], told[1], atol=1e-4)
+
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    export.export(corpus / "concat_norm", tmp_path / "bundle", export.ExportOptions(onnx=True))
+    session = onnxruntime.InferenceSession(str(tmp_path / "bundle" / "head.onnx"))
+    fed = {"video": video, "video_present": turned.streams["video"].present}
+    fed |= {"audio": audio.utterance, "audio_present": audio.present}
+    emotion = session.run(["emotion"], fed)[0]
+    said = predict.predict(tmp_path / "bundle", [corpus / "manifest.csv"])["utterances"]
+    for row, one in zip(emotion, said, strict=True):
+        expected = [one["emotion"]["probabilities"][name] for name in turned.vocabulary["emotion"]]
+        assert row == pytest.approx(expected, abs=1e-4)
 
 
 def test_calibrated_probabilities_sum_to_one_and_keep_the_answer(corpus: Path) -> None:
@@ -220,8 +278,6 @@ def test_a_bundle_of_an_older_way_of_reading_goes_on_and_says_so(bundle: Path, c
 
 
 def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
-    from safetensors.numpy import load_file, save_file
-
     arrays = load_file(bundle / "projections.safetensors")
     save_file(
         {name: array + np.float32(1e-3) for name, array in arrays.items()}, bundle / "projections.safetensors"

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from pipeline.cache import read_cache
+from pipeline.cache import read_cache, write_cache
 from pipeline.errors import DualstreamError, NoCacheError, UsageError
+from pipeline.extraction.cache_making import ProjectionChoice
 from pipeline.steps.project import ProjectOptions, checked_options, describe, project
 from tests.pipeline.stubs import FakeReader, make_corpus, run_extract
 
@@ -46,6 +47,75 @@ def test_and_back_gives_the_first_bytes(out: Path) -> None:
     assert out.read_bytes() != before
     project(out, options=ProjectOptions(kind="auto"))
     assert out.read_bytes() == before
+
+
+def older(out: Path, kind: str) -> bytes:
+    """Make the cache one of the first version of projections, which left components unturned; return its bytes."""
+    project(out, options=ProjectOptions(kind="pca"))
+    cache = read_cache(out)
+    first = {"kind": kind, "widths": {}, "seed": 0}
+    write_cache(out, replace(cache, provenance={**cache.provenance, "projection": first}))
+    return out.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["auto", "pca"])
+def test_a_cache_of_the_first_version_is_brought_up_to_date(out: Path, kind: str) -> None:
+    """It stays readable, and as it is, until `project` turns its components: the same rows as a new cache's."""
+    new = read_cache(out)
+    before = older(out, kind)
+    notices: list[str] = []
+    corpus = out.parents[1] / "clips" / "manifest.csv"
+    reader = FakeReader()
+    run_extract(corpus, out, reader=reader, notices=notices)
+    assert out.read_bytes() == before and reader.calls == []
+    assert any("--kind pca-turned` turns them" in text for text in notices)
+    document = project(out, options=ProjectOptions())
+    assert "video: 5 columns → 5 by pca-turned" in describe(document)
+    cache = read_cache(out)
+    assert cache.provenance["projection"]["version"] == 2
+    assert cache.provenance["fingerprint"] == new.provenance["fingerprint"]
+    for name in ("video", "audio"):
+        assert cache.streams[name].utterance.tobytes() == new.streams[name].utterance.tobytes()
+
+
+def test_clips_that_join_a_cache_of_the_first_version_go_through_its_kind(out: Path) -> None:
+    older(out, "auto")
+    (out.parents[1] / "clips" / "clip0.mp4").write_bytes(b"another clip")
+    run_extract(out.parents[1] / "clips" / "manifest.csv", out)
+    cache = read_cache(out)
+    projection = cache.streams["video"].projection
+    assert projection is not None and projection.kind == "pca"
+    assert "version" not in cache.provenance["projection"]
+
+
+def test_components_by_name_stay_as_they_are(out: Path) -> None:
+    project(out, options=ProjectOptions(kind="pca"))
+    notices: list[str] = []
+    project(out, options=ProjectOptions(width=3), notice=notices.append)
+    projection = read_cache(out).streams["video"].projection
+    assert projection is not None and projection.kind == "pca" and len(projection.components) == 3
+    assert len(notices) == 1 and "whitens them" in notices[0]
+
+
+def test_the_seed_turns_otherwise(out: Path) -> None:
+    rows = []
+    for seed in (0, 1):
+        project(out, options=ProjectOptions(kind="pca-turned", seed=seed))
+        stream = read_cache(out).streams["video"]
+        assert stream.projection is not None and stream.projection.fitted_on["rotation_seed"] == seed
+        rows.append(stream.utterance.astype(np.float64))
+    assert np.abs(rows[0] - rows[1]).max() > 0.01
+    np.testing.assert_allclose(rows[0] @ rows[0].T, rows[1] @ rows[1].T, atol=1e-4)  # distances stay
+
+
+def test_a_version_to_come_fails(out: Path) -> None:
+    with pytest.raises(ValueError, match="version is 3; expected 1 to 2"):
+        ProjectionChoice(version=3)
+    cache = read_cache(out)
+    later = {**cache.provenance["projection"], "version": 3}
+    write_cache(out, replace(cache, provenance={**cache.provenance, "projection": later}))
+    with pytest.raises(DualstreamError, match=r"not known here: .*version is 3"):
+        project(out, options=ProjectOptions())
 
 
 def test_extract_keeps_what_project_chose(out: Path, tmp_path: Path) -> None:
