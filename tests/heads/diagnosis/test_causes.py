@@ -190,8 +190,8 @@ def test_without_the_intervention_nothing_is_turned():
 
 
 @pytest.mark.slow
-def test_a_whitened_projection_hides_no_scale_mismatch():
-    """The components' own spread is their nature; a stream a thousand times as large as the other is not."""
+def test_a_whitened_projection_is_found_however_loud_it_is():
+    """Components a thousand times as large as the other stream: heads that standardise whiten them all the same."""
     options = replace(TURNING, interventions=("standardise", "turn components"))
     found = named(("whitened_projection", "scale_mismatch"), seed=26, options=options)
     assert "whitened_projection" in [cause.name for cause in found.causes]
