@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heads.variant import TASKS
-from pipeline.show.tables import METRICS, PER_CENT, estimate_cell
+from pipeline.show.tables import METRICS, PER_CENT, estimate_cell, majority_rows, presence_words
 
 FORBIDDEN = (
     "Decisions about a person: hiring, promotion, admission, grading, credit, insurance, policing, migration, "
@@ -138,15 +138,16 @@ def _table(first: Mapping[str, Any], second: Mapping[str, Any] | None, name: str
     for task, score in first["tasks"].items():
         heads = [head for _, head in METRICS]
         lines += [f"{task.capitalize()}:", "", f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
-        if score["majority"]:
-            cells = [score["majority"].get(key) for key, _ in METRICS]
+        for constant, line in majority_rows(score, "majority class"):
+            cells = [line.get(key) for key, _ in METRICS]
             shown = ["–" if value is None else f"{100 * value:.1f}" for value in cells]
-            lines.append(f"| majority class: {_cell(score['majority']['name'])} | {' | '.join(shown)} |")
+            lines.append(f"| {_cell(constant)} | {' | '.join(shown)} |")
         for row, scores in ((name, first), (second_name, second)):
             if scores is not None and task in scores["tasks"]:
                 cells = [estimate_cell(scores["tasks"][task][key], per_cent=key in PER_CENT) for key, _ in METRICS]
                 lines.append(f"| {row} | {' | '.join(_cell(cell) for cell in cells)} |")
-        lines.append("")
+        words = presence_words(score)
+        lines += ["", f"Scored: {_cell(words)}.", ""] if words else [""]
     return lines
 
 

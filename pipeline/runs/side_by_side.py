@@ -63,6 +63,7 @@ class Work:
                 plan.corpus.vocabulary,
                 groups=plan.clusters(),
                 shown=shown,
+                presence=plan.presence(),
                 speaker_norm=plan.corpus.speaker_norm,
             )
         except KeyboardInterrupt:

@@ -137,11 +137,11 @@ def print_comparison_plan(planned: dict[str, Any]) -> None:
     scored = planned["scored"]
     for task, one in scored["tasks"].items():
         words = f"{task}: {one['labelled']} of {scored['utterances']} scored utterances labelled"
-        if one["majority"]:
-            line = one["majority"]
-            numbers = ", ".join(f"{head} {100 * line[key]:.1f}" for key, head in tables.METRICS if key in line)
-            words += f"; majority: {line['name']}: {numbers} (per cent)"
-        lines.append(words)
+        for name, constant in tables.majority_rows(one):
+            scores = [f"{head} {100 * constant[key]:.1f}" for key, head in tables.METRICS if key in constant]
+            numbers = ", ".join(scores)
+            words += f"; {name}: {numbers} (per cent)"
+        lines.append(f"{words}; {tables.presence_words({'count': one['labelled'], **one})}")
     lines.append(f"would write {planned['out']}{', replacing what is there' if planned['replaces'] else ''}")
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.batch import FeatureSet
+from heads.batch import UNLABELLED, FeatureSet
 from heads.diagnosis import diagnose as diagnose_features
-from heads.diagnosis.evidence import DiagnosisOptions
+from heads.diagnosis.evidence import DiagnosisOptions, Evidence
 from pipeline.errors import UsageError
 from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.runs.presence import ALL, Presence, require_rule, taken
 from pipeline.show import diagnosis
+from pipeline.show.tables import presence_words
 from pipeline.storage.documents import write_json
 from pipeline.storage.folders import make_folder, require_writable
 
@@ -31,6 +33,8 @@ class DiagnoseOptions:
     """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
     speaker_norm: bool = False
     """Let heads read rows normalised by speaker (transductive)."""
+    scored: str = ALL
+    """``present``: utterances without features are neither fitted nor scored (`pipeline.runs.presence`)."""
     against: Path | None = None
     """Another cache of the same utterances, made in another way: its gain is measured too."""
 
@@ -53,9 +57,11 @@ def diagnose(
         As the reader of caches does.
     """
     require_writable(out / DIAGNOSIS)
+    require_rule(options.scored)
     corpus = read_corpus(cache, streams=options.streams or None)
     other = read_corpus(options.against, streams=options.streams or None) if options.against else None
-    train, dev = _parts(corpus, other)
+    common = _parts(corpus, other)
+    train, dev = (taken(corpus, part, options.scored) for part in common)
     pair = None
     if other is not None:
         twin_train, twin_dev = _parts(other, corpus)
@@ -76,12 +82,13 @@ def diagnose(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    found = replace(found, evidence=_with_presence(found.evidence, corpus, np.union1d(*common), options))
     if found.evidence.grouped_by == "dialogue" and not np.any(corpus.dialogues[train] != ""):
         note = (
             "no dialogues are known: each utterance counts as one, and intervals take utterances for independent"
         )
         found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
-    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - len(train) - len(dev)
+    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - sum(map(len, common))
     if left_out:
         note = f"{left_out} utterances that the other cache lacks were left out"
         found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
@@ -91,6 +98,7 @@ def diagnose(
         "streams": corpus.streams,
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
+        "scored": options.scored,
         "looked_at": "train and dev; the test split was not looked at",
         **found.to_json(),
     }
@@ -98,6 +106,19 @@ def diagnose(
     write_json(out / DIAGNOSIS, document)
     diagnosis.diagnosis_report(document).write(out)
     return document
+
+
+def _with_presence(
+    evidence: Evidence, corpus: Corpus, candidates: NDArray[np.int64], options: DiagnoseOptions
+) -> Evidence:
+    """Note how many of the labelled utterances of train and dev had no features."""
+    task = options.diagnosis.task
+    labelled = getattr(corpus.features, task)[taken(corpus, candidates, options.scored)] != UNLABELLED
+    facts = Presence.of(corpus, candidates, options.scored).to_json(task, labelled)
+    words = presence_words(
+        {"count": int(labelled.sum()), "without_features": facts}, "they are scored with the rest"
+    )
+    return replace(evidence, notes=(*evidence.notes, words))
 
 
 def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

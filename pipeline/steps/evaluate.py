@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.runs import Run, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions, write_predictions
+from pipeline.runs.presence import ALL, Presence, taken
 from pipeline.runs.protocol import Answering
 from pipeline.runs.scoring import HEADLINE, score_predictions
 from pipeline.runs.shown import Seen, Shown
@@ -25,7 +26,13 @@ LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
 
 
 def evaluate(
-    path: Path, *, split: str = "test", cache: Path | None = None, streams: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    split: str = "test",
+    cache: Path | None = None,
+    streams: Mapping[str, str] | None = None,
+    scored: str | None = None,
+    done: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Score a run on a split, and log it where the split is test.
 
@@ -39,10 +46,18 @@ def evaluate(
         Another cache than the one that the run was fitted on; None: that one, whose digest must be the same.
     streams
         Which streams of the other cache stand for ``video`` and ``audio``; None: as in the run.
+    scored
+        ``all`` or ``present`` (`pipeline.runs.presence`); None: as in the run.
+    done
+        Called with what is returned as soon as it is written, before the run's page is drawn again.
 
     Returns
     -------
     ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "warnings"}``.
+
+    Notes
+    -----
+    Where the run has a page, it is drawn again, with what test said.
 
     Raises
     ------
@@ -60,14 +75,19 @@ def evaluate(
         place, streams=streams or run.config["streams"], speaker_norm=bool(run.config["speaker_norm"])
     )
     odd = _check_same(run, corpus, named=cache is not None)
-    index = corpus.split(split)
+    rule = scored or run.config.get("scored", ALL)
+    candidates = corpus.split(split)
+    index = taken(corpus, candidates, rule)
+    if not len(index):
+        raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
     warnings = [*odd, *_known(run, split, same=not odd)]
     tasks: list[Task] = [task for task in TASKS if task in run.metrics["tasks"]]
     truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
     corpus.require_finite(index, variant.get(run.config["variant"]).streams)
     models = runs.read_models(path / runs.WEIGHTS)
     features = corpus.take(index)
-    shown = Shown.throughout(Seen.from_json(run.config["fitted_on"]), len(index))
+    seen = Seen.from_json(run.config["fitted_on"])
+    shown = Shown.throughout(seen, len(index), train=_train_counts(run))
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in index),
         split=split,
@@ -81,14 +101,16 @@ def evaluate(
         run.config["vocabulary"],
         groups=corpus.clusters(index, run.config["folds"]),
         shown=shown,
+        presence=Presence.of(corpus, candidates, rule),
         speaker_norm=corpus.speaker_norm,
     )
     before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
     if split == "test":
         runs.log_test(path, _entry(scores, corpus, split, named=cache is not None))
     write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
-    write_json(path / f"metrics_{split}.json", scores)
-    return {
+    # alone on disk, the scores come with all that must be said of them
+    write_json(path / f"metrics_{split}.json", {**scores, "warnings": [*warnings, *scores["warnings"]]})
+    document = {
         "run": str(path),
         "variant": run.config["variant"],
         "split": split,
@@ -98,6 +120,19 @@ def evaluate(
         "scores": scores,
         "warnings": warnings,
     }
+    if done is not None:
+        done(document)
+    if (path / runs.REPORT).is_file():
+        from pipeline.show.report import run_report
+
+        run_report([runs.read_run(path)]).write(path)
+    return document
+
+
+def _train_counts(run: Run) -> dict[Task, np.ndarray] | None:
+    """Return how many utterances of train have each class; None for runs of versions that did not keep it."""
+    stored = run.config.get("train_counts")
+    return None if stored is None else {task: np.array(stored[task], dtype=np.int64) for task in TASKS}
 
 
 def _own_cache(run: Run) -> Path:

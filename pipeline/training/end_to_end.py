@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from heads.majority import log_shares
 from heads.variant import TASKS, Prediction, Task
 from pipeline.errors import UsageError
 from pipeline.provenance import digest_file, digest_of, listed
@@ -197,8 +198,7 @@ def predictions_on(models: Sequence[EndToEnd], plan: Plan, tasks: Sequence[Task]
         row = {name: number for number, (name, _) in enumerate(model.note["utterances"])}
         rows: dict[Task, NDArray[np.float64]] = {}
         for task in kept:
-            counts = np.bincount(labels[task][labels[task] >= 0], minlength=model.log_p[task].shape[1]) + 1.0
-            prior = np.log(counts / counts.sum())
+            prior = log_shares(np.bincount(labels[task][labels[task] >= 0], minlength=model.log_p[task].shape[1]))
             rows[task] = np.stack([model.log_p[task][row[name]] if name in row else prior for name in names])
         predictions.append(Prediction(rows.get("emotion"), rows.get("sentiment")))
     return Predictions(
