@@ -66,6 +66,8 @@ def print_evaluation(document: dict[str, Any]) -> None:
         out.print(f"!!! {test_times_words(document)}", style="bold red", markup=False, soft_wrap=True)
     else:
         out.print("the first time that this run was scored on test; the run's log says so now", markup=False)
+    if document["report"]:
+        out.print(f"on the run's page too: {document['report']}", markup=False, soft_wrap=True)
 
 
 def print_comparison(document: dict[str, Any], out_folder: Path) -> None:

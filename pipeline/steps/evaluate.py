@@ -53,7 +53,7 @@ def evaluate(
 
     Returns
     -------
-    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "warnings"}``.
+    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "warnings", "report"}``.
 
     Notes
     -----
@@ -110,6 +110,7 @@ def evaluate(
     write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
     # alone on disk, the scores come with all that must be said of them
     write_json(path / f"metrics_{split}.json", {**scores, "warnings": [*warnings, *scores["warnings"]]})
+    page = path / runs.REPORT if (path / runs.REPORT).is_file() else None
     document = {
         "run": str(path),
         "variant": run.config["variant"],
@@ -119,10 +120,11 @@ def evaluate(
         "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
         "scores": scores,
         "warnings": warnings,
+        "report": None if page is None else str(page),
     }
     if done is not None:
         done(document)
-    if (path / runs.REPORT).is_file():
+    if page is not None:  # last: the scores stand and are shown, whatever becomes of the page
         from pipeline.show.report import run_report
 
         run_report([runs.read_run(path)]).write(path)

@@ -113,7 +113,7 @@ def fit_head_on(
         tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
-        whole = dataclasses.replace(runs.read_run(folder), path=out)
+    whole = runs.read_run(out)  # with the test log of the run that it replaced
     if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
         from pipeline.show.report import run_report
 
