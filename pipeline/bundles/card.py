@@ -74,8 +74,8 @@ def model_card(
         "",
         f"Held out: {held_out['utterances']} utterances ({_cell(held_out['split'])}). "
         + _interval_words(held_out)
-        + " Per cent but for the log loss (nats). Models and stopping were chosen on these utterances, so they "
-        "flatter a little.",
+        + " Per cent but for the log loss (nats). "
+        + _flattered(seeds),
         "",
     ]
     lines += _table(held_out, seeds, "what the bundle answers (mean of the seeds)", "single seeds, ± over them")
@@ -149,6 +149,14 @@ def _table(first: Mapping[str, Any], second: Mapping[str, Any] | None, name: str
         words = presence_words(score)
         lines += ["", f"Scored: {_cell(words)}.", ""] if words else [""]
     return lines
+
+
+def _flattered(seeds: Mapping[str, Any]) -> str:
+    """Return what of the fit was chosen on the held-out utterances."""
+    if "stopped_by" not in seeds:  # runs of versions that did not note it
+        return "Models and stopping may have been chosen on these utterances, so they flatter a little."
+    stopped = f", and {seeds['stopped_by']} said when training was to stop" if seeds["stopped_by"] else ""
+    return f"The temperature was fitted on these utterances{stopped}, so they flatter a little."
 
 
 def _interval_words(scores: Mapping[str, Any]) -> str:

@@ -72,6 +72,10 @@ class Plan:
         """Return which of the scored utterances have features."""
         return Presence.of(self.corpus, np.union1d(self.scored, self.left_out), self.rule)
 
+    def stopped_by(self, name: str, options: FitOptions) -> str | None:
+        """Return the split that said when a variant's training was to stop, where that is what is scored."""
+        return self.split if self.by is None and looks_at_dev(name, options) else None
+
     def clusters(self) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of the groups that a bootstrap over `scored` resamples."""
         return self.corpus.clusters(self.scored, self.by)

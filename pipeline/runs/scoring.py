@@ -34,6 +34,7 @@ def score_predictions(
     shown: Shown,
     presence: Presence | None = None,
     speaker_norm: bool = False,
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """Score what models predicted.
 
@@ -51,6 +52,9 @@ def score_predictions(
         Which of the utterances have features; None: not known, and then no table says it.
     speaker_norm
         Noted in the document, so that every table can call the row transductive.
+    stopped_by
+        The split that said when training was to stop, where it is these utterances (`Plan.stopped_by`): noted,
+        so that every table can say that the scores are too good.
 
     Raises
     ------
@@ -98,6 +102,7 @@ def score_predictions(
         "models": list(predictions.names),
         "speaker_norm": speaker_norm,
         "joint_decoding": bool(predictions.decoded),
+        "stopped_by": stopped_by,
         "tasks": tasks,
         "contradiction": _contradiction(predictions, shown),
         "warnings": list(dict.fromkeys(warnings)),

@@ -65,6 +65,7 @@ class Work:
                 shown=shown,
                 presence=plan.presence(),
                 speaker_norm=plan.corpus.speaker_norm,
+                stopped_by=plan.stopped_by(name, self.fit),
             )
         except KeyboardInterrupt:
             return row | UNFINISHED, None

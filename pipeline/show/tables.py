@@ -56,6 +56,7 @@ def what_is_scored(scores: dict[str, Any], task: str) -> str:
     )
 
 
+TOO_GOOD = "†"  # behind the name of a row whose training was stopped by what is scored
 BY_PRIOR = "what a head has nothing to read of is answered by the prior"
 
 
@@ -90,12 +91,18 @@ def answer_mark(scores: dict[str, Any] | None) -> str:
     words = [models[0]] if models[0].startswith("ensemble") else []
     words += ["joint decoding"] if scores.get("joint_decoding") else []
     words += ["transductive"] if scores.get("speaker_norm") else []
-    return f" ({', '.join(words)})" if words else ""
+    return (f" ({', '.join(words)})" if words else "") + (f" {TOO_GOOD}" if scores.get("stopped_by") else "")
 
 
 def answer_notes(every: Sequence[dict[str, Any]]) -> list[str]:
     """Return what tables must explain of how these scores came about."""
     notes = []
+    stopped = [scores for scores in every if scores.get("stopped_by")]
+    if stopped:
+        words = f"{TOO_GOOD} {stopped[0]['stopped_by']} said when training was to stop: these scores are too good"
+        if len(stopped) < len(every):
+            words += f", and rows without {TOO_GOOD} at a disadvantage"
+        notes.append(f"{words}; --folds has none of that")
     if any(scores["joint_decoding"] for scores in every):
         notes.append(
             "joint decoding: the answer is the likeliest pair of labels that training showed, log loss and "
@@ -219,7 +226,8 @@ def _titles(rows: Sequence[Row]) -> list[str]:
     """Return the rows' titles; an ensemble or joint decoding of all rows alike stands in the caption alone."""
     if len({answer_mark(row.scores) for row in rows}) > 1:
         return [row.title for row in rows]
-    return [row.name + answer_mark({"speaker_norm": (row.scores or {}).get("speaker_norm")}) for row in rows]
+    kept = ("speaker_norm", "stopped_by")
+    return [row.name + answer_mark({key: (row.scores or {}).get(key) for key in kept}) for row in rows]
 
 
 def _fitting(width: int, titles: Sequence[str], further: int) -> list[tuple[str, str]]:

@@ -234,7 +234,12 @@ def _end_to_end(
     for name, models in by_method([read_end_to_end(path) for path in options.end_to_end]).items():
         answered = options.answering.apply(predictions_on(models, plan, fit.tasks), shown.pairs)
         scores = score_predictions(
-            answered, plan.corpus.vocabulary, groups=plan.clusters(), shown=shown, presence=plan.presence()
+            answered,
+            plan.corpus.vocabulary,
+            groups=plan.clusters(),
+            shown=shown,
+            presence=plan.presence(),
+            stopped_by=plan.split if any(model.stopped_by_dev for model in models) else None,
         )
         facts = row_facts(models, plan)
         if facts["without_answer"]:

@@ -103,6 +103,7 @@ def evaluate(
         shown=shown,
         presence=Presence.of(corpus, candidates, rule),
         speaker_norm=corpus.speaker_norm,
+        stopped_by=split if split == "dev" and run.metrics.get("stopped_by") == "dev" else None,
     )
     before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
     if split == "test":

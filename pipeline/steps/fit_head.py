@@ -102,6 +102,7 @@ def fit_head_on(
         shown=shown,
         presence=plan.presence(),
         speaker_norm=corpus.speaker_norm,
+        stopped_by=plan.stopped_by(fusion, fit),
     )
     metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
     run = Run(

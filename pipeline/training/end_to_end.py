@@ -54,6 +54,11 @@ class EndToEnd:
         return int(self.document["recipe"]["training"]["seed"])
 
     @property
+    def stopped_by_dev(self) -> bool:
+        """Whether dev chose the epoch."""
+        return int(self.document["recipe"]["training"]["patience"]) > 0
+
+    @property
     def method(self) -> str:
         """Digest of the training but for its seed: models that share it are seeds of one row."""
         recipe = dict(self.document["recipe"])
