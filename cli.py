@@ -498,7 +498,9 @@ def diagnose(
         Path | None,
         typer.Option("--against", help="Another cache of the same clips: its gain is measured too."),
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="emotion or sentiment.")] = "emotion",
+    task: Annotated[
+        str | None, typer.Option("--task", help="emotion or sentiment; default: the first that has labels.")
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", min=3, help="Folds over dialogues of train and dev.")] = 4,
     max_shift: Annotated[
         float, typer.Option("--max-shift", min=0.0, help="Largest shift between the streams, seconds.")
@@ -519,9 +521,12 @@ def diagnose(
     from pipeline.steps import diagnose as step
     from pipeline.words import parse
 
-    parse.one_of("task", task, TASKS)
+    parse.one_of("task", task or TASKS[0], TASKS)
     options = step.DiagnoseOptions(
-        diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
+        diagnosis=DiagnosisOptions(
+            fusion=fusion, task=task or TASKS[0], folds=folds, fit=fit, max_shift_s=max_shift
+        ),  # type: ignore[arg-type]
+        any_task=task is None,
         streams=parse.streams(streams),
         speaker_norm=speaker_norm,
         scored=scored,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from heads.batch import UNLABELLED, FeatureSet
 from heads.diagnosis import diagnose as diagnose_features
 from heads.diagnosis.evidence import DiagnosisOptions, Evidence
+from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
 from pipeline.runs.corpus import Corpus, read_corpus
-from pipeline.runs.presence import ALL, Presence, require_rule, taken
+from pipeline.runs.presence import ALL, Presence, label_counts, require_rule, taken
 from pipeline.show import diagnosis
 from pipeline.show.tables import presence_words
 from pipeline.storage.documents import write_json
@@ -29,6 +30,8 @@ class DiagnoseOptions:
     """What is diagnosed."""
 
     diagnosis: DiagnosisOptions = field(default_factory=DiagnosisOptions)
+    any_task: bool = False
+    """Take the other task where train and dev have no label of `diagnosis.task`."""
     streams: dict[str, str] = field(default_factory=dict)
     """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
     speaker_norm: bool = False
@@ -70,6 +73,8 @@ def diagnose(
     extracted = corpus.take(train), corpus.take(dev) if len(dev) else None
     if options.speaker_norm:
         corpus, other = corpus.normalised(), None if other is None else other.normalised()
+    if options.any_task:
+        options = replace(options, diagnosis=replace(options.diagnosis, task=_task(corpus, options, common)))
     settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
     try:
         found = diagnose_features(
@@ -106,6 +111,13 @@ def diagnose(
     write_json(out / DIAGNOSIS, document)
     diagnosis.diagnosis_report(document).write(out)
     return document
+
+
+def _task(corpus: Corpus, options: DiagnoseOptions, parts: Sequence[NDArray[np.int64]]) -> Task:
+    """Return the task that is diagnosed: the one that is asked for, where it or neither has labels."""
+    counts = label_counts(corpus.features, np.concatenate(parts))
+    wanted = options.diagnosis.task
+    return next((task for task in (wanted, *TASKS) if counts[task].any()), wanted)
 
 
 def _with_presence(

@@ -81,18 +81,20 @@ def evaluate(
     if not len(index):
         raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
     warnings = [*odd, *_known(run, split, same=not odd)]
-    tasks: list[Task] = [task for task in TASKS if task in run.metrics["tasks"]]
-    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
     corpus.require_finite(index, variant.get(run.config["variant"]).streams)
     models = runs.read_models(path / runs.WEIGHTS)
     features = corpus.take(index)
+    answers = tuple(model.predict(features) for model in models)
+    # what was fitted, scored before or not: dev may lack labels that test has
+    tasks: list[Task] = [task for task in TASKS if answers[0].task(task) is not None]
+    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
     seen = Seen.from_json(run.config["fitted_on"])
     shown = Shown.throughout(seen, len(index), train=_train_counts(run))
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in index),
         split=split,
         true=truth,
-        models=tuple(model.predict(features) for model in models),
+        models=answers,
         names=tuple(f"seed {model.seed}" for model in models),
     )
     predictions = Answering(**run.config["answering"]).apply(predictions, shown.pairs)

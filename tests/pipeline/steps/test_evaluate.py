@@ -73,6 +73,20 @@ def test_majority_class_is_that_of_test_and_trains_stands_beside_it(run) -> None
     assert (found["train_majority"]["name"], found["train_majority"]["accuracy"]) == ("neutral", counts[0] / 80)
 
 
+def test_a_task_that_dev_has_no_labels_of_is_scored_on_test(run, tmp_path) -> None:
+    cache = planted_cache()
+    emotion = cache.utterances.emotion.copy()
+    emotion[240:320] = -1
+    write_cache(
+        tmp_path / "d.h5",
+        dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, emotion=emotion)),
+    )
+    options = FitHeadOptions(report=False)
+    made = fit_head(tmp_path / "d.h5", "linear", tmp_path / "d", fit=FitOptions(seeds=(0,)), options=options)
+    assert list(made.metrics["tasks"]) == ["sentiment"]
+    assert list(evaluate(tmp_path / "d")["scores"]["tasks"]) == ["emotion", "sentiment"]
+
+
 def test_each_further_look_is_counted(run) -> None:
     for before in range(3):
         assert evaluate(run)["times_before"] == before
