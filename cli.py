@@ -521,11 +521,10 @@ def diagnose(
     from pipeline.steps import diagnose as step
     from pipeline.words import parse
 
-    parse.one_of("task", task or TASKS[0], TASKS)
+    wanted = task or TASKS[0]
+    parse.one_of("task", wanted, TASKS)
     options = step.DiagnoseOptions(
-        diagnosis=DiagnosisOptions(
-            fusion=fusion, task=task or TASKS[0], folds=folds, fit=fit, max_shift_s=max_shift
-        ),  # type: ignore[arg-type]
+        diagnosis=DiagnosisOptions(fusion=fusion, task=wanted, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
         any_task=task is None,
         streams=parse.streams(streams),
         speaker_norm=speaker_norm,
