@@ -30,6 +30,7 @@ from pipeline.words.options import (
     RootOption,
     RunArgument,
     SamplingOption,
+    ScoredOption,
     SpeakerNormOption,
     StreamsOption,
     TorchThreadsOption,
@@ -366,6 +367,7 @@ def fit_head(
     folds: FoldsOption = None,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
+    scored: ScoredOption = "all",
     answering: AnsweringWords,
     fit: FitWords,
     tensorboard: Annotated[Path | None, typer.Option("--tensorboard", help="Folder for event files.")] = None,
@@ -382,7 +384,7 @@ def fit_head(
 
     options = step.FitHeadOptions(
         folds=folds, streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
-        tensorboard=tensorboard, answering=answering,
+        tensorboard=tensorboard, answering=answering, scored=scored,
     )  # fmt: skip
     place = out or Path("runs") / runs.folder_name(fusion)
     if dry_run:
@@ -391,12 +393,12 @@ def fit_head(
         return 0
     with terminal.ProgressLine() as line:
 
-        def scored(run: Any) -> None:
+        def show(run: Any) -> None:
             line.stop()
             if not as_json:
                 terminal.print_run(run)
 
-        run = step.fit_head(cache, fusion, place, fit=fit, options=options, progress=line, scored=scored)
+        run = step.fit_head(cache, fusion, place, fit=fit, options=options, progress=line, scored=show)
     emit(step.document(run), as_json, lambda: terminal.print_written(run))
     return 130 if run.config["interrupted"] else 0
 
@@ -415,6 +417,7 @@ def compare(
     folds: FoldsOption = None,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
+    scored: ScoredOption = "all",
     answering: AnsweringWords,
     end_to_end: Annotated[
         list[Path] | None,
@@ -445,7 +448,7 @@ def compare(
     options = step.CompareOptions(
         fusions=None if fusions.strip() == "all" else parse.names(fusions), folds=folds,
         streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
-        answering=answering, workers=workers, end_to_end=tuple(end_to_end or ()),
+        answering=answering, workers=workers, end_to_end=tuple(end_to_end or ()), scored=scored,
     )  # fmt: skip
     if dry_run:
         planned = step.describe(cache, out, fit=fit, options=options)
@@ -467,6 +470,10 @@ def evaluate(
         Path | None, typer.Option("--cache", help="Another cache than the one that the run was fitted on.")
     ] = None,
     streams: StreamsOption = "",
+    scored: Annotated[
+        str | None,
+        typer.Option("--scored", help="all or present, as fit-head has it; default: as in the run."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Score a run on the test split, and write down that it was looked at."""
@@ -474,10 +481,12 @@ def evaluate(
     from pipeline.steps import evaluate as step
     from pipeline.words import parse
 
-    found = step.evaluate(run, split=split, cache=cache, streams=parse.streams(streams) or None)
-    if as_json and found["times_before"]:
-        print(terminal.test_times_words(found), file=sys.stderr)
-    emit(found, as_json, lambda: terminal.print_evaluation(found))
+    def done(found: dict[str, Any]) -> None:
+        if as_json and found["times_before"]:
+            print(terminal.test_times_words(found), file=sys.stderr)
+        emit(found, as_json, lambda: terminal.print_evaluation(found))
+
+    step.evaluate(run, split=split, cache=cache, streams=parse.streams(streams) or None, scored=scored, done=done)
     return 0
 
 
@@ -506,13 +515,16 @@ def diagnose(
         Path | None,
         typer.Option("--against", help="Another cache of the same clips: its gain is measured too."),
     ] = None,
-    task: Annotated[str, typer.Option("--task", help="emotion or sentiment.")] = "emotion",
+    task: Annotated[
+        str | None, typer.Option("--task", help="emotion or sentiment; default: the first that has labels.")
+    ] = None,
     folds: Annotated[int, typer.Option("--folds", min=3, help="Folds over dialogues of train and dev.")] = 4,
     max_shift: Annotated[
         float, typer.Option("--max-shift", min=0.0, help="Largest shift between the streams, seconds.")
     ] = 2.0,
     streams: StreamsOption = "",
     speaker_norm: SpeakerNormOption = False,
+    scored: ScoredOption = "all",
     fit: RefitWords,
     out: Annotated[Path, typer.Option("--out", help="Folder for diagnosis.json, page and figures.")] = Path(
         "runs/diagnosis"
@@ -526,11 +538,14 @@ def diagnose(
     from pipeline.steps import diagnose as step
     from pipeline.words import parse
 
-    parse.one_of("task", task, TASKS)
+    wanted = task or TASKS[0]
+    parse.one_of("task", wanted, TASKS)
     options = step.DiagnoseOptions(
-        diagnosis=DiagnosisOptions(fusion=fusion, task=task, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
+        diagnosis=DiagnosisOptions(fusion=fusion, task=wanted, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
+        any_task=task is None,
         streams=parse.streams(streams),
         speaker_norm=speaker_norm,
+        scored=scored,
         against=against,
     )
     with terminal.ProgressLine() as line:

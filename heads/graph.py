@@ -17,7 +17,6 @@ from torch.nn import functional
 from heads.auto import AutoModel
 from heads.batch import Batch, FeatureSet
 from heads.fusion.network import resolve
-from heads.fusion.weights import NO_NOISE
 from heads.linear.design import CLIP as LINEAR_CLIP
 from heads.linear.model import LinearModel
 from heads.training.fit import TorchModel
@@ -120,9 +119,7 @@ class _NetworkMember:
         for stream in STREAMS:
             fields |= self._stream(stream, inputs, first)
         batch = Batch(**fields)
-        network = self.model.network
-        logits = network.decide(network.represent(batch, NO_NOISE), batch)
-        return {task: torch.log_softmax(getattr(logits, task)[0], dim=-1) for task in self.tasks}
+        return self.model.log_probabilities(batch)
 
     def _stream(self, stream: str, inputs: Inputs, like: Tensor) -> dict[str, Tensor]:
         count = like.shape[0]
@@ -189,8 +186,8 @@ class _LinearMember:
             weights = complete * mixing + some * alone / some.sum(0).clamp(min=1.0)  # (parts, B)
             mixed = (weights.unsqueeze(-1) * experts).sum(0).log_softmax(-1)
             none = (there.sum(0) == 0).unsqueeze(-1)
-            mixed = torch.where(none, _float(self.model.prior[task]), mixed)
-            answer[task] = (mixed + _float(self.model.shift[task])).log_softmax(-1)
+            shifted = (mixed + _float(self.model.shift[task])).log_softmax(-1)
+            answer[task] = torch.where(none, _float(self.model.prior[task]), shifted)
         return answer
 
     def _available(self, number: int, inputs: Inputs) -> Tensor:

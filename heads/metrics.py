@@ -13,9 +13,7 @@ Conventions
 - Log loss is in nats, log-probabilities cut off at log(2.2e-16), as scikit-learn does.
 - Calibration error is the expected calibration error of the answered class's probability in 15 bins of
   equal width, (k/15, (k+1)/15] (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
-- The majority line answers the class that is commonest in TRAIN (the first of equal ones), and is
-  scored on the utterances being scored. With folds it is the commonest of all that are dealt out: what is
-  commonest outside a fold of whole speakers is rarer inside, and a line below chance would flatter.
+- The majority line is that of `heads.majority`: the commonest class of what is scored, and beside it train's.
 - Several seeds: scores are of each model, then averaged. Averaged probabilities are another model (see
   heads/ensemble.py).
 """
@@ -31,7 +29,8 @@ from numpy.typing import NDArray
 
 from heads import statistics
 from heads.batch import UNLABELLED
-from heads.confusion import HEADLINES, group_confusions, headline_statistic, headlines, margins, quotient
+from heads.confusion import HEADLINES, group_confusions, headline_statistic, margins, quotient
+from heads.majority import Majority, majority_lines
 from heads.statistics import Estimate
 
 CALIBRATION_BINS = 15
@@ -56,17 +55,6 @@ class ClassScores:
     """Utterances given this class."""
 
 
-@dataclass(frozen=True)
-class Majority:
-    """What always answering the commonest training class scores."""
-
-    name: str
-    accuracy: float
-    balanced_accuracy: float
-    weighted_f1: float
-    macro_f1: float
-
-
 @dataclass(frozen=True, repr=False)
 class Scores:
     """Scores of one task for one variant: one or several seeds."""
@@ -87,6 +75,9 @@ class Scores:
     confusion: Floats
     """Shape (C, C), mean over seeds."""
     majority: Majority | None
+    """Always answering the commonest class of these utterances."""
+    train_majority: Majority | None
+    """Always answering train's commonest class, where that is another one and train is known."""
     warnings: tuple[str, ...]
 
     def headline(self, name: str) -> Estimate:
@@ -108,6 +99,7 @@ class Scores:
             "classes": [vars(entry) for entry in self.classes],
             "confusion": self.confusion.tolist(),
             "majority": None if self.majority is None else vars(self.majority),
+            "train_majority": None if self.train_majority is None else vars(self.train_majority),
             "warnings": list(self.warnings),
         }
 
@@ -122,7 +114,7 @@ def score(
     names: Sequence[str],
     *,
     groups: Codes | None = None,
-    train_labels: Codes | None = None,
+    train_counts: Codes | None = None,
     resamples: int = statistics.RESAMPLES,
     seed: int = 0,
 ) -> Scores:
@@ -139,8 +131,9 @@ def score(
     groups
         Codes of what the bootstrap draws, the dialogue or the speaker, shape (N,). None: no intervals.
         -1 (an unknown speaker) makes the utterance a group of its own.
-    train_labels
-        Codes of the training utterances, for the majority line. None: no such line.
+    train_counts
+        How many of the training utterances have each class, shape (C,), for the second majority line. None: no
+        such line.
 
     Raises
     ------
@@ -171,6 +164,7 @@ def score(
         log_loss = _estimate_mean(losses, group, resamples, seed)
         errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
         calibration = Estimate(float(np.mean(errors)), errors)
+    majority, train_majority = majority_lines(np.bincount(truth, minlength=classes), names, train_counts)
     return Scores(
         names=tuple(names),
         count=len(truth),
@@ -180,7 +174,8 @@ def score(
         calibration_error=calibration,
         classes=_class_scores(counts.sum(1), names),
         confusion=confusion,
-        majority=None if train_labels is None else majority_line(train_labels, truth, names),
+        majority=majority,
+        train_majority=train_majority,
         warnings=_collapse_warnings(counts.sum(1), names),
     )
 
@@ -216,18 +211,6 @@ def calibration_error(log_probabilities: Floats, truth: Codes, bins: int = CALIB
     at = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     gaps = np.bincount(at, weights=right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(truth))
-
-
-def majority_line(train_labels: Codes, truth: Codes, names: Sequence[str]) -> Majority:
-    """Score always answering the class that is commonest in train; `truth` is -1 where unlabelled."""
-    labelled = train_labels[train_labels != UNLABELLED]
-    if not len(labelled):
-        raise ValueError("no training utterance is labelled; the majority line needs some that are")
-    commonest = int(np.bincount(labelled, minlength=len(names)).argmax())
-    truth = truth[truth != UNLABELLED]
-    answers = np.full((1, len(truth)), commonest)
-    counts = group_confusions(truth, answers, len(names), np.zeros_like(truth))
-    return Majority(names[commonest], *(float(value) for value in headlines(counts[0, 0])))
 
 
 def contradiction_rate(emotion: Codes, sentiment: Codes, seen: NDArray[np.bool_]) -> float:

@@ -293,8 +293,8 @@ def collapse(evidence: Evidence) -> Cause | None:
         return None
     return _mended(
         "collapse",
-        f"{evidence.answered_share:.0%} of the answers are one class, which {evidence.majority_share:.0%} of the "
-        "utterances have",
+        f"{evidence.answered_share:.0%} of the answers are one class; the commonest class has "
+        f"{evidence.majority_share:.0%} of the utterances",
         remedies,
         "weigh the classes: --loss balanced_softmax",
     )

@@ -14,6 +14,7 @@ from heads.diagnosis.refit import METRIC
 from heads.diagnosis.spaces import Space
 from heads.diagnosis.strength import Complement, Strength
 from heads.folds import GroupBy
+from heads.majority import Majority
 from heads.memorised import Certainty
 from heads.options import REFIT_SEEDS, FitOptions, Task
 from heads.statistics import Comparison, Estimate
@@ -137,6 +138,10 @@ class Evidence:
     """How certain a probe of each stream is of train rows and of rows of another split."""
     outlying: tuple[Outlying, ...] = ()
     """Of each stream, the rows far outside of the rest."""
+    majority: Majority | None = None
+    """Always answering the commonest class of the scored utterances."""
+    train_majority: Majority | None = None
+    """Always answering train's commonest class, where that is another one."""
 
     @property
     def above_chance(self) -> bool:
@@ -155,6 +160,8 @@ class Evidence:
             "grouped_by": self.grouped_by,
             "classes": self.classes,
             "majority_share": self.majority_share,
+            "majority": None if self.majority is None else vars(self.majority),
+            "train_majority": None if self.train_majority is None else vars(self.train_majority),
             "answered_share": self.answered_share,
             "coverage": {k: v.to_json() for k, v in self.coverage.items()},
             "spaces": {k: v.to_json() for k, v in self.spaces.items()},

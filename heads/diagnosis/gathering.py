@@ -28,6 +28,7 @@ from heads.diagnosis.evidence import (
 from heads.diagnosis.outlying import outlying
 from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, grouping, pool, predict, refit
 from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
+from heads.majority import majority_lines
 from heads.memorised import certainty
 from heads.normalise import LABEL
 from heads.statistics import Comparison, Estimate
@@ -112,6 +113,13 @@ def gather(
         heads.try_other(pooled_of(clean, clean_dev))
     refits, rows = heads.refits, heads.rows
     answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
+    of_train = getattr(train, options.task)
+    majority, train_majority = majority_lines(
+        np.bincount(pooled.truth, minlength=pooled.classes),
+        getattr(train, f"{options.task}_names"),
+        np.bincount(of_train[of_train != UNLABELLED], minlength=pooled.classes),
+    )
+    assert majority is not None, "a pool without labels was refused"
     return Evidence(
         fusion=options.fusion,
         task=options.task,
@@ -119,7 +127,7 @@ def gather(
         groups=len(np.unique(pooled.group)),
         grouped_by=by,
         classes=pooled.classes,
-        majority_share=float(np.bincount(pooled.truth).max() / len(pooled.truth)),
+        majority_share=majority.accuracy,
         answered_share=float(np.bincount(answers).max() / len(answers)),
         coverage={name: coverage(pooled.features, name) for name in STREAMS},
         spaces=of_spaces,
@@ -139,6 +147,8 @@ def gather(
         speaker_norm=extracted is not None,
         certainty=tuple(one for each in known for one in each.values()),
         outlying=odd,
+        majority=majority,
+        train_majority=train_majority,
     )
 
 

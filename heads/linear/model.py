@@ -15,6 +15,7 @@ from heads.cores import one_blas_thread
 from heads.folds import GROUP_BY, fold_codes, groups_of
 from heads.linear.design import Design
 from heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
+from heads.majority import log_shares
 from heads.variant import FitOptions, History, Prediction, Progress, Task, Trained
 
 FOLDS = 5
@@ -66,8 +67,8 @@ class LinearModel:
             some = there & ~there.all(0)
             weights += np.where(some, self.alone[task][:, None], 0.0) / np.maximum(some.sum(0), 1)
             mixed = log_softmax(np.einsum("pn,pnc->nc", weights, experts))
-            mixed[~there.any(0)] = prior
             answer[task] = log_softmax(mixed + self.shift[task])
+            answer[task][~there.any(0)] = prior
         return Prediction(answer.get("emotion"), answer.get("sentiment"))
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -225,8 +226,7 @@ def settings_of(name: str, defaults: dict[str, Any], options: FitOptions) -> dic
 
 
 def _log_shares(labels: NDArray[np.int64], classes: int) -> Floats:
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=classes)
-    return np.log((counts + 1) / (counts.sum() + classes))  # one more each: a class unseen is not impossible
+    return log_shares(np.bincount(labels[labels != UNLABELLED], minlength=classes))
 
 
 def _folds(

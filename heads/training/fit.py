@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from heads.batch import UNLABELLED, FeatureSet
+from heads.batch import UNLABELLED, Batch, FeatureSet
 from heads.cores import available_cores, one_core, threads
 from heads.folds import groups_of
 from heads.fusion.network import Settings, resolve
 from heads.fusion.weights import NO_NOISE, Weights
+from heads.majority import log_shares
 from heads.training.group import PREDICT_ROWS, Group, Held, Material, SeedRecord
 from heads.training.plan import Order
 from heads.training.tensors import STREAMS, Scaler, TensorSet
@@ -74,8 +75,15 @@ def fit_network(
         groups = _train(material, options, progress)
         scalers = material.tensors.scalers
         held = Held(held_out, kind, settings, scalers) if kind.wants_held_out and held_out is not None else None
+        prior = {
+            task: log_shares(
+                np.bincount(codes[codes != UNLABELLED], minlength=len(getattr(train, f"{task}_names")))
+            )
+            for task in settings.tasks
+            for codes in (getattr(train, task),)
+        }
         return [
-            _finished(name, record, settings, scalers, held)
+            _finished(name, record, settings, scalers, held, prior)
             for record in sorted(
                 (record for group in groups for record in group.records),
                 key=lambda record: options.seeds.index(record.seed),
@@ -132,11 +140,16 @@ def _news(name: str, epoch: int, epochs: int, groups: Sequence[Group]) -> dict[s
 
 
 def _finished(
-    name: str, record: SeedRecord, settings: Settings, scalers: dict[str, Scaler], held: Held | None
+    name: str,
+    record: SeedRecord,
+    settings: Settings,
+    scalers: dict[str, Scaler],
+    held: Held | None,
+    prior: dict[Task, NDArray[np.float64]],
 ) -> TorchModel:
     history = History(record.columns, record.best_epoch, record.stopped)
     arrays = {key: value for key, value in record.best.items() if not key.startswith("balance.")}
-    model = TorchModel(name, record.seed, history, settings, scalers, arrays)
+    model = TorchModel(name, record.seed, history, settings, scalers, arrays, prior)
     if held is not None:
         with torch.no_grad():
             model.network.finish(held.batches)
@@ -154,6 +167,9 @@ class TorchModel:
     settings: Settings
     scalers: dict[str, Scaler]
     arrays: dict[str, NDArray[Any]] = field(repr=False)
+    prior: dict[Task, NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    """Log shares of the classes in training, shape (C,): the answer where there is nothing to read. Empty in
+    models of versions that kept none."""
 
     def __post_init__(self) -> None:
         self.kind = resolve(self.variant)
@@ -169,18 +185,34 @@ class TorchModel:
         found: dict[Task, NDArray[np.float64]] = {}
         with torch.no_grad(), one_core():
             for index in Order(tensors, PREDICT_ROWS).in_turn():
-                batch = tensors.batch(index)
-                logits = self.network.decide(self.network.represent(batch, NO_NOISE), batch)
-                for task in self.settings.tasks:
-                    rows = torch.log_softmax(getattr(logits, task)[0].double(), dim=-1).numpy()
-                    found.setdefault(task, np.empty((len(features), rows.shape[1])))[index] = rows
+                for task, rows in self.log_probabilities(tensors.batch(index), torch.float64).items():
+                    found.setdefault(task, np.empty((len(features), rows.shape[1])))[index] = rows.numpy()
         return Prediction(emotion=found.get("emotion"), sentiment=found.get("sentiment"))
+
+    def log_probabilities(self, batch: Batch, dtype: torch.dtype = torch.float32) -> dict[Task, torch.Tensor]:
+        """Return log-probabilities (B, C) of each task.
+
+        What a network makes of zeros alone is an accident of its weights: an utterance of which there is nothing
+        to read is answered by the prior. A network that reads whole dialogues has the turns around it to go by.
+        """
+        logits = self.network.decide(self.network.represent(batch, NO_NOISE), batch)
+        windows = self.kind.reads == "windows"
+        there = [batch.video_mask.any(1), batch.audio_mask.any(1)] if windows else []
+        nothing = ~torch.stack(there or [batch.video_present, batch.audio_present]).any(0).unsqueeze(-1)
+        answer = {}
+        for task in self.settings.tasks:
+            rows = torch.log_softmax(getattr(logits, task)[0].to(dtype), dim=-1)
+            if task in self.prior and not self.kind.whole_dialogues:
+                rows = torch.where(nothing, torch.from_numpy(self.prior[task]).to(dtype), rows)
+            answer[task] = rows
+        return answer
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return (arrays, JSON values) from which `restore_network` makes the same model again."""
         arrays = {f"weights/{name}": value for name, value in self.arrays.items()}
         for stream, scaler in self.scalers.items():
             arrays |= {f"scale/{stream}/mean": scaler.mean, f"scale/{stream}/spread": scaler.spread}
+        arrays |= {f"prior/{task}": shares for task, shares in self.prior.items()}
         values = {
             "variant": self.variant,
             "seed": self.seed,
@@ -205,7 +237,8 @@ def restore_network(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> 
     }
     own = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
     history = History(**values.get("history", {}))
-    return TorchModel(settings.variant, int(values["seed"]), history, settings, scalers, own)
+    prior = {task: arrays[f"prior/{task}"] for task in settings.tasks if f"prior/{task}" in arrays}
+    return TorchModel(settings.variant, int(values["seed"]), history, settings, scalers, own, prior)
 
 
 def split_groups(features: FeatureSet, share: float) -> tuple[FeatureSet, FeatureSet]:

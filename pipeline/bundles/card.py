@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from heads.variant import TASKS
-from pipeline.show.tables import METRICS, PER_CENT, estimate_cell
+from pipeline.show.tables import METRICS, PER_CENT, estimate_cell, majority_rows, presence_words
 
 FORBIDDEN = (
     "Decisions about a person: hiring, promotion, admission, grading, credit, insurance, policing, migration, "
@@ -75,8 +75,8 @@ def model_card(
         "",
         f"Held out: {held_out['utterances']} utterances ({_cell(held_out['split'])}). "
         + _interval_words(held_out)
-        + " Per cent but for the log loss (nats). Models and stopping were chosen on these utterances, so they "
-        "flatter a little.",
+        + " Per cent but for the log loss (nats). "
+        + _flattered(seeds),
         "",
     ]
     lines += _table(held_out, seeds, "what the bundle answers (mean of the seeds)", "single seeds, ± over them")
@@ -139,16 +139,25 @@ def _table(first: Mapping[str, Any], second: Mapping[str, Any] | None, name: str
     for task, score in first["tasks"].items():
         heads = [head for _, head in METRICS]
         lines += [f"{task.capitalize()}:", "", f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
-        if score["majority"]:
-            cells = [score["majority"].get(key) for key, _ in METRICS]
+        for constant, line in majority_rows(score, "majority class"):
+            cells = [line.get(key) for key, _ in METRICS]
             shown = ["–" if value is None else f"{100 * value:.1f}" for value in cells]
-            lines.append(f"| majority class: {_cell(score['majority']['name'])} | {' | '.join(shown)} |")
+            lines.append(f"| {_cell(constant)} | {' | '.join(shown)} |")
         for row, scores in ((name, first), (second_name, second)):
             if scores is not None and task in scores["tasks"]:
                 cells = [estimate_cell(scores["tasks"][task][key], per_cent=key in PER_CENT) for key, _ in METRICS]
                 lines.append(f"| {row} | {' | '.join(_cell(cell) for cell in cells)} |")
-        lines.append("")
+        words = presence_words(score)
+        lines += ["", f"Scored: {_cell(words)}.", ""] if words else [""]
     return lines
+
+
+def _flattered(seeds: Mapping[str, Any]) -> str:
+    """Return what of the fit was chosen on the held-out utterances."""
+    if "stopped_by" not in seeds:  # runs of versions that did not note it
+        return "Models and stopping may have been chosen on these utterances, so they flatter a little."
+    stopped = f", and {seeds['stopped_by']} said when training was to stop" if seeds["stopped_by"] else ""
+    return f"The temperature was fitted on these utterances{stopped}, so they flatter a little."
 
 
 def _interval_words(scores: Mapping[str, Any]) -> str:

@@ -1,10 +1,14 @@
-"""How often each class occurs, and what always guessing train's commonest class would score."""
+"""How often each class occurs, and the majority line of each split: `heads.majority`, as every command has it."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from heads.majority import majority_lines
 from pipeline.doctor.table import TASKS, label_of
 from pipeline.labels import vocabulary
 from pipeline.manifest import Manifest
@@ -12,9 +16,10 @@ from pipeline.utterance import SPLITS
 
 
 def balance(manifest: Manifest) -> dict[str, Any]:
-    """Return counts and the majority line by task and split; tasks without labels are left out.
+    """Return counts and the majority lines by task and split; tasks without labels are left out.
 
-    Scores are scikit-learn's: macro averages run over the classes that occur in the split.
+    ``guess`` is train's commonest class; ``outside_test`` is of what `--folds` deals out, where that is more than
+    one split.
     """
     document: dict[str, Any] = {}
     for task, order in TASKS.items():
@@ -28,27 +33,21 @@ def balance(manifest: Manifest) -> dict[str, Any]:
             continue
         reference = counts.get("train") or next(iter(counts.values()))
         guess = max(names, key=lambda name: reference[name])
+        others = [found for split, found in counts.items() if split != "test"]
         document[task] = {
             "guess": guess,
-            "splits": {
-                split: {
-                    "counts": {name: found[name] for name in names},
-                    "majority": _majority_line(found, guess),
-                }
-                for split, found in counts.items()
-            },
+            "splits": {split: _of(found, counts.get("train"), names) for split, found in counts.items()},
+            "outside_test": _of(sum(others, Counter()), None, names) if len(others) > 1 else None,
         }
     return document
 
 
-def _majority_line(counts: Counter[str], guess: str) -> dict[str, float]:
-    """Score always guessing one class: precision of that class is its share p, its recall 1, so F1 is 2p/(1+p)."""
-    share = counts[guess] / counts.total()
-    classes = len(+counts | Counter([guess]))
-    f1 = 2 * share / (1 + share)
+def _of(found: Counter[str], train: Counter[str] | None, names: Sequence[str]) -> dict[str, Any]:
+    scored = np.array([found[name] for name in names])
+    lines = majority_lines(scored, names, None if train is None else np.array([train[name] for name in names]))
+    majority, trains = (None if line is None else vars(line) for line in lines)
     return {
-        "accuracy": share,
-        "balanced_accuracy": (counts[guess] > 0) / len(+counts),
-        "weighted_f1": share * f1,
-        "macro_f1": f1 / classes,
+        "counts": {name: found[name] for name in names},
+        "majority": majority,
+        "train_majority": trains,
     }

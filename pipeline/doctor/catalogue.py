@@ -23,6 +23,9 @@ class Kind:
     """What it means for the results, in a sentence."""
 
 
+ANSWERED = "the prior answers for it in every score (`--scored present` leaves it out)."
+
+
 def _rows(severity: Severity, noun: str, *faults: tuple[str, str, str]) -> dict[str, Kind]:
     return {code: Kind(severity, noun, what, means) for code, what, means in faults}
 
@@ -31,7 +34,7 @@ FILES = {
     **_rows(
         "error",
         "utterance",
-        ("missing", "no file at the path", "extract records it as failed; it is in no score."),
+        ("missing", "no file at the path", f"extract records it as failed; {ANSWERED}"),
         (
             "escapes-root",
             "the path leads out of the data root through a link",
@@ -40,7 +43,7 @@ FILES = {
         (
             "unreadable",
             "the file can't be read as a clip",
-            "extract records it as failed, with this reason; it is in no score.",
+            f"extract records it as failed, with this reason; {ANSWERED}",
         ),
         (
             "span-beyond-end",
@@ -278,8 +281,8 @@ MELD = {
     **_rows(
         "error",
         "utterance",
-        ("meld-unreadable", "MELD's clip that can't be opened", "it has no index (moov atom): it is in no score."),
-        ("meld-absent", "MELD's row without a clip", "MELD.Raw does not hold it: it is in no score."),
+        ("meld-unreadable", "MELD's clip that can't be opened", f"it has no index (moov atom); {ANSWERED}"),
+        ("meld-absent", "MELD's row without a clip", f"MELD.Raw does not hold it; {ANSWERED}"),
     ),
     **_rows(
         "warning",

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from pipeline.doctor.findings import Finding
-from pipeline.show.tables import console
+from pipeline.show.tables import console, majority_rows
 
 EXAMPLES = 3
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -64,15 +64,21 @@ def _balance_table(task: str, spread: dict[str, Any]) -> Any:
     names = list(next(iter(spread["splits"].values()))["counts"])
     for name in names:
         table.add_column(Text(_printable(name)), justify="right")
-    table.add_column(Text(f"always {_printable(spread['guess'])} scores"))
-    for split, held in spread["splits"].items():
-        line = held["majority"]
-        scores = (
-            f"accuracy {line['accuracy']:.1%}, UAR {line['balanced_accuracy']:.1%}, "
-            f"weighted F1 {line['weighted_f1']:.3f}, macro F1 {line['macro_f1']:.3f}"
-        )
-        table.add_row(split, *(str(held["counts"][name]) for name in names), scores)
+    table.add_column("majority line: always answering one class scores")
+    rows = dict(spread["splits"])
+    if spread["outside_test"]:
+        rows["outside test (--folds)"] = spread["outside_test"]
+    for split, held in rows.items():
+        lines = "\n".join(f"{_printable(name)}: {_constant(line)}" for name, line in majority_rows(held))
+        table.add_row(split, *(str(held["counts"][name]) for name in names), Text(lines))
     return table
+
+
+def _constant(line: dict[str, Any]) -> str:
+    return (
+        f"accuracy {line['accuracy']:.1%}, UAR {line['balanced_accuracy']:.1%}, "
+        f"weighted F1 {line['weighted_f1']:.3f}, macro F1 {line['macro_f1']:.3f}"
+    )
 
 
 def _printable(text: str) -> str:

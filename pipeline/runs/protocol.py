@@ -26,6 +26,7 @@ from pipeline.errors import UsageError
 from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
 from pipeline.runs.folder import history_document
 from pipeline.runs.predictions import Predictions
+from pipeline.runs.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
 
 TRAINED_ENCODERS = ("cnn5", "bilstm")  # whose files of weights are all of train-encoder
 NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
@@ -42,6 +43,10 @@ class Plan:
     """One where the splits decide: fitted on train, stopped and scored on dev."""
     by: str | None
     """What `--folds` said, such as ``speaker:4``; None where the splits decide."""
+    rule: str = ALL
+    """Which utterances count: `pipeline.runs.presence`."""
+    left_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Those that the rule leaves out of the scores."""
 
     @property
     def split(self) -> str:
@@ -58,6 +63,19 @@ class Plan:
         parts = [part.held for part in self.parts] if self.by else [self.parts[0].fit]
         return self.corpus.train(np.sort(np.concatenate(parts)))
 
+    def training_counts(self) -> dict[Task, NDArray[np.int64]]:
+        """Count the labels of train, or of all but test: of utterances with features and without."""
+        parts = [*(part.held for part in self.parts), self.left_out] if self.by else [self.parts[0].fit]
+        return label_counts(self.corpus.features, np.concatenate(parts))
+
+    def presence(self) -> Presence:
+        """Return which of the scored utterances have features."""
+        return Presence.of(self.corpus, np.union1d(self.scored, self.left_out), self.rule)
+
+    def stopped_by(self, name: str, options: FitOptions) -> str | None:
+        """Return the split that said when a variant's training was to stop, where that is what is scored."""
+        return self.split if self.by is None and looks_at_dev(name, options) else None
+
     def clusters(self) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of the groups that a bootstrap over `scored` resamples."""
         return self.corpus.clusters(self.scored, self.by)
@@ -70,15 +88,22 @@ class Plan:
             without = f"; {lost} without a stream left out" if lost else ""
             without += self._labelled()
             too_good = " (which also said when to stop: scores too good)" if watched else ""
-            return f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}){too_good}"
+            return (
+                f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}"
+                f"{self._left_out()}){too_good}"
+            )
         sizes = sorted({len(part.held) for part in self.parts})
         each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
         what, groups = self.clusters()
         joined = f", {len(np.unique(groups))} groups of speakers who share dialogues," if "group" in what else ""
         return (
             f"{len(self.parts)} folds by {self.by.partition(':')[0]}{joined} over {len(self.scored)} utterances "
-            f"({each} each{self._labelled()}); each scored by models that never saw it"
+            f"({each} each{self._left_out()}{self._labelled()}); each scored by models that never saw it"
         )
+
+    def _left_out(self) -> str:
+        count = len(self.left_out)
+        return f"; {count} without features left out of the scores" if count else ""
 
     def _labelled(self) -> str:
         """Say how many of those that are fitted on have a label, where some lack it."""
@@ -155,14 +180,30 @@ def trained_encoders(corpus: Corpus) -> list[str]:
     return found
 
 
-def plan(corpus: Corpus, by: str | None = None) -> Plan:
-    """Decide who is fitted on and who is scored.
+def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
+    """Decide who is fitted on and who is scored; `scored` is a rule of `pipeline.runs.presence`.
 
     Raises
     ------
     UsageError
-        Where there is no train or dev split and no folds are asked for.
+        Where there is no train or dev split and no folds are asked for, there is no such rule, or it leaves
+        nothing to score.
     """
+    return _ruled(_all_scored(corpus, by), require_rule(scored))
+
+
+def _ruled(whole: Plan, rule: str) -> Plan:
+    """Return the plan with the rule applied to what it holds out; a fold that is left with nothing goes."""
+    corpus = whole.corpus
+    parts = [replace(part, held=taken(corpus, part.held, rule)) for part in whole.parts]
+    left_out = np.setdiff1d(whole.scored, np.concatenate([part.held for part in parts]))
+    if len(left_out) == len(whole.scored):
+        raise UsageError(f"--scored {PRESENT}: no utterance of {whole.split} has features; nothing can be scored")
+    kept = tuple(part for part in parts if len(part.held))
+    return replace(whole, parts=kept, rule=rule, left_out=left_out)
+
+
+def _all_scored(corpus: Corpus, by: str | None) -> Plan:
     if by is not None:
         by = named_folds(corpus, by)
         return Plan(corpus, tuple(folds(corpus, by)), by)
@@ -336,6 +377,8 @@ class ProtocolOptions:
     """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    scored: str = ALL
+    """``all``: utterances without features are scored too, answered by the prior; ``present``: they are not."""
     answering: Answering = field(default_factory=Answering)
     """Ensemble over seeds, joint decoding."""
 

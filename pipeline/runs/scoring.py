@@ -1,7 +1,7 @@
 """From predictions to the scores document that metrics.json, the tables and the report share.
 
 {"split", "utterances", "unit", "models",
- "tasks": {task: heads.metrics.Scores.to_json()},
+ "tasks": {task: heads.metrics.Scores.to_json() and "without_features": Presence.to_json()},
  "contradiction": {"mean", "seeds", "labels"} or None,
  "warnings": [...]}
 """
@@ -19,6 +19,7 @@ from heads import metrics
 from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
 from pipeline.runs.predictions import Predictions
+from pipeline.runs.presence import Presence
 from pipeline.runs.shown import Shown
 
 HEADLINE = "balanced_accuracy"
@@ -31,7 +32,9 @@ def score_predictions(
     *,
     groups: tuple[str, NDArray[np.int64]],
     shown: Shown,
+    presence: Presence | None = None,
     speaker_norm: bool = False,
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """Score what models predicted.
 
@@ -44,9 +47,14 @@ def score_predictions(
     groups
         What the bootstrap resamples, its name and codes, shape (N,).
     shown
-        Training's labels: they give the majority class, and the pairs that contradict nothing.
+        Training's labels: they give train's majority class, and the pairs that contradict nothing.
+    presence
+        Which of the utterances have features; None: not known, and then no table says it.
     speaker_norm
         Noted in the document, so that every table can call the row transductive.
+    stopped_by
+        The split that said when training was to stop, where it is these utterances (`Plan.stopped_by`): noted,
+        so that every table can say that the scores are too good.
 
     Raises
     ------
@@ -61,13 +69,21 @@ def score_predictions(
             warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
             continue
         count = range(len(predictions.models))
-        scores = metrics.score([_rows(predictions, i, task) for i in count], true, vocabulary[task], groups=codes)
+        scores = metrics.score(
+            [_rows(predictions, i, task) for i in count],
+            true,
+            vocabulary[task],
+            groups=codes,
+            train_counts=shown.train[task],
+        )
         if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
             answers = [predictions.answers(i, task) for i in count]
-            joint = metrics.score(answers, true, vocabulary[task], groups=codes)
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=shown.train[task])
             scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
         warnings += shown.unlearned(task, true, vocabulary[task])
-        tasks[task] = replace(scores, majority=shown.majority(task, true, vocabulary[task])).to_json()
+        tasks[task] = scores.to_json()
+        if presence is not None:
+            tasks[task]["without_features"] = presence.to_json(task, true >= 0)
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:
             warnings.append(
@@ -86,6 +102,7 @@ def score_predictions(
         "models": list(predictions.names),
         "speaker_norm": speaker_norm,
         "joint_decoding": bool(predictions.decoded),
+        "stopped_by": stopped_by,
         "tasks": tasks,
         "contradiction": _contradiction(predictions, shown),
         "warnings": list(dict.fromkeys(warnings)),

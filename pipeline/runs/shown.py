@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads import metrics
 from heads.variant import TASKS, Task
 from pipeline.runs.corpus import Corpus
+from pipeline.runs.presence import label_counts
 from pipeline.runs.protocol import Plan
 
 
@@ -33,11 +33,7 @@ class Seen:
         pairs = np.zeros(sizes, dtype=np.int64)
         both = (emotion >= 0) & (sentiment >= 0)
         np.add.at(pairs, (emotion[both], sentiment[both]), 1)
-        counts: dict[Task, NDArray[np.int64]] = {
-            "emotion": np.bincount(emotion[emotion >= 0], minlength=sizes[0]),
-            "sentiment": np.bincount(sentiment[sentiment >= 0], minlength=sizes[1]),
-        }
-        return cls(counts, pairs)
+        return cls(label_counts(features, index), pairs)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Seen:
@@ -45,7 +41,8 @@ class Seen:
         counts: dict[Task, NDArray[np.int64]] = {
             task: np.array(document["counts"][task], dtype=np.int64) for task in TASKS
         }
-        pairs = np.array(document["pairs"], dtype=np.int64).reshape(len(counts["emotion"]), -1)
+        sizes = len(counts["emotion"]), len(counts["sentiment"])  # either is 0 where a corpus has one task
+        pairs = np.array(document["pairs"], dtype=np.int64).reshape(sizes)
         return cls(counts, pairs)
 
     def to_json(self) -> dict[str, Any]:
@@ -54,11 +51,6 @@ class Seen:
             "counts": {task: count.tolist() for task, count in self.counts.items()},
             "pairs": self.pairs.tolist(),
         }
-
-    def labels(self, task: Task) -> NDArray[np.int64] | None:
-        """Return class codes that occur as often as in training; None where none was labelled."""
-        count = self.counts[task]
-        return np.repeat(np.arange(len(count)), count) if count.any() else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,26 +63,30 @@ class Shown:
     parts: tuple[Seen, ...]
     part: NDArray[np.int64]
     """Which of `parts` belongs to each utterance, shape (N,)."""
-    whole: Seen
-    """All of it, whose commonest class is the majority line: the commonest outside a fold is rarer inside."""
+    train: dict[Task, NDArray[np.int64]]
+    """How many utterances of the training part have each class, with features or without: whose commonest class is
+    the second majority line. With folds it is all that is dealt out, for the commonest outside a fold of whole
+    speakers is rarer inside, and a line below chance would flatter."""
 
     @classmethod
     def of(cls, plan: Plan) -> Shown:
         """Return what a plan's models see; the rows are `plan.scored`."""
         if plan.by is None:
-            return cls.throughout(Seen.of(plan.corpus, plan.fitted_on()), len(plan.scored))
+            return cls.throughout(
+                Seen.of(plan.corpus, plan.fitted_on()), len(plan.scored), train=plan.training_counts()
+            )
         everyone, part = plan.scored, np.empty(len(plan.scored), np.int64)
         parts = []
         for number, fold in enumerate(plan.parts):
             held = np.isin(everyone, fold.held)
             part[held] = number
             parts.append(Seen.of(plan.corpus, plan.corpus.train(everyone[~held])))
-        return cls(tuple(parts), part, Seen.of(plan.corpus, plan.fitted_on()))
+        return cls(tuple(parts), part, plan.training_counts())
 
     @classmethod
-    def throughout(cls, seen: Seen, count: int) -> Shown:
-        """Return the same for all of `count` utterances."""
-        return cls((seen,), np.zeros(count, np.int64), seen)
+    def throughout(cls, seen: Seen, count: int, *, train: dict[Task, NDArray[np.int64]] | None = None) -> Shown:
+        """Return the same for all of `count` utterances; `train` as in the field, None: what was seen."""
+        return cls((seen,), np.zeros(count, np.int64), seen.counts if train is None else train)
 
     @property
     def pairs(self) -> NDArray[np.bool_]:
@@ -112,8 +108,3 @@ class Shown:
         if any((seen.counts[task] > 0).sum() == 1 for seen in self.parts):
             words.append(f"{task}: training showed one class alone: there was nothing to tell apart")
         return words
-
-    def majority(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> metrics.Majority | None:
-        """Score always answering the commonest class; None where no label of the task was seen."""
-        labels = self.whole.labels(task)
-        return None if labels is None else metrics.majority_line(labels, truth, names)

@@ -64,7 +64,9 @@ class Work:
                 plan.corpus.vocabulary,
                 groups=plan.clusters(),
                 shown=shown,
+                presence=plan.presence(),
                 speaker_norm=plan.corpus.speaker_norm,
+                stopped_by=plan.stopped_by(name, self.fit),
             )
         except KeyboardInterrupt:
             return row | UNFINISHED, None

@@ -31,6 +31,7 @@ TITLES = {
 def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
     """Print causes, scores and what each remedy gained."""
     from rich.table import Table
+    from rich.text import Text
 
     out = tables.console()
     evidence = document["evidence"]
@@ -47,6 +48,8 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
     for column in heads:
         table.add_column(column, justify="left" if column.startswith("balanced") else "right")
     table.add_row("chance", f"{evidence['strength']['chance']:.1%}", "", "")
+    for title, words in _majority(evidence).items():
+        table.add_row(Text(title), words, "", "")
     for name in figures.STREAM_COLOUR:
         table.add_row(f"{name} alone{mark}", _score(evidence["scores"][name]), "", "")
     table.add_row(f"{evidence['fusion']}, as it is{mark}", _score(evidence["scores"]["fused"]), "", "")
@@ -142,6 +145,7 @@ def _facts(evidence: dict[str, Any]) -> dict[str, str]:
     strength, scores, mark = evidence["strength"], evidence["scores"], tables.answer_mark(evidence)
     facts = {
         "chance": f"{strength['chance']:.1%}",
+        **_majority(evidence),
         **{f"{name} alone{mark}": _score(scores[name]) for name in figures.STREAM_COLOUR},
         f"{evidence['fusion']}, as it is{mark}": _score(scores["fused"]),
         f"the same on fitted rows{mark}": f"{evidence['train_score']:.1%}",
@@ -162,6 +166,13 @@ def _facts(evidence: dict[str, Any]) -> dict[str, str]:
         )
     return facts | {
         "note" if number == 0 else f"note {number + 1}": n for number, n in enumerate(evidence["notes"])
+    }
+
+
+def _majority(evidence: dict[str, Any]) -> dict[str, str]:
+    return {
+        title: f"{line['balanced_accuracy']:.1%} (accuracy {line['accuracy']:.1%})"
+        for title, line in tables.majority_rows(evidence, "majority class")
     }
 
 

@@ -10,7 +10,16 @@ from html import escape
 from typing import Any
 
 from pipeline.show.figures import Picture
-from pipeline.show.tables import METRICS, PER_CENT, Row, answer_notes, estimate_cell, what_is_scored
+from pipeline.show.tables import (
+    METRICS,
+    PER_CENT,
+    Row,
+    answer_notes,
+    estimate_cell,
+    majority_rows,
+    presence_words,
+    what_is_scored,
+)
 
 # No script, no network: the browser is told so too.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -166,16 +175,14 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
     lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
     for number, same in enumerate(kinds, start=1):
         assert same[0].scores is not None
-        majority = same[0].scores["tasks"][task]["majority"]
-        if not majority:
-            continue
-        cells = [majority.get(key) for key, _ in METRICS]
-        shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in cells)
         of = f" ({what_is_scored(same[0].scores, task)})" if len(kinds) > 1 else ""
-        lines.append(
-            f'<tr class="majority{" last" if number == len(kinds) else ""}"><td>majority class: '
-            f"{escape(majority['name'] + of)}</td>{shown}{'<td></td>' * (1 + len(extra))}</tr>"
-        )
+        constant = majority_rows(same[0].scores["tasks"][task], "majority class")
+        for place, (name, majority) in enumerate(constant, start=1):
+            cells = [majority.get(key) for key, _ in METRICS]
+            shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in cells)
+            last = " last" if number == len(kinds) and place == len(constant) else ""
+            blank = "<td></td>" * (1 + len(extra))
+            lines.append(f'<tr class="majority{last}"><td>{escape(name + of)}</td>{shown}{blank}</tr>')
     best = _best(rows, task)
     for i, row in enumerate(rows):
         last = " last" if row.single and i + 1 < len(rows) and not rows[i + 1].single else ""
@@ -216,7 +223,8 @@ def _of_whom(scores: dict[str, Any], task: str) -> str:
     words = f"{one['count']} labelled utterances"
     if one["accuracy"]["interval"]:
         words += f", second line: 95 % interval by a bootstrap over {one['groups']} {scores['unit']}s"
-    return words
+    known = presence_words(one)
+    return f"{words}; {known}" if known else words
 
 
 def _kinds(rows: Sequence[Row], task: str) -> list[list[Row]]:
@@ -229,6 +237,7 @@ def _kinds(rows: Sequence[Row], task: str) -> list[list[Row]]:
                 row.scores["split"],
                 tuple((c["name"], c["support"]) for c in one["classes"]),
                 str(one["majority"]),
+                str(one.get("train_majority")),
             )
             kinds.setdefault(same, []).append(row)
     return list(kinds.values())

@@ -268,23 +268,36 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
         },
     )
     test = run.other_scores("test")
-    if test is None:
-        return [own]
+    return [own] if test is None else [_test_section(run, test, suffix), own]
+
+
+def _test_section(run: Run, test: dict[str, Any], suffix: str) -> Section:
+    """Return what test said the last time: the tables, confusion and classes."""
     said = test_words(run.test_log)
     words = f"{said[0].upper()}{said[1:]}."
+    if run.test_log and run.test_log[-1]["cache"]["digest"] != run.config["cache"]["digest"]:
+        words += f" That was another cache than the run's: SHA-256 {run.test_log[-1]['cache']['digest']}."
     if len(run.test_log) > 1:
         words += " Choosing by what test said makes its scores too good to be true."
-    name = f"{run.name}: on the test split" if suffix else "On the test split"
-    return [own, Section(name, words, rows=[Row(str(run.config["variant"]), test)], warnings=test["warnings"])]
+    return Section(
+        f"{run.name}: on the test split" if suffix else "On the test split",
+        words,
+        rows=[Row(chosen_name(run.config["variant"], run.config["choice"]), test)],
+        warnings=test["warnings"],
+        pictures=detail_pictures(test, (), f"test_{suffix}" if suffix else "test"),
+    )
 
 
 def test_words(log: Sequence[dict[str, Any]]) -> str:
-    """Return how often the test split was scored, and what came out the last time."""
+    """Return how often the test split was scored, before a run was fitted anew too, and what came out last."""
     if not log:
         return "never scored"
     last = log[-1]["scores"]["tasks"]
     words = ", ".join(f"{task} UAR {_with_interval(one[HEADLINE])}" for task, one in last.items())
     times = "once" if len(log) == 1 else f"{len(log)} times"
+    earlier = sum(bool(entry.get("earlier_fit")) for entry in log)
+    if earlier:
+        times += ", by a fit that this one replaced" if earlier == len(log) else f" ({earlier} by replaced fits)"
     return f"scored {times}, last on {log[-1]['when']}: {words}"
 
 

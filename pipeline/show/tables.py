@@ -56,6 +56,34 @@ def what_is_scored(scores: dict[str, Any], task: str) -> str:
     )
 
 
+TOO_GOOD = "†"  # behind the name of a row whose training was stopped by what is scored
+BY_PRIOR = "what a head has nothing to read of is answered by the prior"
+
+
+def presence_words(one: dict[str, Any], answered: str = BY_PRIOR) -> str:
+    """Return how many of a task's scored utterances had no features, in words; runs of old do not know it."""
+    facts = one.get("without_features")
+    if facts is None:
+        return ""
+    lacking = {head: count for head, count in facts["streams"].items() if count}
+    words = f"all {one['count']} have features of {' and '.join(facts['streams'])}"
+    if lacking:
+        each = ", ".join(f"{count} no {head}" for head, count in lacking.items())
+        words = f"of {one['count']} scored utterances {each}"
+        if len(facts["streams"]) > 1:
+            words += f", {facts['all_streams']} neither"
+        words += f"; {answered}"
+    if facts["left_out"]:
+        words += f"; {facts['left_out']} without features are left out"
+    return words
+
+
+def majority_rows(one: dict[str, Any], title: str = "majority") -> list[tuple[str, dict[str, Any]]]:
+    """Return a task's majority lines with their names: of what is scored, and train's where that differs."""
+    lines = [(title, one.get("majority")), (f"train's {title}", one.get("train_majority"))]
+    return [(f"{name}: {line['name']}", line) for name, line in lines if line]
+
+
 def answer_mark(scores: dict[str, Any] | None) -> str:
     """Return what goes behind the name of whatever was scored in another way than each model by itself."""
     scores = scores or {}
@@ -63,12 +91,18 @@ def answer_mark(scores: dict[str, Any] | None) -> str:
     words = [models[0]] if models[0].startswith("ensemble") else []
     words += ["joint decoding"] if scores.get("joint_decoding") else []
     words += ["transductive"] if scores.get("speaker_norm") else []
-    return f" ({', '.join(words)})" if words else ""
+    return (f" ({', '.join(words)})" if words else "") + (f" {TOO_GOOD}" if scores.get("stopped_by") else "")
 
 
 def answer_notes(every: Sequence[dict[str, Any]]) -> list[str]:
     """Return what tables must explain of how these scores came about."""
     notes = []
+    stopped = [scores for scores in every if scores.get("stopped_by")]
+    if stopped:
+        words = f"{TOO_GOOD} {stopped[0]['stopped_by']} said when training was to stop: these scores are too good"
+        if len(stopped) < len(every):
+            words += f", and rows without {TOO_GOOD} at a disadvantage"
+        notes.append(f"{words}; --folds has none of that")
     if any(scores["joint_decoding"] for scores in every):
         notes.append(
             "joint decoding: the answer is the likeliest pair of labels that training showed, log loss and "
@@ -124,10 +158,11 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
         table.add_column("contra-\ndicting", justify="right")
     for head in extra:
         table.add_column(head, justify="right")
-    if one["majority"]:
-        cells = [_majority_cell(one["majority"], key) for key, _ in shown_metrics]
-        name = Text(f"majority: {one['majority']['name']}", style="dim")
-        table.add_row(name, *cells, *([""] * contradictions), *[""] * len(extra), end_section=True)
+    constant = majority_rows(one)
+    for number, (name, line) in enumerate(constant, start=1):
+        cells = [_majority_cell(line, key) for key, _ in shown_metrics]
+        blank = [""] * (contradictions + len(extra))
+        table.add_row(Text(name, style="dim"), *cells, *blank, end_section=number == len(constant))
     for i, row in enumerate(scored):
         last_single = row.single and i + 1 < len(scored) and not scored[i + 1].single
         assert row.scores is not None
@@ -191,7 +226,8 @@ def _titles(rows: Sequence[Row]) -> list[str]:
     """Return the rows' titles; an ensemble or joint decoding of all rows alike stands in the caption alone."""
     if len({answer_mark(row.scores) for row in rows}) > 1:
         return [row.title for row in rows]
-    return [row.name + answer_mark({"speaker_norm": (row.scores or {}).get("speaker_norm")}) for row in rows]
+    kept = ("speaker_norm", "stopped_by")
+    return [row.name + answer_mark({key: (row.scores or {}).get(key) for key in kept}) for row in rows]
 
 
 def _fitting(width: int, titles: Sequence[str], further: int) -> list[tuple[str, str]]:
@@ -214,7 +250,8 @@ def _caption(rows: Sequence[Row], one: dict[str, Any], *, dropped: int) -> str:
     every = [row.scores for row in rows if row.scores is not None]
     scores = every[0]
     seeds = len(scores["models"])
-    parts = ["per cent, log loss in nats"]
+    parts = [words] if (words := presence_words(one)) else []
+    parts.append("per cent, log loss in nats")
     parts.append(f"mean ± deviation over {seeds} seeds" if seeds > 1 else f"one model ({scores['models'][0]})")
     if one["accuracy"]["interval"] is not None:
         parts.append(f"below: 95 % interval, bootstrap over {one['groups']} {scores['unit']}s")

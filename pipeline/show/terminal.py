@@ -70,6 +70,8 @@ def print_evaluation(document: dict[str, Any]) -> None:
         out.print(f"!!! {test_times_words(document)}", style="bold red", markup=False, soft_wrap=True)
     else:
         out.print("the first time that this run was scored on test; the run's log says so now", markup=False)
+    if document["report"]:
+        out.print(f"on the run's page too: {document['report']}", markup=False, soft_wrap=True)
 
 
 def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
@@ -141,11 +143,11 @@ def print_comparison_plan(planned: dict[str, Any]) -> None:
     scored = planned["scored"]
     for task, one in scored["tasks"].items():
         words = f"{task}: {one['labelled']} of {scored['utterances']} scored utterances labelled"
-        if one["majority"]:
-            line = one["majority"]
-            numbers = ", ".join(f"{head} {100 * line[key]:.1f}" for key, head in tables.METRICS if key in line)
-            words += f"; majority: {line['name']}: {numbers} (per cent)"
-        lines.append(words)
+        for name, constant in tables.majority_rows(one):
+            scores = [f"{head} {100 * constant[key]:.1f}" for key, head in tables.METRICS if key in constant]
+            numbers = ", ".join(scores)
+            words += f"; {name}: {numbers} (per cent)"
+        lines.append(f"{words}; {tables.presence_words({'count': one['labelled'], **one})}")
     lines.append(f"would write {planned['out']}{', replacing what is there' if planned['replaces'] else ''}")
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)

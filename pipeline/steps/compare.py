@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from heads import variant
+from heads.majority import majority_lines
 from heads.statistics import holm, smallest_p
 from heads.variant import TASKS, FitOptions, Progress, Task
 from pipeline import runs
@@ -116,7 +117,7 @@ def compare_on(
     """Do what `compare` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or CompareOptions()
     _check_parameters(chosen, fit)
-    plan = protocol.plan(corpus, options.folds)
+    plan = protocol.plan(corpus, options.folds, scored=options.scored)
     protocol.check_answering(plan, fit, options.answering)
     trained, answers = _end_to_end(plan, fit, options)
     torch_s = _import_torch(chosen)
@@ -137,6 +138,7 @@ def compare_on(
         "streams": corpus.streams,
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
+        "scored": plan.rule,
         "answering": dataclasses.asdict(options.answering),
         "protocol": plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in chosen)),
         "split": plan.split,
@@ -178,15 +180,22 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     runs.check_target(out, replace=options.replace, kind=runs.COMPARISON_FORMAT)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     _check_parameters(chosen, fit)
-    plan = protocol.plan(corpus, options.folds)
+    plan = protocol.plan(corpus, options.folds, scored=options.scored)
     protocol.check_answering(plan, fit, options.answering)
     trained, _ = _end_to_end(plan, fit, options)
     fitted, left_out = _applicable(plan, chosen, fit)
     shown = Shown.of(plan)
     tasks = {}
     for task, true in protocol.truth(corpus, plan.scored, fit.tasks).items():
-        line = shown.majority(task, true, corpus.vocabulary[task]) if (true >= 0).any() else None
-        tasks[task] = {"labelled": int((true >= 0).sum()), "majority": None if line is None else vars(line)}
+        names = corpus.vocabulary[task]
+        counts = np.bincount(true[true >= 0], minlength=len(names))
+        lines = [None if one is None else vars(one) for one in majority_lines(counts, names, shown.train[task])]
+        tasks[task] = {
+            "labelled": int((true >= 0).sum()),
+            "majority": lines[0],
+            "train_majority": lines[1],
+            "without_features": plan.presence().to_json(task, true >= 0),
+        }
     parts = len(plan.parts)
     return {
         "dry_run": True,
@@ -227,7 +236,14 @@ def _end_to_end(
     shown = Shown.of(plan)
     for name, models in by_method([read_end_to_end(path) for path in options.end_to_end]).items():
         answered = options.answering.apply(predictions_on(models, plan, fit.tasks), shown.pairs)
-        scores = score_predictions(answered, plan.corpus.vocabulary, groups=plan.clusters(), shown=shown)
+        scores = score_predictions(
+            answered,
+            plan.corpus.vocabulary,
+            groups=plan.clusters(),
+            shown=shown,
+            presence=plan.presence(),
+            stopped_by=plan.split if any(model.stopped_by_dev for model in models) else None,
+        )
         facts = row_facts(models, plan)
         if facts["without_answer"]:
             count = len(facts["without_answer"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.batch import FeatureSet
+from heads.batch import UNLABELLED, FeatureSet
 from heads.diagnosis import diagnose as diagnose_features
-from heads.diagnosis.evidence import DiagnosisOptions
+from heads.diagnosis.evidence import DiagnosisOptions, Evidence
+from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
 from pipeline.runs import integrity
 from pipeline.runs.corpus import Corpus, read_corpus
+from pipeline.runs.presence import ALL, Presence, label_counts, require_rule, taken
 from pipeline.runs.ranges import outliers, usual_ranges
 from pipeline.show import diagnosis
+from pipeline.show.tables import presence_words
 from pipeline.storage.documents import write_json
 from pipeline.storage.folders import make_folder, require_writable
 
@@ -29,10 +32,14 @@ class DiagnoseOptions:
     """What is diagnosed."""
 
     diagnosis: DiagnosisOptions = field(default_factory=DiagnosisOptions)
+    any_task: bool = False
+    """Take the other task where train and dev have no label of `diagnosis.task`."""
     streams: dict[str, str] = field(default_factory=dict)
     """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
     speaker_norm: bool = False
     """Let heads read rows normalised by speaker (transductive)."""
+    scored: str = ALL
+    """``present``: utterances without features are neither fitted nor scored (`pipeline.runs.presence`)."""
     against: Path | None = None
     """Another cache of the same utterances, made in another way: its gain is measured too."""
 
@@ -55,9 +62,11 @@ def diagnose(
         As the reader of caches does.
     """
     require_writable(out / DIAGNOSIS)
+    require_rule(options.scored)
     corpus = read_corpus(cache, streams=options.streams or None)
     other = read_corpus(options.against, streams=options.streams or None) if options.against else None
-    train, dev = _parts(corpus, other)
+    common = _parts(corpus, other)
+    train, dev = (taken(corpus, part, options.scored) for part in common)
     pair = None
     if other is not None:
         twin_train, twin_dev = _parts(other, corpus)
@@ -68,6 +77,8 @@ def diagnose(
     if options.speaker_norm:
         corpus, other = corpus.normalised(), None if other is None else other.normalised()
     strangers = np.flatnonzero(corpus.splits == "test") if not len(dev) and "test" in corpus.splits else None
+    if options.any_task:
+        options = replace(options, diagnosis=replace(options.diagnosis, task=_task(corpus, options, common)))
     settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
     try:
         found = diagnose_features(
@@ -81,12 +92,13 @@ def diagnose(
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+    found = replace(found, evidence=_with_presence(found.evidence, corpus, np.union1d(*common), options))
     if found.evidence.grouped_by == "dialogue" and not np.any(corpus.dialogues[train] != ""):
         note = (
             "no dialogues are known: each utterance counts as one, and intervals take utterances for independent"
         )
         found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
-    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - len(train) - len(dev)
+    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - sum(map(len, common))
     if left_out:
         note = f"{left_out} utterances that the other cache lacks were left out"
         found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
@@ -100,6 +112,7 @@ def diagnose(
         "streams": corpus.streams,
         "specs": corpus.specs,
         "speaker_norm": corpus.speaker_norm,
+        "scored": options.scored,
         "looked_at": looked_at,
         **found.to_json(),
     }
@@ -115,6 +128,26 @@ def _said_of_rows(corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int6
     odd = outliers(corpus, np.concatenate((train, dev)), ranges)
     words = [text for one in odd for text in one.warnings(against="what is usual in train")]
     return [*integrity.random_weights(corpus.specs), *words]
+
+
+def _task(corpus: Corpus, options: DiagnoseOptions, parts: Sequence[NDArray[np.int64]]) -> Task:
+    """Return the task that is diagnosed: the one that is asked for, where it or neither has labels."""
+    counts = label_counts(corpus.features, np.concatenate(parts))
+    wanted = options.diagnosis.task
+    return next((task for task in (wanted, *TASKS) if counts[task].any()), wanted)
+
+
+def _with_presence(
+    evidence: Evidence, corpus: Corpus, candidates: NDArray[np.int64], options: DiagnoseOptions
+) -> Evidence:
+    """Note how many of the labelled utterances of train and dev had no features."""
+    task = options.diagnosis.task
+    labelled = getattr(corpus.features, task)[taken(corpus, candidates, options.scored)] != UNLABELLED
+    facts = Presence.of(corpus, candidates, options.scored).to_json(task, labelled)
+    words = presence_words(
+        {"count": int(labelled.sum()), "without_features": facts}, "they are scored with the rest"
+    )
+    return replace(evidence, notes=(*evidence.notes, words))
 
 
 def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.runs import Run, integrity, protocol
 from pipeline.runs.corpus import Corpus, read_corpus
 from pipeline.runs.predictions import Predictions, write_predictions
+from pipeline.runs.presence import ALL, Presence, taken
 from pipeline.runs.protocol import Answering
 from pipeline.runs.ranges import Outliers, outliers, read_ranges
 from pipeline.runs.scoring import HEADLINE, score_predictions
@@ -27,7 +28,13 @@ LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
 
 
 def evaluate(
-    path: Path, *, split: str = "test", cache: Path | None = None, streams: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    split: str = "test",
+    cache: Path | None = None,
+    streams: Mapping[str, str] | None = None,
+    scored: str | None = None,
+    done: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Score a run on a split, and log it where the split is test.
 
@@ -41,11 +48,19 @@ def evaluate(
         Another cache than the one that the run was fitted on; None: that one, whose digest must be the same.
     streams
         Which streams of the other cache stand for ``video`` and ``audio``; None: as in the run.
+    scored
+        ``all`` or ``present`` (`pipeline.runs.presence`); None: as in the run.
+    done
+        Called with what is returned as soon as it is written, before the run's page is drawn again.
 
     Returns
     -------
     ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "outliers", "certainty",
-    "warnings"}``.
+    "warnings", "report"}``.
+
+    Notes
+    -----
+    Where the run has a page, it is drawn again, with what test said.
 
     Raises
     ------
@@ -63,19 +78,26 @@ def evaluate(
         place, streams=streams or run.config["streams"], speaker_norm=bool(run.config["speaker_norm"])
     )
     odd = _check_same(run, corpus, named=cache is not None)
-    index = corpus.split(split)
+    rule = scored or run.config.get("scored", ALL)
+    candidates = corpus.split(split)
+    index = taken(corpus, candidates, rule)
+    if not len(index):
+        raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
     warnings = [*odd, *_known(run, split, same=not odd)]
-    tasks: list[Task] = [task for task in TASKS if task in run.metrics["tasks"]]
-    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
     corpus.require_finite(index, variant.get(run.config["variant"]).streams)
     models = runs.read_models(path / runs.WEIGHTS)
     features = corpus.take(index)
-    shown = Shown.throughout(Seen.from_json(run.config["fitted_on"]), len(index))
+    answers = tuple(model.predict(features) for model in models)
+    # what was fitted, scored before or not: dev may lack labels that test has
+    tasks: list[Task] = [task for task in TASKS if answers[0].task(task) is not None]
+    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
+    seen = Seen.from_json(run.config["fitted_on"])
+    shown = Shown.throughout(seen, len(index), train=_train_counts(run))
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in index),
         split=split,
         true=truth,
-        models=tuple(model.predict(features) for model in models),
+        models=answers,
         names=tuple(f"seed {model.seed}" for model in models),
     )
     predictions = Answering(**run.config["answering"]).apply(predictions, shown.pairs)
@@ -84,7 +106,9 @@ def evaluate(
         run.config["vocabulary"],
         groups=corpus.clusters(index, protocol.stored_folds(run.config)),
         shown=shown,
+        presence=Presence.of(corpus, candidates, rule),
         speaker_norm=corpus.speaker_norm,
+        stopped_by=split if split == "dev" and run.metrics.get("stopped_by") == "dev" else None,
     )
     reads = variant.get(run.config["variant"]).streams
     odd_rows = _far_outside(run, corpus, index)
@@ -97,8 +121,10 @@ def evaluate(
     if split == "test":
         runs.log_test(path, _entry(scores, corpus, split, named=cache is not None))
     write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
-    write_json(path / f"metrics_{split}.json", scores)
-    return {
+    # alone on disk, the scores come with all that must be said of them
+    write_json(path / f"metrics_{split}.json", {**scores, "warnings": [*warnings, *scores["warnings"]]})
+    page = path / runs.REPORT if (path / runs.REPORT).is_file() else None
+    document = {
         "run": str(path),
         "variant": run.config["variant"],
         "split": split,
@@ -109,7 +135,21 @@ def evaluate(
         "outliers": {one.stream: one.to_json() for one in odd_rows},
         "certainty": known.to_json(),
         "warnings": warnings,
+        "report": None if page is None else str(page),
     }
+    if done is not None:
+        done(document)
+    if page is not None:  # last: the scores stand and are shown, whatever becomes of the page
+        from pipeline.show.report import run_report
+
+        run_report([runs.read_run(path)]).write(path)
+    return document
+
+
+def _train_counts(run: Run) -> dict[Task, np.ndarray] | None:
+    """Return how many utterances of train have each class; None for runs of versions that did not keep it."""
+    stored = run.config.get("train_counts")
+    return None if stored is None else {task: np.array(stored[task], dtype=np.int64) for task in TASKS}
 
 
 def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:

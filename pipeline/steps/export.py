@@ -23,9 +23,10 @@ from pipeline.bundles.road import LOG_ZERO, sharpened
 from pipeline.cache import Cache, read_cache_and_digest
 from pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from pipeline.runs import Run, integrity
-from pipeline.runs.corpus import Corpus, corpus_of
+from pipeline.runs.corpus import corpus_of
 from pipeline.runs.predictions import Predictions, read_predictions
-from pipeline.runs.protocol import Answering, plan, stored_folds
+from pipeline.runs.presence import ALL
+from pipeline.runs.protocol import Answering, Plan, plan, stored_folds
 from pipeline.runs.ranges import usual_ranges
 from pipeline.runs.scoring import score_predictions
 from pipeline.runs.shown import Seen, Shown
@@ -80,7 +81,7 @@ def export(
     streams = _streams(run, cache)
     corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
     held_out = _held_out(run)
-    planned = plan(corpus, stored_folds(run.config))
+    planned = plan(corpus, stored_folds(run.config), scored=run.config.get("scored", ALL))
     seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(planned)
     mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
         held_out, shown.pairs
@@ -112,7 +113,7 @@ def export(
         card = model_card(
             document=document,
             config=run.config,
-            held_out=_score(mean, calibration, corpus, run, shown),
+            held_out=_score(mean, calibration, planned, run, shown),
             seeds=run.metrics,
             test=run.other_scores("test"),
             test_looks=len(tests),
@@ -238,11 +239,9 @@ def _calibrate(mean: Predictions, task: Any) -> Calibration:
 
 
 def _score(
-    mean: Predictions, calibration: dict[Any, Calibration], corpus: Corpus, run: Run, shown: Shown
+    mean: Predictions, calibration: dict[Any, Calibration], planned: Plan, run: Run, shown: Shown
 ) -> dict[str, Any]:
     """Score the bundle's answers on what was held out, for the card."""
-    row_of = {name: row for row, name in enumerate(corpus.ids)}
-    index = np.array([row_of[name] for name in mean.ids], dtype=np.int64)
     rows = {}
     for task, how in calibration.items():
         log_p = mean.models[0].task(task)
@@ -252,8 +251,9 @@ def _score(
     return score_predictions(
         replace(mean, models=models),
         run.config["vocabulary"],
-        groups=corpus.clusters(index, stored_folds(run.config)),
+        groups=planned.clusters(),
         shown=shown,
+        presence=planned.presence(),
     )
 
 

@@ -89,7 +89,7 @@ def fit_head_on(
 ) -> Run:
     """Do what `fit_head` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or FitHeadOptions()
-    plan = protocol.plan(corpus, options.folds)
+    plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)
     with protocol.gentle_interrupt(progress) as report:
@@ -101,7 +101,9 @@ def fit_head_on(
         corpus.vocabulary,
         groups=plan.clusters(),
         shown=shown,
+        presence=plan.presence(),
         speaker_norm=corpus.speaker_norm,
+        stopped_by=plan.stopped_by(fusion, fit),
     )
     reads = variant.get(fusion).streams
     metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
@@ -112,7 +114,7 @@ def fit_head_on(
     with runs.new_folder(out, replace=options.replace) as folder:
         runs.write_run(folder, run, outcome.models, predictions)
         write_ranges(folder, found.ranges)
-        whole = dataclasses.replace(runs.read_run(folder), path=out)
+    whole = runs.read_run(out)  # with the test log of the run that it replaced
     if scored is not None:
         scored(whole)
     if options.tensorboard is not None:
@@ -153,7 +155,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
     """Return what `fit_head` would do, without doing it (`--dry-run`)."""
     chosen = check_words(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
-    plan = protocol.plan(corpus, options.folds)
+    plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
     protocol.check_answering(plan, fit, options.answering)
@@ -201,6 +203,7 @@ def _config(
         "options": dataclasses.asdict(fit),
         "folds": plan.by,
         "whole_dialogues": True,
+        "scored": plan.rule,
         "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
         "streams": corpus.streams,
         "widths": {head: stream.width for head, stream in corpus.features.streams.items()},
@@ -217,6 +220,7 @@ def _config(
             "provenance": corpus.provenance,
         },
         "fitted_on": _rows_digest(corpus, plan.fitted_on()),
+        "train_counts": {task: counts.tolist() for task, counts in plan.training_counts().items()},
         "versions": _versions(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "fit_s": round(outcome.fit_s, 3),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.projection import PCA, TURNED
+from heads.majority import majority_lines
 from heads.outliers import UsualRange
 from pipeline.cache import Cache, Stream, read_cache
 from pipeline.errors import CorruptError
@@ -23,6 +24,12 @@ from pipeline.runs.ranges import Outliers, odd_rows
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
 SHOWN_COLUMNS = 8
+MAJORITY_SCORES = (
+    ("accuracy", "majority accuracy"),
+    ("balanced_accuracy", "  UAR"),
+    ("weighted_f1", "  weighted F1"),
+    ("macro_f1", "  macro F1"),
+)
 NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
 
 
@@ -165,32 +172,41 @@ def _health(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
 
 
 def _labels(cache: Cache, task: str, splits: list[str]) -> dict[str, Any]:
-    """Count labels by split; the majority line is what always naming train's commonest class scores."""
+    """Count labels by split, with the majority lines of each (`heads.majority`).
+
+    ``class`` is the commonest of train, ``outside_test`` of what `--folds` deals out, where that is more than one
+    split.
+    """
     names = cache.vocabulary[task]
-    codes = getattr(cache.utterances, task)
+    codes = np.asarray(getattr(cache.utterances, task))
     split = np.array(cache.utterances.split)
     counts = {
         one: {"unlabelled": int((codes[split == one] < 0).sum())}
         | {name: int((codes[split == one] == code).sum()) for code, name in enumerate(names)}
         for one in splits
     }
-    base = "train" if "train" in splits else (splits[0] if splits else None)
-    majority: dict[str, Any] | None = None
-    if names and base is not None and any(counts[base][name] for name in names):
-        commonest = max(names, key=lambda name: counts[base][name])
-        majority = {"class": commonest, "from": base, "splits": {}}
-        for one in splits:
-            labelled = sum(counts[one][name] for name in names)
-            if labelled:
-                present = sum(counts[one][name] > 0 for name in names)
-                majority["splits"][one] = _majority_scores(counts[one][commonest] / labelled, present)
-    return {"counts": counts, "majority": majority}
+    by_split = {one: np.array([counts[one][name] for name in names], dtype=np.int64) for one in splits}
+    labelled = {one: found for one, found in by_split.items() if found.any()}
+    if not labelled:
+        return {"counts": counts, "majority": None}
+    base = "train" if "train" in labelled else next(iter(labelled))
+    others = [found for one, found in labelled.items() if one != "test"]
+    return {
+        "counts": counts,
+        "majority": {
+            "class": names[int(labelled[base].argmax())],
+            "from": base,
+            "splits": {one: _majority(found, names, labelled.get("train")) for one, found in labelled.items()},
+            "outside_test": _majority(np.sum(others, axis=0), names, None) if len(others) > 1 else None,
+        },
+    }
 
 
-def _majority_scores(share: float, classes: int) -> dict[str, float]:
-    """Score a constant answer: its class has precision `share` and recall 1, all others have F1 0."""
-    f1 = 2 * share / (1 + share)
-    return {"accuracy": share, "weighted_f1": share * f1, "macro_f1": f1 / classes}
+def _majority(scored: NDArray[np.int64], names: Sequence[str], train: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Return the line of the commonest class, and under ``train_majority`` train's where that is another."""
+    line, trains = majority_lines(scored, names, train)
+    assert line is not None, "a split without labels has no line"
+    return {**vars(line), "train_majority": None if trains is None else vars(trains)}
 
 
 def _odd_rows(cache: Cache) -> list[Outliers]:
@@ -329,9 +345,9 @@ def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:
 
 
 def _label_lines(task: str, labels: dict[str, Any]) -> list[str]:
-    counts = labels["counts"]
-    if labels["majority"] is None:
-        return [f"{task}: no labels in {labels['majority'] or 'train'}" if counts else f"{task}: no labels"]
+    counts, majority = labels["counts"], labels["majority"]
+    if majority is None:
+        return [f"{task}: no labels"]
     splits = list(counts)
     names = [name for name in counts[splits[0]] if name != "unlabelled"]
     totals = Counter({name: sum(counts[one][name] for one in splits) for name in names})
@@ -342,13 +358,21 @@ def _label_lines(task: str, labels: dict[str, Any]) -> list[str]:
             lines.append(f"{name:<{width}}" + "".join(f"{counts[one][name]:>10,}" for one in splits))
     if any(counts[one]["unlabelled"] for one in splits):
         lines.append(f"{'(unlabelled)':<{width}}" + "".join(f"{counts[one]['unlabelled']:>10,}" for one in splits))
-    scores = labels["majority"]["splits"]
-    for key, title in (
-        ("accuracy", "majority accuracy"),
-        ("weighted_f1", "  weighted F1"),
-        ("macro_f1", "  macro F1"),
-    ):
-        cells = "".join(f"{scores[one][key]:>10.3f}" if one in scores else f"{'—':>10}" for one in splits)
+    of = majority["splits"]
+    for key, title in MAJORITY_SCORES:
+        cells = "".join(f"{of[one][key]:>10.3f}" if one in of else f"{'—':>10}" for one in splits)
         lines.append(f"{title:<{width}}{cells}")
-    lines.append(f"(always {labels['majority']['class']}, the commonest in {labels['majority']['from']})")
+    for one, line in of.items():
+        lines.append(f"(majority of {one or 'blank'}: always {line['name']}{_trains_words(line)})")
+    if majority["outside_test"]:
+        line = majority["outside_test"]
+        lines.append(f"(outside test, as --folds score: always {line['name']}, accuracy {line['accuracy']:.3f})")
     return lines
+
+
+def _trains_words(line: dict[str, Any]) -> str:
+    trains = line["train_majority"]
+    if trains is None:
+        return ""
+    scores = ", ".join(f"{title.strip()} {trains[key]:.3f}" for key, title in MAJORITY_SCORES)
+    return f"; train's commonest, {trains['name']}: {scores.replace('majority ', '')}"

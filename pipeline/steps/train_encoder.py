@@ -23,6 +23,7 @@ from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, res
 from pipeline.manifest import Manifest, read_manifest
 from pipeline.show.heartbeat import format_duration
 from pipeline.show.progress import Progress
+from pipeline.show.tables import majority_rows
 from pipeline.storage.folders import make_folder
 from pipeline.storage.lock import locked
 from pipeline.storage.sealed import publish, remove_leftovers
@@ -255,11 +256,14 @@ def describe(report: TrainReport) -> str:
         f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
     )
     for task, scores in document["scores"].items():
-        line = scores["majority"]
+        constant = "; ".join(
+            f"{name}: {line['accuracy']:.3f} and {line['balanced_accuracy']:.3f}"
+            for name, line in majority_rows(scores)
+        )
         lines.append(
             f"  dev {task}: accuracy {_interval(scores['accuracy'])}, balanced accuracy "
-            f"{_interval(scores['balanced_accuracy'])}; always {line['name']!r}: {line['accuracy']:.3f} and "
-            f"{line['balanced_accuracy']:.3f}; {scores['count']} utterances"
+            f"{_interval(scores['balanced_accuracy'])}; {constant}; {scores['count']} utterances"
+            + (f", {scores['without_sample']} of them without a sample" if scores.get("without_sample") else "")
         )
         lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
     if not document["scores"]:

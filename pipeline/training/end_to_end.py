@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from features.single_read import read_hashed
+from heads.majority import log_shares
 from heads.variant import TASKS, Prediction, Task
 from pipeline.errors import UsageError
 from pipeline.memory import refuse_shortage
@@ -54,6 +55,11 @@ class EndToEnd:
     @property
     def seed(self) -> int:
         return int(self.document["recipe"]["training"]["seed"])
+
+    @property
+    def stopped_by_dev(self) -> bool:
+        """Whether dev chose the epoch."""
+        return int(self.document["recipe"]["training"]["patience"]) > 0
 
     @property
     def method(self) -> str:
@@ -202,8 +208,7 @@ def predictions_on(models: Sequence[EndToEnd], plan: Plan, tasks: Sequence[Task]
         row = {name: number for number, (name, _) in enumerate(model.note["utterances"])}
         rows: dict[Task, NDArray[np.float64]] = {}
         for task in kept:
-            counts = np.bincount(labels[task][labels[task] >= 0], minlength=model.log_p[task].shape[1]) + 1.0
-            prior = np.log(counts / counts.sum())
+            prior = log_shares(np.bincount(labels[task][labels[task] >= 0], minlength=model.log_p[task].shape[1]))
             rows[task] = np.stack([model.log_p[task][row[name]] if name in row else prior for name in names])
         predictions.append(Prediction(rows.get("emotion"), rows.get("sentiment")))
     return Predictions(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from features.weights import UNKNOWN_LICENCE
 from heads import metrics
+from heads.majority import log_shares
 from heads.variant import TASKS, Task
 from pipeline.errors import UsageError
 from pipeline.manifest import Manifest
@@ -87,16 +88,24 @@ def dev_scores(
     utterances: Sequence[Utterance],
     manifest: Manifest,
 ) -> dict[str, Any]:
-    """Score dev by utterance: majority line, intervals over dialogues, or else speakers."""
-    groups = _groups([utterances[index] for index in at])
+    """Score dev by utterance: majority line, intervals over dialogues, or else speakers.
+
+    Utterances without a sample are answered by the classes' shares in train, as everywhere.
+    """
+    dev = np.flatnonzero(labels.dev)
+    groups = _groups([utterances[index] for index in dev.tolist()])
     names = {"emotion": manifest.emotions, "sentiment": manifest.sentiments}
     scores = {}
     for task in TASKS:
         truth = labels.of(task)
-        if task in found and len(at) and (truth[at] >= 0).any():
-            scores[task] = metrics.score(
-                found[task], truth[at], names[task], groups=groups, train_labels=truth[labels.train]
-            ).to_json()
+        if task in found and len(at) and (truth[dev] >= 0).any():
+            trains = truth[labels.train]
+            counts = np.bincount(trains[trains >= 0], minlength=len(names[task]))
+            rows = np.tile(log_shares(counts), (len(dev), 1))
+            rows[np.searchsorted(dev, at)] = found[task]
+            one = metrics.score(rows, truth[dev], names[task], groups=groups, train_counts=counts).to_json()
+            answered = np.isin(dev, at)
+            scores[task] = one | {"without_sample": int((~answered & (truth[dev] >= 0)).sum())}
     return dict(json.loads(canonical_json(scores)))
 
 

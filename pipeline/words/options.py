@@ -77,6 +77,13 @@ SpeakerNormOption = Annotated[
     bool,
     typer.Option("--speaker-norm", help="Normalise each speaker by its own unlabelled utterances (transductive)."),
 ]
+ScoredOption = Annotated[
+    str,
+    typer.Option(
+        "--scored",
+        help="all: utterances without features are scored too, answered by the prior; present: they are left out.",
+    ),
+]
 EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")]
 LossOption = Annotated[
     str, typer.Option("--loss", help="cross_entropy, weighted, focal, logit_adjusted or balanced_softmax.")

@@ -90,6 +90,27 @@ def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, Featu
         assert np.isfinite(first.emotion).all()  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if not variant.get(name).needs_dialogues])
+@pytest.mark.parametrize("loss", ["logit_adjusted", "balanced_softmax"])
+def test_nothing_to_read_is_answered_by_the_prior(
+    name: str, loss: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]
+) -> None:
+    """By training's shares of the classes, one utterance added to each, whatever the loss makes of them."""
+    train, dev, test = corpus
+    emotion = np.where(np.arange(len(train)) % 4 == 0, train.emotion, 0)  # 0 is far commoner than 1
+    train = replace(train, emotion=emotion)
+    model = variant.fit(name, train, dev, options=replace(QUICK, loss=loss))[0]
+    empty = _without(test, ("video", "audio"), 9.0)
+    for model_again in (model, variant.restore(*model.state())):
+        found = model_again.predict(empty)
+        for task in TASKS:
+            counts = np.array([(getattr(train, task) == code).sum() + 1 for code in range(2)])
+            rows = found.task(task)
+            assert rows is not None
+            np.testing.assert_allclose(np.exp(rows[::2]), np.tile(counts / counts.sum(), (25, 1)), atol=1e-6)
+            np.testing.assert_array_equal(rows[1::2], model.predict(test).task(task)[1::2])  # type: ignore[index]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_unlabelled_utterances_are_ignored(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     train, dev, test = corpus

@@ -59,6 +59,16 @@ def test_threads_change_nothing(split: Split) -> None:
     assert [_arrays(model) for model in one] == [_arrays(model) for model in three]
 
 
+def test_models_of_before_have_no_prior_and_answer_as_they_did(split: Split) -> None:
+    model = variant.fit("concat", split.train, split.dev, options=QUICK)[0]
+    arrays, values = model.state()
+    old = variant.restore({key: value for key, value in arrays.items() if not key.startswith("prior/")}, values)
+    np.testing.assert_array_equal(old.predict(split.test).emotion, model.predict(split.test).emotion)  # type: ignore[arg-type]
+    gone = {name: replace(one, present=np.zeros(60, bool)) for name, one in split.test.streams.items()}
+    empty = replace(split.test, streams=gone)
+    assert not np.allclose(old.predict(empty).emotion, model.predict(empty).emotion)  # type: ignore[arg-type]
+
+
 def test_seeds_differ(split: Split) -> None:
     first, second, _ = variant.fit("concat_norm", split.train, split.dev, options=QUICK)
     assert _arrays(first) != _arrays(second)

@@ -215,19 +215,25 @@ def test_lengths_by_the_table() -> None:
 
 def test_majority_line_is_scikit_learns() -> None:
     rows = [row(f"a{i}", emotion="anger", sentiment="negative") for i in range(5)]
-    rows += [row("b"), row("t0", "test", emotion="anger"), row("t1", "test"), row("t2", "test", emotion="fear")]
+    rows += [row("b"), row("t0", "test", emotion="anger"), row("t1", "test")]
+    rows += [row("t2", "test", emotion="fear"), row("t3", "test", emotion="fear")]
     document = balance(Manifest(tuple(rows)))["emotion"]
-    truth, guess = ["anger", "joy", "fear"], ["anger"] * 3
+    truth = ["anger", "joy", "fear", "fear"]
     assert document["guess"] == "anger"
-    assert document["splits"]["test"]["counts"] == {"fear": 1, "joy": 1, "anger": 1}
-    assert document["splits"]["test"]["majority"] == pytest.approx(
-        {
-            "accuracy": accuracy_score(truth, guess),
-            "balanced_accuracy": balanced_accuracy_score(truth, guess),
-            "weighted_f1": f1_score(truth, guess, average="weighted", zero_division=0),
-            "macro_f1": f1_score(truth, guess, average="macro", zero_division=0),
-        }
-    )
+    test = document["splits"]["test"]
+    assert test["counts"] == {"fear": 2, "joy": 1, "anger": 1}
+    for line, name in ((test["majority"], "fear"), (test["train_majority"], "anger")):
+        guess = [name] * 4
+        assert line.pop("name") == name
+        assert line == pytest.approx(
+            {
+                "accuracy": accuracy_score(truth, guess),
+                "balanced_accuracy": balanced_accuracy_score(truth, guess),
+                "weighted_f1": f1_score(truth, guess, average="weighted", zero_division=0),
+                "macro_f1": f1_score(truth, guess, average="macro", zero_division=0),
+            }
+        )
+    assert document["splits"]["train"]["train_majority"] is None and document["outside_test"] is None
 
 
 # MELD
@@ -301,7 +307,7 @@ def test_command(tmp_path: Path) -> None:
     run = CliRunner()
     shown = run.invoke(app, words)
     assert shown.exit_code == 0
-    assert "span-across-splits" in shown.output and "always joy scores" in shown.output
+    assert "span-across-splits" in shown.output and "majority: joy: accuracy" in shown.output
     assert "[red]anger" in shown.output  # not taken for markup
     document = json.loads(run.invoke(app, [*words, "--json"]).stdout)
     assert document["looked_at"] == "table alone" and document["unusable"] == []

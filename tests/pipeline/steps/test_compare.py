@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import subprocess
@@ -22,6 +23,8 @@ from pipeline.cache import write_cache
 from pipeline.errors import UsageError
 from pipeline.runs.corpus import corpus_of
 from pipeline.runs.protocol import Answering
+from pipeline.show.report import comparison_rows
+from pipeline.show.tables import console, print_scores
 from pipeline.steps.compare import CompareOptions, choose, compare_on, describe, failed_rows
 from pipeline.steps.fit_head import fit_head_on
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
@@ -29,6 +32,7 @@ from tests.pipeline.planted_corpus import constant_variant, planted_cache
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = FitOptions(seeds=(0, 1), epochs=12, patience=4, hidden=16, threads=1)
 SINGLES = ["video", "audio"]
+LINEAR = variant.get("linear")
 
 
 @pytest.fixture
@@ -74,6 +78,27 @@ def test_p_values_are_corrected_by_holm(few, tmp_path) -> None:
     # by hand: the smallest of two times two, the other at least as large
     assert own[0]["p_holm"] == pytest.approx(min(1, 2 * own[0]["p_value"]))
     assert own[1]["p_holm"] == pytest.approx(max(own[0]["p_holm"], own[1]["p_value"]))
+
+
+@pytest.mark.parametrize(
+    ("folds", "patience", "stopped"), [(None, 4, "dev"), (None, 0, None), ("dialogue:3", 4, None)]
+)
+def test_rows_that_were_stopped_by_what_is_scored_say_so(few, tmp_path, folds, patience: int, stopped) -> None:
+    """Beside the scores, in the terminal's table and on the page; solved rows look at no dev label."""
+    few["linear"] = LINEAR
+    fit = dataclasses.replace(QUICK, seeds=(0,), epochs=2, patience=patience)
+    found = compared(tmp_path, fit=fit, folds=folds, report=True)
+    marks = {row["variant"]: row["scores"]["stopped_by"] for row in found["rows"]}
+    assert marks == {"video": stopped, "audio": stopped, "concat": stopped, "linear": None}
+    out = io.StringIO()
+    print_scores(console(out), "emotion", comparison_rows(found))
+    for text in (out.getvalue(), (tmp_path / "cmp" / "report.html").read_text()):
+        text = " ".join(text.split())
+        assert ("concat †" in text) is (stopped is not None) and "linear †" not in text
+        note = (
+            "† dev said when training was to stop: these scores are too good, and rows without † at a disadvantage"
+        )
+        assert (note in text) is (stopped is not None)
 
 
 def test_tests_that_can_show_nothing_are_called_that(few, tmp_path) -> None:

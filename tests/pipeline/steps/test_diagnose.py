@@ -45,6 +45,23 @@ def test_test_rows_change_nothing(tmp_path: Path) -> None:
     assert one["evidence"]["utterances"] == 240 + 80
 
 
+def test_what_lacks_features_is_noted_or_left_out(tmp_path: Path) -> None:
+    """Of 320 every 25th has no stream, 12 of them, and 12 more no video (every 20th, less each fifth of those)."""
+    every, present = (
+        diagnosed(tmp_path / "all", planted_cache()),
+        diagnosed(tmp_path / "present", planted_cache(), scored="present"),
+    )
+    assert (every["scored"], every["evidence"]["utterances"]) == ("all", 320)
+    assert any(
+        "of 320 scored utterances 25 no video, 12 no audio, 12 neither" in n for n in every["evidence"]["notes"]
+    )
+    assert (present["scored"], present["evidence"]["utterances"]) == ("present", 308)
+    assert any("12 without features are left out" in note for note in present["evidence"]["notes"])
+    emotion = planted_cache().utterances.emotion[:320]
+    assert every["evidence"]["majority"]["accuracy"] == np.bincount(emotion).max() / 320
+    assert "majority class: neutral" in (tmp_path / "all" / "out" / "report.html").read_text()
+
+
 def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
     write_cache(tmp_path / "cache.h5", planted_cache())
     words = [

@@ -60,11 +60,31 @@ def test_test_is_scored_once_and_logged(run) -> None:
     assert entry["cache"]["digest"] == runs.read_run(run).config["cache"]["digest"]
 
 
-def test_majority_class_is_trains_not_tests(run) -> None:
-    found = evaluate(run)
-    train = planted_cache().utterances.emotion[:240]
-    expected = ["neutral", "joy", "anger"][np.bincount(train).argmax()]
-    assert found["scores"]["tasks"]["emotion"]["majority"]["name"] == expected
+def test_majority_class_is_that_of_test_and_trains_stands_beside_it(run) -> None:
+    """The labels of test are moved on by one class, so that its commonest is another than train's, neutral."""
+    cache = planted_cache()
+    emotion = cache.utterances.emotion.copy()
+    emotion[320:] = (emotion[320:] + 1) % 3
+    moved = dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, emotion=emotion))
+    found = evaluate(run, cache=rewritten(run, moved, "other.h5"))["scores"]["tasks"]["emotion"]
+    counts = np.bincount(emotion[320:], minlength=3)
+    assert (found["majority"]["name"], found["majority"]["accuracy"]) == ("joy", counts[1] / 80)
+    assert counts.argmax() == 1
+    assert (found["train_majority"]["name"], found["train_majority"]["accuracy"]) == ("neutral", counts[0] / 80)
+
+
+def test_a_task_that_dev_has_no_labels_of_is_scored_on_test(run, tmp_path) -> None:
+    cache = planted_cache()
+    emotion = cache.utterances.emotion.copy()
+    emotion[240:320] = -1
+    write_cache(
+        tmp_path / "d.h5",
+        dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, emotion=emotion)),
+    )
+    options = FitHeadOptions(report=False)
+    made = fit_head(tmp_path / "d.h5", "linear", tmp_path / "d", fit=FitOptions(seeds=(0,)), options=options)
+    assert list(made.metrics["tasks"]) == ["sentiment"]
+    assert list(evaluate(tmp_path / "d")["scores"]["tasks"]) == ["emotion", "sentiment"]
 
 
 def test_each_further_look_is_counted(run) -> None:

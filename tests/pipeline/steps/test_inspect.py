@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from pipeline.cache import Cache, write_cache
 from pipeline.errors import CorruptError, NoCacheError
@@ -59,22 +59,33 @@ def test_notes_on_clips_are_shown(tmp_path: Path) -> None:
 
 
 def test_majority_line_equals_sklearn(tmp_path: Path) -> None:
+    """Train is mostly joy, test mostly anger: each split has the line of its own class, test train's beside it."""
     cache = random_cache(90)
-    majority = inspect(written(tmp_path, cache))["labels"]["emotion"]["majority"]
-    split, codes = np.array(cache.utterances.split), cache.utterances.emotion
-    commonest = np.bincount(codes[(split == "train") & (codes >= 0)]).argmax()
-    assert majority["class"] == ["neutral", "joy", "anger"][commonest]
+    split, codes = np.array(cache.utterances.split), cache.utterances.emotion.copy()
+    codes[np.flatnonzero(split == "train")[:20]] = 1
+    codes[np.flatnonzero(split == "test")[:20]] = 2
+    cache = replace(cache, utterances=replace(cache.utterances, emotion=codes))
+    document = inspect(written(tmp_path, cache))
+    majority = document["labels"]["emotion"]["majority"]
+    assert (majority["class"], majority["from"]) == ("joy", "train")
     truth = codes[(split == "test") & (codes >= 0)]
-    said = np.full_like(truth, commonest)
     scores = majority["splits"]["test"]
-    np.testing.assert_allclose(
-        [scores["accuracy"], scores["weighted_f1"], scores["macro_f1"]],
-        [
-            accuracy_score(truth, said),
-            f1_score(truth, said, average="weighted", zero_division=0),
-            f1_score(truth, said, average="macro", zero_division=0),
-        ],
-    )
+    for line, name, code in ((scores, "anger", 2), (scores["train_majority"], "joy", 1)):
+        said = np.full_like(truth, code)
+        assert line["name"] == name
+        np.testing.assert_allclose(
+            [line["accuracy"], line["balanced_accuracy"], line["weighted_f1"], line["macro_f1"]],
+            [
+                accuracy_score(truth, said),
+                balanced_accuracy_score(truth, said),
+                f1_score(truth, said, average="weighted", zero_division=0),
+                f1_score(truth, said, average="macro", zero_division=0),
+            ],
+        )
+    dealt = codes[(split != "test") & (codes >= 0)]
+    assert majority["outside_test"]["accuracy"] == np.bincount(dealt).max() / len(dealt)
+    text = describe(document)
+    assert "majority of test: always anger; train's commonest, joy: accuracy" in text
 
 
 def test_dead_and_repeated_rows_are_warned_of(tmp_path: Path) -> None:

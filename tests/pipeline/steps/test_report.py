@@ -10,7 +10,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
 import cli
@@ -18,6 +20,7 @@ from heads.variant import FitOptions
 from pipeline import runs
 from pipeline.cache import Cache, write_cache
 from pipeline.errors import NoCacheError, UsageError
+from pipeline.runs.predictions import read_predictions
 from pipeline.runs.protocol import Answering
 from pipeline.show import figures
 from pipeline.show.tables import Row, console, print_scores
@@ -99,7 +102,78 @@ def test_page_shows_what_the_documents_say(tmp_path) -> None:
         *("bootstrap over 16 dialogues", "learning_rate", "On the test split", "Scored once"),
     ):
         assert expected in page.text
-    assert len(page.alts) == 4 and all(page.alts)  # scores, confusion, classes, training
+    # scores, confusion and classes of test, confusion, classes, training
+    assert len(page.alts) == 6 and all(page.alts)
+
+
+def test_evaluate_puts_what_test_says_on_the_page_at_once(tmp_path) -> None:
+    """Tables with every score and interval, confusion and classes; numbers by scikit-learn of what was predicted."""
+    write_cache(tmp_path / "cache.h5", planted_cache())
+    run = tmp_path / "run"
+    fit_head(tmp_path / "cache.h5", "concat", run, fit=QUICK)
+    assert "never scored" in (run / "report.html").read_text()
+    found = CliRunner().invoke(cli.app, ["evaluate", str(run)])
+    assert found.exit_code == 0 and f"on the run's page too: {run / 'report.html'}" in found.stdout
+    text = (run / "report.html").read_text()
+    page = Page(text)
+    assert "never scored" not in page.text and "scored once, last on" in page.text
+    own = text[text.index("On the test split") : text.index("How it answers")]
+    assert "80 labelled utterances, second line: 95 % interval by a bootstrap over 16 dialogues" in own
+    said = read_predictions(run / "predictions_test.csv", runs.read_run(run).config["vocabulary"])
+    scores = json.loads((run / "metrics_test.json").read_text())["tasks"]
+    for task in ("emotion", "sentiment"):
+        answers = [model.task(task).argmax(axis=1) for model in said.models]
+        for name, score in (
+            ("accuracy", accuracy_score),
+            ("balanced_accuracy", balanced_accuracy_score),
+            ("weighted_f1", lambda true, one: f1_score(true, one, average="weighted")),
+            ("macro_f1", lambda true, one: f1_score(true, one, average="macro")),
+        ):
+            low, high = (100 * end for end in scores[task][name]["interval"])
+            mean = 100 * np.mean([score(said.true[task], one) for one in answers])
+            assert f"{mean:.1f} ±" in own and f"{low:.1f}–{high:.1f}" in own
+    assert {"confusion_test.png", "per_class_test.png"} <= {path.name for path in (run / "figures").iterdir()}
+    assert sum("Confusion" in alt for alt in page.alts) == 2
+
+
+def test_a_run_without_a_page_is_left_without(plain, tmp_path) -> None:
+    shutil.copytree(plain.parent, tmp_path / "moved")
+    assert evaluate(tmp_path / "moved" / "run")["report"] is None
+    assert not (tmp_path / "moved" / "run" / "report.html").exists()
+
+
+def test_scores_are_shown_whatever_becomes_of_the_page(tmp_path, monkeypatch) -> None:
+    run = fitted(tmp_path, planted_cache())
+    report([run])
+
+    def broken(*_: object) -> None:
+        raise OSError("no fonts")
+
+    monkeypatch.setattr("pipeline.show.report.run_report", broken)
+    found = CliRunner().invoke(cli.app, ["evaluate", str(run)])
+    assert "UAR" in found.stdout and found.exit_code != 0
+    assert len(runs.read_test_log(run)) == 1
+
+
+def test_a_fit_that_replaced_another_says_whose_scores_they_were(tmp_path) -> None:
+    run = fitted(tmp_path, planted_cache())
+    evaluate(run)
+    options = FitHeadOptions(replace=True)
+    fit_head(tmp_path / "cache.h5", "linear", run, fit=FitOptions(seeds=(0,)), options=options)
+    page = (run / "report.html").read_text()
+    assert "scored once, by a fit that this one replaced" in page and "On the test split" not in page
+    evaluate(run)
+    assert "scored 2 times (1 by replaced fits)" in (run / "report.html").read_text()
+
+
+def test_scores_of_another_cache_are_called_that(tmp_path) -> None:
+    run = fitted(tmp_path, planted_cache())
+    report([run])
+    write_cache(tmp_path / "other.h5", planted_cache(seed=1))
+    digest = evaluate(run, cache=tmp_path / "other.h5")["cache"]["digest"]
+    page = (run / "report.html").read_text()
+    assert f"another cache than the run&#x27;s: SHA-256 {digest}" in page
+    assert "this is not the cache that the run was fitted on" in page
 
 
 def test_figures_are_png_files_too_and_the_same(plain, tmp_path) -> None:
