@@ -11,12 +11,13 @@ are (docs/projection.md has what that is worth).
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from features.cores import one_blas_thread
 
 CHUNK_ROWS = 1024  # rows that are made float64 at once
 PCA: Final = "pca"
@@ -70,7 +71,7 @@ class Projection:
         _check_width(rows, raw_width)
         out = np.empty((len(rows), width), dtype=np.float32)
         mean, matrix = self.mean.astype(np.float64), self.components.astype(np.float64).T
-        with _one_thread():
+        with one_blas_thread():
             for first in range(0, len(rows), CHUNK_ROWS):
                 out[first : first + CHUNK_ROWS] = (rows[first : first + CHUNK_ROWS] - mean) @ matrix
         return out
@@ -101,7 +102,7 @@ def turned(fitted: Projection, *, seed: int = 0) -> Projection:
     if fitted.kind != PCA:
         raise ValueError(f"projection is {fitted.kind!r}; only the components of a {PCA} can be turned")
     matrix = rotation(len(fitted.components), seed=seed)
-    with _one_thread():
+    with one_blas_thread():
         exact = matrix @ fitted.components.astype(np.float64)
     components = (np.round(exact / GRID) * GRID).astype(np.float32)
     return Projection(TURNED, fitted.mean, components, {**fitted.facts, "rotation_seed": seed})
@@ -189,7 +190,7 @@ class PcaFit:
                 f"a PCA to {self.width} columns needs more than {self.width} rows; found {self.rows}: "
                 "use the gaussian projection, which needs none, or more clips in the train split"
             )
-        with _one_thread():
+        with one_blas_thread():
             mean, values, components, total = self._from_rows() if self._scatter is None else self._from_scatter()
         tolerance = values[0] * np.finfo(np.float64).eps * max(self.rows, self.raw_width)
         rank = int((values > tolerance).sum())
@@ -208,7 +209,7 @@ class PcaFit:
         from scipy.linalg.blas import dsyr, dsyrk
 
         assert self._scatter is not None
-        with _one_thread():
+        with one_blas_thread():
             for first in range(0, len(rows), CHUNK_ROWS):
                 chunk = rows[first : first + CHUNK_ROWS].astype(np.float64)  # (C, raw_width)
                 chunk_mean = chunk.mean(axis=0)
@@ -247,14 +248,6 @@ class PcaFit:
 
 
 _Solution = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]
-
-
-def _one_thread() -> AbstractContextManager[Any]:
-    """Hold BLAS to one thread: how it cuts a product among threads shows in the last digits."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # scikit-learn brings it
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1, user_api="blas")
-    return limits
 
 
 def _check_width(rows: NDArray[np.float32], raw_width: int) -> None:
