@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
+TREE   := build/tree# the package as it is installed, in links: what reads no __path__ looks there
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
@@ -11,7 +12,7 @@ help:            ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(STAMP)  ## make .venv and install everything that the tests need
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -U pip
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[extract,parquet,tensorboard,onnx,ray,dev]'
@@ -32,8 +33,10 @@ test-all: $(STAMP) ## the slow tests too: fault injection at scale, every varian
 lint: $(STAMP)   ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
+	mkdir -p $(TREE)/dualstream
+	ln -sfn $(addprefix $(CURDIR)/,dualstream/* features heads pipeline) $(TREE)/dualstream/
+	cd $(TREE) && $(CURDIR)/$(VENV)/bin/mypy --config-file $(CURDIR)/pyproject.toml
+	cd $(TREE) && $(CURDIR)/$(VENV)/bin/lint-imports --config $(CURDIR)/pyproject.toml
 
 format: $(STAMP) ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix .

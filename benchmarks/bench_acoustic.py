@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from features.acoustic import COLUMNS, AcousticEncoder
-from features.acoustic.frames import SAMPLE_RATE_HZ, measure
-from features.acoustic.functionals import tracks_of
-from features.windows import WindowPlan
-from heads.cores import one_core
+from dualstream.features.acoustic import COLUMNS, AcousticEncoder
+from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
+from dualstream.features.acoustic.functionals import tracks_of
+from dualstream.features.windows import WindowPlan
+from dualstream.heads.cores import one_core
 
 PLAN = WindowPlan()
 Sound = NDArray[np.float32]

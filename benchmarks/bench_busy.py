@@ -170,9 +170,9 @@ def shrink(utterances: int) -> None:
 
 def draw(root: Path, clips: int) -> tuple[str, str]:
     """Draw clips of noise and tones in three splits; return the manifest and its root."""
-    from features.media import write_clip
-    from pipeline.manifest import Manifest, write_manifest
-    from pipeline.utterance import Utterance
+    from dualstream.features.media import write_clip
+    from dualstream.pipeline.manifest import Manifest, write_manifest
+    from dualstream.pipeline.utterance import Utterance
 
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)

@@ -30,7 +30,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from pipeline.cache import Cache, Stream, Utterances, read_cache, write_cache
+from dualstream.pipeline.cache import Cache, Stream, Utterances, read_cache, write_cache
 
 MEAN_WINDOWS = 87_000 / 13_708
 

@@ -39,13 +39,13 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, build
-from features.media import DecodeSettings, find_ffmpeg
-from pipeline.extraction.clip_changes import Hasher
-from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from pipeline.extraction.shard_making import ShardJob, make_shards
-from pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from pipeline.utterance import Utterance
+from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, build
+from dualstream.features.media import DecodeSettings, find_ffmpeg
+from dualstream.pipeline.extraction.clip_changes import Hasher
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.shard_making import ShardJob, make_shards
+from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
+from dualstream.pipeline.utterance import Utterance
 
 ROOT = Path(__file__).resolve().parent.parent
 

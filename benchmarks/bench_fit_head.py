@@ -50,15 +50,15 @@ def mark(name):
 cache, fusion, seeds, threads, out = sys.argv[1:6]
 import cli; mark("import cli")
 from pathlib import Path
-from heads import variant
-from heads.variant import FitOptions
-from pipeline import runs
-from pipeline.runs import protocol
-from pipeline.show import terminal
-from pipeline.runs.corpus import read_corpus
-from pipeline.runs.scoring import score_predictions
-from pipeline.runs.shown import Shown
-from pipeline.steps import fit_head as step
+from dualstream.heads import variant
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline import runs
+from dualstream.pipeline.runs import protocol
+from dualstream.pipeline.show import terminal
+from dualstream.pipeline.runs.corpus import read_corpus
+from dualstream.pipeline.runs.scoring import score_predictions
+from dualstream.pipeline.runs.shown import Shown
+from dualstream.pipeline.steps import fit_head as step
 variant.names(); mark("import pipeline and registry")
 if not fusion.startswith("linear"):
     import torch; mark("import torch")
@@ -75,7 +75,7 @@ terminal.print_run(run); mark("print the table")
 sys.stdout = real
 with runs.new_folder(Path(out), replace=True) as folder:
     runs.write_run(folder, run, outcome.models, outcome.predictions); mark("write the run")
-    from pipeline.show.report import run_report
+    from dualstream.pipeline.show.report import run_report
     whole = runs.Run(run.config, run.metrics, run.history, [], Path(out))
     run_report([whole]).write(folder); mark("draw the report")
 print(json.dumps(marks | {"epochs": [len(h["columns"].get("train_loss", [])) for h in outcome.history]}))
@@ -196,7 +196,7 @@ def taken(count: int) -> Iterator[None]:
 
 def make_cache(path: Path, signal: float) -> tuple[int, int]:
     """Write a random cache of MELD's size; return its utterances and windows."""
-    from pipeline.cache import Cache, Stream, Utterances, write_cache
+    from dualstream.pipeline.cache import Cache, Stream, Utterances, write_cache
 
     rng = np.random.default_rng(0)
     count = sum(SIZES.values())

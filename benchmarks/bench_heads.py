@@ -35,15 +35,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from dualstream.heads import variant
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.variant import FitOptions
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-
-from heads import variant
-from heads.batch import FeatureSet, StreamArrays
-from heads.variant import FitOptions
 
 TRAIN, DEV, WINDOWS, TURNS = 9989, 1109, 8, 10
 WIDTHS = {"video": 100, "audio": 192}

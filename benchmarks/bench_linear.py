@@ -42,9 +42,8 @@ def main() -> None:
 def measure(threads: int, pairs: int) -> None:
     """Print one line for each kind of columns and penalty."""
     import numpy as np
+    from dualstream.heads.linear.logistic import Problem, solve
     from sklearn.linear_model import LogisticRegression
-
-    from heads.linear.logistic import Problem, solve
 
     for correlated in (False, True):
         rows, emotion = _corpus(correlated)

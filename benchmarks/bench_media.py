@@ -28,8 +28,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from features.media import Clip, DecodeSettings, decoder_version, find_ffmpeg, read_clip
-from features.windows import Sampling, WindowPlan
+from dualstream.features.media import Clip, DecodeSettings, decoder_version, find_ffmpeg, read_clip
+from dualstream.features.windows import Sampling, WindowPlan
 
 PLAN, SAMPLING = WindowPlan(), Sampling()
 LENGTHS_S = (1.5, 2.5, 3.6)  # MELD's quartiles and the clip of the stated figure

@@ -12,10 +12,9 @@ import json
 import time
 
 import numpy as np
+from dualstream.features.projection import PcaFit
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
-
-from features.projection import PcaFit
 
 SHARD_ROWS = 200  # about 32 utterances
 

@@ -19,15 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from features import bilstm
-from features.frozen import usable_device
-from pipeline.training.engine import Training
-from pipeline.training.objective import Labels
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import Samples
-from pipeline.training.schedule import depths
-from pipeline.training.trainees import Trainee, trainee
+from dualstream.features import bilstm
+from dualstream.features.frozen import usable_device
+from dualstream.pipeline.training.engine import Training
+from dualstream.pipeline.training.objective import Labels
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import Samples
+from dualstream.pipeline.training.schedule import depths
+from dualstream.pipeline.training.trainees import Trainee, trainee
 
 CLASSES = 7
 PER_UTTERANCE = 4  # samples

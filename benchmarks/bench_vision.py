@@ -23,10 +23,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import torchvision
-
-from features.encoder import EncoderOptions
-from features.frozen import FrozenFrameEncoder, preprocess
-from features.vision import build_torchvision
+from dualstream.features.encoder import EncoderOptions
+from dualstream.features.frozen import FrozenFrameEncoder, preprocess
+from dualstream.features.vision import build_torchvision
 
 
 def main() -> None:

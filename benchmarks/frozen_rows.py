@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
+from dualstream.features.windows import WindowPlan
 from numpy.typing import NDArray
-
-from features.windows import WindowPlan
 
 if TYPE_CHECKING:
     import torch
@@ -77,7 +76,7 @@ def picture_rows(folder: Path, weights: Path, data: Path) -> Rows:
     The label is the third of the speaker's own range in which `MEASURE` lies, as landmarks measured it. Whole
     clips are held out, not speakers: eight people in eight rooms say little of the pictures of a ninth.
     """
-    from pipeline.cache import read_cache
+    from dualstream.pipeline.cache import read_cache
 
     cache = read_cache(_extracted(folder / "mosi.h5", weights, data))
     stream = cache.streams["video"]

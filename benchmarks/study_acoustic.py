@@ -33,10 +33,10 @@ from sklearn.svm import SVC
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from features.acoustic import COLUMNS, GROUPS, LISTS, STANDING
-from features.acoustic.frames import SAMPLE_RATE_HZ, measure
-from features.acoustic.functionals import MODULATIONS, summarise, tracks_of
-from heads.cores import one_core
+from dualstream.features.acoustic import COLUMNS, GROUPS, LISTS, STANDING
+from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
+from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
+from dualstream.heads.cores import one_core
 
 Array = NDArray[np.float64]
 Sounds = Sequence[NDArray[np.float32]]

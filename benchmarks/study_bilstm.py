@@ -25,27 +25,26 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
+from dualstream.features.acoustic import AcousticConfig, AcousticEncoder
+from dualstream.features.bilstm import SAMPLE_RATE_HZ, BiLstm, BiLstmEncoder
+from dualstream.features.encoder import AudioEncoder, EncoderOptions
+from dualstream.features.media import DecodeSettings, decoder_version, find_ffmpeg
+from dualstream.features.weights import HEAD_PREFIX, random_record
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.heads import metrics, variant
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.cores import one_core
+from dualstream.heads.majority import majority_lines
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.importers import emodb, ravdess
+from dualstream.pipeline.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
+from dualstream.pipeline.training.engine import Training
+from dualstream.pipeline.training.objective import Labels
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import SampleRecipe, Samples, open_samples
+from dualstream.pipeline.training.trainees import trainee
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
-
-from features.acoustic import AcousticConfig, AcousticEncoder
-from features.bilstm import SAMPLE_RATE_HZ, BiLstm, BiLstmEncoder
-from features.encoder import AudioEncoder, EncoderOptions
-from features.media import DecodeSettings, decoder_version, find_ffmpeg
-from features.weights import HEAD_PREFIX, random_record
-from features.windows import Sampling, WindowPlan
-from heads import metrics, variant
-from heads.batch import FeatureSet, StreamArrays
-from heads.cores import one_core
-from heads.majority import majority_lines
-from heads.variant import FitOptions
-from pipeline.importers import emodb, ravdess
-from pipeline.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
-from pipeline.training.engine import Training
-from pipeline.training.objective import Labels
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import SampleRecipe, Samples, open_samples
-from pipeline.training.trainees import trainee
-from pipeline.utterance import Utterance
 
 Array = NDArray[np.float64]
 LOSS = "logit_adjusted"

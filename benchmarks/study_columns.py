@@ -22,6 +22,9 @@ from sklearn.preprocessing import StandardScaler
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dualstream.features.acoustic.columns import FAMILIES
+from dualstream.features.acoustic.functionals import MODULATIONS, RHYTHM
+from dualstream.heads.cores import one_core
 from study_acoustic import (
     KINDS,
     Array,
@@ -37,10 +40,6 @@ from study_acoustic import (
     scored,
 )
 from study_stress import HEARD, all_damaged
-
-from features.acoustic.columns import FAMILIES
-from features.acoustic.functionals import MODULATIONS, RHYTHM
-from heads.cores import one_core
 
 NESTED = "the other corpus and the training speakers of the fold"
 CLEAN_COUNTS = 3  # times as much as each kind of damage, in the choice

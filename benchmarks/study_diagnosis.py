@@ -26,10 +26,10 @@ PAIRS = (
 
 def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str], float]:
     """Plant, diagnose; return the causes that were named and the seconds it took."""
-    from heads.diagnosis import diagnose
-    from heads.diagnosis.evidence import INTERVENTIONS, DiagnosisOptions
-    from heads.diagnosis.planted_causes import PlantOptions, plant
-    from heads.variant import FitOptions
+    from dualstream.heads.diagnosis import diagnose
+    from dualstream.heads.diagnosis.evidence import INTERVENTIONS, DiagnosisOptions
+    from dualstream.heads.diagnosis.planted_causes import PlantOptions, plant
+    from dualstream.heads.variant import FitOptions
 
     started = time.perf_counter()
     train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--loss", default="cross_entropy", help="the default is the loss that lets heads collapse")
     arguments = parser.parse_args()
 
-    from heads.diagnosis.planted_causes import CAUSES
+    from dualstream.heads.diagnosis.planted_causes import CAUSES
 
     chosen = [(name,) for name in CAUSES] + list(PAIRS)
     if arguments.causes:

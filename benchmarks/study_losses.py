@@ -19,15 +19,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
+from dualstream.heads import variant
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.cores import one_core
+from dualstream.heads.folds import group_folds
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.runs.corpus import read_corpus
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
-
-from heads import variant
-from heads.batch import FeatureSet
-from heads.cores import one_core
-from heads.folds import group_folds
-from heads.variant import FitOptions
-from pipeline.runs.corpus import read_corpus
 
 MELD_SHARES = np.array([0.472, 0.174, 0.121, 0.111, 0.068, 0.027, 0.027])  # neutral, joy, surprise, anger, ...
 PLAIN: dict[str, object] = {"loss": "cross_entropy"}

@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dualstream.features.projection import PcaFit, Projection, turned
+from dualstream.heads import metrics, variant
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.folds import fold_codes
+from dualstream.heads.options import FitOptions
+from dualstream.heads.statistics import Comparison, Estimate
 from frozen_rows import Rows, picture_rows, whisper_rows
-
-from features.projection import PcaFit, Projection, turned
-from heads import metrics, variant
-from heads.batch import FeatureSet, StreamArrays
-from heads.folds import fold_codes
-from heads.options import FitOptions
-from heads.statistics import Comparison, Estimate
 
 WIDTHS = (32, 100, 192)
 FOLDS = {"EMO-DB": 10, "RAVDESS": 4, "MOSI's pictures": 5}

@@ -9,14 +9,13 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from dualstream.features.cores import one_blas_thread
+from dualstream.features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register, require
+from dualstream.features.frozen import usable_device
+from dualstream.features.weights import WeightsRecord, fill
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-
-from features.cores import one_blas_thread
-from features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register, require
-from features.frozen import usable_device
-from features.weights import WeightsRecord, fill
 
 SAMPLE_RATE_HZ = 16_000
 FRAMES_PER_S = 50

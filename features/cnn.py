@@ -7,11 +7,10 @@ channels   3    32    64   128  256  256     2,304
 from __future__ import annotations
 
 import torch
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register
+from dualstream.features.frozen import FrozenFrameEncoder
+from dualstream.features.weights import WeightsRecord, fill
 from torch import Tensor, nn
-
-from features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register
-from features.frozen import FrozenFrameEncoder
-from features.weights import WeightsRecord, fill
 
 SIZE_PX = 96
 CHANNELS = (32, 64, 128, 256, 256)  # of the five blocks; each halves the side

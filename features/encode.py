@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from dualstream.features.cores import one_blas_thread
+from dualstream.features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
+from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip
+from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
-
-from features.cores import one_blas_thread
-from features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
-from features.media import Clip, DecodeSettings, MediaError, read_clip
-from features.windows import Sampling, WindowPlan
 
 
 class ClipReader(Protocol):

@@ -233,13 +233,13 @@ def _load_all() -> None:
 
     A module whose own package is not installed is left out, and `build` names it.
     """
-    import features
+    from dualstream import features
 
     for module in pkgutil.iter_modules(features.__path__):
         try:
-            importlib.import_module(f"features.{module.name}")
+            importlib.import_module(f"{features.__name__}.{module.name}")
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
-            if package in ("", "features"):
+            if package in ("", "dualstream"):
                 raise
             _NOT_LOADED[module.name] = package

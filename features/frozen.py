@@ -10,9 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
+from dualstream.features.encoder import EncoderOptions, EncoderSpec
 from numpy.typing import NDArray
-
-from features.encoder import EncoderOptions, EncoderSpec
 
 if TYPE_CHECKING:
     import torch

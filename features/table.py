@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, StreamName, register
+from dualstream.features.table_files import Table, read_table
+from dualstream.features.windows import nearest
 from numpy.typing import NDArray
-
-from features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, StreamName, register
-from features.table_files import Table, read_table
-from features.windows import nearest
 
 NO_FEATURES = {  # lower case: labels, and what the manifest says of an utterance
     *("emotion", "sentiment", "label", "labels", "class", "target"),

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TextIO
 
 import numpy as np
+from dualstream.features.encoder import require
+from dualstream.features.memory import raise_shortage
+from dualstream.features.single_read import open_hashed
+from dualstream.features.table_columns import TIME_COLUMNS, Columns, bare, sort_columns
 from numpy.typing import NDArray
-
-from features.encoder import require
-from features.memory import raise_shortage
-from features.single_read import open_hashed
-from features.table_columns import TIME_COLUMNS, Columns, bare, sort_columns
 
 DELIMITERS = ",;\t"
 LONGEST_CLIP_S = 24 * 3600.0  # a tool's own time beyond this is no time on a clip's clock, in seconds

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register, require
-from features.frozen import FrozenFrameEncoder
-from features.weights import (
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register, require
+from dualstream.features.frozen import FrozenFrameEncoder
+from dualstream.features.weights import (
     DIGEST_IN_NAME,
     HEAD_PREFIX,
     UNKNOWN_LICENCE,
@@ -25,9 +25,8 @@ from features.weights import (
 )
 
 if TYPE_CHECKING:
+    from dualstream.features.embedded import Embedded
     from torch import Tensor, nn
-
-    from features.embedded import Embedded
 
 IMAGENET_CLASSES = 1000
 IMAGENET_LICENCE = (
@@ -70,8 +69,7 @@ def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, Weigh
     The layer comes from the file where that holds one (train-encoder wrote it), else from a fixed seed.
     """
     import torch
-
-    from features.embedded import Embedded
+    from dualstream.features.embedded import Embedded
 
     found = _start("vgg16", "vgg16", weights)
     if isinstance(found.net, Embedded):
@@ -129,7 +127,7 @@ class _Started:
 
 def _start(spec_name: str, model_name: str, weights: str) -> _Started:
     """Build a network up to its last layer, or up to the layer that train-encoder put in that one's place."""
-    from features.embedded import Embedded
+    from dualstream.features.embedded import Embedded
 
     models = require("torchvision.models", "the video encoders")
     choice = WeightsChoice.parse(weights)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
-from features.memory import raise_shortage
-from features.single_read import open_hashed
+from dualstream.features.memory import raise_shortage
+from dualstream.features.single_read import open_hashed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dualstream.heads import variant
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.selection import SelectionOptions, select
+from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Trained, Variant, register
 from numpy.typing import NDArray
-
-from heads import variant
-from heads.batch import FeatureSet
-from heads.selection import SelectionOptions, select
-from heads.variant import FitOptions, History, Prediction, Progress, Trained, Variant, register
 
 
 @dataclass(repr=False)

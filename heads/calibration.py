@@ -7,10 +7,9 @@ experts' log-probabilities is a logarithmic opinion pool (Heskes 1998, https://p
 from __future__ import annotations
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED
+from dualstream.heads.cores import one_blas_thread
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED
-from heads.cores import one_blas_thread
 
 STEPS = 50
 TOLERANCE = 1e-8  # of the mean loss's gradient

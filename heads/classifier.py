@@ -15,17 +15,16 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+from dualstream.heads import metrics, variant
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.decode import joint_decode
+from dualstream.heads.ensemble import ensemble
+from dualstream.heads.variant import TASKS, FitOptions, Prediction
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
-
-from heads import metrics, variant
-from heads.batch import FeatureSet, StreamArrays
-from heads.decode import joint_decode
-from heads.ensemble import ensemble
-from heads.variant import TASKS, FitOptions, Prediction
 
 MELD_WIDTHS = (100, 192)  # video and audio columns of this project's encoders
 CHECKS: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": [np.float64, np.float32]}

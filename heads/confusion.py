@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from dualstream.heads import statistics
 from numpy.typing import NDArray
-
-from heads import statistics
 
 HEADLINES = ("accuracy", "balanced_accuracy", "weighted_f1", "macro_f1")
 

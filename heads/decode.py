@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from dualstream.heads.variant import Prediction
 from numpy.typing import NDArray
-
-from heads.variant import Prediction
 
 Codes = NDArray[np.int64]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from heads.batch import Logits
+from dualstream.heads.batch import Logits
 
 if TYPE_CHECKING:
     import torch
-
-    from heads.fusion.weights import Weights
+    from dualstream.heads.fusion.weights import Weights
 
 
 class DualHead:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from dualstream.heads.variant import Prediction, Task
 from numpy.typing import NDArray
-
-from heads.variant import Prediction, Task
 
 Floats = NDArray[np.float64]
 

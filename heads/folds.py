@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED, FeatureSet
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, FeatureSet
 
 GroupBy = Literal["auto", "speaker", "dialogue"]
 GROUP_BY: tuple[GroupBy, ...] = ("auto", "speaker", "dialogue")

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.auto import AutoModel
+from dualstream.heads.batch import Batch, FeatureSet
+from dualstream.heads.fusion.network import resolve
+from dualstream.heads.linear.design import CLIP as LINEAR_CLIP
+from dualstream.heads.linear.model import LinearModel
+from dualstream.heads.training.fit import TorchModel
+from dualstream.heads.training.tensors import CLIP, STREAMS, thin
+from dualstream.heads.variant import TASKS, Task, Trained
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-
-from heads.auto import AutoModel
-from heads.batch import Batch, FeatureSet
-from heads.fusion.network import resolve
-from heads.linear.design import CLIP as LINEAR_CLIP
-from heads.linear.model import LinearModel
-from heads.training.fit import TorchModel
-from heads.training.tensors import CLIP, STREAMS, thin
-from heads.variant import TASKS, Task, Trained
 
 Inputs = Mapping[str, Tensor]
 

@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from dualstream.heads.confusion import headlines
 from numpy.typing import NDArray
-
-from heads.confusion import headlines
 
 Counts = NDArray[np.int64]
 

@@ -22,13 +22,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED, FeatureSet
+from dualstream.heads.calibration import fit_weights, log_softmax
+from dualstream.heads.folds import connected, fold_codes, group_codes, holds_apart
+from dualstream.heads.linear.closed_form import ridge
+from dualstream.heads.options import Task
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, FeatureSet
-from heads.calibration import fit_weights, log_softmax
-from heads.folds import connected, fold_codes, group_codes, holds_apart
-from heads.linear.closed_form import ridge
-from heads.options import Task
 
 FOLDS = 4
 PENALTIES = [3.0, 30.0, 300.0, 3000.0]  # of standardised columns

@@ -25,13 +25,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from dualstream.heads import statistics
+from dualstream.heads.batch import UNLABELLED
+from dualstream.heads.confusion import HEADLINES, group_confusions, headline_statistic, margins, quotient
+from dualstream.heads.majority import Majority, majority_lines
+from dualstream.heads.statistics import Estimate
 from numpy.typing import NDArray
-
-from heads import statistics
-from heads.batch import UNLABELLED
-from heads.confusion import HEADLINES, group_confusions, headline_statistic, margins, quotient
-from heads.majority import Majority, majority_lines
-from heads.statistics import Estimate
 
 CALIBRATION_BINS = 15
 COLLAPSE_SHARE = 0.95  # of all answers

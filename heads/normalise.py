@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.cores import one_blas_thread
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet
-from heads.cores import one_blas_thread
 
 LABEL = "transductive: normalised per speaker from unlabelled utterances"
 PRIOR_UTTERANCES = 5.0

@@ -22,13 +22,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from dualstream.heads import confusion, statistics, variant
+from dualstream.heads.batch import UNLABELLED, FeatureSet, join
+from dualstream.heads.cores import available_cores, one_core, threads
+from dualstream.heads.folds import GROUP_BY, fold_codes, group_codes, groups_of, holds_apart
+from dualstream.heads.variant import FitOptions, Progress, Task
 from numpy.typing import NDArray
-
-from heads import confusion, statistics, variant
-from heads.batch import UNLABELLED, FeatureSet, join
-from heads.cores import available_cores, one_core, threads
-from heads.folds import GROUP_BY, fold_codes, group_codes, groups_of, holds_apart
-from heads.variant import FitOptions, Progress, Task
 
 CANDIDATES = (
     "linear_video",

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.cores import one_core
+from dualstream.heads.options import TASKS as TASKS
+from dualstream.heads.options import FitOptions as FitOptions
+from dualstream.heads.options import Task as Task
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet
-from heads.cores import one_core
-from heads.options import TASKS as TASKS
-from heads.options import FitOptions as FitOptions
-from heads.options import Task as Task
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
@@ -27,11 +26,11 @@ TRAINED_ALONE = (
 )
 """Options that mean nothing to a variant that is solved."""
 FAMILIES = (
-    "heads.fusion.pooled",
-    "heads.fusion.sequence",
-    "heads.fusion.dialogue",
-    "heads.linear",
-    "heads.auto",
+    "dualstream.heads.fusion.pooled",
+    "dualstream.heads.fusion.sequence",
+    "dualstream.heads.fusion.dialogue",
+    "dualstream.heads.linear",
+    "dualstream.heads.auto",
 )
 """Modules that register variants. Their import must be cheap: torch comes in when a variant is fitted."""
 

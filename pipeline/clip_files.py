@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from pipeline.errors import DualstreamError
+from dualstream.pipeline.errors import DualstreamError
 
 REMEDY = "expected a clip: put it there, or mend the path"
 

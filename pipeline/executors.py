@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from pipeline.errors import DualstreamError
+from dualstream.pipeline.errors import DualstreamError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

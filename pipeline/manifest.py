@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pipeline.clip_files import REMEDY, NoClipError, require_file
-from pipeline.disk import put_in_place, sync_descriptor
-from pipeline.errors import DualstreamError
-from pipeline.labels import EMOTIONS, SENTIMENTS, vocabulary
-from pipeline.utterance import COLUMNS, REQUIRED_COLUMNS, SOUND, SPLITS, InvalidRowError, Utterance
+from dualstream.pipeline.clip_files import REMEDY, NoClipError, require_file
+from dualstream.pipeline.disk import put_in_place, sync_descriptor
+from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.labels import EMOTIONS, SENTIMENTS, vocabulary
+from dualstream.pipeline.utterance import COLUMNS, REQUIRED_COLUMNS, SOUND, SPLITS, InvalidRowError, Utterance
 
 __all__ = [
     "COLUMNS",

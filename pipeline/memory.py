@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from features.memory import is_shortage
-from pipeline.errors import DualstreamError
+from dualstream.features.memory import is_shortage
+from dualstream.pipeline.errors import DualstreamError
 
 try:
     import resource

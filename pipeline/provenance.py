@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import FingerprintMismatchError
+from dualstream.pipeline.errors import FingerprintMismatchError
 
 SHOWN_DIFFERENCES = 8
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
+from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from typer.testing import CliRunner
 
-import cli
-from pipeline.cache import Cache, read_cache, write_cache
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 from tests.pipeline.spoken_corpus import make_cache, make_clips
 

@@ -8,7 +8,7 @@ import click
 import pytest
 import typer
 
-import cli
+from dualstream import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SYNOPSIS = r"\[|\b(ROOT|CORPUS|MANIFEST|FILE|RUN|BUNDLE|NAME)\b"  # shows what may be said, not a command

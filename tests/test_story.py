@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from heads.diagnosis.evidence import DiagnosisOptions
-from pipeline.steps.demo import LEAST_DIALOGUES, MARKER, DemoOptions, commands, plan_corpus
+from dualstream.heads.diagnosis.evidence import DiagnosisOptions
+from dualstream.pipeline.steps.demo import LEAST_DIALOGUES, MARKER, DemoOptions, commands, plan_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -1,7 +1,7 @@
 """192 acoustic columns: frames measured once (frames, pitch), summarised by segment (functionals, columns)."""
 
-from features.acoustic.columns import COLUMNS, GROUPS, LISTS, STANDING
-from features.acoustic.encoder import VERSION, AcousticConfig, AcousticEncoder, acoustic_features
+from dualstream.features.acoustic.columns import COLUMNS, GROUPS, LISTS, STANDING
+from dualstream.features.acoustic.encoder import VERSION, AcousticConfig, AcousticEncoder, acoustic_features
 
 __all__ = [
     "COLUMNS",

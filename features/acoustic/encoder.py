@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from dualstream.features.acoustic.columns import LISTS, STANDING
+from dualstream.features.acoustic.frames import FRAMES_PER_S, SAMPLE_RATE_HZ, measure
+from dualstream.features.acoustic.functionals import summarise, tracks_of
+from dualstream.features.cores import one_blas_thread
+from dualstream.features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register
 from numpy.typing import NDArray
-
-from features.acoustic.columns import LISTS, STANDING
-from features.acoustic.frames import FRAMES_PER_S, SAMPLE_RATE_HZ, measure
-from features.acoustic.functionals import summarise, tracks_of
-from features.cores import one_blas_thread
-from features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register
 
 VERSION = 2
 

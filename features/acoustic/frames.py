@@ -15,13 +15,12 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 import scipy.signal
+from dualstream.features.acoustic.mel import mel_filters
+from dualstream.features.acoustic.pitch import VOICED_STRENGTH, track_pitch
+from dualstream.features.acoustic.spectrum import EVERY, Spectra, decibels, movement, spectral_tracks
+from dualstream.features.acoustic.voice import pitch_steps, voice_tracks
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-
-from features.acoustic.mel import mel_filters
-from features.acoustic.pitch import VOICED_STRENGTH, track_pitch
-from features.acoustic.spectrum import EVERY, Spectra, decibels, movement, spectral_tracks
-from features.acoustic.voice import pitch_steps, voice_tracks
 
 SAMPLE_RATE_HZ = 16_000
 HOP = 160  # samples from frame to frame: 10 ms

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from dualstream.features.acoustic.frames import FRAMES_PER_S, Tracks
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-
-from features.acoustic.frames import FRAMES_PER_S, Tracks
 
 Rows = NDArray[np.float64]
 Flags = NDArray[np.bool_]

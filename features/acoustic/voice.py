@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from dualstream.features.acoustic.pitch import Pitch
+from dualstream.features.acoustic.spectrum import Spectra
 from numpy.typing import NDArray
-
-from features.acoustic.pitch import Pitch
-from features.acoustic.spectrum import Spectra
 
 Floats = NDArray[np.float32]
 REFERENCE_HZ = 150.0  # pitch is semitones above this

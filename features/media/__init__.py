@@ -5,14 +5,14 @@ probe       what a file holds, without decoding it
 write_clip  frames and sound to a file
 """
 
-from features.media.assemble import Clip, ClipFacts
-from features.media.clip import read_clip
-from features.media.command import decoder_version, ffmpeg_candidates, find_ffmpeg
-from features.media.pair import probe_pair
-from features.media.probe import AudioFacts, Probe, VideoFacts, probe
-from features.media.runner import stop_all
-from features.media.settings import DecodeSettings, Guards, MediaError
-from features.media.write import write_clip
+from dualstream.features.media.assemble import Clip, ClipFacts
+from dualstream.features.media.clip import read_clip
+from dualstream.features.media.command import decoder_version, ffmpeg_candidates, find_ffmpeg
+from dualstream.features.media.pair import probe_pair
+from dualstream.features.media.probe import AudioFacts, Probe, VideoFacts, probe
+from dualstream.features.media.runner import stop_all
+from dualstream.features.media.settings import DecodeSettings, Guards, MediaError
+from dualstream.features.media.write import write_clip
 
 __all__ = [
     "AudioFacts",

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.media.channels import channel_count
+from dualstream.features.media.decode import LOUDEST, MICROSECOND, Decoded, Job, Ticks
+from dualstream.features.media.mixing import choose
+from dualstream.features.media.report import Report
+from dualstream.features.media.settings import MediaError
+from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
-
-from features.media.channels import channel_count
-from features.media.decode import LOUDEST, MICROSECOND, Decoded, Job, Ticks
-from features.media.mixing import choose
-from features.media.report import Report
-from features.media.settings import MediaError
-from features.windows import Sampling, WindowPlan
 
 STILL_LIMIT_S = 1.0  # a longer clip with a single picture shows a still image
 HOLE_S = 0.1  # a hole in the sound that is worth a note; ffmpeg fills those with silence

@@ -12,14 +12,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from features.media import command
-from features.media.assemble import Asked, Clip, assemble, row_of
-from features.media.decode import Job, Ticks
-from features.media.pair import decode_pair, probe_pair
-from features.media.probe import probe
-from features.media.seek import decode_span
-from features.media.settings import DecodeSettings, Guards, MediaError, naming
-from features.windows import Sampling, WindowPlan
+from dualstream.features.media import command
+from dualstream.features.media.assemble import Asked, Clip, assemble, row_of
+from dualstream.features.media.decode import Job, Ticks
+from dualstream.features.media.pair import decode_pair, probe_pair
+from dualstream.features.media.probe import probe
+from dualstream.features.media.seek import decode_span
+from dualstream.features.media.settings import DecodeSettings, Guards, MediaError, naming
+from dualstream.features.windows import Sampling, WindowPlan
 
 Span = tuple[float | None, float | None]
 

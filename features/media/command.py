@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.media.report import Report
-from features.media.settings import Guards, MediaError
+from dualstream.features.media.report import Report
+from dualstream.features.media.settings import Guards, MediaError
 
 BINARY_VARIABLE = "DUALSTREAM_FFMPEG"
 VERSION_LIMIT_S = 20.0

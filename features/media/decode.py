@@ -22,13 +22,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
+from dualstream.features.media import command, runner
+from dualstream.features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
+from dualstream.features.media.report import Report
+from dualstream.features.media.settings import DecodeSettings, Guards, MediaError
+from dualstream.features.windows import Grid
 from numpy.typing import NDArray
-
-from features.media import command, runner
-from features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
-from features.media.report import Report
-from features.media.settings import DecodeSettings, Guards, MediaError
-from features.windows import Grid
 
 MICROSECOND = 1_000_000
 TIE_US = 2  # behind the midpoint, rounded down: half a microsecond of error, and half of windows.nearest

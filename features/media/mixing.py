@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from dualstream.features.media.channels import channel_count, has_centre
+from dualstream.features.media.decode import Decoded
+from dualstream.features.media.settings import Channels
 from numpy.typing import NDArray
-
-from features.media.channels import channel_count, has_centre
-from features.media.decode import Decoded
-from features.media.settings import Channels
 
 SILENCE = 1e-4  # a channel whose peak stays below is silent
 FAINT = 10.0  # a centre this many times (20 dB) below the other channels holds no speech that can be heard

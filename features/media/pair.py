@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from features.media import command, runner
-from features.media.decode import Decoded, Job, Rows, Samples, Stamps
-from features.media.probe import Probe, probe
-from features.media.report import Report, stated_start_s
-from features.media.settings import Guards, MediaError, naming
+from dualstream.features.media import command, runner
+from dualstream.features.media.decode import Decoded, Job, Rows, Samples, Stamps
+from dualstream.features.media.probe import Probe, probe
+from dualstream.features.media.report import Report, stated_start_s
+from dualstream.features.media.settings import Guards, MediaError, naming
 
 SAME_START_S = 0.001  # starts that differ by less are the same: priming, and rounding to a header's time base
 

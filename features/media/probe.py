@@ -10,12 +10,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from dualstream.features.media import command, runner
+from dualstream.features.media.channels import channel_count
+from dualstream.features.media.report import Report, Stream, stated_start_s
+from dualstream.features.media.settings import Guards, MediaError, naming
 from numpy.typing import NDArray
-
-from features.media import command, runner
-from features.media.channels import channel_count
-from features.media.report import Report, Stream, stated_start_s
-from features.media.settings import Guards, MediaError, naming
 
 STILL_LIMIT_S = 1.0
 UNKNOWN_RATE = 25.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from features.media.settings import ErrorKind, MediaError
+from dualstream.features.media.settings import ErrorKind, MediaError
 
 LINE_LIMIT = 4096  # characters of a line that are looked at: some side data are printed as endless hex
 STATES_START = ("mov", "matroska")  # formats whose time stamps count from a 0 of the header's own

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from features.media.settings import Guards, MediaError
+from dualstream.features.media.settings import Guards, MediaError
 
 try:
     import resource

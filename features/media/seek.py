@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from features.media import command
-from features.media.decode import MICROSECOND, Decoded, Job, decode
-from features.media.mixing import cancels
-from features.media.probe import probe
-from features.media.settings import MediaError
+from dualstream.features.media import command
+from dualstream.features.media.decode import MICROSECOND, Decoded, Job, decode
+from dualstream.features.media.mixing import cancels
+from dualstream.features.media.probe import probe
+from dualstream.features.media.settings import MediaError
 
 SEARCHED = ("mpegts", "mpeg")  # containers whose seeks never know where a key frame is
 INDEXED = ("mov", "matroska")  # containers whose seeks always do

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.media import command, runner
+from dualstream.features.media.channels import channel_count
+from dualstream.features.media.report import Report
+from dualstream.features.media.settings import Guards, MediaError
 from numpy.typing import ArrayLike, NDArray
-
-from features.media import command, runner
-from features.media.channels import channel_count
-from features.media.report import Report
-from features.media.settings import Guards, MediaError
 
 DEFAULT_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 

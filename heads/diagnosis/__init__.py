@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from heads.cores import one_core
+from dualstream.heads.cores import one_core
 
 if TYPE_CHECKING:
-    from heads.batch import FeatureSet
-    from heads.diagnosis.causes import Cause
-    from heads.diagnosis.evidence import DiagnosisOptions, Evidence
+    from dualstream.heads.batch import FeatureSet
+    from dualstream.heads.diagnosis.causes import Cause
+    from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,8 +42,8 @@ def diagnose(
 
     See `heads.diagnosis.gathering.gather` for the parameters and errors.
     """
-    from heads.diagnosis.conclusion import conclude
-    from heads.diagnosis.gathering import gather
+    from dualstream.heads.diagnosis.conclusion import conclude
+    from dualstream.heads.diagnosis.gathering import gather
 
     evidence = gather(train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, say=say)
     return Diagnosis(evidence, conclude(evidence))

@@ -20,9 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet
 
 RANK = 12  # principal directions of each stream that are looked at
 COMPONENTS = 2  # pairs of canonical directions that are scored

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-
-from heads.diagnosis.evidence import OTHER, TURN, TURN_ALONE, Evidence, Intervention
-from heads.diagnosis.remedies import ALPHA, MIN_GAIN, interval, measured, sure
-from heads.diagnosis.strength import STREAMS
-from heads.statistics import holm
+from dualstream.heads.diagnosis.evidence import OTHER, TURN, TURN_ALONE, Evidence, Intervention
+from dualstream.heads.diagnosis.remedies import ALPHA, MIN_GAIN, interval, measured, sure
+from dualstream.heads.diagnosis.strength import STREAMS
+from dualstream.heads.statistics import holm
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one

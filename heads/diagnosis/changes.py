@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet, StreamArrays
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet, StreamArrays
 
 Change = Callable[[FeatureSet], FeatureSet]
 Prepare = Callable[[FeatureSet], Change]

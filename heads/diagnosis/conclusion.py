@@ -6,12 +6,12 @@ stream dominate, a starved stream has nothing to add.
 
 from __future__ import annotations
 
-from heads.diagnosis import causes
-from heads.diagnosis.causes import Cause
-from heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
-from heads.diagnosis.memorised_labels import memorised_labels
-from heads.diagnosis.outlying_rows import outlying_rows
-from heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
+from dualstream.heads.diagnosis import causes
+from dualstream.heads.diagnosis.causes import Cause
+from dualstream.heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
+from dualstream.heads.diagnosis.memorised_labels import memorised_labels
+from dualstream.heads.diagnosis.outlying_rows import outlying_rows
+from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
 
 RULES = (memorised_labels, outlying_rows, *causes.RULES)
 _ORDER = tuple(rule.__name__ for rule in RULES)

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-
-from heads.batch import FeatureSet
+from dualstream.heads.batch import FeatureSet
 
 
 @dataclass(frozen=True)

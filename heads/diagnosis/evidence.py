@@ -6,18 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
-from heads.diagnosis.alignment import OffsetCurve
-from heads.diagnosis.coverage import Coverage
-from heads.diagnosis.outlying import Outlying
-from heads.diagnosis.refit import METRIC
-from heads.diagnosis.spaces import Space
-from heads.diagnosis.strength import Complement, Strength
-from heads.folds import GroupBy
-from heads.majority import Majority
-from heads.memorised import Certainty
-from heads.options import REFIT_SEEDS, FitOptions, Task
-from heads.statistics import Comparison, Estimate
+from dualstream.heads.diagnosis.alignment import OffsetCurve
+from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.outlying import Outlying
+from dualstream.heads.diagnosis.refit import METRIC
+from dualstream.heads.diagnosis.spaces import Space
+from dualstream.heads.diagnosis.strength import Complement, Strength
+from dualstream.heads.folds import GroupBy
+from dualstream.heads.majority import Majority
+from dualstream.heads.memorised import Certainty
+from dualstream.heads.options import REFIT_SEEDS, FitOptions, Task
+from dualstream.heads.statistics import Comparison, Estimate
 
 ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone

@@ -6,14 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
-
-from heads import metrics, variant
-from heads.batch import UNLABELLED, FeatureSet, StreamArrays
-from heads.diagnosis import changes, spaces
-from heads.diagnosis.alignment import OffsetCurve, offset_curve
-from heads.diagnosis.coverage import coverage
-from heads.diagnosis.evidence import (
+from dualstream.heads import metrics, variant
+from dualstream.heads.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.diagnosis import changes, spaces
+from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
+from dualstream.heads.diagnosis.coverage import coverage
+from dualstream.heads.diagnosis.evidence import (
     ALONE,
     DROP,
     OTHER,
@@ -25,14 +23,26 @@ from heads.diagnosis.evidence import (
     Evidence,
     Intervention,
 )
-from heads.diagnosis.outlying import outlying
-from heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, grouping, pool, predict, refit
-from heads.diagnosis.strength import STREAMS, complement, late_sum, strength
-from heads.majority import majority_lines
-from heads.memorised import certainty
-from heads.normalise import LABEL
-from heads.statistics import Comparison, Estimate
-from heads.variant import FitOptions
+from dualstream.heads.diagnosis.outlying import outlying
+from dualstream.heads.diagnosis.refit import (
+    METRIC,
+    Pool,
+    Refit,
+    Trial,
+    compare,
+    fit_on,
+    grouping,
+    pool,
+    predict,
+    refit,
+)
+from dualstream.heads.diagnosis.strength import STREAMS, complement, late_sum, strength
+from dualstream.heads.majority import majority_lines
+from dualstream.heads.memorised import certainty
+from dualstream.heads.normalise import LABEL
+from dualstream.heads.statistics import Comparison, Estimate
+from dualstream.heads.variant import FitOptions
+from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
 Say = Callable[[str], None]

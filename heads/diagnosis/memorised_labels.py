@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from heads.diagnosis.causes import Cause
-from heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.causes import Cause
+from dualstream.heads.diagnosis.evidence import Evidence
 
 
 def memorised_labels(evidence: Evidence) -> Cause | None:

@@ -6,9 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-
-from heads.batch import FeatureSet
-from heads.outliers import UsualRange
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.outliers import UsualRange
 
 
 @dataclass(frozen=True)

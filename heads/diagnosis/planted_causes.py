@@ -16,10 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet, StreamArrays, join
+from dualstream.heads.diagnosis.changes import pooled_rows
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet, StreamArrays, join
-from heads.diagnosis.changes import pooled_rows
 
 EMOTIONS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 SENTIMENTS = ("neutral", "positive", "negative")

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from dualstream.heads import confusion, metrics, variant
+from dualstream.heads.batch import UNLABELLED, FeatureSet, join
+from dualstream.heads.diagnosis.changes import Change, Prepare
+from dualstream.heads.folds import GroupBy, group_codes, groups_of, holds_apart
+from dualstream.heads.statistics import Comparison
+from dualstream.heads.variant import FitOptions, Task, Trained
 from numpy.typing import NDArray
-
-from heads import confusion, metrics, variant
-from heads.batch import UNLABELLED, FeatureSet, join
-from heads.diagnosis.changes import Change, Prepare
-from heads.folds import GroupBy, group_codes, groups_of, holds_apart
-from heads.statistics import Comparison
-from heads.variant import FitOptions, Task, Trained
 
 METRIC = "balanced_accuracy"  # of every score in a diagnosis: it can't be had by answering the majority
 

@@ -16,11 +16,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.diagnosis.changes import without
+from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet, StreamArrays
-from heads.diagnosis.changes import without
-from heads.diagnosis.refit import Pool, Refit, predict, uar
 
 STREAMS = ("video", "audio")
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from heads.fusion import pooled, sequence  # noqa: F401  (what dialogue:NAME can stand over)
-from heads.fusion.network import NETWORKS, Network, Settings
-from heads.fusion.pooled import concat
-from heads.fusion.registration import network
+from dualstream.heads.fusion import pooled, sequence  # noqa: F401  (what dialogue:NAME can stand over)
+from dualstream.heads.fusion.network import NETWORKS, Network, Settings
+from dualstream.heads.fusion.pooled import concat
+from dualstream.heads.fusion.registration import network
 
 if TYPE_CHECKING:
     import torch
-
-    from heads.batch import Batch
-    from heads.fusion.weights import Noise, Weights
+    from dualstream.heads.batch import Batch
+    from dualstream.heads.fusion.weights import Noise, Weights
 
 BASE = "concat_norm"
 REACH = 4  # turns; distances beyond share a bias

@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED, Logits
+from dualstream.heads.calibration import fit_weights
+from dualstream.heads.dual import DualHead
+from dualstream.heads.fusion.network import Network, Settings
+from dualstream.heads.fusion.registration import network
+from dualstream.heads.variant import Task
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, Logits
-from heads.calibration import fit_weights
-from heads.dual import DualHead
-from heads.fusion.network import Network, Settings
-from heads.fusion.registration import network
-from heads.variant import Task
 
 if TYPE_CHECKING:
     import torch
-
-    from heads.batch import Batch
-    from heads.fusion.weights import Noise, Weights
+    from dualstream.heads.batch import Batch
+    from dualstream.heads.fusion.weights import Noise, Weights
 
 
 PULL = 1.0  # utterances' worth of belief that both streams of `late` deserve the same weight
@@ -161,7 +159,7 @@ class Late(Network):
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
         """Return both streams' log-probabilities (2, N, C), presence (N, 2) and labels (N,)."""
-        from heads.fusion.weights import NO_NOISE
+        from dualstream.heads.fusion.weights import NO_NOISE
 
         logs, present = [], []
         for batch, _ in batches:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.fusion.network import NETWORKS, Network
+from dualstream.heads.variant import FitOptions, Progress, Trained, Variant, register
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet
-from heads.fusion.network import NETWORKS, Network
-from heads.variant import FitOptions, Progress, Trained, Variant, register
 
 
 def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Network]], type[Network]]:
@@ -51,12 +50,12 @@ def _fit(
     options: FitOptions,
     progress: Progress | None,
 ) -> Sequence[Trained]:
-    from heads.training.fit import fit_network
+    from dualstream.heads.training.fit import fit_network
 
     return fit_network(name, train, dev, options, progress)
 
 
 def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
-    from heads.training.fit import restore_network
+    from dualstream.heads.training.fit import restore_network
 
     return restore_network(arrays, values)

@@ -6,15 +6,14 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from heads.fusion.network import Network, Settings
-from heads.fusion.pooled import absence, concat
-from heads.fusion.registration import network
+from dualstream.heads.fusion.network import Network, Settings
+from dualstream.heads.fusion.pooled import absence, concat
+from dualstream.heads.fusion.registration import network
 
 if TYPE_CHECKING:
     import torch
-
-    from heads.batch import Batch
-    from heads.fusion.weights import Noise, Weights
+    from dualstream.heads.batch import Batch
+    from dualstream.heads.fusion.weights import Noise, Weights
 
 PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
 PLACE_COLUMNS = 2 * len(PERIODS) + 3

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.variant import Fit, FitOptions, Progress, Trained, Variant, register
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet
-from heads.variant import Fit, FitOptions, Progress, Trained, Variant, register
 
 Layout = tuple[tuple[str, ...], ...]
 
@@ -21,7 +20,7 @@ def _fit(layout: Layout, defaults: dict[str, Any]) -> Fit:
     def fit(
         name: str, train: FeatureSet, dev: FeatureSet | None, options: FitOptions, progress: Progress | None
     ) -> Sequence[Trained]:
-        from heads.linear import model
+        from dualstream.heads.linear import model
 
         return model.fit(name, train, dev, options, progress, layout=layout, defaults=defaults)
 
@@ -30,7 +29,7 @@ def _fit(layout: Layout, defaults: dict[str, Any]) -> Fit:
 
 def _refuse(defaults: dict[str, Any]) -> Callable[[str, FitOptions], None]:
     def refuse(name: str, options: FitOptions) -> None:
-        from heads.linear import model
+        from dualstream.heads.linear import model
 
         model.settings_of(name, defaults, options)
 
@@ -38,7 +37,7 @@ def _refuse(defaults: dict[str, Any]) -> Callable[[str, FitOptions], None]:
 
 
 def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
-    from heads.linear import model
+    from dualstream.heads.linear import model
 
     return model.restore(arrays, values)
 

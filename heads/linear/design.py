@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet
 
 CLIP = 10.0  # standard deviations: beyond lies a broken column, and one value would outweigh a row
 CONSTANT = 1e-6  # a column whose spread is below this share of its size is constant

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED
+from dualstream.heads.calibration import fit_weights, log_softmax
+from dualstream.heads.linear import closed_form, logistic
+from dualstream.heads.variant import Task
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED
-from heads.calibration import fit_weights, log_softmax
-from heads.linear import closed_form, logistic
-from heads.variant import Task
 
 log = logging.getLogger(__name__)
 

@@ -21,9 +21,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED
 
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps
 TOLERANCE = 1e-5  # largest entry of the gradient of the mean loss; scikit-learn's default is 1e-4

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED, FeatureSet
+from dualstream.heads.calibration import fit_weights, log_softmax
+from dualstream.heads.cores import one_blas_thread
+from dualstream.heads.folds import GROUP_BY, fold_codes, groups_of
+from dualstream.heads.linear.design import Design
+from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
+from dualstream.heads.majority import log_shares
+from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Task, Trained
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, FeatureSet
-from heads.calibration import fit_weights, log_softmax
-from heads.cores import one_blas_thread
-from heads.folds import GROUP_BY, fold_codes, groups_of
-from heads.linear.design import Design
-from heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
-from heads.majority import log_shares
-from heads.variant import FitOptions, History, Prediction, Progress, Task, Trained
 
 FOLDS = 5
 FOLDS_OF_MANY = 3  # from MANY utterances on: penalties a factor of four apart are told apart all the same

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from dualstream.heads.fusion.weights import Weights
+from dualstream.heads.options import BALANCES as BALANCES
+from dualstream.heads.variant import Task
 from torch import Tensor
-
-from heads.fusion.weights import Weights
-from heads.options import BALANCES as BALANCES
-from heads.variant import Task
 
 LOG_VARIANCE = "balance.log_variance"
 Backward = Callable[[dict[Task, Tensor]], None]

@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.batch import UNLABELLED, Batch, FeatureSet
+from dualstream.heads.cores import available_cores, one_core, threads
+from dualstream.heads.folds import groups_of
+from dualstream.heads.fusion.network import Settings, resolve
+from dualstream.heads.fusion.weights import NO_NOISE, Weights
+from dualstream.heads.majority import log_shares
+from dualstream.heads.training.group import PREDICT_ROWS, Group, Held, Material, SeedRecord
+from dualstream.heads.training.plan import Order
+from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
+from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Task
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, Batch, FeatureSet
-from heads.cores import available_cores, one_core, threads
-from heads.folds import groups_of
-from heads.fusion.network import Settings, resolve
-from heads.fusion.weights import NO_NOISE, Weights
-from heads.majority import log_shares
-from heads.training.group import PREDICT_ROWS, Group, Held, Material, SeedRecord
-from heads.training.plan import Order
-from heads.training.tensors import STREAMS, Scaler, TensorSet
-from heads.variant import FitOptions, History, Prediction, Progress, Task
 
 HELD_OUT = 0.15  # share of train that calibrates a variant which must calibrate, where dev may not be used
 

@@ -10,18 +10,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.batch import UNLABELLED, Batch, FeatureSet
+from dualstream.heads.fusion.network import Network, Settings
+from dualstream.heads.fusion.weights import NO_NOISE, Noise, Weights
+from dualstream.heads.training.balance import cosine, make_balance
+from dualstream.heads.training.losses import TaskLoss, balanced_weights, make_loss
+from dualstream.heads.training.plan import Order, hide_streams
+from dualstream.heads.training.tensors import Scaler, TensorSet
+from dualstream.heads.variant import FitOptions, Task
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.adam import adam
-
-from heads.batch import UNLABELLED, Batch, FeatureSet
-from heads.fusion.network import Network, Settings
-from heads.fusion.weights import NO_NOISE, Noise, Weights
-from heads.training.balance import cosine, make_balance
-from heads.training.losses import TaskLoss, balanced_weights, make_loss
-from heads.training.plan import Order, hide_streams
-from heads.training.tensors import Scaler, TensorSet
-from heads.variant import FitOptions, Task
 
 PREDICT_ROWS = 1024  # utterances a batch when nothing is trained
 MIN_BATCHES = 16  # a small corpus takes smaller batches, so that an epoch has at least this many steps

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.fusion.weights import empty_by_seed
+from dualstream.heads.options import LOSSES as LOSSES
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-
-from heads.fusion.weights import empty_by_seed
-from heads.options import LOSSES as LOSSES
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from heads.training.tensors import TensorSet
+    from dualstream.heads.training.tensors import TensorSet
 
 POOL = 8  # batches whose utterances are sorted by length among themselves
 

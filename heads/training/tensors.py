@@ -12,11 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from dualstream.heads.batch import Batch, FeatureSet, StreamArrays
+from dualstream.heads.fusion.network import Network, Scale, Settings
 from numpy.typing import NDArray
 from torch import Tensor
-
-from heads.batch import Batch, FeatureSet, StreamArrays
-from heads.fusion.network import Network, Scale, Settings
 
 STREAMS = ("video", "audio")
 CLIP = 10.0  # standard deviations: beyond lies a broken column, and one value would outweigh a row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heads.variant import TASKS
-from pipeline.show.tables import METRICS, PER_CENT, estimate_cell, majority_rows, presence_words
+from dualstream.heads.variant import TASKS
+from dualstream.pipeline.show.tables import METRICS, PER_CENT, estimate_cell, majority_rows, presence_words
 
 FORBIDDEN = (
     "Decisions about a person: hiring, promotion, admission, grading, credit, insurance, policing, migration, "

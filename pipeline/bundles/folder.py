@@ -19,17 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.projection import Projection
+from dualstream.features.single_read import read_hashed
+from dualstream.heads.variant import TASKS, Task, Trained
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.provenance import digest_file, digest_of, fingerprint
+from dualstream.pipeline.runs.ranges import RANGES, Ranges, ranges_of, write_ranges
+from dualstream.pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 from numpy.typing import NDArray
-
-from features.projection import Projection
-from features.single_read import read_hashed
-from heads.variant import TASKS, Task, Trained
-from pipeline import runs
-from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
-from pipeline.memory import refuse_shortage
-from pipeline.provenance import digest_file, digest_of, fingerprint
-from pipeline.runs.ranges import RANGES, Ranges, ranges_of, write_ranges
-from pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 
 BUNDLE_FORMAT = "dualstream bundle"
 BUNDLE_VERSION = 1

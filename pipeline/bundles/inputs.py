@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from dualstream.features.media import DecodeSettings, MediaError, probe, probe_pair, read_clip
+from dualstream.features.segments import by_length, by_silence
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.clip_files import NoClipError, require_file
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.manifest import InvalidRowError, clip_at, read_manifest
+from dualstream.pipeline.storage.pairs import pair
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
-
-from features.media import DecodeSettings, MediaError, probe, probe_pair, read_clip
-from features.segments import by_length, by_silence
-from features.windows import Sampling, WindowPlan
-from pipeline.clip_files import NoClipError, require_file
-from pipeline.errors import UsageError
-from pipeline.manifest import InvalidRowError, clip_at, read_manifest
-from pipeline.storage.pairs import pair
-from pipeline.utterance import Utterance
 
 SILENCE = "silence"
 LONGEST_RECORDING_S = 4 * 3600.0  # its sound is held in memory to find the silences

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.bundles.folder import Bundle
+from dualstream.pipeline.bundles.inputs import Item, shown
+from dualstream.pipeline.bundles.road import Answers
+from dualstream.pipeline.extraction.shards import ClipRows
+from dualstream.pipeline.runs.ranges import odd_rows
 from numpy.typing import NDArray
-
-from heads.variant import TASKS, Task
-from pipeline.bundles.folder import Bundle
-from pipeline.bundles.inputs import Item, shown
-from pipeline.bundles.road import Answers
-from pipeline.extraction.shards import ClipRows
-from pipeline.runs.ranges import odd_rows
 
 
 def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: int) -> dict[str, Any]:
@@ -130,11 +129,10 @@ def as_csv(document: dict[str, Any]) -> str:
 
 def show(document: dict[str, Any]) -> None:
     """Print a table, a line an utterance, and what a person should know."""
+    from dualstream.pipeline.show.tables import console
     from rich import box
     from rich.table import Table
     from rich.text import Text
-
-    from pipeline.show.tables import console
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)

@@ -9,11 +9,10 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from dualstream.pipeline.bundles.prediction_document import note
+from dualstream.pipeline.bundles.timeline import Timeline
+from dualstream.pipeline.show.page import CSS, POLICY
 from numpy.typing import NDArray
-
-from pipeline.bundles.prediction_document import note
-from pipeline.bundles.timeline import Timeline
-from pipeline.show.page import CSS, POLICY
 
 WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
 EDGE = 3  # above and below the curves, so that a line at 0 or 1 is seen whole

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encode import ClipPlan
+from dualstream.features.encoder import Encoder, EncoderOptions, StreamFeatures, build
+from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
+from dualstream.features.media.settings import ALIKE
+from dualstream.features.projection import Projection
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.heads.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.decode import joint_decode, separate_decode
+from dualstream.heads.ensemble import ensemble
+from dualstream.heads.variant import TASKS, Prediction, Task
+from dualstream.pipeline.bundles.folder import Bundle
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
+from dualstream.pipeline.extraction.recipe import Recipe, is_network
+from dualstream.pipeline.provenance import canonical_json, differences, digest_file, listed
 from numpy.typing import NDArray
-
-from features.encode import ClipPlan
-from features.encoder import Encoder, EncoderOptions, StreamFeatures, build
-from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
-from features.media.settings import ALIKE
-from features.projection import Projection
-from features.windows import Sampling, WindowPlan
-from heads.batch import UNLABELLED, FeatureSet, StreamArrays
-from heads.decode import joint_decode, separate_decode
-from heads.ensemble import ensemble
-from heads.variant import TASKS, Prediction, Task
-from pipeline.bundles.folder import Bundle
-from pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
-from pipeline.extraction.recipe import Recipe, is_network
-from pipeline.provenance import canonical_json, differences, digest_file, listed
 
 LOG_ZERO = -1e4  # a log-probability below this is as good as none, and stays a number
 

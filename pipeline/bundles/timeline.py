@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encode import ClipPlan, FrameBatcher
+from dualstream.features.encoder import AudioEncoder, StreamFeatures
+from dualstream.features.media import Clip
+from dualstream.heads import variant
+from dualstream.heads.cores import one_core
+from dualstream.heads.variant import Task
+from dualstream.pipeline.bundles.folder import Bundle
+from dualstream.pipeline.bundles.road import Features, answer, projected
 from numpy.typing import NDArray
-
-from features.encode import ClipPlan, FrameBatcher
-from features.encoder import AudioEncoder, StreamFeatures
-from features.media import Clip
-from heads import variant
-from heads.cores import one_core
-from heads.variant import Task
-from pipeline.bundles.folder import Bundle
-from pipeline.bundles.road import Features, answer, projected
 
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
 MAX_THUMBNAILS = 8

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
+from dualstream.pipeline.errors import CorruptError, NoCacheError
+from dualstream.pipeline.provenance import canonical_json
+from dualstream.pipeline.storage.container import pack, unpack
+from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values
+from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 from numpy.typing import NDArray
-
-from pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
-from pipeline.errors import CorruptError, NoCacheError
-from pipeline.provenance import canonical_json
-from pipeline.storage.container import pack, unpack
-from pipeline.storage.schema import TEXT, Field, Schema, Value, Values
-from pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 
 KIND = "cache"
 STATUSES = ("ok", "failed")

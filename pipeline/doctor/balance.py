@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-from heads.majority import majority_lines
-from pipeline.doctor.table import TASKS, label_of
-from pipeline.labels import vocabulary
-from pipeline.manifest import Manifest
-from pipeline.utterance import SPLITS
+from dualstream.heads.majority import majority_lines
+from dualstream.pipeline.doctor.table import TASKS, label_of
+from dualstream.pipeline.labels import vocabulary
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.utterance import SPLITS
 
 
 def balance(manifest: Manifest) -> dict[str, Any]:

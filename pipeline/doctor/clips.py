@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from features import media
-from features.windows import Sampling, WindowPlan
-from pipeline.clip_files import NoClipError, require_file
-from pipeline.executors import OrderedThreads
-from pipeline.manifest import EscapingPathError, Manifest, resolve
-from pipeline.utterance import Utterance
+from dualstream.features import media
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.clip_files import NoClipError, require_file
+from dualstream.pipeline.executors import OrderedThreads
+from dualstream.pipeline.manifest import EscapingPathError, Manifest, resolve
+from dualstream.pipeline.utterance import Utterance
 
 Files = tuple[str, ...]  # a clip's path, and its sound's where that is apart
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pipeline.doctor.findings import Case, Finding, found
-from pipeline.doctor.meld import examine_files as meld_files
-from pipeline.manifest import Manifest
-from pipeline.storage.tree import files_below, is_hidden, is_media
+from dualstream.pipeline.doctor.findings import Case, Finding, found
+from dualstream.pipeline.doctor.meld import examine_files as meld_files
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.storage.tree import files_below, is_hidden, is_media
 
 
 def examine_files(manifest: Manifest, root: Path) -> list[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.doctor.catalogue import CATALOGUE, SEVERITIES, Kind
+from dualstream.pipeline.doctor.catalogue import CATALOGUE, SEVERITIES, Kind
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from pipeline.doctor.findings import Case, Finding, found
-from pipeline.doctor.limits import Limits
-from pipeline.manifest import Manifest
-from pipeline.utterance import SPLITS, Utterance
+from dualstream.pipeline.doctor.findings import Case, Finding, found
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.utterance import SPLITS, Utterance
 
 
 class Stretch(NamedTuple):

@@ -6,13 +6,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from features.media.mixing import NOTE as CHANNELS_NOTE
-from pipeline.doctor.clips import Facts
-from pipeline.doctor.findings import Case, Finding, found
-from pipeline.doctor.leakage import table_span
-from pipeline.doctor.limits import Limits
-from pipeline.storage.pairs import pair
-from pipeline.utterance import SPLITS
+from dualstream.features.media.mixing import NOTE as CHANNELS_NOTE
+from dualstream.pipeline.doctor.clips import Facts
+from dualstream.pipeline.doctor.findings import Case, Finding, found
+from dualstream.pipeline.doctor.leakage import table_span
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.storage.pairs import pair
+from dualstream.pipeline.utterance import SPLITS
 
 UNUSABLE = ("missing", "escapes-root", "unreadable")
 SPAN_TOLERANCE_S = 0.05  # a span may end a frame after the last packet

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from pipeline.doctor.findings import Case, Finding, found
-from pipeline.doctor.limits import Limits
-from pipeline.importers.meld import CLIP_FOLDERS
-from pipeline.manifest import Manifest
+from dualstream.pipeline.doctor.findings import Case, Finding, found
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.importers.meld import CLIP_FOLDERS
+from dualstream.pipeline.manifest import Manifest
 
 UNREADABLE = {"train_dia125_utt3": "Ross"}
 ABSENT = {"dev_dia110_utt7": "Phoebe"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pipeline.doctor.findings import Finding
-from pipeline.show.tables import console, majority_rows
+from dualstream.pipeline.doctor.findings import Finding
+from dualstream.pipeline.show.tables import console, majority_rows
 
 EXAMPLES = 3
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}

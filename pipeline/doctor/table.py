@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from pipeline.doctor.findings import Case, Finding, found
-from pipeline.doctor.leakage import table_span
-from pipeline.doctor.limits import Limits
-from pipeline.labels import EMOTIONS, SENTIMENTS, canonical_emotion, sentiment_of
-from pipeline.manifest import Manifest
-from pipeline.utterance import SPLITS, Utterance
+from dualstream.pipeline.doctor.findings import Case, Finding, found
+from dualstream.pipeline.doctor.leakage import table_span
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.labels import EMOTIONS, SENTIMENTS, canonical_emotion, sentiment_of
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.utterance import SPLITS, Utterance
 
 TASKS = {"emotion": EMOTIONS, "sentiment": SENTIMENTS}
 

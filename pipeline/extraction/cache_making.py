@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
+from dualstream.features.projection import Projection as Fitted
+from dualstream.pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
+from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.provenance import digest_of
+from dualstream.pipeline.storage.sealed import peek_digest
 from numpy.typing import NDArray
-
-from features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
-from features.projection import Projection as Fitted
-from pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
-from pipeline.errors import CorruptError, DualstreamError
-from pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
-from pipeline.manifest import Manifest
-from pipeline.provenance import digest_of
-from pipeline.storage.sealed import peek_digest
 
 ProjectionKind = Literal["auto", "pca-turned", "pca", "gaussian", "none"]
 KINDS: tuple[ProjectionKind, ...] = ("auto", TURNED, PCA, GAUSSIAN, "none")

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from features.media import DecodeSettings
-from pipeline.clip_files import NoClipError
-from pipeline.errors import CorruptError
-from pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path
-from pipeline.manifest import clip_at
-from pipeline.provenance import canonical_json, digest_file, digest_of
-from pipeline.storage.sealed import peek_digest, publish
-from pipeline.utterance import Utterance
+from dualstream.features.media import DecodeSettings
+from dualstream.pipeline.clip_files import NoClipError
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path
+from dualstream.pipeline.manifest import clip_at
+from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of
+from dualstream.pipeline.storage.sealed import peek_digest, publish
+from dualstream.pipeline.utterance import Utterance
 
 ABSENT = (-1, -1)  # size and time of a clip that is no regular file inside the data root
 

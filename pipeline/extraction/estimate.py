@@ -8,12 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-
-from features.encoder import VideoEncoder
-from pipeline.extraction.clip_changes import ABSENT, Hasher
-from pipeline.extraction.recipe import Recipe
-from pipeline.extraction.shard_making import read_facts
-from pipeline.utterance import Utterance
+from dualstream.features.encoder import VideoEncoder
+from dualstream.pipeline.extraction.clip_changes import ABSENT, Hasher
+from dualstream.pipeline.extraction.recipe import Recipe
+from dualstream.pipeline.extraction.shard_making import read_facts
+from dualstream.pipeline.utterance import Utterance
 
 MEASURED_CLIPS = 5
 

@@ -12,18 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import features
-from features.cores import BLAS_THREADS
-from features.encode import ClipPlan, decode_settings
-from features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
-from features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
-from features.media.settings import Channels, Fit, Speed
-from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
-from heads.cores import available_cores
-from pipeline.errors import DualstreamError, UsageError
-from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
-from pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
-from pipeline.storage.sealed import publish
+from dualstream.features.cores import BLAS_THREADS
+from dualstream.features.encode import ClipPlan, decode_settings
+from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
+from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
+from dualstream.features.media.settings import Channels, Fit, Speed
+from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from dualstream.heads.cores import available_cores
+from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.extraction.shards import DEFAULT_SHARD_SIZE
+from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
+from dualstream.pipeline.storage.sealed import publish
+
+from dualstream import features
 
 RECIPE_VERSION = 1
 NONE = "none"

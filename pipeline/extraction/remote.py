@@ -6,11 +6,11 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from heads.cores import torch_threads
-from pipeline.errors import UsageError
-from pipeline.extraction.clip_changes import Hasher
-from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
+from dualstream.heads.cores import torch_threads
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.extraction.clip_changes import Hasher
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
 
 WORKERS = 2  # threads that decode for one task
 

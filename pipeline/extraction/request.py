@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from features.encoder import Precision
-from features.media.settings import Channels, Fit, Speed
-from pipeline.errors import DONE_WITH_FAILURES
-from pipeline.extraction.cache_making import KINDS, ProjectionKind
-from pipeline.extraction.estimate import Estimate
-from pipeline.extraction.recipe import ExtractionOptions
-from pipeline.extraction.shards import DEFAULT_SHARD_SIZE
-from pipeline.show.heartbeat import format_duration
-from pipeline.words.parse import one_of
+from dualstream.features.encoder import Precision
+from dualstream.features.media.settings import Channels, Fit, Speed
+from dualstream.pipeline.errors import DONE_WITH_FAILURES
+from dualstream.pipeline.extraction.cache_making import KINDS, ProjectionKind
+from dualstream.pipeline.extraction.estimate import Estimate
+from dualstream.pipeline.extraction.recipe import ExtractionOptions
+from dualstream.pipeline.extraction.shards import DEFAULT_SHARD_SIZE
+from dualstream.pipeline.show.heartbeat import format_duration
+from dualstream.pipeline.words.parse import one_of
 
 LOCAL, RAY = "local", "ray"
 SHOWN_FAILURES = 40

@@ -9,18 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-
-from features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
-from features.media import MediaError, stop_all
-from pipeline.clip_files import NoClipError
-from pipeline.errors import DualstreamError
-from pipeline.executors import OrderedThreads
-from pipeline.extraction.clip_changes import ABSENT, Hasher
-from pipeline.extraction.recipe import Recipe
-from pipeline.extraction.reuse import read_donors
-from pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
-from pipeline.memory import MemoryShortageError
-from pipeline.utterance import Utterance
+from dualstream.features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
+from dualstream.features.media import MediaError, stop_all
+from dualstream.pipeline.clip_files import NoClipError
+from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.executors import OrderedThreads
+from dualstream.pipeline.extraction.clip_changes import ABSENT, Hasher
+from dualstream.pipeline.extraction.recipe import Recipe
+from dualstream.pipeline.extraction.reuse import read_donors
+from dualstream.pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
+from dualstream.pipeline.memory import MemoryShortageError
+from dualstream.pipeline.utterance import Utterance
 
 KILLED = "killed"  # kind of a MediaError: the system ended ffmpeg
 DEFAULT_BUDGET_BYTES = 512 << 20  # decoded clips that wait for the device

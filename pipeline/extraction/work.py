@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from pipeline.clip_files import NoClipError
-from pipeline.errors import CorruptError, UsageError
-from pipeline.extraction.cache_making import ShardFolder
-from pipeline.extraction.clip_changes import ABSENT, Hasher, judge
-from pipeline.extraction.presence import require_known
-from pipeline.extraction.recipe import ExtractionOptions, Recipe
-from pipeline.extraction.request import RunOptions
-from pipeline.extraction.reuse import Siblings
-from pipeline.extraction.shard_making import ShardJob
-from pipeline.extraction.shards import read_shard, shard_path, split_in_shards
-from pipeline.manifest import Manifest
-from pipeline.storage.sealed import set_aside
+from dualstream.pipeline.clip_files import NoClipError
+from dualstream.pipeline.errors import CorruptError, UsageError
+from dualstream.pipeline.extraction.cache_making import ShardFolder
+from dualstream.pipeline.extraction.clip_changes import ABSENT, Hasher, judge
+from dualstream.pipeline.extraction.presence import require_known
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
+from dualstream.pipeline.extraction.request import RunOptions
+from dualstream.pipeline.extraction.reuse import Siblings
+from dualstream.pipeline.extraction.shard_making import ShardJob
+from dualstream.pipeline.extraction.shards import read_shard, shard_path, split_in_shards
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.storage.sealed import set_aside
 
 
 @dataclass(frozen=True, repr=False)

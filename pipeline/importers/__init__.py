@@ -22,11 +22,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.errors import UsageError
-from pipeline.manifest import ManifestError
-from pipeline.storage.left_out import LeftOut, left_out
-from pipeline.storage.tree import is_video, media_below, others
-from pipeline.utterance import Utterance
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.manifest import ManifestError
+from dualstream.pipeline.storage.left_out import LeftOut, left_out
+from dualstream.pipeline.storage.tree import is_video, media_below, others
+from dualstream.pipeline.utterance import Utterance
 
 Rows = Callable[[Path], Sequence[Utterance]]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.importers import named_clips
-from pipeline.utterance import Utterance
+from dualstream.pipeline.importers import named_clips
+from dualstream.pipeline.utterance import Utterance
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "joy", "NEU": "neutral", "SAD": "sadness"}
 

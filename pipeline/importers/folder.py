@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.labels import SENTIMENTS, canonical_emotion
-from pipeline.manifest import ManifestError
-from pipeline.storage.pairs import pair, without_words
-from pipeline.storage.tree import media_below, others
-from pipeline.utterance import MAX_ID_CHARACTERS, Utterance
+from dualstream.pipeline.labels import SENTIMENTS, canonical_emotion
+from dualstream.pipeline.manifest import ManifestError
+from dualstream.pipeline.storage.pairs import pair, without_words
+from dualstream.pipeline.storage.tree import media_below, others
+from dualstream.pipeline.utterance import MAX_ID_CHARACTERS, Utterance
 
 SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.labels import canonical_emotion
-from pipeline.manifest import ManifestError
-from pipeline.storage.tree import files_below, is_hidden
-from pipeline.utterance import Utterance
+from dualstream.pipeline.labels import canonical_emotion
+from dualstream.pipeline.manifest import ManifestError
+from dualstream.pipeline.storage.tree import files_below, is_hidden
+from dualstream.pipeline.utterance import Utterance
 
 UNLABELLED = {"xxx": ""}  # the annotators did not agree
 OTHER = {"oth": "other"}

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.labels import canonical_emotion
-from pipeline.manifest import ManifestError
-from pipeline.storage.tree import files_below
-from pipeline.utterance import InvalidRowError, Utterance, number_text
+from dualstream.pipeline.labels import canonical_emotion
+from dualstream.pipeline.manifest import ManifestError
+from dualstream.pipeline.storage.tree import files_below
+from dualstream.pipeline.utterance import InvalidRowError, Utterance, number_text
 
 CLIP_FOLDERS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 NEEDED = (

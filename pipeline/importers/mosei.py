@@ -15,12 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from dualstream.pipeline.manifest import ManifestError
+from dualstream.pipeline.storage.foreign import number_arrays
+from dualstream.pipeline.storage.tree import files_below, is_hidden, is_media, is_video
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
-
-from pipeline.manifest import ManifestError
-from pipeline.storage.foreign import number_arrays
-from pipeline.storage.tree import files_below, is_hidden, is_media, is_video
-from pipeline.utterance import Utterance
 
 LABELS = "CMU_MOSEI_Labels.csd"
 FOLDS = "cmu_mosei_std_folds.py"

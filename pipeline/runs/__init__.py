@@ -3,7 +3,7 @@
 The folder is the room's face (`runs.read_run`); corpus, protocol, predictions and scoring lead up to it.
 """
 
-from pipeline.runs.folder import (
+from dualstream.pipeline.runs.folder import (
     COMPARISON,
     COMPARISON_FORMAT,
     CONFIG,

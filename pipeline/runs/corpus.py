@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.folds import connected, holds_apart
+from dualstream.heads.normalise import normalise_speakers
+from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
+from dualstream.pipeline.errors import UsageError
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet, StreamArrays
-from heads.folds import connected, holds_apart
-from heads.normalise import normalise_speakers
-from pipeline.cache import Cache, Stream, read_cache_and_digest
-from pipeline.errors import UsageError
 
 HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
 SPEAKER_ONLY = "speaker-only"  # folds of whole speakers that cut the dialogues which they share

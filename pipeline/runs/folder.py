@@ -26,17 +26,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads import variant
+from dualstream.heads.variant import History, Trained
+from dualstream.pipeline.disk import put_in_place, sync, sync_descriptor
+from dualstream.pipeline.errors import CorruptError, NoCacheError, UsageError
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.processes import is_alive
+from dualstream.pipeline.runs.predictions import Predictions, write_predictions
+from dualstream.pipeline.storage.documents import finite, read_json, unpack_safetensors, write_bytes, write_json
+from dualstream.pipeline.storage.folders import OF_THE_DISK, UnwrittenError, make_folder, require_writable
 from numpy.typing import NDArray
-
-from heads import variant
-from heads.variant import History, Trained
-from pipeline.disk import put_in_place, sync, sync_descriptor
-from pipeline.errors import CorruptError, NoCacheError, UsageError
-from pipeline.memory import refuse_shortage
-from pipeline.processes import is_alive
-from pipeline.runs.predictions import Predictions, write_predictions
-from pipeline.storage.documents import finite, read_json, unpack_safetensors, write_bytes, write_json
-from pipeline.storage.folders import OF_THE_DISK, UnwrittenError, make_folder, require_writable
 
 RUN_FORMAT = "dualstream run"
 COMPARISON_FORMAT = "dualstream comparison"

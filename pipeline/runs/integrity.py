@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-
-from heads.batch import FeatureSet, StreamArrays
-from heads.memorised import Certainty, certainty
-from heads.variant import TASKS, Task
-from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, held_apart, shared_between
-from pipeline.runs.protocol import Plan
-from pipeline.runs.ranges import Ranges, outliers, usual_ranges
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.memorised import Certainty, certainty
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.runs.corpus import SPEAKER_ONLY, Corpus, held_apart, shared_between
+from dualstream.pipeline.runs.protocol import Plan
+from dualstream.pipeline.runs.ranges import Ranges, outliers, usual_ranges
 
 WHAT_THAT_MEANS = (
     "its encoder was fitted on these labels, so that no score inside train is honest, nor what is chosen by it"

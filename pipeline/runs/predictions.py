@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads.variant import TASKS, Prediction, Task
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.storage.documents import replacing
 from numpy.typing import NDArray
-
-from heads.variant import TASKS, Prediction, Task
-from pipeline.errors import CorruptError
-from pipeline.storage.documents import replacing
 
 LOG_PROBABILITY_FLOOR = -1e4  # what a log-probability of minus infinity is written as: CSV has no such number
 

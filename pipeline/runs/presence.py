@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED, FeatureSet
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs.corpus import Corpus
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, FeatureSet
-from heads.variant import TASKS, Task
-from pipeline.errors import UsageError
-from pipeline.runs.corpus import Corpus
 
 ALL, PRESENT = "all", "present"
 SCORED = (ALL, PRESENT)

@@ -16,17 +16,16 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from dualstream.heads import variant
+from dualstream.heads.decode import joint_decode
+from dualstream.heads.ensemble import ensemble
+from dualstream.heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs.corpus import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
+from dualstream.pipeline.runs.folder import history_document
+from dualstream.pipeline.runs.predictions import Predictions
+from dualstream.pipeline.runs.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
 from numpy.typing import NDArray
-
-from heads import variant
-from heads.decode import joint_decode
-from heads.ensemble import ensemble
-from heads.variant import TASKS, FitOptions, Prediction, Progress, Task, Trained
-from pipeline.errors import UsageError
-from pipeline.runs.corpus import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
-from pipeline.runs.folder import history_document
-from pipeline.runs.predictions import Predictions
-from pipeline.runs.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
 
 TRAINED_ENCODERS = ("cnn5", "bilstm")  # whose files of weights are all of train-encoder
 NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
@@ -432,7 +431,9 @@ def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progr
     dev = corpus.take(stop) if len(stop) else None
     models = variant.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
     if plan.by is not None and dev is not None:
-        from heads import auto  # a family: `variant` imports them in the order in which tables name them
+        from dualstream.heads import (
+            auto,  # a family: `variant` imports them in the order in which tables name them
+        )
 
         everything = corpus.train(np.sort(np.concatenate([fit, stop])))
         models = auto.fit_more(models, corpus.take(everything), options)

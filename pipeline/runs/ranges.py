@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads.outliers import UsualRange, zero_rows
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.runs.corpus import Corpus
+from dualstream.pipeline.storage.documents import unpack_safetensors, write_bytes
 from numpy.typing import NDArray
-
-from heads.outliers import UsualRange, zero_rows
-from pipeline.errors import CorruptError
-from pipeline.runs.corpus import Corpus
-from pipeline.storage.documents import unpack_safetensors, write_bytes
 
 RANGES = "ranges.safetensors"
 PARTS = ("middle", "scale", "limits")

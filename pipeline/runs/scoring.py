@@ -13,14 +13,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from dualstream.heads import metrics
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs.predictions import Predictions
+from dualstream.pipeline.runs.presence import Presence
+from dualstream.pipeline.runs.shown import Shown
 from numpy.typing import NDArray
-
-from heads import metrics
-from heads.variant import TASKS, Task
-from pipeline.errors import UsageError
-from pipeline.runs.predictions import Predictions
-from pipeline.runs.presence import Presence
-from pipeline.runs.shown import Shown
 
 HEADLINE = "balanced_accuracy"
 """What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""

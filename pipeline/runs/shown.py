@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.runs.corpus import Corpus
+from dualstream.pipeline.runs.presence import label_counts
+from dualstream.pipeline.runs.protocol import Plan
 from numpy.typing import NDArray
-
-from heads.variant import TASKS, Task
-from pipeline.runs.corpus import Corpus
-from pipeline.runs.presence import label_counts
-from pipeline.runs.protocol import Plan
 
 
 @dataclass(frozen=True, repr=False)

@@ -17,16 +17,16 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from heads import variant
-from heads.cores import available_cores, one_blas_thread
-from heads.variant import FitOptions, Progress
-from pipeline.errors import UsageError
-from pipeline.memory import shortage_words
-from pipeline.runs import protocol
-from pipeline.runs.predictions import Predictions
-from pipeline.runs.protocol import Answering, Plan
-from pipeline.runs.scoring import score_predictions
-from pipeline.runs.shown import Shown
+from dualstream.heads import variant
+from dualstream.heads.cores import available_cores, one_blas_thread
+from dualstream.heads.variant import FitOptions, Progress
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.memory import shortage_words
+from dualstream.pipeline.runs import protocol
+from dualstream.pipeline.runs.predictions import Predictions
+from dualstream.pipeline.runs.protocol import Answering, Plan
+from dualstream.pipeline.runs.scoring import score_predictions
+from dualstream.pipeline.runs.shown import Shown
 
 log = logging.getLogger(__name__)
 

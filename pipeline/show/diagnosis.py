@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.show import diagnosis_figures as figures
-from pipeline.show import tables
-from pipeline.show.page import Section, page
-from pipeline.show.report import Report, cache_facts
+from dualstream.pipeline.show import diagnosis_figures as figures
+from dualstream.pipeline.show import tables
+from dualstream.pipeline.show.page import Section, page
+from dualstream.pipeline.show.report import Report, cache_facts
 
 TITLES = {
     "memorised_labels": "An encoder was fitted on these labels",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
-from pipeline.show.figures import GRID, INK, MUTED, Picture, render
-from pipeline.show.tables import answer_mark
+from dualstream.pipeline.show.figures import GRID, INK, MUTED, Picture, render
+from dualstream.pipeline.show.tables import answer_mark
 
 STREAM_COLOUR = {"video": "#2563a8", "audio": "#c2621b"}
 GOOD, BAD, UNSURE = "#2f7d4f", "#9a3b3b", "#98a3af"

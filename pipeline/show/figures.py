@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from pipeline.show.tables import answer_mark
+from dualstream.pipeline.show.tables import answer_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

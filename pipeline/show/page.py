@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from pipeline.show.figures import Picture
-from pipeline.show.tables import (
+from dualstream.pipeline.show.figures import Picture
+from dualstream.pipeline.show.tables import (
     METRICS,
     PER_CENT,
     Row,

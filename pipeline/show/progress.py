@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from pipeline.show.heartbeat import Heartbeat, format_duration
+from dualstream.pipeline.show.heartbeat import Heartbeat, format_duration
 
 
 @dataclass

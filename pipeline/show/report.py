@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heads import variant
-from pipeline.runs import FIGURES, REPORT, Run, folder_name
-from pipeline.runs.integrity import with_random_weights
-from pipeline.runs.scoring import HEADLINE
-from pipeline.show import figures
-from pipeline.show.figures import Picture
-from pipeline.show.page import Section, page
-from pipeline.show.tables import Row, answer_mark
-from pipeline.storage.documents import write_bytes
-from pipeline.storage.folders import make_folder
+from dualstream.heads import variant
+from dualstream.pipeline.runs import FIGURES, REPORT, Run, folder_name
+from dualstream.pipeline.runs.integrity import with_random_weights
+from dualstream.pipeline.runs.scoring import HEADLINE
+from dualstream.pipeline.show import figures
+from dualstream.pipeline.show.figures import Picture
+from dualstream.pipeline.show.page import Section, page
+from dualstream.pipeline.show.tables import Row, answer_mark
+from dualstream.pipeline.storage.documents import write_bytes
+from dualstream.pipeline.storage.folders import make_folder
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from heads.normalise import LABEL
+from dualstream.heads.normalise import LABEL
 
 if TYPE_CHECKING:
     from rich.console import Console

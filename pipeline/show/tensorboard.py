@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UsageError
-from pipeline.runs import folder_name
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs import folder_name
 
 
 def check_installed() -> None:

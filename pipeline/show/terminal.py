@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.runs import COMPARISON, REPORT, Run
-from pipeline.show import tables
-from pipeline.show.heartbeat import Heartbeat
-from pipeline.show.report import chosen_name, comparison_rows, evidence_note, evidence_words, run_row
-from pipeline.show.tables import Row
+from dualstream.pipeline.runs import COMPARISON, REPORT, Run
+from dualstream.pipeline.show import tables
+from dualstream.pipeline.show.heartbeat import Heartbeat
+from dualstream.pipeline.show.report import chosen_name, comparison_rows, evidence_note, evidence_words, run_row
+from dualstream.pipeline.show.tables import Row
 
 
 def print_run(run: Run) -> None:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.doctor import meld
-from pipeline.doctor.balance import balance
-from pipeline.doctor.catalogue import SEVERITIES
-from pipeline.doctor.findings import Finding, by_severity
-from pipeline.doctor.leakage import examine_leakage
-from pipeline.doctor.limits import Limits
-from pipeline.doctor.show import show
-from pipeline.doctor.table import examine_table
-from pipeline.errors import DONE_WITH_FAILURES, UsageError
-from pipeline.manifest import Manifest, ManifestError, read_manifest
+from dualstream.pipeline.doctor import meld
+from dualstream.pipeline.doctor.balance import balance
+from dualstream.pipeline.doctor.catalogue import SEVERITIES
+from dualstream.pipeline.doctor.findings import Finding, by_severity
+from dualstream.pipeline.doctor.leakage import examine_leakage
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.doctor.show import show
+from dualstream.pipeline.doctor.table import examine_table
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
+from dualstream.pipeline.manifest import Manifest, ManifestError, read_manifest
 
 __all__ = ["CheckOptions", "Checkup", "main", "show"]
 
@@ -87,11 +87,11 @@ def _examine_clips(
     manifest: Manifest, root: Path, limits: Limits, options: CheckOptions
 ) -> tuple[list[Finding], tuple[str, ...]]:
     """Return what files and clips show, and the ids of the clips that can't be used."""
-    from features.media import MediaError, find_ffmpeg
-    from pipeline.doctor.clips import Facts, gather
-    from pipeline.doctor.files import examine_files
-    from pipeline.doctor.media import examine_media
-    from pipeline.show.progress import Progress
+    from dualstream.features.media import MediaError, find_ffmpeg
+    from dualstream.pipeline.doctor.clips import Facts, gather
+    from dualstream.pipeline.doctor.files import examine_files
+    from dualstream.pipeline.doctor.media import examine_media
+    from dualstream.pipeline.show.progress import Progress
 
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; expected the one that the manifest's paths start from")

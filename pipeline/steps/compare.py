@@ -18,22 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from heads import variant
-from heads.majority import majority_lines
-from heads.statistics import holm, smallest_p
-from heads.variant import TASKS, FitOptions, Progress, Task
-from pipeline import runs
-from pipeline.errors import UsageError
-from pipeline.runs import integrity, protocol
-from pipeline.runs.corpus import Corpus, read_corpus
-from pipeline.runs.predictions import Predictions
-from pipeline.runs.protocol import Plan, ProtocolOptions
-from pipeline.runs.scoring import HEADLINE, compare_to, headline, lead_task, score_predictions
-from pipeline.runs.shown import Shown
-from pipeline.runs.side_by_side import Work, fit_all
-from pipeline.storage.documents import finite, write_json
-from pipeline.training.end_to_end import by_method, histories, predictions_on, read_end_to_end, row_facts
+from dualstream.heads import variant
+from dualstream.heads.majority import majority_lines
+from dualstream.heads.statistics import holm, smallest_p
+from dualstream.heads.variant import TASKS, FitOptions, Progress, Task
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs import integrity, protocol
+from dualstream.pipeline.runs.corpus import Corpus, read_corpus
+from dualstream.pipeline.runs.predictions import Predictions
+from dualstream.pipeline.runs.protocol import Plan, ProtocolOptions
+from dualstream.pipeline.runs.scoring import HEADLINE, compare_to, headline, lead_task, score_predictions
+from dualstream.pipeline.runs.shown import Shown
+from dualstream.pipeline.runs.side_by_side import Work, fit_all
+from dualstream.pipeline.storage.documents import finite, write_json
+from dualstream.pipeline.training.end_to_end import (
+    by_method,
+    histories,
+    predictions_on,
+    read_end_to_end,
+    row_facts,
+)
 
 ALPHA = 0.05  # what readers of p-values look for
 
@@ -162,7 +167,7 @@ def compare_on(
         write_json(folder / runs.CONFIG, {key: document[key] for key in ("format", "version", "options")})
         write_json(folder / runs.COMPARISON, document)
     if options.report:  # last: the numbers stand, whatever becomes of the page
-        from pipeline.show.report import comparison_report
+        from dualstream.pipeline.show.report import comparison_report
 
         comparison_report(document).write(out)
     return document

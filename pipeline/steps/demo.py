@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from features import media
-from features.synthetic import EXPRESSIONS, FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
-from pipeline.errors import DualstreamError, UsageError
-from pipeline.storage.folders import make_folder
+from dualstream.features import media
+from dualstream.features.synthetic import EXPRESSIONS, FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
+from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.storage.folders import make_folder
 
 MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever replaced
 SPLITS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
@@ -164,10 +163,9 @@ def run(words: list[str], say: Callable[[str], None]) -> None:
     """Run one command of the command line in a process of its own, its words shown first."""
     say(f"\n$ python cli.py {shlex.join(words)}")
     sys.stdout.flush()
-    program = Path(__file__).resolve().parents[2] / "cli.py"
     # COLUMNS: what comes through a pipe is as wide as a page
     environment = {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "110")}
-    done = subprocess.run([sys.executable, str(program), *words], check=False, env=environment)
+    done = subprocess.run([sys.executable, "-m", "dualstream", *words], check=False, env=environment)
     if done.returncode != 0:
         raise DualstreamError(f"`{words[0]}` ended with status {done.returncode}; its own words stand above")
 

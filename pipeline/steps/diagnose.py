@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads.batch import UNLABELLED, FeatureSet
+from dualstream.heads.diagnosis import diagnose as diagnose_features
+from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs import integrity
+from dualstream.pipeline.runs.corpus import Corpus, read_corpus
+from dualstream.pipeline.runs.presence import ALL, Presence, label_counts, require_rule, taken
+from dualstream.pipeline.runs.ranges import outliers, usual_ranges
+from dualstream.pipeline.show import diagnosis
+from dualstream.pipeline.show.tables import presence_words
+from dualstream.pipeline.storage.documents import write_json
+from dualstream.pipeline.storage.folders import make_folder, require_writable
 from numpy.typing import NDArray
-
-from heads.batch import UNLABELLED, FeatureSet
-from heads.diagnosis import diagnose as diagnose_features
-from heads.diagnosis.evidence import DiagnosisOptions, Evidence
-from heads.variant import TASKS, Task
-from pipeline.errors import UsageError
-from pipeline.runs import integrity
-from pipeline.runs.corpus import Corpus, read_corpus
-from pipeline.runs.presence import ALL, Presence, label_counts, require_rule, taken
-from pipeline.runs.ranges import outliers, usual_ranges
-from pipeline.show import diagnosis
-from pipeline.show.tables import presence_words
-from pipeline.storage.documents import write_json
-from pipeline.storage.folders import make_folder, require_writable
 
 DIAGNOSIS = "diagnosis.json"
 

@@ -8,21 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads import variant
+from dualstream.heads.variant import TASKS, FitOptions, Task
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.runs import Run, integrity, protocol
+from dualstream.pipeline.runs.corpus import Corpus, read_corpus
+from dualstream.pipeline.runs.predictions import Predictions, write_predictions
+from dualstream.pipeline.runs.presence import ALL, Presence, taken
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.runs.ranges import Outliers, outliers, read_ranges
+from dualstream.pipeline.runs.scoring import HEADLINE, score_predictions
+from dualstream.pipeline.runs.shown import Seen, Shown
+from dualstream.pipeline.storage.documents import write_json
 from numpy.typing import NDArray
-
-from heads import variant
-from heads.variant import TASKS, FitOptions, Task
-from pipeline import runs
-from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.runs import Run, integrity, protocol
-from pipeline.runs.corpus import Corpus, read_corpus
-from pipeline.runs.predictions import Predictions, write_predictions
-from pipeline.runs.presence import ALL, Presence, taken
-from pipeline.runs.protocol import Answering
-from pipeline.runs.ranges import Outliers, outliers, read_ranges
-from pipeline.runs.scoring import HEADLINE, score_predictions
-from pipeline.runs.shown import Seen, Shown
-from pipeline.storage.documents import write_json
 
 LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
 
@@ -140,7 +139,7 @@ def evaluate(
     if done is not None:
         done(document)
     if page is not None:  # last: the scores stand and are shown, whatever becomes of the page
-        from pipeline.show.report import run_report
+        from dualstream.pipeline.show.report import run_report
 
         run_report([runs.read_run(path)]).write(path)
     return document

@@ -9,28 +9,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from features.projection import Projection
-from features.single_read import read_hashed
-from features.weights import load_file
-from heads import variant
-from heads.calibration import fit_weights
-from heads.variant import TASKS
-from pipeline import runs
-from pipeline.bundles.card import model_card
-from pipeline.bundles.folder import BUNDLE_FORMAT, ONNX, WEIGHTS, Bundle, Calibration, sections, write_bundle
-from pipeline.bundles.road import LOG_ZERO, sharpened
-from pipeline.cache import Cache, read_cache_and_digest
-from pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.runs import Run, integrity
-from pipeline.runs.corpus import corpus_of
-from pipeline.runs.predictions import Predictions, read_predictions
-from pipeline.runs.presence import ALL
-from pipeline.runs.protocol import Answering, Plan, plan, stored_folds
-from pipeline.runs.ranges import usual_ranges
-from pipeline.runs.scoring import score_predictions
-from pipeline.runs.shown import Seen, Shown
-from pipeline.storage.documents import finite, write_bytes
+from dualstream.features.projection import Projection
+from dualstream.features.single_read import read_hashed
+from dualstream.features.weights import load_file
+from dualstream.heads import variant
+from dualstream.heads.calibration import fit_weights
+from dualstream.heads.variant import TASKS
+from dualstream.pipeline import runs
+from dualstream.pipeline.bundles.card import model_card
+from dualstream.pipeline.bundles.folder import (
+    BUNDLE_FORMAT,
+    ONNX,
+    WEIGHTS,
+    Bundle,
+    Calibration,
+    sections,
+    write_bundle,
+)
+from dualstream.pipeline.bundles.road import LOG_ZERO, sharpened
+from dualstream.pipeline.cache import Cache, read_cache_and_digest
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.runs import Run, integrity
+from dualstream.pipeline.runs.corpus import corpus_of
+from dualstream.pipeline.runs.predictions import Predictions, read_predictions
+from dualstream.pipeline.runs.presence import ALL
+from dualstream.pipeline.runs.protocol import Answering, Plan, plan, stored_folds
+from dualstream.pipeline.runs.ranges import usual_ranges
+from dualstream.pipeline.runs.scoring import score_predictions
+from dualstream.pipeline.runs.shown import Seen, Shown
+from dualstream.pipeline.storage.documents import finite, write_bytes
 
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
@@ -297,7 +304,7 @@ def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path])
 
 def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:
     """Write the graph; a variant that does not export is said, and the bundle is written without it."""
-    from pipeline.bundles.onnx_graph import write_onnx
+    from dualstream.pipeline.bundles.onnx_graph import write_onnx
 
     try:
         facts, _ = write_onnx(bundle, folder / ONNX)

@@ -9,28 +9,28 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heads.cores import available_cores, one_blas_thread, torch_threads
-from pipeline.cache import Cache, read_cache, write_cache
-from pipeline.errors import CorruptError, UsageError, resumable
-from pipeline.executors import ray_tasks, require_ray
-from pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache, whitened_words
-from pipeline.extraction.clip_changes import Hasher, remember
-from pipeline.extraction.estimate import estimate
-from pipeline.extraction.presence import Presence
-from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from pipeline.extraction.remote import RemoteJob, make_remotely
-from pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
-from pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
-from pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from pipeline.extraction.work import Work, jobs_to_do, set_damaged_aside
-from pipeline.manifest import Manifest, read_manifest
-from pipeline.provenance import canonical_json, require_same
-from pipeline.show.heartbeat import format_duration
-from pipeline.show.progress import Progress
-from pipeline.storage.folders import make_folder
-from pipeline.storage.lock import locked
-from pipeline.storage.sealed import is_sealed, publish, remove_leftovers
-from pipeline.utterance import Utterance
+from dualstream.heads.cores import available_cores, one_blas_thread, torch_threads
+from dualstream.pipeline.cache import Cache, read_cache, write_cache
+from dualstream.pipeline.errors import CorruptError, UsageError, resumable
+from dualstream.pipeline.executors import ray_tasks, require_ray
+from dualstream.pipeline.extraction.cache_making import ProjectionChoice, ShardFolder, build_cache, whitened_words
+from dualstream.pipeline.extraction.clip_changes import Hasher, remember
+from dualstream.pipeline.extraction.estimate import estimate
+from dualstream.pipeline.extraction.presence import Presence
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
+from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
+from dualstream.pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
+from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
+from dualstream.pipeline.extraction.work import Work, jobs_to_do, set_damaged_aside
+from dualstream.pipeline.manifest import Manifest, read_manifest
+from dualstream.pipeline.provenance import canonical_json, require_same
+from dualstream.pipeline.show.heartbeat import format_duration
+from dualstream.pipeline.show.progress import Progress
+from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
+from dualstream.pipeline.utterance import Utterance
 
 
 @one_blas_thread()

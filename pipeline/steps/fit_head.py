@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads import variant
+from dualstream.heads.variant import FitOptions, Progress, Variant
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs import REPORT, Run, integrity, protocol
+from dualstream.pipeline.runs.corpus import Corpus, read_corpus
+from dualstream.pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
+from dualstream.pipeline.runs.ranges import write_ranges
+from dualstream.pipeline.runs.scoring import score_predictions
+from dualstream.pipeline.runs.shown import Seen, Shown
+from dualstream.pipeline.show import tensorboard
 from numpy.typing import NDArray
-
-from heads import variant
-from heads.variant import FitOptions, Progress, Variant
-from pipeline import runs
-from pipeline.errors import UsageError
-from pipeline.runs import REPORT, Run, integrity, protocol
-from pipeline.runs.corpus import Corpus, read_corpus
-from pipeline.runs.protocol import Outcome, Plan, ProtocolOptions
-from pipeline.runs.ranges import write_ranges
-from pipeline.runs.scoring import score_predictions
-from pipeline.runs.shown import Seen, Shown
-from pipeline.show import tensorboard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +119,7 @@ def fit_head_on(
     if options.tensorboard is not None:
         tensorboard.write_events(options.tensorboard, out.name, outcome.history)
     if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
-        from pipeline.show.report import run_report
+        from dualstream.pipeline.show.report import run_report
 
         run_report([whole]).write(out)
     return whole

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.projection import PCA, TURNED
+from dualstream.heads.majority import majority_lines
+from dualstream.heads.outliers import UsualRange
+from dualstream.pipeline.cache import Cache, Stream, read_cache
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
+from dualstream.pipeline.provenance import digest_of, fingerprint, listed
+from dualstream.pipeline.runs.integrity import random_weights
+from dualstream.pipeline.runs.ranges import Outliers, odd_rows
 from numpy.typing import NDArray
-
-from features.projection import PCA, TURNED
-from heads.majority import majority_lines
-from heads.outliers import UsualRange
-from pipeline.cache import Cache, Stream, read_cache
-from pipeline.errors import CorruptError
-from pipeline.extraction.shards import read_shard_and_digest, shard_path
-from pipeline.provenance import digest_of, fingerprint, listed
-from pipeline.runs.integrity import random_weights
-from pipeline.runs.ranges import Outliers, odd_rows
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20

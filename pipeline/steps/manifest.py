@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pipeline.errors import UsageError
-from pipeline.importers import importer, passed_over
-from pipeline.labels import sentiment_of
-from pipeline.manifest import Manifest, ManifestError, manifest_text, write_manifest
-from pipeline.storage.folders import UnwrittenError, make_folder
-from pipeline.storage.left_out import describe as describe_left_out
-from pipeline.utterance import Utterance
-from pipeline.words import parse
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.importers import importer, passed_over
+from dualstream.pipeline.labels import sentiment_of
+from dualstream.pipeline.manifest import Manifest, ManifestError, manifest_text, write_manifest
+from dualstream.pipeline.storage.folders import UnwrittenError, make_folder
+from dualstream.pipeline.storage.left_out import describe as describe_left_out
+from dualstream.pipeline.utterance import Utterance
+from dualstream.pipeline.words import parse
 
 SentimentRule = Literal["from-emotion", "none"]
 

@@ -10,27 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encode import ClipPlan
+from dualstream.features.encoder import StreamFeatures
+from dualstream.features.media import MediaError
+from dualstream.heads.cores import one_blas_thread, one_core
+from dualstream.pipeline.bundles.folder import Bundle, read_bundle
+from dualstream.pipeline.bundles.inputs import Item, gather, shown
+from dualstream.pipeline.bundles.prediction_document import answered, as_csv, unanswered
+from dualstream.pipeline.bundles.road import Answers, Features, answer, make_plan, projected, recipe_of
+from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
+from dualstream.pipeline.extraction.clip_changes import Hasher
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
+from dualstream.pipeline.extraction.shard_making import ShardJob, make_shards
+from dualstream.pipeline.extraction.shards import ClipRows, split_in_shards
+from dualstream.pipeline.runs import integrity
+from dualstream.pipeline.show.progress import Progress
+from dualstream.pipeline.storage.documents import write_bytes
+from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
-
-from features.encode import ClipPlan
-from features.encoder import StreamFeatures
-from features.media import MediaError
-from heads.cores import one_blas_thread, one_core
-from pipeline.bundles.folder import Bundle, read_bundle
-from pipeline.bundles.inputs import Item, gather, shown
-from pipeline.bundles.prediction_document import answered, as_csv, unanswered
-from pipeline.bundles.road import Answers, Features, answer, make_plan, projected, recipe_of
-from pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
-from pipeline.errors import DONE_WITH_FAILURES, UsageError
-from pipeline.extraction.clip_changes import Hasher
-from pipeline.extraction.recipe import ExtractionOptions, Recipe
-from pipeline.extraction.shard_making import ShardJob, make_shards
-from pipeline.extraction.shards import ClipRows, split_in_shards
-from pipeline.runs import integrity
-from pipeline.show.progress import Progress
-from pipeline.storage.documents import write_bytes
-from pipeline.storage.folders import UnwrittenError, require_writable
-from pipeline.utterance import Utterance
 
 
 @dataclass(frozen=True)
@@ -253,7 +252,7 @@ def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], optio
     """Write table and page where asked; return why one could not be written."""
 
     def drawn() -> str:
-        from pipeline.bundles.prediction_page import prediction_page
+        from dualstream.pipeline.bundles.prediction_page import prediction_page
 
         return prediction_page(document, timelines)
 

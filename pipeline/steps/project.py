@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.cache import Cache, Stream, read_cache, write_cache
-from pipeline.errors import DualstreamError, UsageError
-from pipeline.extraction.cache_making import (
+from dualstream.pipeline.cache import Cache, Stream, read_cache, write_cache
+from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.extraction.cache_making import (
     KINDS,
     ProjectionChoice,
     ProjectionKind,
@@ -17,10 +17,10 @@ from pipeline.extraction.cache_making import (
     project_cache,
     whitened_words,
 )
-from pipeline.extraction.shards import shard_path
-from pipeline.storage.lock import locked
-from pipeline.storage.sealed import remove_leftovers
-from pipeline.words.parse import one_of
+from dualstream.pipeline.extraction.shards import shard_path
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import remove_leftovers
+from dualstream.pipeline.words.parse import one_of
 
 
 @dataclass(frozen=True)

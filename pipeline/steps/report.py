@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import runs
-from pipeline.errors import NoCacheError, UsageError
-from pipeline.show.report import comparison_report, run_report
-from pipeline.storage.documents import read_json
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.show.report import comparison_report, run_report
+from dualstream.pipeline.storage.documents import read_json
 
 
 def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:

@@ -10,31 +10,30 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-
-from features.encoder import Precision
-from features.frozen import usable_device
-from features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
-from features.media.settings import Channels, Fit
-from features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
-from heads.cores import available_cores, torch_threads
-from heads.training.balance import BALANCES
-from heads.training.losses import LOSSES
-from pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
-from pipeline.manifest import Manifest, read_manifest
-from pipeline.show.heartbeat import format_duration
-from pipeline.show.progress import Progress
-from pipeline.show.tables import majority_rows
-from pipeline.storage.folders import make_folder
-from pipeline.storage.lock import locked
-from pipeline.storage.sealed import publish, remove_leftovers
-from pipeline.training.end_to_end import answers_note
-from pipeline.training.engine import Training
-from pipeline.training.objective import Labels
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import SampleRecipe, missing_files, open_samples
-from pipeline.training.schedule import depths
-from pipeline.training.trainees import Trainee, trainee
-from pipeline.training.weights_file import (
+from dualstream.features.encoder import Precision
+from dualstream.features.frozen import usable_device
+from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
+from dualstream.features.media.settings import Channels, Fit
+from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from dualstream.heads.cores import available_cores, torch_threads
+from dualstream.heads.training.balance import BALANCES
+from dualstream.heads.training.losses import LOSSES
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
+from dualstream.pipeline.manifest import Manifest, read_manifest
+from dualstream.pipeline.show.heartbeat import format_duration
+from dualstream.pipeline.show.progress import Progress
+from dualstream.pipeline.show.tables import majority_rows
+from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import publish, remove_leftovers
+from dualstream.pipeline.training.end_to_end import answers_note
+from dualstream.pipeline.training.engine import Training
+from dualstream.pipeline.training.objective import Labels
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import SampleRecipe, missing_files, open_samples
+from dualstream.pipeline.training.schedule import depths
+from dualstream.pipeline.training.trainees import Trainee, trainee
+from dualstream.pipeline.training.weights_file import (
     SPLITS,
     dev_scores,
     licence_words,
@@ -43,8 +42,8 @@ from pipeline.training.weights_file import (
     training_document,
     training_identity,
 )
-from pipeline.utterance import Utterance
-from pipeline.words.parse import one_of
+from dualstream.pipeline.utterance import Utterance
+from dualstream.pipeline.words.parse import one_of
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values, require_all
+from dualstream.pipeline.storage.sealed import HEADER_BYTES
 from numpy.typing import NDArray
-
-from pipeline.errors import CorruptError
-from pipeline.memory import refuse_shortage
-from pipeline.storage.schema import TEXT, Field, Schema, Value, Values, require_all
-from pipeline.storage.sealed import HEADER_BYTES
 
 CHUNK_BYTES = 1 << 20  # large enough to be few, small enough to stay in a core's cache while it is checked
 SMALLEST_CHUNK_BYTES = 4096

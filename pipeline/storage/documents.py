@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.pipeline.disk import put_in_place, sync
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.storage.folders import UnwrittenError
 from numpy.typing import NDArray
-
-from pipeline.disk import put_in_place, sync
-from pipeline.errors import CorruptError
-from pipeline.storage.folders import UnwrittenError
 
 
 def write_json(path: Path, document: Any) -> None:

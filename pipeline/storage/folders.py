@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.errors import DualstreamError, UsageError
 
 LEAST_FREE_BYTES = 1 << 20  # a run or a bundle is larger; less is as good as full
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.memory import refuse_shortage
 from numpy.typing import NDArray
-
-from pipeline.errors import CorruptError
-from pipeline.memory import refuse_shortage
 
 Values = NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.storage.tree import files_below, folders_passed_over, is_hidden, is_media, suffix_of
-from pipeline.utterance import Utterance
+from dualstream.pipeline.storage.tree import files_below, folders_passed_over, is_hidden, is_media, suffix_of
+from dualstream.pipeline.utterance import Utterance
 
 SHOWN = 5  # names, or suffixes, that a line lists
 

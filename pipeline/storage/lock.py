@@ -16,9 +16,9 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.disk import O_BINARY, O_CLOEXEC, O_NOFOLLOW
-from pipeline.errors import DualstreamError, LockedError
-from pipeline.processes import is_alive, start_mark
+from dualstream.pipeline.disk import O_BINARY, O_CLOEXEC, O_NOFOLLOW
+from dualstream.pipeline.errors import DualstreamError, LockedError
+from dualstream.pipeline.processes import is_alive, start_mark
 
 try:
     import fcntl

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
-from pipeline.storage.tree import AUDIO_SUFFIXES, is_media, is_video, suffix_of
+from dualstream.pipeline.storage.tree import AUDIO_SUFFIXES, is_media, is_video, suffix_of
 
 VIDEO_WORDS = frozenset({"video", "videos", "film", "films", "visual", "mp4", "avi", "mkv", "mov", "mpg", "flv"})
 AUDIO_WORDS = frozenset({"audio", "audios", "sound", "sounds", "wav", "wavs", "aac", "m4a", "flac", "mp3", "ogg"})

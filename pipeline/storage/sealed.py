@@ -23,11 +23,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from dualstream.pipeline.disk import O_BINARY, O_CLOEXEC, put_in_place, sync, sync_descriptor
+from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.memory import refuse_shortage
 from numpy.typing import NDArray
-
-from pipeline.disk import O_BINARY, O_CLOEXEC, put_in_place, sync, sync_descriptor
-from pipeline.errors import CorruptError, DualstreamError
-from pipeline.memory import refuse_shortage
 
 HEADER_BYTES = 512
 TEMPORARY_SUFFIX = ".tmp"

@@ -6,15 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from dualstream.features.weights import digest_of_state
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.provenance import canonical_json
+from dualstream.pipeline.storage.sealed import publish
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
-
-from features.weights import digest_of_state
-from pipeline.errors import CorruptError
-from pipeline.memory import refuse_shortage
-from pipeline.provenance import canonical_json
-from pipeline.storage.sealed import publish
 
 FORMAT = "dualstream checkpoint 1"
 

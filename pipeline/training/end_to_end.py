@@ -15,20 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.single_read import read_hashed
+from dualstream.heads.majority import log_shares
+from dualstream.heads.variant import TASKS, Prediction, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.provenance import digest_of, listed
+from dualstream.pipeline.runs.corpus import Corpus
+from dualstream.pipeline.runs.predictions import Predictions
+from dualstream.pipeline.runs.protocol import Plan, truth
+from dualstream.pipeline.storage.documents import unpack_safetensors
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-
-from features.single_read import read_hashed
-from heads.majority import log_shares
-from heads.variant import TASKS, Prediction, Task
-from pipeline.errors import UsageError
-from pipeline.memory import refuse_shortage
-from pipeline.provenance import digest_of, listed
-from pipeline.runs.corpus import Corpus
-from pipeline.runs.predictions import Predictions
-from pipeline.runs.protocol import Plan, truth
-from pipeline.storage.documents import unpack_safetensors
-from pipeline.utterance import Utterance
 
 PREFIX = "dual_head.answers."
 METADATA = "answers"

@@ -18,21 +18,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.special import logsumexp
-from torch import Tensor
-from torch.func import functional_call
-
-from heads import confusion
-from heads.fusion.weights import Weights
-from heads.training.balance import make_balance
-from heads.variant import Task
-from pipeline.errors import UsageError
-from pipeline.training.moving import Moving, Position
-from pipeline.training.objective import HEAD, Labels, Objective, Step
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import Samples
-from pipeline.training.schedule import (
+from dualstream.heads import confusion
+from dualstream.heads.fusion.weights import Weights
+from dualstream.heads.training.balance import make_balance
+from dualstream.heads.variant import Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.moving import Moving, Position
+from dualstream.pipeline.training.objective import HEAD, Labels, Objective, Step
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import Samples
+from dualstream.pipeline.training.schedule import (
     ENCODER,
     block_depth,
     depths,
@@ -40,7 +35,11 @@ from pipeline.training.schedule import (
     rate_share,
     seed_of,
 )
-from pipeline.training.trainees import Trainee, log_softmax
+from dualstream.pipeline.training.trainees import Trainee, log_softmax
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from torch import Tensor
+from torch.func import functional_call
 
 LONGEST_GRADIENT = 5.0  # a longer one is cut to this norm
 EVAL_BATCH = 64
@@ -122,7 +121,7 @@ class Training:
 
     def state(self) -> dict[str, Tensor]:
         """Return the encoder's tensors under the names of its weights file, and the heads'."""
-        from features.weights import HEAD_PREFIX
+        from dualstream.features.weights import HEAD_PREFIX
 
         whole = {**dict(self.net.named_parameters()), **dict(self.net.named_buffers())}
         for name, tensor in self.weights.tensors.items():

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from dualstream.heads.fusion.weights import Weights
+from dualstream.pipeline.errors import CorruptError, UsageError
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 from torch import Tensor, nn
-
-from heads.fusion.weights import Weights
-from pipeline.errors import CorruptError, UsageError
-from pipeline.memory import refuse_shortage
-from pipeline.training.checkpoint import read_checkpoint, write_checkpoint
 
 BEST = "best/"
 

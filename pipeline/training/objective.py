@@ -15,17 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from dualstream.heads.dual import DualHead
+from dualstream.heads.fusion.weights import Weights
+from dualstream.heads.training.losses import TaskLoss, balanced_weights, make_loss
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import Samples
+from dualstream.pipeline.training.schedule import seed_of
 from numpy.typing import NDArray
 from torch import Tensor
-
-from heads.dual import DualHead
-from heads.fusion.weights import Weights
-from heads.training.losses import TaskLoss, balanced_weights, make_loss
-from heads.variant import TASKS, Task
-from pipeline.errors import UsageError
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import Samples
-from pipeline.training.schedule import seed_of
 
 HEAD = "head"
 SAMPLE_HEAD = "head_of_samples"  # heads.training.balance knows by the first letters that it is no shared array

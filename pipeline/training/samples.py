@@ -22,24 +22,30 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip, stop_all
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.clip_files import NoClipError
+from dualstream.pipeline.errors import CorruptError, LockedError
+from dualstream.pipeline.executors import OrderedThreads
+from dualstream.pipeline.extraction.clip_changes import Hasher
+from dualstream.pipeline.extraction.presence import Presence
+from dualstream.pipeline.extraction.shard_making import KILLED
+from dualstream.pipeline.extraction.shards import members_digest, short_reason, split_in_shards
+from dualstream.pipeline.memory import MemoryShortageError
+from dualstream.pipeline.provenance import canonical_json, digest_of
+from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import (
+    HEADER_BYTES,
+    publish,
+    read_sealed,
+    read_twice,
+    remove_leftovers,
+    seal,
+)
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
 from safetensors.numpy import save
-
-from features.media import Clip, DecodeSettings, MediaError, read_clip, stop_all
-from features.windows import Sampling, WindowPlan
-from pipeline.clip_files import NoClipError
-from pipeline.errors import CorruptError, LockedError
-from pipeline.executors import OrderedThreads
-from pipeline.extraction.clip_changes import Hasher
-from pipeline.extraction.presence import Presence
-from pipeline.extraction.shard_making import KILLED
-from pipeline.extraction.shards import members_digest, short_reason, split_in_shards
-from pipeline.memory import MemoryShortageError
-from pipeline.provenance import canonical_json, digest_of
-from pipeline.storage.folders import make_folder
-from pipeline.storage.lock import locked
-from pipeline.storage.sealed import HEADER_BYTES, publish, read_sealed, read_twice, remove_leftovers, seal
-from pipeline.utterance import Utterance
 
 KIND = "samples"
 FORMAT_VERSION = 1

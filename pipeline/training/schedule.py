@@ -7,11 +7,10 @@ import math
 from collections.abc import Mapping
 
 import torch
-
-from heads.fusion.weights import Weights
-from pipeline.errors import UsageError
-from pipeline.training.options import TrainOptions
-from pipeline.training.trainees import Trainee
+from dualstream.heads.fusion.weights import Weights
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.trainees import Trainee
 
 ENCODER = "encoder."  # names of the encoder's arrays among the weights begin with this
 WARM_UP = 0.05  # share of all steps over which the learning rate rises

@@ -11,18 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from dualstream.features import bilstm, cnn
+from dualstream.features.augment import FaceAugmentation, SoundAugmentation, augment_faces, mask_sound
+from dualstream.features.frozen import preprocess
+from dualstream.features.media import Clip
+from dualstream.features.vision import start_vgg16
+from dualstream.features.weights import WeightsRecord
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.samples import Cut, Samples
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-
-from features import bilstm, cnn
-from features.augment import FaceAugmentation, SoundAugmentation, augment_faces, mask_sound
-from features.frozen import preprocess
-from features.media import Clip
-from features.vision import start_vgg16
-from features.weights import WeightsRecord
-from pipeline.errors import UsageError
-from pipeline.training.samples import Cut, Samples
 
 Prepare = Callable[[Tensor, Tensor, torch.Generator | None], tuple[Tensor, ...]]
 SCALER_ROWS = 4096  # samples of sound whose frames give mean and spread

@@ -16,25 +16,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.features.weights import UNKNOWN_LICENCE
+from dualstream.heads import metrics
+from dualstream.heads.majority import log_shares
+from dualstream.heads.variant import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.manifest import Manifest
+from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.provenance import canonical_json, differences, digest_of, listed
+from dualstream.pipeline.training.checkpoint import packed
+from dualstream.pipeline.training.end_to_end import METADATA, PREFIX
+from dualstream.pipeline.training.objective import Labels
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import SampleRecipe, Samples
+from dualstream.pipeline.training.trainees import Trainee
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-
-from features.weights import UNKNOWN_LICENCE
-from heads import metrics
-from heads.majority import log_shares
-from heads.variant import TASKS, Task
-from pipeline.errors import UsageError
-from pipeline.manifest import Manifest
-from pipeline.memory import refuse_shortage
-from pipeline.provenance import canonical_json, differences, digest_of, listed
-from pipeline.training.checkpoint import packed
-from pipeline.training.end_to_end import METADATA, PREFIX
-from pipeline.training.objective import Labels
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import SampleRecipe, Samples
-from pipeline.training.trainees import Trainee
-from pipeline.utterance import Utterance
 
 FORMAT = "dualstream encoder 1"
 OWN_LICENCE = "not stated by who trained it (--licence); the terms of the training data apply"

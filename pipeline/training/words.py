@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-
-from pipeline.errors import UsageError
-from pipeline.training.options import TrainOptions
-from pipeline.words import parse
-from pipeline.words.command import Words
-from pipeline.words.options import EpochsOption, LossOption, SentimentWeightOption, TaskBalanceOption
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.words import parse
+from dualstream.pipeline.words.command import Words
+from dualstream.pipeline.words.options import EpochsOption, LossOption, SentimentWeightOption, TaskBalanceOption
 
 TRAIN = TrainOptions()
 

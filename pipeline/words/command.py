@@ -17,11 +17,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import typer
-
-from heads.cores import one_blas_thread
-from pipeline.errors import DualstreamError
-from pipeline.memory import MemoryShortageError, shortage_words
-from pipeline.words.output import lost_output, speaks_unicode, steady_output
+from dualstream.heads.cores import one_blas_thread
+from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.memory import MemoryShortageError, shortage_words
+from dualstream.pipeline.words.output import lost_output, speaks_unicode, steady_output
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-
-from heads.options import REFIT_SEEDS, FitOptions
-from pipeline.words.command import Words
+from dualstream.heads.options import REFIT_SEEDS, FitOptions
+from dualstream.pipeline.words.command import Words
 
 if TYPE_CHECKING:
-    from pipeline.runs.protocol import Answering
+    from dualstream.pipeline.runs.protocol import Answering
 
 FIT = FitOptions()
 
@@ -108,7 +107,7 @@ def _answering(
         typer.Option("--joint-decoding", help="Answer with the likeliest pair of labels that training showed."),
     ] = False,
 ) -> Any:
-    from pipeline.runs.protocol import Answering
+    from dualstream.pipeline.runs.protocol import Answering
 
     return Answering(ensemble, joint_decoding)
 
@@ -176,7 +175,7 @@ def _fit_words(seeds: int, without: tuple[str, ...] = ()) -> Words:
             list[str] | None, typer.Option("--set", help="A setting of the variant: key=value, repeatable.")
         ] = None,
     ) -> Any:
-        from pipeline.words import parse
+        from dualstream.pipeline.words import parse
 
         return parse.fit_options(
             seeds=seeds, tasks=tasks, settings=settings or (), loss=loss, adjustment=adjustment,

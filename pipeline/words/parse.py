@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from heads.options import TASKS, FitOptions
-from pipeline.errors import UsageError
+from dualstream.heads.options import TASKS, FitOptions
+from dualstream.pipeline.errors import UsageError
 
 
 def fit_options(*, seeds: int, tasks: str, settings: Sequence[str], **said: Any) -> FitOptions:

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import results_page
 import results_parts
+from dualstream.features.acoustic import LISTS
+from dualstream.heads import variant
 from results_parts import PARTS, ROOT, Job, write_units
-
-from features.acoustic import LISTS
-from heads import variant
 
 FIGURES = json.loads((ROOT / "docs" / "results.json").read_text())
 PAGE = (ROOT / "docs" / "results.md").read_text()

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
-
-from features.encoder import (
+from dualstream.features.encoder import (
     AudioEncoder,
     Encoder,
     EncoderOptions,
@@ -23,6 +20,8 @@ from features.encoder import (
     build,
     names,
 )
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 ALL = [(stream, name) for stream in STREAMS for name in names(stream)]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.variant import TASKS, FitOptions, Prediction
 
-from heads import variant
-from heads.batch import FeatureSet, StreamArrays
-from heads.variant import TASKS, FitOptions, Prediction
 from tests.heads.planted import plant
 
 NAMES = [*variant.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]

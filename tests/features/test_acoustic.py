@@ -6,13 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.acoustic import (
+    COLUMNS,
+    GROUPS,
+    LISTS,
+    AcousticConfig,
+    AcousticEncoder,
+    acoustic_features,
+    frames,
+)
+from dualstream.features.acoustic.frames import measure
+from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
+from dualstream.features.encoder import AudioEncoder, EncoderOptions, StreamFeatures, build
+from dualstream.features.windows import WindowPlan
 from numpy.typing import NDArray
-
-from features.acoustic import COLUMNS, GROUPS, LISTS, AcousticConfig, AcousticEncoder, acoustic_features, frames
-from features.acoustic.frames import measure
-from features.acoustic.functionals import MODULATIONS, summarise, tracks_of
-from features.encoder import AudioEncoder, EncoderOptions, StreamFeatures, build
-from features.windows import WindowPlan
 
 RATE_HZ = 16_000
 PLAN = WindowPlan()
@@ -279,7 +286,7 @@ def test_tracks_that_nobody_wants_are_left_out_and_change_no_column() -> None:
 def test_a_long_clip_is_measured_in_blocks_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = voice(4.0)
     whole = measure(sound)
-    monkeypatch.setattr("features.acoustic.frames.BLOCK", 100)
+    monkeypatch.setattr("dualstream.features.acoustic.frames.BLOCK", 100)
     parts = measure(sound)
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-3, atol=1e-2)
     np.testing.assert_array_equal(parts.voiced, whole.voiced)

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-
-from features.augment import FaceAugmentation, SoundAugmentation, augment_faces, mask_sound
+from dualstream.features.augment import FaceAugmentation, SoundAugmentation, augment_faces, mask_sound
 
 FRAMES = torch.rand(6, 3, 10, 10, generator=torch.Generator().manual_seed(1)) * 255
 

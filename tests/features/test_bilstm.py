@@ -6,14 +6,13 @@ import librosa
 import numpy as np
 import pytest
 import torch
+from dualstream.features import bilstm
+from dualstream.features.bilstm import BANDS, BiLstm, build_bilstm, covered_frames, log_mel, windows_of
+from dualstream.features.encoder import EncoderOptions
+from dualstream.features.weights import HEAD_PREFIX
 from safetensors.torch import save_file
 from torch import nn
 from torch.func import functional_call
-
-from features import bilstm
-from features.bilstm import BANDS, BiLstm, build_bilstm, covered_frames, log_mel, windows_of
-from features.encoder import EncoderOptions
-from features.weights import HEAD_PREFIX
 
 RATE = bilstm.SAMPLE_RATE_HZ
 SOUND = (0.2 * np.random.default_rng(0).normal(size=RATE * 2)).astype(np.float32)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dualstream.features.cnn import CHANNELS, MEAN, SIZE_PX, STD, Cnn5, build_cnn5
+from dualstream.features.encoder import EncoderOptions
+from dualstream.features.frozen import preprocess
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
-
-from features.cnn import CHANNELS, MEAN, SIZE_PX, STD, Cnn5, build_cnn5
-from features.encoder import EncoderOptions
-from features.frozen import preprocess
 
 
 def test_it_is_the_custom_five_layer_cnn() -> None:

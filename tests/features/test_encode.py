@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-
-from features.encode import (
+from dualstream.features.encode import (
     ClipPlan,
     FrameBatcher,
     begin_clip,
@@ -20,9 +18,10 @@ from features.encode import (
     finish_clip,
     unread,
 )
-from features.encoder import EncoderSpec, StreamFeatures
-from features.media import Clip, DecodeSettings
-from features.windows import Sampling, WindowPlan
+from dualstream.features.encoder import EncoderSpec, StreamFeatures
+from dualstream.features.media import Clip, DecodeSettings
+from dualstream.features.windows import Sampling, WindowPlan
+from numpy.typing import NDArray
 
 SIDE = 6
 

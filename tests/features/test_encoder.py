@@ -4,15 +4,14 @@ import subprocess
 import sys
 
 import pytest
-
-from features import encoder
-from features.encoder import EncoderOptions, StreamName, build, names, register
+from dualstream.features import encoder
+from dualstream.features.encoder import EncoderOptions, StreamName, build, names, register
 
 WITHOUT_PACKAGES = """
 import sys
 for package in ("torchvision", "librosa", "ffmpeg", "imageio_ffmpeg"):
     sys.modules[package] = None  # what an import then raises is ModuleNotFoundError, as on a slim install
-from features.encoder import EncoderOptions, build, names
+from dualstream.features.encoder import EncoderOptions, build, names
 print(*names("video"))
 for text in ("vgg16", "torchvision:resnet18"):
     try:

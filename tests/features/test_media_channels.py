@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, read_clip
+from dualstream.features.windows import Sampling, WindowPlan
 
-from features.media import Clip, DecodeSettings, read_clip
-from features.windows import Sampling, WindowPlan
 from tests.clips import loudest_hz, run_ffmpeg
 
 RATE_HZ = 16_000

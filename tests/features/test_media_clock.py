@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, MediaError, probe, read_clip
+from dualstream.features.media.channels import channel_count, has_centre
+from dualstream.features.windows import Sampling, WindowPlan
 
-from features.media import Clip, DecodeSettings, MediaError, probe, read_clip
-from features.media.channels import channel_count, has_centre
-from features.windows import Sampling, WindowPlan
 from tests.clips import coded_video, flash_beep, loudest_hz, run_ffmpeg, tone
 
 FINE = WindowPlan(0.04, 0.04)

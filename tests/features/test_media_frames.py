@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, probe, read_clip, write_clip
+from dualstream.features.media.decode import Ticks
+from dualstream.features.windows import Grid, Sampling, WindowPlan, nearest
 
-from features.media import Clip, DecodeSettings, probe, read_clip, write_clip
-from features.media.decode import Ticks
-from features.windows import Grid, Sampling, WindowPlan, nearest
 from tests.clips import coded_video, picture_times_s, read_code, run_ffmpeg
 
 RNG = np.random.default_rng(7)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, MediaError, probe_pair, read_clip
+from dualstream.features.windows import Sampling, WindowPlan
 
-from features.media import Clip, DecodeSettings, MediaError, probe_pair, read_clip
-from features.windows import Sampling, WindowPlan
 from tests import clips
 
 SIDE = 16

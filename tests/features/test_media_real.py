@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, MediaError, Probe, probe, read_clip
+from dualstream.features.windows import Sampling, WindowPlan, nearest
 
-from features.media import Clip, DecodeSettings, MediaError, Probe, probe, read_clip
-from features.windows import Sampling, WindowPlan, nearest
 from tests.clips import flash_beep, meld_like, tone
 
 DATA = Path(os.environ.get("DUALSTREAM_DATA", ""))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, MediaError, probe, read_clip
+from dualstream.features.windows import Sampling, WindowPlan, nearest
 
-from features.media import Clip, DecodeSettings, MediaError, probe, read_clip
-from features.windows import Sampling, WindowPlan, nearest
 from tests.clips import coded_video, picture_times_s, read_code, run_ffmpeg
 
 LENGTH_S, RATE, RATE_HZ = 24, 25, 16_000

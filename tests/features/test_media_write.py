@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.media import DecodeSettings, MediaError, read_clip, write_clip
+from dualstream.features.windows import Sampling, WindowPlan
 
-from features.media import DecodeSettings, MediaError, read_clip, write_clip
-from features.windows import Sampling, WindowPlan
 from tests.clips import coded_picture, loudest_hz, read_code
 
 RATE = 16_000

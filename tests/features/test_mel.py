@@ -11,7 +11,7 @@ import pytest
 
 librosa = pytest.importorskip("librosa")
 
-from features.acoustic import mel  # noqa: E402
+from dualstream.features.acoustic import mel  # noqa: E402
 
 REPOSITORY = Path(__file__).parents[2]
 HOW = {"sr": 16_000, "n_fft": 512, "n_mels": 8}
@@ -27,7 +27,7 @@ def refuse(self):
 caching._CacheLocator.ensure_cache_path = refuse
 if sys.argv[1] == "full":
     tempfile.tempdir = "/proc/none"
-from features.acoustic.mel import mel_filters
+from dualstream.features.acoustic.mel import mel_filters
 import hashlib
 print(hashlib.sha256(mel_filters(sr=16_000, n_fft=512, n_mels=8).tobytes()).hexdigest())
 """

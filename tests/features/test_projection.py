@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.features.projection import PCA as COMPONENTS
+from dualstream.features.projection import TURNED, PcaFit, Projection, TooFewRowsError, gaussian, rotation, turned
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.random_projection import GaussianRandomProjection
 from threadpoolctl import threadpool_limits
-
-from features.projection import PCA as COMPONENTS
-from features.projection import TURNED, PcaFit, Projection, TooFewRowsError, gaussian, rotation, turned
 
 
 def rows_of(count: int, columns: int, seed: int = 0, offset: float = 3.0) -> NDArray[np.float32]:
@@ -114,7 +113,7 @@ def test_the_machine_does_not_show(tmp_path: Path) -> None:
     np.save(tmp_path / "rows.npy", (rng.normal(size=(3000, 384)) * steep @ basis).astype(np.float32))
     code = (
         "import hashlib, sys, numpy as np\n"
-        "from features.projection import PcaFit, rotation, turned\n"
+        "from dualstream.features.projection import PcaFit, rotation, turned\n"
         "rows = np.load(sys.argv[1])\n"
         "one = turned(PcaFit(384, 160).partial_fit(rows).fit())\n"
         "for array in (rotation(192, seed=0), one.mean, one.components, one.transform(rows)):\n"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from features.segments import LONGEST_S, by_length, by_silence
+from dualstream.features.segments import LONGEST_S, by_length, by_silence
 
 RATE_HZ = 8_000
 

@@ -8,9 +8,8 @@ import os
 import numpy as np
 import pytest
 import torch
+from dualstream.features.memory import is_shortage, raise_shortage
 from safetensors import SafetensorError
-
-from features.memory import is_shortage, raise_shortage
 
 SHORTAGES = [
     MemoryError(),

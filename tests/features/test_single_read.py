@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dualstream.features import single_read, table_files, weights
+from dualstream.features.single_read import open_hashed, read_hashed
+from dualstream.features.table_files import TableError, read_table
+from dualstream.features.weights import load_file
 from safetensors.torch import save_file
-
-from features import single_read, table_files, weights
-from features.single_read import open_hashed, read_hashed
-from features.table_files import TableError, read_table
-from features.weights import load_file
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.encoder import EncoderOptions
+from dualstream.features.table import FeatureTable, build_audio_table, build_video_table
 from numpy.typing import NDArray
-
-from features.encoder import EncoderOptions
-from features.table import FeatureTable, build_audio_table, build_video_table
 
 pa = pytest.importorskip("pyarrow")
 import pyarrow.parquet as pq  # noqa: E402

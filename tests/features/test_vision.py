@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from dualstream.features import vision
+from dualstream.features.encoder import EncoderOptions
+from dualstream.features.frozen import preprocess
+from dualstream.features.vision import build_torchvision, build_vgg16
 from numpy.typing import NDArray
 from torch import nn
 from torchvision.transforms import v2
-
-from features import vision
-from features.encoder import EncoderOptions
-from features.frozen import preprocess
-from features.vision import build_torchvision, build_vgg16
 
 RANDOM = EncoderOptions(weights="random:0")
 FAMILIES = ["resnet18", "densenet121", "mobilenet_v3_small", "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from dualstream.features.weights import WeightsChoice, check_digest_in_name, digest_of_state, load_file
 from safetensors.torch import save_file
-
-from features.weights import WeightsChoice, check_digest_in_name, digest_of_state, load_file
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from dualstream.features.windows import Grid, Sampling, WindowPlan, nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from features.windows import Grid, Sampling, WindowPlan, nearest
 
 LENGTHS = st.floats(0.2, 5.0)
 DURATIONS = st.floats(0.0, 300.0)

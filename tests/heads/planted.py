@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from dualstream.heads.batch import FeatureSet, StreamArrays
 from numpy.typing import NDArray
-
-from heads.batch import FeatureSet, StreamArrays
 
 VIDEO_WIDTH, AUDIO_WIDTH = 12, 16
 STRENGTH = 4.0  # of a planted sign against noise of standard deviation 1

@@ -3,8 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-
-from heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.batch import FeatureSet, StreamArrays
 
 EMOTIONS = ("neutral", "joy", "anger")
 SENTIMENTS = ("neutral", "positive", "negative")

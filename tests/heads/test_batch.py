@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dualstream.heads.batch import Batch, FeatureSet, StreamArrays
 
-from heads.batch import Batch, FeatureSet, StreamArrays
 from tests.heads.planted import plant
 
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
+from dualstream.heads.calibration import fit_weights, log_softmax
 from scipy import optimize
-
-from heads.calibration import fit_weights, log_softmax
 
 
 def sample(rng, logits):

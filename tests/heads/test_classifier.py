@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads import DualHeadClassifier, variant
+from dualstream.heads.variant import FitOptions
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from heads import DualHeadClassifier, variant
-from heads.variant import FitOptions
 from tests.heads.small_corpora import noise_corpus, with_signal
 
 EXPECTED_TO_FAIL = {

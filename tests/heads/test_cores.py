@@ -11,13 +11,13 @@ from types import ModuleType
 
 import pytest
 import torch
+from dualstream.heads import variant
+from dualstream.heads.cores import TASKS, available_cores, one_blas_thread, one_core, threads, torch_threads
+from dualstream.heads.normalise import normalise_speakers
+from dualstream.heads.variant import FitOptions
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import features.cores
-from heads import variant
-from heads.cores import TASKS, available_cores, one_blas_thread, one_core, threads, torch_threads
-from heads.normalise import normalise_speakers
-from heads.variant import FitOptions
 from tests.heads.small_corpora import noise_corpus, with_signal
 
 QUICK = FitOptions(seeds=(0, 1), epochs=2, patience=0)
@@ -108,7 +108,7 @@ def test_threads_of_a_pool_are_held() -> None:
 
 def test_libraries_that_come_in_meanwhile_are_held() -> None:
     program = (
-        "from heads.cores import one_core\n"
+        "from dualstream.heads.cores import one_core\n"
         "from threadpoolctl import threadpool_info, threadpool_limits\n"
         "import numpy\n"
         "threadpool_limits(2)\n"

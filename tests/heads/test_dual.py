@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
-from heads.decode import joint_decode, separate_decode
-from heads.dual import DualHead
-from heads.fusion.weights import Weights
-from heads.variant import Prediction
+from dualstream.heads.decode import joint_decode, separate_decode
+from dualstream.heads.dual import DualHead
+from dualstream.heads.fusion.weights import Weights
+from dualstream.heads.variant import Prediction
 
 
 def test_heads_are_an_affine_map_each() -> None:

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from heads.ensemble import ensemble
-from heads.variant import Prediction
+from dualstream.heads.ensemble import ensemble
+from dualstream.heads.variant import Prediction
 
 
 def test_probabilities_are_averaged():

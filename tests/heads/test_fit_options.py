@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-from heads.options import FitOptions
+from dualstream.heads.options import FitOptions
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dualstream.heads import folds
 
-from heads import folds
 from tests.heads.small_corpora import noise_corpus
 
 

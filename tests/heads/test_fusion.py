@@ -26,12 +26,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dualstream.heads import variant
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.fusion import sequence
+from dualstream.heads.fusion.sequence import places
+from dualstream.heads.variant import FitOptions
 
-from heads import variant
-from heads.batch import FeatureSet
-from heads.fusion import sequence
-from heads.fusion.sequence import places
-from heads.variant import FitOptions
 from tests.heads.planted import plant
 
 PLANTED = ("exclusive_or", "same_window", "noise_stream", "late_windows")
@@ -179,10 +179,9 @@ def test_heads_do_not_divide_the_width() -> None:
 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_attention_is_torchs(heads: int) -> None:
+    from dualstream.heads.fusion.sequence import Block, attend, low_outside
+    from dualstream.heads.fusion.weights import Weights
     from torch.nn import functional
-
-    from heads.fusion.sequence import Block, attend, low_outside
-    from heads.fusion.weights import Weights
 
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(2, 3, heads, 5, 8, generator=generator) for _ in range(3))

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.linear import closed_form, logistic
+from dualstream.heads.linear.head import PENALTIES
+from dualstream.heads.variant import FitOptions
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from heads import variant
-from heads.linear import closed_form, logistic
-from heads.linear.head import PENALTIES
-from heads.variant import FitOptions
 from tests.heads.small_corpora import noise_corpus, with_signal, without
 
 LINEAR = ["linear_video", "linear_audio", "linear", "linear_late"]
@@ -326,7 +326,7 @@ def test_predict_fails_on_another_width():
 def test_neither_torch_nor_scikit_learn_is_imported():
     code = (
         "import sys\n"
-        "from heads import variant, metrics\n"
+        "from dualstream.heads import variant, metrics\n"
         "from tests.heads.small_corpora import noise_corpus\n"
         "train = noise_corpus(60)\n"
         "model = variant.fit('linear_late', train)[0]\n"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dualstream.heads import metrics
+from dualstream.heads.majority import log_shares, majority_lines
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
-
-from heads import metrics
-from heads.majority import log_shares, majority_lines
 
 NAMES = ["a", "b", "c"]
 

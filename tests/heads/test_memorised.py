@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from heads.batch import FeatureSet, StreamArrays
-from heads.memorised import certainty
+from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.memorised import certainty
 
 EVEN = np.full(7, 1 / 7)
 MELD = np.array([0.47, 0.16, 0.12, 0.12, 0.07, 0.03, 0.03])

@@ -5,10 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from dualstream.heads import metrics
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
-
-from heads import metrics
 
 
 def random_case(seed: int) -> tuple[np.ndarray, np.ndarray, int]:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dualstream.heads.batch import StreamArrays
+from dualstream.heads.normalise import normalise_speakers
 
-from heads.batch import StreamArrays
-from heads.normalise import normalise_speakers
 from tests.heads.small_corpora import noise_corpus, without
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from heads.outliers import UsualRange, zero_rows
+from dualstream.heads.outliers import UsualRange, zero_rows
 
 DATA = os.environ.get("DUALSTREAM_DATA")
 

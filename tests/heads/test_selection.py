@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.selection import Choice, SelectionOptions, select
+from dualstream.heads.variant import FitOptions
 
-from heads import variant
-from heads.selection import Choice, SelectionOptions, select
-from heads.variant import FitOptions
 from tests.heads.planted import PLANTS, plant
 from tests.heads.small_corpora import noise_corpus, with_signal
 

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
+from dualstream.heads import confusion, statistics
 from scipy import stats
-
-from heads import confusion, statistics
 
 PRIOR = np.array([0.47, 0.17, 0.12, 0.10, 0.08, 0.03, 0.03])  # about MELD's class shares
 

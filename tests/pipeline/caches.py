@@ -6,10 +6,9 @@ import hashlib
 from typing import Any
 
 import numpy as np
-
-from features.encoder import StreamFeatures
-from pipeline.cache import Cache, Projection, Stream, Utterances
-from pipeline.extraction.shards import ClipRows, Shard
+from dualstream.features.encoder import StreamFeatures
+from dualstream.pipeline.cache import Cache, Projection, Stream, Utterances
+from dualstream.pipeline.extraction.shards import ClipRows, Shard
 
 RAW_WIDTH = 7
 

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.errors import DualstreamError
+from dualstream.pipeline.errors import DualstreamError
 
 CALLS = ("write", "fsync", "replace")
 

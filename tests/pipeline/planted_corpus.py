@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-
-from heads.batch import FeatureSet
-from heads.variant import FitOptions, History, Prediction, Progress, Variant
-from pipeline.cache import Cache, Stream, Utterances
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Variant
+from dualstream.pipeline.cache import Cache, Stream, Utterances
 
 EMOTIONS = ["neutral", "joy", "anger"]
 SENTIMENTS = ["neutral", "positive", "negative"]

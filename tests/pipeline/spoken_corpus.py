@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-
-from features import media
-from features.synthetic import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
-from heads.variant import FitOptions
-from pipeline.extraction.recipe import ExtractionOptions
-from pipeline.manifest import Manifest, Utterance, write_manifest
-from pipeline.steps import extract, fit_head, project
+from dualstream.features import media
+from dualstream.features.synthetic import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.extraction.recipe import ExtractionOptions
+from dualstream.pipeline.manifest import Manifest, Utterance, write_manifest
+from dualstream.pipeline.steps import extract, fit_head, project
 
 SENTIMENT = {"joy": "positive", "anger": "negative"}
 CLIPS = 12

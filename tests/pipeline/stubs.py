@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encode import ClipPlan, decode_settings
+from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures
+from dualstream.features.media import Clip, MediaError
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.request import ExtractReport, RunOptions
+from dualstream.pipeline.manifest import Manifest, write_manifest
+from dualstream.pipeline.steps.extract import extract
+from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
-
-from features.encode import ClipPlan, decode_settings
-from features.encoder import EncoderOptions, EncoderSpec, StreamFeatures
-from features.media import Clip, MediaError
-from features.windows import Sampling, WindowPlan
-from pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from pipeline.extraction.request import ExtractReport, RunOptions
-from pipeline.manifest import Manifest, write_manifest
-from pipeline.steps.extract import extract
-from pipeline.utterance import Utterance
 
 SIDE = 4  # pixels
 RATE_HZ = 1000

@@ -7,9 +7,8 @@ import socket
 from pathlib import Path
 
 import pytest
-
-from pipeline.clip_files import NoClipError, require_file
-from pipeline.manifest import clip_at
+from dualstream.pipeline.clip_files import NoClipError, require_file
+from dualstream.pipeline.manifest import clip_at
 
 
 @pytest.fixture

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from pipeline import disk
-from pipeline.disk import put_in_place, sync
-from pipeline.errors import DualstreamError
-from pipeline.storage.documents import read_json, write_json
-from pipeline.storage.sealed import publish
+from dualstream.pipeline import disk
+from dualstream.pipeline.disk import put_in_place, sync
+from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.storage.documents import read_json, write_json
+from dualstream.pipeline.storage.sealed import publish
 
 
 def fail_to_sync(monkeypatch: pytest.MonkeyPatch, code: int, *, folders: bool) -> None:

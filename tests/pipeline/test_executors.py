@@ -9,9 +9,8 @@ import time
 from typing import Any
 
 import pytest
-
-from pipeline.errors import DualstreamError
-from pipeline.executors import AHEAD_PER_WORKER, OrderedThreads, ray_tasks
+from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.executors import AHEAD_PER_WORKER, OrderedThreads, ray_tasks
 
 
 def ordered(work: Any, **options: Any) -> OrderedThreads[int, int]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from pipeline.labels import EMOTIONS, SENTIMENTS, canonical_emotion, sentiment_of, vocabulary
+from dualstream.pipeline.labels import EMOTIONS, SENTIMENTS, canonical_emotion, sentiment_of, vocabulary
 
 
 @pytest.mark.parametrize(

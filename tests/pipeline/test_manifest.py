@@ -6,10 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pipeline.manifest import (
+from dualstream.pipeline.manifest import (
     EscapingPathError,
     InvalidRowError,
     Manifest,
@@ -21,6 +18,8 @@ from pipeline.manifest import (
     resolve,
     write_manifest,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 SMALL = b"""id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment,episode
 a_1,x/a.mp4,train,,,d0,0,Ann,joy,positive,s01e02

@@ -11,17 +11,17 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from dualstream.features.media import MediaError, runner
+from dualstream.features.media.settings import Guards
+from dualstream.pipeline import memory
+from dualstream.pipeline.cache import Cache, read_cache, write_cache
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.extraction import work
+from dualstream.pipeline.memory import MemoryShortageError, free_bytes, refuse_shortage
+from dualstream.pipeline.runs.corpus import read_corpus
+from dualstream.pipeline.steps.inspect import inspect
+from dualstream.pipeline.storage import container, sealed
 
-from features.media import MediaError, runner
-from features.media.settings import Guards
-from pipeline import memory
-from pipeline.cache import Cache, read_cache, write_cache
-from pipeline.errors import CorruptError
-from pipeline.extraction import work
-from pipeline.memory import MemoryShortageError, free_bytes, refuse_shortage
-from pipeline.runs.corpus import read_corpus
-from pipeline.steps.inspect import inspect
-from pipeline.storage import container, sealed
 from tests.pipeline.caches import random_cache
 from tests.pipeline.stubs import make_corpus, run_extract
 

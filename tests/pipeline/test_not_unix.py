@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.cache import write_cache
 
-from pipeline.cache import write_cache
 from tests.pipeline.planted_corpus import planted_cache
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ for name in NAMES:
     delattr(os, name)
 for name in ("fcntl", "resource"):
     sys.modules[name] = None
-import cli
+from dualstream import cli
 cli.app()
 """
 

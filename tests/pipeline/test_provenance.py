@@ -6,11 +6,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.errors import FingerprintMismatchError
+from dualstream.pipeline.provenance import canonical_json, differences, digest_file, fingerprint, require_same
 from hypothesis import given
 from hypothesis import strategies as st
-
-from pipeline.errors import FingerprintMismatchError
-from pipeline.provenance import canonical_json, differences, digest_file, fingerprint, require_same
 
 RECIPE = {
     "sampling": "aligned",

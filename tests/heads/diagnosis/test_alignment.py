@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from heads.diagnosis.alignment import offset_curve
-from heads.diagnosis.planted_causes import HOP_S, PlantOptions, plant
+from dualstream.heads.diagnosis.alignment import offset_curve
+from dualstream.heads.diagnosis.planted_causes import HOP_S, PlantOptions, plant
 
 
 @pytest.mark.parametrize(("strength", "shift_s"), [(0.5, 0.5), (1.0, 1.0), (1.5, 1.5)])

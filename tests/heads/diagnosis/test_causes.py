@@ -5,19 +5,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dualstream.heads.batch import StreamArrays
+from dualstream.heads.diagnosis import diagnose
+from dualstream.heads.diagnosis.causes import too_little_data
+from dualstream.heads.diagnosis.changes import thinned
+from dualstream.heads.diagnosis.conclusion import conclude
+from dualstream.heads.diagnosis.evidence import DiagnosisOptions
+from dualstream.heads.diagnosis.gathering import alone
+from dualstream.heads.diagnosis.planted_causes import CAUSES, HOP_S, PlantOptions, plant
+from dualstream.heads.diagnosis.refit import Trial
+from dualstream.heads.statistics import Comparison, Estimate
+from dualstream.heads.variant import FitOptions
 from sklearn.decomposition import PCA
-
-from heads.batch import StreamArrays
-from heads.diagnosis import diagnose
-from heads.diagnosis.causes import too_little_data
-from heads.diagnosis.changes import thinned
-from heads.diagnosis.conclusion import conclude
-from heads.diagnosis.evidence import DiagnosisOptions
-from heads.diagnosis.gathering import alone
-from heads.diagnosis.planted_causes import CAUSES, HOP_S, PlantOptions, plant
-from heads.diagnosis.refit import Trial
-from heads.statistics import Comparison, Estimate
-from heads.variant import FitOptions
 
 QUICK = DiagnosisOptions(
     folds=3,

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
+from dualstream.heads.diagnosis import spaces
+from dualstream.heads.diagnosis.coverage import coverage
+from dualstream.heads.diagnosis.planted_causes import PlantOptions, plant
 from scipy.stats import entropy
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
-
-from heads.diagnosis import spaces
-from heads.diagnosis.coverage import coverage
-from heads.diagnosis.planted_causes import PlantOptions, plant
 
 
 def test_effective_rank_of_known_spectra():

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from dualstream.heads.fusion.weights import Weights
+from dualstream.heads.training.balance import LOG_VARIANCE, cosine, make_balance
+from dualstream.heads.variant import Task
 from torch import Tensor
-
-from heads.fusion.weights import Weights
-from heads.training.balance import LOG_VARIANCE, cosine, make_balance
-from heads.variant import Task
 
 EMOTION = torch.tensor([[3.0, 0.0], [1.0, 0.0]])  # gradients on the shared array, one row a seed
 SENTIMENT = torch.tensor([[-1.0, 1.0], [1.0, 2.0]])  # seed 0: in conflict; seed 1: not

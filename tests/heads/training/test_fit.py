@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.batch import FeatureSet
+from dualstream.heads.training.fit import TorchModel, split_groups
+from dualstream.heads.training.group import macro_f1
+from dualstream.heads.variant import FitOptions
 from sklearn.metrics import f1_score
 
-from heads import variant
-from heads.batch import FeatureSet
-from heads.training.fit import TorchModel, split_groups
-from heads.training.group import macro_f1
-from heads.variant import FitOptions
 from tests.heads.planted import Split, plant
 
 QUICK = FitOptions(seeds=(0, 1, 2), epochs=6, hidden=32)

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from dualstream.heads.fusion.network import Network, Settings, resolve
+from dualstream.heads.training.plan import Order, hide_streams
+from dualstream.heads.training.tensors import Scaler, TensorSet, thin
+from dualstream.heads.variant import names
 from sklearn.preprocessing import StandardScaler
 
-from heads.fusion.network import Network, Settings, resolve
-from heads.training.plan import Order, hide_streams
-from heads.training.tensors import Scaler, TensorSet, thin
-from heads.variant import names
 from tests.heads.planted import plant
 
 FEATURES = plant("same_window", 3, train=120, dev=2, test=2).train

@@ -12,10 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from dualstream.pipeline.cache import check, read_cache, write_cache
+from dualstream.pipeline.errors import CorruptError, NoCacheError
+from dualstream.pipeline.storage.sealed import HEADER_BYTES, seal
 
-from pipeline.cache import check, read_cache, write_cache
-from pipeline.errors import CorruptError, NoCacheError
-from pipeline.storage.sealed import HEADER_BYTES, seal
 from tests.pipeline.caches import assert_same_cache, random_cache
 from tests.pipeline.opened import opened_files
 
@@ -123,7 +123,8 @@ def test_other_files_are_refused(path: Path) -> None:
 
 
 def test_a_shard_is_no_cache(path: Path) -> None:
-    from pipeline.extraction.shards import pack_shard
+    from dualstream.pipeline.extraction.shards import pack_shard
+
     from tests.pipeline.caches import random_shard
 
     path.write_bytes(pack_shard(random_shard()))
@@ -491,7 +492,7 @@ def test_the_example_in_the_docs_runs(path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_docs_name_every_dataset() -> None:
-    from pipeline.cache.file import SCHEMA
+    from dualstream.pipeline.cache.file import SCHEMA
 
     text = (Path(__file__).parents[3] / "docs" / "cache_format.md").read_text(encoding="utf-8")
     for name in SCHEMA.fields:

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.media import write_clip
+from dualstream.pipeline.doctor.findings import Finding
+from dualstream.pipeline.doctor.leakage import examine_leakage
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.manifest import Manifest, ManifestError, Utterance, write_manifest
+from dualstream.pipeline.steps.check import CheckOptions, Checkup, main
 from typer.testing import CliRunner
 
-from cli import app
-from features.media import write_clip
-from pipeline.doctor.findings import Finding
-from pipeline.doctor.leakage import examine_leakage
-from pipeline.doctor.limits import Limits
-from pipeline.errors import UsageError
-from pipeline.manifest import Manifest, ManifestError, Utterance, write_manifest
-from pipeline.steps.check import CheckOptions, Checkup, main
+from dualstream.cli import app
 from tests.pipeline.corpora import touch
 
 Array = np.ndarray[Any, Any]

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.doctor.balance import balance
+from dualstream.pipeline.doctor.catalogue import CATALOGUE, SEVERITIES
+from dualstream.pipeline.doctor.findings import Finding
+from dualstream.pipeline.doctor.leakage import examine_leakage
+from dualstream.pipeline.doctor.limits import Limits
+from dualstream.pipeline.doctor.meld import examine_rows
+from dualstream.pipeline.doctor.table import examine_table
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.manifest import Manifest, Utterance, read_manifest, write_manifest
+from dualstream.pipeline.steps.check import CheckOptions, main
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
-from cli import app
-from pipeline.doctor.balance import balance
-from pipeline.doctor.catalogue import CATALOGUE, SEVERITIES
-from pipeline.doctor.findings import Finding
-from pipeline.doctor.leakage import examine_leakage
-from pipeline.doctor.limits import Limits
-from pipeline.doctor.meld import examine_rows
-from pipeline.doctor.table import examine_table
-from pipeline.errors import UsageError
-from pipeline.manifest import Manifest, Utterance, read_manifest, write_manifest
-from pipeline.steps.check import CheckOptions, main
+from dualstream.cli import app
 
 REPOSITORY = Path(__file__).parents[3]
 LIMITS = Limits()

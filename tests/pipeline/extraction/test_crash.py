@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.shards import read_shard
+from dualstream.pipeline.storage.sealed import TEMPORARY_SUFFIX
 
-from pipeline.errors import CorruptError, DualstreamError
-from pipeline.extraction.shards import read_shard
-from pipeline.storage.sealed import TEMPORARY_SUFFIX
 from tests.pipeline.killed import die, in_child, wrapped
 from tests.pipeline.stubs import FakeReader, listing, make_corpus, run_extract
 

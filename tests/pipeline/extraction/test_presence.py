@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dualstream.features.media import Clip, DecodeSettings, MediaError
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.cache import read_cache
+from dualstream.pipeline.extraction.presence import ClipsGoneError
+from dualstream.pipeline.manifest import read_manifest
+from dualstream.pipeline.training import samples
+from dualstream.pipeline.training.samples import SampleRecipe, open_samples
 
-from features.media import Clip, DecodeSettings, MediaError
-from features.windows import Sampling, WindowPlan
-from pipeline.cache import read_cache
-from pipeline.extraction.presence import ClipsGoneError
-from pipeline.manifest import read_manifest
-from pipeline.training import samples
-from pipeline.training.samples import SampleRecipe, open_samples
 from tests.pipeline.stubs import FakeReader, make_corpus, run_extract
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dualstream.features.encoder import EncoderOptions, EncoderSpec
+from dualstream.features.media import find_ffmpeg
+from dualstream.heads.cores import available_cores
+from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.extraction.recipe import MOST_BATCHES, ExtractionOptions, make_recipe, stream_names
+from dualstream.pipeline.extraction.shards import SCHEMA
 
-from features.encoder import EncoderOptions, EncoderSpec
-from features.media import find_ffmpeg
-from heads.cores import available_cores
-from pipeline.errors import DualstreamError, UsageError
-from pipeline.extraction.recipe import MOST_BATCHES, ExtractionOptions, make_recipe, stream_names
-from pipeline.extraction.shards import SCHEMA
 from tests.pipeline.stubs import STUBS, StubAudio, StubVideo
 
 
@@ -192,7 +192,7 @@ def test_a_note_that_lies_is_found_out(tmp_path: Path) -> None:
 def test_tables_alone_need_no_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = tmp_path / "t.csv"
     table.write_text("id,a,b\nu0,1,2\n")
-    monkeypatch.setattr("pipeline.extraction.recipe.find_ffmpeg", _no_ffmpeg)
+    monkeypatch.setattr("dualstream.pipeline.extraction.recipe.find_ffmpeg", _no_ffmpeg)
     options = ExtractionOptions(video=(f"table:{table}",), audio=("none",), device="cpu")
     recipe = make_recipe(options)
     assert not recipe.reads_media
@@ -200,6 +200,6 @@ def test_tables_alone_need_no_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def _no_ffmpeg(explicit: str | None = None) -> str:
-    from features.media import MediaError
+    from dualstream.features.media import MediaError
 
     raise MediaError("missing", "no ffmpeg")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.errors import CorruptError, DualstreamError
-from pipeline.extraction.shards import (
+from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.shards import (
     LONGEST_REASON_BYTES,
     commit_shard,
     members_digest,
@@ -19,8 +18,9 @@ from pipeline.extraction.shards import (
     short_reason,
     split_in_shards,
 )
-from pipeline.storage.sealed import TEMPORARY_SUFFIX, remove_leftovers
-from pipeline.utterance import Utterance
+from dualstream.pipeline.storage.sealed import TEMPORARY_SUFFIX, remove_leftovers
+from dualstream.pipeline.utterance import Utterance
+
 from tests.pipeline.caches import random_shard
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from dualstream.pipeline.errors import CorruptError, UsageError
+from dualstream.pipeline.importers import importer, names, passed_over, summary
+from dualstream.pipeline.manifest import Manifest, ManifestError, manifest_text
 
-from pipeline.errors import CorruptError, UsageError
-from pipeline.importers import importer, names, passed_over, summary
-from pipeline.manifest import Manifest, ManifestError, manifest_text
 from tests.pipeline.corpora import DAMAGES, MELD_MANIFEST, MELD_ROWS, meld_table, touch
 
 REPOSITORY = Path(__file__).parents[3]

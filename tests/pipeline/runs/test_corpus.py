@@ -7,11 +7,11 @@ import os
 
 import numpy as np
 import pytest
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.cache import file as cache_file
+from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.runs.corpus import corpus_of, folds, named_folds, read_corpus, shared_between
 
-from pipeline.cache import Cache, write_cache
-from pipeline.cache import file as cache_file
-from pipeline.errors import NoCacheError, UsageError
-from pipeline.runs.corpus import corpus_of, folds, named_folds, read_corpus, shared_between
 from tests.pipeline.planted_corpus import planted_cache
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads.diagnosis.evidence import DiagnosisOptions
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline import runs
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.runs import integrity, protocol
+from dualstream.pipeline.runs.corpus import corpus_of
+from dualstream.pipeline.runs.ranges import RANGES, read_ranges
+from dualstream.pipeline.steps.compare import CompareOptions, compare
+from dualstream.pipeline.steps.diagnose import DiagnoseOptions, diagnose
+from dualstream.pipeline.steps.evaluate import evaluate
+from dualstream.pipeline.steps.fit_head import FitHeadOptions, describe, fit_head
+from dualstream.pipeline.steps.inspect import inspect
+from dualstream.pipeline.steps.report import report
 
-from heads.diagnosis.evidence import DiagnosisOptions
-from heads.variant import FitOptions
-from pipeline import runs
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import CorruptError
-from pipeline.runs import integrity, protocol
-from pipeline.runs.corpus import corpus_of
-from pipeline.runs.ranges import RANGES, read_ranges
-from pipeline.steps.compare import CompareOptions, compare
-from pipeline.steps.diagnose import DiagnoseOptions, diagnose
-from pipeline.steps.evaluate import evaluate
-from pipeline.steps.fit_head import FitHeadOptions, describe, fit_head
-from pipeline.steps.inspect import inspect
-from pipeline.steps.report import report
 from tests.pipeline.planted_corpus import planted_cache
 
 FIT = FitOptions(seeds=(0,), penalty=64.0)

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline import runs
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs import protocol
+from dualstream.pipeline.runs.corpus import corpus_of
+from dualstream.pipeline.runs.predictions import read_predictions
+from dualstream.pipeline.runs.presence import Presence
+from dualstream.pipeline.show.tables import presence_words
+from dualstream.pipeline.steps.evaluate import evaluate
+from dualstream.pipeline.steps.fit_head import FitHeadOptions, fit_head
 from typer.testing import CliRunner
 
-import cli
-from heads.variant import FitOptions
-from pipeline import runs
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import UsageError
-from pipeline.runs import protocol
-from pipeline.runs.corpus import corpus_of
-from pipeline.runs.predictions import read_predictions
-from pipeline.runs.presence import Presence
-from pipeline.show.tables import presence_words
-from pipeline.steps.evaluate import evaluate
-from pipeline.steps.fit_head import FitHeadOptions, fit_head
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
 QUICK = FitOptions(seeds=(0,), epochs=2, patience=1, hidden=8, threads=1)

@@ -11,14 +11,14 @@ import sys
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.variant import History, Prediction
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import CorruptError, NoCacheError, UsageError
+from dualstream.pipeline.runs import Run
+from dualstream.pipeline.runs.predictions import Predictions, read_predictions, write_predictions
+from dualstream.pipeline.storage.documents import write_json
 
-from heads import variant
-from heads.variant import History, Prediction
-from pipeline import runs
-from pipeline.errors import CorruptError, NoCacheError, UsageError
-from pipeline.runs import Run
-from pipeline.runs.predictions import Predictions, read_predictions, write_predictions
-from pipeline.storage.documents import write_json
 from tests.pipeline.planted_corpus import EMOTIONS, SENTIMENTS, Constant, constant_variant
 
 VOCABULARY = {"emotion": EMOTIONS, "sentiment": SENTIMENTS}

@@ -6,18 +6,18 @@ import dataclasses
 
 import numpy as np
 import pytest
+from dualstream.heads import metrics
+from dualstream.heads.decode import joint_decode
+from dualstream.heads.majority import majority_lines
+from dualstream.heads.variant import FitOptions, Prediction
+from dualstream.pipeline.cache import Cache
+from dualstream.pipeline.runs import protocol
+from dualstream.pipeline.runs.corpus import corpus_of
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.runs.scoring import score_predictions
+from dualstream.pipeline.runs.shown import Seen, Shown
+from dualstream.pipeline.steps.fit_head import FitHeadOptions, fit_head_on
 
-from heads import metrics
-from heads.decode import joint_decode
-from heads.majority import majority_lines
-from heads.variant import FitOptions, Prediction
-from pipeline.cache import Cache
-from pipeline.runs import protocol
-from pipeline.runs.corpus import corpus_of
-from pipeline.runs.protocol import Answering
-from pipeline.runs.scoring import score_predictions
-from pipeline.runs.shown import Seen, Shown
-from pipeline.steps.fit_head import FitHeadOptions, fit_head_on
 from tests.pipeline.planted_corpus import planted_cache
 
 FIT = FitOptions(seeds=(0,), loss="cross_entropy", penalty=16.0)

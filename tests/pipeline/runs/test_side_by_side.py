@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.runs import protocol
+from dualstream.pipeline.runs.corpus import corpus_of
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.runs.side_by_side import Work, fit_all
+from dualstream.pipeline.show.terminal import event_words
 from typer.testing import CliRunner
 
-import cli
-from heads.variant import FitOptions
-from pipeline.cache import write_cache
-from pipeline.runs import protocol
-from pipeline.runs.corpus import corpus_of
-from pipeline.runs.protocol import Answering
-from pipeline.runs.side_by_side import Work, fit_all
-from pipeline.show.terminal import event_words
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
 CHOSEN = ["linear_audio", "video", "concat", "tensor", "dialogue"]

@@ -5,14 +5,14 @@ import re
 import time
 
 import pytest
+from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.show import heartbeat
+from dualstream.pipeline.show.heartbeat import Heartbeat, format_duration
+from dualstream.pipeline.show.progress import Progress
+from dualstream.pipeline.show.terminal import ProgressLine, event_words
 from typer.testing import CliRunner
 
-import cli
-from pipeline.cache import write_cache
-from pipeline.show import heartbeat
-from pipeline.show.heartbeat import Heartbeat, format_duration
-from pipeline.show.progress import Progress
-from pipeline.show.terminal import ProgressLine, event_words
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
 TICK_S = 0.02

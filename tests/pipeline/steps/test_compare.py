@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.variant import FitOptions, Progress
+from dualstream.pipeline import runs
+from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs.corpus import corpus_of
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.show.report import comparison_rows
+from dualstream.pipeline.show.tables import console, print_scores
+from dualstream.pipeline.steps.compare import CompareOptions, choose, compare_on, describe, failed_rows
+from dualstream.pipeline.steps.fit_head import fit_head_on
 from typer.testing import CliRunner
 
-import cli
-from heads import variant
-from heads.variant import FitOptions, Progress
-from pipeline import runs
-from pipeline.cache import write_cache
-from pipeline.errors import UsageError
-from pipeline.runs.corpus import corpus_of
-from pipeline.runs.protocol import Answering
-from pipeline.show.report import comparison_rows
-from pipeline.show.tables import console, print_scores
-from pipeline.steps.compare import CompareOptions, choose, compare_on, describe, failed_rows
-from pipeline.steps.fit_head import fit_head_on
+from dualstream import cli
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -248,8 +248,8 @@ def test_fits_outlive_a_page_that_can_t_be_drawn(few, tmp_path, monkeypatch) -> 
     def broken(*_: Any) -> None:
         raise OSError("no fonts")
 
-    monkeypatch.setattr("pipeline.show.report.comparison_report", broken)
-    monkeypatch.setattr("pipeline.show.report.run_report", broken)
+    monkeypatch.setattr("dualstream.pipeline.show.report.comparison_report", broken)
+    monkeypatch.setattr("dualstream.pipeline.show.report.run_report", broken)
     with pytest.raises(OSError, match="no fonts"):
         compared(tmp_path, fusions=("concat",), report=True)
     assert len(json.loads((tmp_path / "cmp" / "compare.json").read_text())["rows"]) == 3

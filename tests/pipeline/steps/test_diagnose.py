@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.heads.diagnosis.evidence import DiagnosisOptions
+from dualstream.heads.normalise import LABEL
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.steps.diagnose import DiagnoseOptions, diagnose
 from typer.testing import CliRunner
 
-import cli
-from heads.diagnosis.evidence import DiagnosisOptions
-from heads.normalise import LABEL
-from heads.variant import FitOptions
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import UsageError
-from pipeline.steps.diagnose import DiagnoseOptions, diagnose
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
 QUICK = DiagnosisOptions(

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline import runs
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.runs.predictions import read_predictions
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.steps.evaluate import evaluate
+from dualstream.pipeline.steps.fit_head import FitHeadOptions, fit_head
 from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner
 
-import cli
-from heads.variant import FitOptions
-from pipeline import runs
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.runs.predictions import read_predictions
-from pipeline.runs.protocol import Answering
-from pipeline.steps.evaluate import evaluate
-from pipeline.steps.fit_head import FitHeadOptions, fit_head
+from dualstream import cli
 from tests.pipeline.planted_corpus import permute_labels, planted_cache
 
 QUICK = FitOptions(seeds=(0, 1), epochs=8, patience=4, hidden=16, threads=1)

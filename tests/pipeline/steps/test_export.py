@@ -9,19 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dualstream.features.cnn import Cnn5
+from dualstream.heads import variant
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.bundles import folder
+from dualstream.pipeline.bundles.folder import Bundle, read_bundle
+from dualstream.pipeline.bundles.onnx_graph import TOLERANCE, parity, write_onnx
+from dualstream.pipeline.bundles.road import sharpened
+from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.extraction.recipe import ExtractionOptions
+from dualstream.pipeline.runs.predictions import read_predictions
+from dualstream.pipeline.steps import export, extract, predict
 from scipy.optimize import minimize_scalar
 
-from features.cnn import Cnn5
-from heads import variant
-from heads.variant import FitOptions
-from pipeline.bundles import folder
-from pipeline.bundles.folder import Bundle, read_bundle
-from pipeline.bundles.onnx_graph import TOLERANCE, parity, write_onnx
-from pipeline.bundles.road import sharpened
-from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.extraction.recipe import ExtractionOptions
-from pipeline.runs.predictions import read_predictions
-from pipeline.steps import export, extract, predict
 from tests.heads.planted import plant
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
@@ -77,7 +77,7 @@ def test_folds_calibrate_out_of_fold(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_joint_decoding_travels(corpus: Path, tmp_path: Path) -> None:
-    from pipeline.runs.protocol import Answering
+    from dualstream.pipeline.runs.protocol import Answering
 
     run = fit(corpus / "cache.h5", "linear", corpus / "joint", answering=Answering(joint_decoding=True))
     export.export(run, tmp_path / "b")

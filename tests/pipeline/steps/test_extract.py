@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.encoder import EncoderSpec
+from dualstream.features.media import DecodeSettings
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.cache import read_cache
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, LockedError, UsageError
+from dualstream.pipeline.extraction.shards import read_shard
+from dualstream.pipeline.manifest import Manifest, read_manifest, write_manifest
+from dualstream.pipeline.storage.lock import locked
 from sklearn.decomposition import PCA
 
-from features.encoder import EncoderSpec
-from features.media import DecodeSettings
-from features.windows import Sampling, WindowPlan
-from pipeline.cache import read_cache
-from pipeline.errors import DualstreamError, FingerprintMismatchError, LockedError, UsageError
-from pipeline.extraction.shards import read_shard
-from pipeline.manifest import Manifest, read_manifest, write_manifest
-from pipeline.storage.lock import locked
 from tests.pipeline.caches import assert_same_cache
 from tests.pipeline.stubs import STUBS, FakeReader, StubVideo, listing, make_corpus, run_extract
 
@@ -648,9 +648,9 @@ def write_table(path: Path, ids: list[str]) -> str:
 
 
 def test_a_table_beside_media_and_alone(corpus: Path, out: Path, tmp_path: Path) -> None:
-    from pipeline.extraction.recipe import make_recipe
-    from pipeline.extraction.request import RunOptions
-    from pipeline.steps.extract import extract
+    from dualstream.pipeline.extraction.recipe import make_recipe
+    from dualstream.pipeline.extraction.request import RunOptions
+    from dualstream.pipeline.steps.extract import extract
 
     text = write_table(tmp_path / "au.csv", [f"u{i}" for i in range(8)])
     notices: list[str] = []
@@ -674,9 +674,9 @@ def test_a_table_beside_media_and_alone(corpus: Path, out: Path, tmp_path: Path)
 
 def test_a_table_with_times_brings_its_own_windows(corpus: Path, out: Path, tmp_path: Path) -> None:
     """No media tells how long the clips are: the table's rows do."""
-    from pipeline.extraction.recipe import make_recipe
-    from pipeline.extraction.request import RunOptions
-    from pipeline.steps.extract import extract
+    from dualstream.pipeline.extraction.recipe import make_recipe
+    from dualstream.pipeline.extraction.request import RunOptions
+    from dualstream.pipeline.steps.extract import extract
 
     rows = "".join(f"u{i},{0.5 * k},{10 * i + k}\n" for i in range(8) for k in range(i + 1))
     (tmp_path / "au.csv").write_text("id,start_s,x\n" + rows)
@@ -690,9 +690,9 @@ def test_a_table_with_times_brings_its_own_windows(corpus: Path, out: Path, tmp_
 
 
 def test_a_table_of_other_ids_fails(corpus: Path, out: Path, tmp_path: Path) -> None:
-    from pipeline.extraction.recipe import make_recipe
-    from pipeline.extraction.request import RunOptions
-    from pipeline.steps.extract import extract
+    from dualstream.pipeline.extraction.recipe import make_recipe
+    from dualstream.pipeline.extraction.request import RunOptions
+    from dualstream.pipeline.steps.extract import extract
 
     text = write_table(tmp_path / "au.csv", ["other0", "other1"])
     with pytest.raises(UsageError, match="no row for any of the 9 utterances, such as 'u0'"):
@@ -733,7 +733,7 @@ def test_rows_of_another_way_of_reading_are_not_taken_over(
     corpus: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_extract(corpus, out)
-    monkeypatch.setattr("features.media.settings.READING_VERSION", 99)
+    monkeypatch.setattr("dualstream.features.media.settings.READING_VERSION", 99)
     video = StubVideo()
     run_extract(corpus, out, video=video, replace=True)
     assert sum(video.batches) > 0

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.media import find_ffmpeg, write_clip
+from dualstream.pipeline.cache import read_cache
+from dualstream.pipeline.manifest import Manifest, write_manifest
+from dualstream.pipeline.utterance import Utterance
 
-from features.media import find_ffmpeg, write_clip
-from pipeline.cache import read_cache
-from pipeline.manifest import Manifest, write_manifest
-from pipeline.utterance import Utterance
 from tests.pipeline.stubs import listing
 
 REPOSITORY = Path(__file__).parents[3]
@@ -208,7 +208,7 @@ def test_odd_names_are_plain_files(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_a_lock_is_refused_with_11(corpus: Path, tmp_path: Path) -> None:
-    from pipeline.storage.lock import locked
+    from dualstream.pipeline.storage.lock import locked
 
     out = tmp_path / "cache.h5"
     with locked(tmp_path / "cache.h5.lock"):

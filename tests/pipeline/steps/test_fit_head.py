@@ -12,27 +12,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.normalise import LABEL
+from dualstream.heads.variant import FitOptions, Progress
+from dualstream.pipeline import runs
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.runs import protocol
+from dualstream.pipeline.runs.corpus import corpus_of, read_corpus
+from dualstream.pipeline.runs.predictions import read_predictions
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.show import figures
+from dualstream.pipeline.show.report import run_report
+from dualstream.pipeline.show.tensorboard import write_events
+from dualstream.pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
+from dualstream.pipeline.storage.documents import finite
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
-import cli
-from heads import variant
-from heads.normalise import LABEL
-from heads.variant import FitOptions, Progress
-from pipeline import runs
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import NoCacheError, UsageError
-from pipeline.runs import protocol
-from pipeline.runs.corpus import corpus_of, read_corpus
-from pipeline.runs.predictions import read_predictions
-from pipeline.runs.protocol import Answering
-from pipeline.show import figures
-from pipeline.show.report import run_report
-from pipeline.show.tensorboard import write_events
-from pipeline.steps.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
-from pipeline.storage.documents import finite
+from dualstream import cli
 from tests.pipeline.planted_corpus import EMOTIONS, constant_variant, permute_labels, planted_cache
 
 ROOT = Path(__file__).resolve().parents[3]

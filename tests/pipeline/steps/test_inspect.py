@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import CorruptError, NoCacheError
+from dualstream.pipeline.steps.inspect import describe, inspect
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import CorruptError, NoCacheError
-from pipeline.steps.inspect import describe, inspect
 from tests.pipeline.caches import random_cache
 from tests.pipeline.stubs import make_corpus, run_extract
 

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.importers import names as importers
+from dualstream.pipeline.manifest import ManifestError, read_manifest
+from dualstream.pipeline.steps.manifest import ManifestOptions, describe, main, names, sentiment_rule
 from typer.testing import CliRunner
 
-from cli import app
-from pipeline.errors import UsageError
-from pipeline.importers import names as importers
-from pipeline.manifest import ManifestError, read_manifest
-from pipeline.steps.manifest import ManifestOptions, describe, main, names, sentiment_rule
+from dualstream.cli import app
 from tests.pipeline.corpora import touch
 
 EMODB = ["03a01Fa.wav", "08a01Wa.wav", "09a01La.wav", "09a01Na.wav"]

@@ -17,20 +17,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features import media
+from dualstream.features.synthetic import SAMPLE_RATE_HZ
+from dualstream.heads.classifier import DualHeadClassifier
+from dualstream.pipeline.bundles.folder import read_bundle
+from dualstream.pipeline.bundles.road import make_plan
+from dualstream.pipeline.cache import read_cache
+from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.provenance import digest_of, fingerprint
+from dualstream.pipeline.steps import export, predict, project
 from PIL import Image
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-import cli
-from features import media
-from features.synthetic import SAMPLE_RATE_HZ
-from heads.classifier import DualHeadClassifier
-from pipeline.bundles.folder import read_bundle
-from pipeline.bundles.road import make_plan
-from pipeline.cache import read_cache
-from pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
-from pipeline.provenance import digest_of, fingerprint
-from pipeline.steps import export, predict, project
+from dualstream import cli
 from tests.clips import run_ffmpeg
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
@@ -288,8 +288,8 @@ def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
 
 def test_weights_that_give_other_numbers_are_named(bundle: Path, corpus: Path) -> None:
     """A seed that draws other weights than the digest says: another torch, or a forged bundle, digests mended."""
-    from pipeline.bundles.folder import sections
-    from pipeline.provenance import fingerprint
+    from dualstream.pipeline.bundles.folder import sections
+    from dualstream.pipeline.provenance import fingerprint
 
     document = json.loads((bundle / "config.json").read_text())
     for spec in (document["recipe"]["streams"]["video"], document["streams"]["video"]["spec"]):
@@ -510,7 +510,7 @@ def test_a_timeline_shows_what_changes(corpus: Path, tmp_path: Path) -> None:
 
 
 def how() -> dict[str, Any]:
-    from features.windows import Sampling, WindowPlan
+    from dualstream.features.windows import Sampling, WindowPlan
 
     return {"plan": WindowPlan(), "sampling": Sampling(), "settings": media.DecodeSettings()}
 

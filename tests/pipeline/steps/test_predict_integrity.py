@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.heads.outliers import UsualRange
+from dualstream.pipeline.bundles.folder import CARD, CONFIG, Bundle, read_bundle, write_bundle
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.runs.ranges import RANGES
+from dualstream.pipeline.steps import export, predict
 from typer.testing import CliRunner
 
-import cli
-from heads.outliers import UsualRange
-from pipeline.bundles.folder import CARD, CONFIG, Bundle, read_bundle, write_bundle
-from pipeline.errors import CorruptError
-from pipeline.runs.ranges import RANGES
-from pipeline.steps import export, predict
+from dualstream import cli
 from tests.pipeline.spoken_corpus import fit, make_cache, make_clips
 
 RANDOM = "the encoder of video (cnn5) has random weights (random:0)"

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.pipeline.cache import read_cache, write_cache
+from dualstream.pipeline.errors import DualstreamError, NoCacheError, UsageError
+from dualstream.pipeline.extraction.cache_making import ProjectionChoice
+from dualstream.pipeline.steps.project import ProjectOptions, checked_options, describe, project
 from sklearn.decomposition import PCA
 
-from pipeline.cache import read_cache, write_cache
-from pipeline.errors import DualstreamError, NoCacheError, UsageError
-from pipeline.extraction.cache_making import ProjectionChoice
-from pipeline.steps.project import ProjectOptions, checked_options, describe, project
 from tests.pipeline.stubs import FakeReader, make_corpus, run_extract
 
 

@@ -12,21 +12,21 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline import runs
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.runs.predictions import read_predictions
+from dualstream.pipeline.runs.protocol import Answering
+from dualstream.pipeline.show import figures
+from dualstream.pipeline.show.tables import Row, console, print_scores
+from dualstream.pipeline.steps.evaluate import evaluate
+from dualstream.pipeline.steps.fit_head import FitHeadOptions, fit_head
+from dualstream.pipeline.steps.report import report
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
-import cli
-from heads.variant import FitOptions
-from pipeline import runs
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import NoCacheError, UsageError
-from pipeline.runs.predictions import read_predictions
-from pipeline.runs.protocol import Answering
-from pipeline.show import figures
-from pipeline.show.tables import Row, console, print_scores
-from pipeline.steps.evaluate import evaluate
-from pipeline.steps.fit_head import FitHeadOptions, fit_head
-from pipeline.steps.report import report
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
 QUICK = FitOptions(seeds=(0, 1), epochs=3, patience=2, hidden=8, threads=1)
@@ -149,7 +149,7 @@ def test_scores_are_shown_whatever_becomes_of_the_page(tmp_path, monkeypatch) ->
     def broken(*_: object) -> None:
         raise OSError("no fonts")
 
-    monkeypatch.setattr("pipeline.show.report.run_report", broken)
+    monkeypatch.setattr("dualstream.pipeline.show.report.run_report", broken)
     found = CliRunner().invoke(cli.app, ["evaluate", str(run)])
     assert "UAR" in found.stdout and found.exit_code != 0
     assert len(runs.read_test_log(run)) == 1

@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dualstream.features.encoder import EncoderOptions, build
+from dualstream.features.media import write_clip
+from dualstream.features.weights import HEAD_PREFIX, load_file
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.cache import read_cache
+from dualstream.pipeline.errors import LockedError, UsageError
+from dualstream.pipeline.extraction.recipe import ExtractionOptions
+from dualstream.pipeline.manifest import Manifest, Utterance, read_manifest, write_manifest
+from dualstream.pipeline.steps.compare import CompareOptions, compare
+from dualstream.pipeline.steps.extract import RunOptions as ExtractRun
+from dualstream.pipeline.steps.extract import extract
+from dualstream.pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.training.options import TrainOptions
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-import cli
-from features.encoder import EncoderOptions, build
-from features.media import write_clip
-from features.weights import HEAD_PREFIX, load_file
-from heads.variant import FitOptions
-from pipeline.cache import read_cache
-from pipeline.errors import LockedError, UsageError
-from pipeline.extraction.recipe import ExtractionOptions
-from pipeline.manifest import Manifest, Utterance, read_manifest, write_manifest
-from pipeline.steps.compare import CompareOptions, compare
-from pipeline.steps.extract import RunOptions as ExtractRun
-from pipeline.steps.extract import extract
-from pipeline.steps.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
-from pipeline.storage.lock import locked
-from pipeline.training.options import TrainOptions
+from dualstream import cli
 from tests.clips import run_ffmpeg
 from tests.pipeline.killed import die, in_child, wrapped
 
@@ -293,7 +293,7 @@ def test_a_trained_layer_over_a_backbone_is_what_extract_gives(tmp_path: Path) -
 
 
 def test_torchs_threads_leave_a_core_and_are_set_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from pipeline.steps import train_encoder as step
+    from dualstream.pipeline.steps import train_encoder as step
 
     seen: list[int] = []
     monkeypatch.setattr(step, "_trained", lambda *_: seen.append(torch.get_num_threads()))

@@ -8,11 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-from pipeline import runs
-from pipeline.errors import UsageError
-from pipeline.storage.documents import write_bytes
-from pipeline.storage.folders import LEAST_FREE_BYTES, UnwrittenError, require_writable
+from dualstream.pipeline import runs
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.storage.documents import write_bytes
+from dualstream.pipeline.storage.folders import LEAST_FREE_BYTES, UnwrittenError, require_writable
 
 
 def fail_to_sync(monkeypatch: pytest.MonkeyPatch, code: int) -> None:

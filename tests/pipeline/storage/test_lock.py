@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pipeline.errors import DualstreamError, LockedError
-from pipeline.processes import is_alive, start_mark
-from pipeline.storage import lock
-from pipeline.storage.lock import locked
+from dualstream.pipeline.errors import DualstreamError, LockedError
+from dualstream.pipeline.processes import is_alive, start_mark
+from dualstream.pipeline.storage import lock
+from dualstream.pipeline.storage.lock import locked
 
 CODES = [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP]
 

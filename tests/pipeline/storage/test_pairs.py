@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from pipeline.storage.pairs import pair
+from dualstream.pipeline.storage.pairs import pair
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.heads import variant
+from dualstream.heads.variant import FitOptions
+from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.runs.corpus import Corpus, corpus_of
+from dualstream.pipeline.show.report import comparison_rows
+from dualstream.pipeline.steps.compare import CompareOptions, compare_on
+from dualstream.pipeline.training.end_to_end import METADATA, PREFIX, answers_note
+from dualstream.pipeline.utterance import Utterance
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-import cli
-from heads import variant
-from heads.variant import FitOptions
-from pipeline.cache import Cache, write_cache
-from pipeline.errors import UsageError
-from pipeline.runs.corpus import Corpus, corpus_of
-from pipeline.show.report import comparison_rows
-from pipeline.steps.compare import CompareOptions, compare_on
-from pipeline.training.end_to_end import METADATA, PREFIX, answers_note
-from pipeline.utterance import Utterance
+from dualstream import cli
 from tests.pipeline.planted_corpus import EMOTIONS, SENTIMENTS, constant_variant, planted_cache
 
 WRONG_EVERY = 4  # one answer in four is the next class
@@ -107,7 +107,7 @@ def test_its_answers_are_a_row_that_is_scored_and_tested_like_the_others(tmp_pat
 
 
 def test_a_stream_of_the_same_weights_is_named(tmp_path: Path, cache: Cache) -> None:
-    from pipeline.provenance import digest_file
+    from dualstream.pipeline.provenance import digest_file
 
     path = weights(tmp_path / "w.safetensors", cache)
     video = cache.streams["video"]

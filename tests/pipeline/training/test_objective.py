@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dualstream.heads.fusion.weights import Weights
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.objective import Labels, Objective
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import Samples
 from torch.nn import functional
-
-from heads.fusion.weights import Weights
-from pipeline.errors import UsageError
-from pipeline.training.objective import Labels, Objective
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import Samples
 
 
 def made(counts: list[int], emotion: list[int], *, width: int = 3, classes: int = 2, **options: Any) -> Objective:

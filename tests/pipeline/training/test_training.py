@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dualstream.features import bilstm, cnn
+from dualstream.features.encoder import EncoderOptions, build
+from dualstream.features.frozen import FrozenFrameEncoder
+from dualstream.features.weights import HEAD_PREFIX
+from dualstream.pipeline.errors import CorruptError, UsageError
+from dualstream.pipeline.training.checkpoint import packed, read_checkpoint, write_checkpoint
+from dualstream.pipeline.training.engine import Training
+from dualstream.pipeline.training.objective import Labels
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.samples import Samples
+from dualstream.pipeline.training.trainees import faces, trainee
 
-from features import bilstm, cnn
-from features.encoder import EncoderOptions, build
-from features.frozen import FrozenFrameEncoder
-from features.weights import HEAD_PREFIX
-from pipeline.errors import CorruptError, UsageError
-from pipeline.training.checkpoint import packed, read_checkpoint, write_checkpoint
-from pipeline.training.engine import Training
-from pipeline.training.objective import Labels
-from pipeline.training.options import TrainOptions
-from pipeline.training.samples import Samples
-from pipeline.training.trainees import faces, trainee
 from tests.pipeline.killed import die, in_child, wrapped
 
 CPU = torch.device("cpu")

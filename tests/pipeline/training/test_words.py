@@ -6,12 +6,12 @@ import dataclasses
 from typing import Any, get_args
 
 import pytest
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.training.options import TrainOptions
+from dualstream.pipeline.training.words import TrainWords
 from typer.testing import CliRunner
 
-import cli
-from pipeline.errors import UsageError
-from pipeline.training.options import TrainOptions
-from pipeline.training.words import TrainWords
+from dualstream import cli
 
 WORDS = get_args(TrainWords)[1]
 OTHER: dict[str, Any] = {

@@ -6,13 +6,13 @@ import dataclasses
 from typing import Any, get_args
 
 import pytest
+from dualstream.heads.options import REFIT_SEEDS, FitOptions
+from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.words.options import FitWords, RefitWords
 from typer.testing import CliRunner
 
-import cli
-from heads.options import REFIT_SEEDS, FitOptions
-from pipeline.cache import write_cache
-from pipeline.errors import UsageError
-from pipeline.words.options import FitWords, RefitWords
+from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
 OTHER: dict[str, Any] = {

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.words.output import SteadyOutput, lost_output, steady_output
 
-from pipeline.cache import write_cache
-from pipeline.words.output import SteadyOutput, lost_output, steady_output
 from tests.pipeline.planted_corpus import planted_cache
 
 ROOT = Path(__file__).resolve().parents[3]
