@@ -171,8 +171,8 @@ def shrink(utterances: int) -> None:
 def draw(root: Path, clips: int) -> tuple[str, str]:
     """Draw clips of noise and tones in three splits; return the manifest and its root."""
     from dualstream.features.media import write_clip
-    from dualstream.pipeline.manifest import Manifest, write_manifest
-    from dualstream.pipeline.utterance import Utterance
+    from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
+    from dualstream.pipeline.corpus.utterance import Utterance
 
     root.mkdir(parents=True)
     rng = np.random.default_rng(0)

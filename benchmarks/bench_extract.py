@@ -41,11 +41,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, build
 from dualstream.features.media import DecodeSettings, find_ffmpeg
-from dualstream.pipeline.extraction.clip_changes import Hasher
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from dualstream.pipeline.extraction.shard_making import ShardJob, make_shards
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from dualstream.pipeline.utterance import Utterance
+from dualstream.pipeline.extraction.staleness import Hasher
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -35,9 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
-from dualstream.heads import variant
-from dualstream.heads.batch import FeatureSet, StreamArrays
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
 from numpy.typing import NDArray
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.filterwarnings("ignore")  # scikit-learn says that it has not converged: it was not to
     parts = options.parts.split(",")
-    names = options.variants.split(",") if options.variants else [*variant.names(), "dialogue:aligned"]
+    names = options.variants.split(",") if options.variants else [*registry.names(), "dialogue:aligned"]
     train, dev = random_corpus(TRAIN, 0), random_corpus(DEV, 1)
     load = os.getloadavg()[0]
     print(f"{len(os.sched_getaffinity(0))} cores, load {load:.1f}, torch {torch.__version__}\n")
@@ -124,7 +124,7 @@ def compare(train: FeatureSet, dev: FeatureSet, names: list[str], threads: int) 
     walls, useds = [], []
     for name in names:
         start, used = time.perf_counter(), time.process_time()
-        models = variant.fit(name, train, dev, options=FitOptions(threads=threads))
+        models = registry.fit(name, train, dev, options=FitOptions(threads=threads))
         for model in models:
             model.predict(dev)
         walls.append(time.perf_counter() - start)
@@ -186,14 +186,14 @@ def flops(name: str, train: FeatureSet) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        variant.fit(name, train, None, options=FitOptions(epochs=1, threads=1))
+        registry.fit(name, train, None, options=FitOptions(epochs=1, threads=1))
     return 1e-9 * float(counter.get_total_flops())
 
 
 def _ours(name: str, train: FeatureSet, options: FitOptions, threads: int, epochs: int = 3) -> Timed:
     def run(count: int) -> Timed:
         return _timed(
-            lambda: variant.fit(name, train, None, options=replace(options, epochs=count, threads=threads))
+            lambda: registry.fit(name, train, None, options=replace(options, epochs=count, threads=threads))
         )
 
     short, long = run(1), run(1 + epochs)

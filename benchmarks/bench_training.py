@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from dualstream.features import bilstm
-from dualstream.features.frozen import usable_device
-from dualstream.pipeline.training.engine import Training
-from dualstream.pipeline.training.objective import Labels
-from dualstream.pipeline.training.options import TrainOptions
-from dualstream.pipeline.training.samples import Samples
-from dualstream.pipeline.training.schedule import depths
-from dualstream.pipeline.training.trainees import Trainee, trainee
+from dualstream.features.encoders import bilstm
+from dualstream.features.encoders.frozen import usable_device
+from dualstream.pipeline.encoder_training.engine import Training
+from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.options import TrainOptions
+from dualstream.pipeline.encoder_training.samples import Samples
+from dualstream.pipeline.encoder_training.schedule import depths
+from dualstream.pipeline.encoder_training.trainable import Trainee, trainee
 
 CLASSES = 7
 PER_UTTERANCE = 4  # samples

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 import torchvision
 from dualstream.features.encoder import EncoderOptions
-from dualstream.features.frozen import FrozenFrameEncoder, preprocess
-from dualstream.features.vision import build_torchvision
+from dualstream.features.encoders.frozen import FrozenFrameEncoder, preprocess
+from dualstream.features.encoders.vision import build_torchvision
 
 
 def main() -> None:

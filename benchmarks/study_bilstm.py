@@ -26,24 +26,25 @@ import numpy as np
 import soundfile
 import torch
 from dualstream.features.acoustic import AcousticConfig, AcousticEncoder
-from dualstream.features.bilstm import SAMPLE_RATE_HZ, BiLstm, BiLstmEncoder
 from dualstream.features.encoder import AudioEncoder, EncoderOptions
+from dualstream.features.encoders.bilstm import SAMPLE_RATE_HZ, BiLstm, BiLstmEncoder
 from dualstream.features.media import DecodeSettings, decoder_version, find_ffmpeg
 from dualstream.features.weights import HEAD_PREFIX, random_record
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.heads import metrics, variant
-from dualstream.heads.batch import FeatureSet, StreamArrays
 from dualstream.heads.cores import one_core
-from dualstream.heads.majority import majority_lines
-from dualstream.heads.variant import FitOptions
-from dualstream.pipeline.importers import emodb, ravdess
-from dualstream.pipeline.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
-from dualstream.pipeline.training.engine import Training
-from dualstream.pipeline.training.objective import Labels
-from dualstream.pipeline.training.options import TrainOptions
-from dualstream.pipeline.training.samples import SampleRecipe, Samples, open_samples
-from dualstream.pipeline.training.trainees import trainee
-from dualstream.pipeline.utterance import Utterance
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.evaluation import metrics
+from dualstream.heads.evaluation.majority import majority_lines
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
+from dualstream.pipeline.corpus.importers import emodb, ravdess
+from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.encoder_training.engine import Training
+from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.options import TrainOptions
+from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, open_samples
+from dualstream.pipeline.encoder_training.trainable import trainee
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -229,7 +230,7 @@ def linear(corpus: Corpus, rows: Array, fit: NDArray[np.bool_], held: NDArray[np
         speaker=corpus.speaker,
     )
     options = FitOptions(seeds=(0,), loss=LOSS, tasks=("emotion",), patience=0, parameters={"folds": "speaker"})
-    (model,) = variant.fit("linear_audio", whole.take(np.flatnonzero(fit)), None, options=options)
+    (model,) = registry.fit("linear_audio", whole.take(np.flatnonzero(fit)), None, options=options)
     found = model.predict(whole.take(np.flatnonzero(held))).emotion
     assert found is not None
     return found

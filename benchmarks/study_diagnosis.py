@@ -29,7 +29,7 @@ def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str],
     from dualstream.heads.diagnosis import diagnose
     from dualstream.heads.diagnosis.evidence import INTERVENTIONS, DiagnosisOptions
     from dualstream.heads.diagnosis.planted_causes import PlantOptions, plant
-    from dualstream.heads.variant import FitOptions
+    from dualstream.heads.variants.registry import FitOptions
 
     started = time.perf_counter()
     train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))

@@ -19,12 +19,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from dualstream.heads import variant
-from dualstream.heads.batch import FeatureSet
 from dualstream.heads.cores import one_core
-from dualstream.heads.folds import group_folds
-from dualstream.heads.variant import FitOptions
-from dualstream.pipeline.runs.corpus import read_corpus
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.evaluation.folds import group_folds
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
+from dualstream.pipeline.experiments.training_data import read_corpus
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
@@ -103,7 +103,7 @@ def scores(corpus: FeatureSet, fusion: str, fit: FitOptions, folds: int, seed: i
     """Return `SCORES` of the emotions, out of fold by speaker, means over the seeds."""
     answers = np.zeros((len(fit.seeds), len(corpus), len(corpus.emotion_names)))
     for train, held in group_folds(corpus.speaker, corpus.emotion, folds, seed):
-        for row, model in zip(answers, variant.fit(fusion, corpus.take(train), None, options=fit), strict=True):
+        for row, model in zip(answers, registry.fit(fusion, corpus.take(train), None, options=fit), strict=True):
             said = model.predict(corpus.take(held)).emotion
             assert said is not None
             row[held] = said

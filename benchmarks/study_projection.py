@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualstream.features.projection import PcaFit, Projection, turned
-from dualstream.heads import metrics, variant
-from dualstream.heads.batch import FeatureSet, StreamArrays
-from dualstream.heads.folds import fold_codes
-from dualstream.heads.options import FitOptions
-from dualstream.heads.statistics import Comparison, Estimate
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.evaluation import metrics
+from dualstream.heads.evaluation.folds import fold_codes
+from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.options import FitOptions
 from frozen_rows import Rows, picture_rows, whisper_rows
 
 WIDTHS = (32, 100, 192)
@@ -152,13 +153,13 @@ def out_of_fold(rows: Rows, road: Road, seeds: int) -> dict[str, Answers]:
 
 def fitted(
     head: str, corpus: FeatureSet, train: NDArray[np.int64], inner: NDArray[np.int64], seeds: int
-) -> Sequence[variant.Trained]:
+) -> Sequence[registry.Trained]:
     """Fit a head: penalties are chosen, and training is stopped, inside the training rows."""
     options = FitOptions(seeds=tuple(range(seeds)), tasks=("emotion",), loss="cross_entropy", threads=1)
-    if variant.solved(head):
-        return variant.fit(head, corpus.take(train), None, options=options)[:1]
+    if registry.solved(head):
+        return registry.fit(head, corpus.take(train), None, options=options)[:1]
     stop = corpus.take(train[inner == 0])
-    return variant.fit(head, corpus.take(train[inner != 0]), stop, options=options)
+    return registry.fit(head, corpus.take(train[inner != 0]), stop, options=options)
 
 
 def features(

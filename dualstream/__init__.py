@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dualstream.heads.classifier import DualHeadClassifier
+    from dualstream.heads.sklearn import DualHeadClassifier
     from dualstream.pipeline.cache import read_cache
 
 __version__ = "0.1.0"
@@ -18,7 +18,7 @@ __version__ = "0.1.0"
 __all__ = ["DualHeadClassifier", "__version__", "read_cache"]
 
 _HOMES = {
-    "DualHeadClassifier": "dualstream.heads.classifier",
+    "DualHeadClassifier": "dualstream.heads.sklearn",
     "read_cache": "dualstream.pipeline.cache",
 }
 """The module of each name that is offered here."""

@@ -8,10 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from dualstream.pipeline.show.heartbeat import Heartbeat
-from dualstream.pipeline.training.words import TrainWords
-from dualstream.pipeline.words.command import App, commands_of, emit, notice
-from dualstream.pipeline.words.options import (
+from dualstream.pipeline.options.command import App, commands_of, emit, notice
+from dualstream.pipeline.options.options import (
     AnsweringWords,
     CacheArgument,
     ChannelsOption,
@@ -38,6 +36,8 @@ from dualstream.pipeline.words.options import (
     WindowOption,
     WorkersOption,
 )
+from dualstream.pipeline.options.train_encoder import TrainWords
+from dualstream.pipeline.reporting.heartbeat import Heartbeat
 
 app = App(
     name="dualstream",
@@ -91,7 +91,7 @@ def manifest(
 
     A folder's video and sound of one name (a.mp4, a.wav) are one utterance, with a column sound.
     """
-    from dualstream.pipeline.steps import manifest as step
+    from dualstream.pipeline.commands import manifest as step
 
     options = step.ManifestOptions(
         dev_speakers=step.names(dev_speakers),
@@ -123,7 +123,7 @@ def check(
     as_json: JsonOption = False,
 ) -> int:
     """Examine a corpus, the data doctor: what is wrong with it, and what that means for the results."""
-    from dualstream.pipeline.steps import check as step
+    from dualstream.pipeline.commands import check as step
 
     options = step.CheckOptions(media=media, sound=sound, strict=strict, workers=workers, ffmpeg=ffmpeg)
     checkup = step.main(manifest, root, options)
@@ -204,8 +204,9 @@ def extract(
     as_json: JsonOption = False,
 ) -> int:
     """Make a cache: decode clips, encode windows of video and audio, project, seal. Goes on where it stopped."""
+    from dualstream.pipeline.commands import extract as step
     from dualstream.pipeline.extraction import request
-    from dualstream.pipeline.steps import extract as step
+    from dualstream.pipeline.reporting.extraction import describe
 
     options = request.checked_options(
         video=tuple(video),
@@ -237,7 +238,7 @@ def extract(
         dry_run=dry_run,
     )
     report = step.extract(manifest_path, root=root, out=out, options=options, run=run, notice=notice)
-    emit(report.to_json(), as_json, lambda: print(request.describe(report)))
+    emit(report.to_json(), as_json, lambda: print(describe(report)))
     return report.exit_status
 
 
@@ -267,7 +268,7 @@ def project(
     as_json: JsonOption = False,
 ) -> None:
     """Fit the projection again, from the shards: another width or kind without touching a clip."""
-    from dualstream.pipeline.steps import project as step
+    from dualstream.pipeline.commands import project as step
 
     options = step.checked_options(
         kind=kind, width=width, streams=tuple(stream or ()), seed=seed, shards=shards, dry_run=dry_run
@@ -285,7 +286,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a cache holds, how it was made, what is masked, what looks unhealthy, and how labels fall."""
-    from dualstream.pipeline.steps import inspect as step
+    from dualstream.pipeline.commands import inspect as step
 
     document = step.inspect(cache, verify=verify)
     emit(document, as_json, lambda: print(step.describe(document)))
@@ -332,7 +333,7 @@ def train_encoder(
     as_json: JsonOption = False,
 ) -> int:
     """Train an encoder on a corpus, for extract to use frozen. Goes on from its checkpoint where it was killed."""
-    from dualstream.pipeline.steps import train_encoder as step
+    from dualstream.pipeline.commands import train_encoder as step
 
     options = step.SampleOptions(
         encoder=encoder, weights=weights, augment=augment, window_s=window, hop_s=hop, sampling=sampling,
@@ -377,16 +378,16 @@ def fit_head(
     as_json: JsonOption = False,
 ) -> int:
     """Fit an emotion and a sentiment head on train, over several seeds, and score them on dev."""
-    from dualstream.pipeline import runs
-    from dualstream.pipeline.show import terminal
-    from dualstream.pipeline.steps import fit_head as step
-    from dualstream.pipeline.words import parse
+    from dualstream.pipeline import experiments
+    from dualstream.pipeline.commands import fit_head as step
+    from dualstream.pipeline.options import parse
+    from dualstream.pipeline.reporting import terminal
 
     options = step.FitHeadOptions(
         folds=folds, streams=parse.streams(streams), speaker_norm=speaker_norm, replace=replace, report=report,
         tensorboard=tensorboard, answering=answering, scored=scored,
     )  # fmt: skip
-    place = out or Path("runs") / runs.folder_name(fusion)
+    place = out or Path("runs") / experiments.folder_name(fusion)
     if dry_run:
         planned = step.describe(cache, fusion, place, fit=fit, options=options)
         emit(planned, as_json, lambda: terminal.print_plan(planned))
@@ -441,9 +442,9 @@ def compare(
     as_json: JsonOption = False,
 ) -> int:
     """Fit every variant on the same utterances: one table, paired tests against the best single stream, time."""
-    from dualstream.pipeline.show import terminal
-    from dualstream.pipeline.steps import compare as step
-    from dualstream.pipeline.words import parse
+    from dualstream.pipeline.commands import compare as step
+    from dualstream.pipeline.options import parse
+    from dualstream.pipeline.reporting import terminal
 
     options = step.CompareOptions(
         fusions=None if fusions.strip() == "all" else parse.names(fusions), folds=folds,
@@ -477,9 +478,9 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> int:
     """Score a run on the test split, and write down that it was looked at."""
-    from dualstream.pipeline.show import terminal
-    from dualstream.pipeline.steps import evaluate as step
-    from dualstream.pipeline.words import parse
+    from dualstream.pipeline.commands import evaluate as step
+    from dualstream.pipeline.options import parse
+    from dualstream.pipeline.reporting import terminal
 
     def done(found: dict[str, Any]) -> None:
         if as_json and found["times_before"]:
@@ -499,7 +500,7 @@ def report(
     as_json: JsonOption = False,
 ) -> int:
     """Draw one self-contained page, and the figures as PNG."""
-    from dualstream.pipeline.steps import report as step
+    from dualstream.pipeline.commands import report as step
 
     written = [str(path) for path in step.report(run, out=out)]
     emit({"report": written[0], "figures": written[1:]}, as_json, lambda: print("\n".join(written)))
@@ -533,13 +534,14 @@ def diagnose(
 ) -> int:
     """Say why joining the streams fails, with evidence, and what mends it."""
     from dualstream.heads.diagnosis.evidence import DiagnosisOptions
-    from dualstream.heads.variant import TASKS
-    from dualstream.pipeline.show import diagnosis, terminal
-    from dualstream.pipeline.steps import diagnose as step
-    from dualstream.pipeline.words import parse
+    from dualstream.heads.variants.registry import TASKS
+    from dualstream.pipeline.commands import diagnose as step
+    from dualstream.pipeline.errors import one_of
+    from dualstream.pipeline.options import parse
+    from dualstream.pipeline.reporting import diagnosis, terminal
 
     wanted = task or TASKS[0]
-    parse.one_of("task", wanted, TASKS)
+    one_of("task", wanted, TASKS)
     options = step.DiagnoseOptions(
         diagnosis=DiagnosisOptions(fusion=fusion, task=wanted, folds=folds, fit=fit, max_shift_s=max_shift),  # type: ignore[arg-type]
         any_task=task is None,
@@ -572,7 +574,7 @@ def export(
     as_json: JsonOption = False,
 ) -> int:
     """Make a bundle of a run: heads, calibration, projections and recipe, all that `predict` needs."""
-    from dualstream.pipeline.steps import export as step
+    from dualstream.pipeline.commands import export as step
 
     options = step.ExportOptions(cache=cache, with_weights=tuple(with_weights or ()), onnx=onnx, replace=replace)
     found = step.export(run, out, options, notice=notice)
@@ -616,8 +618,8 @@ def predict(
     as_json: JsonOption = False,
 ) -> int:
     """Say emotion and sentiment of clips, with calibrated probabilities; every file has an answer or a reason."""
-    from dualstream.pipeline.bundles.prediction_document import show
-    from dualstream.pipeline.steps import predict as step
+    from dualstream.pipeline.commands import predict as step
+    from dualstream.pipeline.reporting.prediction_report import show
 
     options = step.PredictOptions(
         root=root, segments=segments, timeline_s=timeline, csv=csv, page=page, replace=replace,
@@ -638,7 +640,7 @@ def demo(
     workers: Annotated[int, typer.Option("--workers", help="Clips drawn side by side.")] = 2,
 ) -> None:
     """Do the whole job on a small synthetic corpus that is made on the spot."""
-    from dualstream.pipeline.steps import demo as step
+    from dualstream.pipeline.commands import demo as step
 
     def say(line: str) -> None:
         print(line, flush=True)

@@ -233,11 +233,14 @@ def _load_all() -> None:
 
     A module whose own package is not installed is left out, and `build` names it.
     """
+    from dualstream.features import encoders
+
     from dualstream import features
 
-    for module in pkgutil.iter_modules(features.__path__):
+    packages = (features, encoders)
+    for package_of, module in ((one, module) for one in packages for module in pkgutil.iter_modules(one.__path__)):
         try:
-            importlib.import_module(f"{features.__name__}.{module.name}")
+            importlib.import_module(f"{package_of.__name__}.{module.name}")
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package in ("", "dualstream"):

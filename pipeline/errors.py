@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 DONE_WITH_FAILURES = 3
 
@@ -46,6 +46,12 @@ class CorruptError(DualstreamError):
     """A file does not hold what it says it holds, or is of no shape that we read."""
 
     exit_status = 13
+
+
+def one_of(name: str, found: str, valid: Sequence[str]) -> None:
+    """Raise UsageError where the option `name` is none of the words that there are; the message lists them."""
+    if found not in valid:
+        raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")
 
 
 @contextlib.contextmanager

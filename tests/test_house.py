@@ -51,7 +51,7 @@ def test_ffmpeg_runs_in_media_alone():
 
 def test_processes_are_started_in_media_and_the_demo_alone():
     places = {path for path in users_of("subprocess") if not path.startswith("features/media/")}
-    assert places <= {"pipeline/steps/demo.py"}
+    assert places <= {"pipeline/commands/demo.py"}
 
 
 def file_of(module):
@@ -88,7 +88,7 @@ def test_nobody_imports_the_command_line():
 
 
 def test_nouns_do_not_import_steps():
-    assert users_of("dualstream.pipeline.steps") <= {"dualstream/cli.py"}
+    assert users_of("dualstream.pipeline.commands") <= {"dualstream/cli.py"}
 
 
 def test_no_pickle_is_ever_loaded():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from dualstream.heads.diagnosis.evidence import DiagnosisOptions
-from dualstream.pipeline.steps.demo import LEAST_DIALOGUES, MARKER, DemoOptions, commands, plan_corpus
+from dualstream.pipeline.commands.demo import LEAST_DIALOGUES, MARKER, DemoOptions, commands, plan_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dualstream.heads.cores import one_core
 
 if TYPE_CHECKING:
-    from dualstream.heads.batch import FeatureSet
+    from dualstream.heads.data.batch import FeatureSet
     from dualstream.heads.diagnosis.causes import Cause
     from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet
+from dualstream.heads.data.batch import FeatureSet
 from numpy.typing import NDArray
 
 RANK = 12  # principal directions of each stream that are looked at

@@ -14,7 +14,7 @@ import numpy as np
 from dualstream.heads.diagnosis.evidence import OTHER, TURN, TURN_ALONE, Evidence, Intervention
 from dualstream.heads.diagnosis.remedies import ALPHA, MIN_GAIN, interval, measured, sure
 from dualstream.heads.diagnosis.strength import STREAMS
-from dualstream.heads.statistics import holm
+from dualstream.heads.evaluation.statistics import holm
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one

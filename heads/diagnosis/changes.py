@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from numpy.typing import NDArray
 
 Change = Callable[[FeatureSet], FeatureSet]

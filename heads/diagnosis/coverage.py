@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet
+from dualstream.heads.data.batch import FeatureSet
 
 
 @dataclass(frozen=True)

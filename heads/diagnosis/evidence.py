@@ -12,11 +12,11 @@ from dualstream.heads.diagnosis.outlying import Outlying
 from dualstream.heads.diagnosis.refit import METRIC
 from dualstream.heads.diagnosis.spaces import Space
 from dualstream.heads.diagnosis.strength import Complement, Strength
-from dualstream.heads.folds import GroupBy
-from dualstream.heads.majority import Majority
-from dualstream.heads.memorised import Certainty
-from dualstream.heads.options import REFIT_SEEDS, FitOptions, Task
-from dualstream.heads.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.folds import GroupBy
+from dualstream.heads.evaluation.majority import Majority
+from dualstream.heads.evaluation.memorised import Certainty
+from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.variants.options import REFIT_SEEDS, FitOptions, Task
 
 ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone

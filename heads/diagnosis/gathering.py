@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from dualstream.heads import metrics, variant
-from dualstream.heads.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.data.normalisation import LABEL
 from dualstream.heads.diagnosis import changes, spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
@@ -37,11 +37,12 @@ from dualstream.heads.diagnosis.refit import (
     refit,
 )
 from dualstream.heads.diagnosis.strength import STREAMS, complement, late_sum, strength
-from dualstream.heads.majority import majority_lines
-from dualstream.heads.memorised import certainty
-from dualstream.heads.normalise import LABEL
-from dualstream.heads.statistics import Comparison, Estimate
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.evaluation import metrics
+from dualstream.heads.evaluation.majority import majority_lines
+from dualstream.heads.evaluation.memorised import certainty
+from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
@@ -79,7 +80,7 @@ def gather(
             raise ValueError(
                 f"a diagnosis needs a video and an audio stream; this corpus has {sorted(train.streams)} alone"
             )
-    read = variant.get(options.fusion).streams
+    read = registry.get(options.fusion).streams
     if len(read) < len(STREAMS):
         raise ValueError(f"{options.fusion} reads the {read[0]} stream alone; name a variant that joins two")
     by, of_folds = grouping(train, dev, options.folds)
@@ -257,10 +258,10 @@ def alone(base: Trial, name: str) -> Trial:
     Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
     windows or dialogues, or choose by themselves, the other stream is hidden.
     """
-    joined = variant.get(base.fusion)
+    joined = registry.get(base.fusion)
     if base.fusion.startswith("linear"):
         fusion = f"linear_{name}"
-        return Trial(name, fusion, _options_for(base, fusion, shared=variant.get(fusion).parameters))
+        return Trial(name, fusion, _options_for(base, fusion, shared=registry.get(fusion).parameters))
     if joined.needs_windows or joined.needs_dialogues or joined.name == "auto":
         return replace(base, name=name, prepare=changes.hidden(OTHER_STREAM[name]))
     return Trial(name, name, _options_for(base, name))

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet
-from dualstream.heads.outliers import UsualRange
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.evaluation.outliers import UsualRange
 
 
 @dataclass(frozen=True)

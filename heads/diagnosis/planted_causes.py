@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet, StreamArrays, join
+from dualstream.heads.data.batch import FeatureSet, StreamArrays, join
 from dualstream.heads.diagnosis.changes import pooled_rows
 from numpy.typing import NDArray
 

@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads import confusion, metrics, variant
-from dualstream.heads.batch import UNLABELLED, FeatureSet, join
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet, join
 from dualstream.heads.diagnosis.changes import Change, Prepare
-from dualstream.heads.folds import GroupBy, group_codes, groups_of, holds_apart
-from dualstream.heads.statistics import Comparison
-from dualstream.heads.variant import FitOptions, Task, Trained
+from dualstream.heads.evaluation import confusion, metrics
+from dualstream.heads.evaluation.folds import GroupBy, group_codes, groups_of, holds_apart
+from dualstream.heads.evaluation.statistics import Comparison
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions, Task, Trained
 from numpy.typing import NDArray
 
 METRIC = "balanced_accuracy"  # of every score in a diagnosis: it can't be had by answering the majority
@@ -173,7 +174,7 @@ def fit_on(
     change = trial.prepare(part) if trial.prepare else _as_is
     part = change(part)
     stop = change(pooled.features.take(stop_rows)) if len(stop_rows) else None
-    return tuple(variant.fit(trial.fusion, part, stop, options=trial.options)), change, part
+    return tuple(registry.fit(trial.fusion, part, stop, options=trial.options)), change, part
 
 
 def predict(model: Trained, features: FeatureSet, task: Task) -> NDArray[np.float64]:

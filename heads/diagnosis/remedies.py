@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dualstream.heads.diagnosis.evidence import Evidence, Intervention
-from dualstream.heads.statistics import Comparison, holm
+from dualstream.heads.evaluation.statistics import Comparison, holm
 
 MIN_GAIN = 0.02  # of balanced accuracy: a smaller gain mends nothing, however sure
 ALPHA = 0.05  # chance of one lucky gain, or more, among all that are looked at together

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet, StreamArrays
-from dualstream.heads.folds import GroupBy, connected
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.evaluation.folds import GroupBy, connected
 from numpy.typing import NDArray
 
 DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: below it the column is constant

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
 from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from dualstream.heads.fusion.registration import network
 
 if TYPE_CHECKING:
     import torch
-    from dualstream.heads.batch import Batch
-    from dualstream.heads.fusion.weights import Noise, Weights
+    from dualstream.heads.data.batch import Batch
+    from dualstream.heads.training.weights import Noise, Weights
 
 BASE = "concat_norm"
 REACH = 4  # turns; distances beyond share a bias

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from dualstream.heads.batch import Batch, Logits
-from dualstream.heads.dual import DualHead
-from dualstream.heads.variant import Task
+from dualstream.heads.data.batch import Batch, Logits
+from dualstream.heads.variants.dual import DualHead
+from dualstream.heads.variants.registry import Task
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
-    from dualstream.heads.fusion.weights import Noise, Weights
+    from dualstream.heads.training.weights import Noise, Weights
 
 Reads = Literal["utterance", "windows"]
 Scale = Literal["raw", "standard", "normed"]

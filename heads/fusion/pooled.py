@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from dualstream.heads.batch import UNLABELLED, Logits
-from dualstream.heads.calibration import fit_weights
-from dualstream.heads.dual import DualHead
+from dualstream.heads.data.batch import UNLABELLED, Logits
+from dualstream.heads.evaluation.calibration import fit_weights
 from dualstream.heads.fusion.network import Network, Settings
 from dualstream.heads.fusion.registration import network
-from dualstream.heads.variant import Task
+from dualstream.heads.variants.dual import DualHead
+from dualstream.heads.variants.registry import Task
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
-    from dualstream.heads.batch import Batch
-    from dualstream.heads.fusion.weights import Noise, Weights
+    from dualstream.heads.data.batch import Batch
+    from dualstream.heads.training.weights import Noise, Weights
 
 
 PULL = 1.0  # utterances' worth of belief that both streams of `late` deserve the same weight
@@ -159,7 +159,7 @@ class Late(Network):
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
         """Return both streams' log-probabilities (2, N, C), presence (N, 2) and labels (N,)."""
-        from dualstream.heads.fusion.weights import NO_NOISE
+        from dualstream.heads.training.weights import NO_NOISE
 
         logs, present = [], []
         for batch, _ in batches:

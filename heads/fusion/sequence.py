@@ -12,8 +12,8 @@ from dualstream.heads.fusion.registration import network
 
 if TYPE_CHECKING:
     import torch
-    from dualstream.heads.batch import Batch
-    from dualstream.heads.fusion.weights import Noise, Weights
+    from dualstream.heads.data.batch import Batch
+    from dualstream.heads.training.weights import Noise, Weights
 
 PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
 PLACE_COLUMNS = 2 * len(PERIODS) + 3

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dualstream.heads.batch import FeatureSet
-from dualstream.heads.variant import Fit, FitOptions, Progress, Trained, Variant, register
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.variants.registry import Fit, FitOptions, Progress, Trained, Variant, register
 from numpy.typing import NDArray
 
 Layout = tuple[tuple[str, ...], ...]

@@ -1,6 +1,6 @@
 """Linear classifiers that have a formula: ridge regression on class indicators, and shrinkage LDA.
 
-Both give affine scores; how sure they may be is for heads/calibration.py to say.
+Both give affine scores; how sure they may be is for heads/evaluation/calibration.py to say.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet
+from dualstream.heads.data.batch import FeatureSet
 from numpy.typing import NDArray
 
 CLIP = 10.0  # standard deviations: beyond lies a broken column, and one value would outweigh a row

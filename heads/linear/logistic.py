@@ -21,7 +21,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from dualstream.heads.batch import UNLABELLED
+from dualstream.heads.data.batch import UNLABELLED
 from numpy.typing import NDArray
 
 MEMORY = 10  # pairs of steps and gradient changes that L-BFGS keeps

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from dualstream.heads.batch import UNLABELLED, FeatureSet
-from dualstream.heads.calibration import fit_weights, log_softmax
 from dualstream.heads.cores import one_blas_thread
-from dualstream.heads.folds import GROUP_BY, fold_codes, groups_of
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet
+from dualstream.heads.evaluation.calibration import fit_weights, log_softmax
+from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
+from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
-from dualstream.heads.majority import log_shares
-from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Task, Trained
+from dualstream.heads.variants.registry import FitOptions, History, Prediction, Progress, Task, Trained
 from numpy.typing import NDArray
 
 FOLDS = 5

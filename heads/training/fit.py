@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from dualstream.heads.batch import UNLABELLED, Batch, FeatureSet
 from dualstream.heads.cores import available_cores, one_core, threads
-from dualstream.heads.folds import groups_of
+from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
+from dualstream.heads.evaluation.folds import groups_of
+from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.fusion.network import Settings, resolve
-from dualstream.heads.fusion.weights import NO_NOISE, Weights
-from dualstream.heads.majority import log_shares
-from dualstream.heads.training.group import PREDICT_ROWS, Group, Held, Material, SeedRecord
 from dualstream.heads.training.plan import Order
+from dualstream.heads.training.seed_group import PREDICT_ROWS, Group, Held, Material, SeedRecord
 from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
-from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Task
+from dualstream.heads.training.weights import NO_NOISE, Weights
+from dualstream.heads.variants.registry import FitOptions, History, Prediction, Progress, Task
 from numpy.typing import NDArray
 
 HELD_OUT = 0.15  # share of train that calibrates a variant which must calibrate, where dev may not be used
@@ -158,7 +158,7 @@ def _finished(
 
 @dataclass
 class TorchModel:
-    """A fitted model of one seed (`heads.variant.Trained`)."""
+    """A fitted model of one seed (`heads.variants.registry.Trained`)."""
 
     variant: str
     seed: int

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from dualstream.heads.fusion.weights import empty_by_seed
-from dualstream.heads.options import LOSSES as LOSSES
+from dualstream.heads.training.weights import empty_by_seed
+from dualstream.heads.variants.options import LOSSES as LOSSES
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional

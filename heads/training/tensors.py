@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from dualstream.heads.batch import Batch, FeatureSet, StreamArrays
+from dualstream.heads.data.batch import Batch, FeatureSet, StreamArrays
 from dualstream.heads.fusion.network import Network, Scale, Settings
 from numpy.typing import NDArray
 from torch import Tensor

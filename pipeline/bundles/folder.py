@@ -21,19 +21,19 @@ from typing import Any
 import numpy as np
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
-from dualstream.heads.variant import TASKS, Task, Trained
-from dualstream.pipeline import runs
+from dualstream.heads.variants.registry import TASKS, Task, Trained
+from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
+from dualstream.pipeline.experiments.ranges import RANGES, Ranges, ranges_of, write_ranges
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.provenance import digest_file, digest_of, fingerprint
-from dualstream.pipeline.runs.ranges import RANGES, Ranges, ranges_of, write_ranges
 from dualstream.pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 from numpy.typing import NDArray
 
 BUNDLE_FORMAT = "dualstream bundle"
 BUNDLE_VERSION = 1
 CONFIG, MODELS, PROJECTIONS, ONNX, CARD = (
-    runs.CONFIG, "models.safetensors", "projections.safetensors", "head.onnx", "MODEL_CARD.md",
+    experiments.CONFIG, "models.safetensors", "projections.safetensors", "head.onnx", "MODEL_CARD.md",
 )  # fmt: skip
 WEIGHTS = "weights"
 MAX_CONFIG_BYTES = 16 << 20
@@ -120,7 +120,7 @@ def write_bundle(folder: Path, bundle: Bundle, *, card: str) -> None:
     """Write a bundle into a folder that may hold ``weights/`` and ``head.onnx`` already."""
     from safetensors.numpy import save
 
-    runs.write_models(folder / MODELS, bundle.models)
+    experiments.write_models(folder / MODELS, bundle.models)
     if bundle.projections:
         arrays: dict[str, NDArray[np.float32]] = {}
         for name, projection in bundle.projections.items():
@@ -155,7 +155,7 @@ def read_bundle(path: Path) -> Bundle:
     document = read_json(path / CONFIG)
     if not isinstance(document, dict) or document.get("format") != BUNDLE_FORMAT:
         kind = document.get("format") if isinstance(document, dict) else None
-        hint = "; `export` makes a bundle of a run" if kind == runs.RUN_FORMAT else ""
+        hint = "; `export` makes a bundle of a run" if kind == experiments.RUN_FORMAT else ""
         raise NoCacheError(f"{path} is not a bundle: its {CONFIG} says {str(kind)[:80]!r}{hint}")
     if document.get("version") != BUNDLE_VERSION:
         raise CorruptError(
@@ -167,7 +167,7 @@ def read_bundle(path: Path) -> Bundle:
         held = _checked_files(document, path)
         bundle = Bundle(
             document={key: document[key] for key in document if key not in ("format", "version", "files")},
-            models=tuple(runs.models_of(held[MODELS], path / MODELS)),
+            models=tuple(experiments.models_of(held[MODELS], path / MODELS)),
             projections=_read_projections(document, path, held.get(PROJECTIONS)),
             path=path,
             ranges=_read_ranges(document, path, held),

@@ -11,11 +11,11 @@ import numpy as np
 from dualstream.features.media import DecodeSettings, MediaError, probe, probe_pair, read_clip
 from dualstream.features.segments import by_length, by_silence
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.pipeline.clip_files import NoClipError, require_file
+from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
+from dualstream.pipeline.corpus.manifest import InvalidRowError, clip_at, read_manifest
+from dualstream.pipeline.corpus.pairs import pair
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.manifest import InvalidRowError, clip_at, read_manifest
-from dualstream.pipeline.storage.pairs import pair
-from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
 
 SILENCE = "silence"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet
+from dualstream.heads.data.batch import FeatureSet
 from dualstream.pipeline.bundles.folder import Bundle
-from dualstream.pipeline.bundles.road import answer
+from dualstream.pipeline.bundles.inference import answer
 from dualstream.pipeline.errors import DualstreamError, UsageError
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -55,7 +55,7 @@ def write_onnx(
         except ImportError as error:
             raise UsageError(f"--onnx needs the package {package}: pip install 'dualstream[onnx]'") from error
     import torch
-    from dualstream.heads.graph import HeadGraph
+    from dualstream.heads.export import HeadGraph
 
     try:
         graph = HeadGraph(bundle.models, {task: one.sharpness for task, one in bundle.calibration.items()}).eval()
@@ -114,7 +114,7 @@ def write_onnx(
 def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity:
     """Compare ONNX Runtime with the bundle's answers on random batches."""
     import onnxruntime  # type: ignore[import-untyped]
-    from dualstream.heads.graph import HeadGraph
+    from dualstream.heads.export import HeadGraph
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
@@ -140,7 +140,7 @@ def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity
 
 def random_features(bundle: Bundle, rng: np.random.Generator, *, count: int, windows: int) -> FeatureSet:
     """Draw utterances as a head takes them: each misses a stream now and then, dialogues have a few turns."""
-    from dualstream.heads.batch import StreamArrays
+    from dualstream.heads.data.batch import StreamArrays
 
     lengths = rng.integers(1, windows + 1, count)
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)

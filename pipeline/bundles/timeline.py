@@ -19,11 +19,11 @@ import numpy as np
 from dualstream.features.encode import ClipPlan, FrameBatcher
 from dualstream.features.encoder import AudioEncoder, StreamFeatures
 from dualstream.features.media import Clip
-from dualstream.heads import variant
 from dualstream.heads.cores import one_core
-from dualstream.heads.variant import Task
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
-from dualstream.pipeline.bundles.road import Features, answer, projected
+from dualstream.pipeline.bundles.inference import Features, answer, projected
 from numpy.typing import NDArray
 
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
@@ -65,7 +65,7 @@ class Timeline:
 
 def has_timeline(bundle: Bundle) -> bool:
     """Return whether a stretch of a clip means something to the variant: not where it reads whole dialogues."""
-    return not variant.get(bundle.variant).needs_dialogues
+    return not registry.get(bundle.variant).needs_dialogues
 
 
 @one_core()

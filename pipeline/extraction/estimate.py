@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import VideoEncoder
-from dualstream.pipeline.extraction.clip_changes import ABSENT, Hasher
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.extraction.build_shards import read_facts
 from dualstream.pipeline.extraction.recipe import Recipe
-from dualstream.pipeline.extraction.shard_making import read_facts
-from dualstream.pipeline.utterance import Utterance
+from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 
 MEASURED_CLIPS = 5
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
-from dualstream.pipeline.extraction.clip_changes import ABSENT, Hasher
-from dualstream.pipeline.utterance import Utterance
+from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 
 MOST_GONE = 1 / 5  # of a shard's clips: more than that is no accident of single files
 REMEDY = (

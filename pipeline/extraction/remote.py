@@ -8,9 +8,9 @@ from pathlib import Path
 
 from dualstream.heads.cores import torch_threads
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.extraction.clip_changes import Hasher
+from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from dualstream.pipeline.extraction.shard_making import MadeShard, ShardJob, make_shards
+from dualstream.pipeline.extraction.staleness import Hasher
 
 WORKERS = 2  # threads that decode for one task
 

@@ -7,16 +7,13 @@ from typing import Any, Literal, get_args
 
 from dualstream.features.encoder import Precision
 from dualstream.features.media.settings import Channels, Fit, Speed
-from dualstream.pipeline.errors import DONE_WITH_FAILURES
-from dualstream.pipeline.extraction.cache_making import KINDS, ProjectionKind
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, one_of
+from dualstream.pipeline.extraction.build_cache import KINDS, ProjectionKind
 from dualstream.pipeline.extraction.estimate import Estimate
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.extraction.shards import DEFAULT_SHARD_SIZE
-from dualstream.pipeline.show.heartbeat import format_duration
-from dualstream.pipeline.words.parse import one_of
 
 LOCAL, RAY = "local", "ray"
-SHOWN_FAILURES = 40
 
 
 @dataclass(frozen=True)
@@ -110,37 +107,3 @@ def checked_run(**words: Any) -> RunOptions:
     if words["projection"] is not None:
         one_of("projection", words["projection"], KINDS)
     return RunOptions(**words)
-
-
-def describe(report: ExtractReport) -> str:
-    """Return the report as text for a person."""
-    guess = report.estimate
-    if guess is not None:
-        lines = [f"would make {report.cache}: {report.made} of {report.utterances} clips, {report.kept} are done"]
-        if guess.clips:
-            time_text = "unknown" if guess.seconds is None else f"about {format_duration(guess.seconds)}"
-            lines.append(
-                f"time {time_text}, from {guess.measured} clips measured; about {guess.windows:,} windows, "
-                f"{guess.shard_bytes / 1e6:,.1f} MB of shards"
-            )
-        lines.append(f"fingerprint {report.fingerprint}")
-        lines += [f"{guess.absent} clips have no file and would fail"] if guess.absent else []
-        return "\n".join([*lines, *(f"note: {text}" for text in report.notices)])
-    lines = [
-        f"{report.cache}: {report.utterances} utterances, {report.made} made and {report.kept} kept "
-        f"in {format_duration(report.seconds)}",
-        f"fingerprint {report.fingerprint}",
-    ]
-    for name, facts in report.streams.items():
-        windows = "" if facts["windows"] is None else f", {facts['windows']:,} windows"
-        road = f" by {facts['projection']}" if facts["projection"] else ""
-        lines.append(
-            f"  {name}: {facts['encoder']}, {facts['width']} columns{road}; "
-            f"{facts['utterances']:,} utterances{windows}"
-        )
-    if report.failed:
-        lines.append(f"{len(report.failed)} clips failed and are masked:")
-        lines += [f"  {name}: {reason}" for name, reason in report.failed[:SHOWN_FAILURES]]
-        if len(report.failed) > SHOWN_FAILURES:
-            lines.append(f"  … and {len(report.failed) - SHOWN_FAILURES} more: inspect --json lists all")
-    return "\n".join(lines)

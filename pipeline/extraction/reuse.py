@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.extraction.clip_changes import Hasher, judge
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.shards import Shard, read_shard, shard_path
+from dualstream.pipeline.extraction.staleness import Hasher, judge
 from dualstream.pipeline.provenance import digest_of, fingerprint
-from dualstream.pipeline.utterance import Utterance
 
 
 @dataclass(frozen=True)

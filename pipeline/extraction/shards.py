@@ -20,12 +20,12 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import StreamFeatures
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.provenance import canonical_json, digest_of
 from dualstream.pipeline.storage.container import pack, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Values
 from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
-from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
 
 KIND = "shard"

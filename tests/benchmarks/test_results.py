@@ -11,7 +11,7 @@ import pytest
 import results_page
 import results_parts
 from dualstream.features.acoustic import LISTS
-from dualstream.heads import variant
+from dualstream.heads.variants import registry
 from results_parts import PARTS, ROOT, Job, write_units
 
 FIGURES = json.loads((ROOT / "docs" / "results.json").read_text())
@@ -33,7 +33,7 @@ def test_page_follows_the_figures():
 def test_page_shows_every_variant_and_the_majority_line():
     for name in ("ravdess", "ravdess_norm"):
         drawn = results_page.tables(FIGURES)[name]()
-        assert all(f"`{one}`" in drawn for one in variant.names())
+        assert all(f"`{one}`" in drawn for one in registry.names())
         assert "always " in drawn
     assert not FIGURES["made"]["quick"]
 

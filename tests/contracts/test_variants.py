@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dualstream.heads import variant
-from dualstream.heads.batch import FeatureSet, StreamArrays
-from dualstream.heads.variant import TASKS, FitOptions, Prediction
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction
 
 from tests.heads.planted import plant
 
-NAMES = [*variant.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]
+NAMES = [*registry.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]
 QUICK = FitOptions(seeds=(3, 4), epochs=3, hidden=32)
 
 
@@ -25,7 +25,7 @@ def corpus() -> tuple[FeatureSet, FeatureSet, FeatureSet]:
 @pytest.mark.parametrize("name", NAMES)
 def test_predicts_log_probabilities(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     train, dev, test = corpus
-    models = variant.fit(name, train, dev, options=QUICK)
+    models = registry.fit(name, train, dev, options=QUICK)
     assert [model.seed for model in models] == [3, 4]
     for model in models:
         assert model.variant == name
@@ -39,10 +39,10 @@ def test_predicts_log_probabilities(name: str, corpus: tuple[FeatureSet, Feature
 @pytest.mark.parametrize("name", NAMES)
 def test_restores_from_its_state(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     train, dev, test = corpus
-    model = variant.fit(name, train, dev, options=QUICK)[0]
+    model = registry.fit(name, train, dev, options=QUICK)[0]
     arrays, values = model.state()
     assert all(isinstance(array, np.ndarray) for array in arrays.values())
-    again = variant.restore(arrays, _through_json(values))
+    again = registry.restore(arrays, _through_json(values))
     assert (again.variant, again.seed) == (model.variant, model.seed)
     _same(again.predict(test), model.predict(test))
 
@@ -50,7 +50,7 @@ def test_restores_from_its_state(name: str, corpus: tuple[FeatureSet, FeatureSet
 @pytest.mark.parametrize("name", NAMES)
 def test_same_seed_same_bytes(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     train, dev, _ = corpus
-    first, second = (variant.fit(name, train, dev, options=QUICK)[0].state()[0] for _ in range(2))
+    first, second = (registry.fit(name, train, dev, options=QUICK)[0].state()[0] for _ in range(2))
     assert first.keys() == second.keys()
     for key in first:
         assert first[key].tobytes() == second[key].tobytes(), key
@@ -64,17 +64,17 @@ def test_without_early_stopping_dev_labels_change_nothing(
     options = replace(QUICK, patience=0)
     rng = np.random.default_rng(0)
     shuffled = replace(dev, emotion=rng.permutation(dev.emotion), sentiment=rng.permutation(dev.sentiment))
-    first = variant.fit(name, train, dev, options=options)[0].state()[0]
-    second = variant.fit(name, train, shuffled, options=options)[0].state()[0]
+    first = registry.fit(name, train, dev, options=options)[0].state()[0]
+    second = registry.fit(name, train, shuffled, options=options)[0].state()[0]
     for key in first:
         assert first[key].tobytes() == second[key].tobytes(), key
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", NAMES)
-def test_one_task_alone(name: str, task: variant.Task, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+def test_one_task_alone(name: str, task: registry.Task, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     train, dev, test = corpus
-    found = variant.fit(name, train, dev, options=replace(QUICK, tasks=(task,)))[0].predict(test)
+    found = registry.fit(name, train, dev, options=replace(QUICK, tasks=(task,)))[0].predict(test)
     assert [found.task(other) is not None for other in TASKS] == [other == task for other in TASKS]
 
 
@@ -82,7 +82,7 @@ def test_one_task_alone(name: str, task: variant.Task, corpus: tuple[FeatureSet,
 def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     """A missing stream is a mask: what lies under it must not matter."""
     train, dev, test = corpus
-    model = variant.fit(name, train, dev, options=QUICK)[0]
+    model = registry.fit(name, train, dev, options=QUICK)[0]
     for streams in (("video",), ("audio",), ("video", "audio")):
         holes = [_without(test, streams, filler) for filler in (0.0, 9.0)]
         first, second = (model.predict(one) for one in holes)
@@ -90,7 +90,7 @@ def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, Featu
         assert np.isfinite(first.emotion).all()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not variant.get(name).needs_dialogues])
+@pytest.mark.parametrize("name", [name for name in NAMES if not registry.get(name).needs_dialogues])
 @pytest.mark.parametrize("loss", ["logit_adjusted", "balanced_softmax"])
 def test_nothing_to_read_is_answered_by_the_prior(
     name: str, loss: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]
@@ -99,9 +99,9 @@ def test_nothing_to_read_is_answered_by_the_prior(
     train, dev, test = corpus
     emotion = np.where(np.arange(len(train)) % 4 == 0, train.emotion, 0)  # 0 is far commoner than 1
     train = replace(train, emotion=emotion)
-    model = variant.fit(name, train, dev, options=replace(QUICK, loss=loss))[0]
+    model = registry.fit(name, train, dev, options=replace(QUICK, loss=loss))[0]
     empty = _without(test, ("video", "audio"), 9.0)
-    for model_again in (model, variant.restore(*model.state())):
+    for model_again in (model, registry.restore(*model.state())):
         found = model_again.predict(empty)
         for task in TASKS:
             counts = np.array([(getattr(train, task) == code).sum() + 1 for code in range(2)])
@@ -117,7 +117,7 @@ def test_unlabelled_utterances_are_ignored(name: str, corpus: tuple[FeatureSet, 
     emotion = train.emotion.copy()
     emotion[::3] = -1
     partly = replace(train, emotion=emotion)
-    found = variant.fit(name, partly, dev, options=QUICK)[0].predict(test)
+    found = registry.fit(name, partly, dev, options=QUICK)[0].predict(test)
     assert np.isfinite(found.emotion).all()  # type: ignore[arg-type]
 
 
@@ -126,37 +126,37 @@ def test_other_vocabularies(name: str, corpus: tuple[FeatureSet, FeatureSet, Fea
     train, _, test = corpus
     names = ("calm", "bored", "tense", "amused", "lost")
     odd = replace(train, emotion=np.arange(len(train)) % 5, emotion_names=names)
-    found = variant.fit(name, odd, None, options=QUICK)[0].predict(test)
+    found = registry.fit(name, odd, None, options=QUICK)[0].predict(test)
     assert found.emotion is not None and found.emotion.shape == (50, 5)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     train, dev, _ = corpus
-    (stream, *_) = variant.get(name).streams
+    (stream, *_) = registry.get(name).streams
     rows = train.streams[stream].utterance.copy()
     rows[[7, 9]] = np.nan
     broken = replace(train, streams=train.streams | {stream: replace(train.streams[stream], utterance=rows)})
     with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
-        variant.fit(name, broken, dev, options=QUICK)
-    for model in variant.fit(name, train, dev, options=QUICK):
+        registry.fit(name, broken, dev, options=QUICK)
+    for model in registry.fit(name, train, dev, options=QUICK):
         with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
             model.predict(broken)
 
 
 def test_no_variant_has_that_name(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     with pytest.raises(ValueError, match="no fusion variant is called 'sum'; there are: video, audio"):
-        variant.fit("sum", corpus[0])
+        registry.fit("sum", corpus[0])
 
 
 def test_unknown_parameters_are_refused(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     with pytest.raises(ValueError, match=r"lowrank has no parameter \['ranks'\]; it has: \['factors', 'rank'\]"):
-        variant.fit("lowrank", corpus[0], options=FitOptions(parameters={"ranks": 3}))
+        registry.fit("lowrank", corpus[0], options=FitOptions(parameters={"ranks": 3}))
 
 
 def test_an_argument_where_none_is_taken(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     with pytest.raises(ValueError, match="concat takes no argument"):
-        variant.fit("concat:video", corpus[0])
+        registry.fit("concat:video", corpus[0])
 
 
 def _through_json(values: dict[str, object]) -> dict[str, object]:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dualstream.features import single_read, table_files, weights
+from dualstream.features import single_read, weights
+from dualstream.features.encoders import table_files
+from dualstream.features.encoders.table_files import TableError, read_table
 from dualstream.features.single_read import open_hashed, read_hashed
-from dualstream.features.table_files import TableError, read_table
 from dualstream.features.weights import load_file
 from safetensors.torch import save_file
 

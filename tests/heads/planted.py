@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from numpy.typing import NDArray
 
 VIDEO_WIDTH, AUDIO_WIDTH = 12, 16

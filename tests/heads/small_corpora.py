@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
 
 EMOTIONS = ("neutral", "joy", "anger")
 SENTIMENTS = ("neutral", "positive", "negative")

@@ -11,10 +11,10 @@ from types import ModuleType
 
 import pytest
 import torch
-from dualstream.heads import variant
 from dualstream.heads.cores import TASKS, available_cores, one_blas_thread, one_core, threads, torch_threads
-from dualstream.heads.normalise import normalise_speakers
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.data.normalisation import normalise_speakers
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import features.cores
@@ -144,7 +144,7 @@ def test_torch_threads() -> None:
 def test_a_fit_runs_on_one_core_and_leaves_the_callers_settings(name: str) -> None:
     found = []
     corpus = noise_corpus(60)
-    model, _ = variant.fit(
+    model, _ = registry.fit(
         name, corpus, options=QUICK, progress=lambda event: found.append((blas(), torch.get_num_threads()))
     )
     assert found
@@ -163,7 +163,7 @@ def test_answers_are_the_same_bytes_under_one_and_two_threads(name: str, solver:
     def answers(count: int) -> list[bytes]:
         torch.set_num_threads(count)
         with threadpool_limits(count, user_api="blas"):
-            models = variant.fit(name, normalise_speakers(corpus), options=replace(options, threads=count))
+            models = registry.fit(name, normalise_speakers(corpus), options=replace(options, threads=count))
             return [model.predict(corpus).emotion.tobytes() for model in models]
 
     assert answers(1) == answers(2)

@@ -26,11 +26,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from dualstream.heads import variant
-from dualstream.heads.batch import FeatureSet
+from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.fusion import sequence
 from dualstream.heads.fusion.sequence import places
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
 
 from tests.heads.planted import plant
 
@@ -65,7 +65,7 @@ def _balanced_accuracy(name: str, plant_name: str, corpus: int, test: int, seeds
     split = _corpus(plant_name, corpus, test=test)
     options = FitOptions(seeds=seeds, epochs=20, patience=6, threads=1)
     scores = []
-    for model in variant.fit(name, split.train, split.dev, options=options):
+    for model in registry.fit(name, split.train, split.dev, options=options):
         found = model.predict(split.test).emotion
         assert found is not None
         right = found.argmax(axis=1) == split.test.emotion
@@ -96,14 +96,14 @@ def test_planted_over_twenty_seeds(name: str, plant_name: str) -> None:
 
 
 def test_every_trained_variant_stands_in_the_table() -> None:
-    assert {name for name in variant.names() if not name.startswith(("linear", "auto"))} == set(SOLVED)
+    assert {name for name in registry.names() if not name.startswith(("linear", "auto"))} == set(SOLVED)
 
 
 @pytest.mark.parametrize("name", ["aligned", "crossmodal", "bottleneck"])
 def test_padding_says_nothing(name: str) -> None:
     """An utterance gets the same answer next to a long one as by itself."""
     split = plant("late_windows", 1, train=200, dev=50, test=60)
-    model = variant.fit(name, split.train, split.dev, options=FitOptions(seeds=(0,), epochs=2))[0]
+    model = registry.fit(name, split.train, split.dev, options=FitOptions(seeds=(0,), epochs=2))[0]
     lengths = np.diff(split.test.offsets)
     short = int(lengths.argmin())
     pair = model.predict(split.test.take(np.array([short, int(lengths.argmax())]))).emotion
@@ -132,8 +132,8 @@ def _previous_sign(count: int, seed: int) -> FeatureSet:
 def test_a_dialogue_remembers_the_turn_before(causal: bool) -> None:
     train, dev, test = (_previous_sign(count, seed) for count, seed in ((800, 1), (200, 2), (400, 3)))
     options = FitOptions(seeds=(0,), parameters={"causal": causal})
-    found = variant.fit("dialogue:video", train, dev, options=options)[0].predict(test).emotion
-    without = variant.fit("video", train, dev, options=replace(options, parameters={}))[0].predict(test).emotion
+    found = registry.fit("dialogue:video", train, dev, options=options)[0].predict(test).emotion
+    without = registry.fit("video", train, dev, options=replace(options, parameters={}))[0].predict(test).emotion
     assert found is not None and without is not None
     rows = test.emotion >= 0
     assert (found.argmax(axis=1) == test.emotion)[rows].mean() >= SOLVES
@@ -148,7 +148,7 @@ def test_causal_means_causal() -> None:
     changed = replace(split.test, streams=split.test.streams | {"video": replace(video, utterance=rows)})
     for causal in (True, False):
         options = FitOptions(seeds=(0,), epochs=3, parameters={"causal": causal})
-        model = variant.fit("dialogue", split.train, None, options=options)[0]
+        model = registry.fit("dialogue", split.train, None, options=options)[0]
         before, after = model.predict(split.test).emotion, model.predict(changed).emotion
         assert before is not None and after is not None
         moved = np.abs(before - after).max(axis=1)
@@ -158,7 +158,7 @@ def test_causal_means_causal() -> None:
 
 def test_another_dialogue_is_not_heard() -> None:
     split = plant("noise_stream", 1, train=200, dev=40, test=40)
-    model = variant.fit("dialogue", split.train, None, options=FitOptions(seeds=(0,), epochs=3))[0]
+    model = registry.fit("dialogue", split.train, None, options=FitOptions(seeds=(0,), epochs=3))[0]
     first = np.flatnonzero(split.test.dialogue == split.test.dialogue[0])
     whole, part = model.predict(split.test).emotion, model.predict(split.test.take(first)).emotion
     assert whole is not None and part is not None
@@ -168,19 +168,19 @@ def test_another_dialogue_is_not_heard() -> None:
 @pytest.mark.parametrize("argument", ["dialogue", "nothing", "video:x"])
 def test_dialogue_over_what_is_no_variant_fails(argument: str) -> None:
     with pytest.raises(ValueError, match=f"no variant is called '{argument}' under dialogue; there are: video"):
-        variant.get(f"dialogue:{argument}")
+        registry.get(f"dialogue:{argument}")
 
 
 def test_heads_do_not_divide_the_width() -> None:
     split = plant("noise_stream", 1, train=40, dev=4, test=4)
     with pytest.raises(ValueError, match="5 heads do not divide a width of 32"):
-        variant.fit("crossmodal", split.train, options=FitOptions(parameters={"heads": 5}))
+        registry.fit("crossmodal", split.train, options=FitOptions(parameters={"heads": 5}))
 
 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_attention_is_torchs(heads: int) -> None:
     from dualstream.heads.fusion.sequence import Block, attend, low_outside
-    from dualstream.heads.fusion.weights import Weights
+    from dualstream.heads.training.weights import Weights
     from torch.nn import functional
 
     generator = torch.Generator().manual_seed(0)
@@ -203,7 +203,7 @@ def test_late_knows_noise_from_signal() -> None:
     """Calibrated on dev, the stream that is noise alone is hardly believed; the signal is."""
     split = plant("noise_stream", 3, train=300, dev=1100, test=10)  # more than one batch of dev
     noisy = [_noisy(one, np.random.default_rng(k)) for k, one in enumerate((split.train, split.dev))]
-    model = variant.fit("late", noisy[0], noisy[1], options=FitOptions(seeds=(0,), epochs=15))[0]
+    model = registry.fit("late", noisy[0], noisy[1], options=FitOptions(seeds=(0,), epochs=15))[0]
     arrays = model.state()[0]
     video, audio = arrays["weights/head_mix.emotion"]
     assert video > 0.3 and audio < video / 3
@@ -220,7 +220,7 @@ def _noisy(features: FeatureSet, rng: np.random.Generator) -> FeatureSet:
 @pytest.mark.parametrize("name", ["aligned", "crossmodal", "bottleneck"])
 def test_utterances_read_in_groups_of_like_length_are_what_they_are_read_all_at_once(name, monkeypatch) -> None:
     split = plant("same_window", 0, test=300)
-    model = variant.fit(name, split.train, options=FitOptions(seeds=(0,), epochs=1, threads=1))[0]
+    model = registry.fit(name, split.train, options=FitOptions(seeds=(0,), epochs=1, threads=1))[0]
     lengths = np.diff(split.test.offsets)
     answers = []
     for together in (10**9, 2 * int(lengths.max()), 1):

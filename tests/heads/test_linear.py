@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dualstream.heads import variant
 from dualstream.heads.linear import closed_form, logistic
 from dualstream.heads.linear.head import PENALTIES
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
 from sklearn.covariance import ledoit_wolf
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -138,7 +138,7 @@ def test_lda_fails_on_an_empty_class():
 def test_signal_is_read_and_probabilities_are_honest(name, solver):
     train = with_signal(noise_corpus(900, seed=1), video=0.5, audio=0.5)
     test = with_signal(noise_corpus(900, seed=2), video=0.5, audio=0.5)
-    prediction = variant.fit(name, train, options=FitOptions(parameters={"solver": solver}))[0].predict(test)
+    prediction = registry.fit(name, train, options=FitOptions(parameters={"solver": solver}))[0].predict(test)
     for task, floor in (("emotion", 0.7), ("sentiment", 0.7)):
         log_p = prediction.task(task)
         truth = getattr(test, task)
@@ -151,7 +151,7 @@ def test_signal_is_read_and_probabilities_are_honest(name, solver):
 
 def test_joined_is_scikit_learns_logistic_regression_on_standardised_columns():
     train = with_signal(noise_corpus(400), video=0.3, audio=0.3)
-    model = variant.fit("linear", train, options=FitOptions(penalty=7.0, loss="cross_entropy"))[0]
+    model = registry.fit("linear", train, options=FitOptions(penalty=7.0, loss="cross_entropy"))[0]
     rows = np.concatenate([train.streams[name].utterance for name in ("video", "audio")], 1).astype(float)
     rows = (rows - rows.mean(0)) / rows.std(0)
     known = LogisticRegression(C=1 / 7, tol=1e-9, max_iter=5000).fit(rows, train.emotion)
@@ -173,7 +173,7 @@ def test_noise_is_not_believed(solver):
     )
     confidence = {}
     for folds in ("speaker", "dialogue"):  # dialogues of one utterance: speakers are split
-        model = variant.fit(
+        model = registry.fit(
             "linear_audio", train, options=FitOptions(parameters={"solver": solver, "folds": folds})
         )
         fresh = noise_corpus(400, seed=9, speakers=20, widths=(40, 40))
@@ -184,8 +184,8 @@ def test_noise_is_not_believed(solver):
 
 def test_penalty_of_noise_is_large_and_of_signal_small():
     options = FitOptions(tasks=("emotion",))
-    noise = variant.fit("linear", noise_corpus(500), options=options)[0]
-    clear = variant.fit("linear", with_signal(noise_corpus(500), video=0.8, audio=0.8), options=options)[0]
+    noise = registry.fit("linear", noise_corpus(500), options=options)[0]
+    clear = registry.fit("linear", with_signal(noise_corpus(500), video=0.8, audio=0.8), options=options)[0]
     assert noise.facts["penalty"]["emotion"][0] >= PENALTIES[-2]
     assert clear.facts["penalty"]["emotion"][0] <= 16
 
@@ -198,7 +198,7 @@ def test_missing_streams_fall_back(solver):
     train = without(without(train, "video", everyone[::7]), "audio", everyone[3::7])
     for name in ("linear", "linear_late"):
         plain = FitOptions(loss="cross_entropy", parameters={"solver": solver})
-        model = variant.fit(name, train, options=plain)[0]
+        model = registry.fit(name, train, options=plain)[0]
         whole = (model.predict(test).emotion.argmax(1) == test.emotion).mean()
         deaf = without(test, "audio", everyone)
         alone = (model.predict(deaf).emotion.argmax(1) == test.emotion).mean()
@@ -222,7 +222,7 @@ def test_garbage_in_absent_rows_means_nothing():
     dirty_rows[gone] = 1e6
     dirty = replace(clean, streams={**clean.streams, "audio": replace(stream, utterance=dirty_rows)})
     for name in LINEAR:
-        one, two = (variant.fit(name, corpus)[0].predict(corpus).emotion for corpus in (clean, dirty))
+        one, two = (registry.fit(name, corpus)[0].predict(corpus).emotion for corpus in (clean, dirty))
         np.testing.assert_array_equal(one, two)
 
 
@@ -230,7 +230,7 @@ def test_classes_that_training_lacks():
     train = with_signal(noise_corpus(300, classes=5), video=0.5, audio=0.5)
     train = replace(train, emotion=np.where(train.emotion == 3, 2, train.emotion))
     for solver in SOLVERS:
-        model = variant.fit("linear_late", train, options=FitOptions(parameters={"solver": solver}))[0]
+        model = registry.fit("linear_late", train, options=FitOptions(parameters={"solver": solver}))[0]
         log_p = model.predict(train).emotion
         assert log_p.shape == (300, 5)
         assert np.isfinite(log_p).all()
@@ -241,7 +241,7 @@ def test_classes_that_training_lacks():
 def test_one_task_and_one_class():
     train = replace(noise_corpus(60), sentiment=np.full(60, -1), emotion=np.full(60, 1))
     for solver in SOLVERS:
-        prediction = variant.fit("linear", train, options=FitOptions(parameters={"solver": solver}))[0].predict(
+        prediction = registry.fit("linear", train, options=FitOptions(parameters={"solver": solver}))[0].predict(
             train
         )
         assert prediction.sentiment is None
@@ -251,9 +251,9 @@ def test_one_task_and_one_class():
 @pytest.mark.parametrize("name", LINEAR)
 def test_state_restores_the_same_model(name):
     train = without(with_signal(noise_corpus(200), video=0.5, audio=0.5), "video", np.arange(9))
-    model = variant.fit(name, train, options=FitOptions(seeds=(3,), loss="logit_adjusted"))[0]
+    model = registry.fit(name, train, options=FitOptions(seeds=(3,), loss="logit_adjusted"))[0]
     arrays, values = model.state()
-    again = variant.restore(arrays, json.loads(json.dumps(values, allow_nan=False)))
+    again = registry.restore(arrays, json.loads(json.dumps(values, allow_nan=False)))
     assert (again.variant, again.seed) == (name, 3)
     for task in ("emotion", "sentiment"):
         np.testing.assert_array_equal(again.predict(train).task(task), model.predict(train).task(task))
@@ -263,13 +263,13 @@ def test_dev_and_its_labels_are_not_learned_from():
     train, dev = noise_corpus(200), noise_corpus(60, seed=5)
     shuffled = replace(dev, emotion=dev.emotion[::-1], sentiment=dev.sentiment[::-1])
     for name in LINEAR:
-        arrays = [variant.fit(name, train, other)[0].state()[0] for other in (dev, shuffled)]
+        arrays = [registry.fit(name, train, other)[0].state()[0] for other in (dev, shuffled)]
         for key in arrays[0]:
             assert arrays[0][key].tobytes() == arrays[1][key].tobytes(), key
 
 
 def test_seeds_are_one_model():
-    models = variant.fit("linear", noise_corpus(100), options=FitOptions(seeds=(4, 9)))
+    models = registry.fit("linear", noise_corpus(100), options=FitOptions(seeds=(4, 9)))
     assert [model.seed for model in models] == [4, 9]
     np.testing.assert_array_equal(*(model.predict(noise_corpus(20)).emotion for model in models))
 
@@ -281,7 +281,7 @@ def test_adjustment_raises_recall_of_the_rare():
     recall = {}
     for loss in ("cross_entropy", "logit_adjusted", "balanced_softmax"):
         options = FitOptions(loss=loss, adjustment=1.0)
-        answers = variant.fit("linear", train, options=options)[0].predict(test).emotion.argmax(1)
+        answers = registry.fit("linear", train, options=options)[0].predict(test).emotion.argmax(1)
         recall[loss] = (answers[test.emotion == 2] == 2).mean()
     assert recall["logit_adjusted"] > recall["cross_entropy"] + 0.2
     assert recall["balanced_softmax"] == recall["logit_adjusted"]  # the same at strength 1
@@ -293,7 +293,7 @@ def test_constant_columns_do_no_harm():
     rows = stream.utterance.copy()
     rows[:, 0] = 3.7
     constant = replace(train, streams={**train.streams, "video": replace(stream, utterance=rows)})
-    assert np.isfinite(variant.fit("linear", constant)[0].predict(constant).emotion).all()
+    assert np.isfinite(registry.fit("linear", constant)[0].predict(constant).emotion).all()
 
 
 @pytest.mark.parametrize(
@@ -308,17 +308,17 @@ def test_constant_columns_do_no_harm():
 )
 def test_fit_fails(options, message):
     with pytest.raises(ValueError, match=message):
-        variant.fit("linear", noise_corpus(40), options=options)
+        registry.fit("linear", noise_corpus(40), options=options)
 
 
 def test_fit_fails_without_labels():
     bare = replace(noise_corpus(40), emotion=np.full(40, -1), sentiment=np.full(40, -1))
     with pytest.raises(ValueError, match="no training utterance has a label"):
-        variant.fit("linear", bare)
+        registry.fit("linear", bare)
 
 
 def test_predict_fails_on_another_width():
-    model = variant.fit("linear", noise_corpus(40))[0]
+    model = registry.fit("linear", noise_corpus(40))[0]
     with pytest.raises(ValueError, match="video stream has 9 columns; the head was fitted on 8"):
         model.predict(noise_corpus(40, widths=(9, 12)))
 
@@ -329,7 +329,7 @@ def test_neither_torch_nor_scikit_learn_is_imported():
         "from dualstream.heads import variant, metrics\n"
         "from tests.heads.small_corpora import noise_corpus\n"
         "train = noise_corpus(60)\n"
-        "model = variant.fit('linear_late', train)[0]\n"
+        "model = registry.fit('linear_late', train)[0]\n"
         "metrics.score(model.predict(train).emotion, train.emotion, train.emotion_names, groups=train.dialogue)\n"
         "print(sorted({'torch', 'sklearn', 'h5py', 'librosa'} & set(sys.modules)))\n"
     )

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from dualstream.heads.batch import FeatureSet
-from dualstream.heads.variant import FitOptions, History, Prediction, Progress, Variant
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.variants.registry import FitOptions, History, Prediction, Progress, Variant
 from dualstream.pipeline.cache import Cache, Stream, Utterances
 
 EMOTIONS = ["neutral", "joy", "anger"]

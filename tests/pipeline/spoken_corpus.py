@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features import media
-from dualstream.features.synthetic import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.variants.registry import FitOptions
+from dualstream.pipeline.commands import extract, fit_head, project
+from dualstream.pipeline.corpus.manifest import Manifest, Utterance, write_manifest
+from dualstream.pipeline.corpus.synthetic import FRAME_RATE_HZ, SAMPLE_RATE_HZ, Script, Speaker, perform
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
-from dualstream.pipeline.manifest import Manifest, Utterance, write_manifest
-from dualstream.pipeline.steps import extract, fit_head, project
 
 SENTIMENT = {"joy": "positive", "anger": "negative"}
 CLIPS = 12

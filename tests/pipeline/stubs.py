@@ -17,11 +17,11 @@ from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures
 from dualstream.features.media import Clip, MediaError
 from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.commands.extract import extract
+from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.request import ExtractReport, RunOptions
-from dualstream.pipeline.manifest import Manifest, write_manifest
-from dualstream.pipeline.steps.extract import extract
-from dualstream.pipeline.utterance import Utterance
 from numpy.typing import NDArray
 
 SIDE = 4  # pixels

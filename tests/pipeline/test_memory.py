@@ -15,11 +15,11 @@ from dualstream.features.media import MediaError, runner
 from dualstream.features.media.settings import Guards
 from dualstream.pipeline import memory
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
+from dualstream.pipeline.commands.inspect import inspect
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.extraction import work
+from dualstream.pipeline.experiments.training_data import read_corpus
+from dualstream.pipeline.extraction import scheduling
 from dualstream.pipeline.memory import MemoryShortageError, free_bytes, refuse_shortage
-from dualstream.pipeline.runs.corpus import read_corpus
-from dualstream.pipeline.steps.inspect import inspect
 from dualstream.pipeline.storage import container, sealed
 
 from tests.pipeline.caches import random_cache
@@ -171,8 +171,8 @@ def test_rows_are_let_go_before_shards_are_read_again(tmp_path: Path, monkeypatc
     raw = bytearray(path.read_bytes())
     raw[-20] ^= 1
     path.write_bytes(raw)
-    import pipeline.extraction.cache_making as making
-    import pipeline.steps.extract as step
+    import pipeline.commands.extract as step
+    import pipeline.extraction.build_cache as making
 
     held: list[weakref.ref[Any]] = []
     real = making._projected
@@ -184,7 +184,7 @@ def test_rows_are_let_go_before_shards_are_read_again(tmp_path: Path, monkeypatc
     def looked(folder: Any, note: Any) -> int:
         assert held
         assert not [one for one in held if one() is not None]
-        return work.set_damaged_aside(folder, note)
+        return scheduling.set_damaged_aside(folder, note)
 
     monkeypatch.setattr(making, "_projected", noted)
     monkeypatch.setattr(step, "set_damaged_aside", looked)
@@ -250,7 +250,7 @@ def test_a_limit_on_the_address_space_is_no_damage(tmp_path: Path) -> None:
     wide = type(video)("video", rows, np.ones(40, bool), None, None, None, {**video.spec, "has_windows": False})
     write_cache(path, Cache(small.utterances, small.offsets, small.start_s, {"video": wide}, small.vocabulary, {}))
     code = (
-        "import sys, resource, cli, numpy, h5py, pipeline.steps.inspect\n"
+        "import sys, resource, cli, numpy, h5py, pipeline.commands.inspect\n"
         "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 120_000_000,) * 2)\n"
         "cli.app()"

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dualstream.heads.batch import StreamArrays
+from dualstream.heads.data.batch import StreamArrays
 from dualstream.heads.diagnosis import diagnose
 from dualstream.heads.diagnosis.causes import too_little_data
 from dualstream.heads.diagnosis.changes import thinned
@@ -14,8 +14,8 @@ from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.diagnosis.gathering import alone
 from dualstream.heads.diagnosis.planted_causes import CAUSES, HOP_S, PlantOptions, plant
 from dualstream.heads.diagnosis.refit import Trial
-from dualstream.heads.statistics import Comparison, Estimate
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.variants.registry import FitOptions
 from sklearn.decomposition import PCA
 
 QUICK = DiagnosisOptions(

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.heads import variant
-from dualstream.heads.batch import FeatureSet
+from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.training.fit import TorchModel, split_groups
-from dualstream.heads.training.group import macro_f1
-from dualstream.heads.variant import FitOptions
+from dualstream.heads.training.seed_group import macro_f1
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
 from sklearn.metrics import f1_score
 
 from tests.heads.planted import Split, plant
@@ -37,9 +37,9 @@ def test_a_seed_does_not_depend_on_its_company(name: str, hidden: int, split: Sp
     """Nor on when the others stop: patience 1 sends them home at different epochs."""
     options = FitOptions(seeds=(0, 1, 2), epochs=4, hidden=hidden, patience=1, threads=1)
     train = split.train.take(np.arange(150))  # not a multiple of any vector's length
-    together = variant.fit(name, train, split.dev, options=options)
+    together = registry.fit(name, train, split.dev, options=options)
     for model in together[1:]:
-        alone = variant.fit(name, train, split.dev, options=replace(options, seeds=(model.seed,)))[0]
+        alone = registry.fit(name, train, split.dev, options=replace(options, seeds=(model.seed,)))[0]
         assert _arrays(alone) == _arrays(model)
         first, second = alone.history, model.history
         assert (first.best_epoch, first.stopped) == (second.best_epoch, second.stopped)
@@ -53,16 +53,16 @@ def test_a_seed_does_not_depend_on_its_company(name: str, hidden: int, split: Sp
 
 def test_threads_change_nothing(split: Split) -> None:
     one, three = (
-        variant.fit("gated", split.train, split.dev, options=replace(QUICK, threads=count)) for count in (1, 3)
+        registry.fit("gated", split.train, split.dev, options=replace(QUICK, threads=count)) for count in (1, 3)
     )
     assert [model.seed for model in three] == [0, 1, 2]
     assert [_arrays(model) for model in one] == [_arrays(model) for model in three]
 
 
 def test_models_of_before_have_no_prior_and_answer_as_they_did(split: Split) -> None:
-    model = variant.fit("concat", split.train, split.dev, options=QUICK)[0]
+    model = registry.fit("concat", split.train, split.dev, options=QUICK)[0]
     arrays, values = model.state()
-    old = variant.restore({key: value for key, value in arrays.items() if not key.startswith("prior/")}, values)
+    old = registry.restore({key: value for key, value in arrays.items() if not key.startswith("prior/")}, values)
     np.testing.assert_array_equal(old.predict(split.test).emotion, model.predict(split.test).emotion)  # type: ignore[arg-type]
     gone = {name: replace(one, present=np.zeros(60, bool)) for name, one in split.test.streams.items()}
     empty = replace(split.test, streams=gone)
@@ -70,13 +70,13 @@ def test_models_of_before_have_no_prior_and_answer_as_they_did(split: Split) -> 
 
 
 def test_seeds_differ(split: Split) -> None:
-    first, second, _ = variant.fit("concat_norm", split.train, split.dev, options=QUICK)
+    first, second, _ = registry.fit("concat_norm", split.train, split.dev, options=QUICK)
     assert _arrays(first) != _arrays(second)
 
 
 def test_the_best_epoch_is_kept(split: Split) -> None:
     options = replace(QUICK, epochs=12, patience=3, learning_rate=1e-2)
-    for model in variant.fit("concat_norm", split.train, split.dev, options=options):
+    for model in registry.fit("concat_norm", split.train, split.dev, options=options):
         scores = model.history.columns["dev_score"]
         assert model.history.best_epoch == int(np.argmax(scores))
         found = model.predict(split.dev)
@@ -92,36 +92,36 @@ def test_the_best_epoch_is_kept(split: Split) -> None:
 
 def test_patience_stops_and_says_so(split: Split) -> None:
     options = replace(QUICK, epochs=60, patience=2)
-    for model in variant.fit("video", split.train, split.dev, options=options):
+    for model in registry.fit("video", split.train, split.dev, options=options):
         best = model.history.best_epoch
         assert best is not None
         if model.history.stopped == "patience":
             assert len(model.history.columns["train_loss"]) == best + 1 + 2
     assert any(
         model.history.stopped == "patience"
-        for model in variant.fit("video", split.train, split.dev, options=options)
+        for model in registry.fit("video", split.train, split.dev, options=options)
     )
 
 
 def test_a_perfect_score_is_not_waited_past(split: Split) -> None:
     options = replace(QUICK, epochs=20, seeds=(0,))
-    (model,) = variant.fit("concat_norm", split.train, split.dev, options=options)
+    (model,) = registry.fit("concat_norm", split.train, split.dev, options=options)
     scores, best = model.history.columns["dev_score"], model.history.best_epoch
     assert (model.history.stopped, scores.index(1.0)) == ("perfect score", best)
     assert best is not None and len(scores) == best + 1 < 20
-    (whole,) = variant.fit("concat_norm", split.train, None, options=replace(options, epochs=best + 1))
+    (whole,) = registry.fit("concat_norm", split.train, None, options=replace(options, epochs=best + 1))
     assert _arrays(model) == _arrays(whole)
 
 
 def test_watching_the_loss(split: Split) -> None:
     options = replace(QUICK, watch="loss")
-    for model in variant.fit("concat_norm", split.train, split.dev, options=options):
+    for model in registry.fit("concat_norm", split.train, split.dev, options=options):
         assert model.history.best_epoch == int(np.argmin(model.history.columns["dev_loss"]))
 
 
 def test_without_dev_all_epochs_run(split: Split) -> None:
     for dev in (None, replace(split.dev, emotion=np.full(101, -1), sentiment=np.full(101, -1))):
-        for model in variant.fit("concat", split.train, dev, options=replace(QUICK, patience=1)):
+        for model in registry.fit("concat", split.train, dev, options=replace(QUICK, patience=1)):
             assert len(model.history.columns["train_loss"]) == 6
             assert (model.history.best_epoch, model.history.stopped) == (None, "epochs")
             assert "dev_loss" not in model.history.columns
@@ -134,15 +134,15 @@ def test_an_interrupt_keeps_the_best_so_far(split: Split) -> None:
 
     options = replace(QUICK, watch="loss")  # a perfect score would end it sooner
     for dev in (None, split.dev):
-        cut = variant.fit("concat_norm", split.train, dev, options=options, progress=stop)
+        cut = registry.fit("concat_norm", split.train, dev, options=options, progress=stop)
         assert [model.history.stopped for model in cut] == ["interrupted"] * 3
-        short = variant.fit("concat_norm", split.train, dev, options=replace(options, epochs=3))
+        short = registry.fit("concat_norm", split.train, dev, options=replace(options, epochs=3))
         assert [_arrays(model) for model in cut] == [_arrays(model) for model in short]
 
 
 def test_progress_is_told(split: Split) -> None:
     news: list[dict[str, Any]] = []
-    variant.fit("concat_norm", split.train, split.dev, options=replace(QUICK, epochs=2), progress=news.append)
+    registry.fit("concat_norm", split.train, split.dev, options=replace(QUICK, epochs=2), progress=news.append)
     assert [(one["variant"], one["epoch"], one["epochs"]) for one in news] == [
         ("concat_norm", 1, 2),
         ("concat_norm", 2, 2),
@@ -153,7 +153,7 @@ def test_progress_is_told(split: Split) -> None:
 @pytest.mark.parametrize("balance", ["fixed", "uncertainty", "surgery"])
 def test_what_is_recorded(balance: str, split: Split) -> None:
     options = replace(QUICK, task_balance=balance, watch="loss")
-    for model in variant.fit("gated", split.train, split.dev, options=options):
+    for model in registry.fit("gated", split.train, split.dev, options=options):
         columns = model.history.columns
         assert {len(values) for values in columns.values()} == {6}
         assert all(-1 <= value <= 1 for value in columns["task_cosine"])
@@ -166,10 +166,10 @@ def test_tasks_with_the_same_labels_pull_the_same_way() -> None:
     """Planted: the sentiment codes are the emotion codes, so both heads learn the same of the representation."""
     split = plant("noise_stream", 4, train=300, dev=50, test=10)
     options = FitOptions(seeds=(0, 1, 2), epochs=8)
-    for model in variant.fit("video", split.train, None, options=options):
+    for model in registry.fit("video", split.train, None, options=options):
         assert np.mean(model.history.columns["task_cosine"][-3:]) > 0.5
     opposed = replace(split.train, sentiment=np.random.default_rng(0).integers(0, 2, 300))
-    for model in variant.fit("video", opposed, None, options=options):
+    for model in registry.fit("video", opposed, None, options=options):
         assert np.mean(model.history.columns["task_cosine"][-3:]) < 0.5
 
 
@@ -177,7 +177,7 @@ def test_a_dead_stream_has_no_share() -> None:
     split = plant("noise_stream", 4, train=200, dev=50, test=10)
     dead = replace(split.train.streams["audio"], utterance=np.full((200, 16), 3.0, np.float32))
     train = replace(split.train, streams=split.train.streams | {"audio": dead})
-    for model in variant.fit("concat_norm", train, None, options=QUICK):
+    for model in registry.fit("concat_norm", train, None, options=QUICK):
         assert max(model.history.columns["gradient_share_audio"]) == 0.0
 
 
@@ -191,7 +191,7 @@ def test_rare_classes_are_heard(loss: str) -> None:
     blurred = [_blur(one, rng) for one in (train, whole.test)]
 
     def recall(options: FitOptions) -> float:
-        model = variant.fit("video", blurred[0], None, options=options)[0]
+        model = registry.fit("video", blurred[0], None, options=options)[0]
         found = model.predict(blurred[1]).emotion
         assert found is not None
         return float((found.argmax(axis=1) == 1)[whole.test.emotion == 1].mean())
@@ -212,11 +212,11 @@ def _blur(features: FeatureSet, rng: np.random.Generator) -> FeatureSet:
 def test_unlabelled_training_fails(split: Split) -> None:
     bare = replace(split.train, emotion=np.full(300, -1))
     with pytest.raises(ValueError, match="no training utterance has a label for emotion"):
-        variant.fit("concat", bare, options=FitOptions(tasks=("emotion",)))
+        registry.fit("concat", bare, options=FitOptions(tasks=("emotion",)))
 
 
 def test_another_width_fails(split: Split) -> None:
-    model = variant.fit("video", split.train, None, options=QUICK)[0]
+    model = registry.fit("video", split.train, None, options=QUICK)[0]
     swapped = replace(split.test, streams={"video": split.test.streams["audio"]})
     with pytest.raises(ValueError, match="video stream has 16 columns; this model was fitted on 12"):
         model.predict(swapped)
@@ -225,15 +225,15 @@ def test_another_width_fails(split: Split) -> None:
 def test_streams_without_windows(split: Split) -> None:
     table = replace(split.train.streams["video"], windows=None, window_present=None)
     train = replace(split.train, streams=split.train.streams | {"video": table})
-    assert variant.fit("tensor", train, None, options=QUICK)
+    assert registry.fit("tensor", train, None, options=QUICK)
     with pytest.raises(ValueError, match="aligned needs windows; the video stream has one row an utterance alone"):
-        variant.fit("aligned", train, None, options=QUICK)
+        registry.fit("aligned", train, None, options=QUICK)
     with pytest.raises(ValueError, match="dialogue:aligned needs windows"):
-        variant.fit("dialogue:aligned", train, None, options=QUICK)
+        registry.fit("dialogue:aligned", train, None, options=QUICK)
 
 
 def test_nothing_and_one_utterance(split: Split) -> None:
-    model = variant.fit("concat_norm", split.train, None, options=QUICK)[0]
+    model = registry.fit("concat_norm", split.train, None, options=QUICK)[0]
     none = model.predict(split.test.take(np.array([], dtype=np.int64)))
     assert none.emotion is not None and none.emotion.shape == (0, 2)
     whole, one = model.predict(split.test), model.predict(split.test.take(np.array([5])))

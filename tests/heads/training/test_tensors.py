@@ -10,7 +10,7 @@ import torch
 from dualstream.heads.fusion.network import Network, Settings, resolve
 from dualstream.heads.training.plan import Order, hide_streams
 from dualstream.heads.training.tensors import Scaler, TensorSet, thin
-from dualstream.heads.variant import names
+from dualstream.heads.variants.registry import names
 from sklearn.preprocessing import StandardScaler
 
 from tests.heads.planted import plant

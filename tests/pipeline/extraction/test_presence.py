@@ -11,10 +11,10 @@ import pytest
 from dualstream.features.media import Clip, DecodeSettings, MediaError
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.cache import read_cache
+from dualstream.pipeline.corpus.manifest import read_manifest
+from dualstream.pipeline.encoder_training import samples
+from dualstream.pipeline.encoder_training.samples import SampleRecipe, open_samples
 from dualstream.pipeline.extraction.presence import ClipsGoneError
-from dualstream.pipeline.manifest import read_manifest
-from dualstream.pipeline.training import samples
-from dualstream.pipeline.training.samples import SampleRecipe, open_samples
 
 from tests.pipeline.stubs import FakeReader, make_corpus, run_extract
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.extraction.shards import (
     LONGEST_REASON_BYTES,
@@ -19,7 +20,6 @@ from dualstream.pipeline.extraction.shards import (
     split_in_shards,
 )
 from dualstream.pipeline.storage.sealed import TEMPORARY_SUFFIX, remove_leftovers
-from dualstream.pipeline.utterance import Utterance
 
 from tests.pipeline.caches import random_shard
 

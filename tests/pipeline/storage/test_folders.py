@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from dualstream.pipeline import runs
+from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import LEAST_FREE_BYTES, UnwrittenError, require_writable
@@ -54,7 +54,7 @@ def test_a_file_in_the_way_fails(tmp_path: Path) -> None:
 def test_a_run_is_refused_before_it_is_fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(UsageError, match="can't be written to"):
-        runs.check_target(tmp_path / "run", replace=False)
+        experiments.check_target(tmp_path / "run", replace=False)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_run_that_can_not_be_written_is_named_by_its_own_folder(
     fail_to_sync(monkeypatch, errno.ENOSPC)
     with (
         pytest.raises(UnwrittenError, match=f"cannot write {tmp_path / 'run'}: No space left"),
-        runs.new_folder(tmp_path / "run") as folder,
+        experiments.new_folder(tmp_path / "run") as folder,
     ):
         write_bytes(folder / "weights.bin", b"x")
     assert not list(tmp_path.iterdir())

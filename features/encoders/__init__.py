@@ -1,0 +1,1 @@
+"""Encoders, a file each: media or tables to rows of features."""

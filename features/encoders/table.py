@@ -1,0 +1,219 @@
+"""A stream read from a ready-made table of features (CSV, NPZ or Parquet), keyed by utterance id.
+
+    CSV, Parquet   column ``id`` (or else the first one), features in the others, each a number
+    NPZ            arrays ``id`` (N,) and ``features`` (N, D); ``columns`` (D,) may name the columns
+
+Without times: one row an utterance, a stream without windows. With a column (array) ``time_s``, the instant
+each row stands for, or ``start_s``, the start of its span (to ``end_s`` if given, else as long as a window):
+several rows an utterance, each window takes the row nearest to its centre that lies inside it, and the
+utterance vector is the mean of all its rows. Times are seconds on the clip's clock.
+
+Tables as OpenFace and openSMILE write them, with a column ``id`` before (docs/tables.md): ``timestamp`` and
+``frameTime`` are times, ``frame``, ``face_id``, ``confidence``, ``success`` and ``frameIndex`` are no features,
+and rows with ``success`` 0 are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, StreamName, register
+from dualstream.features.encoders.table_files import Table, read_table
+from dualstream.features.windows import nearest
+from numpy.typing import NDArray
+
+NO_FEATURES = {  # lower case: labels, and what the manifest says of an utterance
+    *("emotion", "sentiment", "label", "labels", "class", "target"),
+    *("split", "fold", "speaker", "dialogue", "turn", "path"),
+}
+MAX_NAMED = 5  # ids or rows that one message lists
+
+
+@register("video", "table")
+def build_video_table(argument: str, options: EncoderOptions) -> FeatureTable:
+    """Read a table as the video stream; `argument` is the file."""
+    return _build("video", argument, options)
+
+
+@register("audio", "table")
+def build_audio_table(argument: str, options: EncoderOptions) -> FeatureTable:
+    """Read a table as the audio stream; `argument` is the file."""
+    return _build("audio", argument, options)
+
+
+def _build(stream: StreamName, argument: str, options: EncoderOptions) -> FeatureTable:
+    if not argument:
+        raise ValueError(f"{stream} encoder table: lacks a file; expected table:FILE.csv, .npz or .parquet")
+    if options.weights is not None:
+        raise ValueError(f"a table has no weights; found {options.weights!r} for {stream} table:{argument}")
+    return FeatureTable(read_table(Path(argument)), stream)
+
+
+@dataclass(frozen=True)
+class UnknownId:
+    """A row of the table that is of no utterance of the manifest."""
+
+    id: str
+    where: str
+    """Such as ``line 12``."""
+
+
+class FeatureTable:
+    """Ready-made rows by utterance id; keeps the TableEncoder protocol.
+
+    Raises
+    ------
+    ValueError
+        Where an utterance has two rows (of the same time, in a table with times), where times are given in
+        two ways or end before they start, or where a column seems to be a label.
+    """
+
+    spec: EncoderSpec
+
+    def __init__(self, table: Table, stream: StreamName) -> None:
+        self._table = table
+        others = [name for name in table.columns if name.strip().lower() in NO_FEATURES]
+        if others:
+            raise ValueError(
+                f"table {table.path.name}: column {others[0]!r} would be taken for a feature, and leak to the "
+                "heads what they are to find out; take it out, or rename it if it is a measurement"
+            )
+        self._time = _time_column(table)
+        self._rows = _rows_by_id(table, self._time)
+        passed_over: dict[str, Any] = {"left_out": list(table.left_out), "failed_rows": table.failed_rows}
+        self.spec = EncoderSpec(
+            name=f"table:{table.path.name}",
+            stream=stream,
+            raw_width=len(table.columns),
+            width=len(table.columns),
+            parameters={
+                "sha256": table.sha256,
+                "rows": len(table.ids),
+                "time": self._time,
+                **{name: value for name, value in passed_over.items() if value},
+            },
+            has_windows=self._time is not None,
+            column_names=table.columns,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"FeatureTable({self.spec.name!r}, {len(self._rows)} utterances, {len(self._table.ids)} rows of "
+            f"{self.spec.width} columns)"
+        )
+
+    def unknown_ids(self, known: Iterable[str]) -> list[UnknownId]:
+        """Return the table's ids that are not among `known`, each with its first row, in the table's order."""
+        known = set(known)
+        first = [(int(rows.min()), i) for i, rows in self._rows.items() if i not in known]
+        return [UnknownId(i, self._table.where(row)) for row, i in sorted(first)]
+
+    def lookup(self, utterance_id: str, starts_s: NDArray[np.float64], length_s: float) -> StreamFeatures:
+        """Return the table's rows of one utterance; `present` is False where the table has none.
+
+        Parameters
+        ----------
+        utterance_id
+            As in the manifest.
+        starts_s
+            Starts of the clip's windows, seconds, shape (K,).
+        length_s
+            Their length, seconds.
+        """
+        count = len(starts_s) if self.spec.has_windows else 0
+        windows = np.zeros((count, self.spec.width), dtype=np.float32)
+        window_present = np.zeros(count, dtype=np.bool_)
+        time_s = np.full(count, np.nan)
+        rows = self._rows.get(utterance_id)
+        if rows is None:
+            nothing = np.zeros(self.spec.width, dtype=np.float32)
+            return StreamFeatures(nothing, False, windows, window_present, time_s)
+        features = self._table.features[rows]  # (R, D), rising in time
+        if count:
+            instants_s = self._instants_s(rows, length_s)
+            choice = nearest(instants_s, starts_s + length_s / 2)  # (K,)
+            chosen_s = instants_s[choice]
+            window_present = (chosen_s >= starts_s) & (chosen_s < starts_s + length_s)
+            windows[window_present] = features[choice[window_present]]
+            time_s = np.where(window_present, chosen_s, np.nan)
+        utterance = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return StreamFeatures(utterance, True, windows, window_present, time_s)
+
+    def extent_s(self, utterance_id: str, length_s: float) -> float | None:
+        """Return how far an utterance's rows reach, seconds; None where it has none or they have no times.
+
+        A row of an instant stands in the middle of a window of `length_s`.
+        """
+        rows = self._rows.get(utterance_id)
+        if rows is None or self._time is None:
+            return None
+        if "end_s" in self._table.times:
+            return float(self._table.times["end_s"][rows].max())
+        return float(self._instants_s(rows, length_s).max()) + length_s / 2
+
+    def _instants_s(self, rows: NDArray[np.intp], length_s: float) -> NDArray[np.float64]:
+        """Return the instants that rows stand for, seconds, shape (R,)."""
+        times = self._table.times
+        if self._time == "time_s":
+            return times["time_s"][rows]
+        starts_s = times["start_s"][rows]
+        return (starts_s + times["end_s"][rows]) / 2 if "end_s" in times else starts_s + length_s / 2
+
+
+def _time_column(table: Table) -> str | None:
+    """Return ``time_s`` or ``start_s``, whichever the table has; None for one row an utterance."""
+    found = tuple(table.times)
+    if not found:
+        return None
+    if sorted(found) not in (["time_s"], ["start_s"], ["end_s", "start_s"]):
+        raise ValueError(
+            f"table {table.path.name} has the time columns {', '.join(found)}; expected time_s alone, start_s "
+            "alone, or start_s and end_s"
+        )
+    if "end_s" in found:
+        wrong = np.flatnonzero(table.times["end_s"] < table.times["start_s"])
+        if len(wrong):
+            row = int(wrong[0])
+            raise ValueError(
+                f"table {table.path.name}, {table.where(row)}, column 'end_s': {table.times['end_s'][row]} lies "
+                f"before start_s, {table.times['start_s'][row]}"
+            )
+    return "time_s" if "time_s" in found else "start_s"
+
+
+def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
+    """Return each utterance's rows, rising in time; raise ValueError where two claim one place."""
+    grouped: dict[str, list[int]] = {}
+    for row, utterance_id in enumerate(table.ids):
+        grouped.setdefault(utterance_id, []).append(row)
+    rows_of = {utterance_id: np.array(rows, dtype=np.intp) for utterance_id, rows in grouped.items()}
+    twice: list[str] = []
+    for utterance_id, rows in rows_of.items():
+        if time is None:
+            again = rows[1:]
+            first = rows[:1]
+        else:
+            at_s = table.times[time][rows]
+            if "end_s" in table.times:
+                at_s = at_s + table.times["end_s"][rows]  # twice the centre orders as the centre does
+            order = np.argsort(at_s, kind="stable")
+            rows_of[utterance_id] = rows = rows[order]
+            same = np.flatnonzero(np.diff(at_s[order]) == 0)
+            first, again = rows[same], rows[same + 1]
+        twice += [f"{utterance_id} ({table.where(first[0])} and {table.where(row)})" for row in again[:1]]
+    if twice:
+        raise ValueError(
+            f"table {table.path.name} has more than one row for {len(twice)} utterances"
+            f"{' at one time' if time else ''}: {_some(twice)}; "
+            + ("keep one of them" if time else "keep one of them, or give a column time_s")
+            + (" (several faces? keep one face_id)" if "face_id" in map(str.lower, table.left_out) else "")
+        )
+    return rows_of
+
+
+def _some(texts: Sequence[str]) -> str:
+    return ", ".join(texts[:MAX_NAMED]) + (", ..." if len(texts) > MAX_NAMED else "")

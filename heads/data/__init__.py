@@ -1,0 +1,1 @@
+"""What heads take: batches of cached features, and their normalisation."""

@@ -1,0 +1,1 @@
+"""Scores, their statistics, calibration and folds."""

@@ -1,0 +1,94 @@
+"""The variant `auto`: what `heads.search.selection` chooses, fitted and answered for under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.search.selection import SelectionOptions, select
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import (
+    FitOptions,
+    History,
+    Prediction,
+    Progress,
+    Trained,
+    Variant,
+    register,
+)
+from numpy.typing import NDArray
+
+
+@dataclass(repr=False)
+class AutoModel:
+    """A model of the chosen variant, and why it was chosen (`heads.variants.registry.Trained`)."""
+
+    variant: str
+    seed: int
+    history: History
+    inner: Trained
+    choice: dict[str, Any]
+    """`Choice.to_json`."""
+
+    def predict(self, features: FeatureSet) -> Prediction:
+        """Return the chosen variant's log-probabilities."""
+        return self.inner.predict(features)
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return (arrays, JSON values) from which `restore` makes the same model again."""
+        arrays, values = self.inner.state()
+        return arrays, {"variant": self.variant, "seed": self.seed, "inner": values, "choice": self.choice}
+
+    def __repr__(self) -> str:
+        return f"AutoModel(seed={self.seed}, chosen={self.choice['name']!r})"
+
+
+def _fit(
+    name: str, train: FeatureSet, dev: FeatureSet | None, options: FitOptions, progress: Progress | None
+) -> Sequence[Trained]:
+    selection = SelectionOptions.of(options.parameters)
+    choice = select(train, dev, options=options, selection=selection, progress=progress)
+    models = registry.fit(choice.name, train, dev, options=replace(options, parameters={}), progress=progress)
+    table = choice.to_json()
+    return [AutoModel(name, model.seed, model.history, model, table) for model in models]
+
+
+def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOptions) -> Sequence[Trained]:
+    """Fit what `auto` chose again, on more utterances, where it was solved and watches none of them."""
+    chosen = models[0]
+    if not isinstance(chosen, AutoModel) or not registry.solved(chosen.inner.variant):
+        return models
+    again = registry.fit(chosen.inner.variant, features, None, options=replace(options, parameters={}))
+    return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]
+
+
+def _refuse(name: str, options: FitOptions) -> None:
+    SelectionOptions.of(options.parameters)
+
+
+def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+    inner = registry.restore(arrays, values["inner"])
+    return AutoModel(values["variant"], int(values["seed"]), inner.history, inner, values["choice"])
+
+
+register(
+    Variant(
+        "auto",
+        "the variant that cross-validation by groups is sure of, else the best single stream",
+        ("video", "audio"),
+        _fit,
+        _restore,
+        any_stream=True,
+        refuse=_refuse,
+        parameters={
+            "candidates": None,  # CANDIDATES
+            "repeats": SelectionOptions.repeats,
+            "folds": SelectionOptions.folds,
+            "metric": SelectionOptions.metric,
+            "alpha": SelectionOptions.alpha,
+            "sample": SelectionOptions.sample,
+        },
+    )
+)

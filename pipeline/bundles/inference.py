@@ -1,0 +1,280 @@
+"""The road that a clip takes: a bundle's encoders built again and checked, then features to answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.features.encode import ClipPlan
+from dualstream.features.encoder import Encoder, EncoderOptions, StreamFeatures, build
+from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
+from dualstream.features.media.settings import ALIKE
+from dualstream.features.projection import Projection
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.variants.decode import joint_decode, separate_decode
+from dualstream.heads.variants.ensemble import ensemble
+from dualstream.heads.variants.registry import TASKS, Prediction, Task
+from dualstream.pipeline.bundles.folder import Bundle
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
+from dualstream.pipeline.extraction.recipe import Recipe, is_network
+from dualstream.pipeline.provenance import canonical_json, differences, digest_file, listed
+from numpy.typing import NDArray
+
+LOG_ZERO = -1e4  # a log-probability below this is as good as none, and stays a number
+
+
+@dataclass(frozen=True, repr=False)
+class Features:
+    """Streams of N utterances after projection, by head stream; what a head reads."""
+
+    starts_s: list[NDArray[np.float64]]
+    """Of each utterance's windows, shape (K,) each."""
+    streams: dict[str, list[StreamFeatures]]
+
+    def feature_set(self, bundle: Bundle, dialogue: NDArray[np.int64], turn: NDArray[np.int64]) -> FeatureSet:
+        """Return them as heads take them; nothing is labelled."""
+        count = len(self.starts_s)
+        blank = np.full(count, UNLABELLED, dtype=np.int64)
+        streams = {}
+        for name, rows in self.streams.items():
+            windowed = bool(bundle.streams[name]["spec"]["has_windows"])
+            streams[name] = StreamArrays(
+                utterance=np.stack([one.utterance for one in rows]),
+                present=np.array([one.present for one in rows], dtype=np.bool_),
+                windows=np.concatenate([one.windows for one in rows]) if windowed else None,
+                window_present=np.concatenate([one.window_present for one in rows]) if windowed else None,
+            )
+        lengths = [len(starts) for starts in self.starts_s]
+        return FeatureSet(
+            streams=streams,
+            offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+            start_s=np.concatenate(self.starts_s),
+            emotion=blank,
+            sentiment=blank,
+            emotion_names=tuple(bundle.vocabulary["emotion"]),
+            sentiment_names=tuple(bundle.vocabulary["sentiment"]),
+            dialogue=dialogue,
+            turn=turn,
+            speaker=blank,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Answers:
+    """What a bundle says of N utterances."""
+
+    seeds: tuple[Prediction, ...]
+    """Of each model as it is, log-probabilities (N, C): what the run's predictions hold."""
+    plain: Prediction
+    """Log of the models' mean probabilities."""
+    calibrated: dict[Task, NDArray[np.float64]]
+    """Probabilities (N, C) after calibration."""
+    codes: dict[Task, NDArray[np.int64]]
+    """Class codes that are answered, shape (N,)."""
+
+
+def make_plan(
+    bundle: Bundle, *, weights: Sequence[Path] = (), device: str = "cpu", ffmpeg: Path | None = None
+) -> tuple[ClipPlan, list[str]]:
+    """Build the bundle's encoders again, and check that they are the same.
+
+    Parameters
+    ----------
+    weights
+        Files of encoder weights; which encoder each belongs to follows from its digest.
+    device
+        ``cpu``, ``cuda`` or ``cuda:N``.
+    ffmpeg
+        The binary; None: as `find_ffmpeg` finds it.
+
+    Returns
+    -------
+    The plan, and what a person should know of it: another decoder, another kind of device.
+
+    Raises
+    ------
+    FingerprintMismatchError
+        Where an encoder, its settings, its version or its weights are not those of the bundle; or a file of
+        weights is of none of its encoders.
+    UsageError
+        Where weights have to be named and are not.
+    """
+    recipe = bundle.recipe
+    encoders = _encoders(bundle, weights, device)
+    try:
+        windows = WindowPlan(**recipe["windows"])
+        sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(recipe["decode"])
+        binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
+        version = decoder_version(binary)
+    except MediaError as error:
+        raise DualstreamError(str(error)) from error
+    if version != recipe["decoder"]:
+        notes.append(f"features were made with {recipe['decoder']}, here it is {version}: last digits may differ")
+    networks = any(is_network(one["spec"]["name"]) for one in bundle.streams.values())
+    if networks and device.partition(":")[0] != recipe["device"]:
+        notes.append(f"features were made on {recipe['device']}, here on {device}: last digits may differ")
+    return ClipPlan(encoders, windows, sampling, decode, partial(read_clip, ffmpeg=str(binary))), notes
+
+
+def recipe_of(bundle: Bundle, plan: ClipPlan) -> Recipe:
+    """Return the bundle's recipe with the encoders that were built for it."""
+    specs = {name: one["spec"] for name, one in bundle.streams.items()}
+    return Recipe(bundle.recipe, specs, lambda: plan, dict)
+
+
+def projected(rows: Sequence[StreamFeatures], projection: Projection | None) -> list[StreamFeatures]:
+    """Bring raw rows of one stream through its projection; masked rows stay zeros."""
+    if projection is None:
+        return list(rows)
+    done = []
+    for one in rows:
+        out = projection.transform(np.concatenate([one.utterance[None], one.windows]))
+        utterance = out[0] if one.present else np.zeros_like(out[0])
+        windows = np.where(one.window_present[:, None], out[1:], np.float32(0))
+        done.append(StreamFeatures(utterance, one.present, windows, one.window_present, one.time_s))
+    return done
+
+
+def answer(bundle: Bundle, features: FeatureSet) -> Answers:
+    """Ask every model, average, calibrate, and decide.
+
+    The answers are decided before calibration, which orders a task's classes no other way.
+    """
+    seeds = tuple(model.predict(features) for model in bundle.models)
+    plain = ensemble([_floored(one) for one in seeds])
+    calibrated, codes = {}, {}
+    separate = dict(zip(TASKS, separate_decode(plain), strict=True))
+    joint = None if bundle.pairs is None else dict(zip(TASKS, joint_decode(plain, bundle.pairs), strict=True))
+    for task, how in bundle.calibration.items():
+        log_p = plain.task(task)
+        own = separate[task]
+        assert log_p is not None and own is not None, f"the models of {bundle.variant} lack {task}"
+        calibrated[task] = sharpened(log_p, how.sharpness)
+        codes[task] = own if joint is None else joint[task]
+    return Answers(seeds, plain, calibrated, codes)
+
+
+def sharpened(log_p: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:
+    """Return probabilities (N, C) of log-probabilities times `sharpness`."""
+    scaled = sharpness * log_p
+    p = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+def _floored(prediction: Prediction) -> Prediction:
+    rows = [prediction.task(task) for task in TASKS]
+    return Prediction(*(None if one is None else np.maximum(one, LOG_ZERO) for one in rows))
+
+
+def _decode_settings(stated: Mapping[str, Any]) -> tuple[DecodeSettings, list[str]]:
+    """Return the recipe's settings and what to know of them; refuse those that this program reads otherwise.
+
+    Clips that an older way reads alike are most: where only some differ, that is said.
+    """
+    known = {field.name for field in fields(DecodeSettings)}
+    settings = DecodeSettings(**{key: value for key, value in stated.items() if key in known})
+    ours = settings.to_json()
+    notes = []
+    if stated.get("reading") in ALIKE.get(ours["reading"], ()):
+        stated = {**stated, "reading": ours["reading"]}
+        notes.append(
+            "features were made by an older way of reading clips: spans of files without an index (MPEG), and "
+            "sound whose channels cancel or whose centre is silent beside the others, are read otherwise here"
+        )
+    wrong = differences(ours, stated)
+    if wrong:
+        raise FingerprintMismatchError(
+            f"this program reads clips in another way than the bundle's were read: decode.{listed(wrong)} "
+            "(there: in the bundle); use the version of dualstream that made it, or extract and fit again"
+        )
+    return settings, notes
+
+
+def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str, Encoder]:
+    given: dict[str, Path] = {}
+    for path in weights:
+        if not path.is_file():
+            raise UsageError(f"--weights {path}: there is no such file")
+        given[digest_file(path)] = path
+    used: set[str] = set()
+    encoders = {}
+    for name, one in bundle.streams.items():
+        spec = one["spec"]
+        source, expected = _source(bundle, name, one, given, used)
+        try:
+            encoder = build(
+                spec["stream"], spec["name"], EncoderOptions(source, device, bundle.recipe["precision"])
+            )
+        except (ValueError, OSError) as error:
+            raise DualstreamError(f"the {name} encoder {spec['name']} can't be built: {error}") from error
+        _check_encoder(name, spec, encoder.spec.to_json(), expected)
+        encoders[name] = encoder
+    strangers = [str(path) for digest, path in given.items() if digest not in used]
+    if strangers:
+        raise FingerprintMismatchError(
+            f"--weights {', '.join(strangers)}: of none of the bundle's encoders, which have the weights "
+            + "; ".join(_told(name, one["spec"]) for name, one in bundle.streams.items())
+        )
+    return encoders
+
+
+def _source(
+    bundle: Bundle, name: str, one: Mapping[str, Any], given: Mapping[str, Path], used: set[str]
+) -> tuple[str | None, str | None]:
+    """Return where an encoder's weights come from, as `build` takes it, and the digest that they must have."""
+    wanted = one["spec"]["weights"]
+    if wanted is None:
+        return None, None
+    digest = str(wanted["sha256"])
+    if digest in given:
+        used.add(digest)
+        return str(given[digest]), digest
+    carried = bundle.weights_file(name)
+    if carried is not None:
+        return str(carried), str(one["carried"]["sha256"])
+    kind = str(wanted["source"])
+    if kind.startswith("random:"):
+        return kind, digest
+    if kind.startswith("imagenet"):
+        return "imagenet", digest
+    if given:
+        raise FingerprintMismatchError(
+            f"the {name} encoder has other weights than those that were named: {_told(name, one['spec'])}; "
+            f"found {', '.join(f'{path} ({found[:16]}…)' for found, path in given.items())}"
+        )
+    raise UsageError(
+        f"the bundle does not carry the weights of its encoder: {_told(name, one['spec'])}; name that file: "
+        "--weights FILE"
+    )
+
+
+def _told(name: str, spec: Mapping[str, Any]) -> str:
+    weights = spec["weights"]
+    return f"{name} {spec['name']}" + (f", sha256 {weights['sha256'][:16]}…" if weights else ", no weights")
+
+
+def _check_encoder(name: str, stated: Mapping[str, Any], built: Mapping[str, Any], digest: str | None) -> None:
+    """Refuse an encoder that would give other numbers; where its weights lie does not matter."""
+    found = dict(built["weights"] or {}).get("sha256")
+    if found != digest:
+        raise FingerprintMismatchError(
+            f"the weights of the {name} encoder {stated['name']} have sha256 {found}; the bundle's have {digest}"
+        )
+    wrong = differences(_settings(built), _settings(stated))
+    if wrong:
+        raise FingerprintMismatchError(
+            f"the {name} encoder {stated['name']} of this program is not the bundle's: {listed(wrong)} (there: in "
+            "the bundle); use the version of dualstream that made it, or extract and fit again"
+        )
+
+
+def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("name", "stream", "raw_width", "version", "parameters", "has_windows")
+    plain: dict[str, Any] = json.loads(canonical_json({key: spec[key] for key in kept}))
+    return plain

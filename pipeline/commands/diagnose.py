@@ -1,0 +1,192 @@
+"""diagnose: say why joining the streams of a cache fails, with evidence, and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet
+from dualstream.heads.diagnosis import diagnose as diagnose_features
+from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
+from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments import integrity
+from dualstream.pipeline.experiments.presence import ALL, Presence, label_counts, require_rule, taken
+from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
+from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.reporting import diagnosis
+from dualstream.pipeline.reporting.tables import presence_words
+from dualstream.pipeline.storage.documents import write_json
+from dualstream.pipeline.storage.folders import make_folder, require_writable
+from numpy.typing import NDArray
+
+DIAGNOSIS = "diagnosis.json"
+
+
+@dataclass(frozen=True)
+class DiagnoseOptions:
+    """What is diagnosed."""
+
+    diagnosis: DiagnosisOptions = field(default_factory=DiagnosisOptions)
+    any_task: bool = False
+    """Take the other task where train and dev have no label of `diagnosis.task`."""
+    streams: dict[str, str] = field(default_factory=dict)
+    """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
+    speaker_norm: bool = False
+    """Let heads read rows normalised by speaker (transductive)."""
+    scored: str = ALL
+    """``present``: utterances without features are neither fitted nor scored (`pipeline.experiments.presence`)."""
+    against: Path | None = None
+    """Another cache of the same utterances, made in another way: its gain is measured too."""
+
+
+def diagnose(
+    cache: Path, out: Path, options: DiagnoseOptions, say: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """Diagnose a cache's train and dev splits; write diagnosis.json, the page and its figures into `out`.
+
+    Returns
+    -------
+    The document that diagnosis.json holds: ``{"cache", "against", "causes", "evidence", "streams"}``.
+
+    Raises
+    ------
+    UsageError
+        Where nothing can be written to `out`, a stream or the train split is missing, or there are too few
+        labelled dialogues.
+    NoCacheError, CorruptError
+        As the reader of caches does.
+    """
+    require_writable(out / DIAGNOSIS)
+    require_rule(options.scored)
+    corpus = read_corpus(cache, streams=options.streams or None)
+    other = read_corpus(options.against, streams=options.streams or None) if options.against else None
+    common = _parts(corpus, other)
+    train, dev = (taken(corpus, part, options.scored) for part in common)
+    pair = None
+    if other is not None:
+        twin_train, twin_dev = _parts(other, corpus)
+        pair = (_in_order(corpus, other, twin_train, train), _in_order(corpus, other, twin_dev, dev))
+    hop_s = _hop_s(corpus)
+    odd = _said_of_rows(corpus, train, dev)
+    extracted = corpus.take(train), corpus.take(dev) if len(dev) else None
+    if options.speaker_norm:
+        corpus, other = corpus.normalised(), None if other is None else other.normalised()
+    strangers = np.flatnonzero(corpus.splits == "test") if not len(dev) and "test" in corpus.splits else None
+    if options.any_task:
+        options = replace(options, diagnosis=replace(options.diagnosis, task=_task(corpus, options, common)))
+    settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
+    try:
+        found = diagnose_features(
+            corpus.take(train),
+            corpus.take(dev) if len(dev) else None,
+            settings,
+            other=None if other is None or pair is None else _features(other, *pair),
+            extracted=extracted if options.speaker_norm else None,
+            unlabelled=None if strangers is None else corpus.take(strangers),
+            say=say,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    found = replace(found, evidence=_with_presence(found.evidence, corpus, np.union1d(*common), options))
+    if found.evidence.grouped_by == "dialogue" and not np.any(corpus.dialogues[train] != ""):
+        note = (
+            "no dialogues are known: each utterance counts as one, and intervals take utterances for independent"
+        )
+        found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
+    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - sum(map(len, common))
+    if left_out:
+        note = f"{left_out} utterances that the other cache lacks were left out"
+        found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
+    found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, *odd)))
+    looked_at = "train and dev; the test split was not looked at"
+    if strangers is not None:
+        looked_at = "train, and rows of test without their labels (whether an encoder knows train's labels)"
+    document = {
+        "cache": {"name": cache.name, "digest": corpus.digest, "fingerprint": corpus.fingerprint},
+        "against": None if other is None else {"name": options.against.name, "digest": other.digest},  # type: ignore[union-attr]
+        "streams": corpus.streams,
+        "specs": corpus.specs,
+        "speaker_norm": corpus.speaker_norm,
+        "scored": options.scored,
+        "looked_at": looked_at,
+        **found.to_json(),
+    }
+    make_folder(out)
+    write_json(out / DIAGNOSIS, document)
+    diagnosis.diagnosis_report(document).write(out)
+    return document
+
+
+def _said_of_rows(corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]) -> list[str]:
+    """Return what must be said of the encoders' weights and of odd rows, by their ids."""
+    ranges = usual_ranges(corpus, train, corpus.streams)
+    odd = outliers(corpus, np.concatenate((train, dev)), ranges)
+    words = [text for one in odd for text in one.warnings(against="what is usual in train")]
+    return [*integrity.random_weights(corpus.specs), *words]
+
+
+def _task(corpus: Corpus, options: DiagnoseOptions, parts: Sequence[NDArray[np.int64]]) -> Task:
+    """Return the task that is diagnosed: the one that is asked for, where it or neither has labels."""
+    counts = label_counts(corpus.features, np.concatenate(parts))
+    wanted = options.diagnosis.task
+    return next((task for task in (wanted, *TASKS) if counts[task].any()), wanted)
+
+
+def _with_presence(
+    evidence: Evidence, corpus: Corpus, candidates: NDArray[np.int64], options: DiagnoseOptions
+) -> Evidence:
+    """Note how many of the labelled utterances of train and dev had no features."""
+    task = options.diagnosis.task
+    labelled = getattr(corpus.features, task)[taken(corpus, candidates, options.scored)] != UNLABELLED
+    facts = Presence.of(corpus, candidates, options.scored).to_json(task, labelled)
+    words = presence_words(
+        {"count": int(labelled.sum()), "without_features": facts}, "they are scored with the rest"
+    )
+    return replace(evidence, notes=(*evidence.notes, words))
+
+
+def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the utterances of train and dev, those of both caches where there are two."""
+    known = set(other.ids) if other is not None else None
+    parts = []
+    for split in ("train", "dev"):
+        index = np.flatnonzero(corpus.splits == split)
+        parts.append(np.array([i for i in index if known is None or corpus.ids[i] in known], dtype=np.int64))
+    if not len(parts[0]):
+        if "train" in corpus.splits:
+            raise UsageError("the two caches have no utterance of train in common; --against takes the same clips")
+        raise UsageError(f"the cache has no train split; it has {sorted(corpus.split_sizes())}")
+    return parts[0], parts[1]
+
+
+def _in_order(
+    corpus: Corpus, other: Corpus, twin: NDArray[np.int64], index: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the other cache's rows of the utterances that `index` names, in that order."""
+    place = {other.ids[i]: i for i in twin}
+    missing = [corpus.ids[i] for i in index if corpus.ids[i] not in place]
+    if missing:
+        raise UsageError(
+            f"{len(missing)} utterances are in another split of the other cache, such as {missing[0]}"
+        )
+    return np.array([place[corpus.ids[i]] for i in index], dtype=np.int64)
+
+
+def _features(
+    other: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]
+) -> tuple[FeatureSet, FeatureSet | None]:
+    return other.take(train), other.take(dev) if len(dev) else None
+
+
+def _hop_s(corpus: Corpus) -> float | None:
+    """Return the distance between windows, read off the windows themselves."""
+    starts, offsets = corpus.features.start_s, corpus.features.offsets
+    inner = np.ones(max(0, len(starts) - 1), dtype=bool)
+    cuts = offsets[1:-1] - 1
+    inner[cuts[(cuts >= 0) & (cuts < len(inner))]] = False
+    steps = np.diff(starts)[inner]
+    return float(np.median(steps)) if len(steps) else None

@@ -1,0 +1,248 @@
+"""evaluate: score a run on a split that it was not fitted on, and write down each time test was looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import TASKS, FitOptions, Task
+from dualstream.pipeline import experiments
+from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.experiments import Run, integrity, protocol
+from dualstream.pipeline.experiments.label_support import Seen, Shown
+from dualstream.pipeline.experiments.predictions import Predictions, write_predictions
+from dualstream.pipeline.experiments.presence import ALL, Presence, taken
+from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.ranges import Outliers, outliers, read_ranges
+from dualstream.pipeline.experiments.scoring import HEADLINE, score_predictions
+from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.storage.documents import write_json
+from numpy.typing import NDArray
+
+LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
+
+
+def evaluate(
+    path: Path,
+    *,
+    split: str = "test",
+    cache: Path | None = None,
+    streams: Mapping[str, str] | None = None,
+    scored: str | None = None,
+    done: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Score a run on a split, and log it where the split is test.
+
+    Parameters
+    ----------
+    path
+        The run folder.
+    split
+        ``test``, or any other split of the cache.
+    cache
+        Another cache than the one that the run was fitted on; None: that one, whose digest must be the same.
+    streams
+        Which streams of the other cache stand for ``video`` and ``audio``; None: as in the run.
+    scored
+        ``all`` or ``present`` (`pipeline.experiments.presence`); None: as in the run.
+    done
+        Called with what is returned as soon as it is written, before the run's page is drawn again.
+
+    Returns
+    -------
+    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "outliers", "certainty",
+    "warnings", "report"}``.
+
+    Notes
+    -----
+    Where the run has a page, it is drawn again, with what test said.
+
+    Raises
+    ------
+    NoCacheError
+        Where the run or its cache is not there.
+    FingerprintMismatchError
+        Where the cache is not the one that the run was fitted on, or another one that was named has
+        other widths or classes.
+    UsageError
+        Where the cache has no such split, or nothing in it is labelled.
+    """
+    run = experiments.read_run(path)
+    place = cache or _own_cache(run)
+    corpus = read_corpus(
+        place, streams=streams or run.config["streams"], speaker_norm=bool(run.config["speaker_norm"])
+    )
+    odd = _check_same(run, corpus, named=cache is not None)
+    rule = scored or run.config.get("scored", ALL)
+    candidates = corpus.split(split)
+    index = taken(corpus, candidates, rule)
+    if not len(index):
+        raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
+    warnings = [*odd, *_known(run, split, same=not odd)]
+    corpus.require_finite(index, registry.get(run.config["variant"]).streams)
+    models = experiments.read_models(path / experiments.WEIGHTS)
+    features = corpus.take(index)
+    answers = tuple(model.predict(features) for model in models)
+    # what was fitted, scored before or not: dev may lack labels that test has
+    tasks: list[Task] = [task for task in TASKS if answers[0].task(task) is not None]
+    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
+    seen = Seen.from_json(run.config["fitted_on"])
+    shown = Shown.throughout(seen, len(index), train=_train_counts(run))
+    predictions = Predictions(
+        ids=tuple(corpus.ids[i] for i in index),
+        split=split,
+        true=truth,
+        models=answers,
+        names=tuple(f"seed {model.seed}" for model in models),
+    )
+    predictions = Answering(**run.config["answering"]).apply(predictions, shown.pairs)
+    scores = score_predictions(
+        predictions,
+        run.config["vocabulary"],
+        groups=corpus.clusters(index, protocol.stored_folds(run.config)),
+        shown=shown,
+        presence=Presence.of(corpus, candidates, rule),
+        speaker_norm=corpus.speaker_norm,
+        stopped_by=split if split == "dev" and run.metrics.get("stopped_by") == "dev" else None,
+    )
+    reads = registry.get(run.config["variant"]).streams
+    odd_rows = _far_outside(run, corpus, index)
+    known = integrity.memorised(corpus, reads, tasks)
+    scores["warnings"] += [*integrity.random_weights(integrity.specs_read(corpus, reads)), *known.warnings]
+    scores["warnings"] += [
+        text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")
+    ]
+    before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
+    if split == "test":
+        experiments.log_test(path, _entry(scores, corpus, split, named=cache is not None))
+    write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
+    # alone on disk, the scores come with all that must be said of them
+    write_json(path / f"metrics_{split}.json", {**scores, "warnings": [*warnings, *scores["warnings"]]})
+    page = path / experiments.REPORT if (path / experiments.REPORT).is_file() else None
+    document = {
+        "run": str(path),
+        "variant": run.config["variant"],
+        "split": split,
+        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "same_as_fitted": not odd},
+        "times_before": len(before),
+        "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
+        "scores": scores,
+        "outliers": {one.stream: one.to_json() for one in odd_rows},
+        "certainty": known.to_json(),
+        "warnings": warnings,
+        "report": None if page is None else str(page),
+    }
+    if done is not None:
+        done(document)
+    if page is not None:  # last: the scores stand and are shown, whatever becomes of the page
+        from dualstream.pipeline.reporting.report import run_report
+
+        run_report([experiments.read_run(path)]).write(path)
+    return document
+
+
+def _train_counts(run: Run) -> dict[Task, np.ndarray] | None:
+    """Return how many utterances of train have each class; None for runs of versions that did not keep it."""
+    stored = run.config.get("train_counts")
+    return None if stored is None else {task: np.array(stored[task], dtype=np.int64) for task in TASKS}
+
+
+def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:
+    """Return what lies far outside of the rows that the run was fitted on; nothing where it doesn't say."""
+    assert run.path is not None
+    reads = registry.get(run.config["variant"]).streams
+    widths = {head: width for head, width in run.config["widths"].items() if head in reads}
+    return outliers(corpus, index, read_ranges(run.path, widths))
+
+
+def _own_cache(run: Run) -> Path:
+    stored = run.config["cache"]["path"]
+    assert run.path is not None
+    if stored is None:
+        raise UsageError(f"{run.path} was fitted on a cache that was never a file; name one: --cache FILE")
+    place = (run.path / stored).resolve()
+    if not place.is_file():
+        raise NoCacheError(
+            f"the cache that {run.path} was fitted on is not at {place} any more; say where it is: --cache FILE"
+        )
+    return place
+
+
+def _check_same(run: Run, corpus: Corpus, *, named: bool) -> list[str]:
+    """Return what is odd about scoring this run on this cache; raise where it makes no sense."""
+    fitted = run.config["cache"]
+    if corpus.digest == fitted["digest"]:
+        return []
+    if not named:
+        raise FingerprintMismatchError(
+            f"the cache changed since {run.path} was fitted: its digest is {corpus.digest[:16]}…, the run's is "
+            f"{fitted['digest'][:16]}…; fit again, or name the cache if you mean it: --cache FILE"
+        )
+    widths = {head: stream.width for head, stream in corpus.features.streams.items()}
+    if widths != run.config["widths"]:
+        raise FingerprintMismatchError(
+            f"the run was fitted on streams of widths {run.config['widths']}; this cache has {widths}"
+        )
+    for task in TASKS:
+        unknown = sorted(set(corpus.vocabulary[task]) - set(run.config["vocabulary"][task]))
+        if unknown:
+            raise FingerprintMismatchError(
+                f"this cache has {task} classes that the run never saw: {', '.join(unknown)}; "
+                f"it knows {', '.join(run.config['vocabulary'][task])}"
+            )
+    warnings = ["this is not the cache that the run was fitted on"]
+    if corpus.fingerprint != fitted["fingerprint"] or corpus.specs != run.config["specs"]:
+        warnings.append(
+            "its features were made in another way (fingerprint "
+            f"{corpus.fingerprint[:16] or 'not stated'}, the run's {fitted['fingerprint'][:16] or 'not stated'}): "
+            "the scores are of features that the models were not fitted for"
+        )
+    return warnings
+
+
+def _known(run: Run, split: str, *, same: bool) -> list[str]:
+    """Return what must be said of a split whose labels had a part in the fit; nothing of test, which has none."""
+    config = run.config
+    if split == "test":
+        return []
+    where = "" if same else f"the {split} split of the cache that it was fitted on: where these are its clips, "
+    if split == "train" or config["folds"] is not None:
+        return [f"{where}this run was fitted on these utterances: the scores say how well it knows them, not more"]
+    fit = FitOptions(patience=config["options"]["patience"])
+    if split == "dev" and config["choice"] is not None and fit.patience > 0:
+        return [
+            f"{where}auto chose {config['choice']['name']} with dev's labels among others: its scores are too good"
+        ]
+    if split == "dev" and protocol.looks_at_dev(config["variant"], fit):
+        return [f"{where}{protocol.WATCHED}"]
+    return []
+
+
+def _recoded(
+    truth: dict[Task, np.ndarray], corpus: Corpus, vocabulary: Mapping[str, list[str]]
+) -> dict[Task, np.ndarray]:
+    """Return the labels as codes of the run's vocabulary, whatever order the cache has its classes in."""
+    answer: dict[Task, np.ndarray] = {}
+    for task, codes in truth.items():
+        table = np.array([vocabulary[task].index(name) for name in corpus.vocabulary[task]] + [-1])
+        answer[task] = table[codes]  # -1, unlabelled, takes the last entry
+    return answer
+
+
+def _entry(scores: dict[str, Any], corpus: Corpus, split: str, *, named: bool) -> dict[str, Any]:
+    return {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "split": split,
+        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "named": named},
+        "utterances": scores["utterances"],
+        "scores": {
+            "tasks": {
+                task: {key: {k: one[key][k] for k in ("mean", "interval")} for key in LOGGED}
+                for task, one in scores["tasks"].items()
+            }
+        },
+    }

@@ -1,0 +1,321 @@
+"""export: a run as a bundle, which answers for any clip and needs nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.features.projection import Projection
+from dualstream.features.single_read import read_hashed
+from dualstream.features.weights import load_file
+from dualstream.heads.evaluation.calibration import fit_weights
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import TASKS
+from dualstream.pipeline import experiments
+from dualstream.pipeline.bundles.folder import (
+    BUNDLE_FORMAT,
+    ONNX,
+    WEIGHTS,
+    Bundle,
+    Calibration,
+    sections,
+    write_bundle,
+)
+from dualstream.pipeline.bundles.inference import LOG_ZERO, sharpened
+from dualstream.pipeline.cache import Cache, read_cache_and_digest
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.experiments import Run, integrity
+from dualstream.pipeline.experiments.label_support import Seen, Shown
+from dualstream.pipeline.experiments.predictions import Predictions, read_predictions
+from dualstream.pipeline.experiments.presence import ALL
+from dualstream.pipeline.experiments.protocol import Answering, Plan, plan, stored_folds
+from dualstream.pipeline.experiments.ranges import usual_ranges
+from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.experiments.training_data import corpus_of
+from dualstream.pipeline.reporting.card import model_card
+from dualstream.pipeline.storage.documents import finite, write_bytes
+
+SURE = 1e-12  # a probability below this counts as this in a log loss
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `export` is told beside run and bundle."""
+
+    cache: Path | None = None
+    """Where the run's cache is now; None: where it was. It must be the same one."""
+    with_weights: tuple[Path, ...] = ()
+    """Files of encoder weights to copy in; which encoder each is of follows from its digest."""
+    onnx: bool = False
+    replace: bool = False
+
+
+def export(
+    path: Path,
+    out: Path,
+    options: ExportOptions | None = None,
+    *,
+    notice: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Write a bundle of a run.
+
+    Returns
+    -------
+    ``{"bundle", "variant", "models", "streams", "calibration", "needs_weights", "onnx", "files"}``.
+
+    Raises
+    ------
+    NoCacheError
+        Where the run or its cache is not there.
+    FingerprintMismatchError
+        Where the cache is not the one that the run was fitted on, or a file of weights is of no encoder.
+    UsageError
+        Where the run can't answer for a new clip: it reads a ready-made table, or speakers were normalised.
+    """
+    options = options or ExportOptions()
+    experiments.check_target(out, replace=options.replace, kind=BUNDLE_FORMAT)
+    run = experiments.read_run(path)
+    if run.config["speaker_norm"]:
+        raise UsageError(
+            f"{path} normalised each speaker by that speaker's own utterances, which a new clip does not bring; "
+            "fit without --speaker-norm"
+        )
+    cache = _read_cache(run, options.cache)
+    streams = _streams(run, cache)
+    corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
+    held_out = _held_out(run)
+    planned = plan(corpus, stored_folds(run.config), scored=run.config.get("scored", ALL))
+    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(planned)
+    mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
+        held_out, shown.pairs
+    )
+    calibration = {task: _calibrate(mean, task) for task in mean.true}
+    document: dict[str, Any] = {
+        "variant": run.config["variant"],
+        "streams": streams,
+        "recipe": cache.provenance["recipe"],
+        "recipe_sections": sections(cache.provenance["recipe"]),
+        "fingerprint": run.config["cache"]["fingerprint"],
+        "vocabulary": {task: list(run.config["vocabulary"][task]) for task in TASKS},
+        "calibration": {task: vars(one) for task, one in calibration.items()},
+        "joint_pairs": (seen.pairs > 0).tolist() if run.config["answering"]["joint_decoding"] else None,
+        "fitted_on": run.config["fitted_on"],
+        "created_with": run.config["versions"],
+        "onnx": None,
+        "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
+    }
+    models = tuple(experiments.read_models(path / experiments.WEIGHTS))
+    ranges = usual_ranges(corpus, planned.fitted_on(), streams)
+    with experiments.new_folder(out, replace=options.replace, kind=BUNDLE_FORMAT) as folder:
+        _copy_weights(document, folder, options.with_weights)
+        bundle = Bundle(finite(document), models, _projections(cache, streams), ranges=ranges)
+        if options.onnx:
+            document["onnx"] = _onnx(bundle, folder, notice)
+            bundle = replace(bundle, document=finite(document))
+        tests = [one for one in run.test_log if one["split"] == "test"]
+        card = model_card(
+            document=document,
+            config=run.config,
+            held_out=_score(mean, calibration, planned, run, shown),
+            seeds=run.metrics,
+            test=run.other_scores("test"),
+            test_looks=len(tests),
+        )
+        write_bundle(folder, bundle, card=card)
+        files = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
+    return {
+        "bundle": str(out),
+        "variant": document["variant"],
+        "models": len(models),
+        "streams": {name: one["spec"]["name"] for name, one in streams.items()},
+        "calibration": {task: one.sharpness for task, one in calibration.items()},
+        "needs_weights": [
+            {"stream": name, "encoder": one["spec"]["name"], "sha256": one["spec"]["weights"]["sha256"]}
+            for name, one in document["streams"].items()
+            if one["spec"]["weights"] and not one["carried"] and not _drawn(one["spec"])
+        ],
+        "onnx": document["onnx"],
+        "files": files,
+    }
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Return what was written, for a person."""
+    lines = [
+        f"{document['bundle']}: {document['variant']}, {document['models']} models, "
+        + ", ".join(f"{name} by {encoder}" for name, encoder in document["streams"].items())
+    ]
+    for task, sharpness in document["calibration"].items():
+        lines.append(f"calibration of {task}: log-probabilities times {sharpness:.3f}")
+    if document["onnx"]:
+        one = document["onnx"]["parity"]
+        lines.append(
+            f"{ONNX}: at most {one['largest_difference']:.1e} from the heads on {one['batches']} random batches"
+        )
+    for one in document["needs_weights"]:
+        lines.append(
+            f"not inside: the weights of {one['stream']} {one['encoder']}, sha256 {one['sha256'][:16]}…; "
+            "`predict` will want that file (--weights), or export again with --with-weights FILE"
+        )
+    return "\n".join([*lines, f"files: {', '.join(document['files'])}"])
+
+
+def _read_cache(run: Run, named: Path | None) -> Cache:
+    stored = run.config["cache"]["path"]
+    assert run.path is not None
+    if named is None and stored is None:
+        raise UsageError(f"{run.path} was fitted on a cache that was never a file; it has no road from a clip")
+    place = named or (run.path / stored).resolve()
+    if not place.is_file():
+        raise NoCacheError(f"the cache of {run.path} is not at {place}; say where it is: --cache FILE")
+    cache, digest = read_cache_and_digest(place)
+    if digest != run.config["cache"]["digest"]:
+        raise FingerprintMismatchError(
+            f"{place} is not the cache that {run.path} was fitted on: its digest is {digest[:16]}…, the run's is "
+            f"{run.config['cache']['digest'][:16]}…; its projections may be others, so fit again"
+        )
+    return cache
+
+
+def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
+    """Return the streams that the variant reads, each with the spec of its encoder."""
+    reads = registry.get(run.config["variant"]).streams
+    recipe = cache.provenance.get("recipe")
+    if not isinstance(recipe, dict) or recipe.get("decode") is None:
+        raise UsageError(
+            f"{run.path} rests on ready-made tables: no clip becomes rows of them, so none is answered for"
+        )
+    found = {}
+    for head, name in run.config["streams"].items():
+        if head not in reads:
+            continue
+        stream = cache.streams[name]
+        spec = {**recipe["streams"][name], "width": int(stream.utterance.shape[1])}
+        if spec["name"].partition(":")[0] == "table":
+            raise UsageError(
+                f"{run.path} reads {head} from {spec['name']}: a new clip has no row in that table; fit on "
+                "streams that an encoder makes"
+            )
+        projection = stream.projection
+        found[head] = {
+            "name": name,
+            "spec": spec,
+            "projection": None
+            if projection is None
+            else {"kind": projection.kind, "fitted_on": projection.fitted_on},
+            "carried": None,
+        }
+    return found
+
+
+def _projections(cache: Cache, streams: dict[str, dict[str, Any]]) -> dict[str, Projection]:
+    found = {}
+    for head, one in streams.items():
+        stored = cache.streams[one["name"]].projection
+        if stored is not None:
+            found[head] = Projection(stored.kind, stored.mean, stored.components, stored.fitted_on)
+    return found
+
+
+def _held_out(run: Run) -> Predictions:
+    assert run.path is not None
+    split = str(run.metrics["split"])
+    return read_predictions(run.path / f"predictions_{split}.csv", run.config["vocabulary"])
+
+
+def _calibrate(mean: Predictions, task: Any) -> Calibration:
+    """Fit one task's temperature on the ensemble's held-out answers (Guo et al. 2017)."""
+    truth = mean.true[task]
+    labelled = truth >= 0
+    log_p = mean.models[0].task(task)
+    assert log_p is not None
+    if not labelled.any():
+        return Calibration(1.0, mean.split, 0)
+    log_p = np.maximum(log_p, LOG_ZERO)
+    sharpness = float(fit_weights(log_p[None], truth)[0])
+    rows = np.flatnonzero(labelled)
+    losses = [
+        float(-np.log(np.maximum(sharpened(log_p, each)[rows, truth[rows]], SURE)).mean())
+        for each in (1.0, sharpness)
+    ]
+    return Calibration(sharpness, mean.split, int(labelled.sum()), (losses[0], losses[1]))
+
+
+def _score(
+    mean: Predictions, calibration: dict[Any, Calibration], planned: Plan, run: Run, shown: Shown
+) -> dict[str, Any]:
+    """Score the bundle's answers on what was held out, for the card."""
+    rows = {}
+    for task, how in calibration.items():
+        log_p = mean.models[0].task(task)
+        assert log_p is not None
+        rows[task] = np.log(np.maximum(sharpened(np.maximum(log_p, LOG_ZERO), how.sharpness), SURE))
+    models = (registry.Prediction(rows.get("emotion"), rows.get("sentiment")),)
+    return score_predictions(
+        replace(mean, models=models),
+        run.config["vocabulary"],
+        groups=planned.clusters(),
+        shown=shown,
+        presence=planned.presence(),
+    )
+
+
+def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path]) -> None:
+    """Copy weights in, as safetensors: a .pth is a pickle, so its tensors are written anew."""
+    from safetensors.torch import save
+
+    for place in files:
+        try:
+            state, sha256, licence = load_file(place)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--with-weights {place}: {error}") from error
+        owners = [
+            name
+            for name, one in document["streams"].items()
+            if one["spec"]["weights"] and one["spec"]["weights"]["sha256"] == sha256
+        ]
+        if not owners:
+            wanted = "; ".join(
+                f"{name} {one['spec']['name']} {one['spec']['weights']['sha256']}"
+                for name, one in document["streams"].items()
+                if one["spec"]["weights"]
+            )
+            raise FingerprintMismatchError(
+                f"--with-weights {place}: its sha256 is {sha256}, which is of no encoder of this run; "
+                f"they have {wanted or 'no weights'}"
+            )
+        (folder / WEIGHTS).mkdir(exist_ok=True)
+        for name in owners:
+            target = folder / WEIGHTS / f"{name}.safetensors"
+            stated = licence or document["streams"][name]["spec"]["weights"]["licence"]
+            data = save({key: value.contiguous() for key, value in state.items()}, {"licence": stated})
+            if place.suffix.lower() == ".safetensors":
+                data, found = read_hashed(place)
+                if found != sha256:
+                    raise UsageError(f"--with-weights {place} changed while it was copied; export again")
+            write_bytes(target, data)
+            carried = {"sha256": hashlib.sha256(data).hexdigest()}
+            document["streams"][name] = {**document["streams"][name], "carried": carried}
+
+
+def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:
+    """Write the graph; a variant that does not export is said, and the bundle is written without it."""
+    from dualstream.pipeline.bundles.onnx_graph import write_onnx
+
+    try:
+        facts, _ = write_onnx(bundle, folder / ONNX)
+    except UsageError:
+        raise
+    except DualstreamError as error:
+        (folder / ONNX).unlink(missing_ok=True)
+        notice(f"no {ONNX}: {error}")
+        return None
+    return facts
+
+
+def _drawn(spec: dict[str, Any]) -> bool:
+    return str(spec["weights"]["source"]).startswith("random:")

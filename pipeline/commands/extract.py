@@ -1,0 +1,283 @@
+"""extract: clips to cache.h5. Commits a shard at a time, so that a run that ends anywhere goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from dualstream.heads.cores import available_cores, one_blas_thread, torch_threads
+from dualstream.pipeline.cache import Cache, read_cache, write_cache
+from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import CorruptError, UsageError, resumable
+from dualstream.pipeline.executors import ray_tasks, require_ray
+from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache, whitened_words
+from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
+from dualstream.pipeline.extraction.estimate import estimate
+from dualstream.pipeline.extraction.presence import Presence
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
+from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
+from dualstream.pipeline.extraction.scheduling import Work, jobs_to_do, set_damaged_aside
+from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
+from dualstream.pipeline.extraction.staleness import Hasher, remember
+from dualstream.pipeline.provenance import canonical_json, require_same
+from dualstream.pipeline.reporting.heartbeat import format_duration
+from dualstream.pipeline.reporting.progress import Progress
+from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
+
+
+@one_blas_thread()
+def extract(
+    manifest_path: Path,
+    *,
+    root: Path,
+    out: Path,
+    options: ExtractionOptions,
+    run: RunOptions,
+    notice: Callable[[str], None] = lambda text: None,
+    build_recipe: Callable[..., Recipe] = make_recipe,
+) -> ExtractReport:
+    """Extract every clip of a manifest into `out`, or as much as was not extracted before.
+
+    Raises
+    ------
+    DualstreamError
+        And its kinds, each with its exit status: a manifest or options that do not fit, another run on the
+        same output (11), a cache made in another way (12), a full disk, too little memory, or clips that go away
+        while they are read (1).
+    """
+    started_s = time.monotonic()
+    manifest = _limited(read_manifest(manifest_path), run.limit)
+    if not root.is_dir():
+        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+    if run.executor == RAY:
+        require_ray()
+    if out.exists() and not run.replace and not is_sealed(out, "cache"):
+        raise UsageError(f"{out} is there and is no cache; choose another --out, or say --replace")
+    if run.dry_run:
+        return _dry_run(manifest, root, out, options, run, build_recipe)
+    make_folder(out.parent)
+    with locked(out.with_name(out.name + ".lock")), resumable():
+        remove_leftovers(out.parent, of=out.name)
+        shards = _shards_of(out)
+        if shards.is_dir():
+            remove_leftovers(shards)
+        recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "recipe-memo.json")
+        existing = _existing(out, recipe, run.replace, notice)
+        report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
+
+        def note(text: str) -> None:
+            report.notices.append(text)
+            notice(text)
+
+        folder = _folder(out, recipe, manifest, run.shard_size)
+        _open(folder, recipe)
+        work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
+        _make_missing(work, report, note)
+        cache = _sealed_at_last(out, work, existing, report, note)
+        if whitened := whitened_words(cache, out):
+            note(whitened)
+    report.failed = [
+        (name, reason)
+        for name, status, reason in zip(
+            cache.utterances.id, cache.utterances.status, cache.utterances.reason, strict=True
+        )
+        if status == "failed"
+    ]
+    report.streams = {name: _stream_facts(cache, name) for name in cache.streams}
+    report.seconds = time.monotonic() - started_s
+    try:
+        _log(out, report)
+    except OSError as error:
+        note(f"the run is not noted in {out.name}.log, which can't be written: {error.strerror or error}")
+    return report
+
+
+def _limited(manifest: Manifest, limit: int | None) -> Manifest:
+    if limit is None:
+        return manifest
+    if limit < 1:
+        raise UsageError(f"--limit is {limit}; expected 1 or more")
+    return Manifest(manifest.utterances[:limit])
+
+
+def _existing(out: Path, recipe: Recipe, replace: bool, notice: Callable[[str], None]) -> Cache | None:
+    """Return the cache that stands at `out`, or None; refuse to put another one in its place unasked.
+
+    Raises
+    ------
+    FingerprintMismatchError
+        Where the cache was made in another way.
+    """
+    if not out.exists() or replace:
+        return None
+    try:
+        cache = read_cache(out)
+    except CorruptError as error:
+        notice(f"{error}. It is made again from its shards")
+        return None
+    require_same(
+        recipe.document,
+        cache.provenance.get("recipe", {}),
+        f"{out}",
+        "Choose another --out, or say --replace (its shards stay)",
+    )
+    return cache
+
+
+def _shards_of(out: Path) -> Path:
+    return out.with_name(out.name + ".shards")
+
+
+def _folder(out: Path, recipe: Recipe, manifest: Manifest, size: int) -> ShardFolder:
+    return ShardFolder(_shards_of(out) / recipe.fingerprint, size, len(split_in_shards(manifest.utterances, size)))
+
+
+def _open(folder: ShardFolder, recipe: Recipe) -> None:
+    """Make the folder where it is not there, with its recipe, and clear away what a killed run left."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder.path)
+    if not (folder.path / "recipe.json").exists():
+        publish(folder.path / "recipe.json", (canonical_json(recipe.document) + "\n").encode("utf-8"))
+
+
+def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]) -> None:
+    """Make and commit every shard that is not there, not whole, or not of these clips."""
+    jobs = jobs_to_do(work, note)
+    made = sum(len(job.utterances) for job in jobs)
+    report.made += made
+    report.kept = max(0, len(work.manifest) - report.made)
+    if not jobs:  # no encoder is built for nothing
+        return
+    taken = sorted({name for job in jobs for name in job.donors})
+    if taken:
+        note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
+    folder, recipe = work.folder.path, work.recipe
+    clips = [one for job in jobs for one in job.utterances] if recipe.reads_media else []
+    presence = Presence.of(work.root, work.hasher, clips)
+    # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
+    torch = torch_threads(work.options.torch_threads if recipe.has_network else None)
+    with torch, Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
+        for one in shards:
+            if not work.run.keep_going:
+                presence.require(f"shard {one.job.index}", _failures(one))
+            sealed = commit_shard(folder, one.job.index, pack_shard(one.shard))
+            remember(folder, one.job.index, one.job.utterances, one.looks, one.shard, sealed)
+
+
+def _failures(made: MadeShard) -> list[tuple[Utterance, str, str]]:
+    """Return each utterance with its digest, and its reason where it failed."""
+    pairs = zip(made.job.utterances, made.shard.clips, strict=True)
+    return [(one, clip.sha256, clip.reason if clip.status == "failed" else "") for one, clip in pairs]
+
+
+def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Generator[MadeShard, None, None]:
+    """Make the jobs' shards by the executor that was chosen."""
+    run, recipe = work.run, work.recipe
+    workers = run.workers or available_cores()
+
+    def on_clip(failed: bool, frames: int) -> None:
+        progress.advance(failed=failed, frames=frames)
+
+    if run.executor == LOCAL:
+        batches = work.options.batches
+        yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
+        return
+    tasks = [RemoteJob(job, work.root.resolve(), work.options, run.shard_size, recipe.fingerprint) for job in jobs]
+    for _, made in ray_tasks(make_remotely, tasks, workers=workers):
+        for clip in made.shard.clips:
+            on_clip(clip.status == "failed", 0)
+        yield made
+
+
+def _sealed_at_last(
+    out: Path, work: Work, existing: Cache | None, report: ExtractReport, note: Callable[[str], None]
+) -> Cache:
+    """Seal the cache; where a shard proves damaged only now, set it aside and make it again, once."""
+    try:
+        return _sealed(out, work, existing, note)
+    except CorruptError as error:
+        damage = CorruptError(str(error))  # without the frames that hold all rows which were read by then
+    if not set_damaged_aside(work.folder, note):
+        raise damage
+    _make_missing(work, report, note)
+    return _sealed(out, work, existing, note)
+
+
+def _sealed(out: Path, work: Work, existing: Cache | None, note: Callable[[str], None]) -> Cache:
+    """Build and publish the cache, unless the one that is there was built of the very same things."""
+    manifest, folder, recipe, run = work.manifest, work.folder, work.recipe, work.run
+    choice = ProjectionChoice(run.projection or "auto")
+    if existing is not None:
+        before = existing.provenance
+        if run.projection is None:
+            choice = ProjectionChoice.from_json(before["projection"])
+        if (
+            before["shards"] == folder.to_json()
+            and before["manifest"] == {"sha256": manifest.sha256, "utterances": len(manifest)}
+            and before["projection"] == choice.to_json()
+        ):
+            return existing
+    cache = build_cache(
+        manifest,
+        folder,
+        document=recipe.document,
+        fingerprint=recipe.fingerprint,
+        specs=recipe.specs,
+        choice=choice,
+        notice=note,
+    )
+    write_cache(out, cache)
+    return cache
+
+
+def _stream_facts(cache: Cache, name: str) -> dict[str, Any]:
+    stream = cache.streams[name]
+    return {
+        "encoder": stream.spec["name"],
+        "weights": stream.spec["weights"],
+        "width": stream.utterance.shape[1],
+        "utterances": int(stream.present.sum()),
+        "windows": None if stream.window_present is None else int(stream.window_present.sum()),
+        "projection": stream.projection.kind if stream.projection else None,
+    }
+
+
+def _dry_run(
+    manifest: Manifest,
+    root: Path,
+    out: Path,
+    options: ExtractionOptions,
+    run: RunOptions,
+    build_recipe: Callable[..., Recipe],
+) -> ExtractReport:
+    recipe = build_recipe(options, shard_size=run.shard_size)
+    report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
+    _existing(out, recipe, run.replace, report.notices.append)
+    folder = _folder(out, recipe, manifest, run.shard_size)
+    work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
+    to_make = [one for job in jobs_to_do(work, report.notices.append) for one in job.utterances]
+    report.made, report.kept = len(to_make), len(manifest) - len(to_make)
+    workers = run.workers or available_cores()
+    with torch_threads(options.torch_threads if recipe.has_network else None):
+        report.estimate = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
+    return report
+
+
+def _log(out: Path, report: ExtractReport) -> None:
+    """Append a line for people: when, where and how fast. It is no part of the cache, whose bytes repeat."""
+    when = time.strftime("%Y-%m-%d %H:%M:%S%z")
+    rate = f", {report.made / report.seconds:.2f} clips/s" if report.made else ""
+    line = (
+        f"{when} {platform.node()}: {report.made} clips made, {report.kept} kept, {len(report.failed)} failed, "
+        f"{format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
+    )
+    with open(out.with_name(out.name + ".log"), "a", encoding="utf-8") as file:
+        file.write(line)

@@ -1,0 +1,377 @@
+"""inspect: what a cache holds, how it was made, what is masked, what looks unhealthy, and how labels fall."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.features.projection import PCA, TURNED
+from dualstream.heads.evaluation.majority import majority_lines
+from dualstream.heads.evaluation.outliers import UsualRange
+from dualstream.pipeline.cache import Cache, Stream, read_cache
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.experiments.integrity import random_weights
+from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
+from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
+from dualstream.pipeline.provenance import digest_of, fingerprint, listed
+from numpy.typing import NDArray
+
+SPLITS = ("train", "dev", "test")
+SHOWN = 20
+SHOWN_COLUMNS = 8
+MAJORITY_SCORES = (
+    ("accuracy", "majority accuracy"),
+    ("balanced_accuracy", "  UAR"),
+    ("weighted_f1", "  weighted F1"),
+    ("macro_f1", "  macro F1"),
+)
+NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
+
+
+def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
+    """Return what there is to say of a cache, as JSON values.
+
+    Parameters
+    ----------
+    verify
+        Check the fingerprint against the recipe, that present rows are finite, and the shards beside the cache.
+
+    Raises
+    ------
+    NoCacheError
+        Where there is no such file.
+    CorruptError
+        Where a digest does not hold or the file is not of the format. That is checked without `verify` too.
+    """
+    cache = read_cache(path)
+    utterances = cache.utterances
+    failed = [
+        {"id": name, "reason": reason}
+        for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
+        if status == "failed"
+    ]
+    odd = [
+        {"id": name, "note": reason}
+        for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
+        if status == "ok" and reason
+    ]
+    splits = [one for one in SPLITS if one in utterances.split]
+    splits += sorted(set(utterances.split) - set(splits))
+    document: dict[str, Any] = {
+        "cache": str(path),
+        "bytes": path.stat().st_size,
+        "utterances": len(utterances),
+        "windows": int(cache.offsets[-1]),
+        "seconds_of_clips": float(np.nansum(utterances.duration_s)),
+        "failed": failed,
+        "odd": odd,
+        "fingerprint": cache.provenance.get("fingerprint"),
+        "recipe": cache.provenance.get("recipe", {}),
+        "environments": cache.provenance.get("environments", []),
+        "streams": {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()},
+        "labels": {task: _labels(cache, task, splits) for task in ("emotion", "sentiment")},
+    }
+    far = _odd_rows(cache)
+    document["outliers"] = {one.stream: one.to_json() for one in far}
+    document["warnings"] = _warnings(cache, document, far)
+    if verify:
+        document["verified"], document["not_verified"] = _verify(path, cache)
+    return document
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Return the document as text for a person."""
+    lines = [
+        f"{document['cache']}: {document['utterances']:,} utterances, {document['windows']:,} windows, "
+        f"{document['seconds_of_clips'] / 3600:.2f} hours of clips, {document['bytes'] / 1e6:.1f} MB",
+        f"fingerprint {document['fingerprint']}",
+    ]
+    recipe = document["recipe"]
+    if recipe:
+        windows = recipe.get("windows", {})
+        lines.append(
+            f"windows {windows.get('length_s')} s each {windows.get('hop_s')} s, "
+            f"sampling {recipe.get('sampling')}, decoder {recipe.get('decoder')}, "
+            f"{recipe.get('device')} {recipe.get('precision')}"
+        )
+    for name, stream in document["streams"].items():
+        lines += ["", *_stream_lines(name, stream)]
+    for task, labels in document["labels"].items():
+        lines += ["", *_label_lines(task, labels)]
+    lines += _listed("failed", [(one["id"], one["reason"]) for one in document["failed"]])
+    lines += _listed("read, with something odd", [(one["id"], one["note"]) for one in document["odd"]])
+    lines += ["", *(f"warning: {text}" for text in document["warnings"])] if document["warnings"] else []
+    if "verified" in document:
+        lines += ["", *(f"verified: {text}" for text in document["verified"])]
+        lines += [f"not verified: {text}" for text in document["not_verified"]]
+    return "\n".join(lines)
+
+
+def _listed(what: str, clips: list[tuple[str, str]]) -> list[str]:
+    """Return the lines of clips with a word on each, the first of them; none where there are none."""
+    if not clips:
+        return []
+    lines = ["", f"{what}: {len(clips):,} of the clips", *(f"  {name}: {why}" for name, why in clips[:SHOWN])]
+    return [*lines, f"  … and {len(clips) - SHOWN:,} more: --json lists all"] if len(clips) > SHOWN else lines
+
+
+def _stream(cache: Cache, stream: Stream, splits: list[str]) -> dict[str, Any]:
+    split = np.array(cache.utterances.split)
+    of_window = np.repeat(split, np.diff(cache.offsets))
+    coverage = {}
+    for one in splits:
+        here = split == one
+        coverage[one] = {"utterances": int(here.sum()), "present": int(stream.present[here].sum())}
+        if stream.window_present is not None:
+            windows = of_window == one
+            coverage[one] |= {
+                "windows": int(windows.sum()),
+                "windows_present": int(stream.window_present[windows].sum()),
+            }
+    rows = stream.utterance[stream.present]
+    both = [rows] if stream.windows is None else [rows, stream.windows]
+    if stream.windows is not None and stream.window_present is not None:
+        rows = stream.windows[stream.window_present]
+    return {
+        "encoder": stream.spec.get("name"),
+        "weights": stream.spec.get("weights"),
+        "raw_width": stream.spec.get("raw_width"),
+        "width": int(stream.utterance.shape[1]),
+        "windows": stream.windows is not None,
+        "projection": {"kind": stream.projection.kind, **stream.projection.fitted_on}
+        if stream.projection
+        else None,
+        "coverage": coverage,
+        "health": _health(rows) | {"not_finite": int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))},
+    }
+
+
+def _health(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
+    """Return what the present rows, shape (R, D), look like."""
+    if not len(rows):
+        return {"rows": 0, "dead_columns": [], "repeated_rows": 0}
+    finite = np.isfinite(rows).all(axis=1)
+    good = rows[finite]
+    dead: list[int] = []
+    if len(good) > 1:
+        spread = good.max(axis=0) - good.min(axis=0)
+        dead = np.flatnonzero(spread <= NEARLY_CONSTANT * np.abs(good).max(axis=0)).tolist()
+    return {
+        "rows": len(rows),
+        "dead_columns": dead,
+        "repeated_rows": len(good) - len({row.tobytes() for row in good}),
+        "least": float(good.min()) if len(good) else None,
+        "largest": float(good.max()) if len(good) else None,
+        "mean_norm": float(np.linalg.norm(good.astype(np.float64), axis=1).mean()) if len(good) else None,
+    }
+
+
+def _labels(cache: Cache, task: str, splits: list[str]) -> dict[str, Any]:
+    """Count labels by split, with the majority lines of each (`heads.evaluation.majority`).
+
+    ``class`` is the commonest of train, ``outside_test`` of what `--folds` deals out, where that is more than one
+    split.
+    """
+    names = cache.vocabulary[task]
+    codes = np.asarray(getattr(cache.utterances, task))
+    split = np.array(cache.utterances.split)
+    counts = {
+        one: {"unlabelled": int((codes[split == one] < 0).sum())}
+        | {name: int((codes[split == one] == code).sum()) for code, name in enumerate(names)}
+        for one in splits
+    }
+    by_split = {one: np.array([counts[one][name] for name in names], dtype=np.int64) for one in splits}
+    labelled = {one: found for one, found in by_split.items() if found.any()}
+    if not labelled:
+        return {"counts": counts, "majority": None}
+    base = "train" if "train" in labelled else next(iter(labelled))
+    others = [found for one, found in labelled.items() if one != "test"]
+    return {
+        "counts": counts,
+        "majority": {
+            "class": names[int(labelled[base].argmax())],
+            "from": base,
+            "splits": {one: _majority(found, names, labelled.get("train")) for one, found in labelled.items()},
+            "outside_test": _majority(np.sum(others, axis=0), names, None) if len(others) > 1 else None,
+        },
+    }
+
+
+def _majority(scored: NDArray[np.int64], names: Sequence[str], train: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Return the line of the commonest class, and under ``train_majority`` train's where that is another."""
+    line, trains = majority_lines(scored, names, train)
+    assert line is not None, "a split without labels has no line"
+    return {**vars(line), "train_majority": None if trains is None else vars(trains)}
+
+
+def _odd_rows(cache: Cache) -> list[Outliers]:
+    """Return what lies far outside of train's rows (of all, where there is no train), utterances and windows."""
+    split = np.array(cache.utterances.split)
+    learned_from = split == "train" if (split == "train").any() else np.ones(len(split), dtype=bool)
+    lengths = np.diff(cache.offsets)
+    owner = np.repeat(np.arange(len(split)), lengths)
+    place = np.arange(len(owner)) - cache.offsets[owner]
+    found = []
+    for name, stream in cache.streams.items():
+        columns = stream.spec.get("column_names")
+        levels: list[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Sequence[str]]]
+        levels = [(name, stream.utterance, stream.present, learned_from, cache.utterances.id)]
+        if stream.windows is not None and stream.window_present is not None:
+            ids = _WindowNames(cache.utterances.id, owner, place)
+            levels.append((f"{name} windows", stream.windows, stream.window_present, learned_from[owner], ids))
+        for what, rows, present, known, names in levels:
+            usual = UsualRange.of(rows[present & known])
+            if usual is not None:
+                found.append(odd_rows(what, rows, present, names, usual, columns))
+    return found
+
+
+@dataclass(frozen=True)
+class _WindowNames(Sequence[str]):
+    """Names of windows, made where they are asked for: there may be millions."""
+
+    ids: Sequence[str]
+    owner: NDArray[np.int64]
+    place: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.owner)
+
+    def __getitem__(self, at: Any) -> Any:
+        return f"{self.ids[self.owner[at]]} window {self.place[at]}"
+
+
+def _warnings(cache: Cache, document: dict[str, Any], odd: Sequence[Outliers]) -> list[str]:
+    found = []
+    for name, stream in document["streams"].items():
+        health = stream["health"]
+        if health["not_finite"]:
+            found.append(f"stream {name}: {health['not_finite']} rows hold NaN or infinity")
+        if health["dead_columns"]:
+            dead = health["dead_columns"]
+            shown = ", ".join(map(str, dead[:SHOWN_COLUMNS])) + (", …" if len(dead) > SHOWN_COLUMNS else "")
+            found.append(f"stream {name}: {len(dead)} of {stream['width']} columns never change ({shown})")
+        if health["rows"] and health["repeated_rows"] > health["rows"] / 10:
+            found.append(f"stream {name}: {health['repeated_rows']} of {health['rows']} rows repeat another one")
+        if (stream["projection"] or {}).get("kind") == PCA:
+            found.append(
+                f"stream {name}: principal components as they are, which heads that standardise whiten: noise "
+                f"gets the weight of the signal; `project CACHE --kind {TURNED}` turns them"
+            )
+        for split, coverage in stream["coverage"].items():
+            if coverage["utterances"] and not coverage["present"]:
+                found.append(f"stream {name} is absent from all of {split}")
+    found += random_weights({name: stream.spec for name, stream in cache.streams.items()})
+    found += [text for one in odd for text in one.warnings(against="the rest")]
+    if len({str(environment) for environment in document["environments"]}) > 1:
+        found.append(
+            "parts of the cache were made with different packages, threads or processors: last digits differ"
+        )
+    return found
+
+
+def _verify(path: Path, cache: Cache) -> tuple[list[str], list[str]]:
+    """Check what reading does not; return what holds, and what could not be checked and why.
+
+    Raises
+    ------
+    CorruptError
+        Where something does not hold.
+    """
+    done = ["the SHA-256 over all bytes, the format, and its rules"]
+    provenance = cache.provenance
+    if "recipe" in provenance:
+        if fingerprint(provenance["recipe"]) != provenance.get("fingerprint"):
+            raise CorruptError(f"{path}: the fingerprint is not that of the recipe beside it")
+        done.append("the fingerprint of the recipe")
+    for name, stream in cache.streams.items():
+        parts = [("utterance rows", stream.utterance)]
+        parts += [("window rows", stream.windows)] if stream.windows is not None else []
+        for what, rows in parts:
+            if not np.isfinite(rows).all():
+                raise CorruptError(f"{path}: {what} of stream {name} hold NaN or infinity")
+    done.append("that all rows are finite")
+    there, lacking = _verify_shards(path, provenance)
+    return done + there, lacking
+
+
+def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], list[str]]:
+    shards = provenance.get("shards")
+    if not isinstance(shards, dict):
+        return [], ["its shards: it does not say which it was made of"]
+    folder = path.with_name(path.name + ".shards") / str(provenance.get("fingerprint"))
+    count = int(shards["count"])
+    there = [index for index in range(count) if shard_path(folder, index).exists()]
+    whole = "the cache is whole without them, but project needs them: extract makes them again"
+    if not there:
+        return [], [f"its shards: none of the {count} is in {folder}; {whole}"]
+    digests = [read_shard_and_digest(shard_path(folder, index))[1] for index in there]
+    if len(there) < count:
+        gone = [f"shard-{index:05d}.h5" for index in range(count) if index not in there]
+        return [f"{len(there)} of {count} shards, each by itself"], [
+            f"that the cache was made of its shards: in {folder} there is no {listed(gone)}; {whole}"
+        ]
+    if digest_of(digests) != shards["sha256"]:
+        return [f"{count} shards, each by itself"], [
+            f"that the cache was made of its shards: those in {folder} are others; extract brings it up to date"
+        ]
+    return [f"{count} shards, and that the cache was made of them"], []
+
+
+def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:
+    weights = stream["weights"]
+    source = f", weights {weights['source']} {str(weights['sha256'])[:12]}…" if weights else ""
+    road = ""
+    if stream["projection"]:
+        facts = stream["projection"]
+        components = facts["kind"] in (PCA, TURNED)
+        road = f", {stream['raw_width']} → {stream['width']} columns by {PCA if components else facts['kind']}"
+        if components:
+            road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
+            road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
+            road += ", turned" if facts["kind"] == TURNED else ", as they are"
+    lines = [f"{name}: {stream['encoder']}, {stream['width']} columns{road}{source}"]
+    for split, coverage in stream["coverage"].items():
+        text = f"  {split:<6} {coverage['present']:>7,} of {coverage['utterances']:,} utterances"
+        if "windows" in coverage:
+            text += f", {coverage['windows_present']:,} of {coverage['windows']:,} windows"
+        lines.append(text)
+    return lines
+
+
+def _label_lines(task: str, labels: dict[str, Any]) -> list[str]:
+    counts, majority = labels["counts"], labels["majority"]
+    if majority is None:
+        return [f"{task}: no labels"]
+    splits = list(counts)
+    names = [name for name in counts[splits[0]] if name != "unlabelled"]
+    totals = Counter({name: sum(counts[one][name] for one in splits) for name in names})
+    width = max(len("majority accuracy"), *(len(name) for name in names))
+    lines = [f"{task:<{width}}" + "".join(f"{one:>10}" for one in splits)]
+    for name in names:
+        if totals[name]:
+            lines.append(f"{name:<{width}}" + "".join(f"{counts[one][name]:>10,}" for one in splits))
+    if any(counts[one]["unlabelled"] for one in splits):
+        lines.append(f"{'(unlabelled)':<{width}}" + "".join(f"{counts[one]['unlabelled']:>10,}" for one in splits))
+    of = majority["splits"]
+    for key, title in MAJORITY_SCORES:
+        cells = "".join(f"{of[one][key]:>10.3f}" if one in of else f"{'—':>10}" for one in splits)
+        lines.append(f"{title:<{width}}{cells}")
+    for one, line in of.items():
+        lines.append(f"(majority of {one or 'blank'}: always {line['name']}{_trains_words(line)})")
+    if majority["outside_test"]:
+        line = majority["outside_test"]
+        lines.append(f"(outside test, as --folds score: always {line['name']}, accuracy {line['accuracy']:.3f})")
+    return lines
+
+
+def _trains_words(line: dict[str, Any]) -> str:
+    trains = line["train_majority"]
+    if trains is None:
+        return ""
+    scores = ", ".join(f"{title.strip()} {trains[key]:.3f}" for key, title in MAJORITY_SCORES)
+    return f"; train's commonest, {trains['name']}: {scores.replace('majority ', '')}"

@@ -1,0 +1,176 @@
+"""manifest: turn a corpus on disk into a manifest, with splits by speaker where the corpus has none."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from dualstream.pipeline.corpus.importers import importer, passed_over
+from dualstream.pipeline.corpus.labels import sentiment_of
+from dualstream.pipeline.corpus.left_out import describe as describe_left_out
+from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, manifest_text, write_manifest
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.options import parse
+from dualstream.pipeline.storage.folders import UnwrittenError, make_folder
+
+SentimentRule = Literal["from-emotion", "none"]
+
+
+@dataclass(frozen=True)
+class ManifestOptions:
+    """How a corpus's rows become a manifest's."""
+
+    dev_speakers: tuple[str, ...] = ()
+    """Speakers whose utterances form the dev split; only for a corpus without splits of its own."""
+    test_speakers: tuple[str, ...] = ()
+    """Speakers whose utterances form the test split; likewise."""
+    drop: tuple[str, ...] = ()
+    """Emotions whose utterances are left out."""
+    sentiment: SentimentRule = "from-emotion"
+    """Where a corpus labels no sentiment: take the one that the emotion suggests, or none."""
+
+    def __post_init__(self) -> None:
+        both = sorted(set(self.dev_speakers) & set(self.test_speakers))
+        if both:
+            raise UsageError(f"speakers {', '.join(both)} are named for dev and for test; expected one split each")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a list parted by commas, without repeats; spaces around them fall away."""
+    return tuple(dict.fromkeys(parse.names(text)))
+
+
+def sentiment_rule(text: str) -> SentimentRule:
+    """Return the sentiment rule of that name, or raise UsageError."""
+    for rule in get_args(SentimentRule):
+        if text == rule:
+            return rule
+    raise UsageError(f"found sentiment rule {text!r}; expected {' or '.join(get_args(SentimentRule))}")
+
+
+def main(
+    corpus: str,
+    root: Path,
+    out: Path,
+    options: ManifestOptions | None = None,
+    *,
+    replace: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Make the manifest of a corpus below `root`, write it to `out`, and say what it holds.
+
+    Raises
+    ------
+    ManifestError
+        Where the corpus is not laid out as expected, or `out` holds another manifest and `replace` is not set.
+    UsageError
+        Where an option names something that the corpus does not have.
+    """
+    if not root.is_dir():
+        raise ManifestError(f"{root} is not a folder; expected the one that holds the corpus")
+    rows = importer(corpus)(root)
+    manifest = build(rows, options or ManifestOptions())
+    state = _state(manifest, out)
+    if state == "different" and not (replace or dry_run):
+        raise ManifestError(f"{out} holds another manifest; give --replace to write over it, or another --out")
+    if state != "same" and not dry_run:
+        make_folder(out.parent)
+        try:
+            write_manifest(manifest, out)
+        except OSError as error:
+            raise UnwrittenError(out, error) from error
+    return {
+        "corpus": corpus,
+        "out": str(out),
+        "written": state != "same" and not dry_run,
+        "state_before": state,
+        **summary(manifest),
+        "left_out": [one.to_json() for one in passed_over(corpus, root, rows)],
+    }
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Put what `main` returned into words for a person."""
+    splits = ", ".join(f"{name} {count}" for name, count in document["splits"].items() if count)
+    lines = [f"{document['utterances']} utterances: {splits}"]
+    for kind in ("emotion", "sentiment"):
+        counts = [f"{name} {count}" for name, count in document[f"{kind}s"].items()]
+        if document[f"without_{kind}"]:
+            counts.append(f"without {document[f'without_{kind}']}")
+        lines.append(f"{kind}: {', '.join(counts)}")
+    lines.append(f"{document['speakers']} speakers, {document['dialogues']} dialogues")
+    if document["pairs"]:
+        lines.append(f"{document['pairs']} of them with their sound in a file of its own (column sound)")
+    lines += [describe_left_out(one) for one in document["left_out"]]
+    wrote = (
+        "written to"
+        if document["written"]
+        else "unchanged:"
+        if document["state_before"] == "same"
+        else "not written:"
+    )
+    return "\n".join([*lines, f"{wrote} {document['out']}"])
+
+
+def build(rows: Sequence[Utterance], options: ManifestOptions) -> Manifest:
+    """Apply the options to a corpus's rows."""
+    rows = _split_by_speaker(_without(rows, options.drop), options)
+    if options.sentiment == "from-emotion" and not any(row.sentiment for row in rows):
+        rows = [dataclasses.replace(row, sentiment=sentiment_of(row.emotion)) for row in rows]
+    return Manifest(tuple(rows))
+
+
+def summary(manifest: Manifest) -> dict[str, Any]:
+    """Count what a manifest holds."""
+    emotions, sentiments = Counter(u.emotion for u in manifest), Counter(u.sentiment for u in manifest)
+    splits = Counter(u.split for u in manifest)
+    return {
+        "utterances": len(manifest),
+        "splits": {split: splits[split] for split in ("train", "dev", "test")},
+        "dialogues": len({u.dialogue for u in manifest} - {""}),
+        "pairs": sum(len(u.files) > 1 for u in manifest),
+        "speakers": len({u.speaker for u in manifest} - {""}),
+        "emotions": {name: emotions[name] for name in manifest.emotions},
+        "sentiments": {name: sentiments[name] for name in manifest.sentiments},
+        "without_emotion": emotions[""],
+        "without_sentiment": sentiments[""],
+        "sha256": manifest.sha256,
+    }
+
+
+def _without(rows: Sequence[Utterance], drop: Sequence[str]) -> Sequence[Utterance]:
+    known = {row.emotion for row in rows} - {""}
+    unknown = [name for name in drop if name not in known]
+    if unknown:
+        raise UsageError(
+            f"no utterance is labelled {', '.join(unknown)}; the emotions are {', '.join(sorted(known))}"
+        )
+    kept = [row for row in rows if row.emotion not in drop]
+    if not kept:
+        raise UsageError("every utterance would be dropped")
+    return kept
+
+
+def _split_by_speaker(rows: Sequence[Utterance], options: ManifestOptions) -> Sequence[Utterance]:
+    split_of = dict.fromkeys(options.dev_speakers, "dev") | dict.fromkeys(options.test_speakers, "test")
+    if not split_of:
+        return rows
+    if len({row.split for row in rows}) > 1:
+        raise UsageError("the corpus has splits of its own; leave --dev-speakers and --test-speakers out")
+    known = {row.speaker for row in rows} - {""}
+    unknown = [name for name in split_of if name not in known]
+    if unknown:
+        speakers = ", ".join(sorted(known)) or "none, since the corpus names no speakers"
+        raise UsageError(f"found no speaker {', '.join(unknown)}; there are {speakers}")
+    return [dataclasses.replace(row, split=split_of.get(row.speaker, row.split)) for row in rows]
+
+
+def _state(manifest: Manifest, out: Path) -> Literal["absent", "same", "different"]:
+    if not out.exists():
+        return "absent"
+    return "same" if out.read_bytes() == manifest_text(manifest).encode() else "different"

@@ -1,0 +1,159 @@
+"""project: bring the rows in the shards to another width or by another road, without touching a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualstream.pipeline.cache import Cache, Stream, read_cache, write_cache
+from dualstream.pipeline.errors import DualstreamError, UsageError, one_of
+from dualstream.pipeline.extraction.build_cache import (
+    KINDS,
+    ProjectionChoice,
+    ProjectionKind,
+    ShardFolder,
+    project_cache,
+    whitened_words,
+)
+from dualstream.pipeline.extraction.shards import shard_path
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import remove_leftovers
+
+
+@dataclass(frozen=True)
+class ProjectOptions:
+    """Where rows are to go."""
+
+    kind: ProjectionKind | None = None
+    """None: as the cache was made, in today's version of it."""
+    width: int | None = None
+    """Columns of the streams named; None: as the cache was made."""
+    streams: tuple[str, ...] = ()
+    """Streams that get `width`; empty: every one whose encoder gives more columns."""
+    seed: int = 0
+    """Of the rotation, and of the Gaussian projection."""
+    shards: Path | None = None
+    """Folder of the shards; None: beside the cache."""
+    dry_run: bool = False
+
+
+def project(
+    path: Path,
+    *,
+    out: Path | None = None,
+    options: ProjectOptions,
+    notice: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Fit the projection anew on the train rows in the shards, and write the cache (to `out`, or in place).
+
+    Raises
+    ------
+    NoCacheError, CorruptError
+        Where the cache, or a shard, is not there or not whole.
+    UsageError
+        Where the options name a stream that the cache lacks.
+    DualstreamError
+        Where the shards are gone or are not those that the cache was made of.
+    """
+    out = out or path
+    cache = read_cache(path)
+    folder = _folder(path, cache, options)
+    choice = _choice(cache, options)
+    document = {
+        "cache": str(out),
+        "projection": choice.to_json(),
+        "before": {name: _facts(stream) for name, stream in cache.streams.items()},
+    }
+    if options.dry_run:
+        return document
+    with locked(out.with_name(out.name + ".lock")):
+        remove_leftovers(out.parent, of=out.name)
+        built = project_cache(cache, folder, choice=choice, notice=notice)
+        write_cache(out, built)
+    if whitened := whitened_words(built, out):
+        notice(whitened)
+    document["after"] = {name: _facts(stream) for name, stream in built.streams.items()}
+    return document
+
+
+def checked_options(**words: Any) -> ProjectOptions:
+    """Return the options that words of the command line stand for.
+
+    Raises
+    ------
+    UsageError
+        Where the kind is none of those that there are.
+    """
+    if words["kind"] is not None:
+        one_of("kind", words["kind"], KINDS)
+    return ProjectOptions(**words)
+
+
+def describe(document: dict[str, Any]) -> str:
+    """Return the document as text for a person."""
+    lines = [f"{document['cache']}: projection {document['projection']['kind']}"]
+    for name, before in document["before"].items():
+        after = document.get("after", {}).get(name)
+        lines.append(f"  {name}: {before['width']} columns" + (f" → {after['width']}" if after else ""))
+        if after and after["projection"]:
+            facts = after["projection"]
+            kept = f", {facts['variance_kept']:.1%} of the variance kept" if "variance_kept" in facts else ""
+            lines[-1] += f" by {facts['kind']}{kept}"
+    return "\n".join(lines)
+
+
+def _folder(path: Path, cache: Cache, options: ProjectOptions) -> ShardFolder:
+    provenance = cache.provenance
+    try:
+        shards, name = provenance["shards"], provenance["fingerprint"]
+        size, count = int(shards["size"]), int(shards["count"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise DualstreamError(f"{path} does not say which shards it was made of: {error!r} is missing") from error
+    base = options.shards or path.with_name(path.name + ".shards")
+    folder = ShardFolder(base / name if (base / name).is_dir() else base, size, count)
+    if not shard_path(folder.path, 0).exists():
+        raise DualstreamError(
+            f"the shards of {path} are not in {base}: name their folder as --shards, or run extract again"
+        )
+    try:
+        found = folder.digest()
+    except FileNotFoundError as error:
+        raise DualstreamError(f"shard {error.filename} is gone: run extract again") from error
+    if found != shards["sha256"]:
+        raise DualstreamError(
+            f"the shards in {folder.path} are others than {path} was made of ({found[:12]}…, expected "
+            f"{str(shards['sha256'])[:12]}…): run extract again, which brings the cache up to date"
+        )
+    return folder
+
+
+def _choice(cache: Cache, options: ProjectOptions) -> ProjectionChoice:
+    """Return what the cache was made by, changed where the options say so."""
+    before = ProjectionChoice.from_json(cache.provenance["projection"]).today()
+    unknown = set(options.streams) - set(cache.streams)
+    if unknown:
+        raise UsageError(
+            f"the cache has no stream {', '.join(sorted(unknown))}; it has {', '.join(cache.streams)}"
+        )
+    if options.width is None:
+        if options.streams:
+            raise UsageError("--stream says which streams get --width; give both")
+        return ProjectionChoice(options.kind or before.kind, before.widths, options.seed)
+    chosen = options.streams or tuple(
+        name for name, stream in cache.streams.items() if stream.spec["raw_width"] > options.width
+    )
+    if not chosen:
+        raise UsageError(f"no stream of the cache has more than {options.width} columns before projection")
+    widths = {**before.widths, **dict.fromkeys(chosen, options.width)}
+    return ProjectionChoice(options.kind or before.kind, widths, options.seed)
+
+
+def _facts(stream: Stream) -> dict[str, Any]:
+    projection = stream.projection
+    return {
+        "raw_width": stream.spec["raw_width"],
+        "width": int(stream.utterance.shape[1]),
+        "projection": {"kind": projection.kind, **projection.fitted_on} if projection else None,
+    }

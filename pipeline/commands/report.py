@@ -1,0 +1,44 @@
+"""report: draw the page and the figures of one run, of several side by side, or of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dualstream.pipeline import experiments
+from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.reporting.report import comparison_report, run_report
+from dualstream.pipeline.storage.documents import read_json
+
+
+def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:
+    """Write report.html and figures/*.png; return their paths, the page first.
+
+    Parameters
+    ----------
+    paths
+        Run folders, or one folder that `compare` made.
+    out
+        The folder to write into; None: the run's own, where one is named.
+
+    Raises
+    ------
+    NoCacheError
+        Where a folder is not there, or is neither a run nor a comparison.
+    UsageError
+        Where several runs are named and `out` is not.
+    """
+    if not paths:
+        raise UsageError("name at least one run folder")
+    if len(paths) > 1 and out is None:
+        raise UsageError("several runs make one page: say where, with --out FOLDER")
+    place = out or paths[0]
+    kinds = [experiments.format_of(path) for path in paths]
+    if kinds == [experiments.COMPARISON_FORMAT]:
+        return comparison_report(read_json(paths[0] / experiments.COMPARISON)).write(place)
+    if experiments.COMPARISON_FORMAT in kinds:
+        raise UsageError("a comparison has a page of its own: name it alone")
+    for path, kind in zip(paths, kinds, strict=True):
+        if kind != experiments.RUN_FORMAT:
+            raise NoCacheError(f"there is no run {path}; fit-head and compare make such folders")
+    return run_report([experiments.read_run(path) for path in paths]).write(place)

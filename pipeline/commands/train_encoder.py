@@ -1,0 +1,363 @@
+"""train-encoder: train an encoder under dual heads on the train split's frames or windows, to a weights file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from dualstream.features.encoder import Precision
+from dualstream.features.encoders.frozen import usable_device
+from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
+from dualstream.features.media.settings import Channels, Fit
+from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from dualstream.heads.cores import available_cores, torch_threads
+from dualstream.heads.training.losses import LOSSES
+from dualstream.heads.training.task_balance import BALANCES
+from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.encoder_training.end_to_end import answers_note
+from dualstream.pipeline.encoder_training.engine import Training
+from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.options import TrainOptions
+from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
+from dualstream.pipeline.encoder_training.schedule import depths
+from dualstream.pipeline.encoder_training.trainable import Trainee, trainee
+from dualstream.pipeline.encoder_training.weights_file import (
+    SPLITS,
+    dev_scores,
+    licence_words,
+    pack_weights,
+    require_same_training,
+    training_document,
+    training_identity,
+)
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, one_of, resumable
+from dualstream.pipeline.reporting.heartbeat import format_duration
+from dualstream.pipeline.reporting.progress import Progress
+from dualstream.pipeline.reporting.tables import majority_rows
+from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.lock import locked
+from dualstream.pipeline.storage.sealed import publish, remove_leftovers
+
+
+@dataclass(frozen=True)
+class SampleOptions:
+    """Which samples of which shape, and what is done with them."""
+
+    encoder: str
+    weights: str | None = None
+    """What it begins with: ``random:SEED``, ``imagenet`` or a file; None: the encoder's own default."""
+    augment: bool = True
+    window_s: float = DEFAULT_LENGTH_S
+    hop_s: float = DEFAULT_HOP_S
+    sampling: str = "aligned"
+    fit: Fit = "stretch"
+    channels: Channels = "auto"
+    max_clip_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What does not shape the weights."""
+
+    device: str = "auto"
+    threads: int | None = None
+    """Threads of torch inside an operation; None: one less than there are cores. Each operation waits for the
+    slowest of its threads, so that a core taken by somebody else would hold all of them up; and the next samples
+    are read meanwhile. Another number may change last digits, and stands in the file."""
+    workers: int = 0
+    """Clips decoded side by side; 0: one for each core."""
+    samples: Path | None = None
+    """Folder of the samples; None: beside the weights."""
+    licence: str = ""
+    ffmpeg: Path | None = None
+    replace: bool = False
+    """Train anew in the place of what is there, its checkpoint too."""
+    keep_going: bool = False
+    """Take clips for missing that went away while they were decoded, however many there are."""
+    dry_run: bool = False
+    checkpoint_s: float = 120.0
+
+
+@dataclass
+class TrainReport:
+    """What a run did."""
+
+    weights: str
+    document: dict[str, Any]
+    """What the weights file says of itself; for a dry run, what would be done."""
+    trained: bool = True
+    """False where the file stood already, or for a dry run."""
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """(id, reason) of utterances without a sample."""
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 3 where clips failed."""
+        return DONE_WITH_FAILURES if self.failed else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "weights": self.weights,
+            "trained": self.trained,
+            **self.document,
+            "failed": [{"id": name, "reason": reason} for name, reason in self.failed],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def checked(sampling: SampleOptions, training: TrainOptions) -> None:
+    """Refuse words that there are none of.
+
+    Raises
+    ------
+    UsageError
+        Naming the word, and listing those there are.
+    """
+    for name, found, valid in (
+        ("loss", training.loss, LOSSES),
+        ("task-balance", training.task_balance, BALANCES),
+        ("precision", training.precision, get_args(Precision)),
+        ("fit", sampling.fit, get_args(Fit)),
+        ("channels", sampling.channels, get_args(Channels)),
+    ):
+        one_of(name, found, valid)
+
+
+def train_encoder(
+    manifest_path: Path,
+    *,
+    root: Path,
+    out: Path,
+    sampling: SampleOptions,
+    training: TrainOptions,
+    run: RunOptions,
+    report: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> TrainReport:
+    """Train an encoder and write its weights to `out`; go on from the checkpoint of a run that was cut short.
+
+    Raises
+    ------
+    DualstreamError
+        And its kinds: a manifest or options that do not fit, another run on the same output (11), a file or a
+        checkpoint of another training, a full disk.
+    """
+    with torch_threads(run.threads or max(1, available_cores() - 1)):
+        return _trained(manifest_path, root, out, sampling, training, run, report)
+
+
+def _trained(
+    manifest_path: Path,
+    root: Path,
+    out: Path,
+    sampling: SampleOptions,
+    training: TrainOptions,
+    run: RunOptions,
+    report: Callable[[dict[str, Any]], None],
+) -> TrainReport:
+    started_s = time.monotonic()
+    checked(sampling, training)
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
+    manifest = read_manifest(manifest_path)
+    if not root.is_dir():
+        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+    utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
+    _require_splits(utterances, training)
+    try:
+        device = usable_device(_device(run.device))
+        one = trainee(sampling.encoder, sampling.weights, augment=sampling.augment)
+        recipe = _sample_recipe(one, sampling, run)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    folder = run.samples or out.with_name(out.name + ".samples")
+    workers = run.workers or available_cores()
+    if run.dry_run:
+        return _dry_run(out, one, utterances, folder, recipe, root, training)
+    make_folder(out.parent)
+    with locked(out.with_name(out.name + ".lock")), resumable():
+        checkpoint = out.with_name(out.name + ".checkpoint")
+        for path in (out, checkpoint):
+            remove_leftovers(out.parent, of=path.name)
+        with Progress(missing_files(folder, utterances, recipe, root)) as progress:
+            samples = open_samples(
+                folder,
+                utterances,
+                recipe,
+                root,
+                workers=workers,
+                keep_going=run.keep_going,
+                on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
+            )
+        if not len(samples):
+            raise UsageError(
+                f"none of the {len(utterances)} clips under {root} gave a sample; the first: {samples.failed[0]}"
+            )
+        labels = _labels(utterances, manifest)
+        document = training_document(one, training, recipe, utterances, samples, manifest)
+        identity = training_identity(document)
+        failed = list(samples.failed)
+        if run.replace:
+            checkpoint.unlink(missing_ok=True)
+        elif out.exists():
+            stands = require_same_training(out, document, identity)
+            return TrainReport(str(out), stands, False, failed, time.monotonic() - started_s)
+        engine = Training(
+            one,
+            samples,
+            labels,
+            training,
+            device=device,
+            identity=identity,
+            checkpoint=checkpoint,
+            checkpoint_s=run.checkpoint_s,
+            report=report,
+        )
+        document["history"] = engine.run()
+        document["best_epoch"] = engine.best_epoch
+        document["stopped"] = engine.position.stopped or "epochs"
+        at, answers = engine.predict(labels.dev)
+        document["scores"] = dev_scores(at, answers, labels, utterances, manifest)
+        document["licence"] = licence_words(one, run.licence)
+        document["environment"] = {
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "device": device.type,
+        }
+        note = answers_note(utterances, samples.sha256, at)
+        publish(out, pack_weights(engine.state(), document, identity, answers if len(at) else {}, note))
+        checkpoint.unlink(missing_ok=True)
+    return TrainReport(str(out), document, True, failed, time.monotonic() - started_s)
+
+
+def describe(report: TrainReport) -> str:
+    """Return the report as text for a person."""
+    document = report.document
+    if "plan" in document:
+        plan = document["plan"]
+        return (
+            f"would train {plan['encoder']} ({plan['trained_parameters']:,} of {plan['parameters']:,} parameters) "
+            f"on {plan['utterances']} utterances; {plan['to_decode']} clips are to be decoded first"
+        )
+    head = (
+        "trained in " + format_duration(report.seconds) if report.trained else "stands already, nothing was done"
+    )
+    lines = [f"{report.weights}: {head}"]
+    lines.append(
+        f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
+    )
+    for task, scores in document["scores"].items():
+        constant = "; ".join(
+            f"{name}: {line['accuracy']:.3f} and {line['balanced_accuracy']:.3f}"
+            for name, line in majority_rows(scores)
+        )
+        lines.append(
+            f"  dev {task}: accuracy {_interval(scores['accuracy'])}, balanced accuracy "
+            f"{_interval(scores['balanced_accuracy'])}; {constant}; {scores['count']} utterances"
+            + (f", {scores['without_sample']} of them without a sample" if scores.get("without_sample") else "")
+        )
+        lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
+    if not document["scores"]:
+        lines.append("  there is no dev split: nothing was scored")
+    else:
+        lines.append("  dev chose the epoch, so its scores are a little too good; test was not looked at")
+    if report.failed:
+        lines.append(f"{len(report.failed)} clips gave no sample and took no part:")
+        lines += [f"  {name}: {reason}" for name, reason in report.failed[:40]]
+    return "\n".join(lines)
+
+
+def epoch_line(record: dict[str, Any]) -> str:
+    """Return one epoch's record as a line."""
+    dev = "" if record["dev_score"] is None else f", dev macro F1 {record['dev_score']:.3f}"
+    return (
+        f"epoch {record['epoch']} of {record['epochs']}: loss {record['train_loss']:.3f}{dev}, "
+        f"{format_duration(record['seconds'])}, trains {', '.join(record['thawed'])}"
+    )
+
+
+def _interval(estimate: dict[str, Any]) -> str:
+    if estimate["interval"] is None:
+        return f"{estimate['mean']:.3f}"
+    low, high = estimate["interval"]
+    return f"{estimate['mean']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _device(text: str) -> str:
+    return ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
+
+
+def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> None:
+    sizes = {split: sum(one.split == split for one in utterances) for split in SPLITS}
+    if not sizes["train"]:
+        raise UsageError(
+            "the manifest has no labelled utterance in the train split; there is nothing to learn from"
+        )
+    if not sizes["dev"] and training.patience > 0:
+        raise UsageError(
+            "the manifest has no labelled utterance in the dev split, which says when to stop; make one "
+            "(manifest --dev-speakers), or say --patience 0 to train all epochs unwatched"
+        )
+
+
+def _sample_recipe(one: Trainee, sampling: SampleOptions, run: RunOptions) -> SampleRecipe:
+    try:
+        ffmpeg = find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
+        version = decoder_version(ffmpeg)
+    except MediaError as error:
+        raise DualstreamError(str(error)) from error
+    return SampleRecipe(
+        decode=DecodeSettings(
+            frame_size_px=one.decode["frame_size_px"],
+            sample_rate_hz=one.decode["sample_rate_hz"],
+            fit=sampling.fit,
+            channels=sampling.channels,
+            max_clip_s=sampling.max_clip_s,
+        ),
+        windows=WindowPlan(sampling.window_s, sampling.hop_s),
+        sampling=Sampling.parse(sampling.sampling),
+        cut=one.cut,
+        cut_parameters=one.cut_parameters,
+        decoder=version,
+        ffmpeg=ffmpeg,
+    )
+
+
+def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
+    emotions = {name: code for code, name in enumerate(manifest.emotions)}
+    sentiments = {name: code for code, name in enumerate(manifest.sentiments)}
+    return Labels(
+        emotion=np.array([emotions.get(one.emotion, -1) for one in utterances], np.int64),
+        sentiment=np.array([sentiments.get(one.sentiment, -1) for one in utterances], np.int64),
+        classes={"emotion": len(emotions), "sentiment": len(sentiments)},
+        train=np.array([one.split == "train" for one in utterances]),
+        dev=np.array([one.split == "dev" for one in utterances]),
+    )
+
+
+def _dry_run(
+    out: Path,
+    one: Trainee,
+    utterances: Sequence[Utterance],
+    folder: Path,
+    recipe: SampleRecipe,
+    root: Path,
+    training: TrainOptions,
+) -> TrainReport:
+    trained = depths(one, training)
+    sizes = {name: array.numel() for name, array in one.net.named_parameters()}
+    plan = {
+        "encoder": one.name,
+        "utterances": len(utterances),
+        "to_decode": missing_files(folder, utterances, recipe, root),
+        "parameters": sum(sizes.values()),
+        "trained_parameters": sum(sizes[name] for name in trained),
+    }
+    return TrainReport(str(out), {"plan": plan}, trained=False)

@@ -1,0 +1,1 @@
+"""What there is to work on: utterances, manifests, importers, checks."""

@@ -1,0 +1,156 @@
+"""The facts of each clip, gathered by workers: its bytes, its streams, how loud it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from dualstream.features import media
+from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
+from dualstream.pipeline.corpus.manifest import EscapingPathError, Manifest, resolve
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.executors import OrderedThreads
+
+Files = tuple[str, ...]  # a clip's path, and its sound's where that is apart
+
+FULL_SCALE = 0.99  # of ±1: what counts as clipped, after resampling
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Loudness:
+    """How loud the sound of an utterance is, by the channel policy ``auto`` at 16 kHz."""
+
+    peak: float
+    """Largest absolute sample, full scale 1."""
+    clipped_share: float
+    """Share of samples at full scale, 0 to 1."""
+    notes: tuple[str, ...]
+    """What decoding had to say."""
+    errors: int
+    """Errors that ffmpeg counted while decoding."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found where a row's path points."""
+
+    utterance: Utterance
+    fault: str = ""
+    """``missing``, ``escapes-root``, ``unreadable``, or empty: the catalogue's code."""
+    reason: str = ""
+    size_bytes: int = 0
+    sha256: str = ""
+    """Of the file's bytes; only where another file has the same size."""
+    probe: media.Probe | None = None
+    loudness: Loudness | None = None
+
+
+def gather(
+    manifest: Manifest, root: Path, *, sound: bool, workers: int, ffmpeg: str | None = None
+) -> Generator[list[Facts], None, None]:
+    """Yield the facts of each clip's utterances, clip by clip; with `sound`, decode it to hear how loud it is."""
+    by_files: dict[Files, list[Utterance]] = defaultdict(list)
+    for utterance in manifest:
+        by_files[utterance.files].append(utterance)
+    alike = _same_sizes(root, list(by_files))
+    threads: OrderedThreads[tuple[Files, list[Utterance]], list[Facts]] = OrderedThreads(
+        lambda item: _look(root, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg),
+        workers=workers,
+        budget_bytes=1 << 20,
+        size_bytes=lambda facts: 1,
+        stop=media.stop_all,
+    )
+    return threads.run(by_files.items())
+
+
+def _same_sizes(root: Path, clips: Sequence[Files]) -> set[Files]:
+    """Return the clips whose files are as large as another one's: only those can hold the same bytes."""
+    by_size: dict[tuple[int, ...], list[Files]] = defaultdict(list)
+    for files in clips:
+        try:
+            by_size[tuple(resolve(root, path).stat().st_size for path in files)].append(files)
+        except (OSError, EscapingPathError):
+            continue
+    return {files for some in by_size.values() if len(some) > 1 for files in some}
+
+
+def _look(
+    root: Path, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
+) -> list[Facts]:
+    places: list[Path] = []
+    size_bytes = 0
+    for path in files:
+        try:
+            places.append(resolve(root, path))
+            require_file(os.path.join(root, path))
+            size_bytes += places[-1].stat().st_size
+        except EscapingPathError as e:
+            return [Facts(u, "escapes-root", str(e)) for u in utterances]
+        except NoClipError as e:
+            code = "missing" if e.kind in ("missing", "broken_link") else "unreadable"
+            reason = str(e if path == files[0] else e.of(f"the sound {path}"))
+            return [Facts(u, code, reason) for u in utterances]
+        except OSError as e:
+            return [Facts(u, "missing", e.strerror or str(e)) for u in utterances]
+    try:
+        probe = media.probe(places[0], ffmpeg=ffmpeg) if len(places) == 1 else _probe_both(places, ffmpeg)
+        digest = " ".join(map(_sha256, places)) if hashed else ""
+    except media.MediaError as e:
+        reason = f"{e.kind}: {_portable(str(e), files, places)}"
+        return [Facts(u, "unreadable", reason, size_bytes) for u in utterances]
+    except OSError as e:
+        return [Facts(u, "unreadable", e.strerror or str(e), size_bytes) for u in utterances]
+    if probe.duration_s <= 0:
+        return [Facts(u, "unreadable", "empty: a header without a single packet", size_bytes) for u in utterances]
+    heard = {u.id: _listen(places, u, ffmpeg) for u in utterances} if sound and probe.audio is not None else {}
+    return [Facts(u, "", "", size_bytes, digest, probe, heard.get(u.id)) for u in utterances]
+
+
+def _probe_both(places: Sequence[Path], ffmpeg: str | None) -> media.Probe:
+    return media.probe_pair(places[0], places[1], ffmpeg=ffmpeg)
+
+
+def _portable(text: str, files: Files, places: Sequence[Path]) -> str:
+    """Name files as the manifest does."""
+    for path, place in zip(files, places, strict=False):
+        text = text.replace(str(place), path)
+    return text
+
+
+def _listen(places: Sequence[Path], utterance: Utterance, ffmpeg: str | None) -> Loudness | None:
+    """Decode an utterance's sound and measure it; what fails is told as a note."""
+    place, sound = places[0], None if len(places) == 1 else places[1]
+    settings = media.DecodeSettings(frame_size_px=None)
+    span_s = utterance.start_s, utterance.end_s
+    try:
+        clip = media.read_clip(
+            place,
+            plan=WindowPlan(),
+            sampling=Sampling(),
+            settings=settings,
+            span_s=span_s,
+            sound=sound,
+            ffmpeg=ffmpeg,
+        )
+    except media.MediaError as e:
+        said = f"{e.kind}: {_portable(str(e), utterance.files, places)}"
+        return Loudness(float("nan"), 0.0, (said,), errors=1)
+    if clip.audio is None or not clip.audio.size:
+        return None
+    level = np.abs(clip.audio)
+    return Loudness(float(level.max()), float(np.mean(level >= FULL_SCALE)), clip.notes, clip.errors)
+
+
+def _sha256(place: Path) -> str:
+    digest = hashlib.sha256()
+    with open(place, "rb", opener=lambda path, flags: os.open(path, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,98 @@
+"""The corpora that `manifest` knows: one file each, with one function ``rows(root)``, found by the file's name.
+
+    def rows(root: Path) -> Sequence[Utterance]
+
+`rows` returns the utterances in the order of the corpus's own table, or by path where it has none. A
+corpus without splits says ``train`` throughout. It reads no media, and raises ManifestError where the
+folder is not laid out as the corpus is.
+
+What it leaves out is counted for it, file by file. The file may say more, each by a name of its own:
+
+    NAME, EXPECTED   what a recording's name matches, and such a name; else tables say what there is
+    SPARE            why a recording of such a name is left out, if not as a copy
+    READS            what the paths of the corpus's tables match
+    left_out(root)   yields further (reason, name) (storage/left_out.py)
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dualstream.pipeline.corpus.left_out import LeftOut, left_out
+from dualstream.pipeline.corpus.manifest import ManifestError
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.storage.tree import is_video, media_below, others
+
+Rows = Callable[[Path], Sequence[Utterance]]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all importers, sorted."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def importer(name: str) -> Rows:
+    """Return the function `rows` of the importer of that name.
+
+    Raises
+    ------
+    UsageError
+        Where there is none; it lists those that there are.
+    """
+    if name not in names():
+        raise UsageError(f"found no importer {name!r}; there are {', '.join(names())}")
+    rows: Rows = importlib.import_module(f"{__name__}.{name}").rows
+    return rows
+
+
+def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOut]:
+    """Return what the importer of that name left out below `root`, by reason."""
+    importer(name)
+    module = importlib.import_module(f"{__name__}.{name}")
+    return left_out(
+        root,
+        rows,
+        name=getattr(module, "NAME", None),
+        expected=getattr(module, "EXPECTED", ""),
+        spare=getattr(module, "SPARE", "copy"),
+        reads=getattr(module, "READS", None),
+        more=module.left_out(root) if hasattr(module, "left_out") else (),
+    )
+
+
+def summary(name: str) -> str:
+    """Return the first line of an importer's docstring."""
+    importer(name)
+    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").strip().splitlines()[0]
+
+
+def named_clips(root: Path, name: re.Pattern[str], expected: str) -> list[tuple[str, re.Match[str]]]:
+    """Return (path, match) for each recording whose file name, without suffix, `name` matches whole; by path.
+
+    A recording that stands several times (copies of a corpus often hold it twice, or as film and as sound)
+    is returned once: the film rather than the sound, then the one nearest to the root.
+
+    Raises
+    ------
+    ManifestError
+        Where none matches; `expected` says what the corpus's names look like.
+    """
+    best: dict[str, tuple[str, re.Match[str]]] = {}
+    for path in sorted(media_below(root), key=_preference):
+        match = name.fullmatch(path.split("/")[-1].rpartition(".")[0])
+        if match:
+            best.setdefault(match[0], (path, match))
+    if not best:
+        raise ManifestError(
+            f"{root}: found no recording of this corpus; expected names such as {expected}{others(root)}"
+        )
+    return sorted(best.values(), key=lambda pair: pair[0])
+
+
+def _preference(path: str) -> tuple[bool, int, str]:
+    return not is_video(path), path.count("/"), path

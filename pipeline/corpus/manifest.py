@@ -1,0 +1,319 @@
+"""The manifest: one row per utterance, read, checked and written; and the road from a row to its file.
+
+docs/manifest.md says what a manifest MUST and MAY hold.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
+from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
+from dualstream.pipeline.corpus.utterance import (
+    COLUMNS,
+    REQUIRED_COLUMNS,
+    SOUND,
+    SPLITS,
+    InvalidRowError,
+    Utterance,
+)
+from dualstream.pipeline.disk import put_in_place, sync_descriptor
+from dualstream.pipeline.errors import DualstreamError
+
+__all__ = [
+    "COLUMNS",
+    "SPLITS",
+    "EscapingPathError",
+    "InvalidRowError",
+    "Manifest",
+    "ManifestError",
+    "Utterance",
+    "clip_at",
+    "manifest_text",
+    "parse_manifest",
+    "read_manifest",
+    "resolve",
+    "write_manifest",
+]
+
+PROBLEMS_SHOWN = 50
+
+_NEEDS_QUOTES = re.compile(r'[",\r\n]')
+
+
+class ManifestError(DualstreamError):
+    """A manifest, or a table that one is made from, is not what it should be; all its faults are named."""
+
+    def __init__(self, headline: str, problems: Iterable[str] = ()) -> None:
+        self.problems = tuple(problems)
+        shown = [f"  {problem}" for problem in self.problems[:PROBLEMS_SHOWN]]
+        if len(self.problems) > PROBLEMS_SHOWN:
+            shown.append(f"  … and {len(self.problems) - PROBLEMS_SHOWN} more")
+        super().__init__("\n".join([headline, *shown]))
+
+
+class EscapingPathError(DualstreamError):
+    """A path leads out of the data root."""
+
+
+@dataclass(frozen=True, repr=False)
+class Manifest:
+    """All utterances in the order of the file; cache and shards follow that order."""
+
+    utterances: tuple[Utterance, ...]
+    """At least one, ids unique."""
+
+    def __post_init__(self) -> None:
+        if not self.utterances:
+            raise ManifestError("a manifest needs at least one utterance; found none")
+        seen: set[str] = set()
+        twice = [u.id for u in self.utterances if u.id in seen or seen.add(u.id)]  # type: ignore[func-returns-value]
+        if twice:
+            raise ManifestError("ids are not unique:", (f"id {name!r} stands more than once" for name in twice))
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    def __iter__(self) -> Iterator[Utterance]:
+        return iter(self.utterances)
+
+    def __repr__(self) -> str:
+        return f"Manifest({len(self)} utterances, emotions={self.emotions}, sentiments={self.sentiments})"
+
+    @cached_property
+    def emotions(self) -> tuple[str, ...]:
+        """The emotion vocabulary in code order: MELD's names in MELD's order, then the rest by name."""
+        return vocabulary((u.emotion for u in self.utterances), EMOTIONS)
+
+    @cached_property
+    def sentiments(self) -> tuple[str, ...]:
+        """The sentiment vocabulary in code order, likewise."""
+        return vocabulary((u.sentiment for u in self.utterances), SENTIMENTS)
+
+    @cached_property
+    def extra_columns(self) -> tuple[str, ...]:
+        """Names of the columns beyond the contract, as they first occur."""
+        return tuple(dict.fromkeys(name for u in self.utterances for name in u.extra))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the canonical text of the ten columns, and of `sound` where a row has one.
+
+        Line ends, quoting and extra columns do not touch it.
+        """
+        return hashlib.sha256(_csv_text(*_contract(self)).encode()).hexdigest()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest: CSV, UTF-8 with or without BOM, any line ends, columns in any order.
+
+    Raises
+    ------
+    ManifestError
+        Naming every fault by row, line and column; or that there is no such file.
+    """
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as e:
+        raise ManifestError(f"no manifest at {path}: `manifest` makes one from a corpus") from e
+    except OSError as e:
+        raise ManifestError(f"cannot read the manifest {path}: {e.strerror}; expected a CSV file") from e
+    try:
+        return parse_manifest(raw)
+    except ManifestError as e:
+        e.args = (f"{path}: {e}",)
+        raise
+
+
+def parse_manifest(raw: bytes) -> Manifest:
+    """Read a manifest from its bytes; see `read_manifest`."""
+    header, rows = _table(raw)
+    extras = [name for name in header if name not in (*COLUMNS, SOUND)]
+    problems: list[str] = []
+    utterances: list[Utterance] = []
+    first_row: dict[str, int] = {}
+    for number, (line, cells) in enumerate(rows, start=1):
+        where = f"row {number} (line {line})"
+        if len(cells) != len(header):
+            problems.append(f"{where}: has {len(cells)} cells; the header has {len(header)}")
+            continue
+        values = dict(zip(header, cells, strict=True))
+        utterance, faults = _utterance(values, extras)
+        problems += [f"{where}, column {column}: {text}" for column, text in faults]
+        if utterance is None:
+            continue
+        utterances.append(utterance)
+        if utterance.id in first_row:
+            problems.append(
+                f"{where}, column id: {utterance.id!r} stands in row {first_row[utterance.id]} already; "
+                "ids are unique over all splits, so let them carry the split"
+            )
+        first_row.setdefault(utterance.id, number)
+    if problems:
+        raise ManifestError(f"{len(problems)} fault(s) in the manifest:", problems)
+    return Manifest(tuple(utterances))
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """Return the canonical text of a manifest, lines ending in LF.
+
+    Its ten columns, then `sound` where a row has one, then the extra ones.
+    """
+    extras = manifest.extra_columns
+    header, rows = _contract(manifest)
+    full = (
+        (*cells, *(u.extra.get(name, "") for name in extras))
+        for cells, u in zip(rows, manifest.utterances, strict=True)
+    )
+    return _csv_text((*header, *extras), full)
+
+
+def _contract(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the header and the cells of the columns that the contract knows."""
+    if not any(u.sound for u in manifest.utterances):
+        return COLUMNS, [u.cells() for u in manifest.utterances]
+    return (*COLUMNS, SOUND), [(*u.cells(), u.sound) for u in manifest.utterances]
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write a manifest whole or not at all: to a temporary name beside `path`, then renamed."""
+    data = manifest_text(manifest).encode("utf-8")
+    temporary = path.parent / f".{path.name[:40]}.{os.getpid()}.tmp"
+    temporary.unlink(missing_ok=True)
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            sync_descriptor(file.fileno())
+        put_in_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def resolve(root: Path, path: str) -> Path:
+    """Return the real, absolute place of a manifest's path, links followed, whether or not a file stands there.
+
+    Raises
+    ------
+    EscapingPathError
+        Where it lies outside `root`, be it by ``..`` or by a link.
+    """
+    real_root = os.path.realpath(root)
+    place = os.path.realpath(os.path.join(real_root, path))
+    if os.path.commonpath([real_root, place]) != real_root:
+        raise EscapingPathError(
+            f"path {path!r} leads to {place}, outside the data root {real_root}; "
+            "give the folder that really holds the clips as --root"
+        )
+    return Path(place)
+
+
+def clip_at(root: Path, path: str) -> Path:
+    """Return the real place of the regular file that a manifest's path leads to; nothing is opened.
+
+    Raises
+    ------
+    NoClipError
+        Where there is none inside `root`, by name of what is there.
+    """
+    try:
+        place = resolve(root, path)
+    except EscapingPathError as error:
+        raise NoClipError(
+            "outside",
+            "the path passes a link that leads out of the data root; expected a clip inside it: put it there, or "
+            "give the folder that really holds the clips as the root",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoClipError("unreadable", f"{error}; {REMEDY}") from error
+    require_file(os.path.join(root, path))
+    return place
+
+
+def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance | None, list[tuple[str, str]]]:
+    """Make an utterance of a row's cells, or say by column why not."""
+    faults: list[tuple[str, str]] = []
+
+    def number(column: str) -> float | None:
+        text = values.get(column, "").strip()
+        try:
+            return float(text.replace("_", "?")) if text else None  # Python alone reads 1_000 as a number
+        except ValueError:
+            faults.append((column, f"found {text[:80]!r}; expected seconds such as 12.5, or a blank"))
+            return None
+
+    def whole_number(column: str) -> int | None:
+        text = values.get(column, "").strip()
+        if text and not re.fullmatch(r"[0-9]{1,10}", text):
+            faults.append((column, f"found {text[:80]!r}; expected a whole number from 0 on, or a blank"))
+            return None
+        return int(text) if text else None
+
+    start_s, end_s, turn = number("start_s"), number("end_s"), whole_number("turn")
+    unread = {column for column, _ in faults}
+    if unread & {"start_s", "end_s"}:  # the span as a whole can't be judged
+        start_s = end_s = None
+    names = {column: values.get(column, "").strip() for column in ("dialogue", "speaker", "emotion", "sentiment")}
+    extra = {column: values[column] for column in extras if values[column]}
+    try:
+        utterance = Utterance(
+            *(values["id"].strip(), values["path"], values["split"].strip(), start_s, end_s),
+            *(names["dialogue"], turn, names["speaker"], names["emotion"], names["sentiment"]),
+            sound=sound if (sound := values.get(SOUND, "")).strip() else "",
+            extra=extra,
+        )
+    except InvalidRowError as e:
+        return None, [*faults, *e.problems]
+    return (utterance, []) if not faults else (None, faults)
+
+
+def _table(raw: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, and (line, cells) of each row; blank lines are passed over."""
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        found = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte 0x{raw[e.start]:02x} in line {line}"
+        raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for cells in reader:
+            if cells:
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as e:
+        raise ManifestError(f"line {line} is not CSV: {e}") from e
+    if not rows:
+        raise ManifestError(f"the file is empty; expected a header with the columns {', '.join(COLUMNS)}")
+    header = [name.strip() for name in rows[0][1]]
+    _check_header(header)
+    return header, rows[1:]
+
+
+def _check_header(header: list[str]) -> None:
+    problems = [f"column {name} is missing" for name in REQUIRED_COLUMNS if name not in header]
+    problems += [f"column {name!r} stands twice" for name in sorted({n for n in header if header.count(n) > 1})]
+    problems += ["a column has no name" for name in header if not name]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        problems.append("the cells seem to be parted by ';' or tabs; expected commas")
+    if problems:
+        raise ManifestError(f"line 1 is not a manifest's header ({', '.join(COLUMNS)}):", problems)
+
+
+def _csv_text(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return CSV with LF line ends; a cell is quoted where it must be, a lone CR included."""
+    return "".join(",".join(map(_cell, row)) + "\n" for row in (header, *rows))
+
+
+def _cell(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text

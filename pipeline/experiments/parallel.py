@@ -1,0 +1,212 @@
+"""Fitting many variants by one plan, each a row: one after the other, or side by side in processes of their own.
+
+Whatever happens to one variant is a row with its reason and costs no other its own; an interrupt ends the
+list and keeps what is done. Processes are started afresh, not forked: a fork inherits locks that threads hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import multiprocessing
+import queue
+import signal
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any
+
+from dualstream.heads.cores import available_cores, one_blas_thread
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions, Progress
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments.predictions import Predictions
+from dualstream.pipeline.experiments.protocol import Answering, Plan
+from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.memory import shortage_words
+
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+LARGE = 2_000  # utterances that are fitted on: from here on a process more is worth its two seconds of start
+GLANCE_S = 0.2  # how often the processes' news are read
+UNREACHED = {"status": "interrupted", "reason": "not reached"}
+UNFINISHED = {"status": "interrupted", "reason": "interrupted before it was finished"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every variant is given."""
+
+    plan: Plan
+    fit: FitOptions
+    answering: Answering
+
+    def row(self, name: str, report: Progress) -> tuple[Row, Predictions | None]:
+        """Fit one variant and score it; whatever goes wrong is said in the row."""
+        plan, row = self.plan, _empty(name)
+        shown = Shown.of(plan)
+        known = registry.get(name).parameters
+        own = {key: value for key, value in self.fit.parameters.items() if key in known}
+        try:
+            report({"variant": name})
+            outcome = protocol.fit_and_predict(
+                plan, name, dataclasses.replace(self.fit, parameters=own), report, refit=False
+            )
+            if outcome.interrupted:
+                return row | UNFINISHED, None
+            answered = self.answering.apply(outcome.predictions, shown.pairs)
+            scores = score_predictions(
+                answered,
+                plan.corpus.vocabulary,
+                groups=plan.clusters(),
+                shown=shown,
+                presence=plan.presence(),
+                speaker_norm=plan.corpus.speaker_norm,
+                stopped_by=plan.stopped_by(name, self.fit),
+            )
+        except KeyboardInterrupt:
+            return row | UNFINISHED, None
+        except (ValueError, UsageError) as error:
+            return row | {"status": "not applicable", "reason": str(error)}, None
+        except Exception as error:
+            # whatever it is: one variant's fault may not cost the others' rows
+            log.info("%s failed", name, exc_info=True)
+            reason = shortage_words(error) or f"{type(error).__name__}: {error}"
+            return row | {"status": "failed", "reason": reason}, None
+        scores["warnings"] += outcome.caveats(plan, self.fit)
+        row |= {
+            "status": "done",
+            "reason": "",
+            "scores": scores,
+            "fit_s": outcome.fit_s,
+            "choice": outcome.choice,
+            "chosen": list(outcome.chosen),
+            "history": outcome.history,
+        }
+        return row, answered
+
+
+def fit_all(
+    work: Work, chosen: Sequence[str], *, workers: int | None = None, progress: Progress | None = None
+) -> tuple[list[Row], dict[str, Predictions], bool]:
+    """Fit variants and score them.
+
+    Parameters
+    ----------
+    work
+        The plan, and how to fit and answer.
+    chosen
+        Names of variants.
+    workers
+        Variants that are fitted at a time, each in a process of its own; 1: one after the other, here. None:
+        one a core where there is much to fit, else 1.
+    progress
+        Called with every epoch, and ``{"done", "of"}`` counting variants; with several workers, now and then,
+        with all that are being fitted: ``{"side_by_side": [event, ...], "done", "of"}``.
+
+    Returns
+    -------
+    A row for each name in the order of `chosen`, the predictions of those that were fitted, and whether an
+    interrupt ended the list.
+    """
+    if workers is None:
+        workers = available_cores() if len(work.plan.fitted_on()) >= LARGE else 1
+    workers = min(workers, len(chosen))
+    with protocol.gentle_interrupt(progress) as report:
+        pairs = _in_turn(work, chosen, report) if workers <= 1 else _at_once(work, chosen, workers, report)
+    rows = [pairs[name][0] if name in pairs else _empty(name) | UNREACHED for name in chosen]
+    predictions = {name: answered for name, (_, answered) in pairs.items() if answered is not None}
+    return rows, predictions, any(row["status"] == "interrupted" for row in rows)
+
+
+Pairs = dict[str, tuple[Row, Predictions | None]]
+
+
+def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
+    pairs: Pairs = {}
+    for done, name in enumerate(chosen):
+        place = {"done": done, "of": len(chosen)}
+        pairs[name] = work.row(name, lambda event, place=place: report(event | place))  # type: ignore[misc]
+        if pairs[name][0]["status"] == "interrupted":
+            break
+    return pairs
+
+
+def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) -> Pairs:
+    """Keep `workers` processes busy; pass on what they report, and an interrupt to them.
+
+    `report` is told ``{"side_by_side", "done", "of"}``: the last event of each variant that is being fitted.
+    """
+    threads = work.fit.threads or max(1, available_cores() // workers)
+    work = dataclasses.replace(work, fit=dataclasses.replace(work.fit, threads=threads))
+    context = multiprocessing.get_context("spawn")
+    news, stop = context.Queue(), context.Event()
+    pairs: Pairs = {}
+    latest: dict[str, dict[str, Any]] = {}
+    dear = [name for name in reversed(chosen) if name == "auto" or registry.get(name).needs_windows]
+    waiting = [*dear, *(name for name in chosen if name not in dear)]  # none of the dear ones alone at the end
+    running: dict[Future[tuple[Row, Predictions | None]], str] = {}
+    with ProcessPoolExecutor(workers, context, _settle, (work, news, stop)) as pool:
+        try:
+            while running or (waiting and not stop.is_set()):
+                while waiting and len(running) < workers and not stop.is_set():
+                    name = waiting.pop(0)
+                    running[pool.submit(_fit_here, name)] = name
+                finished, _ = wait(running, timeout=GLANCE_S, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    pairs[running[future]] = future.result()
+                    latest.pop(running.pop(future), None)
+                _hear(news, latest)
+                told = [latest.get(name, {"variant": name}) for name in running.values()]
+                try:
+                    report({"side_by_side": told, "done": len(pairs), "of": len(chosen)})
+                except KeyboardInterrupt:
+                    stop.set()
+        except BrokenProcessPool:
+            reason = "a process that fitted variants ended without an answer (was memory short?); try --workers 1"
+            lost = [name for name in chosen if name not in pairs]
+            pairs |= {name: (_empty(name) | {"status": "failed", "reason": reason}, None) for name in lost}
+        finally:
+            stop.set()
+    return pairs
+
+
+def _hear(news: Any, latest: dict[str, dict[str, Any]]) -> None:
+    """Keep of each variant the last that its process told."""
+    try:
+        while True:
+            name, event = news.get_nowait()
+            latest[name] = event
+    except queue.Empty:
+        return
+
+
+def _empty(name: str) -> Row:
+    return {"variant": name, "single": len(registry.get(name).streams) == 1, "scores": None}
+
+
+# ---- in a process of its own
+
+
+_here: dict[str, Any] = {}
+
+
+def _settle(work: Work, news: Any, stop: Any) -> None:
+    """Keep what every task of this process needs; interrupts are the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _here.update(work=work, news=news, stop=stop)
+
+
+@one_blas_thread()
+def _fit_here(name: str) -> tuple[Row, Predictions | None]:
+    def report(event: dict[str, Any]) -> None:
+        _here["news"].put((name, event))
+        if _here["stop"].is_set():
+            raise KeyboardInterrupt
+
+    work: Work = _here["work"]
+    return work.row(name, report)

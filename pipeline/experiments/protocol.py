@@ -1,0 +1,450 @@
+"""Which utterances a variant is fitted on and which it is scored on: the splits, or folds by group.
+
+The test split takes no part in anything here.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.decode import joint_decode
+from dualstream.heads.variants.ensemble import ensemble
+from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.predictions import Predictions
+from dualstream.pipeline.experiments.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
+from dualstream.pipeline.experiments.run_folder import history_document
+from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
+from numpy.typing import NDArray
+
+TRAINED_ENCODERS = ("cnn5", "bilstm")  # whose files of weights are all of train-encoder
+NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
+WATCHED = "dev said when training was to stop, so that its scores are too good"
+FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
+
+
+@dataclass(frozen=True, repr=False)
+class Plan:
+    """Who is fitted on and who is scored, decided before any fit, the same for every variant."""
+
+    corpus: Corpus
+    parts: tuple[Fold, ...]
+    """One where the splits decide: fitted on train, stopped and scored on dev."""
+    by: str | None
+    """What `--folds` said, such as ``speaker:4``; None where the splits decide."""
+    rule: str = ALL
+    """Which utterances count: `pipeline.experiments.presence`."""
+    left_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    """Those that the rule leaves out of the scores."""
+
+    @property
+    def split(self) -> str:
+        """Name of what is scored: ``dev`` or ``folds``."""
+        return "dev" if self.by is None else FOLDS
+
+    @property
+    def scored(self) -> NDArray[np.int64]:
+        """The utterances that are scored, in the order of the corpus."""
+        return np.sort(np.concatenate([part.held for part in self.parts]))
+
+    def fitted_on(self) -> NDArray[np.int64]:
+        """The utterances whose labels a model for new utterances learns from: train, or all but test."""
+        parts = [part.held for part in self.parts] if self.by else [self.parts[0].fit]
+        return self.corpus.train(np.sort(np.concatenate(parts)))
+
+    def training_counts(self) -> dict[Task, NDArray[np.int64]]:
+        """Count the labels of train, or of all but test: of utterances with features and without."""
+        parts = [*(part.held for part in self.parts), self.left_out] if self.by else [self.parts[0].fit]
+        return label_counts(self.corpus.features, np.concatenate(parts))
+
+    def presence(self) -> Presence:
+        """Return which of the scored utterances have features."""
+        return Presence.of(self.corpus, np.union1d(self.scored, self.left_out), self.rule)
+
+    def stopped_by(self, name: str, options: FitOptions) -> str | None:
+        """Return the split that said when a variant's training was to stop, where that is what is scored."""
+        return self.split if self.by is None and looks_at_dev(name, options) else None
+
+    def clusters(self) -> tuple[str, NDArray[np.int64]]:
+        """Return (what, codes) of the groups that a bootstrap over `scored` resamples."""
+        return self.corpus.clusters(self.scored, self.by)
+
+    def describe(self, *, watched: bool = False) -> str:
+        """Return one sentence for a person; `watched`: whether a fit stops by dev (`looks_at_dev`)."""
+        if self.by is None:
+            part = self.parts[0]
+            lost = len(part.fit) - len(self.fitted_on())
+            without = f"; {lost} without a stream left out" if lost else ""
+            without += self._labelled()
+            too_good = " (which also said when to stop: scores too good)" if watched else ""
+            return (
+                f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}"
+                f"{self._left_out()}){too_good}"
+            )
+        sizes = sorted({len(part.held) for part in self.parts})
+        each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
+        what, groups = self.clusters()
+        joined = f", {len(np.unique(groups))} groups of speakers who share dialogues," if "group" in what else ""
+        return (
+            f"{len(self.parts)} folds by {self.by.partition(':')[0]}{joined} over {len(self.scored)} utterances "
+            f"({each} each{self._left_out()}{self._labelled()}); each scored by models that never saw it"
+        )
+
+    def _left_out(self) -> str:
+        count = len(self.left_out)
+        return f"; {count} without features left out of the scores" if count else ""
+
+    def _labelled(self) -> str:
+        """Say how many of those that are fitted on have a label, where some lack it."""
+        index, features = self.fitted_on(), self.corpus.features
+        known = {task: int((getattr(features, task)[index] >= 0).sum()) for task in TASKS}
+        words = [f"{task} in {count}" for task, count in known.items() if 0 < count < len(index)]
+        return f"; labelled: {', '.join(words)}" if words else ""
+
+
+@dataclass(frozen=True, repr=False)
+class Outcome:
+    """What a variant gave."""
+
+    models: tuple[Trained, ...]
+    """One a seed, for new utterances: fitted on train, or on everything outside test where folds were made."""
+    predictions: Predictions
+    history: list[dict[str, Any]]
+    fit_s: float
+    """Seconds spent in fits, wall clock."""
+    interrupted: bool = False
+    chosen: tuple[str, ...] = ()
+    """What `auto` chose for what is scored, one name a fold; empty for the others."""
+
+    @property
+    def choice(self) -> dict[str, Any] | None:
+        """Which variant `auto` chose and why (`heads.search.selection.Choice.to_json`); None for the others."""
+        return getattr(self.models[0], "choice", None) if self.models else None
+
+    def caveats(self, plan: Plan, fit: FitOptions) -> list[str]:
+        """Return what must be said of the scores: where dev, or an encoder's training, had a part in them."""
+        words = [
+            f"no utterance that was fitted on has a label for {task}: it is neither fitted nor scored"
+            for task in fit.tasks
+            if task not in self.predictions.true and plan.corpus.vocabulary[task]
+        ]
+        reads = self.models[0].variant if self.models else None
+        if reads is not None and registry.get(reads).needs_dialogues and not np.any(plan.corpus.dialogues != ""):
+            words.append(f"no dialogues are known: {reads} reads each utterance as a dialogue of its own")
+        if self.interrupted:
+            whole = "; the scores are of the folds' models, which were fitted to the end" if plan.by else ""
+            words.append(f"interrupted: the models that the run keeps were not fitted to the end{whole}")
+        by_epochs = any(one["columns"] for one in self.history)
+        if plan.by is not None and len(plan.parts) == 2 and by_epochs and fit.patience > 0:
+            words.append("two folds leave no groups to stop by: models were trained for all epochs")
+        if self.choice is not None and plan.by is None and fit.patience > 0:
+            words.append(
+                f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are too "
+                "good; --folds scores the choice itself, and evaluate scores test"
+            )
+        if self.choice is not None and len(plan.corpus.streams) == 1:
+            (alone,) = plan.corpus.streams
+            words.append(
+                f"the corpus has {alone} alone, no fusion to choose: auto took the best variant of that stream, "
+                f"{self.choice['name']}"
+            )
+        trained = trained_encoders(plan.corpus)
+        if trained and (plan.by is not None or self.choice is not None):
+            what = "the folds hold out" if plan.by is not None else "auto chose by folds that hold out"
+            words.append(
+                f"{' and '.join(trained)} learned from labels: where these were of this corpus, {what} utterances "
+                "that it knows already, and whatever reads its features does too well on them"
+            )
+        return words
+
+
+def trained_encoders(corpus: Corpus) -> list[str]:
+    """Return which streams, by name and encoder, come of weights that train-encoder made."""
+    found = []
+    for head, spec in corpus.specs.items():
+        from_file = (spec.get("weights") or {}).get("source") == "file"
+        layer = str((spec.get("parameters") or {}).get("layer", ""))
+        if from_file and (spec.get("name") in TRAINED_ENCODERS or "trained over" in layer):
+            found.append(f"the encoder of {head} ({spec['name']})")
+    return found
+
+
+def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
+    """Decide who is fitted on and who is scored; `scored` is a rule of `pipeline.experiments.presence`.
+
+    Raises
+    ------
+    UsageError
+        Where there is no train or dev split and no folds are asked for, there is no such rule, or it leaves
+        nothing to score.
+    """
+    return _ruled(_all_scored(corpus, by), require_rule(scored))
+
+
+def _ruled(whole: Plan, rule: str) -> Plan:
+    """Return the plan with the rule applied to what it holds out; a fold that is left with nothing goes."""
+    corpus = whole.corpus
+    parts = [replace(part, held=taken(corpus, part.held, rule)) for part in whole.parts]
+    left_out = np.setdiff1d(whole.scored, np.concatenate([part.held for part in parts]))
+    if len(left_out) == len(whole.scored):
+        raise UsageError(f"--scored {PRESENT}: no utterance of {whole.split} has features; nothing can be scored")
+    kept = tuple(part for part in parts if len(part.held))
+    return replace(whole, parts=kept, rule=rule, left_out=left_out)
+
+
+def _all_scored(corpus: Corpus, by: str | None) -> Plan:
+    if by is not None:
+        by = named_folds(corpus, by)
+        return Plan(corpus, tuple(folds(corpus, by)), by)
+    sizes = corpus.split_sizes()
+    missing = [name for name in ("train", "dev") if not sizes.get(name)]
+    if missing:
+        there = ", ".join(f"{name or 'blank'} ({count})" for name, count in sizes.items())
+        speakers = len(np.unique(corpus.speakers[corpus.speakers != ""]))
+        way = f"--folds speaker ({speakers} speakers)" if speakers > 1 else "--folds dialogue, or --folds 5"
+        raise UsageError(
+            f"the cache has no {' and no '.join(missing)} split (its splits: {there}); scores need utterances "
+            f"that nothing was fitted on: use {way} for a cross-validation"
+        )
+    dev = corpus.split("dev")
+    return Plan(corpus, (Fold("dev", corpus.split("train"), dev, dev),), None)
+
+
+def stored_folds(config: Mapping[str, Any]) -> str | None:
+    """Return which folds a run was made with, as `plan` takes them.
+
+    Runs that do not state `whole_dialogues` are of a time when folds by speaker cut dialogues.
+    """
+    by = config["folds"]
+    if by is not None and by.partition(":")[0] == "speaker" and not config.get("whole_dialogues"):
+        return str(by).replace("speaker", SPEAKER_ONLY, 1)
+    return None if by is None else str(by)
+
+
+def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:
+    """Return which options mean nothing to any of the variants, a line each."""
+    each = [registry.unused(name, options) for name in names]
+    common = [key for key in each[0] if all(key in one for one in each)]
+    words = []
+    for key in common:
+        reasons = list(dict.fromkeys(one[key] for one in each))
+        words.append(
+            f"--{key.replace('_', '-')} has no effect: {reasons[0] if len(reasons) == 1 else 'no variant uses it'}"
+        )
+    return words
+
+
+def check_answering(plan: Plan, options: FitOptions, answering: Answering) -> None:
+    """Say before any fit that nothing could be scored, or no pair be decoded.
+
+    Raises
+    ------
+    UsageError
+        Where nothing that would be scored is labelled, or joint decoding lacks a task or pairs.
+    """
+    if not any(np.any(codes >= 0) for codes in truth(plan.corpus, plan.scored, options.tasks).values()):
+        raise UsageError(
+            f"no utterance of {plan.split} is labelled for {' or '.join(options.tasks)}; there is nothing to score"
+        )
+    if answering.joint_decoding:
+        fitted = plan.fitted_on()
+        labels = truth(plan.corpus, fitted, TASKS).values()
+        if set(options.tasks) != set(TASKS) or not np.any([np.all([codes >= 0 for codes in labels], axis=0)]):
+            raise UsageError(NO_PAIRS)
+
+
+def fit_and_predict(
+    plan: Plan, name: str, options: FitOptions, progress: Progress | None = None, *, refit: bool = True
+) -> Outcome:
+    """Fit a variant as the plan says, and predict what it holds out.
+
+    With folds, `refit` fits the seeds once more on everything outside test, for as many epochs as
+    the folds found best (their median) and without early stopping; those are the outcome's models.
+    """
+    corpus = plan.corpus
+    scored = plan.scored
+    corpus.require_finite(np.union1d(plan.fitted_on(), scored), registry.get(name).streams)
+    history: list[dict[str, Any]] = []
+    filled: list[dict[Task, NDArray[np.float64]]] = [{} for _ in options.seeds]
+    models: Sequence[Trained] = ()
+    interrupted = False
+    chosen: list[str] = []
+    started = time.perf_counter()
+    fit_s = 0.0
+    for k, part in enumerate(plan.parts):
+        started = time.perf_counter()
+        models = _fit(plan, part, name, options, _in_fold(progress, k, len(plan.parts)))
+        fit_s += time.perf_counter() - started
+        chosen += [choice["name"] for choice in [getattr(models[0], "choice", None)] if choice is not None]
+        fold = part.name if plan.by is not None else ""
+        history += [history_document(model, fold) for model in models]
+        interrupted |= any(model.history.stopped == "interrupted" for model in models)
+        if interrupted and plan.by is not None:
+            raise KeyboardInterrupt  # folds that are not all there score nothing
+        where = np.searchsorted(scored, part.held)
+        for store, model in zip(filled, models, strict=True):
+            prediction = model.predict(corpus.take(part.held))
+            if k and {task for task in TASKS if prediction.task(task) is not None} != set(store):
+                raise UsageError(
+                    f"{part.name} leaves no label of a task that another fold leaves some of: its labels are all "
+                    "of one group; name the other task: --tasks"
+                )
+            for task in TASKS:
+                rows = prediction.task(task)
+                if rows is not None:
+                    store.setdefault(task, np.zeros((len(scored), rows.shape[1])))[where] = rows
+    if plan.by is not None and refit:
+        started = time.perf_counter()
+        everything = np.sort(np.concatenate([part.held for part in plan.parts]))
+        whole = Fold("all", everything, everything[:0], everything[:0])
+        models = _fit(plan, whole, name, refit_options(options, history), progress)
+        interrupted |= any(model.history.stopped == "interrupted" for model in models)
+        fit_s += time.perf_counter() - started
+        history += [history_document(model, "all") for model in models]
+    predictions = Predictions(
+        ids=tuple(corpus.ids[i] for i in scored),
+        split=plan.split,
+        true=truth(corpus, scored, [task for task in options.tasks if task in filled[0]]),
+        models=tuple(Prediction(one.get("emotion"), one.get("sentiment")) for one in filled),
+        names=tuple(f"seed {seed}" for seed in options.seeds),
+    )
+    return Outcome(tuple(models), predictions, history, fit_s, interrupted, tuple(chosen))
+
+
+def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> FitOptions:
+    """Return the options of a fit on everything: the folds' median of best epochs, no early stopping."""
+    best = [one["best_epoch"] for one in history if one["best_epoch"] is not None]
+    epochs = max(1, round(float(np.median(best))) + 1) if best else options.epochs
+    return replace(options, patience=0, epochs=min(epochs, options.epochs))
+
+
+@dataclass(frozen=True)
+class Answering:
+    """How the models' log-probabilities become answers; each default is what plain variants do."""
+
+    ensemble: bool = False
+    """Average the seeds' probabilities into one model: it is that model which is scored."""
+    joint_decoding: bool = False
+    """Answer with the likeliest pair of emotion and sentiment that training showed."""
+
+    def apply(self, predictions: Predictions, pairs: NDArray[np.bool_]) -> Predictions:
+        """Return the predictions of the ensemble, or with decoded answers, or as they are.
+
+        Parameters
+        ----------
+        predictions
+            One a seed.
+        pairs
+            Which pairs training showed to the models that answer each utterance, shape (N, E, S).
+
+        Raises
+        ------
+        UsageError
+            Where joint decoding is asked for and a task is missing, or no pair was seen.
+        """
+        if self.ensemble:
+            models, names = (ensemble(predictions.models),), (f"ensemble of {len(predictions.models)}",)
+            predictions = replace(predictions, models=models, names=names)
+        if self.joint_decoding:
+            if set(predictions.true) != set(TASKS) or not pairs.any((1, 2)).all():
+                raise UsageError(NO_PAIRS)
+            decoded: list[dict[Task, NDArray[np.int64]]] = []
+            for model in predictions.models:
+                emotion, sentiment = joint_decode(model, pairs)
+                decoded.append({"emotion": emotion, "sentiment": sentiment})
+            predictions = replace(predictions, decoded=tuple(decoded))
+        return predictions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtocolOptions:
+    """What a fit and a comparison are told alike: what is read, who is fitted and scored, how models answer."""
+
+    folds: str | None = None
+    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
+    streams: Mapping[str, str] = field(default_factory=dict)
+    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
+    speaker_norm: bool = False
+    """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    scored: str = ALL
+    """``all``: utterances without features are scored too, answered by the prior; ``present``: they are not."""
+    answering: Answering = field(default_factory=Answering)
+    """Ensemble over seeds, joint decoding."""
+
+
+def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:
+    """Return the class codes of both tasks' labels, those of `tasks` alone."""
+    features = corpus.features
+    codes = {"emotion": features.emotion, "sentiment": features.sentiment}
+    return {task: codes[task][index] for task in tasks}
+
+
+@contextmanager
+def gentle_interrupt(progress: Progress | None) -> Iterator[Progress]:
+    """Let the first Ctrl-C end a fit at its next report, so that the best so far is kept.
+
+    Gives the callback to hand to the fit. A second Ctrl-C interrupts at once.
+    """
+    asked = threading.Event()
+
+    def report(event: dict[str, Any]) -> None:
+        if progress is not None:
+            progress(event)
+        if asked.is_set():
+            raise KeyboardInterrupt
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        sys.stderr.write("\nstopping after this epoch, keeping what is done so far (Ctrl-C again: at once)\n")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield report
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield report
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progress | None) -> Sequence[Trained]:
+    corpus = plan.corpus
+    fit, stop = part.fit, part.stop
+    if plan.by is not None and not looks_at_dev(name, options):
+        fit, stop = np.sort(np.concatenate([fit, stop])), stop[:0]  # what nobody watches can be learned from
+    fitted_on = corpus.train(fit)
+    if not len(fitted_on):
+        raise UsageError(f"no utterance to fit on has a stream ({len(fit)} utterances, all of them failed)")
+    dev = corpus.take(stop) if len(stop) else None
+    models = registry.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
+    if plan.by is not None and dev is not None:
+        from dualstream.heads.search import auto
+
+        everything = corpus.train(np.sort(np.concatenate([fit, stop])))
+        models = auto.fit_more(models, corpus.take(everything), options)
+    return models
+
+
+def looks_at_dev(name: str, options: FitOptions) -> bool:
+    """Return whether a fit watches dev: trained variants with early stopping do, solved ones have no epochs."""
+    return options.patience > 0 and not registry.solved(name)
+
+
+def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:
+    if progress is None or count == 1:
+        return progress
+    outer: Callable[[dict[str, Any]], None] = progress
+    return lambda event: outer({**event, "fold": k + 1, "folds": count})

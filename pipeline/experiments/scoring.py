@@ -1,0 +1,169 @@
+"""From predictions to the scores document that metrics.json, the tables and the report share.
+
+{"split", "utterances", "unit", "models",
+ "tasks": {task: heads.evaluation.metrics.Scores.to_json() and "without_features": Presence.to_json()},
+ "contradiction": {"mean", "seeds", "labels"} or None,
+ "warnings": [...]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from dualstream.heads.evaluation import metrics
+from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments.predictions import Predictions
+from dualstream.pipeline.experiments.presence import Presence
+from numpy.typing import NDArray
+
+HEADLINE = "balanced_accuracy"
+"""What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""
+
+
+def score_predictions(
+    predictions: Predictions,
+    vocabulary: dict[str, Sequence[str]],
+    *,
+    groups: tuple[str, NDArray[np.int64]],
+    shown: Shown,
+    presence: Presence | None = None,
+    speaker_norm: bool = False,
+    stopped_by: str | None = None,
+) -> dict[str, Any]:
+    """Score what models predicted.
+
+    Parameters
+    ----------
+    predictions
+        Of N utterances.
+    vocabulary
+        Class names of each task.
+    groups
+        What the bootstrap resamples, its name and codes, shape (N,).
+    shown
+        Training's labels: they give train's majority class, and the pairs that contradict nothing.
+    presence
+        Which of the utterances have features; None: not known, and then no table says it.
+    speaker_norm
+        Noted in the document, so that every table can call the row transductive.
+    stopped_by
+        The split that said when training was to stop, where it is these utterances (`Plan.stopped_by`): noted,
+        so that every table can say that the scores are too good.
+
+    Raises
+    ------
+    UsageError
+        Where none of the utterances is labelled.
+    """
+    unit, codes = groups
+    tasks: dict[str, Any] = {}
+    warnings: list[str] = []
+    for task, true in predictions.true.items():
+        if not np.any(true >= 0):
+            warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
+            continue
+        count = range(len(predictions.models))
+        scores = metrics.score(
+            [_rows(predictions, i, task) for i in count],
+            true,
+            vocabulary[task],
+            groups=codes,
+            train_counts=shown.train[task],
+        )
+        if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
+            answers = [predictions.answers(i, task) for i in count]
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=shown.train[task])
+            scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
+        warnings += shown.unlearned(task, true, vocabulary[task])
+        tasks[task] = scores.to_json()
+        if presence is not None:
+            tasks[task]["without_features"] = presence.to_json(task, true >= 0)
+        warnings += [f"{task}: {warning}" for warning in scores.warnings]
+        if scores.groups is not None and scores.groups < 8:
+            warnings.append(
+                f"{task}: only {scores.groups} {unit}s to resample; the interval is rough"
+                if scores.groups > 1
+                else f"{task}: all utterances are of one {unit}; there is no interval"
+            )
+    if not tasks:
+        raise UsageError(f"no utterance of {predictions.split} is labelled; there is nothing to score")
+    if unit == "utterance":
+        warnings.append("no dialogues and no speakers are known: intervals take utterances for independent")
+    return {
+        "split": predictions.split,
+        "utterances": len(predictions.ids),
+        "unit": unit,
+        "models": list(predictions.names),
+        "speaker_norm": speaker_norm,
+        "joint_decoding": bool(predictions.decoded),
+        "stopped_by": stopped_by,
+        "tasks": tasks,
+        "contradiction": _contradiction(predictions, shown),
+        "warnings": list(dict.fromkeys(warnings)),
+    }
+
+
+def compare_to(
+    first: Predictions,
+    second: Predictions,
+    groups: NDArray[np.int64],
+    *,
+    classes: Mapping[Task, int],
+    tasks: Sequence[Task] = TASKS,
+    metric: str = HEADLINE,
+) -> dict[Task, dict[str, Any]]:
+    """Compare two variants on the same utterances, each task: difference, interval, p before correction."""
+    answer: dict[Task, dict[str, Any]] = {}
+    for task, true in first.true.items():
+        if task not in tasks or task not in second.true or not np.any(true >= 0):
+            continue
+        # answered codes, which joint decoding may have changed; compare_models takes either kind
+        one: list[Any] = [first.answers(i, task) for i in range(len(first.models))]
+        other: list[Any] = [second.answers(i, task) for i in range(len(second.models))]
+        answer[task] = metrics.compare_models(
+            one,
+            other,
+            true,
+            groups,
+            classes=classes[task],
+            metric=metric,
+        ).to_json()
+    return answer
+
+
+def lead_task(scores: dict[str, Any]) -> Task:
+    """Return the task that tables are sorted by: emotion where it is scored."""
+    return next(task for task in TASKS if task in scores["tasks"])
+
+
+def headline(scores: dict[str, Any], task: Task, metric: str = HEADLINE) -> float:
+    """Return a score's mean over seeds."""
+    return float(scores["tasks"][task][metric]["mean"])
+
+
+def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float64]:
+    rows = predictions.models[model].task(task)
+    assert rows is not None, f"{task} is scored but was not predicted"
+    return rows
+
+
+def _contradiction(predictions: Predictions, shown: Shown) -> dict[str, Any] | None:
+    """Return how often the answered pair was never seen in training; None unless both tasks are answered."""
+    known = shown.pairs  # (N, E, S)
+    if set(predictions.true) != set(TASKS) or not known.any():
+        return None
+    emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]
+    both = (emotion >= 0) & (sentiment >= 0)
+    answers = [[predictions.answers(i, task) for task in TASKS] for i in range(len(predictions.models))]
+    rates = [metrics.contradiction_rate(one, other, known) for one, other in answers]
+    return {
+        "mean": float(np.mean(rates)),
+        "seeds": rates,
+        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], known[both]),
+        "pairs_seen": int(known.any(0).sum()),
+    }

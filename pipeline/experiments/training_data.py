@@ -1,0 +1,407 @@
+"""From a cache to what heads take: which streams, which utterances, which folds.
+
+Nothing here looks at a label except to carry it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.normalisation import normalise_speakers
+from dualstream.heads.evaluation.folds import connected, holds_apart
+from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
+from dualstream.pipeline.errors import UsageError
+from numpy.typing import NDArray
+
+HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
+SPEAKER_ONLY = "speaker-only"  # folds of whole speakers that cut the dialogues which they share
+BY_SPEAKER = ("speaker", SPEAKER_ONLY)
+MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
+
+
+@dataclass(frozen=True, repr=False)
+class Corpus:
+    """All utterances of a cache as heads see them, and where they come from."""
+
+    features: FeatureSet
+    ids: tuple[str, ...]
+    clips: tuple[str, ...]
+    """SHA-256 of each utterance's clip; an empty string where nothing was read."""
+    splits: NDArray[np.str_]
+    """Shape (N,); an empty string where the manifest has none."""
+    dialogues: NDArray[np.str_]
+    """Names, shape (N,); an empty string where unknown."""
+    speakers: NDArray[np.str_]
+    """Names, shape (N,); an empty string where unknown."""
+    streams: dict[str, str]
+    """Which stream of the cache stands for ``video`` and which for ``audio``."""
+    specs: dict[str, dict[str, Any]]
+    """Encoder spec of each of them."""
+    digest: str
+    """SHA-256 of the bytes that the cache was read from; of its arrays for a cache that never was a file."""
+    provenance: dict[str, Any]
+    speaker_norm: bool = False
+    """Whether each speaker was normalised by its own unlabelled utterances (transductive)."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Corpus({self.features!r}, splits={self.split_sizes()})"
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the extraction, empty where the cache states none."""
+        return str(self.provenance.get("fingerprint", ""))
+
+    @property
+    def vocabulary(self) -> dict[str, Sequence[str]]:
+        """Class names of each task, in code order."""
+        return {"emotion": self.features.emotion_names, "sentiment": self.features.sentiment_names}
+
+    @property
+    def usable(self) -> NDArray[np.bool_]:
+        """True where at least one stream is there, shape (N,)."""
+        masks = [stream.present for stream in self.features.streams.values()]
+        return np.any(masks, axis=0)
+
+    def split_sizes(self) -> dict[str, int]:
+        """Return how many utterances each split has, in the order of the manifest."""
+        return {split: int(np.sum(self.splits == split)) for split in dict.fromkeys(self.splits.tolist())}
+
+    def split(self, name: str) -> NDArray[np.int64]:
+        """Return the utterances of a split.
+
+        Raises
+        ------
+        UsageError
+            Where the cache has no utterance of that split; the message lists the splits there are.
+        """
+        index = np.flatnonzero(self.splits == name)
+        if not len(index):
+            sizes = ", ".join(f"{split or 'blank'} ({n})" for split, n in self.split_sizes().items())
+            raise UsageError(f"the cache has no {name} split; its splits are: {sizes}")
+        return index
+
+    def train(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of `index` that something can be learned from: those with a stream."""
+        return index[self.usable[index]]
+
+    def take(self, index: NDArray[np.int64]) -> FeatureSet:
+        """Return the features of the utterances that `index` names."""
+        return self.features.take(index)
+
+    def require_finite(self, index: NDArray[np.int64], streams: Iterable[str]) -> None:
+        """Refuse NaN and infinite values in what a variant would read of these utterances.
+
+        Raises
+        ------
+        UsageError
+            Names the stream and the utterances.
+        """
+        for head in (one for one in streams if one in self.features.streams):
+            bad = np.intersect1d(index, self.features.not_finite(head))
+            if len(bad):
+                shown = ", ".join(self.ids[i] for i in bad[:3]) + (", ..." if len(bad) > 3 else "")
+                raise UsageError(
+                    f"{head} ({self.streams[head]}) holds NaN or infinite values in {len(bad)} of {len(index)} "
+                    f"utterances: {shown}; `inspect --verify` says more of them; extract them again"
+                )
+
+    def normalised(self) -> Corpus:
+        """Return it with each speaker normalised by its own unlabelled utterances; no split sees another.
+
+        Raises
+        ------
+        UsageError
+            Where no speaker is known.
+        """
+        if not np.any(self.speakers != ""):
+            raise UsageError(
+                "--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them"
+            )
+        return replace(self, features=normalise_speakers(self.features, _codes(self.splits)), speaker_norm=True)
+
+    def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:
+        """Return (what, codes) of the groups that a bootstrap over `index` resamples.
+
+        Dialogues where the manifest knows them, else speakers, else single utterances. Where `folds` held groups
+        out, those: what was held out together is alike, so that nothing finer is resampled.
+        """
+        by = (folds or "").partition(":")[0]
+        if by in BY_SPEAKER and np.any(self.speakers[index] != ""):
+            return self._groups(index, by)
+        for what, values in (("dialogue", self.dialogues), ("speaker", self.speakers)):
+            if what == "dialogue" and by in BY_SPEAKER:
+                continue
+            if np.any(values[index] != ""):
+                coarse = what == "speaker" or by == "dialogue"  # folds take a name for one dialogue in all splits
+                codes = _codes(values) if coarse else self.features.dialogue
+                return what, codes[index]
+        return "utterance", np.arange(len(index), dtype=np.int64)
+
+    def _groups(self, index: NDArray[np.int64], by: str) -> tuple[str, NDArray[np.int64]]:
+        """Return (what, codes) of what folds over `index` hold out whole; who is unknown stands alone."""
+        if by == "dialogue":
+            return "dialogue", _codes(self.dialogues)[index]
+        speaker = _codes(self.speakers)[index]
+        if by == SPEAKER_ONLY:
+            return "speaker", speaker
+        groups = connected(speaker, self.features.dialogue[index])
+        joined = len(np.unique(groups)) < len(np.unique(speaker))
+        return ("speaker group" if joined else "speaker"), groups
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a cross-validation; indices into the corpus."""
+
+    name: str
+    fit: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    """Watched for early stopping: the groups of the next fold, never those that are scored. Fitted on too
+    where a variant watches nothing."""
+    held: NDArray[np.int64]
+    """Scored."""
+
+
+def read_corpus(path: Path, *, streams: Mapping[str, str] | None = None, speaker_norm: bool = False) -> Corpus:
+    """Read a cache file as a corpus.
+
+    Raises
+    ------
+    NoCacheError
+        Where there is no such file.
+    CorruptError
+        Where the file is not a cache, or is damaged.
+    UsageError
+        Where the streams that are asked for are not in it.
+    """
+    cache, digest = read_cache_and_digest(path)
+    return corpus_of(cache, digest=digest, streams=streams, speaker_norm=speaker_norm)
+
+
+def corpus_of(
+    cache: Cache, *, digest: str = "", streams: Mapping[str, str] | None = None, speaker_norm: bool = False
+) -> Corpus:
+    """Make a corpus of a cache in memory.
+
+    `streams` maps ``video`` and ``audio`` to names of streams in the cache. Without it each takes the
+    stream of its own name, or the only one that an encoder of its kind made.
+    """
+    rows = cache.utterances
+    chosen = _choose_streams(cache, streams)
+    splits, dialogues = np.array(rows.split, dtype=np.str_), np.array(rows.dialogue, dtype=np.str_)
+    speakers = np.array(rows.speaker, dtype=np.str_)
+    features = FeatureSet(
+        streams={head: _stream_arrays(cache.streams[name]) for head, name in chosen.items()},
+        offsets=np.asarray(cache.offsets, dtype=np.int64),
+        start_s=np.asarray(cache.start_s, dtype=np.float64),
+        emotion=np.asarray(rows.emotion, dtype=np.int64),
+        sentiment=np.asarray(rows.sentiment, dtype=np.int64),
+        emotion_names=tuple(cache.vocabulary["emotion"]),
+        sentiment_names=tuple(cache.vocabulary["sentiment"]),
+        dialogue=_dialogue_codes(splits, dialogues),
+        turn=_turns(np.asarray(rows.turn, dtype=np.int64)),
+        speaker=_codes(speakers, unknown=-1),
+    )
+    corpus = Corpus(
+        features=features,
+        ids=tuple(rows.id),
+        clips=tuple(rows.sha256),
+        splits=splits,
+        dialogues=dialogues,
+        speakers=speakers,
+        streams=chosen,
+        specs={head: dict(cache.streams[name].spec) for head, name in chosen.items()},
+        digest=digest or _digest(cache),
+        provenance=dict(cache.provenance),
+    )
+    return corpus.normalised() if speaker_norm else corpus
+
+
+def named_folds(corpus: Corpus, by: str) -> str:
+    """Return what `--folds` said with its group named.
+
+    ``4`` is ``speaker:4`` where every utterance has a speaker and speakers can be held out with their dialogues,
+    else ``dialogue:4``.
+
+    Raises
+    ------
+    UsageError
+        Where `by` can't be read.
+    """
+    group_by, count = _parse_folds(by, corpus, np.flatnonzero(corpus.splits != "test"))
+    return group_by if count is None else f"{group_by}:{count}"
+
+
+def folds(corpus: Corpus, by: str) -> list[Fold]:
+    """Deal every utterance outside the test split into folds that share no group.
+
+    Parameters
+    ----------
+    corpus
+        Its test split, if it has one, takes no part.
+    by
+        ``speaker`` or ``dialogue``: a fold for each, at most 10; ``speaker:4``, ``dialogue:4``: so many;
+        ``4``: so many, by speaker where every utterance has one, else by dialogue. Speakers are held out with
+        all who share a dialogue with them, so that no dialogue is cut; ``speaker-only:4`` cuts them. An
+        utterance without a dialogue or a speaker is one of its own.
+
+    Returns
+    -------
+    Folds whose `held` parts cover the utterances once each. With three folds or more, the groups of
+    the next fold are kept out of the fit to decide when training stops; with two, nothing is.
+
+    Raises
+    ------
+    UsageError
+        Where `by` can't be read, there are fewer groups than two folds need, or dialogues connect nearly all
+        speakers.
+    """
+    pool = np.flatnonzero(corpus.splits != "test")
+    group_by, count = _parse_folds(by, corpus, pool)
+    if group_by in BY_SPEAKER and not np.any(corpus.speakers[pool] != ""):
+        raise UsageError(f"--folds {by}: no utterance outside the test split has a speaker; try dialogue:5")
+    what, groups = corpus._groups(pool, group_by)
+    if what == "speaker group" and not held_apart(corpus, pool):
+        raise UsageError(_all_connected(corpus, pool, by, count, int(np.bincount(groups).max())))
+    kinds, code, size = np.unique(groups, return_inverse=True, return_counts=True)
+    wanted = count if count is not None else min(len(kinds), MAX_DEFAULT_FOLDS)
+    if wanted < 2 or len(kinds) < wanted:
+        of = f"{what}, speakers who share dialogues are one group" if what == "speaker group" else what
+        raise UsageError(f"--folds {by}: {wanted} folds of {len(kinds)} groups ({of}); expected 2 to {len(kinds)}")
+    names = (corpus.dialogues if group_by == "dialogue" else corpus.speakers)[pool]
+    part = _deal(size, wanted)[code]
+    made = []
+    for k in range(wanted):
+        held = pool[part == k]
+        stop = pool[part == (k + 1) % wanted] if wanted > 2 else pool[:0]
+        kept_out = (part == k) | ((part == (k + 1) % wanted) & (wanted > 2))
+        own = np.unique(names[part == k])
+        alone = len(np.unique(code[part == k])) == 1 and len(own) == 1
+        name = (str(own[0]) or str(np.flatnonzero(part == k)[0])) if alone else f"fold {k + 1}"
+        made.append(Fold(name, pool[~kept_out], stop, held))
+    return made
+
+
+def shared_between(corpus: Corpus, parts: Sequence[Fold], what: str) -> tuple[int, int]:
+    """Return how many of the held-out utterances are of a dialogue (or speaker) that stands in another fold too.
+
+    The second number counts those dialogues (or speakers).
+    """
+    codes = corpus.features.dialogue if what == "dialogue" else corpus.features.speaker
+    held = [part.held[codes[part.held] >= 0] for part in parts]
+    homes = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
+    for part in held:
+        homes[np.unique(codes[part])] += 1
+    return sum(int((homes[codes[part]] > 1).sum()) for part in held), int((homes > 1).sum())
+
+
+def held_apart(corpus: Corpus, pool: NDArray[np.int64]) -> bool:
+    """Say whether folds over `pool` can hold speakers out with all who share their dialogues."""
+    return holds_apart(corpus._groups(pool, "speaker")[1], _codes(corpus.speakers)[pool])
+
+
+def _all_connected(corpus: Corpus, pool: NDArray[np.int64], by: str, count: int | None, largest: int) -> str:
+    number = f":{count}" if count else ""
+    speakers = len(np.unique(corpus.speakers[pool]))
+    return (
+        f"--folds {by}: the {speakers} speakers are connected by dialogues that they share: {largest} of "
+        f"{len(pool)} utterances are one group, so that no fold of whole speakers leaves their dialogues whole. "
+        f"Use --folds dialogue{number or ':5'}, which holds out dialogues of speakers that the models know; "
+        f"{SPEAKER_ONLY}{number or ':5'} holds out speakers all the same, with their partners' half of each "
+        "dialogue in training"
+    )
+
+
+def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, str]:
+    if asked:
+        for head, name in asked.items():
+            if head not in HEAD_STREAMS:
+                raise UsageError(f"--streams {head}={name}: heads know {' and '.join(HEAD_STREAMS)}")
+            if name not in cache.streams:
+                raise UsageError(f"the cache has no stream {name!r}; it has: {', '.join(sorted(cache.streams))}")
+        return {head: asked[head] for head in HEAD_STREAMS if head in asked}
+    chosen = {}
+    for head in HEAD_STREAMS:
+        made = [name for name, stream in cache.streams.items() if stream.spec.get("stream", name) == head]
+        if head in made or not made:
+            chosen.update({head: head} if head in made else {})
+        elif len(made) == 1:
+            chosen[head] = made[0]
+        else:
+            raise UsageError(
+                f"the cache has several {head} streams ({', '.join(sorted(made))}); "
+                f"choose one: --streams {head}={sorted(made)[0]}"
+            )
+    if not chosen:
+        raise UsageError("the cache has no stream; extract it with --video or --audio")
+    return chosen
+
+
+def _stream_arrays(stream: Stream) -> StreamArrays:
+    return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present)
+
+
+def _codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.int64]:
+    """Number the names in sorted order; empty ones are `unknown`, or each a code of its own."""
+    kinds, code = np.unique(values, return_inverse=True)
+    code = code.astype(np.int64)
+    empty = values == ""
+    if empty.any():
+        code[empty] = unknown if unknown is not None else len(kinds) + np.arange(empty.sum())
+    return code
+
+
+def _dialogue_codes(splits: NDArray[np.str_], dialogues: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Number the dialogues. MELD counts dialogues anew in each split, so a name is one within its split."""
+    named = np.where(dialogues == "", "", np.char.add(np.char.add(splits, "\x1f"), dialogues))
+    return _codes(named)
+
+
+def _turns(turn: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turns as they are; utterances without one stand in the order of the manifest."""
+    return np.where(turn < 0, np.arange(len(turn)), turn)
+
+
+def _parse_folds(by: str, corpus: Corpus, pool: NDArray[np.int64]) -> tuple[str, int | None]:
+    name, _, number = by.partition(":")
+    if name.isdigit():
+        known = bool(np.all(corpus.speakers[pool] != ""))
+        name, number = ("speaker" if known and held_apart(corpus, pool) else "dialogue"), name
+    if name not in ("dialogue", *BY_SPEAKER) or (number and not number.isdigit()) or by.endswith(":"):
+        raise UsageError(
+            f"--folds {by!r}; expected speaker, dialogue, speaker:4, dialogue:4, a number, or {SPEAKER_ONLY}:4"
+        )
+    return name, int(number) if number else None
+
+
+def _deal(size: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Deal groups into `count` folds of nearly equal size: the largest first, to the smallest fold."""
+    part = np.zeros(len(size), dtype=np.int64)
+    load = np.zeros(count, dtype=np.int64)
+    for group in np.argsort(-size, kind="stable"):
+        part[group] = int(np.argmin(load))
+        load[part[group]] += size[group]
+    return part
+
+
+def _digest(cache: Cache) -> str:
+    sha = hashlib.sha256()
+    rows = cache.utterances
+    text: Sequence[Any] = (rows.id, rows.split, rows.dialogue, rows.speaker, sorted(cache.vocabulary.items()))
+    sha.update(repr(text).encode())
+    for array in (rows.turn, rows.emotion, rows.sentiment, cache.offsets, cache.start_s):
+        sha.update(np.ascontiguousarray(array).tobytes())
+    for name in sorted(cache.streams):
+        stream = cache.streams[name]
+        for part in (stream.utterance, stream.present, stream.windows, stream.window_present):
+            sha.update(b"\x00" if part is None else np.ascontiguousarray(part).tobytes())
+    return sha.hexdigest()

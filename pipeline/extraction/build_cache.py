@@ -1,0 +1,383 @@
+"""Shards to one cache: fit the projections on the train split, bring every row through, put rows in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
+from dualstream.features.projection import Projection as Fitted
+from dualstream.pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
+from dualstream.pipeline.corpus.manifest import Manifest
+from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
+from dualstream.pipeline.provenance import digest_of
+from dualstream.pipeline.storage.sealed import peek_digest
+from numpy.typing import NDArray
+
+ProjectionKind = Literal["auto", "pca-turned", "pca", "gaussian", "none"]
+KINDS: tuple[ProjectionKind, ...] = ("auto", TURNED, PCA, GAUSSIAN, "none")
+AS_THEY_ARE, PROJECTION_VERSION = 1, 2  # versions: in the first, ``auto`` left principal components unturned
+FITTED_SPLIT = "train"
+
+
+@dataclass(frozen=True)
+class ProjectionChoice:
+    """How raw rows become the stream's rows."""
+
+    kind: ProjectionKind = "auto"
+    """``pca-turned``: principal components, turned so that heads can't whiten them; ``pca``: the components
+    themselves; ``gaussian``: random, needs no rows; ``auto``: pca-turned where the train split has rows enough,
+    else gaussian; ``none``: the rows stay as the encoder gave them."""
+    widths: dict[str, int] = field(default_factory=dict)
+    """Columns by stream name, where they differ from what the encoder's spec says."""
+    seed: int = 0
+    """Of the rotation, and of the Gaussian projection."""
+    version: int = PROJECTION_VERSION
+    """What ``auto`` stands for: caches of AS_THEY_ARE have principal components as they are."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"projection is {self.kind!r}; expected one of: {', '.join(KINDS)}")
+        if not AS_THEY_ARE <= self.version <= PROJECTION_VERSION:
+            raise ValueError(
+                f"the projection's version is {self.version}; expected {AS_THEY_ARE} to {PROJECTION_VERSION}"
+            )
+        if any(width < 1 for width in self.widths.values()):
+            raise ValueError(f"projection widths are {self.widths}; expected 1 or more")
+
+    @property
+    def turns(self) -> bool:
+        """Whether principal components are turned."""
+        return self.kind == TURNED or (self.kind == "auto" and self.version > AS_THEY_ARE)
+
+    def today(self) -> ProjectionChoice:
+        """Return the choice as it is made now: what an older version called ``pca`` is turned, too."""
+        if self.version == PROJECTION_VERSION:
+            return self
+        return replace(self, kind=TURNED if self.kind == PCA else self.kind, version=PROJECTION_VERSION)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the choice as JSON values, as the cache's provenance holds it."""
+        values = {"kind": self.kind, "widths": dict(sorted(self.widths.items())), "seed": self.seed}
+        return values if self.version == AS_THEY_ARE else {**values, "version": self.version}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ProjectionChoice:
+        """Read what `to_json` gave; the first version did not state itself.
+
+        Raises
+        ------
+        DualstreamError
+            Where this version of dualstream knows no such projection.
+        """
+        widths = {str(k): int(v) for k, v in value["widths"].items()}
+        try:
+            return cls(value["kind"], widths, int(value["seed"]), int(value.get("version", AS_THEY_ARE)))
+        except ValueError as error:
+            raise DualstreamError(f"the cache was projected in a way that is not known here: {error}") from error
+
+
+@dataclass(frozen=True)
+class ShardFolder:
+    """The committed shards of one recipe."""
+
+    path: Path
+    size: int
+    """Utterances in a shard."""
+    count: int
+
+    def digest(self) -> str:
+        """Return one digest over the digests of all shards, from their headers alone."""
+        return digest_of([peek_digest(shard_path(self.path, index), KIND) for index in range(self.count)])
+
+    def to_json(self, digest: str | None = None) -> dict[str, Any]:
+        """Return what a cache says of its shards; `digest` is that of the bytes that were read of them."""
+        return {"sha256": digest or self.digest(), "size": self.size, "count": self.count}
+
+    def read(self, index: int) -> tuple[Shard, str]:
+        """Read one shard and its digest; `read_shard` says what may go wrong."""
+        return read_shard_and_digest(shard_path(self.path, index))
+
+
+@dataclass(frozen=True, repr=False)
+class Gathered:
+    """All rows of a folder, in order, projected."""
+
+    clips: list[ClipRows]
+    """Without their streams' arrays: those are in `streams`."""
+    offsets: NDArray[np.int64]
+    """Shape (N+1,)."""
+    streams: dict[str, Stream]
+    environments: list[dict[str, Any]]
+    """What the shards were made with, each with the number of its shards."""
+    digest: str
+    """As `ShardFolder.digest`, over the bytes that the rows were read from."""
+
+
+def build_cache(
+    manifest: Manifest,
+    folder: ShardFolder,
+    *,
+    document: dict[str, Any],
+    fingerprint: str,
+    specs: dict[str, dict[str, Any]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> Cache:
+    """Read all shards and build the cache in memory.
+
+    Parameters
+    ----------
+    document
+        The recipe; `fingerprint` is its digest.
+    specs
+        `EncoderSpec.to_json` by stream name.
+    notice
+        Called with what a person should know, such as that there are too few rows for a PCA.
+
+    Raises
+    ------
+    DualstreamError
+        Where a PCA is asked for and the train split has too few rows.
+    CorruptError
+        Where a shard is damaged, or is not of this manifest.
+    """
+    rows = manifest.utterances
+    got = gather(
+        folder, [one.id for one in rows], [one.split for one in rows], specs=specs, choice=choice, notice=notice
+    )
+    return Cache(
+        utterances=_utterances(manifest, got.clips),
+        offsets=got.offsets,
+        start_s=np.concatenate([clip.starts_s for clip in got.clips]),
+        streams=got.streams,
+        vocabulary={"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
+        provenance={
+            "fingerprint": fingerprint,
+            "recipe": document,
+            "manifest": {"sha256": manifest.sha256, "utterances": len(manifest)},
+            "shards": folder.to_json(got.digest),
+            "widths": {name: spec["width"] for name, spec in specs.items()},
+            "projection": choice.to_json(),
+            "environments": got.environments,
+        },
+    )
+
+
+def project_cache(
+    cache: Cache, folder: ShardFolder, *, choice: ProjectionChoice, notice: Callable[[str], None]
+) -> Cache:
+    """Return a cache whose streams come from its shards by another projection; all else stays.
+
+    Raises
+    ------
+    DualstreamError, CorruptError
+        As `build_cache`.
+    """
+    widths = cache.provenance["widths"]
+    specs = {name: {**stream.spec, "width": widths[name]} for name, stream in cache.streams.items()}
+    rows = cache.utterances
+    got = gather(folder, rows.id, rows.split, specs=specs, choice=choice, notice=notice)
+    if got.digest != cache.provenance["shards"]["sha256"]:
+        raise _changed(folder.path)
+    return replace(cache, streams=got.streams, provenance={**cache.provenance, "projection": choice.to_json()})
+
+
+def whitened_words(cache: Cache, path: Path) -> str | None:
+    """Return what a person should know of principal components that were not turned; None where there are none."""
+    names = [name for name, stream in cache.streams.items() if stream.projection and stream.projection.kind == PCA]
+    if not names:
+        return None
+    return (
+        f"stream {', '.join(names)}: principal components as they are; a head that standardises columns whitens "
+        f"them, and noise gets the weight of the signal: `project {path} --kind {TURNED}` turns them"
+    )
+
+
+def gather(
+    folder: ShardFolder,
+    ids: Sequence[str],
+    splits: Sequence[str],
+    *,
+    specs: dict[str, dict[str, Any]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> Gathered:
+    """Fit projections on the train rows of a folder's shards, and bring all rows through. Two passes over them."""
+    read = _Reading(folder, ids)
+    fitted = _fit(read, splits, specs, choice, notice)
+    collected: list[ClipRows] = []
+    environments: dict[str, dict[str, Any]] = {}
+    for index in range(folder.count):
+        shard = read.shard(index)
+        collected += _projected(shard.clips, fitted)
+        environments.setdefault(digest_of(shard.environment), {**shard.environment, "shards": 0})["shards"] += 1
+    if len(collected) != len(ids):
+        raise CorruptError(f"{folder.path} holds {len(collected)} utterances; expected {len(ids)}")
+    offsets = np.concatenate(([0], np.cumsum([len(clip.starts_s) for clip in collected]))).astype(np.int64)
+    streams = {name: _stream(name, collected, specs[name], fitted.get(name)) for name in sorted(specs)}
+    return Gathered(
+        [replace(clip, streams={}) for clip in collected],
+        offsets,
+        streams,
+        list(environments.values()),
+        digest_of([read.digests[index] for index in range(folder.count)]),
+    )
+
+
+class _Reading:
+    """Shards as they are read, and what was read: a second pass must find the bytes of the first."""
+
+    def __init__(self, folder: ShardFolder, ids: Sequence[str]) -> None:
+        self.folder = folder
+        self._ids = ids
+        self.digests: dict[int, str] = {}
+
+    def shard(self, index: int) -> Shard:
+        """Read a shard; refuse other utterances than expected, and other bytes than before."""
+        folder = self.folder
+        shard, digest = folder.read(index)
+        if [clip.id for clip in shard.clips] != list(self._ids[index * folder.size : (index + 1) * folder.size]):
+            raise CorruptError(
+                f"{shard_path(folder.path, index)} holds other utterances than expected; run extract again"
+            )
+        if self.digests.setdefault(index, digest) != digest:
+            raise _changed(shard_path(folder.path, index))
+        return shard
+
+
+def _changed(path: Path) -> DualstreamError:
+    return DualstreamError(
+        f"{path} changed while it was read: another run writes there. Run the same command again when that is done"
+    )
+
+
+def _fit(
+    read: _Reading,
+    splits: Sequence[str],
+    specs: dict[str, dict[str, Any]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> dict[str, Projection]:
+    """Fit a projection for each stream whose width differs from what its encoder gives."""
+    widths = {}
+    for name, spec in specs.items():
+        width = choice.widths.get(name, spec["width"])
+        if choice.kind != "none" and width != spec["raw_width"]:
+            if width > spec["raw_width"]:
+                raise DualstreamError(
+                    f"stream {name} has {spec['raw_width']} columns before projection; a width of {width} is more"
+                )
+            widths[name] = int(width)
+    fits = {name: PcaFit(specs[name]["raw_width"], width) for name, width in widths.items()}
+    seen: dict[str, list[list[str]]] = {name: [] for name in widths}
+    folder = read.folder
+    for index in range(folder.count if widths and choice.kind != GAUSSIAN else 0):
+        shard = read.shard(index)
+        of_shard = splits[index * folder.size :]
+        clips = [clip for split, clip in zip(of_shard, shard.clips, strict=False) if split == FITTED_SPLIT]
+        for name, fit in fits.items():
+            rows = [_rows_to_fit(clip, name) for clip in clips]
+            seen[name] += [[clip.id, clip.digest()] for clip, its in zip(clips, rows, strict=True) if len(its)]
+            if sum(map(len, rows)):
+                fit.partial_fit(np.concatenate(rows))
+    return {
+        name: _solve(name, fit, specs[name]["raw_width"], widths[name], seen[name], choice, notice)
+        for name, fit in fits.items()
+    }
+
+
+def _rows_to_fit(clip: ClipRows, name: str) -> NDArray[np.float32]:
+    """Present windows; of a stream without windows, the utterance's row."""
+    rows = clip.streams[name]
+    if len(rows.window_present):
+        return rows.windows[rows.window_present]
+    return rows.utterance[None] if rows.present else rows.utterance[None][:0]
+
+
+def _solve(
+    name: str,
+    fit: PcaFit,
+    raw_width: int,
+    width: int,
+    seen: list[list[str]],
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+) -> Projection:
+    if choice.kind != GAUSSIAN:
+        try:
+            fitted = turned(fit.fit(), seed=choice.seed) if choice.turns else fit.fit()
+            return _stated(fitted, {"split": FITTED_SPLIT, "utterances": len(seen), "sha256": digest_of(seen)})
+        except TooFewRowsError as error:
+            if choice.kind != "auto":
+                raise DualstreamError(f"stream {name}: {error}") from error
+            notice(
+                f"stream {name}: a random Gaussian projection to {width} columns stands in for the PCA: {error}"
+            )
+    return _stated(gaussian(raw_width, width, seed=choice.seed), {})
+
+
+def _stated(fitted: Fitted, facts: dict[str, Any]) -> Projection:
+    return Projection(fitted.kind, fitted.mean, fitted.components, {**facts, **fitted.facts})
+
+
+def _projected(clips: Sequence[ClipRows], fitted: dict[str, Projection]) -> list[ClipRows]:
+    """Bring a shard's rows through the projections in one product a stream; what is masked stays zeros."""
+    streams = [dict(clip.streams) for clip in clips]
+    for name, projection in fitted.items():
+        raw = [clip.streams[name] for clip in clips]
+        road = Fitted(projection.kind, projection.mean, projection.components)
+        rows = road.transform(
+            np.concatenate([*(one.utterance[None] for one in raw), *(one.windows for one in raw)])
+        )
+        ends = len(raw) + np.cumsum([len(one.windows) for one in raw])
+        for number, (one, windows) in enumerate(zip(raw, np.split(rows, [len(raw), *ends[:-1]])[1:], strict=True)):
+            utterance = rows[number] if one.present else np.zeros_like(rows[number])
+            if len(windows):
+                windows = np.where(one.window_present[:, None], windows, np.float32(0))
+            streams[number][name] = replace(one, utterance=utterance, windows=windows)
+    return [replace(clip, streams=its) for clip, its in zip(clips, streams, strict=True)]
+
+
+def _stream(name: str, clips: Sequence[ClipRows], spec: dict[str, Any], projection: Projection | None) -> Stream:
+    rows = [clip.streams[name] for clip in clips]
+    utterance = np.stack([one.utterance for one in rows])
+    windowed = bool(spec["has_windows"])
+    if projection is not None:
+        spec = {**spec, "column_names": None}
+    return Stream(
+        name=name,
+        utterance=utterance,
+        present=np.array([one.present for one in rows], dtype=bool),
+        windows=np.concatenate([one.windows for one in rows]) if windowed else None,
+        window_present=np.concatenate([one.window_present for one in rows]) if windowed else None,
+        time_s=np.concatenate([one.time_s for one in rows]) if windowed else None,
+        spec={**spec, "width": utterance.shape[1]},
+        projection=projection,
+    )
+
+
+def _utterances(manifest: Manifest, clips: Sequence[ClipRows]) -> Utterances:
+    rows = manifest.utterances
+
+    def codes(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int16]:
+        code = {name: number for number, name in enumerate(names)}
+        return np.array([code.get(label, UNLABELLED) for label in labels], dtype=np.int16)
+
+    return Utterances(
+        id=[one.id for one in rows],
+        split=[one.split for one in rows],
+        dialogue=[one.dialogue for one in rows],
+        turn=np.array([-1 if one.turn is None else one.turn for one in rows], dtype=np.int32),
+        speaker=[one.speaker for one in rows],
+        emotion=codes([one.emotion for one in rows], manifest.emotions),
+        sentiment=codes([one.sentiment for one in rows], manifest.sentiments),
+        duration_s=np.array([clip.duration_s for clip in clips], dtype=np.float64),
+        sha256=[clip.sha256 for clip in clips],
+        status=[clip.status for clip in clips],
+        reason=[clip.reason for clip in clips],
+    )

@@ -1,0 +1,214 @@
+"""Clips to shards: worker threads decode and hear, this thread encodes frames, shard after shard, in order."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from dualstream.features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
+from dualstream.features.media import MediaError, stop_all
+from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.executors import OrderedThreads
+from dualstream.pipeline.extraction.recipe import Recipe
+from dualstream.pipeline.extraction.reuse import read_donors
+from dualstream.pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
+from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from dualstream.pipeline.memory import MemoryShortageError
+
+KILLED = "killed"  # kind of a MediaError: the system ended ffmpeg
+DEFAULT_BUDGET_BYTES = 512 << 20  # decoded clips that wait for the device
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to make."""
+
+    index: int
+    utterances: tuple[Utterance, ...]
+    donors: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    """Streams whose rows another folder has: the shard there, and the stream's name in it (reuse.py)."""
+
+
+@dataclass(frozen=True, repr=False)
+class MadeShard:
+    """One shard that was made."""
+
+    job: ShardJob
+    shard: Shard
+    looks: tuple[tuple[int, int], ...]
+    """Size and time of each clip before it was read (clip_changes.py)."""
+
+
+@dataclass(frozen=True, repr=False)
+class _ReadClip:
+    """One clip after its worker: decoded, or failed with a reason."""
+
+    utterance: Utterance
+    look: tuple[int, int]
+    sha256: str
+    begun: BegunClip
+    failure: str = ""
+
+
+def make_shards(
+    jobs: Sequence[ShardJob],
+    recipe: Recipe,
+    hasher: Hasher,
+    *,
+    workers: int,
+    batches: int = 1,
+    budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    on_clip: Callable[[bool, int], None] | None = None,
+) -> Iterator[MadeShard]:
+    """Make shards one after the other, in the jobs' order, and yield each.
+
+    Parameters
+    ----------
+    workers
+        Threads that decode; they run ahead over the shards' boundaries. The bytes of a shard do not depend on it.
+    batches
+        Batches of frames that are encoded at a time, on a core each. Nor on this.
+    budget_bytes
+        What decoded clips may hold while they wait.
+    on_clip
+        Called with (failed, number of frames) for each clip that is encoded.
+
+    Raises
+    ------
+    DualstreamError
+        Where ffmpeg itself is gone. A clip that can't be read is a record with a reason, not an error.
+    """
+    plans: dict[int, ClipPlan] = {}
+    threads: OrderedThreads[tuple[Utterance, ClipPlan], _ReadClip] = OrderedThreads(
+        lambda item: _read(*item, hasher),
+        workers=workers,
+        budget_bytes=budget_bytes,
+        size_bytes=lambda one: one.begun.size_bytes,
+        stop=stop_all,
+    )
+
+    def items() -> Iterator[tuple[Utterance, ClipPlan]]:
+        for job in jobs:
+            plans[job.index] = _without(recipe.plan, read_donors(job.donors, recipe.environment))
+            for utterance in job.utterances:
+                yield utterance, plans[job.index]
+
+    with contextlib.closing(threads.run(items())) as clips:
+        for job in jobs:
+            made = _make_shard(job, recipe, plans, clips, batches, on_clip)
+            if made is None:  # the donor's clips turned out to be others: make it without
+                alone = ShardJob(job.index, job.utterances)
+                again = make_shards([alone], recipe, hasher, workers=1, batches=batches, budget_bytes=budget_bytes)
+                (made,) = again
+            yield made
+
+
+def read_facts(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> tuple[BegunClip, str]:
+    """Decode one clip as a run would; return it with the reason of its failure, empty where there is none."""
+    one = _read(utterance, plan, hasher)
+    return one.begun, one.failure
+
+
+def _without(plan: ClipPlan, given: Collection[str]) -> ClipPlan:
+    """Return the plan without the encoders of streams that are given; clips are decoded as before."""
+    return replace(plan, encoders={name: one for name, one in plan.encoders.items() if name not in given})
+
+
+def _make_shard(
+    job: ShardJob,
+    recipe: Recipe,
+    plans: Mapping[int, ClipPlan],
+    clips: Iterator[_ReadClip],
+    batches: int,
+    on_clip: Callable[[bool, int], None] | None,
+) -> MadeShard | None:
+    """Make one shard of the next clips; None where a donor does not fit them after all."""
+    first = next(clips)  # from here on the job's plan is there
+    plan = plans[job.index]
+    donors = read_donors(job.donors, recipe.environment)
+    batcher = FrameBatcher(plan.video, at_once=batches)
+    read: list[_ReadClip] = []
+    for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
+        batcher.add(one.begun.frames)
+        count = len(one.begun.frames)
+        one.begun.frames = one.begun.frames[:0].copy()  # let go of the pixels
+        read.append(one)
+        if on_clip is not None:
+            on_clip(bool(one.failure), count)
+    rows = batcher.finish()
+    done = []
+    for position, one in enumerate(read):
+        its_rows = {name: of_clip[position] for name, of_clip in rows.items()}
+        begun = one.begun if one.failure else finish_clip(one.begun, its_rows, plan)
+        streams = dict(begun.streams)
+        for name in recipe.specs.keys() - plan.encoders.keys():
+            if name not in donors:
+                return None
+            donor, there = donors[name]
+            gift = donor.clips[position]
+            if gift.sha256 != one.sha256 or not np.array_equal(gift.starts_s, begun.starts_s):
+                return None
+            streams[name] = gift.streams[there]
+        done.append(
+            ClipRows(
+                id=one.utterance.id,
+                sha256=one.sha256,
+                duration_s=begun.duration_s,
+                starts_s=begun.starts_s,
+                streams={name: streams[name] for name in recipe.specs},
+                status="failed" if one.failure else "ok",
+                reason=short_reason(one.failure or "; ".join(begun.notes)),
+            )
+        )
+    shard = Shard(members_digest(job.utterances), tuple(done), recipe.environment)
+    return MadeShard(job, shard, tuple(one.look for one in read))
+
+
+def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
+    """Hash and decode one clip; what is wrong with it becomes a reason."""
+    if plan.decode is None:
+        begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
+        return _ReadClip(utterance, ABSENT, "", begun)
+    files = utterance.files
+    look, sha256 = hasher.look(*files), hasher.digest(*files)
+    places = {path: hasher.place(path) for path in files}
+    nothing = unread(plan, utterance.id)
+    try:
+        place, sound = hasher.places(utterance, plan.decode)
+    except NoClipError as error:
+        return _ReadClip(utterance, look, sha256, nothing, str(error))
+    try:
+        begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance), sound=sound)
+    except MediaError as error:
+        if error.kind == "missing" and all(one is None or one.is_file() for one in (place, sound)):
+            raise DualstreamError(f"{error}") from error
+        if error.kind == KILLED:  # which says nothing of the clip
+            raise MemoryShortageError(f"while {utterance.path} is decoded", said=f"{error}") from None
+        said = _portable(f"{error.kind}: {error}", places)
+        return _ReadClip(utterance, look, sha256, nothing, said)
+    except ValueError as error:
+        return _ReadClip(utterance, look, sha256, nothing, _portable(f"encoder: {error}", places))
+    if hasher.look(*files) != look:
+        return _ReadClip(utterance, ABSENT, sha256, nothing, "changed: the file changed while it was read")
+    begun.notes = [_portable(note, places) for note in begun.notes]
+    return _ReadClip(utterance, look, sha256, begun)
+
+
+def _portable(text: str, places: Mapping[str, Path | None]) -> str:
+    """Name files as the manifest does: a cache holds no path of the machine that made it."""
+    for path, place in places.items():
+        if place is not None:
+            text = text.replace(f"file:{place}", path).replace(str(place), path)
+    return text
+
+
+def _span(utterance: Utterance) -> tuple[float, float] | None:
+    if utterance.start_s is None or utterance.end_s is None:
+        return None
+    return utterance.start_s, utterance.end_s

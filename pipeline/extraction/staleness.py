@@ -1,0 +1,233 @@
+"""Has a clip changed since its shard was made? Sizes and times answer without reading; bytes decide."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from dualstream.features.media import DecodeSettings
+from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.manifest import clip_at
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path
+from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of
+from dualstream.pipeline.storage.sealed import peek_digest, publish
+
+ABSENT = (-1, -1)  # size and time of a clip that is no regular file inside the data root
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a committed shard can stay."""
+
+    fresh: bool
+    why: str = ""
+    """Why it must be made (again); empty where it can stay."""
+    damaged: bool = False
+    """Whether its own bytes are the reason."""
+    gone: int = 0
+    """Clips that it was made of and that are not there any more."""
+
+
+class Hasher:
+    """SHA-256 of clips; a file that many utterances share is read once. Safe to use from many threads."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[tuple[Path, int, int], str] = {}
+        self._lock = threading.Lock()
+
+    def place(self, path: str) -> Path | None:
+        """Return where a manifest's path leads, or None where it is no regular file inside the root."""
+        try:
+            return clip_at(self._root, path)
+        except NoClipError:
+            return None
+
+    def require(self, path: str) -> Path:
+        """Return where a manifest's path leads.
+
+        Raises
+        ------
+        NoClipError
+            Where that is no regular file inside the root.
+        """
+        return clip_at(self._root, path)
+
+    def places(self, utterance: Utterance, settings: DecodeSettings) -> tuple[Path, Path | None]:
+        """Return the file to read, and that of the sound where it is another.
+
+        A file of which nothing is read may lack: then the other one is read by itself.
+
+        Raises
+        ------
+        NoClipError
+            Where one of them is no regular file inside the root.
+        """
+        if len(utterance.files) == 1:
+            return self.require(utterance.path), None
+        video, sound = map(self.place, utterance.files)
+        if video is None and (settings.frame_size_px is not None or sound is None):
+            self.require(utterance.path)
+        if sound is None and settings.sample_rate_hz is not None:
+            try:
+                self.require(utterance.sound)
+            except NoClipError as error:
+                raise error.of(f"the sound {utterance.sound}") from error
+        return (video, sound) if video is not None else (cast(Path, sound), None)
+
+    def look(self, *paths: str) -> tuple[int, int]:
+        """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`.
+
+        Of a clip in two files: two numbers that change as soon as one of these does.
+        """
+        looks = [self._look(path) for path in paths]
+        if len(looks) == 1 or set(looks) == {ABSENT}:
+            return looks[0]
+        return sum(size for size, _ in looks), int(digest_of(looks)[:15], 16)
+
+    def digest(self, *paths: str) -> str:
+        """Return the SHA-256 of a clip's bytes, or an empty string where there is no readable file.
+
+        Of a clip in two files: the SHA-256 of the line ``VIDEO SOUND``, the digests of the two, in hex.
+        """
+        digests = [self._digest(path) for path in paths]
+        if len(digests) == 1 or not any(digests):
+            return digests[0]
+        return hashlib.sha256(f"{' '.join(digests)}\n".encode()).hexdigest()
+
+    def _look(self, path: str) -> tuple[int, int]:
+        place = self.place(path)
+        try:
+            facts = os.stat(place) if place else None
+        except OSError:
+            facts = None
+        return (facts.st_size, facts.st_mtime_ns) if facts else ABSENT
+
+    def is_readable(self, path: str) -> bool:
+        """Tell whether a clip's first byte can be read just now."""
+        try:
+            with open(self.require(path), "rb") as file:
+                file.read(1)
+        except (OSError, NoClipError):
+            return False
+        return True
+
+    def _digest(self, path: str) -> str:
+        place = self.place(path)
+        if place is None:
+            return ""
+        try:
+            facts = os.stat(place)
+            key = (place, facts.st_size, facts.st_mtime_ns)
+            with self._lock:
+                known = self._known.get(key)
+            if known is None:
+                known = digest_file(place)
+                with self._lock:
+                    self._known[key] = known
+            return known
+        except OSError:
+            return ""
+
+
+def judge(
+    folder: Path,
+    index: int,
+    utterances: Sequence[Utterance],
+    hasher: Hasher,
+    *,
+    reread: bool = False,
+    reads_media: bool = True,
+    noting: bool = True,
+) -> Verdict:
+    """Tell whether shard `index` can stay.
+
+    Parameters
+    ----------
+    reread
+        Read every clip and the shard itself; False: only clips whose size or time differs from what was noted.
+    reads_media
+        False where all streams are tables, whose digests the fingerprint holds: clips do not matter then.
+    noting
+        Note what was seen beside the shard; False: write nothing.
+    """
+    path = shard_path(folder, index)
+    try:
+        sealed = peek_digest(path, KIND)
+    except FileNotFoundError:
+        return Verdict(False, "not made yet")
+    except CorruptError as error:
+        return Verdict(False, str(error), damaged=True)
+    members = members_digest(utterances)
+    seen = _read_state(folder, index)
+    if reread or seen is None or seen.get("shard") != sealed or seen.get("members") != members:
+        try:
+            shard, sealed = read_shard_and_digest(path)
+        except CorruptError as error:
+            return Verdict(False, str(error), damaged=True)
+        if shard.members != members:
+            return Verdict(False, "the manifest lists other clips there")
+        known = [(ABSENT, clip.sha256) for clip in shard.clips]
+        reread = True
+    else:
+        known = [((size, time_ns), sha256) for size, time_ns, sha256 in seen["clips"]]
+    if not reads_media:
+        return Verdict(True)
+    looks = [hasher.look(*one.files) for one in utterances]
+    gone = sum(look == ABSENT and sha256 != "" for look, (_, sha256) in zip(looks, known, strict=True))
+    for utterance, look, (before, sha256) in zip(utterances, looks, known, strict=True):
+        if (reread or look != before) and hasher.digest(*utterance.files) != sha256:
+            return Verdict(False, f"the bytes of {utterance.id} changed", gone=gone)
+    if noting and (reread or looks != [before for before, _ in known]):
+        _write_state(folder, index, sealed, members, looks, [sha256 for _, sha256 in known])
+    return Verdict(True)
+
+
+def remember(
+    folder: Path,
+    index: int,
+    utterances: Sequence[Utterance],
+    looks: Sequence[tuple[int, int]],
+    shard: Shard,
+    sealed: str,
+) -> None:
+    """Note beside a shard just committed, of the digest `sealed`, how its clips looked before they were read."""
+    digests = [clip.sha256 for clip in shard.clips]
+    _write_state(folder, index, sealed, members_digest(utterances), looks, digests)
+
+
+def _state_path(folder: Path, index: int) -> Path:
+    return folder / f"shard-{index:05d}.clips.json"
+
+
+def _read_state(folder: Path, index: int) -> dict[str, Any] | None:
+    """Return the note beside a shard, or None where there is none that makes sense: it is only a shortcut."""
+    try:
+        state = json.loads(_state_path(folder, index).read_bytes())
+        for size, time_ns, sha256 in state["clips"]:
+            if not (isinstance(size, int) and isinstance(time_ns, int) and isinstance(sha256, str)):
+                return None
+        return dict(state)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _write_state(
+    folder: Path,
+    index: int,
+    sealed: str,
+    members: str,
+    looks: Sequence[tuple[int, int]],
+    digests: Sequence[str],
+) -> None:
+    clips = [[size, time_ns, sha256] for (size, time_ns), sha256 in zip(looks, digests, strict=True)]
+    state = {"shard": sealed, "members": members, "clips": clips}
+    publish(_state_path(folder, index), canonical_json(state).encode("utf-8"), durable=False)

@@ -1,0 +1,191 @@
+"""The model card of a bundle: what it was fitted on, how it scored, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dualstream.heads.variants.registry import TASKS
+from dualstream.pipeline.reporting.tables import METRICS, PER_CENT, estimate_cell, majority_rows, presence_words
+
+FORBIDDEN = (
+    "Decisions about a person: hiring, promotion, admission, grading, credit, insurance, policing, migration, "
+    "custody, health.",
+    "Inferring the feelings of people at work or in education; the European Union forbids that but for medical "
+    "and safety reasons (Regulation 2024/1689, Article 5(1)(f)).",
+    "Watching people who were not asked, or telling whether someone lies, is fit for something, or means harm.",
+)
+
+
+def model_card(
+    *,
+    document: Mapping[str, Any],
+    config: Mapping[str, Any],
+    held_out: Mapping[str, Any],
+    seeds: Mapping[str, Any],
+    test: Mapping[str, Any] | None,
+    test_looks: int,
+) -> str:
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    document
+        The bundle's config.json.
+    config
+        The run's.
+    held_out
+        Scores of what the bundle answers (the mean of the seeds) on what was held out.
+    seeds
+        The run's own scores there: mean and spread over the seeds.
+    test
+        Scores that `evaluate` last gave on the test split; None: it was not looked at.
+    test_looks
+        How often that split was scored.
+    """
+    fitted = config["fitted_on"]
+    lines = [
+        f"# {_cell(document['variant'])}: emotion and sentiment of spoken clips",
+        "",
+        f"Made by dualstream's `export` of a run fitted {config['created']}. Input: video, audio or both, no "
+        "text. Output: a label of each task with calibrated probabilities.",
+        "",
+        *(line for text in document.get("warnings", ()) for line in (f"**Warning: {_cell(text)}.**", "")),
+        "## What it was fitted on",
+        "",
+        f"{fitted['utterances']} utterances (sha256 over their ids {fitted['sha256'][:16]}…); "
+        f"{_cell(config['protocol'])}.",
+        "",
+    ]
+    for task in TASKS:
+        names, counts = document["vocabulary"][task], fitted["counts"][task]
+        if sum(counts):
+            said = ", ".join(f"{_cell(name)} {count}" for name, count in zip(names, counts, strict=True))
+            lines += [f"- {task}: {said}"]
+    lines += ["", "Features:", ""]
+    for name, one in document["streams"].items():
+        lines.append(f"- {name}: {_encoder(one)}")
+    lines += [
+        "",
+        f"Windows of {document['recipe']['windows']['length_s']:g} s each "
+        f"{document['recipe']['windows']['hop_s']:g} s, frames {_cell(document['recipe']['sampling'])}; "
+        f"fingerprint {document['fingerprint']}.",
+        "",
+        "## How it scored",
+        "",
+        f"Held out: {held_out['utterances']} utterances ({_cell(held_out['split'])}). "
+        + _interval_words(held_out)
+        + " Per cent but for the log loss (nats). "
+        + _flattered(seeds),
+        "",
+    ]
+    lines += _table(held_out, seeds, "what the bundle answers (mean of the seeds)", "single seeds, ± over them")
+    if test is None:
+        lines += ["The test split was not looked at.", ""]
+    else:
+        lines += [
+            f"Test split, {test['utterances']} utterances, scored {test_looks} time{'s' if test_looks > 1 else ''}"
+            " with `evaluate`:",
+            "",
+            *_table(test, None, "the run as evaluated", ""),
+        ]
+    lines += ["## Calibration", ""]
+    for task, one in document["calibration"].items():
+        if one["utterances"]:
+            before, after = one["log_loss"]
+            lines.append(
+                f"- {task}: log-probabilities times {one['sharpness']:.3f}, fitted on {one['utterances']} "
+                f"held-out answers ({_cell(one['split'])}): log loss {before:.3f} → {after:.3f} there"
+            )
+        else:
+            lines.append(f"- {task}: not calibrated, nothing held out is labelled")
+    lines += [
+        "",
+        "The probabilities are meant for clips like those that were held out; on others they may be far too sure.",
+        "",
+        "## What it is for",
+        "",
+        "Research on corpora of its own kind, and a first look at recordings of people who agreed to it. It tells "
+        "which label annotators would likely give to what is seen and heard, not what a person feels.",
+        "",
+        "## What it must not be used for",
+        "",
+        *(f"- {text}" for text in FORBIDDEN),
+        "",
+        "## Limits",
+        "",
+        "- Other speakers, languages, cameras, microphones and cultures than those it was fitted on: expect "
+        "scores nearer to the majority class. Scores by group of people were not measured.",
+        "- Classes with few training utterances (above) are hardly ever answered rightly.",
+        "- Where a stream is missing, the answer rests on the other one, and says so.",
+        *(f"- {_cell(text)}" for text in held_out["warnings"]),
+        "",
+    ]
+    licences = {
+        one["spec"]["weights"]["licence"] for one in document["streams"].values() if one["spec"]["weights"]
+    }
+    if licences:
+        lines += [
+            "## Licences of the encoders' weights",
+            "",
+            *(f"- {_cell(text)}" for text in sorted(licences)),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _table(first: Mapping[str, Any], second: Mapping[str, Any] | None, name: str, second_name: str) -> list[str]:
+    lines = []
+    for task, score in first["tasks"].items():
+        heads = [head for _, head in METRICS]
+        lines += [f"{task.capitalize()}:", "", f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
+        for constant, line in majority_rows(score, "majority class"):
+            cells = [line.get(key) for key, _ in METRICS]
+            shown = ["–" if value is None else f"{100 * value:.1f}" for value in cells]
+            lines.append(f"| {_cell(constant)} | {' | '.join(shown)} |")
+        for row, scores in ((name, first), (second_name, second)):
+            if scores is not None and task in scores["tasks"]:
+                cells = [estimate_cell(scores["tasks"][task][key], per_cent=key in PER_CENT) for key, _ in METRICS]
+                lines.append(f"| {row} | {' | '.join(_cell(cell) for cell in cells)} |")
+        words = presence_words(score)
+        lines += ["", f"Scored: {_cell(words)}.", ""] if words else [""]
+    return lines
+
+
+def _flattered(seeds: Mapping[str, Any]) -> str:
+    """Return what of the fit was chosen on the held-out utterances."""
+    if "stopped_by" not in seeds:  # runs of versions that did not note it
+        return "Models and stopping may have been chosen on these utterances, so they flatter a little."
+    stopped = f", and {seeds['stopped_by']} said when training was to stop" if seeds["stopped_by"] else ""
+    return f"The temperature was fitted on these utterances{stopped}, so they flatter a little."
+
+
+def _interval_words(scores: Mapping[str, Any]) -> str:
+    one = next(iter(scores["tasks"].values()))
+    if one["accuracy"]["interval"] is None:
+        return "There are too few groups for an interval."
+    return f"In brackets: 95 % interval by a bootstrap over {one['groups']} {scores['unit']}s."
+
+
+def _encoder(one: Mapping[str, Any]) -> str:
+    spec, projection = one["spec"], one["projection"]
+    text = f"{_cell(spec['name'])} (version {spec['version']}), {spec['raw_width']} columns"
+    if projection:
+        text += f", brought to {spec['width']} by a {projection['kind']} projection"
+    weights = spec["weights"]
+    if weights is None:
+        return f"{text}; no weights"
+    where = "in this bundle" if one["carried"] else "not in this bundle"
+    if str(weights["source"]).startswith("random:"):
+        where = "drawn anew from the seed"
+    return f"{text}; weights {_cell(weights['source'])}, sha256 {weights['sha256']}, {where}"
+
+
+def _cell(text: object) -> str:
+    """Return text that Markdown takes as it is, on one line; the second line of a score goes into brackets."""
+    first, _, second = str(text).partition("\n")
+    joined = f"{first} [{second}]" if second else first
+    printable = "".join(ch if ch.isprintable() else " " for ch in joined)
+    for mark in "\\`*_|<>#":
+        printable = printable.replace(mark, f"\\{mark}")
+    return printable

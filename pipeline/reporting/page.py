@@ -1,0 +1,311 @@
+"""The report: one HTML page that loads nothing from outside and escapes all that it shows."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+from dualstream.pipeline.reporting.figures import Picture
+from dualstream.pipeline.reporting.tables import (
+    METRICS,
+    PER_CENT,
+    Row,
+    answer_notes,
+    estimate_cell,
+    majority_rows,
+    presence_words,
+    what_is_scored,
+)
+
+# No script, no network: the browser is told so too.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+CSS = """
+:root { --ink:#1f2933; --muted:#5f6c7b; --line:#dde3ea; --soft:#f5f7fa; --accent:#2563a8; --warn:#8a5a00;
+  --warnbg:#fff6e0 }
+* { box-sizing:border-box }
+body { margin:0; font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;
+  color:var(--ink); background:#fff }
+main { max-width:1180px; margin:0 auto; padding:2.2rem 1.4rem 4rem }
+h1 { font-size:1.7rem; line-height:1.25; margin:0 0 .2rem; letter-spacing:-.01em; overflow-wrap:anywhere }
+h2 { font-size:1.22rem; margin:2.6rem 0 .6rem; padding-top:1.1rem; border-top:1px solid var(--line);
+  overflow-wrap:anywhere }
+h3 { font-size:1rem; margin:1.6rem 0 .4rem }
+p { margin:.4rem 0; max-width:76ch }
+.lead { color:var(--muted) }
+.note { color:var(--muted); font-size:.84rem; max-width:100ch }
+.cards { display:flex; flex-wrap:wrap; gap:.8rem; margin:1.4rem 0 }
+.card { flex:1 1 12rem; border:1px solid var(--line); border-radius:10px; padding:.8rem 1rem;
+  background:var(--soft) }
+.card b { display:block; font-size:1.5rem; font-variant-numeric:tabular-nums; line-height:1.3 }
+.card small { color:var(--muted); font-size:.82rem; display:block }
+.warn { border-left:4px solid #e0a526; background:var(--warnbg); color:var(--warn); padding:.5rem .9rem;
+  border-radius:0 8px 8px 0; margin:.5rem 0 }
+.scroll { overflow-x:auto; margin:.6rem 0 }
+table { border-collapse:collapse; font-size:.86rem; font-variant-numeric:tabular-nums; width:100% }
+th,td { padding:.38rem .55rem; text-align:right; vertical-align:top; border-bottom:1px solid var(--line) }
+th { font-weight:600; color:var(--muted); white-space:nowrap; border-bottom:2px solid var(--line);
+  vertical-align:bottom }
+td { white-space:nowrap }
+th:first-child,td:first-child { text-align:left; font-weight:600 }
+td:first-child { white-space:normal; min-width:9rem; overflow-wrap:break-word }
+td small { display:block; color:var(--muted); font-size:.78rem; font-weight:400; white-space:nowrap }
+tr.majority td { color:#9a3b3b; background:#fdf5f5; font-weight:400 }
+tr.last td { border-bottom:2px solid #b8c2cd }
+tr.failed td { color:var(--muted); font-weight:400 }
+tr.best td { background:#eef5fc }
+td.wide { text-align:left; white-space:normal }
+figure { margin:1rem 0 }
+figure img { width:100%; height:auto; max-width:980px; display:block }
+figcaption { color:var(--muted); font-size:.84rem; max-width:86ch }
+details { margin:.6rem 0; border:1px solid var(--line); border-radius:8px; padding:.5rem .9rem }
+summary { cursor:pointer; font-weight:600 }
+pre { background:var(--soft); padding:.8rem; border-radius:8px; overflow-x:auto; font-size:.8rem;
+  line-height:1.4 }
+dl { display:grid; grid-template-columns:max-content 1fr; gap:.25rem 1.2rem; font-size:.9rem; margin:.6rem 0 }
+dt { color:var(--muted) } dd { margin:0; overflow-wrap:anywhere }
+code { font-family:ui-monospace,"DejaVu Sans Mono",monospace; font-size:.86em }
+@media print { main { max-width:none;
+  padding:0 } h2 { break-after:avoid } figure,table { break-inside:avoid } }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Part of a page about one run."""
+
+    title: str
+    lead: str = ""
+    rows: Sequence[Row] = ()
+    """Lines of score tables of its own, a table a task."""
+    facts: dict[str, str] = field(default_factory=dict)
+    facts_title: str = "Where the numbers come from"
+    warnings: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
+    documents: dict[str, Any] = field(default_factory=dict)
+    """JSON values behind a fold, by their headings."""
+
+
+def page(
+    title: str,
+    lead: str,
+    *,
+    rows: Sequence[Row],
+    pictures: Sequence[Picture] = (),
+    comparisons: Sequence[dict[str, Any]] = (),
+    sections: Sequence[Section] = (),
+    warnings: Sequence[str] = (),
+) -> str:
+    """Return the page: headline numbers, the table of each task, figures, and a section a run.
+
+    `comparisons` are rows ``{"task", "variant", "against", "difference", "interval", "p_value", "p_holm"}``.
+    """
+    tasks = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores["tasks"]))
+    body = [f"<h1>{escape(title)}</h1>", f'<p class="lead">{escape(lead)}</p>', _cards(rows, tasks)]
+    body += [_warning(text) for text in warnings]
+    body += [_figure(picture) for picture in pictures]
+    for task in tasks:
+        body += [f"<h2>{escape(task.capitalize())}</h2>", _score_table(task, rows)]
+    if comparisons:
+        body += ["<h2>Paired tests</h2>", _comparison_table(comparisons)]
+    for section in sections:
+        body += _section(section)
+    inner = "\n".join(part for part in body if part)
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n{inner}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
+    """Show the best row's headline score of each task beside the majority class, where rows can be ranked."""
+    cards = []
+    for task in tasks:
+        best = _best(rows, task)
+        if best is None or best.scores is None:
+            continue
+        one = best.scores["tasks"][task]
+        value = one["balanced_accuracy"]
+        majority = one["majority"]["balanced_accuracy"] if one["majority"] else None
+        against = "" if majority is None else f"majority class {100 * majority:.1f}"
+        rivals = len(_kinds(rows, task)[0])
+        if rivals > 1:
+            against += f"{', ' if against else ''}the best of {rivals} rows by these very scores"
+        interval = ""
+        if value["interval"]:
+            interval = f"95 % interval {100 * value['interval'][0]:.1f}–{100 * value['interval'][1]:.1f}"
+        cards.append(
+            f'<div class="card"><small>{escape(task)}, UAR, {escape(best.title)}</small>'
+            f"<b>{100 * value['mean']:.1f} %</b><small>{escape(interval)}</small>"
+            f"<small>{escape(against)}</small></div>"
+        )
+    every = [row.scores for row in rows if row.scores]
+    if every:
+        scored = every[0]
+        counts = sorted({len(one["models"]) for one in every})
+        what = f"{' or '.join(map(str, counts))} model{'s' if counts[-1] > 1 else ''} a row"
+        splits = ", ".join(dict.fromkeys(str(one["split"]) for one in every))
+        sizes = " or ".join(str(size) for size in dict.fromkeys(one["utterances"] for one in every))
+        cards.append(
+            f'<div class="card"><small>scored on</small><b>{escape(splits)}</b>'
+            f"<small>{sizes} utterances, {escape(what)}</small></div>"
+        )
+        if scored["contradiction"] and len(rows) == 1:
+            rate = scored["contradiction"]
+            cards.append(
+                '<div class="card"><small>contradicting pairs</small>'
+                f"<b>{100 * rate['mean']:.1f} %</b><small>{100 * rate['labels']:.1f} % in the labels</small></div>"
+            )
+    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
+
+
+def _score_table(task: str, rows: Sequence[Row]) -> str:
+    scored = [row for row in rows if row.scores and task in row.scores["tasks"]]
+    if not scored or scored[0].scores is None:
+        return ""
+    kinds = _kinds(rows, task)
+    extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
+    heads = ["", *(head for _, head in METRICS), "contradicting", *extra]
+    lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
+    for number, same in enumerate(kinds, start=1):
+        assert same[0].scores is not None
+        of = f" ({what_is_scored(same[0].scores, task)})" if len(kinds) > 1 else ""
+        constant = majority_rows(same[0].scores["tasks"][task], "majority class")
+        for place, (name, majority) in enumerate(constant, start=1):
+            cells = [majority.get(key) for key, _ in METRICS]
+            shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in cells)
+            last = " last" if number == len(kinds) and place == len(constant) else ""
+            blank = "<td></td>" * (1 + len(extra))
+            lines.append(f'<tr class="majority{last}"><td>{escape(name + of)}</td>{shown}{blank}</tr>')
+    best = _best(rows, task)
+    for i, row in enumerate(rows):
+        last = " last" if row.single and i + 1 < len(rows) and not rows[i + 1].single else ""
+        if row.scores is None or task not in row.scores["tasks"]:
+            lines.append(
+                f'<tr class="failed{last}"><td>{escape(row.name)}</td>'
+                f'<td class="wide" colspan="{len(heads) - 1}">{escape(row.note or "not scored")}</td></tr>'
+            )
+            continue
+        score = row.scores["tasks"][task]
+        cells = [_two_lines(estimate_cell(score[key], per_cent=key in PER_CENT)) for key, _ in METRICS]
+        rate = row.scores["contradiction"]
+        cells.append(f"{100 * rate['mean']:.1f}" if rate else "–")
+        cells += [_two_lines(row.extra.get(task, {}).get(head, "")) for head in extra]
+        kind = ("best" if row is best and len(scored) > 1 else "") + last
+        lines.append(
+            f'<tr class="{kind}"><td>{escape(row.title)}</td>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+        )
+    of_whom = dict.fromkeys(_of_whom(row.scores, task) for row in scored if row.scores)
+    by_row = {
+        words: ", ".join(row.name for row in scored if row.scores and _of_whom(row.scores, task) == words)
+        for words in of_whom
+    }
+    first = "; ".join(f"{names}: {words}" if len(by_row) > 1 else words for words, names in by_row.items())
+    note = (
+        f"{first}. Per cent, log loss in nats; mean ± standard deviation over models (seeds). Contradicting: "
+        "answered emotion–sentiment pairs that training never showed."
+    )
+    note += "".join(
+        f" {text[0].upper()}{text[1:]}." for text in answer_notes([row.scores for row in scored if row.scores])
+    )
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+
+
+def _of_whom(scores: dict[str, Any], task: str) -> str:
+    """Return whom a row's scores are of, and what its intervals resample."""
+    one = scores["tasks"][task]
+    words = f"{one['count']} labelled utterances"
+    if one["accuracy"]["interval"]:
+        words += f", second line: 95 % interval by a bootstrap over {one['groups']} {scores['unit']}s"
+    known = presence_words(one)
+    return f"{words}; {known}" if known else words
+
+
+def _kinds(rows: Sequence[Row], task: str) -> list[list[Row]]:
+    """Return the rows of one task by the utterances that they are scored on; rows of two kinds can't be ranked."""
+    kinds: dict[Any, list[Row]] = {}
+    for row in rows:
+        if row.scores and task in row.scores["tasks"]:
+            one = row.scores["tasks"][task]
+            same = (
+                row.scores["split"],
+                tuple((c["name"], c["support"]) for c in one["classes"]),
+                str(one["majority"]),
+                str(one.get("train_majority")),
+            )
+            kinds.setdefault(same, []).append(row)
+    return list(kinds.values())
+
+
+def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
+    heads = ("variant", "task", "against", "difference of UAR", "95 % interval", "p", "p (Holm)")
+    lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
+    for row in comparisons:
+        interval = "–"
+        if row["interval"]:
+            interval = f"{100 * row['interval'][0]:+.1f} to {100 * row['interval'][1]:+.1f}"
+        cells = (
+            row["variant"],
+            row["task"],
+            row["against"],
+            f"{100 * row['difference']:+.1f}",
+            interval,
+            f"{row['p_value']:.4f}",
+            f"{row['p_holm']:.4f}",
+        )
+        lines.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
+    note = (
+        "Each variant against the best single stream of the same table, the best on these very utterances: that "
+        "flatters the stream, not what is held against it. The test swaps the two models' answers for whole "
+        "groups; p is two-sided, and corrected in each task by Holm's method over all rows here. Intervals "
+        "are of each difference by itself, not corrected."
+    )
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+
+
+def _section(section: Section) -> list[str]:
+    parts = [f"<h2>{escape(section.title)}</h2>"]
+    if section.lead:
+        parts.append(f'<p class="lead">{escape(section.lead)}</p>')
+    parts += [_warning(text) for text in section.warnings]
+    for task in dict.fromkeys(task for row in section.rows if row.scores for task in row.scores["tasks"]):
+        parts += [f"<h3>{escape(task.capitalize())}</h3>", _score_table(task, section.rows)]
+    parts += [_figure(picture) for picture in section.pictures]
+    if section.facts:
+        rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in section.facts.items())
+        parts.append(f"<h3>{escape(section.facts_title)}</h3><dl>{rows}</dl>")
+    for heading, document in section.documents.items():
+        text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=False, default=str)
+        parts.append(f"<details><summary>{escape(heading)}</summary><pre>{escape(text)}</pre></details>")
+    return parts
+
+
+def _figure(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode("ascii")
+    return (
+        f'<figure><img alt="{escape(picture.title + ": " + picture.caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    )
+
+
+def _warning(text: str) -> str:
+    return f'<div class="warn">{escape(text)}</div>'
+
+
+def _two_lines(text: str) -> str:
+    first, _, second = text.partition("\n")
+    return escape(first) + (f"<small>{escape(second)}</small>" if second else "")
+
+
+def _best(rows: Sequence[Row], task: str) -> Row | None:
+    kinds = _kinds(rows, task)
+    if len(kinds) != 1:
+        return None
+    (scored,) = kinds
+    return max(scored, key=lambda row: row.scores["tasks"][task]["balanced_accuracy"]["mean"] if row.scores else 0)

@@ -1,0 +1,203 @@
+"""DualHeadClassifier keeps scikit-learn's contract, and answers as the variants do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dualstream.heads import DualHeadClassifier
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from tests.heads.small_corpora import noise_corpus, with_signal
+
+EXPECTED_TO_FAIL = {
+    "check_classifier_multioutput": "it fits three columns of labels; ours are one, or two: emotion and sentiment",
+}
+
+
+@parametrize_with_checks(
+    [
+        DualHeadClassifier(),
+        DualHeadClassifier("linear_late", parameters={"solver": "lda"}),
+        DualHeadClassifier(penalty=1.0, parameters={"solver": "ridge"}),
+        DualHeadClassifier("concat", epochs=15, hidden=16, learning_rate=0.01, dropout=0.0),
+    ],
+    expected_failed_checks=lambda estimator: EXPECTED_TO_FAIL,
+)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def arrays(features):
+    X = np.concatenate([features.streams[name].utterance for name in ("video", "audio")], 1)
+    return X, np.stack([features.emotion, features.sentiment], 1)
+
+
+@pytest.fixture
+def corpus():
+    return with_signal(noise_corpus(300, seed=1), video=0.5, audio=0.5)
+
+
+def test_answers_as_the_variant_does(corpus):
+    X, y = arrays(corpus)
+    found = DualHeadClassifier(video_width=8, penalty=3.0).fit(X, y)
+    (model,) = registry.fit("linear", corpus, options=FitOptions(seeds=(0,), penalty=3.0))
+    emotion, sentiment = found.predict_proba(X)
+    np.testing.assert_allclose(emotion, np.exp(model.predict(corpus).emotion), atol=1e-6)
+    np.testing.assert_allclose(sentiment, np.exp(model.predict(corpus).sentiment), atol=1e-6)
+    assert found.predict(X).shape == (300, 2)
+    assert found.score(X, y) == pytest.approx((found.predict(X) == y).mean())
+
+
+def test_labels_may_be_words(corpus):
+    X, y = arrays(corpus)
+    words = np.array(["calm", "joy", "anger"])
+    found = DualHeadClassifier(video_width=8).fit(X, words[y[:, 0]])
+    assert set(found.classes_) == {"anger", "calm", "joy"}
+    assert (found.predict(X) == words[y[:, 0]]).mean() > 0.8
+    both = DualHeadClassifier(video_width=8).fit(X, words[y])
+    assert both.score(X, words[y]) > 0.8
+
+
+def test_columns_are_the_streams_that_were_said(corpus):
+    X, y = arrays(corpus)
+    shuffled = np.random.default_rng(0).permutation(X.shape[1])
+    video = np.flatnonzero(shuffled < 8)
+    straight = DualHeadClassifier("linear_video", video_width=8, penalty=1.0).fit(X, y[:, 0])
+    mixed = DualHeadClassifier("linear_video", video_columns=video, penalty=1.0).fit(X[:, shuffled], y[:, 0])
+    np.testing.assert_allclose(straight.predict_proba(X), mixed.predict_proba(X[:, shuffled]), atol=1e-4)
+    X[:, 8:] = 0  # the audio is not read
+    np.testing.assert_allclose(straight.predict_proba(X), mixed.predict_proba(X[:, shuffled]), atol=1e-4)
+
+
+def test_default_widths():
+    rng = np.random.default_rng(0)
+    found = DualHeadClassifier(penalty=1.0).fit(rng.normal(size=(20, 292)), np.arange(20) % 2)
+    assert found.models_[0].parts[0].design.widths == (100, 192)
+    found = DualHeadClassifier(penalty=1.0).fit(rng.normal(size=(20, 7)), np.arange(20) % 2)
+    assert found.models_[0].parts[0].design.widths == (4, 3)
+
+
+def test_cross_validate_and_grid_search(corpus):
+    X, y = arrays(corpus)
+    scores = cross_validate(
+        DualHeadClassifier(video_width=8), X, y, groups=corpus.speaker, cv=GroupKFold(5), error_score="raise"
+    )
+    assert scores["test_score"].mean() > 0.75
+    search = GridSearchCV(
+        DualHeadClassifier(video_width=8),
+        {"penalty": [1.0, 1e5], "fusion": ["linear", "linear_audio"]},
+        cv=3,
+        error_score="raise",
+    ).fit(X, y[:, 0])
+    assert search.best_params_ == {"fusion": "linear", "penalty": 1.0}
+    assert make_pipeline(StandardScaler(), DualHeadClassifier(video_width=8)).fit(X, y).score(X, y) > 0.8
+
+
+def test_missing_streams_are_rows_of_nan(corpus):
+    X, y = arrays(corpus)
+    X[::5, 8:] = np.nan
+    found = DualHeadClassifier("linear_late", video_width=8).fit(X, y)
+    assert np.isfinite(found.predict_proba(X)[0]).all()
+    X[3, 2] = np.nan
+    with pytest.raises(ValueError, match="contains NaN in some video columns"):
+        found.predict(X)
+
+
+def test_joint_answers_never_contradict():
+    X, y = arrays(with_signal(noise_corpus(300, classes=5), video=0.4, audio=0.4))  # three sentiments of five
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=X.shape)
+    apart = DualHeadClassifier("linear_late", video_width=8).fit(X, y)
+    joint = DualHeadClassifier("linear_late", video_width=8, joint=True).fit(X, y)
+    pairs = {tuple(pair) for pair in y.tolist()}
+    assert not {tuple(pair) for pair in apart.predict(noise).tolist()} <= pairs
+    assert {tuple(pair) for pair in joint.predict(noise).tolist()} <= pairs
+
+
+def test_models_are_averaged(corpus):
+    X, y = arrays(corpus)
+    settings = {"video_width": 8, "epochs": 2, "hidden": 8}
+    both = DualHeadClassifier("concat_norm", models=2, random_state=5, **settings).fit(X, y[:, 0])
+    assert [model.seed for model in both.models_] == [5, 6]
+    each = [
+        DualHeadClassifier("concat_norm", random_state=seed, **settings).fit(X, y[:, 0]).predict_proba(X)
+        for seed in (5, 6)
+    ]
+    np.testing.assert_allclose(both.predict_proba(X), np.mean(each, 0), atol=1e-5)
+
+
+def test_groups_are_kept_whole(corpus):
+    X, y = arrays(corpus)
+    found = DualHeadClassifier(video_width=8).fit(X, y, groups=corpus.speaker)
+    (model,) = found.models_
+    assert model.facts["folds"] == "dialogue"
+    alone = DualHeadClassifier(video_width=8).fit(X, y, groups=np.zeros(len(X)))  # one group: nothing to fold
+    assert alone.models_[0].facts["folds"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fusion": "sum"}, "no fusion variant is called 'sum'"),
+        ({"fusion": "aligned"}, "needs windows"),
+        ({"fusion": "dialogue:concat"}, "turns of dialogues"),
+        ({"fusion": "concat", "hidden": 0}, "hidden is 0"),
+        ({"parameters": {"solver": 3}}, "expected a word"),
+        ({"video_width": 30}, "video_width is 30; X has n_features = 20"),
+        ({"video_width": 20}, "none are audio"),
+        ({"video_columns": [1, 99]}, "up to 99"),
+        ({"video_columns": [1], "video_width": 3}, "not both"),
+        ({"video_columns": "ab"}, "expected positions"),
+        ({"models": 0}, "models is 0"),
+        ({"parameters": {"solvers": "lda"}}, "no parameter"),
+    ],
+)
+def test_fit_fails(corpus, settings, message):
+    X, y = arrays(corpus)
+    with pytest.raises(ValueError, match=message):
+        DualHeadClassifier(**settings).fit(X, y)
+
+
+def test_auto_makes_do_with_columns_of_one_stream(corpus):
+    X, y = arrays(corpus)
+    settings = {"fusion": "auto", "video_width": 0, "epochs": 2, "parameters": {"repeats": 1}}
+    fitted = DualHeadClassifier(**settings).fit(X, y)
+    assert fitted.models_[0].choice["name"] in ("linear_audio", "audio")
+
+
+def test_random_state_may_be_none_or_a_generator(corpus):
+    X, y = arrays(corpus)
+    short = {"fusion": "concat", "epochs": 1, "video_width": 8}
+    one, two = (
+        DualHeadClassifier(**short, random_state=np.random.RandomState(3)).fit(X, y).predict_proba(X)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert DualHeadClassifier(**short, random_state=None).fit(X, y).models_[0].seed >= 0
+
+
+def test_three_columns_of_labels_fail(corpus):
+    X, y = arrays(corpus)
+    with pytest.raises(ValueError, match="y has 3 columns"):
+        DualHeadClassifier(video_width=8).fit(X, np.concatenate([y, y[:, :1]], 1))
+
+
+def test_groups_of_another_length_fail(corpus):
+    X, y = arrays(corpus)
+    with pytest.raises(ValueError, match="groups has 3 entries"):
+        DualHeadClassifier(video_width=8).fit(X, y, groups=[1, 2, 3])
+
+
+def test_importing_heads_is_light():
+    code = "import heads, sys; print(sorted({'torch', 'sklearn', 'scipy', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,107 @@
+"""Variants side by side: the same rows as one after the other, and no process that dies or is stopped loses another's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from dualstream.heads.variants.registry import FitOptions
+from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.parallel import Work, fit_all
+from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.training_data import corpus_of
+from dualstream.pipeline.reporting.terminal import event_words
+from typer.testing import CliRunner
+
+from dualstream import cli
+from tests.pipeline.planted_corpus import planted_cache
+
+CHOSEN = ["linear_audio", "video", "concat", "tensor", "dialogue"]
+QUICK = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
+ENDLESS = FitOptions(seeds=(0,), epochs=100_000, patience=99_999, hidden=16, threads=1)
+
+
+def work(fit: FitOptions = QUICK) -> Work:
+    return Work(protocol.plan(corpus_of(planted_cache())), fit, Answering())
+
+
+def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "fit_s"} for row in rows]
+
+
+def test_the_rows_are_those_of_one_after_the_other() -> None:
+    alone, answers, _ = fit_all(work(), CHOSEN, workers=1)
+    heard: list[dict[str, Any]] = []
+    beside, others, interrupted = fit_all(work(), CHOSEN, workers=2, progress=heard.append)
+    assert not interrupted
+    assert [row["variant"] for row in beside] == CHOSEN
+    assert repr(untimed(beside)) == repr(untimed(alone))
+    for name in CHOSEN:
+        for one, other in zip(answers[name].models, others[name].models, strict=True):
+            np.testing.assert_array_equal(one.emotion, other.emotion)
+    assert max(len(event["side_by_side"]) for event in heard) == 2
+    assert heard[-1]["of"] == len(CHOSEN)
+
+
+def test_an_interrupt_keeps_what_is_done() -> None:
+    def stop(event: dict[str, Any]) -> None:
+        told = {one["variant"]: one.get("epoch", 0) for one in event["side_by_side"]}
+        if event["done"] == 1 and told.get("video", 0) >= 2:
+            raise KeyboardInterrupt
+
+    rows, predictions, interrupted = fit_all(
+        work(ENDLESS), ["linear_audio", "video", "concat", "tensor"], workers=2, progress=stop
+    )
+    assert interrupted
+    assert {row["variant"]: row["reason"] for row in rows} == {
+        "linear_audio": "",
+        "video": "interrupted before it was finished",
+        "concat": "interrupted before it was finished",
+        "tensor": "not reached",
+    }
+    assert list(predictions) == ["linear_audio"]
+
+
+def test_a_process_that_is_killed_is_a_reason_and_costs_no_row_that_was_done() -> None:
+    def kill(event: dict[str, Any]) -> None:
+        if event["done"] == 1 and any(one.get("epoch", 0) >= 2 for one in event["side_by_side"]):
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+
+    rows, predictions, _ = fit_all(work(ENDLESS), ["linear_audio", "video", "concat"], workers=2, progress=kill)
+    assert [row["status"] for row in rows] == ["done", "failed", "failed"]
+    assert all("--workers 1" in row["reason"] for row in rows[1:])
+    assert list(predictions) == ["linear_audio"]
+
+
+def test_events_read_as_one_line() -> None:
+    event = {
+        "side_by_side": [{"variant": "concat", "epoch": 3, "epochs": 40}, {"variant": "linear"}],
+        "done": 4,
+        "of": 19,
+    }
+    assert event_words(event) == "4 of 19 variants done; concat, epoch 3 of 40; linear"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_command(tmp_path, workers) -> None:
+    write_cache(tmp_path / "c.h5", planted_cache())
+    words = [
+        "compare",
+        str(tmp_path / "c.h5"),
+        "--seeds",
+        "2",
+        "--epochs",
+        "2",
+        "--no-report",
+        "--workers",
+        workers,
+    ]
+    found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
+    assert found.exit_code == 0, found.output
+    assert "concat" in found.stdout
