@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from dualstream.features.encoders import bilstm
+from dualstream.features import log_mel
 from dualstream.features.encoders.frozen import usable_device
+from dualstream.features.trainable import TrainableEncoder, build_trainable
 from dualstream.pipeline.encoder_training.engine import Training
 from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
 from dualstream.pipeline.encoder_training.schedule import depths
-from dualstream.pipeline.encoder_training.trainable import Trainee, trainee
 
 CLASSES = 7
 PER_UTTERANCE = 4  # samples
@@ -57,7 +57,7 @@ def main() -> None:
         precision=options.precision,
     )
     samples, labels = drawn(options.encoder, options.batch_size * options.steps)
-    floor = Floor(trainee(options.encoder, "random:0"), samples, how, device)
+    floor = Floor(build_trainable(options.encoder, "random:0"), samples, how, device)
     loops, floors = [], []
 
     def look(record: dict[str, Any]) -> None:
@@ -68,8 +68,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         Training(
-            trainee(options.encoder, "random:0"), samples, labels, how, device=device, identity="benchmark",
-            checkpoint=Path(folder) / "checkpoint.safetensors", checkpoint_s=1e9, report=look,
+            build_trainable(options.encoder, "random:0"), samples, labels, how, device=device,
+            identity="benchmark", checkpoint=Path(folder) / "checkpoint.safetensors", checkpoint_s=1e9,
+            report=look,
         ).run()  # fmt: skip
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {options.threads} threads"
     print(f"{options.encoder}, {options.precision}, batches of {options.batch_size}, {where}")
@@ -83,11 +84,11 @@ def main() -> None:
 def drawn(encoder: str, count: int) -> tuple[Samples, Labels]:
     """Return noise with labels: frames of the encoder's size, or a second of log-mel frames."""
     rng = np.random.default_rng(0)
-    size = trainee(encoder, "random:0").decode["frame_size_px"]
+    size = build_trainable(encoder, "random:0").decode["frame_size_px"]
     lengths = np.ones(count, np.int64)
     if size is None:
-        x = rng.normal(-6, 4, (count, bilstm.FRAMES_PER_S + 1, bilstm.BANDS)).astype(np.float32)
-        lengths = rng.integers(bilstm.FRAMES_PER_S // 2, bilstm.FRAMES_PER_S + 1, count)
+        x = rng.normal(-6, 4, (count, log_mel.FRAMES_PER_S + 1, log_mel.BANDS)).astype(np.float32)
+        lengths = rng.integers(log_mel.FRAMES_PER_S // 2, log_mel.FRAMES_PER_S + 1, count)
     else:
         x = rng.integers(0, 256, (count, size, size, 3), np.uint8)
     owner = np.arange(count) // PER_UTTERANCE
@@ -101,7 +102,7 @@ def drawn(encoder: str, count: int) -> tuple[Samples, Labels]:
 class Floor:
     """The bare network, forward and backward, on one batch that stays where it is."""
 
-    def __init__(self, one: Trainee, samples: Samples, how: TrainOptions, device: torch.device) -> None:
+    def __init__(self, one: TrainableEncoder, samples: Samples, how: TrainOptions, device: torch.device) -> None:
         self.net = one.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.net.train()
         trained = depths(one, how)

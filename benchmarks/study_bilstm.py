@@ -27,8 +27,11 @@ import soundfile
 import torch
 from dualstream.features.acoustic import AcousticConfig, AcousticEncoder
 from dualstream.features.encoder import AudioEncoder, EncoderOptions
-from dualstream.features.encoders.bilstm import SAMPLE_RATE_HZ, BiLstm, BiLstmEncoder
+from dualstream.features.encoders.bilstm import BiLstmEncoder
+from dualstream.features.log_mel import SAMPLE_RATE_HZ
 from dualstream.features.media import DecodeSettings, decoder_version, find_ffmpeg
+from dualstream.features.networks.bilstm import BiLstm
+from dualstream.features.trainable import build_trainable
 from dualstream.features.weights import HEAD_PREFIX, random_record
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.cores import one_core
@@ -44,7 +47,6 @@ from dualstream.pipeline.encoder_training.engine import Training
 from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, open_samples
-from dualstream.pipeline.encoder_training.trainable import trainee
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -128,7 +130,7 @@ def read_corpus(part: str, data: Path) -> Corpus:
 def study(corpus: Corpus, options: argparse.Namespace, folder: Path, *, curve: bool) -> None:
     """Train, fit, score and print one corpus."""
     ffmpeg = find_ffmpeg()
-    one = trainee("bilstm", None)
+    one = build_trainable("bilstm", None)
     recipe = SampleRecipe(
         decode=DecodeSettings(frame_size_px=None, sample_rate_hz=SAMPLE_RATE_HZ),
         windows=PLAN,
@@ -187,7 +189,7 @@ def train(
     checkpoint = folder / "checkpoint.safetensors"
     checkpoint.unlink(missing_ok=True)
     training = Training(
-        trainee("bilstm", None), samples, labels, how, device=torch.device("cpu"), identity="study",
+        build_trainable("bilstm", None), samples, labels, how, device=torch.device("cpu"), identity="study",
         checkpoint=checkpoint,
     )  # fmt: skip
     training.run()

@@ -54,13 +54,17 @@ command = commands_of(app, during=lambda name: Heartbeat(lambda: f"{name}: at wo
 # Stage 1: media to cache.
 
 
-@command("manifest")
+def _corpora() -> str:
+    from dualstream.pipeline.corpus import importers
+
+    return "\n\n".join(f"{name}: {importers.summary(name)}" for name in importers.names())
+
+
+@command("manifest", listing=_corpora)
 def manifest(
     corpus: Annotated[
         str,
-        typer.Argument(
-            help="meld, ravdess, emodb, cremad, iemocap, mosei, tess, or folder (one folder per class)."
-        ),
+        typer.Argument(help="Which corpus it is; the names are below."),
     ],
     root: Annotated[Path, typer.Argument(help="The folder that holds the corpus.")],
     out: Annotated[Path, typer.Option("--out", help="The manifest to write.")] = Path("data_manifest.csv"),
@@ -131,7 +135,14 @@ def check(
     return checkup.exit_status
 
 
-@command("extract")
+def _encoders_outside() -> str:
+    from dualstream.discovery import ENCODERS_GROUP, origins
+
+    found = [words for words, _ in origins(ENCODERS_GROUP)]
+    return f"Encoders of installed packages: {'; '.join(found)}" if found else ""
+
+
+@command("extract", listing=_encoders_outside)
 def extract(
     manifest_path: ManifestArgument,
     root: RootOption = Path("."),

@@ -1,21 +1,27 @@
 """What an encoder is: its spec, the video and audio protocols, and the registry that names them.
 
-A new encoder is one file: a class that keeps one of the protocols, and a builder under a decorator.
+A new encoder is one file: a class that keeps one of the protocols, and a builder under a decorator, which says
+what the command line must know before anything is built.
 
-    @register("video", "vgg16")
+    @register("video", "vgg16", weights=True, network=True)
     def build(argument: str, options: EncoderOptions) -> VideoEncoder: ...
+
+The file stands in features/encoders/, or in any installed package with an entry point in the group
+``dualstream.encoders``; see docs/extend_encoder.md.
 """
 
 from __future__ import annotations
 
 import importlib
-import pkgutil
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dualstream.discovery import ENCODERS_GROUP, Registry
 
 StreamName = Literal["video", "audio"]
 Precision = Literal["fp32", "bf16"]
@@ -149,24 +155,87 @@ Encoder = VideoEncoder | AudioEncoder | TableEncoder
 Builder = Callable[[str, EncoderOptions], Encoder]
 B = TypeVar("B", bound=Builder)
 
-_REGISTRY: dict[tuple[StreamName, str], Builder] = {}
-_NOT_LOADED: dict[str, str] = {}  # module of this package: the package that it lacks
+LearnedFromLabels = Callable[[Mapping[str, Any]], bool]
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """A registered encoder: what is known of it before it is built."""
+
+    stream: StreamName
+    name: str
+    build: Builder
+    weights: bool
+    """Whether ``--video-weights`` or ``--audio-weights`` names its weights."""
+    network: bool
+    """Whether it runs on a device and in a precision; if not, neither shapes its rows."""
+    table: bool
+    """Whether it keeps the TableEncoder protocol: rows are looked up, no media is read."""
+    learned_from_labels: LearnedFromLabels
+    """Tells by the spec that a cache keeps whether the weights were fitted on emotion or sentiment labels."""
+
+    @property
+    def summary(self) -> str:
+        """First line of the builder's docstring."""
+        return (self.build.__doc__ or "").strip().partition("\n")[0]
+
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+REGISTRIES: dict[StreamName, Registry[EncoderEntry]] = {
+    stream: Registry(f"{stream} encoder", package="dualstream.features.encoders", group=ENCODERS_GROUP)
+    for stream in ("video", "audio")
+}
+
+
+def weights_from_file(spec: Mapping[str, Any]) -> bool:
+    """Tell by a spec whether its weights came from a file that the user named."""
+    return (spec.get("weights") or {}).get("source") == "file"
 
 
 class MissingPackageError(ValueError):
     """An encoder needs a package that is not installed; the message says which extra brings it."""
 
 
-def register(stream: StreamName, name: str) -> Callable[[B], B]:
+def register(
+    stream: StreamName,
+    name: str,
+    *,
+    weights: bool = False,
+    network: bool = False,
+    table: bool = False,
+    learned_from_labels: LearnedFromLabels = weights_from_file,
+) -> Callable[[B], B]:
     """Put a builder into the registry under `name`; a name given twice is an error.
 
     The builder receives what stands behind the colon in ``name:argument`` (or an empty string).
+
+    Parameters
+    ----------
+    weights
+        True where the user names the weights; others are refused ``--video-weights`` and ``--audio-weights``.
+    network
+        True where `EncoderOptions.device` and `precision` matter.
+    table
+        True where the encoder looks ready-made rows up; `argument` is then a file.
+    learned_from_labels
+        Tells by a spec whether the weights were fitted on emotion or sentiment labels, for the warning that
+        scores by folds are then too good. By default every file of weights counts as such.
+
+    Raises
+    ------
+    ValueError
+        Where the stream is none, the name can't be typed behind ``--video``, or it is taken.
     """
+    if stream not in REGISTRIES:
+        raise ValueError(f"encoder {name!r}: stream is {stream!r}; expected {' or '.join(REGISTRIES)}")
+    if not NAME.fullmatch(name) or name == "none":
+        raise ValueError(
+            f"encoder {name!r}: expected small letters, digits, dots, dashes and underscores, not none"
+        )
 
     def add(builder: B) -> B:
-        if (stream, name) in _REGISTRY:
-            raise ValueError(f"{stream} encoder {name!r} is registered twice")
-        _REGISTRY[stream, name] = builder
+        entry = EncoderEntry(stream, name, builder, weights, network, table, learned_from_labels)
+        REGISTRIES[stream].add(name, entry, builder.__module__)
         return builder
 
     return add
@@ -174,8 +243,29 @@ def register(stream: StreamName, name: str) -> Callable[[B], B]:
 
 def names(stream: StreamName) -> list[str]:
     """Return the names that `build` knows for a stream, sorted."""
-    _load_all()
-    return sorted(name for of, name in _REGISTRY if of == stream)
+    return REGISTRIES[stream].names()
+
+
+def find(stream: StreamName, text: str) -> EncoderEntry | None:
+    """Return the entry of the encoder that `text` names (``vgg16``, ``table:FILE``); None where there is none."""
+    return REGISTRIES[stream].find(text.partition(":")[0])
+
+
+def is_table(spec: Mapping[str, Any]) -> bool:
+    """Tell by the spec that a cache keeps whether its encoder looks ready-made rows up."""
+    entry = find(spec["stream"], spec["name"])
+    return entry is not None and entry.table
+
+
+def is_learned_from_labels(spec: Mapping[str, Any]) -> bool:
+    """Tell by the spec that a cache keeps whether its weights were fitted on emotion or sentiment labels.
+
+    Of an encoder that is not registered here (its package is not installed), every file of weights counts.
+    """
+    if not spec.get("weights"):
+        return False
+    entry = find(spec["stream"], spec["name"])
+    return (entry.learned_from_labels if entry is not None else weights_from_file)(spec)
 
 
 def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
@@ -184,22 +274,22 @@ def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
     Raises
     ------
     ValueError
-        Where no such encoder is registered, or it is one of the other stream; the message lists those that fit.
+        Where no such encoder is registered, or it is one of the other stream (the message lists those that
+        fit); or where weights are named for an encoder that has none to choose.
     """
-    _load_all()
     name, _, argument = text.partition(":")
-    builder = _REGISTRY.get((stream, name))
-    if builder is None:
-        lacking = ", ".join(f"features.{module} needs {package}" for module, package in _NOT_LOADED.items())
-        hint = f" (left out: {lacking}; {INSTALL_HINT.format('extract')})" if lacking else ""
-        there = f"{', '.join(names(stream))}{hint}"
+    entry = find(stream, text)
+    if entry is None:
+        there = REGISTRIES[stream].listed(INSTALL_HINT.format("extract"))
         other: StreamName = "audio" if stream == "video" else "video"
-        if (other, name) in _REGISTRY:
+        if find(other, text) is not None:
             raise ValueError(
                 f"{name!r} is an encoder of {other}; say --{other} {text}, or one of {stream}, which are: {there}"
             )
         raise ValueError(f"no {stream} encoder is called {name!r}; there are: {there}")
-    return builder(argument, options)
+    if options.weights is not None and not entry.weights:
+        raise ValueError(f"{stream} encoder {name} has no weights to choose; found {options.weights!r} for {text}")
+    return entry.build(argument, options)
 
 
 def require(module: str, who: str, extra: str = "extract") -> Any:
@@ -226,23 +316,3 @@ def require(module: str, who: str, extra: str = "extract") -> Any:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
         raise MissingPackageError(f"{who} need the package {package}: {INSTALL_HINT.format(extra)}") from error
-
-
-def _load_all() -> None:
-    """Import every module of this package, so that its decorators run.
-
-    A module whose own package is not installed is left out, and `build` names it.
-    """
-    from dualstream.features import encoders
-
-    from dualstream import features
-
-    packages = (features, encoders)
-    for package_of, module in ((one, module) for one in packages for module in pkgutil.iter_modules(one.__path__)):
-        try:
-            importlib.import_module(f"{package_of.__name__}.{module.name}")
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package in ("", "dualstream"):
-                raise
-            _NOT_LOADED[module.name] = package

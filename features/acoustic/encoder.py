@@ -9,7 +9,7 @@ from dualstream.features.acoustic.columns import LISTS, STANDING
 from dualstream.features.acoustic.frames import FRAMES_PER_S, SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import summarise, tracks_of
 from dualstream.features.cores import one_blas_thread
-from dualstream.features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures, register
+from dualstream.features.encoder import AUDIO_WIDTH, EncoderSpec, StreamFeatures
 from numpy.typing import NDArray
 
 VERSION = 2
@@ -103,12 +103,3 @@ class AcousticEncoder:
     ) -> StreamFeatures:
         """Keep `AudioEncoder.encode_audio`."""
         return acoustic_features(audio, starts_s, length_s, covered_s, self.config)
-
-
-@register("audio", "acoustic")
-def build(argument: str, options: EncoderOptions) -> AcousticEncoder:
-    """Build the encoder; `argument` names another list, as in ``acoustic:emodb``.
-
-    It has no weights, and runs on the CPU whatever the options say.
-    """
-    return AcousticEncoder(AcousticConfig(chosen_on=argument or STANDING))

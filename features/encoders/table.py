@@ -33,13 +33,13 @@ NO_FEATURES = {  # lower case: labels, and what the manifest says of an utteranc
 MAX_NAMED = 5  # ids or rows that one message lists
 
 
-@register("video", "table")
+@register("video", "table", table=True)
 def build_video_table(argument: str, options: EncoderOptions) -> FeatureTable:
     """Read a table as the video stream; `argument` is the file."""
     return _build("video", argument, options)
 
 
-@register("audio", "table")
+@register("audio", "table", table=True)
 def build_audio_table(argument: str, options: EncoderOptions) -> FeatureTable:
     """Read a table as the audio stream; `argument` is the file."""
     return _build("audio", argument, options)
@@ -48,8 +48,6 @@ def build_audio_table(argument: str, options: EncoderOptions) -> FeatureTable:
 def _build(stream: StreamName, argument: str, options: EncoderOptions) -> FeatureTable:
     if not argument:
         raise ValueError(f"{stream} encoder table: lacks a file; expected table:FILE.csv, .npz or .parquet")
-    if options.weights is not None:
-        raise ValueError(f"a table has no weights; found {options.weights!r} for {stream} table:{argument}")
     return FeatureTable(read_table(Path(argument)), stream)
 
 

@@ -8,12 +8,27 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register, require
+from dualstream.features.encoder import (
+    VIDEO_WIDTH,
+    EncoderOptions,
+    EncoderSpec,
+    register,
+    require,
+    weights_from_file,
+)
 from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.trainable import (
+    Block,
+    TrainableEncoder,
+    cut_frames,
+    prepare_frames,
+    register_trainable,
+)
 from dualstream.features.weights import (
     DIGEST_IN_NAME,
     HEAD_PREFIX,
@@ -25,10 +40,11 @@ from dualstream.features.weights import (
 )
 
 if TYPE_CHECKING:
-    from dualstream.features.encoders.embedded import Embedded
+    from dualstream.features.networks.embedded import Embedded
     from torch import Tensor, nn
 
 IMAGENET_CLASSES = 1000
+TRAINED_OVER = "trained over"  # stands in the spec's layer where train-encoder put a layer over it
 IMAGENET_LICENCE = (
     "published with torchvision (BSD-3-Clause) without a licence of their own; trained on ImageNet, whose terms "
     "allow non-commercial research"
@@ -43,10 +59,27 @@ NOT_BACKBONES = {  # families that list_models names besides, by where torchvisi
     "optical_flow": "takes pairs of frames and gives motion",
     "quantization": "computes in int8, with other numbers on other processors (its float twin has the plain name)",
 }
+VGG_BLOCKS = (
+    Block("embed", ("embed.",)),
+    Block("fc7", ("net.classifier.3.",)),
+    Block("fc6", ("net.classifier.0.",)),
+    Block("block5", ("net.features.24.", "net.features.26.", "net.features.28.")),
+    Block("block4", ("net.features.17.", "net.features.19.", "net.features.21.")),
+    Block("block3", ("net.features.10.", "net.features.12.", "net.features.14.")),
+    Block("block2", ("net.features.5.", "net.features.7.")),
+    Block("block1", ("net.features.0.", "net.features.2.")),
+)
+
 DENSENET_OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # files from before torch 0.4.1
 
 
-@register("video", "vgg16")
+def trained_over(spec: Mapping[str, Any]) -> bool:
+    """Tell by a spec whether train-encoder put a layer of its own over the network: see `_start`."""
+    layer = str((spec.get("parameters") or {}).get("layer", ""))
+    return weights_from_file(spec) and TRAINED_OVER in layer
+
+
+@register("video", "vgg16", weights=True, network=True, learned_from_labels=trained_over)
 def build_vgg16(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
     """Build VGG-16 up to fc7 after its ReLU: 4,096 columns. Weights: ``imagenet`` unless the options say else.
 
@@ -57,7 +90,7 @@ def build_vgg16(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
     return _build("vgg16", "vgg16", options)
 
 
-@register("video", "torchvision")
+@register("video", "torchvision", weights=True, network=True, learned_from_labels=trained_over)
 def build_torchvision(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
     """Build any of torchvision's classification networks up to its last layer; ``imagenet`` weights by default."""
     return _build(f"torchvision:{argument}", _checked_name(argument), options)
@@ -69,7 +102,7 @@ def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, Weigh
     The layer comes from the file where that holds one (train-encoder wrote it), else from a fixed seed.
     """
     import torch
-    from dualstream.features.encoders.embedded import Embedded
+    from dualstream.features.networks.embedded import Embedded
 
     found = _start("vgg16", "vgg16", weights)
     if isinstance(found.net, Embedded):
@@ -80,6 +113,29 @@ def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, Weigh
     )
     torch.nn.init.zeros_(net.embed.bias)
     return net, found.record, found.look
+
+
+@register_trainable("vgg16")
+def trainable_vgg16(weights: str | None, augment: bool) -> TrainableEncoder:
+    """Train a layer of 100 columns over fc7, and what unfreezes below; it begins with ImageNet weights."""
+    from dualstream.features.augment import FaceAugmentation
+
+    net, start, look = start_vgg16(weights or "imagenet")
+    augmentation = FaceAugmentation() if augment else None
+    return TrainableEncoder(
+        name="vgg16",
+        stream="video",
+        net=net,
+        width=net.embed.out_features,
+        start=start,
+        blocks=VGG_BLOCKS,
+        decode={"frame_size_px": look.size_px, "sample_rate_hz": None},
+        cut=cut_frames,
+        cut_parameters={"frames": True},
+        prepare=prepare_frames(look.size_px, look.mean, look.std, augmentation),
+        augmentation=asdict(augmentation) if augmentation else None,
+        file_name=lambda name: name.removeprefix("net."),
+    )
 
 
 def _build(spec_name: str, model_name: str, options: EncoderOptions) -> FrozenFrameEncoder:
@@ -127,7 +183,7 @@ class _Started:
 
 def _start(spec_name: str, model_name: str, weights: str) -> _Started:
     """Build a network up to its last layer, or up to the layer that train-encoder put in that one's place."""
-    from dualstream.features.encoders.embedded import Embedded
+    from dualstream.features.networks.embedded import Embedded
 
     models = require("torchvision.models", "the video encoders")
     choice = WeightsChoice.parse(weights)
@@ -165,7 +221,7 @@ def _start(spec_name: str, model_name: str, weights: str) -> _Started:
         )
     whole = Embedded(net, raw_width, width)
     whole.embed.load_state_dict({name.removeprefix("embed."): one for name, one in embed.items()})
-    return _Started(whole, record, look, f"{width} columns trained over {layer}", width)
+    return _Started(whole, record, look, f"{width} columns {TRAINED_OVER} {layer}", width)
 
 
 def _checked_name(name: str) -> str:

@@ -116,7 +116,7 @@ def make_plan(
         raise DualstreamError(str(error)) from error
     if version != recipe["decoder"]:
         notes.append(f"features were made with {recipe['decoder']}, here it is {version}: last digits may differ")
-    networks = any(is_network(one["spec"]["name"]) for one in bundle.streams.values())
+    networks = any(is_network(one["spec"]["stream"], one["spec"]["name"]) for one in bundle.streams.values())
     if networks and device.partition(":")[0] != recipe["device"]:
         notes.append(f"features were made on {recipe['device']}, here on {device}: last digits may differ")
     return ClipPlan(encoders, windows, sampling, decode, partial(read_clip, ffmpeg=str(binary))), notes

@@ -8,13 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualstream.pipeline.corpus.checks import meld
 from dualstream.pipeline.corpus.checks.balance import balance
-from dualstream.pipeline.corpus.checks.catalogue import SEVERITIES
-from dualstream.pipeline.corpus.checks.findings import Finding, by_severity
-from dualstream.pipeline.corpus.checks.leakage import examine_leakage
-from dualstream.pipeline.corpus.checks.limits import Limits
-from dualstream.pipeline.corpus.checks.table import examine_table
+from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
+from dualstream.pipeline.corpus.checks.registry import Corpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, read_manifest
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.reporting.check_report import show
@@ -69,28 +65,19 @@ def main(manifest_path: Path, root: Path | None, options: CheckOptions | None = 
     options = options or CheckOptions()
     if options.media and root is None:
         raise UsageError("no --root given; name the folder that holds the clips, or give --no-media")
-    limits = Limits()
     manifest = read_manifest(manifest_path)
-    findings = [*examine_leakage(manifest, limits), *examine_table(manifest, limits)]
-    unusable: tuple[str, ...] = ()
-    if options.media and root is not None:
-        more, unusable = _examine_clips(manifest, root, limits, options)
-        findings += more
-    else:
-        findings += meld.examine_rows(manifest)
-    findings = by_severity(findings)
+    corpus = _opened(manifest, root, options) if options.media and root is not None else Corpus(manifest)
+    findings = examine(corpus)
+    unusable = tuple(fact.utterance.id for fact in corpus.clips if fact.fault)
     document = _document(manifest, findings, unusable, options)
     return Checkup(findings, document, _status(findings, unusable, options))
 
 
-def _examine_clips(
-    manifest: Manifest, root: Path, limits: Limits, options: CheckOptions
-) -> tuple[list[Finding], tuple[str, ...]]:
-    """Return what files and clips show, and the ids of the clips that can't be used."""
+def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> Corpus:
+    """Look at every clip, and at the files below `root` that no row names."""
     from dualstream.features.media import MediaError, find_ffmpeg
     from dualstream.pipeline.corpus.checks.clips import Facts, gather
-    from dualstream.pipeline.corpus.checks.files import examine_files
-    from dualstream.pipeline.corpus.checks.media import examine_media
+    from dualstream.pipeline.corpus.checks.files import extra_files
     from dualstream.pipeline.reporting.progress import Progress
 
     if not root.is_dir():
@@ -107,21 +94,13 @@ def _examine_clips(
             progress.advance(failed=bool(some[0].fault))
     order = {u.id: number for number, u in enumerate(manifest)}
     facts.sort(key=lambda fact: order[fact.utterance.id])
-    usable = {fact.utterance.id: not fact.fault for fact in facts}
-    sizes = {fact.utterance.id: fact.size_bytes for fact in facts}
-    findings = [
-        *examine_files(manifest, root),
-        *examine_media(facts, limits),
-        *meld.examine_rows(manifest, usable),
-        *meld.examine_sizes(manifest, sizes, limits),
-    ]
-    return findings, tuple(name for name, good in usable.items() if not good)
+    return Corpus(manifest, clips=tuple(facts), extra_files=extra_files(manifest, root))
 
 
 def _document(
     manifest: Manifest, findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions
 ) -> dict[str, Any]:
-    counts = Counter(finding.kind.severity for finding in findings)
+    counts = Counter(finding.rule.severity for finding in findings)
     looked_at = "table and clips" if options.media else "table alone"
     if options.media and not options.sound:
         looked_at = "table and headers of clips"
@@ -137,6 +116,6 @@ def _document(
 
 
 def _status(findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions) -> int:
-    if options.strict and any(finding.kind.severity == "error" for finding in findings):
+    if options.strict and any(finding.rule.severity == "error" for finding in findings):
         return STRICT_FAILURE
     return DONE_WITH_FAILURES if unusable else 0

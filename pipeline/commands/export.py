@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encoder import is_table
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import load_file
@@ -195,7 +196,7 @@ def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
             continue
         stream = cache.streams[name]
         spec = {**recipe["streams"][name], "width": int(stream.utterance.shape[1])}
-        if spec["name"].partition(":")[0] == "table":
+        if is_table(spec):
             raise UsageError(
                 f"{run.path} reads {head} from {spec['name']}: a new clip has no row in that table; fit on "
                 "streams that an encoder makes"

@@ -14,6 +14,7 @@ from dualstream.features.encoder import Precision
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
 from dualstream.features.media.settings import Channels, Fit
+from dualstream.features.trainable import TrainableEncoder, build_trainable
 from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
 from dualstream.heads.cores import available_cores, torch_threads
 from dualstream.heads.training.losses import LOSSES
@@ -26,7 +27,6 @@ from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
 from dualstream.pipeline.encoder_training.schedule import depths
-from dualstream.pipeline.encoder_training.trainable import Trainee, trainee
 from dualstream.pipeline.encoder_training.weights_file import (
     SPLITS,
     dev_scores,
@@ -173,7 +173,7 @@ def _trained(
     _require_splits(utterances, training)
     try:
         device = usable_device(_device(run.device))
-        one = trainee(sampling.encoder, sampling.weights, augment=sampling.augment)
+        one = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
         recipe = _sample_recipe(one, sampling, run)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -307,7 +307,7 @@ def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> 
         )
 
 
-def _sample_recipe(one: Trainee, sampling: SampleOptions, run: RunOptions) -> SampleRecipe:
+def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: RunOptions) -> SampleRecipe:
     try:
         ffmpeg = find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
         version = decoder_version(ffmpeg)
@@ -344,7 +344,7 @@ def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
 
 def _dry_run(
     out: Path,
-    one: Trainee,
+    one: TrainableEncoder,
     utterances: Sequence[Utterance],
     folder: Path,
     recipe: SampleRecipe,

@@ -1,1 +1,1 @@
-"""Training encoders: samples decoded once to disk, the trainees, the loop, and checkpoints to go on from."""
+"""Training encoders: samples decoded once to disk, the loop, and checkpoints to go on from."""

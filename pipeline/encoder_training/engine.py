@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.features.trainable import TrainableEncoder
 from dualstream.heads.evaluation import confusion
 from dualstream.heads.training.task_balance import make_balance
 from dualstream.heads.training.weights import Weights
@@ -33,20 +34,20 @@ from dualstream.pipeline.encoder_training.schedule import (
     rate_share,
     seed_of,
 )
-from dualstream.pipeline.encoder_training.trainable import Trainee, log_softmax
 from dualstream.pipeline.encoder_training.training_state import Moving, Position
 from dualstream.pipeline.errors import UsageError
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from torch import Tensor
 from torch.func import functional_call
+from torch.nn import functional
 
 LONGEST_GRADIENT = 5.0  # a longer one is cut to this norm
 EVAL_BATCH = 64
 
 
 class Training:
-    """One training of one trainee.
+    """One training of one encoder.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class Training:
 
     def __init__(
         self,
-        trainee: Trainee,
+        encoder: TrainableEncoder,
         samples: Samples,
         labels: Labels,
         options: TrainOptions,
@@ -73,19 +74,19 @@ class Training:
         checkpoint_s: float = 120.0,
         report: Callable[[dict[str, Any]], None] = lambda record: None,
     ) -> None:
-        self.trainee, self.samples, self.labels, self.options = trainee, samples, labels, options
+        self.encoder, self.samples, self.labels, self.options = encoder, samples, labels, options
         self.device, self.identity, self.checkpoint = device, identity, checkpoint
         self.checkpoint_s, self.report = checkpoint_s, report
         if options.task_balance == "surgery" and device.type != "cpu":
             raise UsageError("--task-balance surgery runs on the CPU alone; say --device cpu, or uncertainty")
         self.weights = Weights([options.seed])
-        self.objective = Objective(self.weights, trainee.width, samples, labels, options)
+        self.objective = Objective(self.weights, encoder.width, samples, labels, options)
         self.head, self.tasks = self.objective.head, self.objective.tasks
-        if trainee.fit_scale is not None:
-            trainee.fit_scale(samples, self.objective.rows)
-        self.net = trainee.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if encoder.fit_scale is not None:
+            encoder.fit_scale(samples, self.objective.rows)
+        self.net = encoder.net.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.balance = make_balance(options.task_balance, self.weights, options.sentiment_weight)
-        self.depth = depths(trainee, options)
+        self.depth = depths(encoder, options)
         for name, array in self.net.named_parameters():
             array.requires_grad_(False)
             if name in self.depth:
@@ -127,7 +128,7 @@ class Training:
         for name, tensor in self.weights.tensors.items():
             if name.startswith(ENCODER):
                 whole[name.removeprefix(ENCODER)] = tensor[0]
-        tensors = {self.trainee.file_name(name): tensor for name, tensor in whole.items()}
+        tensors = {self.encoder.file_name(name): tensor for name, tensor in whole.items()}
         tensors |= {f"{HEAD_PREFIX}{name}": self.weights[f"{HEAD}.{name}"][0] for name in ("weight", "bias")}
         return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
@@ -146,7 +147,7 @@ class Training:
             for _, x, lengths in self.samples.batches(batches):
                 logits = self.head(self._embedding(x, lengths, None)[None])
                 for task in self.tasks:
-                    found[task].append(log_softmax(getattr(logits, task)))
+                    found[task].append(_log_softmax(getattr(logits, task)))
         at, index = np.unique(owner[rows], return_inverse=True)
         counts = np.bincount(index, minlength=len(at))[:, None]
         answer: dict[Task, NDArray[np.float64]] = {}
@@ -214,7 +215,7 @@ class Training:
 
     def _embedding(self, x: NDArray[Any], lengths: NDArray[np.int64], generator: torch.Generator | None) -> Tensor:
         """Return embeddings (B, width), float32 on the CPU: the heads live there, wherever the encoder is."""
-        inputs = self.trainee.prepare(torch.from_numpy(x).to(self.device), torch.from_numpy(lengths), generator)
+        inputs = self.encoder.prepare(torch.from_numpy(x).to(self.device), torch.from_numpy(lengths), generator)
         arrays = {
             name.removeprefix(ENCODER): tensor[0]
             for name, tensor in self.weights.tensors.items()
@@ -262,8 +263,14 @@ class Training:
         depth = epoch // self.options.unfreeze_every
         for name, array in self.weights.tensors.items():
             array.requires_grad_(block_depth(name, self.depth) <= depth)
-        chosen = (self.trainee.blocks[0].name, *self.options.unfreeze)
+        chosen = (self.encoder.blocks[0].name, *self.options.unfreeze)
         return list(chosen[: depth + 1])
 
     def _all_thawed(self) -> bool:
         return self.position.epoch // self.options.unfreeze_every >= len(self.options.unfreeze)
+
+
+def _log_softmax(logits: Tensor) -> NDArray[np.float64]:
+    """Return log-probabilities of logits, shape (1, B, C), as (B, C)."""
+    found: NDArray[np.float64] = functional.log_softmax(logits[0].double(), dim=-1).numpy()
+    return found

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip, stop_all
+from dualstream.features.media import DecodeSettings, MediaError, read_clip, stop_all
+from dualstream.features.trainable import Cut
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -51,12 +52,6 @@ KIND = "samples"
 FORMAT_VERSION = 1
 PER_FILE = 32  # utterances
 BUDGET_BYTES = 256 << 20  # decoded clips that wait to be packed
-
-
-class Cut(Protocol):
-    """From a decoded clip to samples of one shape: (x of shape (K, ...), lengths of shape (K,))."""
-
-    def __call__(self, clip: Clip, length_s: float) -> tuple[NDArray[Any], NDArray[np.int64]]: ...
 
 
 @dataclass(frozen=True)

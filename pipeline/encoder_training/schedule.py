@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 
 import torch
+from dualstream.features.trainable import TrainableEncoder
 from dualstream.heads.training.weights import Weights
 from dualstream.pipeline.encoder_training.options import TrainOptions
-from dualstream.pipeline.encoder_training.trainable import Trainee
 from dualstream.pipeline.errors import UsageError
 
 ENCODER = "encoder."  # names of the encoder's arrays among the weights begin with this
@@ -45,21 +45,21 @@ def make_optimiser(weights: Weights, depth: Mapping[str, int], options: TrainOpt
     )
 
 
-def depths(trainee: Trainee, options: TrainOptions) -> dict[str, int]:
+def depths(encoder: TrainableEncoder, options: TrainOptions) -> dict[str, int]:
     """Return how deep below the heads each parameter stands that ever trains: 0, 1 … in the order of thawing."""
-    known = [block.name for block in trainee.blocks[1:]]
+    known = [block.name for block in encoder.blocks[1:]]
     odd = [name for name in options.unfreeze if name not in known]
-    if odd and not trainee.thaws:
-        raise UsageError(f"--unfreeze {','.join(odd)}: {trainee.name} has no blocks that thaw; it trains whole")
+    if odd and not encoder.unfreezes:
+        raise UsageError(f"--unfreeze {','.join(odd)}: {encoder.name} has no blocks that thaw; it trains whole")
     if odd or len(set(options.unfreeze)) != len(options.unfreeze):
         raise UsageError(
-            f"--unfreeze {','.join(options.unfreeze)}: expected blocks of {trainee.name}, each once, from: "
+            f"--unfreeze {','.join(options.unfreeze)}: expected blocks of {encoder.name}, each once, from: "
             f"{', '.join(known)}"
         )
-    blocks = {block.name: block for block in trainee.blocks}
+    blocks = {block.name: block for block in encoder.blocks}
     depths = {}
-    for depth, name in enumerate((trainee.blocks[0].name, *options.unfreeze)):
-        for parameter, _ in trainee.net.named_parameters():
+    for depth, name in enumerate((encoder.blocks[0].name, *options.unfreeze)):
+        for parameter, _ in encoder.net.named_parameters():
             if parameter.startswith(blocks[name].prefixes):
                 depths[parameter] = depth
     return depths

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.features.trainable import TrainableEncoder
 from dualstream.features.weights import UNKNOWN_LICENCE
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.majority import log_shares
@@ -27,7 +28,6 @@ from dualstream.pipeline.encoder_training.end_to_end import METADATA, PREFIX
 from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples
-from dualstream.pipeline.encoder_training.trainable import Trainee
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.provenance import canonical_json, differences, digest_of, listed
@@ -46,7 +46,7 @@ def training_identity(document: Mapping[str, Any]) -> str:
 
 
 def training_document(
-    one: Trainee,
+    one: TrainableEncoder,
     training: TrainOptions,
     recipe: SampleRecipe,
     utterances: Sequence[Utterance],
@@ -108,7 +108,7 @@ def dev_scores(
     return dict(json.loads(canonical_json(scores)))
 
 
-def licence_words(one: Trainee, own: str) -> str:
+def licence_words(one: TrainableEncoder, own: str) -> str:
     """Return the licence of the weights: the trainer's own words, and that of what training began with."""
     text = own or OWN_LICENCE
     if one.start.source.startswith("random"):

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import numpy as np
+from dualstream.features.encoder import is_learned_from_labels
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.decode import joint_decode
 from dualstream.heads.variants.ensemble import ensemble
@@ -27,7 +28,6 @@ from dualstream.pipeline.experiments.run_folder import history_document
 from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
 from numpy.typing import NDArray
 
-TRAINED_ENCODERS = ("cnn5", "bilstm")  # whose files of weights are all of train-encoder
 NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
 WATCHED = "dev said when training was to stop, so that its scores are too good"
 FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
@@ -169,14 +169,12 @@ class Outcome:
 
 
 def trained_encoders(corpus: Corpus) -> list[str]:
-    """Return which streams, by name and encoder, come of weights that train-encoder made."""
-    found = []
-    for head, spec in corpus.specs.items():
-        from_file = (spec.get("weights") or {}).get("source") == "file"
-        layer = str((spec.get("parameters") or {}).get("layer", ""))
-        if from_file and (spec.get("name") in TRAINED_ENCODERS or "trained over" in layer):
-            found.append(f"the encoder of {head} ({spec['name']})")
-    return found
+    """Return which streams, by name and encoder, come of weights that were fitted on labels."""
+    return [
+        f"the encoder of {head} ({spec['name']})"
+        for head, spec in corpus.specs.items()
+        if is_learned_from_labels(spec)
+    ]
 
 
 def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:

@@ -14,7 +14,7 @@ from typing import Any
 
 from dualstream.features.cores import BLAS_THREADS
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build
+from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
 from dualstream.features.media.settings import Channels, Fit, Speed
 from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
@@ -25,12 +25,12 @@ from dualstream.pipeline.provenance import canonical_json, digest_file, digest_o
 from dualstream.pipeline.storage.sealed import publish
 
 from dualstream import features
+from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
 NONE = "none"
+STREAMS: tuple[StreamName, ...] = ("video", "audio")
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
-WEIGHTLESS = ("table",)  # encoders that take no --video-weights
-MEASURED = ("acoustic",)  # that compute what no training made: none for them either, and always on the CPU
 MOST_BATCHES = 8  # encoded at a time on a CPU: one of VGG-16 holds 0.4 GB
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
@@ -94,7 +94,7 @@ class Recipe:
     @property
     def has_network(self) -> bool:
         """Whether an encoder runs in torch."""
-        return any(is_network(spec["name"]) for spec in self.specs.values())
+        return any(is_network(spec["stream"], spec["name"]) for spec in self.specs.values())
 
     @property
     def reads_media(self) -> bool:
@@ -136,7 +136,9 @@ def make_recipe(
     DualstreamError
         Where there is no ffmpeg, or an encoder can't be built (no such weights, a table that can't be read).
     """
-    has_network = any(is_network(text) for text in (*options.video, *options.audio))
+    has_network = any(
+        is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE
+    )
     device = _device(options.device) if has_network else "cpu"
     if options.threads is not None and options.threads < 1:
         raise UsageError(f"--threads is {options.threads}; expected 1 or more")
@@ -197,9 +199,16 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)))
 
 
-def is_network(encoder: str) -> bool:
-    """Tell whether an encoder, by its name, has weights and runs on a device: not tables, not measurements."""
-    return encoder.partition(":")[0] not in (NONE, *WEIGHTLESS, *MEASURED)
+def is_network(stream: StreamName, text: str) -> bool:
+    """Tell whether an encoder runs on a device and in a precision; an unknown one, which `build` refuses, does."""
+    entry = find(stream, text)
+    return entry is None or entry.network
+
+
+def takes_weights(stream: StreamName, text: str) -> bool:
+    """Tell whether weights can be named for an encoder; an unknown one, which `build` refuses, takes them."""
+    entry = find(stream, text)
+    return entry is None or entry.weights
 
 
 def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
@@ -215,7 +224,8 @@ def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
     names: list[str] = [stream]
     for text in texts[1:]:
         kind, _, argument = text.partition(":")
-        called = f"{kind}-{Path(argument).stem}" if kind in WEIGHTLESS else Path(text).name
+        entry = find(stream, text)
+        called = f"{kind}-{Path(argument).stem}" if entry is not None and entry.table else Path(text).name
         plain = re.sub(r"[^a-z0-9._-]", "-", called.lower())
         wanted = f"{stream}.{plain}"
         name, number = wanted[:LONGEST_NAME], 2
@@ -236,7 +246,7 @@ def _encoders(
     if NONE in texts and len(texts) > 1:
         raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
     texts = tuple(text for text in texts if text != NONE)
-    takers = [text for text in texts if is_network(text)]
+    takers = [text for text in texts if takes_weights(stream, text)]
     if len(weights) > len(takers):
         raise UsageError(
             f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"
@@ -306,8 +316,8 @@ def _as_noted(plan: ClipPlan, specs: dict[str, dict[str, Any]], memo: Path) -> C
 def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries: Sequence[str]) -> str:
     """Return a digest of all that the document rests on: options, our own source, packages, and files by stamp."""
     sources = sorted(Path(features.__file__).parent.rglob("*.py"))
-    words = (*options.video, *options.audio, *options.video_weights, *options.audio_weights)
-    named = [Path(word.partition(":")[2] if word.startswith(WEIGHTLESS) else word) for word in words]
+    arguments = [text.partition(":")[2] for text in (*options.video, *options.audio)]
+    named = [Path(word) for word in (*arguments, *options.video_weights, *options.audio_weights) if word]
     home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
     hub = Path(home) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
@@ -318,6 +328,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
             "device": device,
             "sources": [digest_file(path) for path in sources],
             "packages": _packages(),
+            "outside": [[name, *_stamps(path)] for name, path in origins(ENCODERS_GROUP)],
             "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
         }
     )
@@ -330,6 +341,13 @@ def _stamp(path: Path) -> list[Any]:
         return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
     except OSError:
         return [str(path)]
+
+
+def _stamps(place: Path | None) -> list[list[Any]]:
+    """Return the stamps of the Python files of an installed package, or of a single module."""
+    if place is None:
+        return []
+    return [_stamp(path) for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
 
 
 def _read_memo(memo: Path, key: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dualstream.features.encoder import is_table
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.recipe import Recipe
@@ -56,7 +57,7 @@ class Siblings:
 def stream_key(document: dict[str, Any], name: str) -> str | None:
     """Return a digest of all that shapes one stream's rows; None for a table, which is looked up at once."""
     spec, decode = document["streams"][name], document["decode"]
-    if decode is None or spec["name"].startswith("table:"):
+    if decode is None or is_table(spec):
         return None
     shaping = {
         "version": document["version"],

@@ -21,6 +21,7 @@ from dualstream.heads.cores import one_blas_thread
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
 from dualstream.pipeline.options.output import lost_output, speaks_unicode, steady_output
+from typer.core import TyperCommand
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,15 +52,17 @@ class App(typer.Typer):
 
 def commands_of(
     app: typer.Typer, during: Callable[[str], AbstractContextManager[Any]]
-) -> Callable[[str], Callable[[F], F]]:
+) -> Callable[..., Callable[[F], F]]:
     """Return the decorator that makes a function the app's command of a name.
 
-    Each command runs inside the context that `during` gives for its name.
+    Each command runs inside the context that `during` gives for its name. `listing` makes what stands below
+    its options in ``--help``, paragraph by paragraph; it is called when help is asked for.
     """
 
-    def command(name: str) -> Callable[[F], F]:
+    def command(name: str, listing: Callable[[], str] | None = None) -> Callable[[F], F]:
         def add(function: F) -> F:
-            app.command(name)(_guarded(_spread(function), lambda: during(name)))
+            guarded = _guarded(_spread(function), lambda: during(name))
+            app.command(name, cls=_listing(listing) if listing else None)(guarded)
             return function
 
         return add
@@ -86,6 +89,15 @@ def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
 def notice(text: str) -> None:
     """Say something beside the answer, on standard error."""
     typer.echo(f"note: {text}", err=True)
+
+
+def _listing(make: Callable[[], str]) -> type[TyperCommand]:
+    class Listing(TyperCommand):
+        def format_help(self, ctx: Any, formatter: Any) -> None:
+            self.epilog = make()
+            super().format_help(ctx, formatter)
+
+    return Listing
 
 
 def _spread(function: Callable[..., Any]) -> Callable[..., Any]:

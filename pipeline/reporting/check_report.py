@@ -28,12 +28,12 @@ def show(document: dict[str, Any], findings: list[Finding]) -> None:
         table.add_column("finding", no_wrap=True)
         table.add_column("what it is, what it means for the results, where")
         for finding in findings:
-            kind = finding.kind
-            words = Text(f"{kind.what}: {kind.means}")
+            rule = finding.rule
+            words = Text(f"{rule.what}: {rule.means}")
             if finding.note:
                 words.append(f"\n{_printable(finding.note)}")
             words.append(f"\n{_examples(finding)}", style="dim")
-            severity = Text(kind.severity, style=COLOURS[kind.severity])
+            severity = Text(rule.severity, style=COLOURS[rule.severity])
             table.add_row(severity, str(len(finding.cases)), Text(finding.code), words)
         out.print(table)
     for task, spread in document["balance"].items():

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from dualstream.features.encoder import (
+    REGISTRIES,
     AudioEncoder,
     Encoder,
     EncoderOptions,
@@ -18,10 +20,13 @@ from dualstream.features.encoder import (
     TableEncoder,
     VideoEncoder,
     build,
+    find,
     names,
 )
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from dualstream import cli
 
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 ALL = [(stream, name) for stream in STREAMS for name in names(stream)]
@@ -133,6 +138,24 @@ def test_its_spec_is_whole_and_json(encoder: Encoder, request: pytest.FixtureReq
         assert len(spec.weights["sha256"]) == 64 and spec.weights["source"] == "random:0"
 
 
+def test_its_registration_says_what_it_is(encoder: Encoder) -> None:
+    spec = encoder.spec
+    entry = find(spec.stream, spec.name)
+    assert entry is not None and entry.summary
+    assert entry.table == isinstance(encoder, TableEncoder)
+    assert not entry.weights or spec.weights is not None
+    assert entry.network == ("precision" in spec.parameters)
+    assert not entry.table or not entry.network
+
+
+def test_weights_without_a_choice_are_refused(encoder: Encoder) -> None:
+    entry = find(encoder.spec.stream, encoder.spec.name)
+    assert entry is not None
+    if not entry.weights:
+        with pytest.raises(ValueError, match=r"has no weights to choose; found 'nonsense.pth'"):
+            build(entry.stream, entry.name, EncoderOptions(weights="nonsense.pth"))
+
+
 def test_two_builds_say_and_give_the_same(encoder: Encoder, twin: Encoder) -> None:
     assert encoder.spec.to_json() == twin.spec.to_json()
     if isinstance(encoder, VideoEncoder):
@@ -161,6 +184,9 @@ def test_another_seed_gives_other_numbers(encoder: Encoder, tmp_path: Path) -> N
 
 def test_precision_is_in_the_spec_of_an_encoder_of_frames(encoder: Encoder, tmp_path: Path) -> None:
     video(encoder)
+    entry = find("video", encoder.spec.name)
+    if entry is None or not entry.network:
+        pytest.skip("is no network")
     other = make("video", encoder.spec.name.partition(":")[0], tmp_path, precision="bf16")
     assert other.spec.to_json() != encoder.spec.to_json()
     frames = frames_for(video(encoder), 1)
@@ -294,3 +320,12 @@ def test_a_table_is_looked_up(encoder: Encoder) -> None:
     check_features(found, one.spec, len(STARTS_S))
     check_features(absent, one.spec, len(STARTS_S))
     assert found.present and not absent.present
+
+
+@pytest.mark.parametrize(("stream", "name"), ALL, ids=[f"{stream}-{name}" for stream, name in ALL])
+def test_the_help_names_the_encoders_of_dualstream(stream: StreamName, name: str) -> None:
+    if not REGISTRIES[stream].module_of(name).startswith("dualstream."):
+        pytest.skip("is of another package")
+    command = typer.main.get_command(cli.app).commands["extract"]  # type: ignore[attr-defined]
+    (option,) = [one for one in command.params if f"--{stream}" in one.opts]
+    assert name in option.help

@@ -5,7 +5,18 @@ import sys
 
 import pytest
 from dualstream.features import encoder
-from dualstream.features.encoder import EncoderOptions, StreamName, build, names, register
+from dualstream.features.encoder import (
+    EncoderEntry,
+    EncoderOptions,
+    StreamName,
+    build,
+    is_learned_from_labels,
+    names,
+    register,
+    weights_from_file,
+)
+
+from dualstream import discovery
 
 WITHOUT_PACKAGES = """
 import sys
@@ -33,6 +44,18 @@ def test_the_contract_is_light() -> None:
     assert run_python(code) == [""]
 
 
+def test_finding_encoders_is_light() -> None:
+    """Names, refusals and tables cost neither torch nor an audio library."""
+    code = (
+        "import sys\nfrom dualstream.features.encoder import EncoderOptions, build, names\n"
+        "names('video')\nfor text in ('vgg17', 'acoustic'):\n"
+        "    try:\n        build('video', text, EncoderOptions())\n"
+        "    except ValueError:\n        pass\n"
+        "print(*{'torch', 'torchvision', 'librosa', 'numba', 'scipy'} & set(sys.modules))"
+    )
+    assert run_python(code) == [""]
+
+
 def test_a_slim_install_says_what_to_install() -> None:
     listed, vgg16, resnet, width = run_python(WITHOUT_PACKAGES)
     assert {"vgg16", "torchvision", "cnn5", "table"} <= set(listed.split())
@@ -42,7 +65,9 @@ def test_a_slim_install_says_what_to_install() -> None:
 
 
 def test_a_module_that_lacks_its_package_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(encoder._NOT_LOADED, "somewhere", "librosa")
+    names("audio")
+    place = ("dualstream.features.encoders", discovery.ENCODERS_GROUP)
+    monkeypatch.setitem(discovery._LOADED, place, (discovery.LeftOut("features.somewhere", "librosa"),))
     with pytest.raises(ValueError, match=r"features.somewhere needs librosa; pip install 'dualstream\[extract\]'"):
         build("audio", "nothing", EncoderOptions())
 
@@ -77,3 +102,50 @@ def test_a_name_given_twice_fails() -> None:
     names("video")
     with pytest.raises(ValueError, match=r"video encoder 'vgg16' is registered twice"):
         register("video", "vgg16")(lambda argument, options: pytest.fail("built"))
+
+
+@pytest.mark.parametrize(
+    ("stream", "name", "says"),
+    [
+        ("vidio", "mine", r"encoder 'mine': stream is 'vidio'; expected video or audio"),
+        ("video", "none", r"encoder 'none': expected small letters"),
+        ("video", "mine:x", r"encoder 'mine:x': expected small letters"),
+        ("audio", "", r"encoder '': expected small letters"),
+    ],
+)
+def test_a_name_that_can_not_be_typed_fails(stream: StreamName, name: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        register(stream, name)
+
+
+def test_weights_are_refused_wherever_none_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = EncoderEntry(
+        "audio", "planted", lambda *how: pytest.fail("built"), False, True, False, weights_from_file
+    )
+    names("audio")
+    monkeypatch.setitem(encoder.REGISTRIES["audio"]._entries, "planted", (planted, __name__, None))
+    for text in ("planted", "acoustic:emodb", "table:no.csv"):
+        name = text.partition(":")[0]
+        with pytest.raises(ValueError, match=f"^audio encoder {name} has no weights to choose; found 'no/sense'"):
+            build("audio", text, EncoderOptions(weights="no/sense"))
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "layer", "learned"),
+    [
+        ("cnn5", "file", None, True),
+        ("cnn5", "random:0", None, False),
+        ("vgg16", "file", "fc7 after its ReLU", False),
+        ("vgg16", "file", "100 columns trained over fc7 after its ReLU", True),
+        ("vgg16", "imagenet:IMAGENET1K_V1", "fc7 after its ReLU", False),
+        ("torchvision:resnet18", "file", "input of fc", False),
+        ("not-installed-here", "file", None, True),
+        ("table:t.csv", None, None, False),
+    ],
+)
+def test_whose_weights_were_fitted_on_labels(
+    name: str, source: str | None, layer: str | None, learned: bool
+) -> None:
+    weights = {"source": source} if source else None
+    spec = {"name": name, "stream": "video", "weights": weights, "parameters": {"layer": layer} if layer else {}}
+    assert is_learned_from_labels(spec) is learned

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.heads.evaluation.majority import majority_lines
-from dualstream.pipeline.corpus.checks.table import TASKS, label_of
+from dualstream.pipeline.corpus.checks.tasks import TASKS, label_of
 from dualstream.pipeline.corpus.labels import vocabulary
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import SPLITS

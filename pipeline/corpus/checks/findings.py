@@ -1,12 +1,40 @@
-"""A fault that was found, with the places where it stands."""
+"""A rule of the data doctor in words, and what it found: a finding, with the places where it stands."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from dualstream.pipeline.corpus.checks.catalogue import CATALOGUE, SEVERITIES, Kind
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+Topic = Literal["files", "repeats", "labels", "times", "meld", "clips", "other"]
+TOPICS: tuple[Topic, ...] = ("files", "repeats", "labels", "times", "meld", "clips", "other")
+ANSWERED = "the prior answers for it in every score (`--scored present` leaves it out)."
+"""What becomes of an utterance that has no features."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of fault: its name, how severe it is, and what it means for the results."""
+
+    code: str
+    """Such as ``class-rare``: small letters, digits and dashes."""
+    severity: Severity
+    """``error``: a clip can't be used or a score would be wrong; ``warning``: look before you trust; ``note``."""
+    noun: str
+    """What a case of it is, in the singular: ``utterance``, ``dialogue``, ``class`` …"""
+    what: str
+    """The fault in a few words."""
+    means: str
+    """What it means for the results, in a sentence."""
+    topic: Topic = "other"
+    """Findings of one severity are reported topic by topic."""
+
+    def found(self, cases: Iterable[Case], note: str = "") -> list[Finding]:
+        """Return a finding with those cases, in a list; an empty list where there are none."""
+        some = tuple(cases)
+        return [Finding(self, some, note)] if some else []
 
 
 @dataclass(frozen=True)
@@ -23,41 +51,25 @@ class Case:
 class Finding:
     """A fault that was found, with all its cases."""
 
-    code: str
+    rule: Rule
     cases: tuple[Case, ...]
     note: str = ""
     """A sentence that sums the cases up; may be empty."""
 
-    def __post_init__(self) -> None:
-        assert self.code in CATALOGUE and self.cases, self.code
-
     @property
-    def kind(self) -> Kind:
-        """The catalogue's entry."""
-        return CATALOGUE[self.code]
+    def code(self) -> str:
+        """The rule's name."""
+        return self.rule.code
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as JSON values, all cases included."""
-        kind = self.kind
         return {
             "code": self.code,
-            "severity": kind.severity,
+            "severity": self.rule.severity,
             "count": len(self.cases),
-            "of": kind.noun,
-            "what": kind.what,
-            "means": kind.means,
+            "of": self.rule.noun,
+            "what": self.rule.what,
+            "means": self.rule.means,
             "note": self.note,
             "cases": [{"subject": case.subject, "detail": case.detail} for case in self.cases],
         }
-
-
-def found(code: str, cases: Iterable[Case], note: str = "") -> list[Finding]:
-    """Return a finding with those cases, in a list; an empty list where there are none."""
-    some = tuple(cases)
-    return [Finding(code, some, note)] if some else []
-
-
-def by_severity(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort findings: errors first; otherwise in the catalogue's order."""
-    order = list(CATALOGUE)
-    return sorted(findings, key=lambda f: (SEVERITIES.index(f.kind.severity), order.index(f.code)))

@@ -2,6 +2,8 @@
 
     def rows(root: Path) -> Sequence[Utterance]
 
+The file stands here, or in any installed package with an entry point in the group ``dualstream.importers``,
+whose name is the corpus's; see docs/extend_importer.md. The first line of its docstring says what it reads.
 `rows` returns the utterances in the order of the corpus's own table, or by path where it has none. A
 corpus without splits says ``train`` throughout. It reads no media, and raises ManifestError where the
 folder is not laid out as the corpus is.
@@ -16,9 +18,8 @@ What it leaves out is counted for it, file by file. The file may say more, each 
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,12 +29,15 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.storage.tree import is_video, media_below, others
 
+from dualstream.discovery import DiscoveryError, NamedObjects, UnknownNameError
+
 Rows = Callable[[Path], Sequence[Utterance]]
+IMPORTERS = NamedObjects("importer", package=__name__, group="dualstream.importers", attribute="rows")
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all importers, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    return tuple(IMPORTERS.names())
 
 
 def importer(name: str) -> Rows:
@@ -42,18 +46,18 @@ def importer(name: str) -> Rows:
     Raises
     ------
     UsageError
-        Where there is none; it lists those that there are.
+        Where there is none (it lists those that there are), two have the name, or its package is broken.
     """
-    if name not in names():
-        raise UsageError(f"found no importer {name!r}; there are {', '.join(names())}")
-    rows: Rows = importlib.import_module(f"{__name__}.{name}").rows
+    try:
+        rows: Rows = IMPORTERS.get(name)
+    except (UnknownNameError, DiscoveryError) as error:
+        raise UsageError(str(error)) from error
     return rows
 
 
 def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOut]:
     """Return what the importer of that name left out below `root`, by reason."""
-    importer(name)
-    module = importlib.import_module(f"{__name__}.{name}")
+    module = sys.modules[importer(name).__module__]
     return left_out(
         root,
         rows,
@@ -66,9 +70,8 @@ def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOu
 
 
 def summary(name: str) -> str:
-    """Return the first line of an importer's docstring."""
-    importer(name)
-    return (importlib.import_module(f"{__name__}.{name}").__doc__ or "").strip().splitlines()[0]
+    """Return the first line of an importer's docstring; the importer is not imported for it."""
+    return IMPORTERS.summary(name)
 
 
 def named_clips(root: Path, name: re.Pattern[str], expected: str) -> list[tuple[str, re.Match[str]]]:

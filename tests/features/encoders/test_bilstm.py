@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 import torch
 from dualstream.features.encoder import EncoderOptions
-from dualstream.features.encoders import bilstm
-from dualstream.features.encoders.bilstm import BANDS, BiLstm, build_bilstm, covered_frames, log_mel, windows_of
+from dualstream.features.encoders.bilstm import build_bilstm
+from dualstream.features.log_mel import BANDS, SAMPLE_RATE_HZ, covered_frames, log_mel, windows_of
+from dualstream.features.networks.bilstm import BiLstm
 from dualstream.features.weights import HEAD_PREFIX
 from safetensors.torch import save_file
 from torch import nn
 from torch.func import functional_call
 
-RATE = bilstm.SAMPLE_RATE_HZ
+RATE = SAMPLE_RATE_HZ
 SOUND = (0.2 * np.random.default_rng(0).normal(size=RATE * 2)).astype(np.float32)
 
 

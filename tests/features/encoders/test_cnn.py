@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from dualstream.features.encoder import EncoderOptions
-from dualstream.features.encoders.cnn import CHANNELS, MEAN, SIZE_PX, STD, Cnn5, build_cnn5
+from dualstream.features.encoders.cnn import build_cnn5
 from dualstream.features.encoders.frozen import preprocess
+from dualstream.features.networks.cnn5 import CHANNELS, MEAN, SIZE_PX, STD, Cnn5
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.encoder import EncoderOptions
+from dualstream.features.encoder import EncoderOptions, build
 from dualstream.features.encoders.table import FeatureTable, build_audio_table, build_video_table
 from numpy.typing import NDArray
 
@@ -384,8 +384,8 @@ def test_what_is_no_table_fails(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"does not exist"):
         build_video_table(str(tmp_path / "t.csv"), PLAIN)
     path = write_csv(tmp_path / "t.csv", {"id": ["a"], "x": [1.0]})
-    with pytest.raises(ValueError, match=r"a table has no weights; found 'random:0'"):
-        build_audio_table(str(path), EncoderOptions(weights="random:0"))
+    with pytest.raises(ValueError, match=r"encoder table has no weights to choose; found 'random:0'"):
+        build("audio", f"table:{path}", EncoderOptions(weights="random:0"))
 
 
 @pytest.mark.realdata

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dualstream.features.encoders.cnn import Cnn5
+from dualstream.features.networks.cnn5 import Cnn5
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.bundles import folder

@@ -248,7 +248,7 @@ def test_dry_run_writes_nothing(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--encoder", "resnet"], "cnn5, vgg16, bilstm"),
+        (["--encoder", "resnet"], "bilstm, cnn5, vgg16"),
         (["--encoder", "cnn5", "--loss", "hinge"], "--loss is 'hinge'"),
         (["--encoder", "cnn5", "--unfreeze", "all"], "trains whole"),
         (["--encoder", "cnn5", "--weights", "imagenet"], "no published weights"),

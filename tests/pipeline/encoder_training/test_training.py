@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from dualstream.features.encoder import EncoderOptions, build
-from dualstream.features.encoders import bilstm, cnn
 from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.networks import bilstm, cnn5
+from dualstream.features.trainable import build_trainable, prepare_frames
 from dualstream.features.weights import HEAD_PREFIX
 from dualstream.pipeline.encoder_training.checkpoint import packed, read_checkpoint, write_checkpoint
 from dualstream.pipeline.encoder_training.engine import Training
 from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
-from dualstream.pipeline.encoder_training.trainable import faces, trainee
 from dualstream.pipeline.errors import CorruptError, UsageError
 
 from tests.pipeline.killed import die, in_child, wrapped
@@ -55,9 +55,9 @@ def planted(kind: str, utterances: int = 24, per: int = 3, size: int = 32) -> tu
 
 
 def make(folder: Path, kind: str, name: str = "c", **options: Any) -> Training:
-    samples, labels = planted(kind, size=cnn.SIZE_PX if kind == "cnn5" else 32)
+    samples, labels = planted(kind, size=cnn5.SIZE_PX if kind == "cnn5" else 32)
     how = TrainOptions(**{"epochs": 3, "batch_size": 16, "patience": 3, **options})
-    one = trainee(kind, "random:0")
+    one = build_trainable(kind, "random:0")
     return Training(
         one, samples, labels, how, device=CPU, identity="i", checkpoint=folder / f"{name}.safetensors",
         checkpoint_s=0.0,
@@ -199,8 +199,8 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
 def test_blocks_must_be_the_encoders(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="trains whole"):
         make(tmp_path, "bilstm", unfreeze=("fc7",))
-    with pytest.raises(UsageError, match="cnn5, vgg16, bilstm"):
-        trainee("resnet", None)
+    with pytest.raises(ValueError, match="bilstm, cnn5, vgg16"):
+        build_trainable("resnet", None)
 
 
 def test_mixed_precision_computes_in_bf16_and_keeps_float32(tmp_path: Path) -> None:
@@ -216,8 +216,8 @@ def test_mixed_precision_computes_in_bf16_and_keeps_float32(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_vgg16_moves_the_thawed_blocks_alone(tmp_path: Path) -> None:
-    one = trainee("vgg16", "random:0")
-    small = dataclasses.replace(one, prepare=faces(32, (0.5,) * 3, (0.25,) * 3, None))
+    one = build_trainable("vgg16", "random:0")
+    small = dataclasses.replace(one, prepare=prepare_frames(32, (0.5,) * 3, (0.25,) * 3, None))
     samples, labels = planted("vgg16", utterances=3, per=1)
     labels = dataclasses.replace(labels, train=np.ones(3, bool), dev=np.zeros(3, bool))
     options = TrainOptions(epochs=3, batch_size=3, patience=0, unfreeze=("block5", "block4"), unfreeze_every=2)

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 from dualstream.pipeline.commands.check import CheckOptions, main
+from dualstream.pipeline.corpus.checks import registry
 from dualstream.pipeline.corpus.checks.balance import balance
-from dualstream.pipeline.corpus.checks.catalogue import CATALOGUE, SEVERITIES
-from dualstream.pipeline.corpus.checks.findings import Finding
-from dualstream.pipeline.corpus.checks.leakage import examine_leakage
-from dualstream.pipeline.corpus.checks.limits import Limits
-from dualstream.pipeline.corpus.checks.meld import examine_rows
-from dualstream.pipeline.corpus.checks.table import examine_table
+from dualstream.pipeline.corpus.checks.clips import Facts
+from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.manifest import Manifest, Utterance, read_manifest, write_manifest
 from dualstream.pipeline.errors import UsageError
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -23,7 +20,6 @@ from typer.testing import CliRunner
 from dualstream.cli import app
 
 REPOSITORY = Path(__file__).parents[4]
-LIMITS = Limits()
 
 
 def row(name: str, split: str = "train", **values: object) -> Utterance:
@@ -38,8 +34,7 @@ def cut(name: str, split: str, start_s: float, end_s: float, **values: object) -
 
 
 def examine(rows: Sequence[Utterance]) -> dict[str, Finding]:
-    manifest = Manifest(tuple(rows))
-    findings = [*examine_leakage(manifest, LIMITS), *examine_table(manifest, LIMITS), *examine_rows(manifest)]
+    findings = registry.examine(registry.Corpus(Manifest(tuple(rows))))
     assert len({finding.code for finding in findings}) == len(findings)
     return {finding.code: finding for finding in findings}
 
@@ -70,7 +65,7 @@ def test_the_same_stretch_in_two_splits() -> None:
     found = examine([*rows, cut("d", "train", 5, 6)])
     assert cases(found, "span-across-splits") == {"b": "the same as a; the same as c", "c": "the same as a"}
     assert found["span-across-splits"].note == "1 of test with train, 1 of test with dev, 1 of dev with train"
-    assert found["span-across-splits"].kind.severity == "error"
+    assert found["span-across-splits"].rule.severity == "error"
     assert "span-repeated" not in found and "overlap-across-splits" not in found
 
 
@@ -285,8 +280,10 @@ def test_melds_faults_are_not_seen_elsewhere() -> None:
 
 def test_a_known_fault_that_is_mended_is_not_reported() -> None:
     manifest = read_manifest(REPOSITORY / "data_manifest.csv")
-    usable = {u.id: True for u in manifest} | {"dev_dia110_utt7": False}
-    found = {finding.code: finding for finding in examine_rows(manifest, usable)}
+    clips = tuple(Facts(u, "missing" if u.id == "dev_dia110_utt7" else "") for u in manifest)
+    corpus = registry.Corpus(manifest, clips=clips)
+    codes = ("meld-unreadable", "meld-absent")
+    found = {finding.code: finding for code in codes for finding in registry.CHECKS.get(code).run(corpus)}
     assert "meld-unreadable" not in found and cases(found, "meld-absent") == {"dev_dia110_utt7": ""}
 
 
@@ -325,6 +322,6 @@ def test_no_root_fails() -> None:
 
 def test_every_fault_says_what_it_means_and_stands_in_the_docs() -> None:
     page = (REPOSITORY / "docs" / "manifest.md").read_text("utf-8")
-    for code, kind in CATALOGUE.items():
-        assert kind.severity in SEVERITIES and kind.what and kind.means.endswith("."), code
-        assert f"| {kind.severity} | `{code}` | {kind.what} | {kind.means} |" in page, code
+    for rule in registry.rules():
+        assert rule.severity in SEVERITIES and rule.what and rule.means.endswith("."), rule.code
+        assert f"| {rule.severity} | `{rule.code}` | {rule.what} | {rule.means} |" in page, rule.code

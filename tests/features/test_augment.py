@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from dualstream.pipeline.encoder_training.augment import (
+from dualstream.features.augment import (
     FaceAugmentation,
     SoundAugmentation,
     augment_faces,
