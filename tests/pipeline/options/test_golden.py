@@ -1,0 +1,55 @@
+"""The names and defaults of the first edition's options: each is still there, and means the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer
+
+from dualstream import cli
+
+GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
+ADDED = {
+    command: {"--config", "--quiet -q", "--verbose -v"}
+    | ({"--like"} if command in ("fit-head", "compare") else set())
+    for command in GOLDEN
+}
+"""What came later, by command."""
+
+
+def options_of(name: str) -> dict[str, Any]:
+    """Return what a command takes: by its spelling, whether it is an argument, is required, repeats; its default."""
+    group = typer.main.get_command(cli.app)
+    command = group.get_command(click.Context(group), name)  # type: ignore[attr-defined,arg-type]
+    found = {}
+    for one in command.params:
+        argument = one.param_type_name == "argument"
+        spelling = one.name.removesuffix("_path") if argument else " ".join([*one.opts, *one.secondary_opts])
+        default = one.get_default(click.Context(command))
+        found[spelling] = {
+            "argument": argument,
+            "required": one.required,
+            "repeats": bool(one.multiple or one.nargs != 1),
+            "default": str(default) if isinstance(default, Path) else default,
+        }
+    return found
+
+
+def test_the_commands_are_the_same() -> None:
+    group = typer.main.get_command(cli.app)
+    assert group.list_commands(click.Context(group)) == list(GOLDEN)  # type: ignore[attr-defined,arg-type]
+
+
+@pytest.mark.parametrize("command", GOLDEN)
+def test_names_and_defaults_are_the_same(command: str) -> None:
+    found = options_of(command)
+    assert {name: one for name, one in found.items() if name not in ADDED[command]} == GOLDEN[command]
+
+
+@pytest.mark.parametrize("command", GOLDEN)
+def test_what_is_new_is_listed(command: str) -> None:
+    assert set(options_of(command)) - set(GOLDEN[command]) == ADDED[command]
