@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
+from dualstream.features.options import Precision as Precision
 from numpy.typing import NDArray
 
 from dualstream.discovery import ENCODERS_GROUP, Registry
 
 StreamName = Literal["video", "audio"]
-Precision = Literal["fp32", "bf16"]
 
 INSTALL_HINT = "pip install 'dualstream[{}]'"
 VIDEO_WIDTH = 100  # columns of the video stream of our own encoders, after projection

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from dualstream.features.options import ReadingOptions
 from numpy.typing import NDArray
 
-DEFAULT_LENGTH_S = 1.0
-DEFAULT_HOP_S = 0.5
+DEFAULT_LENGTH_S = ReadingOptions.window_s
+DEFAULT_HOP_S = ReadingOptions.hop_s
 TIME_RESOLUTION_S = 1e-6  # durations are known to a microsecond: less than that opens no new window
 SHORTEST_STEP_S = 0.01  # between windows or frames: no film shows more pictures, and two minutes fill 2 GB
 LONGEST_WINDOW_S = 3600.0  # longer than any utterance; the last picture is held for half a window

@@ -1,8 +1,4 @@
-"""The failures that end a command, each with the exit status that scripts can rely on.
-
-0 done, 1 failed, 2 usage, 3 done but some clips failed, 10 no such cache, 11 locked,
-12 fingerprint mismatch, 13 corrupt, 130 interrupted.
-"""
+"""The failures that end a command, each with the exit status that scripts can rely on."""
 
 from __future__ import annotations
 
@@ -10,6 +6,17 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 DONE_WITH_FAILURES = 3
+EXIT_STATUSES = {
+    0: "done",
+    1: "failed",
+    2: "usage",
+    DONE_WITH_FAILURES: "done but some clips or variants failed",
+    10: "no such cache, run or bundle",
+    11: "locked",
+    12: "fingerprint mismatch",
+    13: "corrupt",
+    130: "interrupted",
+}
 
 
 class DualstreamError(Exception):

@@ -7,14 +7,16 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from dualstream.features.options import Channels as Channels
+from dualstream.features.options import Fit as Fit
+from dualstream.features.options import ReadingOptions
+from dualstream.features.options import Speed as Speed
 
 ErrorKind = Literal[
     "missing", "not_a_file", "unreadable", "damaged", "empty", "no_streams", "timeout", "too_large", "killed"
 ]
-Fit = Literal["stretch", "crop", "pad"]
-Channels = Literal["auto", "mix", "center"]
-Speed = Literal["exact", "fast"]
 
 # Container formats that people keep clips in. None of them names other files: no playlists, no manifests,
 # no image sequences. ffmpeg calls one demuxer by several names (mov,mp4,m4a,...): one of them is enough.
@@ -72,17 +74,17 @@ class DecodeSettings:
 
     frame_size_px: int | None = 224
     """Side of the square frames, pixels; None: no frames are wanted."""
-    fit: Fit = "stretch"
+    fit: Fit = ReadingOptions.fit
     """How a picture becomes a square: ``stretch`` both sides, ``crop`` the middle, ``pad`` with black."""
     sample_rate_hz: int | None = 16_000
     """Rate of the sound, Hz; None: no sound is wanted."""
-    channels: Channels = "auto"
+    channels: Channels = ReadingOptions.channels
     """``auto``: the centre channel where there is one that is heard, else the mix. ``mix``: all, as channels.py
     weighs them; what mixing.py does about channels that cancel or are silent is noted. ``center``: the centre
     channel; a clip without one has no sound then."""
     speed: Speed = "exact"
     """``fast`` skips the loop filter and the frames that no other frame refers to: a third less time."""
-    max_clip_s: float = 120.0
+    max_clip_s: float = ReadingOptions.max_clip_s
     """Only this much of a clip (or of a span) is read, seconds."""
 
     def __post_init__(self) -> None:
@@ -93,9 +95,9 @@ class DecodeSettings:
         if self.sample_rate_hz is not None and not 1_000 <= self.sample_rate_hz <= 192_000:
             raise ValueError(f"sample rate is {self.sample_rate_hz} Hz; expected 1,000 to 192,000")
         for name, value, known in (
-            ("fit", self.fit, ("stretch", "crop", "pad")),
-            ("channels", self.channels, ("auto", "mix", "center")),
-            ("speed", self.speed, ("exact", "fast")),
+            ("fit", self.fit, get_args(Fit)),
+            ("channels", self.channels, get_args(Channels)),
+            ("speed", self.speed, get_args(Speed)),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; expected one of: {', '.join(known)}")

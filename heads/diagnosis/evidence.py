@@ -1,13 +1,18 @@
-"""What a diagnosis is told, and all that it measures before it concludes anything."""
+"""All that a diagnosis measures before it concludes anything."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
+from dualstream.heads.diagnosis.options import SHIFT as SHIFT
+from dualstream.heads.diagnosis.options import THIN as THIN
+from dualstream.heads.diagnosis.options import TURN as TURN
+from dualstream.heads.diagnosis.options import DiagnosisOptions as DiagnosisOptions
 from dualstream.heads.diagnosis.outlying import Outlying
 from dualstream.heads.diagnosis.refit import METRIC
 from dualstream.heads.diagnosis.spaces import Space
@@ -16,56 +21,12 @@ from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.evaluation.memorised import Certainty
 from dualstream.heads.evaluation.statistics import Comparison, Estimate
-from dualstream.heads.variants.options import REFIT_SEEDS, FitOptions, Task
+from dualstream.heads.variants.options import Task
 
 ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
-THIN = "thin to one frame each 3 s"
-SHIFT = "shift by the best offset"
-TURN = "turn components"
 TURN_ALONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
 OTHER = "other features"  # the intervention that a second cache stands for
-INTERVENTIONS = (
-    "standardise",
-    TURN,
-    "equalise widths",
-    "modality dropout",
-    "rebalance classes",
-    "regularise",
-    "align windows",
-    SHIFT,
-    THIN,
-)
-
-
-@dataclass(frozen=True)
-class DiagnosisOptions:
-    """What is diagnosed, and how thoroughly."""
-
-    fusion: str = "concat"
-    """The variant whose failure is to be explained."""
-    task: Task = "emotion"
-    folds: int = 4
-    """Folds over dialogues (speakers, where dev has new ones) of train and dev together, 3 or more."""
-    fit: FitOptions = field(default_factory=lambda: FitOptions(seeds=REFIT_SEEDS))
-    """How every head is fitted; its `tasks` are replaced by `task`."""
-    hop_s: float = 0.5
-    """Distance between the cache's windows, seconds."""
-    max_shift_s: float = 2.0
-    interventions: tuple[str, ...] = INTERVENTIONS
-    """Changes that are refitted; of INTERVENTIONS. Causes whose remedy is left out are named less surely."""
-    sample: int = 4_000
-    """Of larger corpora whole groups are drawn until there are so many utterances, and heads refitted on those:
-    enough to be sure of a difference of two points."""
-    seed: int = 0
-    """Of the folds, the shuffles and the bootstrap."""
-
-    def __post_init__(self) -> None:
-        if self.folds < 3:
-            raise ValueError(f"{self.folds} folds; expected 3 or more: one is held out, one stops the training")
-        unknown = sorted(set(self.interventions) - set(INTERVENTIONS))
-        if unknown:
-            raise ValueError(f"no intervention is called {unknown}; there are: {', '.join(INTERVENTIONS)}")
 
 
 @dataclass(frozen=True, repr=False)

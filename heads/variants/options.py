@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+from annotated_types import Ge, Gt, Interval
+
+from dualstream.validation import validate
 
 Task = Literal["emotion", "sentiment"]
-TASKS: tuple[Task, ...] = ("emotion", "sentiment")
-LOSSES = ("cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax")
-BALANCES = ("fixed", "uncertainty", "surgery")
-WATCHES = ("score", "loss")
+Loss = Literal["cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax"]
+Balance = Literal["fixed", "uncertainty", "surgery"]
+Watch = Literal["score", "loss"]
+TASKS: tuple[Task, ...] = get_args(Task)
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+BALANCES: tuple[Balance, ...] = get_args(Balance)
 REFIT_SEEDS = (0, 1)  # where a variant is fitted again and again, as a diagnosis does
 
 
@@ -19,65 +24,69 @@ class FitOptions:
     """How a variant is fitted. Each default exists here and nowhere else."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    """One model a seed."""
+    """Models per variant, one per seed."""
     tasks: tuple[Task, ...] = TASKS
-    """Tasks with a head; one alone works too."""
-    epochs: int = 40
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    hidden: int = 128
+    """Both tasks, or one of them."""
+    epochs: Annotated[int, Ge(1)] = 40
+    """Epochs at most."""
+    batch_size: Annotated[int, Ge(1)] = 256
+    """Utterances per step; fewer where train is small."""
+    learning_rate: Annotated[float, Ge(0)] = 1e-3
+    """Of AdamW."""
+    weight_decay: Annotated[float, Ge(0)] = 1e-2
+    """Of AdamW, decoupled."""
+    hidden: Annotated[int, Ge(1)] = 128
     """Width of the shared representation."""
-    dropout: float = 0.3
-    modality_dropout: float = 0.1
-    """Chance that a stream is hidden from an utterance in training, where both are there."""
-    patience: int = 8
-    """Epochs without a better dev score before training stops; 0: no early stopping, dev is not looked at."""
-    loss: str = "logit_adjusted"
-    """One of LOSSES (heads/training/losses.py).
-    docs/heads.md argues the default; where classes are even it is cross-entropy."""
+    dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.3
+    """Chance that a hidden value is dropped."""
+    modality_dropout: Annotated[float, Interval(ge=0, le=1)] = 0.1
+    """Chance that a stream is masked in training.
+
+    Only of an utterance that has both."""
+    patience: Annotated[int, Ge(0)] = 8
+    """Epochs without a better dev score; 0: dev is not looked at."""
+    loss: Loss = "logit_adjusted"
+    """cross_entropy, weighted, focal, logit_adjusted or balanced_softmax.
+
+    heads/training/losses.py. docs/heads.md argues the default; where classes are even it is cross-entropy."""
     resample: bool = False
-    """Draw training utterances so that classes come equally often."""
-    task_balance: str = "fixed"
-    """One of BALANCES (heads/training/task_balance.py)."""
-    watch: Literal["score", "loss"] = "score"
-    """What patience watches on dev: the mean over the tasks of macro F1, or of the loss."""
-    focal_gamma: float = 2.0
-    """How much the focal loss discounts utterances that are classified well."""
-    adjustment: float = 0.5
-    """Strength of the logit adjustment, tau; 1 evens the classes out, 0 is cross-entropy."""
-    sentiment_weight: float = 1.0
-    """Weight of the sentiment loss where the balance is fixed; the emotion loss has 1."""
-    penalty: float | None = None
-    """L2 penalty of the linear variants; None: chosen by group-wise cross-validation in train."""
-    max_windows: int = 64
-    """Windows of an utterance that sequence variants look at: longer ones are thinned evenly."""
-    threads: int | None = None
-    """Threads that share the seeds (in `auto`, the folds) among them, one core each; None: as many as there are
-    cores. What is fitted does not depend on it."""
+    """Draw classes equally often in training."""
+    task_balance: Balance = "fixed"
+    """fixed, uncertainty or surgery.
+
+    heads/training/task_balance.py."""
+    watch: Watch = "score"
+    """What patience watches on dev: score (macro F1) or loss.
+
+    The mean over the tasks."""
+    focal_gamma: Annotated[float, Ge(0)] = 2.0
+    """Discount of what is classified well, where focal."""
+    adjustment: Annotated[float, Ge(0)] = 0.5
+    """Strength of logit_adjusted: 0 cross-entropy, 1 even classes."""
+    sentiment_weight: Annotated[float, Ge(0)] = 1.0
+    """Weight of the sentiment loss where fixed.
+
+    The emotion loss has 1."""
+    penalty: Annotated[float, Gt(0)] | None = None
+    """L2 penalty of linear variants; default: chosen in train.
+
+    By group-wise cross-validation."""
+    max_windows: Annotated[int, Ge(1)] = 64
+    """Windows of an utterance that sequence variants see.
+
+    Longer utterances are subsampled evenly."""
+    threads: Annotated[int, Ge(1)] | None = None
+    """Cores that a fit may use; default: all. Predictions do not depend on it.
+
+    Threads share the seeds (in `auto`, the folds) among them, one core each."""
     parameters: dict[str, Any] = field(default_factory=dict)
-    """Settings of a single variant, by its own names; an unknown one is an error."""
+    """A setting of the variant: key=value, repeatable.
+
+    By the variant's own names; an unknown one is an error."""
 
     def __post_init__(self) -> None:
-        words = {"loss": LOSSES, "task_balance": BALANCES, "watch": WATCHES}
-        for name, valid in words.items():
-            found = getattr(self, name)
-            if found not in valid:
-                raise ValueError(f"{name} is {found!r}; expected one of: {', '.join(valid)}")
+        validate(self)
         if not self.seeds or not self.tasks or set(self.tasks) - set(TASKS):
             raise ValueError(
                 f"{len(self.seeds)} seeds for the tasks {self.tasks}; expected one seed or more, of {TASKS}"
             )
-        for name in ("epochs", "batch_size", "hidden", "max_windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
-        for name in ("patience", "learning_rate", "weight_decay", "focal_gamma", "adjustment", "sentiment_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 0 or more")
-        if not 0 <= self.dropout < 1 or not 0 <= self.modality_dropout <= 1:
-            raise ValueError(
-                f"dropout is {self.dropout} and modality_dropout {self.modality_dropout}; "
-                "expected 0 to below 1, and 0 to 1"
-            )
-        if self.penalty is not None and not 0 < self.penalty < math.inf:
-            raise ValueError(f"the penalty is {self.penalty}; expected a number above 0")

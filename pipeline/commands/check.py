@@ -13,31 +13,13 @@ from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.checks.registry import Corpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, read_manifest
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
+from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
+from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.reporting.check_report import show
 
-__all__ = ["CheckOptions", "Checkup", "main", "show"]
+__all__ = ["CheckOptions", "Checkup", "main", "run", "show"]
 
 STRICT_FAILURE = 1
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """How closely the doctor looks."""
-
-    media: bool = True
-    """Open every clip; without, the manifest alone is judged."""
-    sound: bool = True
-    """Decode the sound of every clip, to find silent and clipped ones."""
-    strict: bool = False
-    """End with status 1 where anything is an error."""
-    workers: int = 2
-    """Clips that are looked at side by side."""
-    ffmpeg: str | None = None
-    """The binary; None: the one on PATH, else the one that imageio-ffmpeg brings."""
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UsageError(f"found {self.workers} workers; expected 1 or more")
 
 
 @dataclass(frozen=True)
@@ -50,6 +32,12 @@ class Checkup:
     """The same as JSON values, with class balance and counts."""
     exit_status: int
     """0; 3 where clips can't be used; 1 where `strict` and anything is an error."""
+
+
+def run(options: CheckCommand) -> CommandResult:
+    """Do what the command line asks."""
+    found = main(options.manifest, options.root, options.check)
+    return CommandResult(found.document, lambda: show(found.document, found.findings), found.exit_status)
 
 
 def main(manifest_path: Path, root: Path | None, options: CheckOptions | None = None) -> Checkup:

@@ -13,7 +13,6 @@ import importlib
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +29,31 @@ from dualstream.pipeline.encoder_training.end_to_end import (
     read_end_to_end,
     row_facts,
 )
-from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.experiments import integrity, protocol
 from dualstream.pipeline.experiments.label_support import Shown
 from dualstream.pipeline.experiments.parallel import Work, fit_all
 from dualstream.pipeline.experiments.predictions import Predictions
-from dualstream.pipeline.experiments.protocol import Plan, ProtocolOptions
+from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.scoring import HEADLINE, compare_to, headline, lead_task, score_predictions
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.options.emit import CommandResult
+from dualstream.pipeline.options.heads import CompareCommand, CompareOptions
+from dualstream.pipeline.reporting import terminal
 from dualstream.pipeline.storage.documents import finite, write_json
 
 ALPHA = 0.05  # what readers of p-values look for
 
 
-@dataclass(frozen=True, kw_only=True)
-class CompareOptions(ProtocolOptions):
-    """What `compare` is told beside how to fit."""
-
-    fusions: Sequence[str] | None = None
-    """Variants to fit; None: every one. Single streams come along always."""
-    replace: bool = False
-    """Write over a comparison that is there."""
-    report: bool = True
-    """Draw report.html and the figures."""
-    workers: int | None = 1
-    """Variants that are fitted at a time, each in a process of its own (the calling program must be importable, as
-    `multiprocessing` asks of it); None: one a core where there is much to fit."""
-    end_to_end: Sequence[Path] = ()
-    """Weights files of train-encoder, whose own heads' answers for dev are rows too; files that differ in the
-    seed of their training alone share a row."""
+def run(options: CompareCommand) -> CommandResult:
+    """Do what the command line asks."""
+    if options.dry_run:
+        planned = describe(options.cache, options.out, fit=options.fit, options=options.protocol)
+        return CommandResult(planned, lambda: terminal.print_comparison_plan(planned))
+    with terminal.ProgressLine() as line:
+        found = compare(options.cache, options.out, fit=options.fit, options=options.protocol, progress=line)
+    status = 130 if found["interrupted"] else DONE_WITH_FAILURES if failed_rows(found) else 0
+    return CommandResult(found, lambda: terminal.print_comparison(found, options.out), status)
 
 
 def compare(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import typer
 from dualstream.features import media
 from dualstream.pipeline.corpus.synthetic import (
     EXPRESSIONS,
@@ -26,6 +27,8 @@ from dualstream.pipeline.corpus.synthetic import (
     perform,
 )
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.options.corpus import DemoCommand, DemoOptions
+from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.storage.folders import make_folder
 
 MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever replaced
@@ -50,17 +53,6 @@ TABLE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class DemoOptions:
-    """How large the demo is."""
-
-    dialogues: int = 30
-    """Dialogues of seven clips each, at least LEAST_DIALOGUES; four in six are for training."""
-    seed: int = 0
-    workers: int = 2
-    """Clips that are drawn and encoded side by side."""
-
-
-@dataclass(frozen=True)
 class Clip:
     """One clip of the demo corpus: where it goes, and what is to happen in it."""
 
@@ -76,6 +68,17 @@ class Clip:
     def path(self) -> str:
         """Path below the corpus, as MELD.Raw has it."""
         return f"{SPLITS[self.split]}/dia{self.dialogue}_utt{self.turn}.mp4"
+
+
+def run(options: DemoCommand) -> CommandResult:
+    """Do what the command line asks, each line said when it is due."""
+    page = main(options.out, options.corpus, _say)
+    return text_result({"report": str(page)}, f"\nDone. Open {page}")
+
+
+def _say(line: str) -> None:
+    typer.echo(line)
+    sys.stdout.flush()
 
 
 def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
@@ -96,7 +99,7 @@ def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
     say(f"Drawing {len(clips)} clips of a synthetic face and voice into {corpus} ...")
     draw_corpus(corpus, clips, options)
     for words in commands(out):
-        run(words, say)
+        run_command(words, say)
     return out / "diagnosis" / "report.html"
 
 
@@ -166,7 +169,7 @@ def draw_corpus(corpus: Path, clips: list[Clip], options: DemoOptions) -> None:
         _write_table(corpus / f"{split}_sent_emo.csv", [clip for clip in clips if clip.split == split])
 
 
-def run(words: list[str], say: Callable[[str], None]) -> None:
+def run_command(words: list[str], say: Callable[[str], None]) -> None:
     """Run one command of the command line in a process of its own, its words shown first."""
     say(f"\n$ python cli.py {shlex.join(words)}")
     sys.stdout.flush()

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.diagnosis import diagnose as diagnose_features
-from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
+from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
-from dualstream.pipeline.experiments.presence import ALL, Presence, label_counts, require_rule, taken
+from dualstream.pipeline.experiments.presence import Presence, label_counts, require_rule, taken
 from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
-from dualstream.pipeline.reporting import diagnosis
+from dualstream.pipeline.options.emit import CommandResult
+from dualstream.pipeline.options.heads import DiagnoseCommand, DiagnoseOptions
+from dualstream.pipeline.reporting import diagnosis, terminal
 from dualstream.pipeline.reporting.tables import presence_words
 from dualstream.pipeline.storage.documents import write_json
 from dualstream.pipeline.storage.folders import make_folder, require_writable
@@ -26,21 +28,15 @@ from numpy.typing import NDArray
 DIAGNOSIS = "diagnosis.json"
 
 
-@dataclass(frozen=True)
-class DiagnoseOptions:
-    """What is diagnosed."""
-
-    diagnosis: DiagnosisOptions = field(default_factory=DiagnosisOptions)
-    any_task: bool = False
-    """Take the other task where train and dev have no label of `diagnosis.task`."""
-    streams: dict[str, str] = field(default_factory=dict)
-    """Which streams of the cache stand for ``video`` and ``audio``; empty: those of that name."""
-    speaker_norm: bool = False
-    """Let heads read rows normalised by speaker (transductive)."""
-    scored: str = ALL
-    """``present``: utterances without features are neither fitted nor scored (`pipeline.experiments.presence`)."""
-    against: Path | None = None
-    """Another cache of the same utterances, made in another way: its gain is measured too."""
+def run(options: DiagnoseCommand) -> CommandResult:
+    """Do what the command line asks."""
+    asked = options.diagnose
+    diagnosed = replace(asked.diagnosis, task=options.task or asked.diagnosis.task)
+    asked = replace(asked, diagnosis=diagnosed, any_task=options.task is None)
+    with terminal.ProgressLine() as line:
+        found = diagnose(options.cache, options.out, asked, lambda what: line({"variant": what}))
+    page = str(options.out / "report.html")
+    return CommandResult(found, lambda: diagnosis.print_diagnosis(found, page))
 
 
 def diagnose(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, FitOptions, Task
 from dualstream.pipeline import experiments
@@ -20,10 +21,32 @@ from dualstream.pipeline.experiments.protocol import Answering
 from dualstream.pipeline.experiments.ranges import Outliers, outliers, read_ranges
 from dualstream.pipeline.experiments.scoring import HEADLINE, score_predictions
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.options.emit import CommandResult, emit, said_before
+from dualstream.pipeline.options.heads import EvaluateCommand
+from dualstream.pipeline.reporting import terminal
 from dualstream.pipeline.storage.documents import write_json
 from numpy.typing import NDArray
 
 LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
+
+
+def run(options: EvaluateCommand) -> CommandResult:
+    """Do what the command line asks; the scores are shown before the run's page is drawn again."""
+
+    def done(found: dict[str, Any]) -> None:
+        if options.as_json and found["times_before"]:
+            typer.echo(terminal.test_times_words(found), err=True)
+        emit(found, options.as_json, lambda: terminal.print_evaluation(found))
+
+    evaluate(
+        options.run,
+        split=options.split,
+        cache=options.cache,
+        streams=options.streams or None,
+        scored=options.scored,
+        done=done,
+    )
+    return said_before()
 
 
 def evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,22 +37,18 @@ from dualstream.pipeline.experiments.protocol import Answering, Plan, plan, stor
 from dualstream.pipeline.experiments.ranges import usual_ranges
 from dualstream.pipeline.experiments.scoring import score_predictions
 from dualstream.pipeline.experiments.training_data import corpus_of
+from dualstream.pipeline.options.bundles import ExportCommand, ExportOptions
+from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.reporting.card import model_card
 from dualstream.pipeline.storage.documents import finite, write_bytes
 
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
 
-@dataclass(frozen=True)
-class ExportOptions:
-    """What `export` is told beside run and bundle."""
-
-    cache: Path | None = None
-    """Where the run's cache is now; None: where it was. It must be the same one."""
-    with_weights: tuple[Path, ...] = ()
-    """Files of encoder weights to copy in; which encoder each is of follows from its digest."""
-    onnx: bool = False
-    replace: bool = False
+def run(options: ExportCommand) -> CommandResult:
+    """Do what the command line asks."""
+    found = export(options.run, options.out, options.export, notice=notice)
+    return text_result(found, describe(found))
 
 
 def export(

@@ -25,12 +25,28 @@ from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractReport, Ru
 from dualstream.pipeline.extraction.scheduling import Work, jobs_to_do, set_damaged_aside
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher, remember
+from dualstream.pipeline.options.emit import CommandResult, notice, text_result
+from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.provenance import canonical_json, require_same
+from dualstream.pipeline.reporting.extraction import describe
 from dualstream.pipeline.reporting.heartbeat import format_duration
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.folders import make_folder
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
+
+
+def run(options: ExtractCommand) -> CommandResult:
+    """Do what the command line asks."""
+    report = extract(
+        options.manifest,
+        root=options.root,
+        out=options.out,
+        options=options.features,
+        run=options.run,
+        notice=notice,
+    )
+    return text_result(report.to_json(), describe(report), report.exit_status)
 
 
 @one_blas_thread()

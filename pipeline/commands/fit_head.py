@@ -8,7 +8,6 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,24 +20,40 @@ from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import REPORT, Run, integrity, protocol
 from dualstream.pipeline.experiments.label_support import Seen, Shown
-from dualstream.pipeline.experiments.protocol import Outcome, Plan, ProtocolOptions
+from dualstream.pipeline.experiments.protocol import Outcome, Plan
 from dualstream.pipeline.experiments.ranges import write_ranges
 from dualstream.pipeline.experiments.scoring import score_predictions
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
-from dualstream.pipeline.reporting import tensorboard
+from dualstream.pipeline.options.emit import CommandResult
+from dualstream.pipeline.options.heads import FitHeadCommand, FitHeadOptions
+from dualstream.pipeline.reporting import tensorboard, terminal
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, kw_only=True)
-class FitHeadOptions(ProtocolOptions):
-    """What `fit-head` is told beside how to fit."""
+def run(options: FitHeadCommand) -> CommandResult:
+    """Do what the command line asks; the scores are shown before the page is drawn."""
+    place = options.out or Path("runs") / experiments.folder_name(options.fusion)
+    if options.dry_run:
+        planned = describe(options.cache, options.fusion, place, fit=options.fit, options=options.protocol)
+        return CommandResult(planned, lambda: terminal.print_plan(planned))
+    with terminal.ProgressLine() as line:
 
-    replace: bool = False
-    """Write over a run that is there; its test log goes on."""
-    report: bool = True
-    """Draw report.html and the figures."""
-    tensorboard: Path | None = None
-    """A folder for TensorBoard's event files."""
+        def show(found: Run) -> None:
+            line.stop()
+            if not options.as_json:
+                terminal.print_run(found)
+
+        found = fit_head(
+            options.cache,
+            options.fusion,
+            place,
+            fit=options.fit,
+            options=options.protocol,
+            progress=line,
+            scored=show,
+        )
+    status = 130 if found.config["interrupted"] else 0
+    return CommandResult(document(found), lambda: terminal.print_written(found), status)
 
 
 def fit_head(

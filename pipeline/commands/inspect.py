@@ -17,6 +17,8 @@ from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.experiments.integrity import random_weights
 from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
+from dualstream.pipeline.options.emit import CommandResult, text_result
+from dualstream.pipeline.options.features import InspectCommand
 from dualstream.pipeline.provenance import digest_of, fingerprint, listed
 from numpy.typing import NDArray
 
@@ -30,6 +32,12 @@ MAJORITY_SCORES = (
     ("macro_f1", "  macro F1"),
 )
 NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
+
+
+def run(options: InspectCommand) -> CommandResult:
+    """Do what the command line asks."""
+    document = inspect(options.cache, verify=options.verify)
+    return text_result(document, describe(document))
 
 
 def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:

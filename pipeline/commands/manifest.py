@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from dualstream.pipeline.corpus.importers import importer, passed_over
 from dualstream.pipeline.corpus.labels import sentiment_of
@@ -15,42 +14,17 @@ from dualstream.pipeline.corpus.left_out import describe as describe_left_out
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, manifest_text, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.options import parse
+from dualstream.pipeline.options.corpus import ManifestCommand, ManifestOptions
+from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.storage.folders import UnwrittenError, make_folder
 
-SentimentRule = Literal["from-emotion", "none"]
 
-
-@dataclass(frozen=True)
-class ManifestOptions:
-    """How a corpus's rows become a manifest's."""
-
-    dev_speakers: tuple[str, ...] = ()
-    """Speakers whose utterances form the dev split; only for a corpus without splits of its own."""
-    test_speakers: tuple[str, ...] = ()
-    """Speakers whose utterances form the test split; likewise."""
-    drop: tuple[str, ...] = ()
-    """Emotions whose utterances are left out."""
-    sentiment: SentimentRule = "from-emotion"
-    """Where a corpus labels no sentiment: take the one that the emotion suggests, or none."""
-
-    def __post_init__(self) -> None:
-        both = sorted(set(self.dev_speakers) & set(self.test_speakers))
-        if both:
-            raise UsageError(f"speakers {', '.join(both)} are named for dev and for test; expected one split each")
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Return the names in a list parted by commas, without repeats; spaces around them fall away."""
-    return tuple(dict.fromkeys(parse.names(text)))
-
-
-def sentiment_rule(text: str) -> SentimentRule:
-    """Return the sentiment rule of that name, or raise UsageError."""
-    for rule in get_args(SentimentRule):
-        if text == rule:
-            return rule
-    raise UsageError(f"found sentiment rule {text!r}; expected {' or '.join(get_args(SentimentRule))}")
+def run(options: ManifestCommand) -> CommandResult:
+    """Do what the command line asks."""
+    document = main(
+        options.corpus, options.root, options.out, options.rows, replace=options.replace, dry_run=options.dry_run
+    )
+    return text_result(document, describe(document))
 
 
 def main(

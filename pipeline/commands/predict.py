@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +25,19 @@ from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
 from dualstream.pipeline.extraction.shards import ClipRows, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher
-from dualstream.pipeline.reporting.prediction_report import answered, as_csv, unanswered
+from dualstream.pipeline.options.bundles import PredictCommand, PredictOptions
+from dualstream.pipeline.options.emit import CommandResult, notice
+from dualstream.pipeline.reporting.prediction_report import answered, as_csv, show, unanswered
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class PredictOptions:
-    """What `predict` is told beside bundle and files."""
-
-    root: Path | None = None
-    """The folder that a manifest's paths start from; None: the manifest's own."""
-    segments: str | None = None
-    """``silence`` or seconds; None: a file is one utterance."""
-    timeline_s: float | None = None
-    """Length of the stretches whose answers make a clip's timeline, seconds; None: 3 with a page, else none."""
-    csv: Path | None = None
-    page: Path | None = None
-    replace: bool = False
-    """Write over `csv` and `page`."""
-    weights: tuple[Path, ...] = ()
-    """Files of encoder weights that the bundle does not carry."""
-    device: str = "auto"
-    ffmpeg: Path | None = None
-    workers: int = 2
-    """Clips decoded side by side."""
+def run(options: PredictCommand) -> CommandResult:
+    """Do what the command line asks."""
+    found = predict(options.bundle, options.files, options.predict, notice=notice)
+    return CommandResult(found, lambda: show(found), exit_status(found))
 
 
 @one_blas_thread()

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dualstream.pipeline.cache import Cache, Stream, read_cache, write_cache
-from dualstream.pipeline.errors import DualstreamError, UsageError, one_of
+from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.build_cache import (
-    KINDS,
     ProjectionChoice,
-    ProjectionKind,
     ShardFolder,
     project_cache,
     whitened_words,
 )
+from dualstream.pipeline.extraction.options import ProjectOptions
 from dualstream.pipeline.extraction.shards import shard_path
+from dualstream.pipeline.options.emit import CommandResult, notice, text_result
+from dualstream.pipeline.options.features import ProjectCommand
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import remove_leftovers
 
 
-@dataclass(frozen=True)
-class ProjectOptions:
-    """Where rows are to go."""
-
-    kind: ProjectionKind | None = None
-    """None: as the cache was made, in today's version of it."""
-    width: int | None = None
-    """Columns of the streams named; None: as the cache was made."""
-    streams: tuple[str, ...] = ()
-    """Streams that get `width`; empty: every one whose encoder gives more columns."""
-    seed: int = 0
-    """Of the rotation, and of the Gaussian projection."""
-    shards: Path | None = None
-    """Folder of the shards; None: beside the cache."""
-    dry_run: bool = False
+def run(options: ProjectCommand) -> CommandResult:
+    """Do what the command line asks."""
+    document = project(options.cache, out=options.out, options=options.projection, notice=notice)
+    return text_result(document, describe(document))
 
 
 def project(
@@ -76,19 +65,6 @@ def project(
         notice(whitened)
     document["after"] = {name: _facts(stream) for name, stream in built.streams.items()}
     return document
-
-
-def checked_options(**words: Any) -> ProjectOptions:
-    """Return the options that words of the command line stand for.
-
-    Raises
-    ------
-    UsageError
-        Where the kind is none of those that there are.
-    """
-    if words["kind"] is not None:
-        one_of("kind", words["kind"], KINDS)
-    return ProjectOptions(**words)
 
 
 def describe(document: dict[str, Any]) -> str:

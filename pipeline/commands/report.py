@@ -7,8 +7,16 @@ from pathlib import Path
 
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.options.emit import CommandResult, text_result
+from dualstream.pipeline.options.heads import ReportCommand
 from dualstream.pipeline.reporting.report import comparison_report, run_report
 from dualstream.pipeline.storage.documents import read_json
+
+
+def run(options: ReportCommand) -> CommandResult:
+    """Do what the command line asks."""
+    written = [str(path) for path in report(options.run, out=options.out)]
+    return text_result({"report": written[0], "figures": written[1:]}, "\n".join(written))
 
 
 def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:

@@ -6,25 +6,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
-from dualstream.features.encoder import Precision
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
-from dualstream.features.media.settings import Channels, Fit
 from dualstream.features.trainable import TrainableEncoder, build_trainable
-from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
+from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.cores import available_cores, torch_threads
-from dualstream.heads.training.losses import LOSSES
-from dualstream.heads.training.task_balance import BALANCES
 from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.end_to_end import answers_note
 from dualstream.pipeline.encoder_training.engine import Training
 from dualstream.pipeline.encoder_training.objective import Labels
-from dualstream.pipeline.encoder_training.options import TrainOptions
+from dualstream.pipeline.encoder_training.options import RunOptions, SampleOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
 from dualstream.pipeline.encoder_training.schedule import depths
 from dualstream.pipeline.encoder_training.weights_file import (
@@ -36,52 +32,15 @@ from dualstream.pipeline.encoder_training.weights_file import (
     training_document,
     training_identity,
 )
-from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, one_of, resumable
+from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
+from dualstream.pipeline.options.emit import CommandResult, notice, text_result
+from dualstream.pipeline.options.features import TrainEncoderCommand
 from dualstream.pipeline.reporting.heartbeat import format_duration
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.reporting.tables import majority_rows
 from dualstream.pipeline.storage.folders import make_folder
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import publish, remove_leftovers
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Which samples of which shape, and what is done with them."""
-
-    encoder: str
-    weights: str | None = None
-    """What it begins with: ``random:SEED``, ``imagenet`` or a file; None: the encoder's own default."""
-    augment: bool = True
-    window_s: float = DEFAULT_LENGTH_S
-    hop_s: float = DEFAULT_HOP_S
-    sampling: str = "aligned"
-    fit: Fit = "stretch"
-    channels: Channels = "auto"
-    max_clip_s: float = 120.0
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What does not shape the weights."""
-
-    device: str = "auto"
-    threads: int | None = None
-    """Threads of torch inside an operation; None: one less than there are cores. Each operation waits for the
-    slowest of its threads, so that a core taken by somebody else would hold all of them up; and the next samples
-    are read meanwhile. Another number may change last digits, and stands in the file."""
-    workers: int = 0
-    """Clips decoded side by side; 0: one for each core."""
-    samples: Path | None = None
-    """Folder of the samples; None: beside the weights."""
-    licence: str = ""
-    ffmpeg: Path | None = None
-    replace: bool = False
-    """Train anew in the place of what is there, its checkpoint too."""
-    keep_going: bool = False
-    """Take clips for missing that went away while they were decoded, however many there are."""
-    dry_run: bool = False
-    checkpoint_s: float = 120.0
 
 
 @dataclass
@@ -113,22 +72,18 @@ class TrainReport:
         }
 
 
-def checked(sampling: SampleOptions, training: TrainOptions) -> None:
-    """Refuse words that there are none of.
-
-    Raises
-    ------
-    UsageError
-        Naming the word, and listing those there are.
-    """
-    for name, found, valid in (
-        ("loss", training.loss, LOSSES),
-        ("task-balance", training.task_balance, BALANCES),
-        ("precision", training.precision, get_args(Precision)),
-        ("fit", sampling.fit, get_args(Fit)),
-        ("channels", sampling.channels, get_args(Channels)),
-    ):
-        one_of(name, found, valid)
+def run(options: TrainEncoderCommand) -> CommandResult:
+    """Do what the command line asks."""
+    found = train_encoder(
+        options.manifest,
+        root=options.root,
+        out=options.out,
+        sampling=options.samples,
+        training=options.training,
+        run=options.run,
+        report=lambda record: notice(epoch_line(record)),
+    )
+    return text_result(found.to_json(), describe(found), found.exit_status)
 
 
 def train_encoder(
@@ -163,7 +118,6 @@ def _trained(
     report: Callable[[dict[str, Any]], None],
 ) -> TrainReport:
     started_s = time.monotonic()
-    checked(sampling, training)
     if out.suffix != ".safetensors":
         raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
     manifest = read_manifest(manifest_path)

@@ -3,31 +3,37 @@
 The folder is the room's face (`runs.read_run`); corpus, protocol, predictions and scoring lead up to it.
 """
 
-from dualstream.pipeline.experiments.run_folder import (
-    COMPARISON,
-    COMPARISON_FORMAT,
-    CONFIG,
-    FIGURES,
-    HISTORY,
-    METRICS,
-    REPORT,
-    RUN_FORMAT,
-    TEST_LOG,
-    WEIGHTS,
-    Run,
-    check_target,
-    folder_name,
-    format_of,
-    history_document,
-    log_test,
-    models_of,
-    new_folder,
-    read_models,
-    read_run,
-    read_test_log,
-    write_models,
-    write_run,
-)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dualstream.pipeline.experiments.run_folder import (
+        COMPARISON,
+        COMPARISON_FORMAT,
+        CONFIG,
+        FIGURES,
+        HISTORY,
+        METRICS,
+        REPORT,
+        RUN_FORMAT,
+        TEST_LOG,
+        WEIGHTS,
+        Run,
+        check_target,
+        folder_name,
+        format_of,
+        history_document,
+        log_test,
+        models_of,
+        new_folder,
+        read_models,
+        read_run,
+        read_test_log,
+        write_models,
+        write_run,
+    )
 
 __all__ = [
     "COMPARISON",
@@ -54,3 +60,10 @@ __all__ = [
     "write_models",
     "write_run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # the options of this package are read without NumPy, which the folder needs
+    if name in __all__:
+        return getattr(importlib.import_module("dualstream.pipeline.experiments.run_folder"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

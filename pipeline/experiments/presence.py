@@ -8,17 +8,17 @@ without a stream are left out of the scores. Either way every table says how man
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.options import Scored
 from dualstream.pipeline.experiments.training_data import Corpus
 from numpy.typing import NDArray
 
-ALL, PRESENT = "all", "present"
-SCORED = (ALL, PRESENT)
+SCORED = ALL, PRESENT = get_args(Scored)
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 from dualstream.features.encoder import is_learned_from_labels
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.decode import joint_decode
-from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.options import NO_PAIRS
+from dualstream.pipeline.experiments.options import Answering as Answering
+from dualstream.pipeline.experiments.options import ProtocolOptions as ProtocolOptions
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
 from dualstream.pipeline.experiments.run_folder import history_document
 from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
 from numpy.typing import NDArray
 
-NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
 WATCHED = "dev said when training was to stop, so that its scores are too good"
 FOLDS = "folds"  # name of the predictions that each fold's models make for what was held out
 
@@ -324,60 +324,6 @@ def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> Fit
     best = [one["best_epoch"] for one in history if one["best_epoch"] is not None]
     epochs = max(1, round(float(np.median(best))) + 1) if best else options.epochs
     return replace(options, patience=0, epochs=min(epochs, options.epochs))
-
-
-@dataclass(frozen=True)
-class Answering:
-    """How the models' log-probabilities become answers; each default is what plain variants do."""
-
-    ensemble: bool = False
-    """Average the seeds' probabilities into one model: it is that model which is scored."""
-    joint_decoding: bool = False
-    """Answer with the likeliest pair of emotion and sentiment that training showed."""
-
-    def apply(self, predictions: Predictions, pairs: NDArray[np.bool_]) -> Predictions:
-        """Return the predictions of the ensemble, or with decoded answers, or as they are.
-
-        Parameters
-        ----------
-        predictions
-            One a seed.
-        pairs
-            Which pairs training showed to the models that answer each utterance, shape (N, E, S).
-
-        Raises
-        ------
-        UsageError
-            Where joint decoding is asked for and a task is missing, or no pair was seen.
-        """
-        if self.ensemble:
-            models, names = (ensemble(predictions.models),), (f"ensemble of {len(predictions.models)}",)
-            predictions = replace(predictions, models=models, names=names)
-        if self.joint_decoding:
-            if set(predictions.true) != set(TASKS) or not pairs.any((1, 2)).all():
-                raise UsageError(NO_PAIRS)
-            decoded: list[dict[Task, NDArray[np.int64]]] = []
-            for model in predictions.models:
-                emotion, sentiment = joint_decode(model, pairs)
-                decoded.append({"emotion": emotion, "sentiment": sentiment})
-            predictions = replace(predictions, decoded=tuple(decoded))
-        return predictions
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProtocolOptions:
-    """What a fit and a comparison are told alike: what is read, who is fitted and scored, how models answer."""
-
-    folds: str | None = None
-    """``speaker``, ``dialogue``, ``speaker:4``, ``4``: cross-validation in place of the splits; None: dev."""
-    streams: Mapping[str, str] = field(default_factory=dict)
-    """Which stream of the cache stands for ``video`` and ``audio``; empty: those of that name."""
-    speaker_norm: bool = False
-    """Normalise each speaker by its own unlabelled utterances (transductive)."""
-    scored: str = ALL
-    """``all``: utterances without features are scored too, answered by the prior; ``present``: they are not."""
-    answering: Answering = field(default_factory=Answering)
-    """Ensemble over seeds, joint decoding."""
 
 
 def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> dict[Task, NDArray[np.int64]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
@@ -13,13 +13,13 @@ from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.options import ProjectionKind
 from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
 from dualstream.pipeline.provenance import digest_of
 from dualstream.pipeline.storage.sealed import peek_digest
 from numpy.typing import NDArray
 
-ProjectionKind = Literal["auto", "pca-turned", "pca", "gaussian", "none"]
-KINDS: tuple[ProjectionKind, ...] = ("auto", TURNED, PCA, GAUSSIAN, "none")
+KINDS: tuple[ProjectionKind, ...] = get_args(ProjectionKind)
 AS_THEY_ARE, PROJECTION_VERSION = 1, 2  # versions: in the first, ``auto`` left principal components unturned
 FITTED_SPLIT = "train"
 

@@ -16,11 +16,11 @@ from dualstream.features.cores import BLAS_THREADS
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
-from dualstream.features.media.settings import Channels, Fit, Speed
-from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
-from dualstream.heads.cores import available_cores
+from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
-from dualstream.pipeline.extraction.shards import DEFAULT_SHARD_SIZE
+from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
+from dualstream.pipeline.extraction.options import ExtractionOptions as ExtractionOptions
+from dualstream.pipeline.extraction.options import RunOptions
 from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
 from dualstream.pipeline.storage.sealed import publish
 
@@ -31,48 +31,7 @@ RECIPE_VERSION = 1
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
-MOST_BATCHES = 8  # encoded at a time on a CPU: one of VGG-16 holds 0.4 GB
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
-
-
-@dataclass(frozen=True)
-class ExtractionOptions:
-    """All that shapes the numbers, as a person types it."""
-
-    video: tuple[str, ...] = ("vgg16",)
-    """Encoders by name; ``none`` alone for no video stream."""
-    audio: tuple[str, ...] = ("acoustic",)
-    """Likewise."""
-    video_weights: tuple[str, ...] = ()
-    """``imagenet``, ``random:SEED`` or a file, one for each video encoder that has weights, in their order."""
-    audio_weights: tuple[str, ...] = ()
-    """Likewise."""
-    window_s: float = DEFAULT_LENGTH_S
-    hop_s: float = DEFAULT_HOP_S
-    sampling: str = "aligned"
-    fit: Fit = "stretch"
-    channels: Channels = "auto"
-    decode: Speed = "exact"
-    max_clip_s: float = 120.0
-    device: str = "auto"
-    """``auto``, ``cpu``, ``cuda`` or ``cuda:N``, for networks: it shapes nothing where there is none."""
-    precision: Precision = "fp32"
-    """Likewise."""
-    ffmpeg: Path | None = None
-    """The binary; None: the one on PATH, else that of imageio-ffmpeg."""
-    threads: int | None = None
-    """Threads of torch inside an operation, one batch of frames at a time. None: one thread, and as many batches
-    at a time as there are cores, so that rows do not depend on how many there are. Stands in the provenance."""
-
-    @property
-    def torch_threads(self) -> int:
-        """Threads of torch inside an operation."""
-        return self.threads or 1
-
-    @property
-    def batches(self) -> int:
-        """Batches of frames that are encoded at a time on a CPU."""
-        return 1 if self.threads else min(available_cores(), MOST_BATCHES)
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +74,7 @@ class Recipe:
 def make_recipe(
     options: ExtractionOptions,
     *,
-    shard_size: int = DEFAULT_SHARD_SIZE,
+    shard_size: int = RunOptions.shard_size,
     memo: Path | None = None,
     build_encoder: Any = build,
 ) -> Recipe:

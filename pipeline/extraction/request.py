@@ -1,44 +1,15 @@
-"""What `extract` is asked, in the command line's words, and what it answers."""
+"""What `extract` reports."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
-from dualstream.features.encoder import Precision
-from dualstream.features.media.settings import Channels, Fit, Speed
-from dualstream.pipeline.errors import DONE_WITH_FAILURES, one_of
-from dualstream.pipeline.extraction.build_cache import KINDS, ProjectionKind
+from dualstream.pipeline.errors import DONE_WITH_FAILURES
 from dualstream.pipeline.extraction.estimate import Estimate
-from dualstream.pipeline.extraction.recipe import ExtractionOptions
-from dualstream.pipeline.extraction.shards import DEFAULT_SHARD_SIZE
-
-LOCAL, RAY = "local", "ray"
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What `extract` does with the clips, none of which changes a number."""
-
-    workers: int = 0
-    """Threads that decode; 0: one for each core that this process may use."""
-    executor: Literal["local", "ray"] = "local"
-    shard_size: int = DEFAULT_SHARD_SIZE
-    """Utterances in a shard: what is lost at most when a run is killed. It does shape the last digits."""
-    projection: ProjectionKind | None = None
-    """None: as in the cache that is already there, else ``auto``."""
-    replace: bool = False
-    """Replace a cache that was made in another way."""
-    verify_clips: bool = False
-    """Read every clip and shard again, and make shards anew that are damaged or whose clips' bytes changed."""
-    retry_failed: bool = False
-    """Make shards anew that hold a failed clip."""
-    keep_going: bool = False
-    """Record clips as missing that went away while the run read them, however many there are."""
-    limit: int | None = None
-    """Only the first so many utterances."""
-    dry_run: bool = False
-    """Say what would be made and how long it takes; write nothing."""
+from dualstream.pipeline.extraction.options import LOCAL as LOCAL
+from dualstream.pipeline.extraction.options import RAY as RAY
+from dualstream.pipeline.extraction.options import RunOptions as RunOptions
 
 
 @dataclass
@@ -81,29 +52,3 @@ class ExtractReport:
         if self.estimate is not None:
             document["estimate"] = self.estimate.to_json()
         return document
-
-
-def checked_options(**words: Any) -> ExtractionOptions:
-    """Return the options that words of the command line stand for.
-
-    Raises
-    ------
-    UsageError
-        Where a word is none of those that there are; the message lists them.
-    """
-    for name, valid in (
-        ("precision", get_args(Precision)),
-        ("fit", get_args(Fit)),
-        ("channels", get_args(Channels)),
-        ("decode", get_args(Speed)),
-    ):
-        one_of(name, words[name], valid)
-    return ExtractionOptions(**words)
-
-
-def checked_run(**words: Any) -> RunOptions:
-    """Return the run's options; see `checked_options`."""
-    one_of("executor", words["executor"], (LOCAL, RAY))
-    if words["projection"] is not None:
-        one_of("projection", words["projection"], KINDS)
-    return RunOptions(**words)

@@ -1,44 +1,52 @@
-"""Commands of a Typer app: a failure is one line and an exit status, an answer one JSON document or text.
-
-Options that several commands take together are one parameter, `Words`: the function of those options that it
-holds is called with what was said, and the command gets what the function makes of it.
-"""
+"""Commands of a Typer app: a failure is one line and an exit status, a result one JSON document or text."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import inspect
-import json
+import logging
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, ClassVar, NoReturn
 
 import typer
 from dualstream.heads.cores import one_blas_thread
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
-from dualstream.pipeline.options.output import lost_output, speaks_unicode, steady_output
+from dualstream.pipeline.options.emit import CommandResult, Notices, emit
+from dualstream.pipeline.options.general import CommandOptions
+from dualstream.pipeline.options.generate import Preset, build, parameters_of
+from dualstream.pipeline.options.help import help_of
+from dualstream.pipeline.options.output import lost_output, steady_output
 from typer.core import TyperCommand
 
-F = TypeVar("F", bound=Callable[..., Any])
+log = logging.getLogger(__name__)
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # by the number of -v
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 @dataclass(frozen=True)
-class Words:
-    """Stands in a parameter's annotation, ``Annotated[FitOptions, Words(fit)]``, for several options."""
+class Command:
+    """One command: its name, what it is asked, and who does it."""
 
-    make: Callable[..., Any]
-    """Its parameters are the options; what it returns is the parameter's value."""
-    without: tuple[str, ...] = ()
-    """Parameters that are no options of this command and keep their defaults."""
+    name: str
+    options: type[CommandOptions]
+    module: str
+    """Its function ``run(options) -> CommandResult`` is the command; it is imported when the command runs."""
 
-    def options(self) -> dict[str, inspect.Parameter]:
-        """Return the parameters that are options, by name."""
-        every = inspect.signature(self.make, eval_str=True).parameters
-        return {name: one for name, one in every.items() if name not in self.without}
+    def run(self, options: CommandOptions) -> CommandResult:
+        """Do it."""
+        result: CommandResult = importlib.import_module(self.module).run(options)
+        return result
+
+
+During = Callable[[str, bool], AbstractContextManager[Any]]
 
 
 class App(typer.Typer):
@@ -50,110 +58,96 @@ class App(typer.Typer):
             return super().__call__(*args, **more)
 
 
-def commands_of(
-    app: typer.Typer, during: Callable[[str], AbstractContextManager[Any]]
-) -> Callable[..., Callable[[F], F]]:
-    """Return the decorator that makes a function the app's command of a name.
+class HelpfulCommand(TyperCommand):
+    """A command whose help is made from its options, and whose defaults a file may give."""
 
-    Each command runs inside the context that `during` gives for its name. `listing` makes what stands below
-    its options in ``--help``, paragraph by paragraph; it is called when help is asked for.
+    asked: ClassVar[type[CommandOptions]]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        formatter.write(help_of(self.asked, ctx.command_path))
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Read the command line; a file of defaults that is refused ends the command as a failure in it would."""
+        try:
+            return super().make_context(*args, **more)
+        except DualstreamError as error:
+            raise typer.Exit(_failed(str(error), error.exit_status)) from error
+
+    def take(self, ctx: Any, kind: Preset, path: Any) -> None:
+        """Take the defaults of options from a file."""
+        from dualstream.pipeline.options.preset import preset
+
+        found: dict[Preset, dict[str, Any]] = ctx.meta.setdefault(__name__, {})
+        found[kind] = preset(self.asked, kind, path)
+        ctx.default_map = {key: value for one in sorted(found) for key, value in found[one].items()}
+
+
+def add_command(app: typer.Typer, command: Command, during: During) -> None:
+    """Make a command one of the app's.
+
+    It runs inside the context that `during` gives for its name, and for whether it is to be quiet.
     """
 
-    def command(name: str, listing: Callable[[], str] | None = None) -> Callable[[F], F]:
-        def add(function: F) -> F:
-            guarded = _guarded(_spread(function), lambda: during(name))
-            app.command(name, cls=_listing(listing) if listing else None)(guarded)
-            return function
-
-        return add
-
-    return command
-
-
-def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
-    """Print one JSON document on standard output, or let `render` print for a person.
-
-    Raises
-    ------
-    DualstreamError
-        Where the document could not be written: a person can look again, a program must know.
-    """
-    if not as_json:
-        render()
-        return
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
-    if lost := lost_output():
-        raise DualstreamError(f"the JSON document could not be written to standard output: {lost}")
-
-
-def notice(text: str) -> None:
-    """Say something beside the answer, on standard error."""
-    typer.echo(f"note: {text}", err=True)
-
-
-def _listing(make: Callable[[], str]) -> type[TyperCommand]:
-    class Listing(TyperCommand):
-        def format_help(self, ctx: Any, formatter: Any) -> None:
-            self.epilog = make()
-            super().format_help(ctx, formatter)
-
-    return Listing
-
-
-def _spread(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Put the options that a `Words` parameter stands for in its place."""
-    parameters: list[inspect.Parameter] = []
-    groups: dict[str, tuple[Callable[..., Any], list[str]]] = {}
-    for name, parameter in inspect.signature(function, eval_str=True).parameters.items():
-        held = [one for one in getattr(parameter.annotation, "__metadata__", ()) if isinstance(one, Words)]
-        if held:
-            options = held[0].options()
-            groups[name] = (held[0].make, list(options))
-            parameters += options.values()
-        else:
-            parameters.append(parameter)
-
-    @functools.wraps(function)
-    def called(**said: Any) -> Any:
-        for name, (make, options) in groups.items():
-            said[name] = make(**{option: said.pop(option) for option in options})
-        return function(**said)
-
-    spread = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
-    called.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in spread}
-    return called
-
-
-def _guarded(
-    function: Callable[..., Any], during: Callable[[], AbstractContextManager[Any]]
-) -> Callable[..., None]:
-    @functools.wraps(function)
-    def guarded(**said: Any) -> None:
+    def called(**values: Any) -> None:
         with steady_output():
-            with during(), one_blas_thread():
-                status = _status(function, said)
-            raise typer.Exit(status)
+            raise typer.Exit(_status(functools.partial(_carried_out, command, values, during)))
 
-    return guarded
+    called.__signature__ = inspect.Signature(parameters_of(command.options))  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters_of(command.options)}
+    called.__doc__ = command.options.__doc__
+    made = type("HelpfulCommand", (HelpfulCommand,), {"asked": command.options})
+    app.command(command.name, cls=made)(called)
 
 
-def _status(function: Callable[..., Any], said: dict[str, Any]) -> int:
+def _carried_out(command: Command, values: dict[str, Any], during: During) -> int:
+    """Run a command and say what it gave; return the exit status."""
+    options = build(command.options, values)
+    quiet = options.quiet
+    with _logging(options.verbose), Notices.silenced(quiet), during(command.name, quiet), one_blas_thread():
+        log.info("%s: %s", command.name, options)
+        result = command.run(options)
+        if result.document is not None:
+            emit(result.document, getattr(options, "as_json", False), result.render)
+        log.info("%s: ends with status %d", command.name, result.exit_status)
+    return result.exit_status
+
+
+@contextlib.contextmanager
+def _logging(verbose: int) -> Iterator[None]:
+    """Have the library's log on standard error within the block, where it is asked for."""
+    if not verbose:
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    root = logging.getLogger("dualstream")
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(LEVELS[min(verbose, len(LEVELS) - 1)])
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+        root.removeHandler(handler)
+
+
+def _status(act: Callable[[], int]) -> int:
     """Run a command and return its exit status, whatever happens in it."""
     signal.signal(signal.SIGTERM, _raise_interrupt)
     try:
-        status = int(function(**said) or 0)
+        status = act()
     except KeyboardInterrupt as stop:
         typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
         return 130
     except Exception as error:
         if not isinstance(error, MemoryShortageError) and (words := shortage_words(error)):
-            return _told(words, 1)
+            return _failed(words, 1)
         if isinstance(error, DualstreamError):
-            return _told("\n".join([str(error), *getattr(error, "__notes__", [])]), error.exit_status)
+            return _failed("\n".join([str(error), *getattr(error, "__notes__", [])]), error.exit_status)
         if not isinstance(error, OSError | ValueError) or os.environ.get("DUALSTREAM_TRACEBACK"):
             raise
-        return _told("\n".join([str(error), *getattr(error, "__notes__", [])]), 1)
+        return _failed("\n".join([str(error), *getattr(error, "__notes__", [])]), 1)
     if lost := lost_output():
         typer.echo(f"note: standard output could not be written ({lost}); all else was done", err=True)
     return status
@@ -163,6 +157,6 @@ def _raise_interrupt(signum: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _told(words: str, status: int) -> int:
+def _failed(words: str, status: int) -> int:
     typer.echo(f"error: {words}", err=True)
     return status

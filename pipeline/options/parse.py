@@ -1,35 +1,45 @@
-"""Words of the command line as settings."""
+"""Texts of the command line as values, and values as such texts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dualstream.heads.variants.options import TASKS, FitOptions
+from dualstream.heads.variants.options import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 
 
-def fit_options(*, seeds: int, tasks: str, settings: Sequence[str], **said: Any) -> FitOptions:
-    """Make the options of a fit of words; `said` are fields of FitOptions as they stand.
+def seeds(count: int) -> tuple[int, ...]:
+    """Return the seeds of so many models."""
+    return tuple(range(count))
+
+
+def seeds_count(found: Sequence[int]) -> int:
+    """Return how many models have these seeds.
 
     Raises
     ------
     UsageError
-        Where a task or another word is unknown, a number makes no sense, or a setting is not ``key=value``.
+        Where they don't count from 0: the command line has no words for others.
     """
-    asked = names(tasks)
+    if tuple(found) != seeds(len(found)):
+        raise UsageError(f"the seeds are {list(found)}; --seeds is their number, and they count from 0")
+    return len(found)
+
+
+def tasks(text: str) -> tuple[Task, ...]:
+    """Read the names of tasks.
+
+    Raises
+    ------
+    UsageError
+        Where one is unknown, or none is named.
+    """
+    asked = names(text)
     if set(asked) - set(TASKS) or not asked:
-        raise UsageError(f"--tasks {tasks!r}; expected {', '.join(TASKS)} or one of them")
-    try:
-        return FitOptions(
-            seeds=tuple(range(seeds)),
-            tasks=tuple(task for task in TASKS if task in asked),
-            parameters=parameters(settings),
-            **said,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(f"--tasks {text!r}; expected {', '.join(TASKS)} or one of them")
+    return tuple(task for task in TASKS if task in asked)
 
 
 def parameters(settings: Sequence[str]) -> dict[str, Any]:
@@ -46,13 +56,18 @@ def parameters(settings: Sequence[str]) -> dict[str, Any]:
     return answer
 
 
+def settings(found: Mapping[str, Any]) -> list[str]:
+    """Return settings as `parameters` reads them."""
+    return [f"{key}={json.dumps(value)}" for key, value in found.items()]
+
+
 def streams(text: str) -> dict[str, str]:
     """Read ``video=NAME,audio=NAME``.
 
     Raises
     ------
     UsageError
-        Where a part is not ``head=name``, or a head stands twice.
+        Where a part is not ``head=name``, or a head is named twice.
     """
     answer: dict[str, str] = {}
     for part in names(text):
@@ -63,6 +78,26 @@ def streams(text: str) -> dict[str, str]:
     return answer
 
 
+def streams_text(found: Mapping[str, str]) -> str:
+    """Return streams as `streams` reads them."""
+    return ",".join(f"{head}={name}" for head, name in found.items())
+
+
+def fusions(text: str) -> tuple[str, ...] | None:
+    """Read the names of variants; None for all of them."""
+    return None if text.strip() == "all" else names(text)
+
+
+def fusions_text(found: Sequence[str] | None) -> str:
+    """Return variants as `fusions` reads them."""
+    return "all" if found is None else ",".join(found)
+
+
 def names(text: str) -> tuple[str, ...]:
-    """Read a list of names parted by commas; spaces around them fall away."""
+    """Read a comma-separated list of names; spaces around them are dropped."""
     return tuple(name for part in text.split(",") if (name := part.strip()))
+
+
+def distinct_names(text: str) -> tuple[str, ...]:
+    """Read a list of names without repeats."""
+    return tuple(dict.fromkeys(names(text)))

@@ -9,7 +9,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 EVERY_S = 30.0
@@ -27,6 +27,8 @@ class Heartbeat:
         Print nothing, and keep enclosing heartbeats from printing: something is drawn on the terminal.
     """
 
+    muted: ClassVar[bool] = False
+    """Whether nothing is said on the way at all (`silenced`); bars and lines that are drawn look here too."""
     _open: ClassVar[list[Heartbeat]] = []
     _line: ClassVar[threading.Lock] = threading.Lock()
 
@@ -39,7 +41,7 @@ class Heartbeat:
     def __enter__(self) -> Heartbeat:
         self._started_s = time.monotonic()
         Heartbeat._open.append(self)
-        if not self._silent:
+        if not self._silent and not Heartbeat.muted:
             threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         return self
 
@@ -62,6 +64,16 @@ class Heartbeat:
                 with Heartbeat._line, contextlib.suppress(OSError, ValueError):  # nobody reads, or it is closed
                     sys.stderr.write(f"{self.line()}\n")
                     sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Have no progress reported within the block, neither lines nor bars."""
+    before, Heartbeat.muted = Heartbeat.muted, True
+    try:
+        yield
+    finally:
+        Heartbeat.muted = before
 
 
 def format_duration(seconds: float) -> str:

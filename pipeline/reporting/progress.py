@@ -43,7 +43,7 @@ class Progress:
     def __init__(self, total: int, *, what: str = "clips", shown: bool | None = None) -> None:
         self.rate = Rate(total)
         self._what = what
-        self._shown = sys.stderr.isatty() if shown is None else shown
+        self._shown = sys.stderr.isatty() and not Heartbeat.muted if shown is None else shown
         self._bar: Any = None
         self._task: Any = None
         self._heartbeat = Heartbeat(self.describe, silent=self._shown)

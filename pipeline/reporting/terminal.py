@@ -198,8 +198,9 @@ class ProgressLine:
     def __init__(self) -> None:
         self._status: Any = None
         self._event: dict[str, Any] = {}
-        self._heartbeat = Heartbeat(self._describe, silent=sys.stderr.isatty())
-        if sys.stderr.isatty():
+        drawn = sys.stderr.isatty() and not Heartbeat.muted
+        self._heartbeat = Heartbeat(self._describe, silent=drawn)
+        if drawn:
             from rich.console import Console
 
             self._status = Console(file=sys.stderr).status("reading the cache")

@@ -20,7 +20,7 @@ from dualstream.heads.variants.options import FitOptions
         ({"patience": -1}, "patience is -1; expected 0 or more"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"dropout": 1.0}, "dropout is 1.0"),
-        ({"modality_dropout": 1.5}, "modality_dropout 1.5"),
+        ({"modality_dropout": 1.5}, "modality_dropout is 1.5"),
         ({"penalty": 0.0}, "above 0"),
         ({"penalty": -1.0}, "above 0"),
     ],

@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
-from dualstream.pipeline.commands.manifest import ManifestOptions, describe, main, names, sentiment_rule
+from dualstream.pipeline.commands.manifest import ManifestOptions, describe, main
 from dualstream.pipeline.corpus.importers import names as importers
 from dualstream.pipeline.corpus.manifest import ManifestError, read_manifest
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.options.generate import build
+from dualstream.pipeline.options.parse import distinct_names
 from typer.testing import CliRunner
 
 from dualstream.cli import app
 from tests.pipeline.corpora import touch
+from tests.pipeline.option_values import values_of
 
 EMODB = ["03a01Fa.wav", "08a01Wa.wav", "09a01La.wav", "09a01Na.wav"]
 
@@ -113,10 +116,11 @@ def test_pairs_are_counted_and_written(tmp_path: Path) -> None:
 
 
 def test_lists_of_names() -> None:
-    assert names(" 13, 14,,13 ") == ("13", "14") and names("") == ()
-    assert sentiment_rule("none") == "none"
-    with pytest.raises(UsageError, match="expected from-emotion or none"):
-        sentiment_rule("both")
+    assert distinct_names(" 13, 14,,13 ") == ("13", "14") and distinct_names("") == ()
+    values = values_of(ManifestOptions)
+    assert build(ManifestOptions, values | {"sentiment": "none"}).sentiment == "none"
+    with pytest.raises(UsageError, match="expected one of: from-emotion, none"):
+        build(ManifestOptions, values | {"sentiment": "both"})
 
 
 def test_command(tmp_path: Path) -> None:

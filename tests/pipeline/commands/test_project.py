@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dualstream.pipeline.cache import read_cache, write_cache
-from dualstream.pipeline.commands.project import ProjectOptions, checked_options, describe, project
+from dualstream.pipeline.commands.project import ProjectOptions, describe, project
 from dualstream.pipeline.errors import DualstreamError, NoCacheError, UsageError
 from dualstream.pipeline.extraction.build_cache import ProjectionChoice
+from dualstream.pipeline.options.generate import build
 from sklearn.decomposition import PCA
 
+from tests.pipeline.option_values import values_of
 from tests.pipeline.stubs import FakeReader, make_corpus, run_extract
 
 
@@ -150,7 +152,7 @@ def test_options_fail(out: Path) -> None:
     with pytest.raises(DualstreamError, match="12 columns before projection"):
         project(out, options=ProjectOptions(width=50, streams=("video",)))
     with pytest.raises(UsageError, match="expected one of: auto, pca"):
-        checked_options(kind="ica")
+        build(ProjectOptions, values_of(ProjectOptions) | {"kind": "ica"})
     with pytest.raises(NoCacheError):
         project(out.with_name("none.h5"), options=ProjectOptions())
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
 import pytest
 from dualstream.heads.variants.options import REFIT_SEEDS, FitOptions
 from dualstream.pipeline.cache import write_cache
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.options.options import FitWords, RefitWords
+from dualstream.pipeline.options.generate import build, options_of
+from dualstream.pipeline.options.heads import CompareCommand, DiagnoseCommand, FitHeadCommand
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.pipeline.option_values import values_of
 from tests.pipeline.planted_corpus import planted_cache
 
 OTHER: dict[str, Any] = {
@@ -37,21 +40,31 @@ OTHER: dict[str, Any] = {
 }
 
 
+CACHE = {"cache": Path("cache.h5"), "fusion": "concat"}
+
+
+def made(cls: type, **values: Any) -> FitOptions:
+    """Return the options of the fit that a command is asked for."""
+    asked = build(cls, values_of(cls) | CACHE | values)
+    return asked.diagnose.diagnosis.fit if cls is DiagnoseCommand else asked.fit
+
+
 def test_nothing_said_is_the_defaults() -> None:
-    assert get_args(FitWords)[1].make() == FitOptions()
-    assert get_args(RefitWords)[1].make() == FitOptions(seeds=REFIT_SEEDS)
+    assert made(FitHeadCommand) == made(CompareCommand) == FitOptions()
+    assert made(DiagnoseCommand) == FitOptions(seeds=REFIT_SEEDS)
 
 
 def test_each_field_can_be_said() -> None:
-    words = get_args(FitWords)[1]
-    said = words.make(seeds=3, tasks="sentiment", settings=["rank=4"], **OTHER)
+    said = made(FitHeadCommand, seeds=3, tasks="sentiment", parameters=["rank=4"], **OTHER)
     assert dataclasses.asdict(said) == OTHER | {
         "seeds": (0, 1, 2),
         "tasks": ("sentiment",),
         "parameters": {"rank": 4},
     }
-    named = {"settings" if name == "parameters" else name for name in dataclasses.asdict(FitOptions())}
-    assert set(words.options()) == named
+    named = {one.path[-1] for one in options_of(FitHeadCommand) if one.path[0] == "fit"}
+    assert named == set(dataclasses.asdict(FitOptions()))
+    (settings,) = [one for one in options_of(FitHeadCommand) if one.path[-1] == "parameters"]
+    assert settings.name == "--set"
 
 
 def test_help_shows_the_defaults() -> None:
@@ -61,10 +74,10 @@ def test_help_shows_the_defaults() -> None:
         assert f"[default: {getattr(FitOptions(), option)}]" in line
 
 
-@pytest.mark.parametrize("words", [{"tasks": "mood"}, {"watch": "weather"}, {"settings": ["rank"]}])
+@pytest.mark.parametrize("words", [{"tasks": "mood"}, {"watch": "weather"}, {"parameters": ["rank"]}])
 def test_words_fail_with_what_was_expected(words: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="expected"):
-        get_args(FitWords)[1].make(**words)
+        made(FitHeadCommand, **words)
 
 
 def test_a_diagnosis_takes_the_loss_that_failed(tmp_path: Any) -> None:

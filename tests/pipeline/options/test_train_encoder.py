@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.options.train_encoder import TrainWords
+from dualstream.pipeline.options.features import TrainEncoderCommand
+from dualstream.pipeline.options.generate import build, options_of
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.pipeline.option_values import values_of
 
-WORDS = get_args(TrainWords)[1]
 OTHER: dict[str, Any] = {
     "epochs": 3,
     "patience": 1,
@@ -33,13 +34,13 @@ OTHER: dict[str, Any] = {
 
 
 def test_nothing_said_is_the_defaults() -> None:
-    assert WORDS.make() == TrainOptions()
+    assert build(TrainOptions, values_of(TrainOptions)) == TrainOptions()
 
 
 def test_each_field_can_be_said() -> None:
-    said = dataclasses.asdict(WORDS.make(unfreeze="fc7, fc6", **OTHER))
+    said = dataclasses.asdict(build(TrainOptions, OTHER | {"unfreeze": "fc7, fc6"}))
     assert said == OTHER | {"unfreeze": ("fc7", "fc6")}
-    assert set(WORDS.options()) == set(said)
+    assert {one.path[-1] for one in options_of(TrainEncoderCommand) if one.path[0] == "training"} == set(said)
     defaults = dataclasses.asdict(TrainOptions())
     assert all(said[name] != defaults[name] for name in said)
 
@@ -60,5 +61,7 @@ def test_help_shows_the_defaults() -> None:
     ],
 )
 def test_words_fail_with_what_was_expected(words: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        WORDS.make(**words)
+    with pytest.raises(ValueError, match=said):
+        TrainOptions(**words)
+    with pytest.raises(UsageError, match=f"--{said.replace('_', '-')}"):
+        build(TrainOptions, values_of(TrainOptions) | words)

@@ -1,0 +1,63 @@
+"""What a diagnosis is told: plain values, which the command line shows without importing NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from annotated_types import Ge
+from dualstream.heads.variants.options import REFIT_SEEDS, FitOptions, Task
+
+from dualstream.validation import validate
+
+THIN = "thin to one frame each 3 s"
+SHIFT = "shift by the best offset"
+TURN = "turn components"
+INTERVENTIONS = (
+    "standardise",
+    TURN,
+    "equalise widths",
+    "modality dropout",
+    "rebalance classes",
+    "regularise",
+    "align windows",
+    SHIFT,
+    THIN,
+)
+
+
+@dataclass(frozen=True)
+class DiagnosisOptions:
+    """What is diagnosed, and how thoroughly."""
+
+    fusion: str = "concat"
+    """The variant that fails."""
+    task: Task = "emotion"
+    """emotion or sentiment."""
+    folds: int = 4
+    """Folds over dialogues of train and dev, 3 or more.
+
+    Over speakers, where dev has new ones."""
+    fit: FitOptions = field(default_factory=lambda: FitOptions(seeds=REFIT_SEEDS))
+    """How every head is fitted; its `tasks` are replaced by `task`."""
+    hop_s: float = 0.5
+    """Distance between the cache's windows, seconds."""
+    max_shift_s: Annotated[float, Ge(0)] = 2.0
+    """Largest shift between the streams, seconds."""
+    interventions: tuple[str, ...] = INTERVENTIONS
+    """Changes that are refitted; of INTERVENTIONS.
+
+    Causes whose remedy is left out are named with less confidence."""
+    sample: int = 4_000
+    """Of larger corpora whole groups are drawn until there are so many utterances, and heads refitted on those:
+    enough to detect a difference of two points."""
+    seed: int = 0
+    """Of the folds, the shuffles and the bootstrap."""
+
+    def __post_init__(self) -> None:
+        validate(self)
+        if self.folds < 3:
+            raise ValueError(f"{self.folds} folds; expected 3 or more: one is held out, one stops the training")
+        unknown = sorted(set(self.interventions) - set(INTERVENTIONS))
+        if unknown:
+            raise ValueError(f"no intervention is called {unknown}; there are: {', '.join(INTERVENTIONS)}")

@@ -1,0 +1,101 @@
+"""What `export` and `predict` are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from annotated_types import Ge
+from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, DocumentOptions
+from dualstream.pipeline.options.generate import Cli, Group
+
+from dualstream.validation import validate
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What `export` is told beside run and bundle."""
+
+    cache: Path | None = None
+    """Where the run's cache is now, if it was moved.
+
+    It must be the same one."""
+    with_weights: tuple[Path, ...] = ()
+    """A file of encoder weights to copy in; repeat for more.
+
+    Which encoder each is of follows from its digest."""
+    onnx: bool = False
+    """The heads as ONNX too, checked against them to 1e-5."""
+    replace: bool = False
+    """Write over what exists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportCommand(DocumentOptions):
+    """Make a bundle of a run: heads, calibration, projections and recipe, all that `predict` needs."""
+
+    EXAMPLE: ClassVar[str] = "export runs/concat_norm --out bundle --onnx"
+
+    run: Annotated[Path, Cli(positional=True)]
+    """A run folder that fit-head made."""
+    out: Annotated[Path, Cli(panel=OUTPUT)]
+    """The bundle to make, a folder."""
+    export: Annotated[
+        ExportOptions,
+        Group(OUTPUT, panels={INPUT: ("cache",)}, cli={"with_weights": Cli(repeat=True)}),
+    ] = ExportOptions()
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What `predict` is told beside bundle and files."""
+
+    root: Path | None = None
+    """The folder that a manifest's paths start from; default: its own."""
+    segments: str | None = None
+    """Cut recordings: silence, or a length in seconds.
+
+    None: a file is one utterance."""
+    timeline_s: float | None = None
+    """Predict along each clip too, for stretches of so many seconds.
+
+    None: 3 with a page, else none."""
+    csv: Path | None = None
+    """Write a table, one row per utterance."""
+    page: Path | None = None
+    """Write one HTML page: thumbnails and timelines."""
+    replace: bool = False
+    """Write over what exists."""
+    weights: tuple[Path, ...] = ()
+    """A file of encoder weights that the bundle does not carry; repeatable."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    ffmpeg: Path | None = None
+    """The ffmpeg binary to use."""
+    workers: Annotated[int, Ge(1)] = 2
+    """Clips decoded in parallel."""
+
+    def __post_init__(self) -> None:
+        validate(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictCommand(DocumentOptions):
+    """Say emotion and sentiment of clips, with calibrated probabilities; every file has an answer or a reason."""
+
+    EXAMPLE: ClassVar[str] = "predict bundle clip.mp4 recordings/ --csv answers.csv --page answers.html"
+
+    bundle: Annotated[Path, Cli(positional=True)]
+    """A bundle that export made."""
+    files: Annotated[tuple[Path, ...], Cli(positional=True, repeat=True)]
+    """Clips, folders (a.mp4 and a.wav there are one clip), manifests (.csv), recordings; -- before leading
+    dashes."""
+    predict: Annotated[
+        PredictOptions,
+        Group(
+            RUNNING,
+            panels={INPUT: ("root", "segments", "weights"), OUTPUT: ("timeline_s", "csv", "page", "replace")},
+            cli={"timeline_s": Cli(name="timeline"), "weights": Cli(repeat=True)},
+        ),
+    ] = PredictOptions()

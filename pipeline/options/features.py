@@ -1,0 +1,106 @@
+"""What `extract`, `project`, `inspect` and `train-encoder` are asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from dualstream.pipeline.encoder_training.options import RunOptions as TrainingRunOptions
+from dualstream.pipeline.encoder_training.options import SampleOptions, TrainOptions
+from dualstream.pipeline.extraction.options import ExtractionOptions, ProjectOptions, RunOptions
+from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, DocumentOptions
+from dualstream.pipeline.options.generate import Cli, Group
+
+from dualstream.discovery import ENCODERS_GROUP, origins
+
+READING = "Reading clips"
+ENCODERS = "Encoders"
+ENCODED = ("video", "audio", "video_weights", "audio_weights", "device", "precision", "threads")
+READ_AS = {"window_s": Cli(name="window"), "hop_s": Cli(name="hop")}
+REPEATED = {name: Cli(repeat=True) for name in ("video", "audio", "video_weights", "audio_weights")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractCommand(DocumentOptions):
+    """Make a cache: decode clips, encode windows of video and audio, project, seal. Goes on where it stopped."""
+
+    EXAMPLE: ClassVar[str] = "extract data_manifest.csv --root data/emodb --video none --out cache.h5"
+
+    manifest: Annotated[Path, Cli(positional=True)]
+    """The manifest, such as data_manifest.csv."""
+    root: Annotated[Path, Cli(panel=INPUT)] = Path(".")
+    """The folder that the manifest's paths start from."""
+    out: Annotated[Path, Cli(panel=OUTPUT)] = Path("cache.h5")
+    """The cache to make."""
+    features: Annotated[
+        ExtractionOptions, Group(READING, panels={ENCODERS: ENCODED}, cli={**READ_AS, **REPEATED})
+    ] = field(default_factory=ExtractionOptions)
+    run: Annotated[
+        RunOptions,
+        Group(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "replace")}),
+    ] = field(default_factory=RunOptions)
+
+    @classmethod
+    def listing(cls) -> tuple[str, list[str]]:
+        """Return the encoders that other installed packages bring."""
+        return "Encoders of installed packages", [words for words, _ in origins(ENCODERS_GROUP)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectCommand(DocumentOptions):
+    """Fit the projection again, from the shards: another width or kind without touching a clip."""
+
+    EXAMPLE: ClassVar[str] = "project cache.h5 --width 50 --stream vgg16 --out narrow.h5"
+
+    cache: Annotated[Path, Cli(positional=True)]
+    """The cache that extract made, such as cache.h5."""
+    out: Annotated[Path | None, Cli(panel=OUTPUT)] = None
+    """Another cache to write; default: in place."""
+    projection: Annotated[
+        ProjectOptions,
+        Group(
+            "Projection",
+            panels={INPUT: ("shards",), RUNNING: ("dry_run",)},
+            cli={"streams": Cli(name="stream", repeat=True)},
+        ),
+    ] = field(default_factory=ProjectOptions)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectCommand(DocumentOptions):
+    """Say what a cache holds, how it was made, what is masked, what looks unhealthy, and how labels fall."""
+
+    EXAMPLE: ClassVar[str] = "inspect cache.h5 --verify"
+
+    cache: Annotated[Path, Cli(positional=True)]
+    """The cache that extract made, such as cache.h5."""
+    verify: Annotated[bool, Cli(panel=RUNNING)] = False
+    """Check the recipe, the rows and the shards too; 13 where damaged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainEncoderCommand(DocumentOptions):
+    """Train an encoder on a corpus, for extract to use frozen. Goes on from its checkpoint where it was killed."""
+
+    EXAMPLE: ClassVar[str] = "train-encoder data_manifest.csv --root data/emodb --encoder bilstm"
+
+    manifest: Annotated[Path, Cli(positional=True)]
+    """The manifest, such as data_manifest.csv."""
+    root: Annotated[Path, Cli(panel=INPUT)] = Path(".")
+    """The folder that the manifest's paths start from."""
+    out: Annotated[Path, Cli(panel=OUTPUT)] = Path("weights.safetensors")
+    """The weights file to write, .safetensors."""
+    samples: Annotated[
+        SampleOptions,
+        Group(READING, panels={ENCODERS: ("encoder", "weights")}, cli=READ_AS, without=("max_clip_s",)),
+    ]
+    training: Annotated[TrainOptions, Group("Training")] = field(default_factory=TrainOptions)
+    run: Annotated[
+        TrainingRunOptions,
+        Group(
+            RUNNING,
+            panels={OUTPUT: ("licence", "replace"), INPUT: ("samples",)},
+            without=("checkpoint_s",),
+        ),
+    ] = field(default_factory=TrainingRunOptions)
