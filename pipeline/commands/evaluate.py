@@ -135,7 +135,7 @@ def evaluate(
     reads = registry.get(run.config["variant"]).streams
     odd_rows = _far_outside(run, corpus, index)
     known = integrity.memorised(corpus, reads, tasks)
-    scores["warnings"] += [*integrity.random_weights(integrity.specs_read(corpus, reads)), *known.warnings]
+    scores["warnings"] += [*integrity.encoder_warnings(corpus, reads), *known.warnings]
     scores["warnings"] += [
         text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")
     ]

@@ -14,7 +14,7 @@ from dualstream.heads.evaluation.majority import majority_lines
 from dualstream.heads.evaluation.outliers import UsualRange
 from dualstream.pipeline.cache import Cache, Stream, read_cache
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.experiments.integrity import random_weights
+from dualstream.pipeline.experiments.integrity import random_weights, whitened
 from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
 from dualstream.pipeline.options.emit import CommandResult, text_result
@@ -265,14 +265,10 @@ def _warnings(cache: Cache, document: dict[str, Any], odd: Sequence[Outliers]) -
             found.append(f"stream {name}: {len(dead)} of {stream['width']} columns never change ({shown})")
         if health["rows"] and health["repeated_rows"] > health["rows"] / 10:
             found.append(f"stream {name}: {health['repeated_rows']} of {health['rows']} rows repeat another one")
-        if (stream["projection"] or {}).get("kind") == PCA:
-            found.append(
-                f"stream {name}: principal components as they are, which heads that standardise whiten: noise "
-                f"gets the weight of the signal; `project CACHE --kind {TURNED}` turns them"
-            )
         for split, coverage in stream["coverage"].items():
             if coverage["utterances"] and not coverage["present"]:
                 found.append(f"stream {name} is absent from all of {split}")
+    found += whitened({name: one.projection.kind for name, one in cache.streams.items() if one.projection})
     found += random_weights({name: stream.spec for name, stream in cache.streams.items()})
     found += [text for one in odd for text in one.warnings(against="the rest")]
     if len({str(environment) for environment in document["environments"]}) > 1:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from dualstream.features.projection import PCA, TURNED
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation.memorised import Certainty, certainty
 from dualstream.heads.variants.registry import TASKS, Task
@@ -70,7 +71,14 @@ def memorised(corpus: Corpus, heads: Iterable[str], tasks: Sequence[Task] = TASK
 
 def planned(plan: Plan, heads: Iterable[str]) -> list[str]:
     """Return what can be said before any row is looked at (`--dry-run`)."""
-    return [*random_weights(specs_read(plan.corpus, heads)), *fold_warnings(plan)]
+    return [*encoder_warnings(plan.corpus, heads), *fold_warnings(plan)]
+
+
+def encoder_warnings(corpus: Corpus, heads: Iterable[str]) -> list[str]:
+    """Return what must be said of how the rows of those of the streams that the corpus has were made."""
+    read = [head for head in heads if head in corpus.specs]
+    kinds = {head: corpus.projections[head] for head in read if head in corpus.projections}
+    return [*random_weights({head: corpus.specs[head] for head in read}), *whitened(kinds)]
 
 
 def _without_windows(features: FeatureSet) -> FeatureSet:
@@ -94,6 +102,16 @@ def random_weights(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
                 "rests on it is no result"
             )
     return found
+
+
+def whitened(kinds: Mapping[str, str]) -> list[str]:
+    """Return which streams' projections, by their kinds, are principal components that nothing turned."""
+    return [
+        f"stream {name}: principal components as they are, which heads that standardise whiten: noise gets the "
+        f"weight of the signal; `project CACHE --kind {TURNED}` turns them"
+        for name, kind in kinds.items()
+        if kind == PCA
+    ]
 
 
 def with_random_weights(said: Sequence[str], specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -132,8 +150,3 @@ def row_warnings(plan: Plan, ranges: Ranges) -> list[str]:
     """Return which rows that are fitted on or scored lie far outside of the rest, or hold nothing."""
     looked_at = np.union1d(plan.fitted_on(), plan.scored)
     return [text for found in outliers(plan.corpus, looked_at, ranges) for text in found.warnings()]
-
-
-def specs_read(corpus: Corpus, heads: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the encoder specs of those of the streams that the corpus has."""
-    return {head: corpus.specs[head] for head in heads if head in corpus.specs}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Corpus:
     digest: str
     """SHA-256 of the bytes that the cache was read from; of its arrays for a cache that never was a file."""
     provenance: dict[str, Any]
+    projections: dict[str, str] = field(default_factory=dict)
+    """Kind of the projection of those of them that the cache projected."""
     speaker_norm: bool = False
     """Whether each speaker was normalised by its own unlabelled utterances (transductive)."""
 
@@ -222,8 +224,14 @@ def corpus_of(
         specs={head: dict(cache.streams[name].spec) for head, name in chosen.items()},
         digest=digest or _digest(cache),
         provenance=dict(cache.provenance),
+        projections=_projections(cache, chosen),
     )
     return corpus.normalised() if speaker_norm else corpus
+
+
+def _projections(cache: Cache, chosen: Mapping[str, str]) -> dict[str, str]:
+    found = {head: cache.streams[name].projection for head, name in chosen.items()}
+    return {head: one.kind for head, one in found.items() if one is not None}
 
 
 def named_folds(corpus: Corpus, by: str) -> str:

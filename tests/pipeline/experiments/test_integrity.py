@@ -12,6 +12,7 @@ from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline import experiments
 from dualstream.pipeline.cache import Cache, write_cache
+from dualstream.pipeline.cache.model import Projection
 from dualstream.pipeline.commands.compare import CompareOptions, compare
 from dualstream.pipeline.commands.diagnose import DiagnoseOptions, diagnose
 from dualstream.pipeline.commands.evaluate import evaluate
@@ -138,6 +139,40 @@ def test_random_weights_are_named_wherever_numbers_rest_on_them(tmp_path) -> Non
         assert words in (tmp_path / page / "report.html").read_text()
     alone = fit_head(path, "linear_audio", tmp_path / "audio", fit=FIT, options=PLAIN)
     assert not any("random weights" in text for text in alone.metrics["warnings"])
+
+
+def projected(cache: Cache, name: str, kind: str) -> Cache:
+    stream = cache.streams[name]
+    width = stream.utterance.shape[1]
+    made_by = Projection(kind, np.zeros(width, np.float32), np.eye(width, dtype=np.float32), {"split": "train"})
+    spec = {**stream.spec, "raw_width": width}
+    return dataclasses.replace(
+        cache, streams={**cache.streams, name: dataclasses.replace(stream, spec=spec, projection=made_by)}
+    )
+
+
+def test_principal_components_as_they_are_are_named_beside_every_score(tmp_path) -> None:
+    path = written(tmp_path, projected(projected(planted_cache(), "video", "pca"), "audio", "pca-turned"))
+    words = "stream video: principal components as they are, which heads that standardise whiten"
+    run = fit_head(path, "linear", tmp_path / "run", fit=FIT)
+    table = CompareOptions(fusions=("linear",))
+    documents = {
+        "fit-head": run.metrics["warnings"],
+        "dry run": describe(path, "linear", tmp_path / "no", fit=FIT, options=PLAIN)["warnings"],
+        "evaluate": evaluate(tmp_path / "run")["scores"]["warnings"],
+        "compare": compare(path, tmp_path / "cmp", fit=FIT, options=table)["warnings"],
+        "inspect": inspect(path)["warnings"],
+    }
+    for name, warnings in documents.items():
+        (said,) = [text for text in warnings if "principal components" in text]
+        assert said.startswith(words) and "`project CACHE --kind pca-turned` turns them" in said, name
+    for page in ("run", "cmp"):
+        assert words in (tmp_path / page / "report.html").read_text()
+    # a head that doesn't read the stream has nothing to do with it, and a cache of its own columns neither
+    alone = fit_head(path, "linear_audio", tmp_path / "audio", fit=FIT, options=PLAIN)
+    assert not any("principal components" in text for text in alone.metrics["warnings"])
+    plain = compare(written(tmp_path, planted_cache()), tmp_path / "two", fit=FIT, options=table)
+    assert not any("principal components" in text for text in plain["warnings"])
 
 
 def test_pages_of_runs_of_an_earlier_time_name_random_weights_too(tmp_path) -> None:
