@@ -18,7 +18,7 @@ from dualstream.pipeline.executors import ray_tasks, require_ray
 from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache, whitened_words
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
 from dualstream.pipeline.extraction.estimate import estimate
-from dualstream.pipeline.extraction.presence import Presence
+from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
 from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
@@ -177,7 +177,7 @@ def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
     folder, recipe = work.folder.path, work.recipe
     clips = [one for job in jobs for one in job.utterances] if recipe.reads_media else []
-    presence = Presence.of(work.root, work.hasher, clips)
+    presence = ClipPresence.of(work.root, work.hasher, clips)
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
     torch = torch_threads(work.options.torch_threads if recipe.has_network else None)
     with torch, Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:

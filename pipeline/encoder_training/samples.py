@@ -30,7 +30,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, LockedError
 from dualstream.pipeline.executors import OrderedThreads
 from dualstream.pipeline.extraction.build_shards import KILLED
-from dualstream.pipeline.extraction.presence import Presence
+from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.shards import members_digest, short_reason, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher
 from dualstream.pipeline.memory import MemoryShortageError
@@ -185,7 +185,7 @@ def open_samples(
                 one or _opened(_path(place, number), groups[number], hasher) for number, one in enumerate(opened)
             ]
             asked = [one for file, group in zip(opened, groups, strict=True) if file is None for one in group]
-            presence = None if keep_going else Presence.of(root, hasher, asked)
+            presence = None if keep_going else ClipPresence.of(root, hasher, asked)
             _make_missing(place, opened, groups, recipe, hasher, presence, workers=workers, on_clip=on_clip)
     return _joined([one for one in opened if one is not None])
 
@@ -207,7 +207,7 @@ def _make_missing(
     groups: Sequence[Sequence[Utterance]],
     recipe: SampleRecipe,
     hasher: Hasher,
-    presence: Presence | None,
+    presence: ClipPresence | None,
     *,
     workers: int,
     on_clip: Callable[[bool, int], None],

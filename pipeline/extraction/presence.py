@@ -25,7 +25,7 @@ class ClipsGoneError(DualstreamError):
 
 
 @dataclass(frozen=True, repr=False)
-class Presence:
+class ClipPresence:
     """Which clips were there when the run began."""
 
     root: Path
@@ -34,7 +34,7 @@ class Presence:
     """Their paths."""
 
     @classmethod
-    def of(cls, root: Path, hasher: Hasher, utterances: Iterable[Utterance]) -> Presence:
+    def of(cls, root: Path, hasher: Hasher, utterances: Iterable[Utterance]) -> ClipPresence:
         """Look where the clips lie; none of them is opened."""
         paths = {path for one in utterances for path in one.files}
         return cls(root, hasher, frozenset(path for path in paths if hasher.look(path) != ABSENT))
