@@ -8,11 +8,8 @@ in `--out`; it needs `transformers` (the extra `bench`). One thread.
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -25,6 +22,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualstream.features.projection import PcaFit, Projection, turned
+from dualstream.heads.cores import one_core
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.folds import fold_codes
@@ -67,6 +65,7 @@ class Road:
         return Projection(found.kind, unscaled, found.components * scale, found.facts)
 
 
+@one_core()
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)

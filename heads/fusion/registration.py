@@ -40,6 +40,7 @@ def _variant(name: str, made: type[Network], summary: str, paper: str) -> Varian
         argument=(lambda argument: _variant(f"{name}:{argument}", made.over(argument), summary, paper))
         if takes_argument
         else None,
+        family=made.__module__,
     )
 
 

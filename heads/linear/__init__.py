@@ -47,7 +47,7 @@ def _register(name: str, summary: str, layout: Layout, parameters: dict[str, Any
     register(
         Variant(
             name, summary, streams, _fit(layout, parameters), _restore, paper,
-            parameters=parameters, refuse=_refuse(parameters),
+            parameters=parameters, refuse=_refuse(parameters), family=__name__,
         )
     )  # fmt: skip
 

@@ -90,5 +90,6 @@ register(
             "alpha": SelectionOptions.alpha,
             "sample": SelectionOptions.sample,
         },
+        family=__name__,
     )
 )

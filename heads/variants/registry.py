@@ -129,6 +129,8 @@ class Variant:
     """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""
     argument: Callable[[str], Variant] | None = None
     """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
+    family: str = ""
+    """The module that registers it. Those of FAMILIES are listed in their order, whichever was imported first."""
 
     def lacking(self, there: Collection[str]) -> tuple[str, ...]:
         """Return which of its streams it can't do without and are not `there`."""
@@ -150,7 +152,8 @@ def register(variant: Variant) -> Variant:
 def names() -> list[str]:
     """Return the names of all variants, in the order in which tables show them."""
     _load_families()
-    return list(_REGISTRY)
+    place = {family: i for i, family in enumerate(FAMILIES)}
+    return sorted(_REGISTRY, key=lambda name: place.get(_REGISTRY[name].family, len(place)))
 
 
 def get(name: str) -> Variant:
@@ -165,7 +168,7 @@ def get(name: str) -> Variant:
     base, _, argument = name.partition(":")
     variant = _REGISTRY.get(base)
     if variant is None:
-        raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(_REGISTRY)}")
+        raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(names())}")
     if not argument:
         return variant
     if variant.argument is None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction
 from tests.heads.planted import plant
 
 NAMES = [*registry.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = FitOptions(seeds=(3, 4), epochs=3, hidden=32)
 
 
@@ -142,6 +146,16 @@ def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, Featur
     for model in registry.fit(name, train, dev, options=QUICK):
         with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
             model.predict(broken)
+
+
+def test_tables_list_variants_in_one_order_whatever_was_imported_first() -> None:
+    read = "from dualstream.heads.variants import registry; print(*registry.names())"
+    found = [
+        subprocess.run([sys.executable, "-c", f"{first}; {read}"], cwd=ROOT, capture_output=True, text=True).stdout
+        for first in ("pass", "import dualstream.heads.search.auto", "import dualstream.heads.linear",
+                      "import dualstream.heads.fusion.dialogue")
+    ]  # fmt: skip
+    assert found[0].split()[:2] == ["video", "audio"] and len(set(found)) == 1
 
 
 def test_no_variant_has_that_name(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:

@@ -260,7 +260,11 @@ def test_interrupt_ends_with_130(corpus: Path, tmp_path: Path, number: int) -> N
     stuck.chmod(0o755)
     out = tmp_path / "out" / "cache.h5"
     process = subprocess.Popen(
-        command(corpus, out, "--ffmpeg", str(stuck)), stderr=subprocess.PIPE, env=ONE_THREAD, text=True
+        command(corpus, out, "--ffmpeg", str(stuck)),
+        stderr=subprocess.PIPE,
+        env=ONE_THREAD,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background job ignores SIGINT
     )
     while not started.exists() or not started.read_text():
         assert process.poll() is None

@@ -55,6 +55,7 @@ def weights(
     *,
     seed: int = 0,
     epochs: int = 3,
+    patience: int = 4,
     leave_out: int = 0,
     change: Callable[[dict[str, Any], dict[str, Any]], None] = lambda document, note: None,
 ) -> Path:
@@ -71,7 +72,10 @@ def weights(
         tensors[PREFIX + task] = np.log(p)
     document = {
         "encoder": "cnn5",
-        "recipe": {"start": {"source": f"random:{seed}"}, "training": {"seed": seed, "epochs": epochs}},
+        "recipe": {
+            "start": {"source": f"random:{seed}"},
+            "training": {"seed": seed, "epochs": epochs, "patience": patience},
+        },
         "vocabulary": {"emotion": EMOTIONS, "sentiment": SENTIMENTS},
         "history": [{"train_loss": 1.0, "dev_score": 0.5, "dev_loss": 1.1}],
         "best_epoch": 1,
@@ -104,6 +108,14 @@ def test_its_answers_are_a_row_that_is_scored_and_tested_like_the_others(tmp_pat
     assert row["end_to_end"]["weights"][0]["name"] == "w.safetensors" and row["end_to_end"]["streams"] == []
     assert row["history"][0]["columns"]["dev_score"] == [0.5]
     assert comparison_rows(found)[0].extra["emotion"]["fit"] == ""  # nothing was fitted here
+
+
+def test_whether_dev_chose_the_epoch_is_said_beside_the_scores(tmp_path: Path, cache: Cache) -> None:
+    files = [weights(tmp_path / f"{patience}.safetensors", cache, patience=patience) for patience in (4, 0)]
+    found = compared(tmp_path, corpus_of(cache), *files)
+    by = {row["end_to_end"]["weights"][0]["name"]: row for row in found["rows"] if "end_to_end" in row}
+    watched, whole = by["4.safetensors"]["scores"], by["0.safetensors"]["scores"]
+    assert (watched["stopped_by"], whole["stopped_by"]) == ("dev", None)
 
 
 def test_a_stream_of_the_same_weights_is_named(tmp_path: Path, cache: Cache) -> None:
