@@ -277,8 +277,23 @@ def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
         Where no such encoder is registered, or it is one of the other stream (the message lists those that
         fit); or where weights are named for an encoder that has none to choose.
     """
-    name, _, argument = text.partition(":")
-    entry = find(stream, text)
+    entry = require_known(stream, text)
+    if options.weights is not None and not entry.weights:
+        raise ValueError(
+            f"{stream} encoder {entry.name} has no weights to choose; found {options.weights!r} for {text}"
+        )
+    return entry.build(text.partition(":")[2], options)
+
+
+def require_known(stream: StreamName, text: str) -> EncoderEntry:
+    """Return the entry of the encoder that `text` names; nothing is built, and torch is not imported.
+
+    Raises
+    ------
+    ValueError
+        Where no such encoder is registered, or it is one of the other stream; the message lists those that fit.
+    """
+    entry, name = find(stream, text), text.partition(":")[0]
     if entry is None:
         there = REGISTRIES[stream].listed(INSTALL_HINT.format("extract"))
         other: StreamName = "audio" if stream == "video" else "video"
@@ -287,9 +302,7 @@ def build(stream: StreamName, text: str, options: EncoderOptions) -> Encoder:
                 f"{name!r} is an encoder of {other}; say --{other} {text}, or one of {stream}, which are: {there}"
             )
         raise ValueError(f"no {stream} encoder is called {name!r}; there are: {there}")
-    if options.weights is not None and not entry.weights:
-        raise ValueError(f"{stream} encoder {name} has no weights to choose; found {options.weights!r} for {text}")
-    return entry.build(argument, options)
+    return entry
 
 
 def require(module: str, who: str, extra: str = "extract") -> Any:

@@ -124,10 +124,21 @@ def build_trainable(name: str, weights: str | None, *, augment: bool = True) -> 
         Where there is none of that name (the message lists those there are), or the weights do not fit, or are
         not there.
     """
+    return require_trainable(name)(weights, augment)
+
+
+def require_trainable(name: str) -> TrainableBuilder:
+    """Return what builds the trainable encoder of that name; nothing is built, and torch is not imported.
+
+    Raises
+    ------
+    UnknownNameError
+        Where there is none; the message lists those there are.
+    """
     builder = TRAINABLE.find(name)
     if builder is None:
         raise UnknownNameError(f"--encoder is {name!r}; those that can be trained are: {TRAINABLE.listed()}")
-    return builder(weights, augment)
+    return builder
 
 
 def cut_frames(clip: Clip, length_s: float) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -56,6 +56,14 @@ class WeightsChoice:
             raise ValueError("weights are an empty string; expected imagenet, random:SEED or a file")
         return cls("file", path=Path(text))
 
+    def require_there(self) -> None:
+        """Raise FileNotFoundError where a file is named and does not exist."""
+        if self.path is not None and not self.path.is_file():
+            raise FileNotFoundError(
+                f"weights file {self.path} does not exist; expected a .safetensors or .pth file, imagenet or "
+                "random:SEED"
+            )
+
 
 @dataclass(frozen=True)
 class WeightsRecord:
@@ -142,10 +150,7 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
     MemoryError
         Where there is no room for it.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights file {path} does not exist; expected a .safetensors or .pth file, imagenet or random:SEED"
-        )
+    WeightsChoice("file", path=path).require_there()
     suffix = path.suffix.lower()
     if suffix not in (".safetensors", *PICKLE_SUFFIXES):
         raise ValueError(f"weights file {path.name} ends in {suffix!r}; expected .safetensors, .pth or .pt")

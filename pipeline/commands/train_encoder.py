@@ -6,32 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
-from dualstream.features.trainable import TrainableEncoder, build_trainable
+from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
+from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.cores import available_cores, torch_threads
 from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.encoder_training.end_to_end import answers_note
-from dualstream.pipeline.encoder_training.engine import Training
-from dualstream.pipeline.encoder_training.objective import Labels
-from dualstream.pipeline.encoder_training.options import RunOptions, SampleOptions, TrainOptions
+from dualstream.pipeline.encoder_training.options import SPLITS, RunOptions, SampleOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
-from dualstream.pipeline.encoder_training.schedule import depths
-from dualstream.pipeline.encoder_training.weights_file import (
-    SPLITS,
-    dev_scores,
-    licence_words,
-    pack_weights,
-    require_same_training,
-    training_document,
-    training_identity,
-)
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
@@ -41,6 +28,9 @@ from dualstream.pipeline.reporting.tables import majority_rows
 from dualstream.pipeline.storage.folders import make_folder
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import publish, remove_leftovers
+
+if TYPE_CHECKING:
+    from dualstream.pipeline.encoder_training.objective import Labels
 
 
 @dataclass
@@ -74,6 +64,7 @@ class TrainReport:
 
 def run(options: TrainEncoderCommand) -> CommandResult:
     """Do what the command line asks."""
+    _refuse_early(options)
     found = train_encoder(
         options.manifest,
         root=options.root,
@@ -84,6 +75,18 @@ def run(options: TrainEncoderCommand) -> CommandResult:
         report=lambda record: notice(epoch_line(record)),
     )
     return text_result(found.to_json(), describe(found), found.exit_status)
+
+
+def _refuse_early(options: TrainEncoderCommand) -> None:
+    """Refuse what can't be trained before torch is imported, which takes seconds."""
+    asked = options.samples
+    _labelled(options.manifest, options.root, options.out, options.training)
+    try:
+        require_trainable(asked.encoder)
+        if asked.weights is not None:
+            WeightsChoice.parse(asked.weights).require_there()
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
 
 
 def train_encoder(
@@ -117,14 +120,13 @@ def _trained(
     run: RunOptions,
     report: Callable[[dict[str, Any]], None],
 ) -> TrainReport:
+    import torch
+    from dualstream.pipeline.encoder_training import weights_file
+    from dualstream.pipeline.encoder_training.end_to_end import answers_note
+    from dualstream.pipeline.encoder_training.engine import Training
+
     started_s = time.monotonic()
-    if out.suffix != ".safetensors":
-        raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
-    manifest = read_manifest(manifest_path)
-    if not root.is_dir():
-        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
-    utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
-    _require_splits(utterances, training)
+    manifest, utterances = _labelled(manifest_path, root, out, training)
     try:
         device = usable_device(_device(run.device))
         one = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
@@ -155,13 +157,13 @@ def _trained(
                 f"none of the {len(utterances)} clips under {root} gave a sample; the first: {samples.failed[0]}"
             )
         labels = _labels(utterances, manifest)
-        document = training_document(one, training, recipe, utterances, samples, manifest)
-        identity = training_identity(document)
+        document = weights_file.training_document(one, training, recipe, utterances, samples, manifest)
+        identity = weights_file.training_identity(document)
         failed = list(samples.failed)
         if run.replace:
             checkpoint.unlink(missing_ok=True)
         elif out.exists():
-            stands = require_same_training(out, document, identity)
+            stands = weights_file.require_same_training(out, document, identity)
             return TrainReport(str(out), stands, False, failed, time.monotonic() - started_s)
         engine = Training(
             one,
@@ -178,15 +180,17 @@ def _trained(
         document["best_epoch"] = engine.best_epoch
         document["stopped"] = engine.position.stopped or "epochs"
         at, answers = engine.predict(labels.dev)
-        document["scores"] = dev_scores(at, answers, labels, utterances, manifest)
-        document["licence"] = licence_words(one, run.licence)
+        document["scores"] = weights_file.dev_scores(at, answers, labels, utterances, manifest)
+        document["licence"] = weights_file.licence_words(one, run.licence)
         document["environment"] = {
             "torch": torch.__version__,
             "threads": torch.get_num_threads(),
             "device": device.type,
         }
         note = answers_note(utterances, samples.sha256, at)
-        publish(out, pack_weights(engine.state(), document, identity, answers if len(at) else {}, note))
+        publish(
+            out, weights_file.pack_weights(engine.state(), document, identity, answers if len(at) else {}, note)
+        )
         checkpoint.unlink(missing_ok=True)
     return TrainReport(str(out), document, True, failed, time.monotonic() - started_s)
 
@@ -244,7 +248,23 @@ def _interval(estimate: dict[str, Any]) -> str:
     return f"{estimate['mean']:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def _labelled(
+    manifest_path: Path, root: Path, out: Path, training: TrainOptions
+) -> tuple[Manifest, list[Utterance]]:
+    """Return the manifest, and its utterances that are trained and stopped on."""
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
+    manifest = read_manifest(manifest_path)
+    if not root.is_dir():
+        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+    utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
+    _require_splits(utterances, training)
+    return manifest, utterances
+
+
 def _device(text: str) -> str:
+    import torch
+
     return ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
 
 
@@ -285,6 +305,8 @@ def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: RunOptio
 
 
 def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
+    from dualstream.pipeline.encoder_training.objective import Labels
+
     emotions = {name: code for code, name in enumerate(manifest.emotions)}
     sentiments = {name: code for code, name in enumerate(manifest.sentiments)}
     return Labels(
@@ -305,6 +327,8 @@ def _dry_run(
     root: Path,
     training: TrainOptions,
 ) -> TrainReport:
+    from dualstream.pipeline.encoder_training.schedule import depths
+
     trained = depths(one, training)
     sizes = {name: array.numel() for name, array in one.net.named_parameters()}
     plan = {

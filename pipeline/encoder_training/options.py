@@ -12,6 +12,8 @@ from dualstream.heads.variants.options import Balance, Loss
 
 from dualstream.validation import validate
 
+SPLITS = ("train", "dev")  # test is never looked at
+
 
 @dataclass(frozen=True)
 class TrainOptions:

@@ -26,7 +26,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.checkpoint import packed
 from dualstream.pipeline.encoder_training.end_to_end import METADATA, PREFIX
 from dualstream.pipeline.encoder_training.objective import Labels
-from dualstream.pipeline.encoder_training.options import TrainOptions
+from dualstream.pipeline.encoder_training.options import SPLITS, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.memory import refuse_shortage
@@ -37,7 +37,6 @@ from torch import Tensor
 
 FORMAT = "dualstream encoder 1"
 OWN_LICENCE = "not stated by who trained it (--licence); the terms of the training data apply"
-SPLITS = ("train", "dev")  # test is never looked at
 
 
 def training_identity(document: Mapping[str, Any]) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 from dualstream.features.cores import BLAS_THREADS
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find
+from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find, require_known
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
+from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
@@ -95,6 +96,8 @@ def make_recipe(
     DualstreamError
         Where there is no ffmpeg, or an encoder can't be built (no such weights, a table that can't be read).
     """
+    if build_encoder is build:
+        _refuse_early(options)
     has_network = any(
         is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE
     )
@@ -133,6 +136,28 @@ def make_recipe(
         note = {"key": key, "document": document, "specs": specs}
         publish(memo, canonical_json(note).encode("utf-8"), durable=False)
     return Recipe(document, specs, lambda: plan, find_environment)
+
+
+def _refuse_early(options: ExtractionOptions) -> None:
+    """Refuse names of no encoder, and files that are not there, before torch is imported.
+
+    Raises
+    ------
+    UsageError
+        As building the encoders would, seconds later.
+    """
+    try:
+        for stream in STREAMS:
+            for text in getattr(options, stream):
+                if text == NONE:
+                    continue
+                argument = text.partition(":")[2]
+                if require_known(stream, text).table and argument and not Path(argument).is_file():
+                    raise FileNotFoundError(f"table {argument} does not exist")
+            for weights in getattr(options, f"{stream}_weights"):
+                WeightsChoice.parse(weights).require_there()
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPlan:

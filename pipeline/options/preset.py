@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.options.generate import Option, Preset, options_of
@@ -83,10 +83,11 @@ def _key(one: Option) -> str:
 
 def _value(one: Option, value: Any, path: Path) -> Any:
     """Return a TOML value as the command line would have given it."""
-    if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(x, dict | list) for x in value)):
-        raise UsageError(f"--config {path}: {_key(one)} is a table; expected a value, or a list of values")
+    flag = get_args(one.parameter.annotation)[0] is bool
+    for part in value if isinstance(value, list) else [value]:
+        if not isinstance(part, str | int | float) or (isinstance(part, bool) and not flag):
+            kind = "a table" if isinstance(part, dict) else f"{part!r}"
+            raise UsageError(f"--config {path}: {_key(one)} is {kind}; expected text, a number, or a list of such")
     if one.cli.repeat:
-        return [str(x) for x in (value if isinstance(value, list) else [value])]
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return value
+        return [str(part) for part in (value if isinstance(value, list) else [value])]
+    return ",".join(map(str, value)) if isinstance(value, list) else value

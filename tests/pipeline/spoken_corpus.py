@@ -47,7 +47,7 @@ def make_cache(root: Path, kind: str = "pca-turned") -> Path:
     options = ExtractionOptions(video=("cnn5",), video_weights=("random:0",), device="cpu", threads=1)
     run = extract.RunOptions(workers=1)
     extract.extract(root / "manifest.csv", root=root, out=cache, options=options, run=run)
-    narrow = project.checked_options(kind=kind, width=10, streams=("video",), seed=0, shards=None, dry_run=False)
+    narrow = project.ProjectOptions(kind=kind, width=10, streams=("video",))
     project.project(cache, options=narrow)
     return cache
 

@@ -1,0 +1,80 @@
+"""What is refused, and the extraction of tables, import neither torch nor librosa nor numba: they take seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = """
+import sys
+from dualstream.cli import app
+try:
+    app()
+except SystemExit as end:
+    heavy = sorted({"torch", "torchvision", "librosa", "numba", "sklearn", "matplotlib"} & set(sys.modules))
+    print(end.code or 0, *heavy, file=sys.stderr)
+"""
+ROWS = "a,a.wav,train,,,,,,joy,positive\nb,b.wav,train,,,,,,anger,negative\nc,c.wav,dev,,,,,,joy,positive\n"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("refusals")
+    (place / "m.csv").write_text(f"id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment\n{ROWS}")
+    (place / "t.csv").write_text("id,x,y\na,1,2\nb,2,3\nc,0,1\n")
+    (place / "odd.csv").write_text("id,x,y\na,1,much\n")
+    return place
+
+
+def ended(place: Path, *words: str) -> str:
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=120)
+    return done.stderr.splitlines()[-1]
+
+
+def test_tables_are_extracted_without_torch(place: Path) -> None:
+    words = ["--root", ".", "--video", "table:t.csv", "--audio", "none", "--out", "t.h5"]
+    assert ended(place, "extract", "m.csv", *words) == "0"
+    assert (place / "t.h5").is_file()
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (1, "extract none.csv"),
+        (2, "extract m.csv --root none"),
+        (2, "extract m.csv --video resnet"),
+        (2, "extract m.csv --video cnn5 --video-weights none.pth"),
+        (2, "extract m.csv --video cnn5 --video-weights random:x"),
+        (2, "extract m.csv --video table:none.csv --audio bilstm"),
+        (2, "extract m.csv --video table:odd.csv --audio none"),
+        (2, "extract m.csv --precision fp64"),
+        (1, "check none.csv --root ."),
+        (2, "check m.csv"),
+        (2, "manifest nothing ."),
+        (1, "manifest emodb none"),
+        (10, "project none.h5"),
+        (10, "inspect none.h5"),
+        (1, "train-encoder none.csv --encoder cnn5"),
+        (2, "train-encoder m.csv --encoder resnet"),
+        (2, "train-encoder m.csv --encoder cnn5 --weights none.pth"),
+        (2, "train-encoder m.csv --encoder cnn5 --out weights.bin"),
+        (10, "fit-head none.h5 --fusion concat"),
+        (2, "fit-head none.h5 --fusion nothing"),
+        (2, "fit-head none.h5 --fusion concat --loss hinge"),
+        (2, "compare none.h5 --fusions nothing"),
+        (10, "compare none.h5"),
+        (10, "evaluate none"),
+        (10, "report none"),
+        (10, "diagnose none.h5"),
+        (2, "diagnose none.h5 --task mood"),
+        (10, "export none --out bundle"),
+        (10, "predict none a.mp4"),
+    ],
+)
+def test_refusals_are_light(place: Path, status: int, words: str) -> None:
+    assert ended(place, *words.split()) == str(status)
