@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
+
+from dualstream.validation import validate
 
 DONE_WITH_FAILURES = 3
 EXIT_STATUSES = {
@@ -55,10 +58,19 @@ class CorruptError(DualstreamError):
     exit_status = 13
 
 
-def one_of(name: str, found: str, valid: Sequence[str]) -> None:
-    """Raise UsageError where the option `name` is none of the words that there are; the message lists them."""
-    if found not in valid:
-        raise UsageError(f"--{name} is {found!r}; expected one of: {', '.join(valid)}")
+def require_valid(options: Any) -> None:
+    """Check the fields of a dataclass of options, which are named as they are typed, against their annotations.
+
+    Raises
+    ------
+    UsageError
+        Names the option, what was found, and what was expected.
+    """
+    try:
+        validate(options)
+    except ValueError as error:
+        name, _, rest = str(error).partition(" ")
+        raise UsageError(f"--{name.replace('_', '-')} {rest}") from error
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,14 +11,49 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = """
-import sys
+import json, sys
+sys.path.insert(0, sys.argv[1])
 from dualstream.cli import app
-try:
-    app()
-except SystemExit as end:
-    heavy = sorted({"torch", "torchvision", "librosa", "numba", "sklearn", "matplotlib"} & set(sys.modules))
-    print(end.code or 0, *heavy, file=sys.stderr)
+heavy = {"torch", "torchvision", "librosa", "numba", "sklearn", "matplotlib"}
+ended = []
+for words in sys.argv[2:]:
+    try:
+        app(words.split())
+    except SystemExit as end:
+        ended.append([end.code or 0, words, sorted(heavy & set(sys.modules))])
+print(json.dumps(ended), file=sys.stderr)
 """
+REFUSED = [
+    (1, "extract none.csv"),
+    (2, "extract m.csv --root none"),
+    (2, "extract m.csv --video resnet"),
+    (2, "extract m.csv --video cnn5 --video-weights none.pth"),
+    (2, "extract m.csv --video cnn5 --video-weights random:x"),
+    (2, "extract m.csv --video table:none.csv --audio bilstm"),
+    (2, "extract m.csv --video table:odd.csv --audio none"),
+    (2, "extract m.csv --precision fp64"),
+    (1, "check none.csv --root ."),
+    (2, "check m.csv"),
+    (2, "manifest nothing ."),
+    (1, "manifest emodb none"),
+    (10, "project none.h5"),
+    (10, "inspect none.h5"),
+    (1, "train-encoder none.csv --encoder cnn5"),
+    (2, "train-encoder m.csv --encoder resnet"),
+    (2, "train-encoder m.csv --encoder cnn5 --weights none.pth"),
+    (2, "train-encoder m.csv --encoder cnn5 --out weights.bin"),
+    (10, "fit-head none.h5 --fusion concat"),
+    (2, "fit-head none.h5 --fusion nothing"),
+    (2, "fit-head none.h5 --fusion concat --loss hinge"),
+    (2, "compare none.h5 --fusions nothing"),
+    (10, "compare none.h5"),
+    (10, "evaluate none"),
+    (10, "report none"),
+    (10, "diagnose none.h5"),
+    (2, "diagnose none.h5 --task mood"),
+    (10, "export none --out bundle"),
+    (10, "predict none a.mp4"),
+]
 ROWS = "a,a.wav,train,,,,,,joy,positive\nb,b.wav,train,,,,,,anger,negative\nc,c.wav,dev,,,,,,joy,positive\n"
 
 
@@ -30,51 +66,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def ended(place: Path, *words: str) -> str:
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{PROGRAM}", *words]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=120)
-    return done.stderr.splitlines()[-1]
+def ended(place: Path, *lines: str) -> list[list[object]]:
+    """Run commands in one process; return (status, command, what heavy is loaded by then) of each."""
+    command = [sys.executable, "-c", PROGRAM, str(ROOT), *lines]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, timeout=200)
+    found: list[list[object]] = json.loads(done.stderr.splitlines()[-1])
+    return found
 
 
 def test_tables_are_extracted_without_torch(place: Path) -> None:
-    words = ["--root", ".", "--video", "table:t.csv", "--audio", "none", "--out", "t.h5"]
-    assert ended(place, "extract", "m.csv", *words) == "0"
+    words = "extract m.csv --root . --video table:t.csv --audio none --out t.h5"
+    assert ended(place, words, "inspect t.h5 --json") == [[0, words, []], [0, "inspect t.h5 --json", []]]
     assert (place / "t.h5").is_file()
 
 
-@pytest.mark.parametrize(
-    ("status", "words"),
-    [
-        (1, "extract none.csv"),
-        (2, "extract m.csv --root none"),
-        (2, "extract m.csv --video resnet"),
-        (2, "extract m.csv --video cnn5 --video-weights none.pth"),
-        (2, "extract m.csv --video cnn5 --video-weights random:x"),
-        (2, "extract m.csv --video table:none.csv --audio bilstm"),
-        (2, "extract m.csv --video table:odd.csv --audio none"),
-        (2, "extract m.csv --precision fp64"),
-        (1, "check none.csv --root ."),
-        (2, "check m.csv"),
-        (2, "manifest nothing ."),
-        (1, "manifest emodb none"),
-        (10, "project none.h5"),
-        (10, "inspect none.h5"),
-        (1, "train-encoder none.csv --encoder cnn5"),
-        (2, "train-encoder m.csv --encoder resnet"),
-        (2, "train-encoder m.csv --encoder cnn5 --weights none.pth"),
-        (2, "train-encoder m.csv --encoder cnn5 --out weights.bin"),
-        (10, "fit-head none.h5 --fusion concat"),
-        (2, "fit-head none.h5 --fusion nothing"),
-        (2, "fit-head none.h5 --fusion concat --loss hinge"),
-        (2, "compare none.h5 --fusions nothing"),
-        (10, "compare none.h5"),
-        (10, "evaluate none"),
-        (10, "report none"),
-        (10, "diagnose none.h5"),
-        (2, "diagnose none.h5 --task mood"),
-        (10, "export none --out bundle"),
-        (10, "predict none a.mp4"),
-    ],
-)
-def test_refusals_are_light(place: Path, status: int, words: str) -> None:
-    assert ended(place, *words.split()) == str(status)
+def test_refusals_are_light(place: Path) -> None:
+    found = ended(place, *(words for _, words in REFUSED))
+    assert found == [[status, words, []] for status, words in REFUSED]

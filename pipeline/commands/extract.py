@@ -119,8 +119,6 @@ def extract(
 def _limited(manifest: Manifest, limit: int | None) -> Manifest:
     if limit is None:
         return manifest
-    if limit < 1:
-        raise UsageError(f"--limit is {limit}; expected 1 or more")
     return Manifest(manifest.utterances[:limit])
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Interval
 from dualstream.features.options import Precision, ReadingOptions, Speed
 from dualstream.heads.cores import available_cores
-
-from dualstream.validation import validate
+from dualstream.pipeline.errors import require_valid
 
 ProjectionKind = Literal["auto", "pca-turned", "pca", "gaussian", "none"]
 Executor = Literal["local", "ray"]
@@ -48,7 +47,7 @@ class ExtractionOptions(ReadingOptions):
     So rows do not depend on how many cores there are. It is recorded in the provenance."""
 
     def __post_init__(self) -> None:
-        validate(self)
+        require_valid(self)
 
     @property
     def torch_threads(self) -> int:
@@ -90,7 +89,7 @@ class RunOptions:
     """Say what would be made and how long it takes; write nothing."""
 
     def __post_init__(self) -> None:
-        validate(self)
+        require_valid(self)
 
 
 @dataclass(frozen=True)
@@ -112,4 +111,4 @@ class ProjectOptions:
     """Say what would be done; write nothing."""
 
     def __post_init__(self) -> None:
-        validate(self)
+        require_valid(self)

@@ -22,6 +22,7 @@ from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
 from dualstream.pipeline.extraction.options import ExtractionOptions as ExtractionOptions
 from dualstream.pipeline.extraction.options import RunOptions
+from dualstream.pipeline.extraction.processor import cpu_capability
 from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
 from dualstream.pipeline.storage.sealed import publish
 
@@ -102,8 +103,6 @@ def make_recipe(
         is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE
     )
     device = _device(options.device) if has_network else "cpu"
-    if options.threads is not None and options.threads < 1:
-        raise UsageError(f"--threads is {options.threads}; expected 1 or more")
     binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
@@ -368,12 +367,14 @@ def _packages() -> dict[str, str]:
 def _environment(device: str, threads: int) -> dict[str, Any]:
     facts: dict[str, Any] = {"packages": _packages(), "blas_threads": BLAS_THREADS}
     if "torch" in facts["packages"]:
-        import torch
-
         facts["threads"] = threads
-        facts["processor"] = (
-            torch.cuda.get_device_name(device)
-            if device.startswith("cuda") and torch.cuda.is_available()
-            else torch.backends.cpu.get_cpu_capability()
-        )
+        facts["processor"] = _cuda_name(device) or cpu_capability()
     return facts
+
+
+def _cuda_name(device: str) -> str:
+    if not device.startswith("cuda"):
+        return ""
+    import torch
+
+    return str(torch.cuda.get_device_name(device)) if torch.cuda.is_available() else ""

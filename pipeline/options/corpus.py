@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 from dualstream.pipeline.corpus import importers
-from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.errors import UsageError, require_valid
 from dualstream.pipeline.options import parse
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, CommandOptions, DocumentOptions
 from dualstream.pipeline.options.generate import Cli, Group
@@ -85,10 +85,7 @@ class CheckOptions:
     None: the one on PATH, else the one that imageio-ffmpeg brings."""
 
     def __post_init__(self) -> None:
-        try:
-            validate(self)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+        require_valid(self)
 
 
 @dataclass(frozen=True, kw_only=True)
