@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ from dualstream.pipeline.options.generate import Preset, build, parameters_of
 from dualstream.pipeline.options.help import help_of
 from dualstream.pipeline.options.output import lost_output, steady_output
 from typer.core import TyperCommand
+
+from dualstream import __version__
 
 log = logging.getLogger(__name__)
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # by the number of -v
@@ -105,6 +108,7 @@ def _carried_out(command: Command, values: dict[str, Any], during: During) -> in
     options = build(command.options, values)
     quiet = options.quiet
     with _logging(options.verbose), Notices.silenced(quiet), during(command.name, quiet), one_blas_thread():
+        log.debug("dualstream %s, Python %s, in %s", __version__, platform.python_version(), os.getcwd())
         log.info("%s: %s", command.name, options)
         result = command.run(options)
         if result.document is not None:

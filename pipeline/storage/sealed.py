@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import stat
@@ -28,6 +29,7 @@ from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.memory import refuse_shortage
 from numpy.typing import NDArray
 
+log = logging.getLogger(__name__)
 HEADER_BYTES = 512
 TEMPORARY_SUFFIX = ".tmp"
 READ_BLOCK_BYTES = 8 << 20
@@ -163,6 +165,7 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
         put_in_place(temporary, path)
         if durable:
             sync(path.parent)
+        log.debug("%s written, %d bytes", path, len(data))
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)

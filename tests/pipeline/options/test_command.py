@@ -44,6 +44,9 @@ def test_verbose_logs_on_standard_error_and_quiet_does_not(tables: list[Any]) ->
     loud = invoke(*tables, "-v", "--json")
     assert loud.exit_code == 0 and "INFO" in loud.stderr and "extract" in loud.stderr
     assert loud.stdout.startswith("{")
+    written = invoke(*tables[:-1], tables[-1].with_name("d.h5"), "-vv").stderr
+    assert "DEBUG" in written and "d.h5 written, " in written and dualstream.__version__ in written
+    assert "DEBUG" not in loud.stderr
     quiet = invoke(*tables, "-q", "--json")
     assert quiet.exit_code == 0 and quiet.stderr == "" and quiet.stdout.startswith("{")
     assert "INFO" not in invoke(*tables).stderr  # nothing stays set up
