@@ -6,32 +6,56 @@ Names are imported when they are first used: ``import dualstream`` itself loads 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualstream.installation import checkout
+from dualstream.version import __version__
+
 if TYPE_CHECKING:
+    from dualstream.api import compare, diagnose, evaluate, export, extract, fit_head, manifest, read_cache
+    from dualstream.features.encoder import register as register_encoder
     from dualstream.heads.sklearn import DualHeadClassifier
-    from dualstream.pipeline.cache import read_cache
+    from dualstream.heads.variants.registry import register as register_variant
+    from dualstream.predictor import Predictor
 
-__version__ = "0.1.0"
 
-__all__ = ["DualHeadClassifier", "__version__", "read_cache"]
+__all__ = [
+    "DualHeadClassifier",
+    "Predictor",
+    "__version__",
+    "compare",
+    "diagnose",
+    "evaluate",
+    "export",
+    "extract",
+    "fit_head",
+    "manifest",
+    "read_cache",
+    "register_encoder",
+    "register_variant",
+]
 
 _HOMES = {
-    "DualHeadClassifier": "dualstream.heads.sklearn",
-    "read_cache": "dualstream.pipeline.cache",
+    **{
+        name: f"dualstream.api:{name}"
+        for name in ("compare", "diagnose", "evaluate", "export", "extract", "fit_head", "manifest", "read_cache")
+    },
+    "DualHeadClassifier": "dualstream.heads.sklearn:DualHeadClassifier",
+    "Predictor": "dualstream.predictor:Predictor",
+    "register_encoder": "dualstream.features.encoder:register",
+    "register_variant": "dualstream.heads.variants.registry:register",
 }
-"""The module of each name that is offered here."""
+"""Where each name that is offered here comes from, as module:name."""
 
-_CHECKOUT = Path(__file__).resolve().parent.parent
-if (_CHECKOUT / "pyproject.toml").is_file() and (_CHECKOUT / "features").is_dir():
-    __path__.append(str(_CHECKOUT))  # there features, heads and pipeline stand beside this folder, not in it
+if (_root := checkout()) is not None:
+    __path__.append(str(_root))  # there features, heads and pipeline stand beside this folder, not in it
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    module, _, there = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(module), there)
 
 
 def __dir__() -> list[str]:

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from dualstream import __version__
 from dualstream.pipeline.options import bundles, corpus, features, heads
 from dualstream.pipeline.options.command import App, Command, add_command
 from dualstream.pipeline.reporting.heartbeat import Heartbeat, silenced
+from dualstream.version import __version__
 
 COMMANDS = "dualstream.pipeline.commands"
 

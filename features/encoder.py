@@ -23,10 +23,10 @@ from dualstream.features.options import Precision as Precision
 from numpy.typing import NDArray
 
 from dualstream.discovery import ENCODERS_GROUP, Registry
+from dualstream.installation import install_hint
 
 StreamName = Literal["video", "audio"]
 
-INSTALL_HINT = "pip install 'dualstream[{}]'"
 VIDEO_WIDTH = 100  # columns of the video stream of our own encoders, after projection
 AUDIO_WIDTH = 192  # columns of the audio stream of our own encoders
 
@@ -295,7 +295,7 @@ def require_known(stream: StreamName, text: str) -> EncoderEntry:
     """
     entry, name = find(stream, text), text.partition(":")[0]
     if entry is None:
-        there = REGISTRIES[stream].listed(INSTALL_HINT.format("extract"))
+        there = REGISTRIES[stream].listed(install_hint("extract"))
         other: StreamName = "audio" if stream == "video" else "video"
         if find(other, text) is not None:
             raise ValueError(
@@ -328,4 +328,4 @@ def require(module: str, who: str, extra: str = "extract") -> Any:
         package = module.partition(".")[0]
         if error.name is None or error.name.partition(".")[0] != package:
             raise
-        raise MissingPackageError(f"{who} need the package {package}: {INSTALL_HINT.format(extra)}") from error
+        raise MissingPackageError(f"{who} need the package {package}: {install_hint(extra)}") from error

@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 
 from dualstream.pipeline.errors import DualstreamError
 
+from dualstream.installation import install_hint
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -173,5 +175,5 @@ def require_ray() -> None:
         import ray  # noqa: F401
     except ImportError as error:
         raise DualstreamError(
-            "--executor ray needs the package ray: pip install 'dualstream[ray]', or use --executor local"
+            f"--executor ray needs the package ray: {install_hint('ray')}, or use --executor local"
         ) from error

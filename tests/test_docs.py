@@ -16,10 +16,10 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
 def commands(page):
-    """Yield the words after `python cli.py` of each command line that the page shows."""
+    """Yield the words after `dualstream`, or `python cli.py`, of each command line that the page shows."""
     text = page.read_text().replace("\\\n", " ")
     for line in text.splitlines():
-        found = re.match(r"\s*(?:\$ )?python cli\.py (.+)", line)
+        found = re.match(r"\s*(?:(?:\$ )?python cli\.py|\$ dualstream) (.+)", line)
         if found and not re.search(SYNOPSIS, found.group(1)):
             yield found.group(1).split("  #")[0].strip()
 

@@ -88,7 +88,28 @@ def test_nobody_imports_the_command_line():
 
 
 def test_nouns_do_not_import_steps():
-    assert users_of("dualstream.pipeline.commands") <= {"dualstream/cli.py"}
+    faces = {"dualstream/cli.py", "dualstream/api.py", "dualstream/predictor.py"}
+    assert users_of("dualstream.pipeline.commands") <= faces
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    """And offers its names all the same: each is there, and loaded when it is asked for."""
+    program = (
+        "import sys, dualstream\n"
+        "ours = {'torch', 'numpy', 'scipy', 'sklearn', 'h5py', 'pandas', 'librosa', 'matplotlib', 'typer', 'rich'}\n"
+        "assert not ours & set(sys.modules), ours & set(sys.modules)\n"
+        "for name in dualstream.__all__:\n    assert getattr(dualstream, name) is not None\n"
+        "assert 'torch' not in sys.modules and 'librosa' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_face_has_no_other_names():
+    assert set(dualstream.__all__) - {"__version__"} == set(dualstream._HOMES)
+    assert set(dualstream.__all__) <= set(dir(dualstream))
+    with pytest.raises(AttributeError, match="has no attribute 'fit_heads'"):
+        _ = dualstream.fit_heads
 
 
 def test_no_pickle_is_ever_loaded():
@@ -134,6 +155,12 @@ def test_no_such_cache_is_status_10(words, tmp_path):
 
 def test_the_version_that_is_cited_is_the_package_s():
     assert f"\nversion: {dualstream.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
+def test_no_hint_names_a_package_of_an_index():
+    """``pip install dualstream[...]`` would install whoever takes that name there; see dualstream.installation."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert [path for path in [*PRODUCT, *pages] if re.search(r"pip install '?dualstream", path.read_text())] == []
 
 
 def test_benchmarks_set_no_number_of_threads_for_us():

@@ -59,7 +59,7 @@ def test_the_demo_explains_the_failure_it_plants(tmp_path):
     out = tmp_path / "d"
     assert (out / MARKER).exists()
     for words in commands(Path("d")):
-        assert f"$ python cli.py {words[0]} " in done.stdout
+        assert f"$ dualstream {words[0]} " in done.stdout
     diagnosis = json.loads((out / "diagnosis" / "diagnosis.json").read_text())
     assert diagnosis["causes"][0]["name"] == "starved_sampling"
     assert diagnosis["causes"][0]["interval"][0] > 0  # the remedy's gain is sure

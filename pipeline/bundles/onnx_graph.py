@@ -15,6 +15,8 @@ from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import answer
 from dualstream.pipeline.errors import DualstreamError, UsageError
 
+from dualstream.installation import install_hint
+
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
 TOLERANCE = 1e-5  # largest difference of a probability between ONNX Runtime and the bundle
@@ -53,7 +55,7 @@ def write_onnx(
         try:
             importlib.import_module(package)
         except ImportError as error:
-            raise UsageError(f"--onnx needs the package {package}: pip install 'dualstream[onnx]'") from error
+            raise UsageError(f"--onnx needs the package {package}: {install_hint('onnx')}") from error
     import torch
     from dualstream.heads.export import HeadGraph
 

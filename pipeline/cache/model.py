@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dualstream.pipeline.cache import convert
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas
+    import torch
 
 FORMAT_VERSION = 1
 UNLABELLED = -1
@@ -81,7 +87,14 @@ class Utterances:
 
 @dataclass(frozen=True, repr=False)
 class Cache:
-    """A whole cache in memory."""
+    """A whole cache in memory: what `read_cache` returns.
+
+    Utterances are in manifest order, and everything with a first axis of N is in that order. The windows of
+    utterance i are rows ``offsets[i]:offsets[i + 1]`` of everything with a first axis of W.
+
+    >>> cache.streams["video"].utterance  # float32, shape (N, D); rows of absent streams are zeros
+    >>> cache.to_pandas()                 # one row per utterance
+    """
 
     utterances: Utterances
     offsets: NDArray[np.int64]
@@ -97,3 +110,43 @@ class Cache:
     def __repr__(self) -> str:
         streams = ", ".join(repr(stream) for stream in self.streams.values())
         return f"Cache({len(self.utterances)} utterances, {int(self.offsets[-1])} windows, {streams})"
+
+    def _repr_html_(self) -> str:
+        return convert.html_of(self)
+
+    def columns(self, *, windows: bool = False) -> dict[str, NDArray[Any]]:
+        """Return the cache as named columns, one value per utterance, or per window.
+
+        Labels are class names, None where unlabelled. Features are ``video:0``, ``video:1``, … or, where the
+        encoder names its columns, ``audio:NAME``; they are NaN where the stream is absent (see ``has_video``).
+        """
+        return convert.window_columns(self) if windows else convert.utterance_columns(self)
+
+    def to_pandas(self, *, windows: bool = False) -> pandas.DataFrame:
+        """Return `columns` as a data frame: one row per utterance, or per window.
+
+        Raises
+        ------
+        UsageError
+            Where pandas is not installed.
+        """
+        return convert.data_frame(self.columns(windows=windows))
+
+    def to_torch(self) -> dict[str, torch.Tensor]:
+        """Return copies of all arrays as tensors.
+
+        ``emotion``, ``sentiment`` (N,) int64, -1 where unlabelled; ``offsets`` (N + 1,), ``start_s`` (W,);
+        for each split ``in_SPLIT`` (N,) bool; for each stream ``NAME`` (N, D) and ``NAME_present`` (N,), and where
+        it has windows ``NAME_windows`` (W, D), ``NAME_window_present`` and ``NAME_time_s`` (W,).
+        """
+        return convert.tensors(self)
+
+    def to_parquet(self, path: Path | str, *, windows: bool = False) -> Path:
+        """Write `columns` as a Parquet file, whole or not at all, and return its path.
+
+        Raises
+        ------
+        UsageError
+            Where pyarrow is not installed.
+        """
+        return convert.write_parquet(self.columns(windows=windows), Path(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 from dualstream.pipeline.corpus.checks.balance import balance
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.checks.registry import Corpus, examine
-from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, read_manifest
+from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
-from dualstream.pipeline.options.emit import CommandResult
+from dualstream.pipeline.options.emit import CommandResult, notice
 from dualstream.pipeline.reporting.check_report import show
 
 __all__ = ["CheckOptions", "Checkup", "main", "run", "show"]
@@ -36,11 +37,17 @@ class Checkup:
 
 def run(options: CheckCommand) -> CommandResult:
     """Do what the command line asks."""
-    found = main(options.manifest, options.root, options.check)
+    found = main(options.manifest, options.root, options.check, notice=notice)
     return CommandResult(found.document, lambda: show(found.document, found.findings), found.exit_status)
 
 
-def main(manifest_path: Path, root: Path | None, options: CheckOptions | None = None) -> Checkup:
+def main(
+    manifest_path: Path,
+    root: Path | None,
+    options: CheckOptions | None = None,
+    *,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Checkup:
     """Examine a manifest, and the clips below `root`.
 
     Raises
@@ -53,7 +60,7 @@ def main(manifest_path: Path, root: Path | None, options: CheckOptions | None = 
     options = options or CheckOptions()
     if options.media and root is None:
         raise UsageError("no --root given; name the folder that holds the clips, or give --no-media")
-    manifest = read_manifest(manifest_path)
+    manifest = read_manifest(find_manifest(manifest_path, notice))
     corpus = _opened(manifest, root, options) if options.media and root is not None else Corpus(manifest)
     findings = examine(corpus)
     unusable = tuple(fact.utterance.id for fact in corpus.clips if fact.fault)

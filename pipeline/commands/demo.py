@@ -104,7 +104,7 @@ def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
 
 
 def commands(out: Path) -> Iterator[list[str]]:
-    """Yield the commands of the demo, as they are typed after `python cli.py`."""
+    """Yield the commands of the demo, as they are typed after `dualstream`."""
     corpus, manifest = str(out / "corpus"), str(out / "manifest.csv")
     dense, starved = str(out / "cache.h5"), str(out / "every3.h5")
     encoder = ["--video", "cnn5", "--video-weights", "random:0"]
@@ -171,7 +171,7 @@ def draw_corpus(corpus: Path, clips: list[Clip], options: DemoOptions) -> None:
 
 def run_command(words: list[str], say: Callable[[str], None]) -> None:
     """Run one command of the command line in a process of its own, its words shown first."""
-    say(f"\n$ python cli.py {shlex.join(words)}")
+    say(f"\n$ dualstream {shlex.join(words)}")
     sys.stdout.flush()
     # COLUMNS: what comes through a pipe is as wide as a page
     environment = {**os.environ, "COLUMNS": os.environ.get("COLUMNS", "110")}

@@ -11,7 +11,7 @@ from typing import Any
 
 from dualstream.heads.cores import available_cores, one_blas_thread, torch_threads
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
-from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
+from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError, resumable
 from dualstream.pipeline.executors import ray_tasks, require_ray
@@ -70,7 +70,7 @@ def extract(
         while they are read (1).
     """
     started_s = time.monotonic()
-    manifest = _limited(read_manifest(manifest_path), run.limit)
+    manifest = _limited(read_manifest(find_manifest(manifest_path, notice)), run.limit)
     if not root.is_dir():
         raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
     if run.executor == RAY:

@@ -5,33 +5,23 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from dualstream.features.encode import ClipPlan
-from dualstream.features.encoder import StreamFeatures
 from dualstream.features.media import MediaError
-from dualstream.heads.cores import one_blas_thread, one_core
+from dualstream.heads.cores import one_blas_thread
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
-from dualstream.pipeline.bundles.inference import Answers, Features, answer, make_plan, projected, recipe_of
 from dualstream.pipeline.bundles.inputs import Item, gather, shown
+from dualstream.pipeline.bundles.loaded import LoadedBundle, load
 from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
-from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
-from dualstream.pipeline.experiments import integrity
-from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
-from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
-from dualstream.pipeline.extraction.shards import ClipRows, split_in_shards
-from dualstream.pipeline.extraction.staleness import Hasher
 from dualstream.pipeline.options.bundles import PredictCommand, PredictOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
-from dualstream.pipeline.reporting.prediction_report import answered, as_csv, show, unanswered
+from dualstream.pipeline.reporting.prediction_report import as_csv, documents_of, show
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
-from numpy.typing import NDArray
 
 
 def run(options: PredictCommand) -> CommandResult:
@@ -67,36 +57,19 @@ def predict(
     _check_outputs(files, options)
     bundle = read_bundle(path)
     context_s = _context(bundle, options)
-    plan, notes = make_plan(bundle, weights=options.weights, device=_device(options.device), ffmpeg=options.ffmpeg)
-    warnings = integrity.with_random_weights(
-        bundle.document.get("warnings", []), {name: one["spec"] for name, one in bundle.streams.items()}
-    )
-    for note in [*notes, *warnings]:
+    loaded = load(bundle, weights=options.weights, device=options.device, ffmpeg=options.ffmpeg)
+    for note in [*loaded.notes, *loaded.warnings]:
         notice(note)
-    ffmpeg = None if options.ffmpeg is None else str(options.ffmpeg)
-    items = gather(files, root=options.root, segments=options.segments, ffmpeg=ffmpeg)
-    if not items:
-        raise UsageError(f"there is no file in {', '.join(map(str, files))}")
-    recipe = recipe_of(bundle, plan)
-    asked = [item.utterance for item in items if item.utterance is not None]
-    rows = _rows(asked, bundle, recipe, workers=options.workers)
-    answers = _answers(bundle, items, rows)
-    documents: list[dict[str, Any]] = []
-    at = 0
-    for item in items:
-        if item.utterance is None:
-            documents.append(unanswered(item, item.reason))
-            continue
-        assert answers is not None
-        documents.append(answered(bundle, item, rows[at], answers, at))
-        at += 1
-    timelines = _timelines(items, documents, bundle, plan, context_s)
+    items, documents = predictions_of(
+        loaded, files, root=options.root, segments=options.segments, workers=options.workers, ffmpeg=options.ffmpeg
+    )
+    timelines = _timelines(items, documents, bundle, loaded.plan, context_s)
     document = {
         "bundle": shown(str(path)),
         "variant": bundle.variant,
         "fingerprint": bundle.fingerprint,
-        "notes": notes,
-        "warnings": warnings,
+        "notes": loaded.notes,
+        "warnings": loaded.warnings,
         "vocabulary": {task: bundle.vocabulary[task] for task in bundle.calibration},
         "timeline_s": context_s,
         "utterances": documents,
@@ -108,6 +81,35 @@ def predict(
     for text in document["unwritten"]:
         notice(text)
     return document
+
+
+def predictions_of(
+    loaded: LoadedBundle,
+    files: Sequence[Path],
+    *,
+    root: Path | None = None,
+    segments: str | None = None,
+    workers: int = 2,
+    ffmpeg: Path | None = None,
+) -> tuple[list[Item], list[dict[str, Any]]]:
+    """Return the utterances of `files`, and of each what `docs/bundle.md` says that a document holds.
+
+    Raises
+    ------
+    UsageError
+        Where there is no file, or the options don't fit them.
+    """
+    items = gather(files, root=root, segments=segments, ffmpeg=None if ffmpeg is None else str(ffmpeg))
+    if not items:
+        raise UsageError(f"there is no file in {', '.join(map(str, files))}")
+    asked = [item.utterance for item in items if item.utterance is not None]
+    with Progress(len(asked)) as progress:
+        rows = loaded.encode(
+            asked,
+            workers=workers,
+            on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
+        )
+    return items, documents_of(loaded.bundle, items, rows, loaded.answer(items, rows))
 
 
 def exit_status(document: dict[str, Any]) -> int:
@@ -143,66 +145,6 @@ def _context(bundle: Bundle, options: PredictOptions) -> float | None:
     if asked is None and options.page is not None and has_timeline(bundle):
         return DEFAULT_CONTEXT_S
     return asked
-
-
-def _device(text: str) -> str:
-    if text != "auto":
-        return text
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-@one_core()
-def _rows(asked: Sequence[Utterance], bundle: Bundle, recipe: Recipe, *, workers: int) -> list[ClipRows]:
-    """Bring clips through stage 1 and their projections, in batches as `extract` cuts a manifest of these rows."""
-    groups = split_in_shards(asked, recipe.document["shard_size"])
-    jobs = [ShardJob(index, group) for index, group in enumerate(groups)]
-    done: list[ClipRows] = []
-    with Progress(len(asked)) as progress:
-        made = make_shards(
-            jobs,
-            recipe,
-            Hasher(Path(os.path.abspath(os.sep))),
-            workers=workers,
-            batches=ExtractionOptions().batches,
-            on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
-        )
-        for one in made:  # raw rows of one batch at a time: those of a large network are wide
-            clips = one.shard.clips
-            streams: dict[str, list[StreamFeatures]] = {
-                name: projected([clip.streams[name] for clip in clips], bundle.projections.get(name))
-                for name in bundle.streams
-            }
-            for at, clip in enumerate(clips):
-                done.append(replace(clip, streams={name: rows[at] for name, rows in streams.items()}))
-    return done
-
-
-def _answers(bundle: Bundle, items: Sequence[Item], rows: Sequence[ClipRows]) -> Answers | None:
-    if not rows:
-        return None
-    streams = {name: [clip.streams[name] for clip in rows] for name in bundle.streams}
-    features = Features([clip.starts_s for clip in rows], streams)
-    known = [item for item in items if item.utterance is not None]
-    return answer(bundle, features.feature_set(bundle, *_dialogues(known)))
-
-
-def _dialogues(items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return codes of dialogues, and turns: a manifest's own; segments of one recording follow one another."""
-    codes: dict[tuple[str, ...], int] = {}
-    dialogue, turn = [], []
-    for number, item in enumerate(items):
-        one = item.utterance
-        assert one is not None
-        key: tuple[str, ...] = ("alone", str(number))
-        if item.recording:
-            key = ("recording", item.recording)
-        elif one.dialogue:
-            key = ("dialogue", one.split, one.dialogue)
-        dialogue.append(codes.setdefault(key, len(codes)))
-        turn.append(number if one.turn is None else one.turn)
-    return np.array(dialogue, dtype=np.int64), np.array(turn, dtype=np.int64)
 
 
 def _timelines(

@@ -15,7 +15,7 @@ from dualstream.features.trainable import TrainableEncoder, build_trainable, req
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.cores import available_cores, torch_threads
-from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
+from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.options import SPLITS, RunOptions, SampleOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
@@ -98,6 +98,7 @@ def train_encoder(
     training: TrainOptions,
     run: RunOptions,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> TrainReport:
     """Train an encoder and write its weights to `out`; go on from the checkpoint of a run that was cut short.
 
@@ -108,7 +109,8 @@ def train_encoder(
         checkpoint of another training, a full disk.
     """
     with torch_threads(run.threads or max(1, available_cores() - 1)):
-        return _trained(manifest_path, root, out, sampling, training, run, report)
+        place = find_manifest(manifest_path, notice)
+        return _trained(place, root, out, sampling, training, run, report)
 
 
 def _trained(

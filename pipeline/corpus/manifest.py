@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,8 @@ from dualstream.pipeline.corpus.utterance import (
 from dualstream.pipeline.disk import put_in_place, sync_descriptor
 from dualstream.pipeline.errors import DualstreamError
 
+from dualstream.installation import packaged
+
 __all__ = [
     "COLUMNS",
     "SPLITS",
@@ -37,6 +39,7 @@ __all__ = [
     "ManifestError",
     "Utterance",
     "clip_at",
+    "find_manifest",
     "manifest_text",
     "parse_manifest",
     "read_manifest",
@@ -45,6 +48,7 @@ __all__ = [
 ]
 
 PROBLEMS_SHOWN = 50
+MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
@@ -110,6 +114,15 @@ class Manifest:
         Line ends, quoting and extra columns do not touch it.
         """
         return hashlib.sha256(_csv_text(*_contract(self)).encode()).hexdigest()
+
+
+def find_manifest(path: Path, notice: Callable[[str], None]) -> Path:
+    """Return the path, or that of MELD's manifest in the package, where it is named and isn't in the folder."""
+    ours = packaged(MELD_MANIFEST)
+    if path == Path(MELD_MANIFEST) and not path.exists() and ours.is_file():
+        notice(f"there is no {path} in this folder: the one that comes with dualstream is read, {ours}")
+        return ours
+    return path
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -27,7 +27,7 @@ from dualstream.pipeline.options.help import help_of
 from dualstream.pipeline.options.output import lost_output, steady_output
 from typer.core import TyperCommand
 
-from dualstream import __version__
+from dualstream.version import __version__
 
 log = logging.getLogger(__name__)
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # by the number of -v

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,22 @@ from dualstream.pipeline.bundles.inputs import Item, shown
 from dualstream.pipeline.experiments.ranges import odd_rows
 from dualstream.pipeline.extraction.shards import ClipRows
 from numpy.typing import NDArray
+
+
+def documents_of(
+    bundle: Bundle, items: Sequence[Item], rows: Sequence[ClipRows], answers: Answers | None
+) -> list[dict[str, Any]]:
+    """Return a document for each item; `rows` and `answers` are those of the items that are utterances."""
+    documents = []
+    at = 0
+    for item in items:
+        if item.utterance is None:
+            documents.append(unanswered(item, item.reason))
+            continue
+        assert answers is not None
+        documents.append(answered(bundle, item, rows[at], answers, at))
+        at += 1
+    return documents
 
 
 def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: int) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import Any
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import folder_name
 
+from dualstream.installation import install_hint
+
 
 def check_installed() -> None:
     """Say before a fit that TensorBoard is missing.
@@ -22,7 +24,7 @@ def check_installed() -> None:
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
-        raise UsageError("--tensorboard needs the package: pip install 'dualstream[tensorboard]'") from error
+        raise UsageError(f"--tensorboard needs the package: {install_hint('tensorboard')}") from error
 
 
 def write_events(folder: Path, name: str, history: Sequence[dict[str, Any]]) -> list[Path]:

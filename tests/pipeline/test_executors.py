@@ -127,5 +127,5 @@ def test_ray_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> 
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", without_ray)
-    with pytest.raises(DualstreamError, match=r"pip install 'dualstream\[ray\]'"):
+    with pytest.raises(DualstreamError, match=r"pip install -e '.+\[ray\]'"):
         next(iter(ray_tasks(abs, [1], workers=1)))

@@ -1,0 +1,174 @@
+"""Predictor: a bundle that stays loaded, from clips to emotion and sentiment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualstream.api import PathLike, log, silent
+from dualstream.heads.cores import one_blas_thread
+from dualstream.pipeline.bundles.folder import read_bundle
+from dualstream.pipeline.bundles.loaded import load
+from dualstream.pipeline.commands.predict import predictions_of
+
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class ClipPrediction:
+    """What a bundle says of one utterance, or why it says nothing."""
+
+    name: str
+    """The path as it was given, or the manifest's id; of a segment, with its span."""
+    emotion: str | None
+    """None where there is no prediction, or the bundle has no head for emotion."""
+    sentiment: str | None
+    probabilities: dict[str, dict[str, float]]
+    """Calibrated, by task and class; empty where there is no prediction."""
+    reason: str
+    """Why there is no prediction; else what was odd about the clip, mostly nothing."""
+    start_s: float | None
+    """Start of the segment in its recording, seconds; None: the whole file."""
+    end_s: float | None
+    document: dict[str, Any]
+    """All of it, as docs/bundle.md has it: uncalibrated, per seed, which streams are there."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether there is a prediction."""
+        return self.document["status"] == "ok"
+
+    def __repr__(self) -> str:
+        if not self.answered:
+            return f"ClipPrediction({self.name!r}, no prediction: {self.reason!r})"
+        words = [
+            f"{self.document[task]['answer']} {self.document[task]['probability']:.2f}"
+            for task in self.probabilities
+        ]
+        return f"ClipPrediction({self.name!r}, {', '.join(words)})"
+
+
+class Predictor:
+    """A bundle in memory: weights are read and encoders built once, whatever is predicted afterwards.
+
+    Parameters
+    ----------
+    bundle
+        The folder that `export` made.
+    weights
+        Files of encoder weights that the bundle does not carry; their digests say which encoder each is for.
+    device
+        ``auto`` (a GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    ffmpeg
+        The binary; None: the one on PATH, else that of imageio-ffmpeg.
+
+    Raises
+    ------
+    NoCacheError, CorruptError, FingerprintMismatchError, UsageError
+        Where there is no bundle, it is damaged, or weights are missing or others.
+    """
+
+    def __init__(
+        self,
+        bundle: PathLike,
+        *,
+        weights: PathLike | Sequence[PathLike] = (),
+        device: str = "auto",
+        ffmpeg: PathLike | None = None,
+    ) -> None:
+        files = [weights] if isinstance(weights, str | os.PathLike) else weights
+        self._ffmpeg = None if ffmpeg is None else Path(ffmpeg)
+        with silent(), one_blas_thread():
+            self._loaded = load(
+                read_bundle(Path(bundle)), weights=[Path(one) for one in files], device=device, ffmpeg=self._ffmpeg
+            )
+        for note in [*self.notes, *self.warnings]:
+            log.warning(note)
+
+    @property
+    def variant(self) -> str:
+        """The fusion variant of its heads."""
+        return self._loaded.bundle.variant
+
+    @property
+    def vocabulary(self) -> dict[str, list[str]]:
+        """Class names of each task that it predicts."""
+        bundle = self._loaded.bundle
+        return {task: bundle.vocabulary[task] for task in bundle.calibration}
+
+    @property
+    def notes(self) -> list[str]:
+        """What differs from where the features were made: decoder, kind of device."""
+        return list(self._loaded.notes)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be known of its heads, such as an encoder of random weights."""
+        return list(self._loaded.warnings)
+
+    def __repr__(self) -> str:
+        streams = ", ".join(f"{name}={one['spec']['name']}" for name, one in self._loaded.bundle.streams.items())
+        classes = ", ".join(f"{len(names)} {task} classes" for task, names in self.vocabulary.items())
+        return f"Predictor({self.variant}, {streams}, {classes}, {len(self._loaded.bundle.models)} models)"
+
+    @one_blas_thread()
+    def predict(
+        self,
+        files: PathLike | Iterable[PathLike],
+        *,
+        root: PathLike | None = None,
+        segments: str | float | None = None,
+        workers: int = WORKERS,
+        progress: bool = False,
+    ) -> list[ClipPrediction]:
+        """Predict emotion and sentiment of clips; every utterance has a prediction or a reason.
+
+        Parameters
+        ----------
+        files
+            A clip, a folder, a manifest (``.csv``) or a recording, or several of them.
+        root
+            The folder that a manifest's paths start from; None: its own.
+        segments
+            Cut recordings: ``"silence"``, or a length in seconds; None: a file is one utterance.
+        workers
+            Clips that are decoded in parallel.
+        progress
+            Report on standard error: a bar on a terminal, else one line every 30 s.
+
+        Raises
+        ------
+        UsageError
+            Where there is no file at all, or the options don't fit them.
+        """
+        listed = [files] if isinstance(files, str | os.PathLike) else list(files)
+        if workers < 1:
+            raise ValueError(f"workers is {workers}; expected 1 or more")
+        with silent(not progress):
+            _, documents = predictions_of(
+                self._loaded,
+                [Path(one) for one in listed],
+                root=None if root is None else Path(root),
+                segments=None if segments is None else str(segments),
+                workers=workers,
+                ffmpeg=self._ffmpeg,
+            )
+        return [_prediction(one) for one in documents]
+
+
+def _prediction(document: dict[str, Any]) -> ClipPrediction:
+    tasks = {task: document[task] for task in ("emotion", "sentiment") if document.get(task)}
+    answers = {task: one["answer"] for task, one in tasks.items()}
+    return ClipPrediction(
+        name=document["name"],
+        emotion=answers.get("emotion"),
+        sentiment=answers.get("sentiment"),
+        probabilities={task: one["probabilities"] for task, one in tasks.items()},
+        reason=document["reason"],
+        start_s=document["start_s"],
+        end_s=document["end_s"],
+        document=document,
+    )
