@@ -22,6 +22,7 @@ import numpy as np
 from dualstream.features.encoder import StreamFeatures
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.extraction.options import LARGEST_SHARD
 from dualstream.pipeline.provenance import canonical_json, digest_of
 from dualstream.pipeline.storage.container import pack, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Values
@@ -30,7 +31,7 @@ from numpy.typing import NDArray
 
 KIND = "shard"
 FORMAT_VERSION = 1
-SMALLEST_SHARD_SIZE, LARGEST_SHARD_SIZE = 1, 256
+SMALLEST_SHARD_SIZE, LARGEST_SHARD_SIZE = 1, LARGEST_SHARD
 LONGEST_REASON_BYTES = 400
 
 _TEXTS = ("id", "sha256", "status", "reason", "digest")
