@@ -165,7 +165,7 @@ def random_corpus(count: int, seed: int) -> FeatureSet:
 
 def trained(name: str) -> bool:
     """Tell whether a variant is trained by epochs (the linear ones are solved, auto is a choice)."""
-    return not name.startswith(("linear", "auto"))
+    return registry.get(name).kind == "trained"
 
 
 def matrix_peak(size: int = 1024) -> float:

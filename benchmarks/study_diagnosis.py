@@ -28,8 +28,8 @@ def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str],
     """Plant, diagnose; return the causes that were named and the seconds it took."""
     from dualstream.heads.diagnosis import diagnose
     from dualstream.heads.diagnosis.evidence import INTERVENTIONS, DiagnosisOptions
-    from dualstream.heads.diagnosis.planted_causes import PlantOptions, plant
     from dualstream.heads.variants.registry import FitOptions
+    from planted_causes import PlantOptions, plant
 
     started = time.perf_counter()
     train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--loss", default="cross_entropy", help="the default is the loss that lets heads collapse")
     arguments = parser.parse_args()
 
-    from dualstream.heads.diagnosis.planted_causes import CAUSES
+    from planted_causes import CAUSES
 
     chosen = [(name,) for name in CAUSES] + list(PAIRS)
     if arguments.causes:

@@ -9,28 +9,9 @@ from __future__ import annotations
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
-from dualstream.heads.diagnosis.memorised_labels import memorised_labels
-from dualstream.heads.diagnosis.outlying_rows import outlying_rows
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
 
-RULES = (memorised_labels, outlying_rows, *causes.RULES)
-_ORDER = tuple(rule.__name__ for rule in RULES)
-EXPLAINED_BY: dict[str, set[str]] = {
-    "one_stream_dominates": {
-        "scale_mismatch",
-        "starved_sampling",
-        "whitened_projection",
-        "too_little_data",
-        "collapse",
-        "broken_features",
-        "outlying_rows",
-    },
-    "scale_mismatch": {"outlying_rows"},  # a deviation that one row makes is no scale
-    "drift": {"memorised_labels"},  # rows that the encoder knows look unlike others
-    "no_complement": set(_ORDER) - {"no_complement"},
-    "too_little_data": {"scale_mismatch", "collapse", "whitened_projection"},
-}
-CAUSES = (*_ORDER, "nothing_wrong", "cannot_tell")
+OTHERWISE = ("nothing_wrong", "cannot_tell")
 NO_REMEDIES = (DROP, ALONE, THIN, SHIFT, *TURN_ALONE.values())  # to compare with, or held against another change
 
 
@@ -39,11 +20,12 @@ def conclude(evidence: Evidence) -> tuple[Cause, ...]:
 
     ``nothing_wrong`` and ``cannot_tell`` are answers too, and then the only one.
     """
-    found = [cause for rule in RULES if (cause := rule(evidence)) is not None]
-    names = {cause.name for cause in found}
-    found = [cause for cause in found if not (EXPLAINED_BY.get(cause.name, set()) & names)]
+    entries = causes.entries()
+    found = [(entry, cause) for entry in entries if (cause := entry.rule(evidence)) is not None]
+    names = {cause.name for _, cause in found}
+    found = [(entry, cause) for entry, cause in found if not entry.is_explained(names)]
     if found:
-        return tuple(sorted(found, key=lambda cause: (_ORDER.index(cause.name), -cause.effect)))
+        return tuple(cause for _, cause in sorted(found, key=lambda one: (entries.index(one[0]), -one[1].effect)))
     return (_otherwise(evidence),)
 
 

@@ -256,13 +256,14 @@ def alone(base: Trial, name: str) -> Trial:
     """Return one stream by itself, in a head of the kind that joins: another kind's merit is no gain of joining.
 
     Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
-    windows or dialogues, or choose by themselves, the other stream is hidden.
+    windows or dialogues, choose by themselves or are a plain torch module, the other stream is hidden.
     """
     joined = registry.get(base.fusion)
-    if base.fusion.startswith("linear"):
+    if joined.kind == "solved":
         fusion = f"linear_{name}"
         return Trial(name, fusion, _options_for(base, fusion, shared=registry.get(fusion).parameters))
-    if joined.needs_windows or joined.needs_dialogues or joined.name == "auto":
+    of_its_own = joined.needs_windows or joined.needs_dialogues or joined.kind == "search"
+    if of_its_own or not getattr(joined.network, "has_representation", True):
         return replace(base, name=name, prepare=changes.hidden(OTHER_STREAM[name]))
     return Trial(name, name, _options_for(base, name))
 

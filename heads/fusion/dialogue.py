@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dualstream.heads.fusion import pooled, sequence  # noqa: F401  (what dialogue:NAME can stand over)
-from dualstream.heads.fusion.network import NETWORKS, Network, Settings
-from dualstream.heads.fusion.pooled import concat
+from dualstream.heads.fusion.network import Network, Settings, resolve
+from dualstream.heads.fusion.pooled import ConcatNorm, concat
 from dualstream.heads.fusion.registration import network
+from dualstream.heads.variants import registry
 
 if TYPE_CHECKING:
     import torch
@@ -39,17 +39,18 @@ class Dialogue(Network):
 
     whole_dialogues = True
     own: ClassVar[dict[str, Any]] = {"causal": False, "context": 64}
-    base: ClassVar[type[Network]] = NETWORKS[BASE]
-    scale = NETWORKS[BASE].scale
-    parameters: ClassVar[dict[str, Any]] = NETWORKS[BASE].parameters | own
+    base: ClassVar[type[Network]] = ConcatNorm
+    scale = ConcatNorm.scale
+    parameters: ClassVar[dict[str, Any]] = ConcatNorm.parameters | own
 
     @classmethod
     def over(cls, argument: str) -> type[Network]:
         base, _, rest = argument.partition(":")
-        bases = [name for name, made in NETWORKS.items() if not issubclass(made, Dialogue)]
+        networks = [registry.get(name) for name in registry.names()]
+        bases = [one.name for one in networks if _has_representation(one.network)]
         if base not in bases or rest:
             raise ValueError(f"no variant is called {argument!r} under dialogue; there are: {', '.join(bases)}")
-        below = NETWORKS[base]
+        below = resolve(base)
         return type(
             f"Dialogue_{base}",
             (Dialogue,),
@@ -102,3 +103,8 @@ class Dialogue(Network):
             seen = seen & (distance <= 0)
         columns = place.new_ones(2 * REACH + 1).cumsum(0) - 1 - REACH
         return seen, (distance.clamp(-REACH, REACH).unsqueeze(-1) == columns).float()
+
+
+def _has_representation(made: type[Network] | None) -> bool:
+    """Whether context can be added to what a variant represents."""
+    return made is not None and made.has_representation and not issubclass(made, Dialogue)

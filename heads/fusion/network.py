@@ -1,4 +1,4 @@
-"""What a trained fusion variant is made of: a Network and its Settings; and the classes by their variants' names.
+"""What a trained fusion variant is made of: a Network and its Settings.
 
 Torch is not imported here: a network asks its `Weights` for layers and works on tensors by their own
 methods, so that listing the variants costs nothing.
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from dualstream.heads.data.batch import Batch, Logits
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.contract import Task
 from dualstream.heads.variants.dual import DualHead
-from dualstream.heads.variants.registry import Task
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Network:
     """Settings of its own, with their defaults."""
     whole_dialogues: ClassVar[bool] = False
     """True where batches must hold dialogues whole, in turn order."""
+    has_representation: ClassVar[bool] = True
+    """Whether both heads read what `represent` returns, so that context can be added to it (`dialogue`) and the
+    tasks' gradients be compared on it."""
 
     def __init__(self, weights: Weights, settings: Settings) -> None:
         self.weights = weights
@@ -107,11 +111,15 @@ class Network:
         """Fit what is solved after training, on held-out batches with their labels; most have nothing."""
 
 
-NETWORKS: dict[str, type[Network]] = {}
-"""By the variant's name; `heads.fusion.registration.network` fills it."""
-
-
 def resolve(name: str) -> type[Network]:
-    """Return the class of a variant, argument included."""
-    base, _, argument = name.partition(":")
-    return NETWORKS[base].over(argument) if argument else NETWORKS[base]
+    """Return the class of a trained variant, argument included.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such variant, or it has no network.
+    """
+    found: type[Network] | None = registry.get(name).network
+    if found is None:
+        raise ValueError(f"{name} is no network that is trained in epochs")
+    return found

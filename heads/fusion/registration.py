@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.fusion.network import NETWORKS, Network
-from dualstream.heads.variants.registry import FitOptions, Progress, Trained, Variant, register
+from dualstream.heads.fusion.network import Network
+from dualstream.heads.variants.contract import FitOptions, Progress, Trained, Variant
+from dualstream.heads.variants.registry import register
 from numpy.typing import NDArray
 
 
@@ -18,14 +19,14 @@ def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Netwo
     """Register a `Network` class as the variant `name`."""
 
     def wrap(made: type[Network]) -> type[Network]:
-        NETWORKS[name] = made
-        register(_variant(name, made, summary, paper))
+        register(variant_of(name, made, summary, paper), made.__module__)
         return made
 
     return wrap
 
 
-def _variant(name: str, made: type[Network], summary: str, paper: str) -> Variant:
+def variant_of(name: str, made: type[Network], summary: str, paper: str = "") -> Variant:
+    """Return a `Network` class as a variant, which is not registered yet."""
     takes_argument = "over" in vars(made)
     return Variant(
         name=name,
@@ -37,10 +38,10 @@ def _variant(name: str, made: type[Network], summary: str, paper: str) -> Varian
         needs_windows=made.reads == "windows",
         needs_dialogues=made.whole_dialogues,
         parameters=made.parameters,
-        argument=(lambda argument: _variant(f"{name}:{argument}", made.over(argument), summary, paper))
+        argument=(lambda argument: variant_of(f"{name}:{argument}", made.over(argument), summary, paper))
         if takes_argument
         else None,
-        family=made.__module__,
+        network=made,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -14,14 +14,27 @@ from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
 from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
-from dualstream.heads.variants.registry import FitOptions, History, Prediction, Progress, Task, Trained
+from dualstream.heads.variants.contract import (
+    FitOptions,
+    History,
+    Prediction,
+    Progress,
+    SeedModule,
+    Task,
+    Trained,
+)
 from numpy.typing import NDArray
 
 FOLDS = 5
 FOLDS_OF_MANY = 3  # from MANY utterances on: penalties a factor of four apart are told apart all the same
 MANY = 5_000
 MIXINGS = ("mean", "learned")
-LOSSES = ("cross_entropy", "logit_adjusted", "balanced_softmax")
+SOLVED: dict[str, Callable[[FitOptions], float | None]] = {
+    "cross_entropy": lambda options: None,
+    "logit_adjusted": lambda options: options.adjustment,
+    "balanced_softmax": lambda options: 1.0,
+}
+"""The losses that a linear head can be solved for, and how much of the classes' log shares each adds to logits."""
 
 Floats = NDArray[np.float64]
 
@@ -69,6 +82,13 @@ class LinearModel:
             answer[task] = log_softmax(mixed + self.shift[task])
             answer[task][~there.any(0)] = prior
         return Prediction(answer.get("emotion"), answer.get("sentiment"))
+
+    def to_module(self) -> SeedModule:
+        """Return the model as a torch module that takes unscaled features."""
+        from dualstream.heads.linear.graph import LinearModule
+
+        weights = {name: getattr(self, name) for name in self._by_task}
+        return LinearModule([(part.design, part.heads) for part in self.parts], weights)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return (arrays, JSON values) from which `restore` makes the same model again."""
@@ -179,8 +199,7 @@ def fit(
         "penalty": {t: [f.penalty for _, heads in fitted for f in (heads[t],)] for t in tasks},
         "losses": {t: [{str(p): v for p, v in heads[t].losses.items()} for _, heads in fitted] for t in tasks},
     }
-    adjusted = options.loss != "cross_entropy"
-    tau = options.adjustment if options.loss == "logit_adjusted" else 1.0
+    tau = SOLVED[options.loss](options)
     converged = all(f.converged for _, heads in fitted for f in heads.values())
     if progress is not None:
         progress({"variant": name, "epoch": 1, "epochs": 1, "train_loss": None, "dev_score": None})
@@ -193,7 +212,7 @@ def fit(
             prior=prior,
             mixing=mixing,
             alone=alone,
-            shift={t: -tau * prior[t] if adjusted else np.zeros(classes[t]) for t in tasks},
+            shift={t: -tau * prior[t] if tau is not None else np.zeros(classes[t]) for t in tasks},
             facts=facts,
         )
         for seed in options.seeds
@@ -214,10 +233,11 @@ def settings_of(name: str, defaults: dict[str, Any], options: FitOptions) -> dic
         if key in settings and settings[key] not in values:
             raise ValueError(f"{name} knows no {key} {settings[key]!r}; there are: {', '.join(values)}")
     settings.setdefault("mixing", "mean")
-    if options.loss not in LOSSES or options.resample:
-        wanted = "resampling" if options.loss in LOSSES else f"the loss {options.loss}"
+    if options.loss not in SOLVED or options.resample:
+        wanted = "resampling" if options.loss in SOLVED else f"the loss {options.loss}"
         raise ValueError(
-            f"{name} is solved and has no use for {wanted}; for class imbalance it takes: {', '.join(LOSSES[1:])}"
+            f"{name} is solved and has no use for {wanted}; for class imbalance it takes: "
+            f"{', '.join([*SOLVED][1:])}"
         )
     if options.penalty is not None and settings["solver"] == "lda":
         raise ValueError("lda estimates its shrinkage from the rows; a penalty is for logistic and ridge")

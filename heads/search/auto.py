@@ -9,14 +9,14 @@ from typing import Any
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.search.selection import SelectionOptions, select
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import (
+from dualstream.heads.variants.contract import (
+    Exportable,
     FitOptions,
     History,
     Prediction,
     Progress,
+    SeedModule,
     Trained,
-    Variant,
-    register,
 )
 from numpy.typing import NDArray
 
@@ -41,13 +41,20 @@ class AutoModel:
         arrays, values = self.inner.state()
         return arrays, {"variant": self.variant, "seed": self.seed, "inner": values, "choice": self.choice}
 
+    def to_module(self) -> SeedModule:
+        """Return the chosen variant's model as a torch module."""
+        if not isinstance(self.inner, Exportable):
+            raise ValueError(f"auto chose {self.inner.variant}, for which there is no graph")
+        return self.inner.to_module()
+
     def __repr__(self) -> str:
         return f"AutoModel(seed={self.seed}, chosen={self.choice['name']!r})"
 
 
-def _fit(
+def fit(
     name: str, train: FeatureSet, dev: FeatureSet | None, options: FitOptions, progress: Progress | None
 ) -> Sequence[Trained]:
+    """Choose a variant, and fit its seeds."""
     selection = SelectionOptions.of(options.parameters)
     choice = select(train, dev, options=options, selection=selection, progress=progress)
     models = registry.fit(choice.name, train, dev, options=replace(options, parameters={}), progress=progress)
@@ -64,32 +71,7 @@ def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOption
     return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]
 
 
-def _refuse(name: str, options: FitOptions) -> None:
-    SelectionOptions.of(options.parameters)
-
-
-def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+    """Make a model from what `AutoModel.state` gave."""
     inner = registry.restore(arrays, values["inner"])
     return AutoModel(values["variant"], int(values["seed"]), inner.history, inner, values["choice"])
-
-
-register(
-    Variant(
-        "auto",
-        "the variant that cross-validation by groups is sure of, else the best single stream",
-        ("video", "audio"),
-        _fit,
-        _restore,
-        any_stream=True,
-        refuse=_refuse,
-        parameters={
-            "candidates": None,  # CANDIDATES
-            "repeats": SelectionOptions.repeats,
-            "folds": SelectionOptions.folds,
-            "metric": SelectionOptions.metric,
-            "alpha": SelectionOptions.alpha,
-            "sample": SelectionOptions.sample,
-        },
-        family=__name__,
-    )
-)

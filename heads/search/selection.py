@@ -131,8 +131,9 @@ class SelectionOptions:
                 f"folds {self.folds!r} by {self.metric!r}; expected one of {', '.join(GROUP_BY)} "
                 f"and one of {', '.join(confusion.HEADLINES)}"
             )
-        if "auto" in self.candidates:
-            raise ValueError("auto can't be a candidate of its own")
+        searches = [name for name in self.candidates if registry.is_search(name)]
+        if searches:
+            raise ValueError(f"{searches[0]} can't be a candidate of its own")
         if not any(len(registry.get(name).streams) == 1 for name in self.candidates):
             raise ValueError(f"none of {', '.join(self.candidates)} reads a single stream; auto falls back on one")
 

@@ -20,11 +20,12 @@ from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
 from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.fusion.network import Settings, resolve
+from dualstream.heads.training.graph import NetworkModule
 from dualstream.heads.training.plan import Order
 from dualstream.heads.training.seed_group import PREDICT_ROWS, Group, Held, Material, SeedRecord
 from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
 from dualstream.heads.training.weights import NO_NOISE, Weights
-from dualstream.heads.variants.registry import FitOptions, History, Prediction, Progress, Task
+from dualstream.heads.variants.contract import FitOptions, History, Prediction, Progress, SeedModule, Task
 from numpy.typing import NDArray
 
 HELD_OUT = 0.15  # share of train that calibrates a variant which must calibrate, where dev may not be used
@@ -174,6 +175,9 @@ class TorchModel:
         self.kind = resolve(self.variant)
         self.network = self.kind(Weights([self.seed], self.arrays), self.settings)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return restore_network, self.state()  # a network's class may be made while the program runs
+
     def predict(self, features: FeatureSet) -> Prediction:
         """Return log-probabilities for every utterance, whatever streams it lacks."""
         if len(features) == 0:
@@ -205,6 +209,10 @@ class TorchModel:
                 rows = torch.where(nothing, torch.from_numpy(self.prior[task]).to(dtype), rows)
             answer[task] = rows
         return answer
+
+    def to_module(self) -> SeedModule:
+        """Return the model as a torch module that takes unscaled features."""
+        return NetworkModule(self.kind, self.settings, self.scalers, self.log_probabilities)
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return (arrays, JSON values) from which `restore_network` makes the same model again."""

@@ -123,7 +123,7 @@ class Group:
         for position, (index, batch) in enumerate(zip(order, batches, strict=True)):
             representation = self.network.represent(batch, self.noise)
             losses = self._losses(representation, batch, torch.from_numpy(index))
-            if position == 0 and len(losses) == 2:
+            if position == 0 and len(losses) == 2 and self.network.has_representation:
                 self._record_cosine(losses, representation)
             self.balance(losses)
             if position == 0:

@@ -47,7 +47,7 @@ def make_balance(name: str, weights: Weights, sentiment_weight: float = 1.0) -> 
 
 
 def is_shared(name: str) -> bool:
-    """Tell whether an array serves both tasks (heads and balances serve one)."""
+    """Tell by its name whether an array may serve both tasks; heads and balances serve one."""
     return not name.startswith(("head", "balance"))
 
 
@@ -82,7 +82,9 @@ def _surgery(losses: dict[Task, Tensor], weights: Weights) -> None:
     for position, loss in enumerate(losses.values()):
         last = position == len(losses) - 1
         per_task.append(torch.autograd.grad(loss.sum(), arrays, retain_graph=not last, allow_unused=True))
-    rows = [row for row, name in enumerate(names) if is_shared(name)]
+    both = [all(grads[row] is not None for grads in per_task) for row in range(len(arrays))]
+    shared = [is_shared(name) and reached for name, reached in zip(names, both, strict=True)]
+    rows = [row for row, one in enumerate(shared) if one]
     first, second = ([_or_zero(grads[row], arrays[row]) for row in rows] for grads in per_task)
     dot, norm_first, norm_second = _dot(first, second), _dot(first, first), _dot(second, second)
     conflict = (dot < 0).to(dot.dtype)
@@ -90,7 +92,7 @@ def _surgery(losses: dict[Task, Tensor], weights: Weights) -> None:
     along_first = conflict * dot / norm_first.clamp_min(1e-20)
     for row, array in enumerate(arrays):
         one, other = (_or_zero(grads[row], array) for grads in per_task)
-        if is_shared(names[row]):
+        if shared[row]:
             shape = (-1, *[1] * (array.ndim - 1))
             array.grad = one + other - along_second.view(shape) * other - along_first.view(shape) * one
         else:
@@ -103,5 +105,5 @@ def _or_zero(grad: Tensor | None, array: Tensor) -> Tensor:
 
 
 def _dot(first: list[Tensor], second: list[Tensor]) -> Tensor:
-    products = [(a * b).flatten(1).sum(1) for a, b in zip(first, second, strict=True)]
-    return torch.stack(products).sum(0)
+    products = [(a * b).reshape(len(a), -1).sum(1) for a, b in zip(first, second, strict=True)]
+    return torch.stack(products).sum(0) if products else torch.zeros(())

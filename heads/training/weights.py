@@ -35,6 +35,8 @@ class Weights:
     def __init__(self, seeds: Sequence[int], arrays: dict[str, NDArray[Any]] | None = None) -> None:
         self.seeds = list(seeds)
         self.tensors: dict[str, Tensor] = {}
+        self.buffers: dict[str, Tensor] = {}
+        """Arrays (S, ...) that are kept with the weights, but not trained: running means, say."""
         self.stream_rows: list[tuple[str, int, int, str]] = []
         """(array, first row, end row, stream): which rows of the first layers belong to which stream."""
         self._arrays = arrays
@@ -64,10 +66,7 @@ class Weights:
         if name in self.tensors:
             raise ValueError(f"two layers are called {name!r}")
         if self._arrays is not None:
-            if name not in self._arrays or self._arrays[name].shape != shape:
-                found = None if name not in self._arrays else self._arrays[name].shape
-                raise ValueError(f"weights {name!r} have shape {found}; expected {shape}")
-            value = torch.from_numpy(np.ascontiguousarray(self._arrays[name], dtype=np.float32)).clone()[None]
+            value = self._given(self._arrays, name, shape, np.dtype(np.float32))
         else:
             value = torch.full((len(self.seeds), *shape), fill)
             if bound:
@@ -75,6 +74,22 @@ class Weights:
                     row.uniform_(-bound, bound, generator=generator)
         self.tensors[name] = value
         return name
+
+    def put(self, name: str, start: Tensor, *, trained: bool = True) -> str:
+        """Take an array (S, ...) as it is, or of the same shape what stands in its place in the model's arrays."""
+        if name in self.tensors or name in self.buffers:
+            raise ValueError(f"two layers are called {name!r}")
+        if self._arrays is not None:
+            start = self._given(self._arrays, name, tuple(start.shape[1:]), start.detach().numpy().dtype)
+        (self.tensors if trained else self.buffers)[name] = start.detach().clone()
+        return name
+
+    @staticmethod
+    def _given(arrays: dict[str, NDArray[Any]], name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+        if name not in arrays or arrays[name].shape != shape:
+            found = None if name not in arrays else arrays[name].shape
+            raise ValueError(f"weights {name!r} have shape {found}; expected {shape}")
+        return torch.from_numpy(np.array(arrays[name], dtype=dtype, order="C"))[None]
 
     def __getitem__(self, name: str) -> Tensor:
         return self.tensors[name]
@@ -85,20 +100,22 @@ class Weights:
 
     def arrays(self, row: int) -> dict[str, NDArray[Any]]:
         """Return copies of the arrays of one seed, by name."""
-        return {name: value[row].detach().numpy().copy() for name, value in self.tensors.items()}
+        return {name: value[row].detach().numpy().copy() for name, value in (self.tensors | self.buffers).items()}
 
     def train(self) -> None:
         """Give each array its room and let gradients flow into it; no array can be added after."""
         for name, value in self.tensors.items():
             room = torch.zeros(len(self.seeds), _padded(value[0].numel()))
-            room[:, : value[0].numel()] = value.flatten(1)
+            room[:, : value[0].numel()] = value.reshape(len(value), -1)
             self._move(name, room)
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""
         self.seeds = [self.seeds[row] for row in rows]
+        index = torch.tensor(list(rows))
         for name, room in self.rooms.items():
-            self._move(name, room[torch.tensor(list(rows))])
+            self._move(name, room[index])
+        self.buffers = {name: value[index] for name, value in self.buffers.items()}
 
     def take_gradients(self) -> list[Tensor]:
         """Return the arrays' gradients in the shapes and the order of `rooms`, and forget them."""
@@ -110,14 +127,14 @@ class Weights:
             else:
                 padded = torch.zeros_like(room)
                 if grad is not None:
-                    padded[:, : grad[0].numel()] = grad.flatten(1)
+                    padded[:, : grad[0].numel()] = grad.reshape(len(grad), -1)
                 taken.append(padded)
         return taken
 
     def _move(self, name: str, room: Tensor) -> None:
         shape = self.tensors[name].shape[1:]
         self.rooms[name] = room
-        self.tensors[name] = room[:, : shape.numel()].unflatten(1, shape).requires_grad_(True)
+        self.tensors[name] = room[:, : shape.numel()].view(len(room), *shape).requires_grad_(True)
 
     def load(self, arrays: Sequence[dict[str, NDArray[Any]]]) -> None:
         """Put one model's arrays into each row."""
@@ -188,6 +205,10 @@ class Noise:
         mask = (drawn >= self._threshold).astype(np.float32)  # torch takes twenty times as long over bytes
         mask *= BYTE / (BYTE - self._threshold)
         return x * torch.from_numpy(mask).view(x.shape)
+
+    def draws(self) -> list[int]:
+        """Return a number for each seed, from which others draw their noise in this step; none in prediction."""
+        return [int(generator.integers(2**63)) for generator in self._generators]
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with these seeds alone."""

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Interval
+from dualstream.heads import losses
 
 from dualstream.validation import validate
 
 Task = Literal["emotion", "sentiment"]
-Loss = Literal["cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax"]
 Balance = Literal["fixed", "uncertainty", "surgery"]
 Watch = Literal["score", "loss"]
 TASKS: tuple[Task, ...] = get_args(Task)
-LOSSES: tuple[Loss, ...] = get_args(Loss)
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 REFIT_SEEDS = (0, 1)  # where a variant is fitted again and again, as a diagnosis does
 
@@ -45,10 +44,10 @@ class FitOptions:
     Only of an utterance that has both."""
     patience: Annotated[int, Ge(0)] = 8
     """Epochs without a better dev score; 0: dev is not looked at."""
-    loss: Loss = "logit_adjusted"
-    """cross_entropy, weighted, focal, logit_adjusted or balanced_softmax.
+    loss: str = "logit_adjusted"
+    """cross_entropy, weighted, focal, logit_adjusted, balanced_softmax, or an installed package's.
 
-    heads/training/losses.py. docs/heads.md argues the default; where classes are even it is cross-entropy."""
+    heads/losses/. docs/heads.md argues the default; where classes are even it is cross-entropy."""
     resample: bool = False
     """Draw classes equally often in training."""
     task_balance: Balance = "fixed"
@@ -86,7 +85,15 @@ class FitOptions:
 
     def __post_init__(self) -> None:
         validate(self)
+        if self.loss != FitOptions.loss:  # the default needs no look at what is installed
+            require_loss(self.loss)
         if not self.seeds or not self.tasks or set(self.tasks) - set(TASKS):
             raise ValueError(
                 f"{len(self.seeds)} seeds for the tasks {self.tasks}; expected one seed or more, of {TASKS}"
             )
+
+
+def require_loss(name: str) -> None:
+    """Raise ValueError where no loss has that name; the message lists those that there are."""
+    if name not in losses.names():
+        raise ValueError(f"loss is {name!r}; expected one of: {', '.join(losses.names())}")

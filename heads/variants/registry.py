@@ -1,159 +1,69 @@
-"""What a fusion variant is: the registry, how one is fitted, and what a fitted one can do.
+"""The registry of fusion variants: found by name, checked, fitted and restored.
 
-Nothing here imports torch: the linear variants run without it. A variant's family is imported when
-it is used.
+A variant is registered by a module of `dualstream.heads.fusion`, one family each, or by a module that an installed
+package names under the entry points ``dualstream.variants``. Their import must be cheap: torch comes in when a
+variant is fitted.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import re
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
+from dualstream.heads import losses
 from dualstream.heads.cores import one_core
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants.options import TASKS as TASKS
-from dualstream.heads.variants.options import FitOptions as FitOptions
-from dualstream.heads.variants.options import Task as Task
+from dualstream.heads.variants.contract import KINDS, Variant
+from dualstream.heads.variants.contract import TASKS as TASKS
+from dualstream.heads.variants.contract import FitOptions as FitOptions
+from dualstream.heads.variants.contract import History as History
+from dualstream.heads.variants.contract import Prediction as Prediction
+from dualstream.heads.variants.contract import Progress as Progress
+from dualstream.heads.variants.contract import Task as Task
+from dualstream.heads.variants.contract import Trained as Trained
 from numpy.typing import NDArray
+
+from dualstream.discovery import Registry, left_out_words, load
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
     *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads"),
 )
 """Options that mean nothing to a variant that is solved."""
-FAMILIES = (
-    "dualstream.heads.fusion.pooled",
-    "dualstream.heads.fusion.sequence",
-    "dualstream.heads.fusion.dialogue",
-    "dualstream.heads.linear",
-    "dualstream.heads.search.auto",
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+VARIANTS: Registry[Variant] = Registry(
+    "fusion variant", package="dualstream.heads.fusion", group="dualstream.variants"
 )
-"""Modules that register variants. Their import must be cheap: torch comes in when a variant is fitted."""
 
 
-@dataclass(frozen=True, repr=False)
-class Prediction:
-    """Log-probabilities of N utterances; None for a task without a head."""
+def register(variant: Variant, module: str) -> Variant:
+    """Put a variant into the registry, as defined by `module`.
 
-    emotion: NDArray[np.float64] | None
-    """Shape (N, E), natural logarithms; rows of exp() sum to 1."""
-    sentiment: NDArray[np.float64] | None
-    """Shape (N, S)."""
-
-    def task(self, task: Task) -> NDArray[np.float64] | None:
-        """Return the log-probabilities of one task."""
-        return self.emotion if task == "emotion" else self.sentiment
-
-    def __repr__(self) -> str:
-        shapes = {t: None if self.task(t) is None else self.task(t).shape for t in TASKS}  # type: ignore[union-attr]
-        return f"Prediction({shapes})"
-
-
-@dataclass(frozen=True)
-class History:
-    """What happened in training, one value an epoch; empty for variants that are solved, not trained."""
-
-    columns: dict[str, list[float]] = field(default_factory=dict)
-    """``train_loss``, ``dev_loss``, ``dev_score``, ``task_cosine`` (of the two tasks' gradients on the
-    shared representation), ``gradient_share_video`` and whatever else a variant records."""
-    best_epoch: int | None = None
-    stopped: str = ""
-    """Why it ended: ``epochs``, ``patience``, ``perfect score`` (nothing left to wait for), ``interrupted`` or
-    ``converged``."""
-
-
-class Trained(Protocol):
-    """A fitted model of one seed."""
-
-    variant: str
-    seed: int
-    history: History
-
-    def predict(self, features: FeatureSet) -> Prediction:
-        """Return log-probabilities for every utterance of `features`, whatever streams it lacks."""
-        ...
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return (arrays, JSON values) from which `restore` makes the same model again."""
-        ...
-
-
-Progress = Callable[[dict[str, Any]], None]
-"""Called now and then with {"variant", "epoch", "epochs", "train_loss", "dev_score"}; it may raise
-KeyboardInterrupt, upon which the best so far is kept."""
-
-
-class Fit(Protocol):
-    """Fit all seeds of a variant."""
-
-    def __call__(
-        self,
-        name: str,
-        train: FeatureSet,
-        dev: FeatureSet | None,
-        options: FitOptions,
-        progress: Progress | None,
-    ) -> Sequence[Trained]: ...
-
-
-class Restore(Protocol):
-    """Make a fitted model from its state."""
-
-    def __call__(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained: ...
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One registered way from a Batch to Logits."""
-
-    name: str
-    summary: str
-    """One line for help texts and tables."""
-    streams: tuple[str, ...]
-    """Streams it reads: ``("video",)``, ``("audio",)`` or both."""
-    fit: Fit
-    restore: Restore
-    paper: str = ""
-    """Name and link of the paper, where there is one."""
-    any_stream: bool = False
-    """Whether it makes do with one of its streams where the corpus lacks the other."""
-    needs_windows: bool = False
-    needs_dialogues: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
-    """Settings of its own with their defaults, settable by FitOptions.parameters."""
-    refuse: Callable[[str, FitOptions], None] | None = None
-    """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""
-    argument: Callable[[str], Variant] | None = None
-    """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
-    family: str = ""
-    """The module that registers it. Those of FAMILIES are listed in their order, whichever was imported first."""
-
-    def lacking(self, there: Collection[str]) -> tuple[str, ...]:
-        """Return which of its streams it can't do without and are not `there`."""
-        missing = tuple(stream for stream in self.streams if stream not in there)
-        return () if self.any_stream and len(missing) < len(self.streams) else missing
-
-
-_REGISTRY: dict[str, Variant] = {}
-
-
-def register(variant: Variant) -> Variant:
-    """Put a variant into the registry; a name given twice is an error."""
-    if variant.name in _REGISTRY:
-        raise ValueError(f"variant {variant.name!r} is registered twice")
-    _REGISTRY[variant.name] = variant
+    Raises
+    ------
+    ValueError
+        Where the name is taken, or is none that can be typed: a colon starts a variant's argument.
+    """
+    if not NAME.fullmatch(variant.name):
+        raise ValueError(
+            f"a variant is called {variant.name!r}; expected letters, digits, dots, dashes and underscores"
+        )
+    VARIANTS.add(variant.name, variant, module)
     return variant
 
 
 def names() -> list[str]:
-    """Return the names of all variants, in the order in which tables show them."""
-    _load_families()
-    place = {family: i for i, family in enumerate(FAMILIES)}
-    return sorted(_REGISTRY, key=lambda name: place.get(_REGISTRY[name].family, len(place)))
+    """Return the names of all variants, in the order in which tables show them.
+
+    By kind, then by what they read (rows, windows, dialogues), then by module, ours first.
+    """
+
+    def place(one: Variant) -> tuple[int, bool, bool]:
+        return KINDS.index(one.kind), one.needs_dialogues, one.needs_windows
+
+    return [variant.name for variant in sorted(VARIANTS.entries(), key=place)]
 
 
 def get(name: str) -> Variant:
@@ -164,11 +74,11 @@ def get(name: str) -> Variant:
     ValueError
         Where there is no such variant; the message lists those that are.
     """
-    _load_families()
     base, _, argument = name.partition(":")
-    variant = _REGISTRY.get(base)
+    variant = VARIANTS.find(base)
     if variant is None:
-        raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(names())}")
+        left_out = left_out_words(load(VARIANTS.package, VARIANTS.group))
+        raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(names())}{left_out}")
     if not argument:
         return variant
     if variant.argument is None:
@@ -232,7 +142,13 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
 
 def solved(name: str) -> bool:
     """Return whether a variant is solved, by NumPy and SciPy, and not trained in epochs."""
-    return "solver" in get(name).parameters
+    return get(name).kind == "solved"
+
+
+def is_search(name: str) -> bool:
+    """Return whether a variant searches among others; False where there is no such variant."""
+    variant = VARIANTS.find(name.partition(":")[0])
+    return variant is not None and variant.kind == "search"
 
 
 def unused(name: str, options: FitOptions) -> dict[str, str]:
@@ -243,16 +159,14 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
         reasons |= dict.fromkeys(("task_balance", "sentiment_weight"), "there is one task")
     elif options.task_balance != "fixed":
         reasons["sentiment_weight"] = f"the balance of the tasks is {options.task_balance}"
-    if options.loss != "logit_adjusted":
-        reasons["adjustment"] = f"the loss is {options.loss}"
-    if options.loss != "focal":
-        reasons["focal_gamma"] = f"the loss is {options.loss}"
+    idle = [key for key in losses.OPTIONS if key not in losses.get(options.loss).options]
+    reasons |= dict.fromkeys(reversed(idle), f"the loss is {options.loss}")
     if options.patience == 0:
         reasons["watch"] = "with a patience of 0 dev is not looked at"
     if solved(name):
         reasons |= dict.fromkeys(TRAINED_ALONE, f"{name} is solved, not trained")
         reasons["seeds"] = f"{name} is solved: every seed is the same model"
-    elif "candidates" not in variant.parameters:  # auto may fit either kind
+    elif variant.kind == "trained":  # a search may fit either kind
         reasons["penalty"] = f"{name} is trained; weight_decay is its penalty"
         if not variant.needs_windows:
             reasons["max_windows"] = f"{name} reads no windows"
@@ -262,8 +176,18 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
 
 
 def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
-    """Make a fitted model from what its `state()` gave."""
-    return get(values["variant"]).restore(arrays, values)
+    """Make a fitted model from what its `state()` gave.
+
+    Raises
+    ------
+    ValueError
+        Where the variant is not there any more, as where a package that registered it is not installed.
+    """
+    try:
+        variant = get(values["variant"])
+    except ValueError as error:
+        raise ValueError(f"{error}; if another package has the variant, install that") from error
+    return variant.restore(arrays, values)
 
 
 def _check_setting(variant: Variant, key: str, value: Any) -> None:
@@ -280,8 +204,3 @@ def _check_setting(variant: Variant, key: str, value: Any) -> None:
     expected, fits = kinds[type(default)]
     if not fits:
         raise ValueError(f"{variant.name} has {key}={value!r}; expected {expected}, such as {json.dumps(default)}")
-
-
-def _load_families() -> None:
-    for module in FAMILIES:
-        importlib.import_module(module)

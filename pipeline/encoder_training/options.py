@@ -8,7 +8,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Interval
 from dualstream.features.options import Precision, ReadingOptions
-from dualstream.heads.variants.options import Balance, Loss
+from dualstream.heads.variants.options import Balance, require_loss
 
 from dualstream.validation import validate
 
@@ -29,8 +29,8 @@ class TrainOptions:
     """At the heads, at its highest."""
     weight_decay: Annotated[float, Ge(0)] = 1e-2
     """Of AdamW, decoupled."""
-    loss: Loss = "cross_entropy"
-    """cross_entropy, weighted, focal, logit_adjusted or balanced_softmax."""
+    loss: str = "cross_entropy"
+    """cross_entropy, weighted, focal, logit_adjusted, balanced_softmax, or an installed package's."""
     resample: bool = False
     """Draw classes equally often."""
     task_balance: Balance = "fixed"
@@ -56,6 +56,8 @@ class TrainOptions:
 
     def __post_init__(self) -> None:
         validate(self)
+        if self.loss != TrainOptions.loss:
+            require_loss(self.loss)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
     news, stop = context.Queue(), context.Event()
     pairs: Pairs = {}
     latest: dict[str, dict[str, Any]] = {}
-    dear = [name for name in reversed(chosen) if name == "auto" or registry.get(name).needs_windows]
+    dear = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
     waiting = [*dear, *(name for name in chosen if name not in dear)]  # none of the dear ones alone at the end
     running: dict[Future[tuple[Row, Predictions | None]], str] = {}
     with ProcessPoolExecutor(workers, context, _settle, (work, news, stop)) as pool:

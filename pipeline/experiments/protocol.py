@@ -374,7 +374,7 @@ def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progr
         raise UsageError(f"no utterance to fit on has a stream ({len(fit)} utterances, all of them failed)")
     dev = corpus.take(stop) if len(stop) else None
     models = registry.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
-    if plan.by is not None and dev is not None:
+    if plan.by is not None and dev is not None and registry.is_search(name):
         from dualstream.heads.search import auto
 
         everything = corpus.train(np.sort(np.concatenate([fit, stop])))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+from dualstream.heads import losses
 from dualstream.pipeline.encoder_training.options import RunOptions as TrainingRunOptions
 from dualstream.pipeline.encoder_training.options import SampleOptions, TrainOptions
 from dualstream.pipeline.extraction.options import ExtractionOptions, ProjectOptions, RunOptions
@@ -95,7 +96,9 @@ class TrainEncoderCommand(DocumentOptions):
         SampleOptions,
         Group(READING, panels={ENCODERS: ("encoder", "weights")}, cli=READ_AS, without=("max_clip_s",)),
     ]
-    training: Annotated[TrainOptions, Group("Training")] = field(default_factory=TrainOptions)
+    training: Annotated[TrainOptions, Group("Training", cli={"loss": Cli(known=losses.names)})] = field(
+        default_factory=TrainOptions
+    )
     run: Annotated[
         TrainingRunOptions,
         Group(

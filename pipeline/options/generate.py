@@ -12,7 +12,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -60,6 +60,8 @@ class Cli:
     """The title of its part of the help; empty: that of its group."""
     preset: Preset | None = None
     metavar: str = ""
+    known: Callable[[], Sequence[str]] | None = None
+    """Names that shells complete, where a registry has them and no ``Literal``."""
 
 
 @dataclass(frozen=True)
@@ -211,8 +213,8 @@ def _option(path: tuple[str, ...], hint: Any, cli: Cli, default: Any, text: str,
         if base is bool and (shown is True or cli.negatable):
             spelled = [f"--{name}/--no-{name}"]
         spelled += [f"-{cli.short}"] if cli.short else []
-        if choices:
-            extra["autocompletion"] = lambda: choices
+        if choices or cli.known is not None:
+            extra["autocompletion"] = cli.known or (lambda: choices)
         if cli.preset is not None:
             extra |= {"is_eager": True, "callback": _noting(cli.preset)}
         info = typer.Option(*spelled, count=cli.count, **extra)
@@ -222,7 +224,8 @@ def _option(path: tuple[str, ...], hint: Any, cli: Cli, default: Any, text: str,
         default=inspect.Parameter.empty if shown is MISSING else shown,
         annotation=Annotated[base, info],
     )
-    metavar = cli.metavar or ("" if base is bool or cli.count or cli.positional else _metavar(base, choices))
+    metavar = "NAME" if cli.known is not None else cli.metavar
+    metavar = metavar or ("" if base is bool or cli.count or cli.positional else _metavar(base, choices))
     return Option(
         path, parameter, cli, ", ".join(spelled), metavar, text, panel or "Options", read, Bounds.of(hint)
     )

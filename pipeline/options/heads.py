@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge
+from dualstream.heads import losses
 from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.variants.names import variant_names
 from dualstream.heads.variants.options import FitOptions, Task
@@ -30,6 +31,7 @@ FIT_PANELS = {
 FIT_AS = {
     "seeds": Cli(read=parse.seeds, show=len, write=parse.seeds_count),
     "tasks": Cli(read=parse.tasks, show=",".join),
+    "loss": Cli(known=losses.names),
     "resample": Cli(negatable=True),
     "parameters": Cli(name="set", repeat=True, read=parse.parameters, write=parse.settings),
 }

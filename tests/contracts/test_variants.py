@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.export import HeadGraph
 from dualstream.heads.variants import registry
+from dualstream.heads.variants.contract import KINDS
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction
 
+from tests.heads import plain_modules
 from tests.heads.planted import plant
 
-NAMES = [*registry.names(), "dialogue:video", "dialogue:late", "dialogue:aligned"]
+WITH_ARGUMENT = ["dialogue:video", "dialogue:late", "dialogue:aligned"]
+NAMES = [*registry.names(), *WITH_ARGUMENT, *plain_modules.NAMES]
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = FitOptions(seeds=(3, 4), epochs=3, hidden=32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain() -> Iterator[None]:
+    with plain_modules.plain_modules():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +106,7 @@ def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, Featu
         assert np.isfinite(first.emotion).all()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not registry.get(name).needs_dialogues])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("dialogue")])
 @pytest.mark.parametrize("loss", ["logit_adjusted", "balanced_softmax"])
 def test_nothing_to_read_is_answered_by_the_prior(
     name: str, loss: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]
@@ -158,6 +170,40 @@ def test_tables_list_variants_in_one_order_whatever_was_imported_first() -> None
     assert found[0].split()[:2] == ["video", "audio"] and len(set(found)) == 1
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_its_kind_is_what_it_does(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    """Trained: in epochs, and has a network; solved: every seed the same model; search: a model of another."""
+    train, dev, _ = corpus
+    variant = registry.get(name)
+    first, second = registry.fit(name, train, dev, options=QUICK)
+    same = _bytes(first) == _bytes(second)
+    assert (variant.network is not None) == (variant.kind == "trained")
+    assert registry.solved(name) == (variant.kind == "solved") and registry.is_search(name) == (name == "auto")
+    if variant.kind == "trained":
+        assert first.history.columns["train_loss"] and not same
+    elif variant.kind == "solved":
+        assert not first.history.columns and same
+
+
+def test_names_stand_by_kind_and_what_is_read() -> None:
+    kinds = [registry.get(name).kind for name in registry.names()]
+    assert kinds == sorted(kinds, key=KINDS.index) and set(kinds) == set(KINDS)
+    trained = [registry.get(name) for name, kind in zip(registry.names(), kinds, strict=True) if kind == "trained"]
+    assert [one.needs_dialogues for one in trained] == sorted(one.needs_dialogues for one in trained)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_module_says_what_it_says(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+    train, dev, test = corpus
+    model = registry.fit(name, train, dev, options=QUICK)[0]
+    graph = HeadGraph([model], {"emotion": 1.0, "sentiment": 1.0})
+    ordered = test.take(np.lexsort((test.turn, test.dialogue)))
+    with torch.no_grad():
+        found = graph(*graph.feed(ordered))
+    for task, rows in zip(TASKS, found, strict=True):
+        np.testing.assert_allclose(rows.numpy(), np.exp(model.predict(ordered).task(task)), atol=1e-5)  # type: ignore[arg-type]
+
+
 def test_no_variant_has_that_name(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     with pytest.raises(ValueError, match="no fusion variant is called 'sum'; there are: video, audio"):
         registry.fit("sum", corpus[0])
@@ -171,6 +217,10 @@ def test_unknown_parameters_are_refused(corpus: tuple[FeatureSet, FeatureSet, Fe
 def test_an_argument_where_none_is_taken(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
     with pytest.raises(ValueError, match="concat takes no argument"):
         registry.fit("concat:video", corpus[0])
+
+
+def _bytes(model: registry.Trained) -> dict[str, bytes]:
+    return {name: array.tobytes() for name, array in model.state()[0].items()}
 
 
 def _through_json(values: dict[str, object]) -> dict[str, object]:

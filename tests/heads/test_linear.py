@@ -326,7 +326,8 @@ def test_predict_fails_on_another_width():
 def test_neither_torch_nor_scikit_learn_is_imported():
     code = (
         "import sys\n"
-        "from dualstream.heads import variant, metrics\n"
+        "from dualstream.heads.evaluation import metrics\n"
+        "from dualstream.heads.variants import registry\n"
         "from tests.heads.small_corpora import noise_corpus\n"
         "train = noise_corpus(60)\n"
         "model = registry.fit('linear_late', train)[0]\n"

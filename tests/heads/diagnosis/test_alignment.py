@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from dualstream.heads.diagnosis.alignment import offset_curve
-from dualstream.heads.diagnosis.planted_causes import HOP_S, PlantOptions, plant
+from planted_causes import HOP_S, PlantOptions, plant
 
 
 @pytest.mark.parametrize(("strength", "shift_s"), [(0.5, 0.5), (1.0, 1.0), (1.5, 1.5)])

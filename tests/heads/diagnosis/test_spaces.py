@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dualstream.heads.diagnosis import spaces
 from dualstream.heads.diagnosis.coverage import coverage
-from dualstream.heads.diagnosis.planted_causes import PlantOptions, plant
+from planted_causes import PlantOptions, plant
 from scipy.stats import entropy
 from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from dualstream.heads.training.losses import LOSSES, balanced_weights, make_loss
+from dualstream.heads import losses
+from dualstream.heads.training.losses import balanced_weights, make_loss
 from torch.nn import functional
 
+LOSSES = losses.names()
 LABELS = np.array([0, 0, 0, 0, 1, 1, 2, -1])
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(size=(2, 8, 3))).float()
 

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from typer.testing import CliRunner
 
 from dualstream import cli
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
+from tests.registries import variants
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = FitOptions(seeds=(0, 1), epochs=12, patience=4, hidden=16, threads=1)
@@ -36,12 +38,10 @@ LINEAR = registry.get("linear")
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Return the registry, cut down to the single streams and concatenation."""
-    registry.names()
-    kept = {name: registry.get(name) for name in (*SINGLES, "concat")}
-    monkeypatch.setattr(registry, "_REGISTRY", kept)
-    return kept
+def few() -> Iterator[None]:
+    """Cut the registry down to the single streams and concatenation."""
+    with variants(only=(*SINGLES, "concat")):
+        yield
 
 
 def compared(tmp_path, fusions=None, fit: FitOptions = QUICK, progress: Progress | None = None, **options) -> dict:
@@ -85,7 +85,7 @@ def test_p_values_are_corrected_by_holm(few, tmp_path) -> None:
 )
 def test_rows_that_were_stopped_by_what_is_scored_say_so(few, tmp_path, folds, patience: int, stopped) -> None:
     """Beside the scores, in the terminal's table and on the page; solved rows look at no dev label."""
-    few["linear"] = LINEAR
+    registry.register(LINEAR, __name__)
     fit = dataclasses.replace(QUICK, seeds=(0,), epochs=2, patience=patience)
     found = compared(tmp_path, fit=fit, folds=folds, report=True)
     marks = {row["variant"]: row["scores"]["stopped_by"] for row in found["rows"]}
@@ -112,7 +112,7 @@ def test_tests_that_can_show_nothing_are_called_that(few, tmp_path) -> None:
 
 
 def test_rows_are_single_streams_then_fusions_best_first(few, tmp_path, monkeypatch) -> None:
-    few["constant"] = dataclasses.replace(constant_variant(), streams=("video", "audio"))
+    registry.register(dataclasses.replace(constant_variant(), streams=("video", "audio")), __name__)
     found = compared(tmp_path)
     names = [row["variant"] for row in found["rows"]]
     assert set(names[:2]) == set(SINGLES) and names[2:] == ["concat", "constant"]
@@ -128,8 +128,8 @@ def test_a_failing_variant_is_a_row_with_its_reason(few, tmp_path) -> None:
     def refuse(options: FitOptions, progress: Progress | None) -> None:
         raise ValueError("needs smell-o-vision")
 
-    few["broken"] = constant_variant("broken", fail)
-    few["picky"] = constant_variant("picky", refuse)
+    registry.register(constant_variant("broken", fail), __name__)
+    registry.register(constant_variant("picky", refuse), __name__)
     found = compared(tmp_path, report=True)
     assert row_of(found, "broken")["status"] == "failed"
     assert row_of(found, "broken")["reason"] == "ZeroDivisionError: planted"
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_the_finished_rows(few, tmp_path) -> None:
         if event["variant"] == "concat" and event.get("epoch") == 2:
             raise KeyboardInterrupt
 
-    few["constant"] = constant_variant()
+    registry.register(constant_variant(), __name__)
     found = compared(tmp_path, fusions=["concat", "constant"], progress=stop, report=True)
     assert found["interrupted"]
     status = {row["variant"]: row["status"] for row in found["rows"]}
@@ -189,7 +189,7 @@ def test_settings_go_to_the_variants_that_know_them(few, tmp_path) -> None:
     def look(options: FitOptions, progress: Progress | None) -> None:
         seen.update(options.parameters)
 
-    few["tunable"] = dataclasses.replace(constant_variant("tunable", look), parameters={"rank": 4})
+    registry.register(dataclasses.replace(constant_variant("tunable", look), parameters={"rank": 4}), __name__)
     found = compared(tmp_path, fit=dataclasses.replace(QUICK, parameters={"rank": 8}))
     assert seen == {"rank": 8}
     assert row_of(found, "concat")["status"] == "done"
@@ -272,9 +272,8 @@ def test_documents_hold_no_nan(few, tmp_path) -> None:
 def test_dry_run_says_what_would_be_fitted(few, tmp_path) -> None:
     cache = planted_cache()
     write_cache(tmp_path / "c.h5", dataclasses.replace(cache, streams={"audio": cache.streams["audio"]}))
-    few["solved"] = dataclasses.replace(
-        constant_variant("solved"), streams=("audio",), parameters={"solver": "lda"}
-    )
+    solved = dataclasses.replace(constant_variant("solved"), streams=("audio",), kind="solved")
+    registry.register(solved, __name__)
     words = ["compare", str(tmp_path / "c.h5"), "--out", str(tmp_path / "cmp"), "--dry-run", "--seeds", "3"]
     found = CliRunner().invoke(cli.app, [*words, "--folds", "speaker:2", "--json"])
     assert found.exit_code == 0, found.output
@@ -350,7 +349,7 @@ def test_command(few, tmp_path) -> None:
     words.append("--no-report")
     again = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "cmp")])
     assert again.exit_code == 2 and "--replace" in again.stderr
-    few["broken"] = constant_variant("broken", lambda options, progress: 1 / 0)
+    registry.register(constant_variant("broken", lambda options, progress: 1 / 0), __name__)
     third = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "cmp"), "--replace", "--json"])
     assert third.exit_code == 3
     assert json.loads(third.stdout) == json.loads(Path(tmp_path / "cmp" / experiments.COMPARISON).read_text())

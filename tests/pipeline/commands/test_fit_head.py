@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from typer.testing import CliRunner
 
 from dualstream import cli
 from tests.pipeline.planted_corpus import EMOTIONS, constant_variant, permute_labels, planted_cache
+from tests.registries import variants
 
 ROOT = Path(__file__).resolve().parents[3]
 QUICK = FitOptions(seeds=(0, 1), epochs=6, patience=3, hidden=16, threads=1)
@@ -41,9 +43,9 @@ BARE = FitHeadOptions(report=False)
 
 
 @pytest.fixture
-def constant(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry.names()
-    monkeypatch.setitem(registry._REGISTRY, "constant", constant_variant())
+def constant() -> Iterator[None]:
+    with variants(constant_variant()):
+        yield
 
 
 @pytest.fixture

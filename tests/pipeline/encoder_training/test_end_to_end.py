@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.compare import CompareOptions, compare_on
@@ -24,15 +23,16 @@ from typer.testing import CliRunner
 
 from dualstream import cli
 from tests.pipeline.planted_corpus import EMOTIONS, SENTIMENTS, constant_variant, planted_cache
+from tests.registries import variants
 
 WRONG_EVERY = 4  # one answer in four is the next class
 
 
 @pytest.fixture(autouse=True)
-def one_variant(monkeypatch: pytest.MonkeyPatch) -> None:
+def one_variant() -> Iterator[None]:
     """Cut the registry down to one that answers the majority class."""
-    registry.names()
-    monkeypatch.setattr(registry, "_REGISTRY", {"constant": constant_variant()})
+    with variants(constant_variant(), only=()):
+        yield
 
 
 @pytest.fixture

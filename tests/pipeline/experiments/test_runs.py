@@ -8,10 +8,10 @@ import os
 import pickletools
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import History, Prediction
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import CorruptError, NoCacheError, UsageError
@@ -20,14 +20,15 @@ from dualstream.pipeline.experiments.predictions import Predictions, read_predic
 from dualstream.pipeline.storage.documents import write_json
 
 from tests.pipeline.planted_corpus import EMOTIONS, SENTIMENTS, Constant, constant_variant
+from tests.registries import variants
 
 VOCABULARY = {"emotion": EMOTIONS, "sentiment": SENTIMENTS}
 
 
 @pytest.fixture(autouse=True)
-def constant(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry.names()
-    monkeypatch.setitem(registry._REGISTRY, "constant", constant_variant())
+def constant() -> Iterator[None]:
+    with variants(constant_variant()):
+        yield
 
 
 def log_p(seed: int, count: int, classes: int) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause
+from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
 
 
+@cause(rank=20)
 def outlying_rows(evidence: Evidence) -> Cause | None:
     """Rows far outside of the rest: one of them widens a column's deviation until the others look alike."""
     found = [one for one in evidence.outlying if one.worst >= SEVERE or one.far > MANY * one.rows]

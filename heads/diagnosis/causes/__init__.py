@@ -1,0 +1,103 @@
+"""What a diagnosis can name: the registry of causes. Each file here is one: its rule, its remedies and its text.
+
+    @cause(rank=45)
+    def loud_fans(evidence: Evidence) -> Cause | None: ...
+
+A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of the
+offset curve away from zero) or on a remedy that surely gains. Another package names its module under the entry
+points ``dualstream.causes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dualstream.heads.diagnosis.evidence import Evidence, Intervention
+from dualstream.heads.diagnosis.remedies import interval
+
+from dualstream.discovery import Registry
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One named cause with what speaks for it."""
+
+    name: str
+    """Of `names()`, or of heads.diagnosis.conclusion.OTHERWISE."""
+    text: str
+    """What was found, in one sentence with its figures."""
+    effect: float
+    """Balanced accuracy that it costs, as measured by its remedy; 0 where no refit can measure it."""
+    interval: tuple[float, float] | None
+    remedies: tuple[Intervention, ...]
+    """Measured remedies, best first."""
+    advice: str
+    """What to do."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values."""
+        return {
+            "name": self.name,
+            "text": self.text,
+            "effect": self.effect,
+            "interval": list(self.interval) if self.interval else None,
+            "remedies": [remedy.to_json() for remedy in self.remedies],
+            "advice": self.advice,
+        }
+
+
+Rule = Callable[[Evidence], Cause | None]
+F = TypeVar("F", bound=Rule)
+ALL = "*"
+
+
+@dataclass(frozen=True)
+class CauseEntry:
+    """A registered cause."""
+
+    name: str
+    rule: Rule
+    rank: int
+    """The smaller, the earlier it is named; ours are 10, 20, ... 130."""
+    explained_by: tuple[str, ...]
+    """Causes beside which this one is not named: they bring its symptom about. ``*``: all others."""
+
+    def is_explained(self, names: set[str]) -> bool:
+        """Return whether one of the causes `names` brings this one's symptom about."""
+        others = names - {self.name}
+        return bool(others if ALL in self.explained_by else others & set(self.explained_by))
+
+
+REGISTRY: Registry[CauseEntry] = Registry(
+    "cause", package="dualstream.heads.diagnosis.causes", group="dualstream.causes"
+)
+
+
+def cause(*, rank: int, explained_by: tuple[str, ...] | str = ()) -> Callable[[F], F]:
+    """Register a rule as the cause that is called as the function is; a name given twice is an error."""
+    explained = (explained_by,) if isinstance(explained_by, str) else explained_by
+
+    def add(rule: F) -> F:
+        name = rule.__name__
+        REGISTRY.add(name, CauseEntry(name, rule, rank, explained), rule.__module__)
+        return rule
+
+    return add
+
+
+def entries() -> list[CauseEntry]:
+    """Return all causes, the weightiest first."""
+    return sorted(REGISTRY.entries(), key=lambda entry: (entry.rank, entry.name))
+
+
+def names() -> list[str]:
+    """Return the names of all causes, the weightiest first."""
+    return [entry.name for entry in entries()]
+
+
+def mended(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
+    """Return a cause whose effect is what its best remedy gains."""
+    gain = remedies[0].gain
+    return Cause(name, text, gain.difference, interval(gain), remedies, advice)

@@ -1,0 +1,41 @@
+"""The cause `broken_features`: columns or rows that carry nothing."""
+
+from __future__ import annotations
+
+from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.strength import STREAMS
+
+DEAD_SHARE = 0.05  # of a stream's columns
+BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
+MISSING_SHARE = 0.5  # of the utterances, in which a stream is not there at all
+
+
+@cause(rank=30)
+def broken_features(evidence: Evidence) -> Cause | None:
+    """Columns or rows that carry nothing: dead, not finite, zeros that pose as values, or not there at all."""
+    parts = []
+    for name in STREAMS:
+        space, coverage = evidence.spaces[name], evidence.coverage[name]
+        absent = coverage.saw_nothing - space.not_finite  # rows that aren't finite count as absent there
+        if absent > MISSING_SHARE * evidence.utterances:
+            parts.append(f"{name} is missing from {absent} of {evidence.utterances} utterances")
+        if space.dead_columns > DEAD_SHARE * space.width:
+            parts.append(f"{space.dead_columns} of {space.width} {name} columns never change")
+        if space.not_finite > BROKEN_ROWS * evidence.utterances:
+            parts.append(
+                f"{space.not_finite} {name} rows hold NaN or infinity, in {space.not_finite_columns} of "
+                f"{space.width} columns"
+            )
+        if space.zero_rows > BROKEN_ROWS * evidence.utterances:
+            parts.append(f"{space.zero_rows} {name} rows are all zeros without being marked as missing")
+    if not parts:
+        return None
+    return Cause(
+        "broken_features",
+        "; ".join(parts),
+        0.0,
+        None,
+        (),
+        "mend the extraction: `inspect` says which encoder and projection made the columns, and why clips failed",
+    )

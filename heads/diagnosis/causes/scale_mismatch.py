@@ -1,0 +1,44 @@
+"""The cause `scale_mismatch`: one stream's or some columns' numbers are far larger than the others'."""
+
+from __future__ import annotations
+
+import numpy as np
+from dualstream.heads.diagnosis.causes import Cause, cause, mended
+from dualstream.heads.diagnosis.causes.whitened_projection import components, turning
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.remedies import sure
+from dualstream.heads.diagnosis.strength import STREAMS
+
+SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
+
+
+@cause(rank=90, explained_by=("outlying_rows",))
+def scale_mismatch(evidence: Evidence) -> Cause | None:
+    """One stream's or some columns' numbers are far larger, and scaling them mends the head."""
+    scale = {name: evidence.spaces[name].scale for name in STREAMS}
+    loud = max(STREAMS, key=lambda name: scale[name])
+    soft = "audio" if loud == "video" else "video"
+    ratio = scale[loud] / max(scale[soft], 1e-30)
+    # What a whitened projection explains is not told twice: its columns spread unevenly by their nature
+    explained = components(evidence) if turning(evidence) else []
+    spread = {
+        name: 0.0 if name in explained else float(np.nan_to_num(evidence.spaces[name].scale_spread))
+        for name in STREAMS
+    }
+    uneven = max(STREAMS, key=lambda name: spread[name])
+    remedies = sure(evidence, "standardise")
+    if max(ratio, spread[uneven]) < SCALE_RATIO or not remedies:
+        return None
+    found = []
+    if ratio >= SCALE_RATIO:
+        found.append(f"{loud} values are {ratio:,.0f} times as large as {soft} values")
+    if spread[uneven] >= SCALE_RATIO:
+        found.append(
+            f"columns of {uneven} spread unevenly, the widest tenth {spread[uneven]:,.0f} times the narrowest"
+        )
+    return mended(
+        "scale_mismatch",
+        f"{'; '.join(found)}; the head takes them as they are",
+        remedies,
+        "standardise each stream: --fusion concat_norm",
+    )

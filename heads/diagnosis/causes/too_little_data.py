@@ -1,0 +1,39 @@
+"""The cause `too_little_data`: the variant learns its training rows by heart."""
+
+from __future__ import annotations
+
+from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
+from dualstream.heads.diagnosis.strength import STREAMS
+from dualstream.heads.variants import registry
+
+OVERFIT_GAP = 0.20  # balanced accuracy on fitted less on held-out rows
+ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a variant with a hidden layer is large
+
+
+@cause(rank=110, explained_by=("scale_mismatch", "collapse", "whitened_projection"))
+def too_little_data(evidence: Evidence) -> Cause | None:
+    """The variant learns its training rows by heart."""
+    if registry.solved(evidence.fusion):
+        return None  # its penalty was chosen on rows that were not fitted
+    if not evidence.above_chance:
+        return None  # nothing says that there is anything to learn
+    gap = evidence.train_score - evidence.strength.fused
+    columns = sum(evidence.spaces[name].width for name in STREAMS)
+    rows = evidence.utterances
+    if gap < OVERFIT_GAP or rows > ROWS_PER_COLUMN * columns:
+        return None
+    remedies = measured(evidence, "regularise")
+    balanced = sure(evidence, "equalise widths", "join late")
+    if balanced and remedies and balanced[0].gain.difference > remedies[0].gain.difference + MIN_GAIN:
+        return None  # what is learnt by heart is one wide stream, not the corpus
+    return Cause(
+        "too_little_data",
+        f"{rows} utterances for {columns} columns: {evidence.train_score:.1%} on rows that were fitted, "
+        f"{evidence.strength.fused:.1%} on others",
+        remedies[0].gain.difference if remedies else 0.0,
+        interval(remedies[0].gain) if remedies else None,
+        remedies,
+        "more utterances, fewer columns (`project --width`), or a linear head",
+    )

@@ -1,0 +1,168 @@
+"""What a fusion variant is, how one is fitted, and what a fitted one can do.
+
+Nothing here imports torch: the solved variants run without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.variants.options import TASKS as TASKS
+from dualstream.heads.variants.options import FitOptions as FitOptions
+from dualstream.heads.variants.options import Task as Task
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+Kind = Literal["trained", "solved", "search"]
+KINDS: tuple[Kind, ...] = ("trained", "solved", "search")
+"""In the order in which tables show them."""
+STREAMS = ("video", "audio")
+
+
+@dataclass(frozen=True, repr=False)
+class Prediction:
+    """Log-probabilities of N utterances; None for a task without a head."""
+
+    emotion: NDArray[np.float64] | None
+    """Shape (N, E), natural logarithms; rows of exp() sum to 1."""
+    sentiment: NDArray[np.float64] | None
+    """Shape (N, S)."""
+
+    def task(self, task: Task) -> NDArray[np.float64] | None:
+        """Return the log-probabilities of one task."""
+        return self.emotion if task == "emotion" else self.sentiment
+
+    def __repr__(self) -> str:
+        shapes = {t: None if self.task(t) is None else self.task(t).shape for t in TASKS}  # type: ignore[union-attr]
+        return f"Prediction({shapes})"
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in training, one value an epoch; empty for variants that are solved, not trained."""
+
+    columns: dict[str, list[float]] = field(default_factory=dict)
+    """``train_loss``, ``dev_loss``, ``dev_score``, ``task_cosine`` (of the two tasks' gradients on the
+    shared representation), ``gradient_share_video`` and whatever else a variant records."""
+    best_epoch: int | None = None
+    stopped: str = ""
+    """Why it ended: ``epochs``, ``patience``, ``perfect score`` (nothing left to wait for), ``interrupted`` or
+    ``converged``."""
+
+
+class Trained(Protocol):
+    """A fitted model of one seed."""
+
+    variant: str
+    seed: int
+    history: History
+
+    def predict(self, features: FeatureSet) -> Prediction:
+        """Return log-probabilities for every utterance of `features`, whatever streams it lacks."""
+        ...
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return (arrays, JSON values) from which `restore` makes the same model again."""
+        ...
+
+
+class SeedModule(Protocol):
+    """A fitted model of one seed as a torch module: unscaled features to log-probabilities."""
+
+    widths: dict[str, int]
+    """Columns of each stream that is read, by name, video first."""
+    windowed: bool
+    """Whether streams are windows, (B, T, D), and not one row per utterance, (B, D)."""
+    over_dialogues: bool
+    """Whether the utterances of a dialogue are read together."""
+    max_windows: int
+    tasks: tuple[Task, ...]
+
+    def __call__(self, inputs: Mapping[str, torch.Tensor]) -> dict[Task, torch.Tensor]:
+        """Return log-probabilities (B, C); `heads.export.HeadGraph` says what `inputs` holds."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A fitted model that can be written for other runtimes."""
+
+    def to_module(self) -> SeedModule:
+        """Return the model as a torch module."""
+        ...
+
+
+Progress = Callable[[dict[str, Any]], None]
+"""Called now and then with {"variant", "epoch", "epochs", "train_loss", "dev_score"}; it may raise
+KeyboardInterrupt, upon which the best so far is kept."""
+
+
+class Fit(Protocol):
+    """Fit all seeds of a variant."""
+
+    def __call__(
+        self,
+        name: str,
+        train: FeatureSet,
+        dev: FeatureSet | None,
+        options: FitOptions,
+        progress: Progress | None,
+    ) -> Sequence[Trained]: ...
+
+
+class Restore(Protocol):
+    """Make a fitted model from its state."""
+
+    def __call__(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained: ...
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One registered way from a Batch to Logits."""
+
+    name: str
+    summary: str
+    """One line for help texts and tables."""
+    streams: tuple[str, ...]
+    """Streams it reads: ``("video",)``, ``("audio",)`` or both."""
+    fit: Fit
+    restore: Restore
+    paper: str = ""
+    """Name and link of the paper, where there is one."""
+    kind: Kind = "trained"
+    """``trained`` in epochs, by `heads.training.fit`; ``solved`` to convergence, every seed the same model; or a
+    ``search`` among other variants, which fits one of them."""
+    any_stream: bool = False
+    """Whether it makes do with one of its streams where the corpus lacks the other."""
+    needs_windows: bool = False
+    needs_dialogues: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+    """Settings of its own with their defaults, settable by FitOptions.parameters."""
+    refuse: Callable[[str, FitOptions], None] | None = None
+    """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""
+    argument: Callable[[str], Variant] | None = None
+    """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
+    network: type[Any] | None = None
+    """The `heads.fusion.network.Network` that `heads.training.fit` trains; None where it fits no network."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(
+                f"variant {self.name!r} is of kind {self.kind!r}; expected one of: {', '.join(KINDS)}"
+            )
+        if not self.streams or set(self.streams) - set(STREAMS):
+            raise ValueError(f"variant {self.name!r} reads {self.streams}; expected streams of {STREAMS}")
+        odd = [key for key, value in self.parameters.items() if not isinstance(value, str | int | float | None)]
+        if odd:
+            raise ValueError(f"variant {self.name!r}: the default of {odd[0]} is no number, word, true or false")
+
+    def lacking(self, there: Collection[str]) -> tuple[str, ...]:
+        """Return which of its streams it can't do without and are not `there`."""
+        missing = tuple(stream for stream in self.streams if stream not in there)
+        return () if self.any_stream and len(missing) < len(self.streams) else missing
