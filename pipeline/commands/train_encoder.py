@@ -155,8 +155,10 @@ def _trained(
                 on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
             )
         if not len(samples):
+            name, reason = samples.failed[0]
             raise UsageError(
-                f"none of the {len(utterances)} clips under {root} gave a sample; the first: {samples.failed[0]}"
+                f"none of the {len(utterances)} clips under {root} gave {one.name} a sample; the first, {name}: "
+                f"{reason}"
             )
         labels = _labels(utterances, manifest)
         document = weights_file.training_document(one, training, recipe, utterances, samples, manifest)
@@ -182,7 +184,9 @@ def _trained(
         document["best_epoch"] = engine.best_epoch
         document["stopped"] = engine.position.stopped or "epochs"
         at, answers = engine.predict(labels.dev)
-        document["scores"] = weights_file.dev_scores(at, answers, labels, utterances, manifest)
+        document["scores"] = weights_file.dev_scores(
+            at, answers, labels, utterances, manifest, engine.objective.owners
+        )
         document["licence"] = weights_file.licence_words(one, run.licence)
         document["environment"] = {
             "torch": torch.__version__,
@@ -224,14 +228,20 @@ def describe(report: TrainReport) -> str:
             + (f", {scores['without_sample']} of them without a sample" if scores.get("without_sample") else "")
         )
         lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
-    if not document["scores"]:
-        lines.append("  there is no dev split: nothing was scored")
-    else:
-        lines.append("  dev chose the epoch, so its scores are a little too good; test was not looked at")
+    lines.append(f"  {_chosen_by(document)}; test was not looked at")
     if report.failed:
         lines.append(f"{len(report.failed)} clips gave no sample and took no part:")
         lines += [f"  {name}: {reason}" for name, reason in report.failed[:40]]
     return "\n".join(lines)
+
+
+def _chosen_by(document: dict[str, Any]) -> str:
+    """Return which epoch was kept and what that means for the scores."""
+    if not document["scores"]:
+        return "no utterance of dev has both a sample and a label that train has: nothing was scored"
+    if document["recipe"]["training"]["patience"] > 0:
+        return "dev chose the epoch, so its scores are a little too good"
+    return "all epochs were run, and the last was kept: dev had no part in that"
 
 
 def epoch_line(record: dict[str, Any]) -> str:

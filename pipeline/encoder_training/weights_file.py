@@ -29,6 +29,7 @@ from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import SPLITS, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.label_support import unlearned
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.provenance import canonical_json, differences, digest_of, listed
 from numpy.typing import NDArray
@@ -85,10 +86,12 @@ def dev_scores(
     labels: Labels,
     utterances: Sequence[Utterance],
     manifest: Manifest,
+    learned_from: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Score dev by utterance: majority line, intervals over dialogues, or else speakers.
 
-    Utterances without a sample are answered by the classes' shares in train, as everywhere.
+    Utterances without a sample are answered by the classes' shares in train, as everywhere. `learned_from` names
+    those of train that have samples: what they did not show is said.
     """
     dev = np.flatnonzero(labels.dev)
     groups = _groups([utterances[index] for index in dev.tolist()])
@@ -102,6 +105,9 @@ def dev_scores(
             rows = np.tile(log_shares(counts), (len(dev), 1))
             rows[np.searchsorted(dev, at)] = found[task]
             one = metrics.score(rows, truth[dev], names[task], groups=groups, train_counts=counts).to_json()
+            learned = truth[learned_from]
+            shown = np.bincount(learned[learned >= 0], minlength=len(names[task]))[None]
+            one["warnings"] += unlearned(shown, np.zeros(len(dev), np.int64), truth[dev], names[task])
             answered = np.isin(dev, at)
             scores[task] = one | {"without_sample": int((~answered & (truth[dev] >= 0)).sum())}
     return dict(json.loads(canonical_json(scores)))

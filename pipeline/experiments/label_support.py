@@ -94,16 +94,33 @@ class Shown:
 
     def unlearned(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> list[str]:
         """Say which true classes training never showed to the models that answer, and that it showed one alone."""
-        words = []
-        counts = np.stack([seen.counts[task] for seen in self.parts])[self.part]  # (N, C)
-        labelled = np.flatnonzero(truth >= 0)
-        lost = labelled[counts[labelled, truth[labelled]] == 0]
-        if len(lost):
-            classes = ", ".join(names[code] for code in np.unique(truth[lost]))
-            words.append(
-                f"{task}: {len(lost)} of {len(labelled)} scored utterances are of classes that training did not "
-                f"show to the models that answer them ({classes}): their recall says nothing of the method"
-            )
-        if any((seen.counts[task] > 0).sum() == 1 for seen in self.parts):
-            words.append(f"{task}: training showed one class alone: there was nothing to tell apart")
-        return words
+        counts = np.stack([seen.counts[task] for seen in self.parts])  # (P, C)
+        return [f"{task}: {words}" for words in unlearned(counts, self.part, truth, names)]
+
+
+def unlearned(
+    counts: NDArray[np.int64], part: NDArray[np.int64], truth: NDArray[np.int64], names: Sequence[str]
+) -> list[str]:
+    """Return what must be said of classes that training did not show, and of one that it showed alone.
+
+    Parameters
+    ----------
+    counts
+        How often each part of training showed each class, shape (P, C).
+    part
+        The part that answers each of N utterances, shape (N,).
+    truth
+        Codes of their classes, -1 where unlabelled, shape (N,).
+    """
+    words = []
+    labelled = np.flatnonzero(truth >= 0)
+    lost = labelled[counts[part[labelled], truth[labelled]] == 0]
+    if len(lost):
+        classes = ", ".join(names[code] for code in np.unique(truth[lost]))
+        words.append(
+            f"{len(lost)} of {len(labelled)} scored utterances are of classes that training did not show to the "
+            f"models that answer them ({classes}): their recall says nothing of the method"
+        )
+    if ((counts > 0).sum(axis=1) == 1).any():
+        words.append("training showed one class alone: there was nothing to tell apart")
+    return words

@@ -119,6 +119,22 @@ def class_untrained(corpus: Corpus) -> Iterator[Case]:
 
 
 @check(
+    "class-alone",
+    severity="warning",
+    noun="class",
+    topic="labels",
+    what="the one class that train has for a task",
+    means="there is nothing to tell apart: every head answers it, and is right wherever nothing else is scored.",
+)
+def class_alone(corpus: Corpus) -> Iterator[Case]:
+    """Find tasks of which train has one class."""
+    for task in TASKS:
+        learned = {label_of(u, task) for u in corpus.manifest if u.split == "train"} - {""}
+        if len(learned) == 1:
+            yield Case(*learned, task)
+
+
+@check(
     "class-unscored",
     severity="warning",
     noun="class",

@@ -161,6 +161,14 @@ def test_classes_that_a_split_lacks() -> None:
     assert cases(found, "class-rare") == {"fear": "1 rows of test, emotion"}
 
 
+def test_one_class_is_nothing_to_tell_apart() -> None:
+    """By task; classes of dev and test don't count, and a task without labels is another finding."""
+    rows = [row("a"), row("b"), row("c", "dev", emotion="anger", sentiment="positive")]
+    assert cases(examine(rows), "class-alone") == {"joy": "emotion", "positive": "sentiment"}
+    rows = [row("a", sentiment=""), row("b", emotion="anger", sentiment="")]
+    assert "class-alone" not in examine(rows)
+
+
 def test_emotions_that_settle_the_sentiment() -> None:
     rows = [row("a"), row("b", emotion="surprise"), row("c", emotion="surprise", sentiment="negative")]
     found = examine(rows)
