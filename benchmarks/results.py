@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualstream.heads.cores import one_core
-from results_page import render
+from results_page import moved, render
 from results_parts import PARTS, ROOT, Document, Job
 
 FIGURES = ROOT / "docs" / "results.json"
@@ -67,6 +67,8 @@ def main() -> None:
         (job.scratch / "quick.json").write_text(json.dumps(document, indent=1) + "\n")
         target = job.scratch / "quick.md"
     else:
+        if FIGURES.exists():
+            document["moved"] = moved(json.loads(FIGURES.read_text()), document)
         FIGURES.write_text(json.dumps(document, indent=1) + "\n")
         target = PAGE
     target.write_text(render(document))

@@ -79,6 +79,7 @@ def tables(document: Document) -> dict[str, Callable[[], str]]:
     made["time"] = lambda: time(document)
     made["meld"] = lambda: meld(document.get("meld"))
     made["commands"] = lambda: commands(document)
+    made["moved"] = lambda: moves(document.get("moved"))
     return made
 
 
@@ -183,10 +184,42 @@ def meld(document: Document | None) -> str:
     return table(("method", "streams", "weighted F1", "accuracy, macro F1", "source"), lines)
 
 
+def moved(before: Document, after: Document) -> list[Document]:
+    """Return the emotion UAR of each row of both documents that differs between them, as the page rounds it."""
+    found = []
+    for part in after:
+        if not (_is_comparison(after, part) and part in before and _is_comparison(before, part)):
+            continue
+        old, new = (
+            {row["variant"]: row for row in one[part]["rows"] if row["status"] == "done"}
+            for one in (before, after)
+        )
+        for name in [name for name in new if name in old]:
+            was, now = (rows[name]["emotion"]["balanced_accuracy"] for rows in (old, new))
+            if f"{was['mean']:.3f}" != f"{now['mean']:.3f}":
+                found.append({"part": part, "variant": name, "before": was["mean"], "after": now["mean"],
+                              "interval": now["interval"]})  # fmt: skip
+    return found
+
+
+def moves(rows: Sequence[Document] | None) -> str:
+    """Draw what moved since the figures that the page had before."""
+    if rows is None:
+        return "(not noted for these figures)"
+    if not rows:
+        return "Nothing moved, as far as three digits show."
+    lines = [
+        (f"`{row['part']}`", f"`{row['variant']}`", f"{row['before']:.3f}",
+         interval(row["after"], *row["interval"]), f"{row['after'] - row['before']:+.3f}")
+        for row in rows
+    ]  # fmt: skip
+    return table(("part", "variant", "UAR before", "UAR now [95 %]", "moved by"), lines)
+
+
 def commands(document: Document) -> str:
     """List the commands that were run, as a user would type them."""
     listed: list[str] = []
-    for figures in (document[name] for name in document if name != "made"):
+    for figures in (document[name] for name in document if name not in ("made", "moved")):
         if isinstance(figures, dict):
             for one in (figures, *(part for part in figures.values() if isinstance(part, dict))):
                 listed += [one["command"]] if "command" in one else []

@@ -66,6 +66,26 @@ def test_lists_are_those_that_were_chosen_and_none_scores_the_corpus_it_was_chos
     )
 
 
+def test_what_moved_is_told_row_by_row():
+    after = json.loads(json.dumps(FIGURES))
+    assert results_page.moved(FIGURES, after) == []
+    row = next(row for row in after["ravdess"]["rows"] if row["variant"] == "linear_audio")
+    was = row["emotion"]["balanced_accuracy"]["mean"]
+    row["emotion"]["balanced_accuracy"] |= {"mean": was + 0.05, "interval": [was, was + 0.1]}
+    near = next(row for row in after["emodb"]["rows"] if row["variant"] == "linear_audio")
+    near["emotion"]["balanced_accuracy"]["mean"] += 1e-9
+    after["ravdess"]["rows"] = [
+        row for row in after["ravdess"]["rows"] if row["variant"] != "late"
+    ]  # gone: no move
+    (one,) = results_page.moved(FIGURES, after)
+    assert (one["part"], one["variant"], one["before"]) == ("ravdess", "linear_audio", was)
+    drawn = results_page.moves([one]).splitlines()
+    cells = f"| {was:.3f} | {was + 0.05:.3f} [{was:.3f}, {was + 0.1:.3f}] | +0.050 |"
+    assert drawn[-1] == f"| `ravdess` | `linear_audio` {cells}" and len(drawn) == 3
+    assert results_page.moves([]).startswith("Nothing moved") and "not noted" in results_page.moves(None)
+    assert drawn[-1] in results_page.render({**FIGURES, "moved": [one]})
+
+
 def test_unknown_figures_are_refused():
     with pytest.raises(KeyError):
         results_page.render(FIGURES, "{{ravdess_folds.nobody}}")
