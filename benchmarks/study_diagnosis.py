@@ -2,19 +2,27 @@
 
     python benchmarks/study_diagnosis.py --seeds 20
     python benchmarks/study_diagnosis.py --seeds 5 --loss logit_adjusted
+    python benchmarks/study_diagnosis.py --seeds 20 --false-alarms  # three causes, where they aren't planted
 
 Every cause is planted in so many corpora, with other seeds and strengths, and diagnosed with one thread.
+`--false-alarms` measures of each corpus only what `memorised_labels`, `outlying_rows` and `whitened_projection`
+look at first, and diagnoses in full only where the last has its sign.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 STRENGTHS = (0.6, 0.8, 1.0, 1.25, 1.5)
+LATER = {"memorised_labels", "outlying_rows", "whitened_projection"}  # what `--false-alarms` looks for
 PAIRS = (
     ("scale_mismatch", "misaligned"),
     ("starved_sampling", "leakage"),
@@ -42,6 +50,45 @@ def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str],
     return [cause.name for cause in found.causes], time.perf_counter() - started
 
 
+def false_alarms(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str], bool]:
+    """Return which of the three causes would be named, and whether a stream looks like principal components."""
+    from dualstream.heads.diagnosis.outlying import outlying
+    from dualstream.heads.diagnosis.outlying_rows import is_severe
+    from dualstream.heads.diagnosis.planted_causes import PlantOptions, plant
+    from dualstream.heads.diagnosis.spaces import space
+    from dualstream.heads.diagnosis.strength import STREAMS
+    from dualstream.heads.evaluation.memorised import certainty
+
+    train, dev = plant(PlantOptions(causes, seed=seed, strength=STRENGTHS[seed % len(STRENGTHS)]))
+    known = [certainty(train, {"dev": dev}, name, "emotion") for name in STREAMS]
+    named = ["memorised_labels"] if any(one.memorised for each in known for one in each.values()) else []
+    named += ["outlying_rows"] if any(is_severe(outlying(train, dev, name)) for name in STREAMS) else []
+    sign = any(space(train, dev, name).components for name in STREAMS)
+    if sign and "whitened_projection" in diagnosed(causes, seed, loss)[0]:
+        named.append("whitened_projection")
+    return named, sign
+
+
+def count_false_alarms(chosen: list[tuple[str, ...]], seeds: int, loss: str, workers: int) -> None:
+    """Print how many corpora without these causes are told one."""
+    jobs = [(causes, seed, loss) for causes in chosen for seed in range(seeds) if LATER.isdisjoint(causes)]
+    alarms: Counter[str] = Counter()
+    signs = 0
+    with ProcessPoolExecutor(workers) as pool:
+        for (causes, seed, _), (named, sign) in zip(
+            jobs, pool.map(false_alarms, *zip(*jobs, strict=True)), strict=True
+        ):
+            alarms.update(named)
+            signs += sign
+            if named or sign:
+                words = ", ".join(named) or "the sign of principal components, and no cause"
+                print(f"{'+'.join(causes)} seed {seed}: {words}", flush=True)
+    print(f"\n| cause | named in {len(jobs)} corpora without it |\n|---|---|")
+    for name in sorted(LATER):
+        print(f"| `{name}` | {alarms[name]} |")
+    print(f"\n{signs} had the sign of principal components")
+
+
 def main() -> None:
     """Print the confusion matrix of causes as a table and as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -49,6 +96,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--causes", default="", help="such as drift,leakage+collapse; all without it")
     parser.add_argument("--loss", default="cross_entropy", help="the default is the loss that lets heads collapse")
+    parser.add_argument(
+        "--false-alarms", action="store_true", help="count those of three causes; seconds a corpus"
+    )
     arguments = parser.parse_args()
 
     from planted_causes import CAUSES
@@ -56,6 +106,9 @@ def main() -> None:
     chosen = [(name,) for name in CAUSES] + list(PAIRS)
     if arguments.causes:
         chosen = [tuple(words.split("+")) for words in arguments.causes.split(",")]
+    if arguments.false_alarms:
+        count_false_alarms(chosen, arguments.seeds, arguments.loss, arguments.workers)
+        return
     jobs = [(causes, seed, arguments.loss) for causes in chosen for seed in range(arguments.seeds)]
     named: dict[tuple[str, ...], Counter[str]] = {causes: Counter() for causes in chosen}
     right: Counter[tuple[str, ...]] = Counter()

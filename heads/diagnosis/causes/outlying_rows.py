@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.outlying import Outlying
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
@@ -12,7 +13,7 @@ MANY = 0.005  # of the rows
 @cause(rank=20)
 def outlying_rows(evidence: Evidence) -> Cause | None:
     """Rows far outside of the rest: one of them widens a column's deviation until the others look alike."""
-    found = [one for one in evidence.outlying if one.worst >= SEVERE or one.far > MANY * one.rows]
+    found = [one for one in evidence.outlying if is_severe(one)]
     if not found:
         return None
     parts = [
@@ -28,3 +29,8 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
         (),
         "look at these rows (the notes name them, `inspect` lists them) and extract them again, or leave them out",
     )
+
+
+def is_severe(one: Outlying) -> bool:
+    """Return whether one row lies so far out, or so many do, that heads are fitted to them."""
+    return one.worst >= SEVERE or one.far > MANY * one.rows
