@@ -4,6 +4,7 @@
     DUALSTREAM_DATA=FOLDER python benchmarks/results.py --quick    # minutes; writes results/quick.md
     python benchmarks/results.py --page                            # the page again from the figures that are there
     python benchmarks/results.py --meld MELD.Raw                   # MELD too, where its clips lie there
+    python benchmarks/results.py --only ravdess,emodb              # these, and what they need, alone
 
 The parts run side by side, each in a process of its own, and are kept in results/: what was measured with the same
 sources and options is not measured again. The corpora take the road of a user: manifest, extract, compare.
@@ -43,8 +44,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="parts that run side by side")
     parser.add_argument("--scratch", type=Path, default=ROOT / "results", help="what is kept between runs")
     parser.add_argument("--meld", type=Path, help="MELD.Raw: measure MELD too")
+    parser.add_argument(
+        "--only", default="", help="parts to measure; the figures of the others stay, and are named"
+    )
     parser.add_argument("--part", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.only and options.quick:
+        parser.error("--only lays figures over those of docs/results.json, which --quick does not touch")
     if options.page:
         PAGE.write_text(render(json.loads(FIGURES.read_text())))
         return
@@ -61,14 +67,17 @@ def main() -> None:
         measure_part(job, options.part)
         return
     started = time.perf_counter()
-    document = collect(job, options.workers, sys.argv[1:])
+    before = json.loads(FIGURES.read_text()) if FIGURES.exists() else None
+    wanted = needed([name for name in options.only.split(",") if name] or list(PARTS), job)
+    document = collect(job, wanted, options.workers, sys.argv[1:])
     document["made"]["wall_s"] = time.perf_counter() - started
     if job.quick:
         (job.scratch / "quick.json").write_text(json.dumps(document, indent=1) + "\n")
         target = job.scratch / "quick.md"
     else:
-        if FIGURES.exists():
-            document["moved"] = moved(json.loads(FIGURES.read_text()), document)
+        if before is not None:
+            document = over(before, document) if options.only else document
+            document["moved"] = moved(before, document)
         FIGURES.write_text(json.dumps(document, indent=1) + "\n")
         target = PAGE
     target.write_text(render(document))
@@ -78,11 +87,29 @@ def main() -> None:
 # ---- running the parts
 
 
-def collect(job: Job, workers: int, words: list[str]) -> Document:
+def needed(names: list[str], job: Job) -> list[str]:
+    """Return these parts and those that they need, in order, without what this job does not want."""
+    unknown = sorted(set(names) - set(PARTS))
+    if unknown:
+        sys.exit(f"--only: there is no part {unknown}; there are: {', '.join(PARTS)}")
+    every = {*names, *(need for name in names for need in PARTS[name].needs)}
+    return [name for name, part in PARTS.items() if name in every and part.wanted(job)]
+
+
+def over(before: Document, document: Document) -> Document:
+    """Lay the figures of some parts over those that the page had before; ``made.kept`` names what is of then."""
+    kept = [name for name in before if name in PARTS and name not in document]
+    whole = {name: document.get(name, before.get(name)) for name in PARTS if name in document or name in before}
+    made = {**document["made"], "kept": kept}
+    made["cpu_s"] = {name: (document if name in document else before)["made"]["cpu_s"][name] for name in whole}
+    return {"made": made, **whole}
+
+
+def collect(job: Job, names: list[str], workers: int, words: list[str]) -> Document:
     """Run the parts that are due, `workers` at a time, each after those it needs; return all figures."""
     job.parts.mkdir(parents=True, exist_ok=True)
     futures: dict[str, Future[None]] = {}
-    wanted = {name: part for name, part in PARTS.items() if part.wanted(job)}
+    wanted = {name: PARTS[name] for name in names}
 
     def run(name: str) -> None:
         for needed in wanted[name].needs:

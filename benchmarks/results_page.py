@@ -244,6 +244,7 @@ def values(document: Document) -> dict[str, str]:
         "chance": f"{1 / 7:.3f}",
         "made.seeds": str(made["seeds"]),
         "made.workers": str(made["workers"]),
+        "made.kept": _kept(made.get("kept", [])),
         "made.minutes": f"{made['wall_s'] / 60:.0f}",
         "made.cpu_minutes": f"{sum(made['cpu_s'].values()) / 60:.0f}",
     }
@@ -313,6 +314,13 @@ def _of_stress(rows: Sequence[Document]) -> dict[str, str]:
                 f"stress.{model}.ahead": _listed([how for how in hows if ours[how] > theirs[how]]),
             }
     return found
+
+
+def _kept(parts: Sequence[str]) -> str:
+    if not parts:
+        return "All parts were measured in one run."
+    names = ", ".join(f"`{name}`" for name in parts)
+    return f"Of an earlier run are the figures of {names}; all other parts were measured anew."
 
 
 def _listed(words: Sequence[str]) -> str:

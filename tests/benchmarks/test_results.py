@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import results
 import results_page
 import results_parts
 from dualstream.features.acoustic import LISTS
@@ -84,6 +85,25 @@ def test_what_moved_is_told_row_by_row():
     assert drawn[-1] == f"| `ravdess` | `linear_audio` {cells}" and len(drawn) == 3
     assert results_page.moves([]).startswith("Nothing moved") and "not noted" in results_page.moves(None)
     assert drawn[-1] in results_page.render({**FIGURES, "moved": [one]})
+
+
+def test_some_parts_are_laid_over_the_figures_of_before(tmp_path):
+    job = Job(tmp_path, tmp_path, 3, False)
+    assert results.needed(["ravdess_own", "stress"], job) == ["ravdess_cache", "stress", "ravdess_own"]
+    assert "meld" not in results.needed(list(PARTS), job)
+    with pytest.raises(SystemExit, match=r"no part \['ravdes'\]; there are: emodb_cache"):
+        results.needed(["ravdes"], job)
+    changed = {**FIGURES["emodb"], "groups": 99}
+    new = {"made": {**FIGURES["made"], "cpu_s": {"emodb": 7.0}}, "emodb": changed}
+    whole = results.over(FIGURES, new)
+    assert whole["emodb"]["groups"] == 99 and whole["made"]["cpu_s"]["emodb"] == 7.0
+    assert whole["sets"] == FIGURES["sets"] and whole["made"]["cpu_s"]["sets"] == FIGURES["made"]["cpu_s"]["sets"]
+    assert set(whole["made"]["kept"]) == {name for name in FIGURES if name in PARTS} - {"emodb"}
+    page = results_page.render({**whole, "moved": []})
+    assert "Of an earlier run are the figures of `emodb_cache`, " in page
+    assert "All parts were measured in one run." in results_page.render(
+        {**FIGURES, "made": {**FIGURES["made"], "kept": []}}
+    )
 
 
 def test_unknown_figures_are_refused():
