@@ -48,6 +48,6 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
-def test_benchmarks_that_are_named_exist(page):
-    for name in re.findall(r"benchmarks/\w+\.py", page.read_text()):
+def test_sources_that_are_named_exist(page):
+    for name in re.findall(r"\b(?:benchmarks|features|heads|pipeline|tests)/[\w/]+\.py\b", page.read_text()):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
