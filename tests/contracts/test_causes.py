@@ -7,8 +7,10 @@ import json
 import pytest
 from dualstream.heads.diagnosis import Diagnosis, causes, diagnose
 from dualstream.heads.diagnosis.causes import Cause
+from dualstream.heads.diagnosis.causes.outlying_rows import is_severe
 from dualstream.heads.diagnosis.conclusion import conclude
 from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
+from dualstream.heads.diagnosis.outlying import Outlying
 from dualstream.heads.variants.options import FitOptions
 from planted_causes import PlantOptions, plant
 
@@ -68,3 +70,12 @@ def test_one_function_is_a_cause(found: Diagnosis) -> None:
         assert [cause.name for cause in conclude(found.evidence)] == before
     with pytest.raises(ValueError, match="cause 'leakage' is registered twice"):
         causes.cause(rank=1)(causes.REGISTRY.get("leakage").rule)
+
+
+@pytest.mark.parametrize(
+    ("rows", "far", "worst", "severe"),
+    [(175, 1, 1.6, False), (175, 2, 1.6, False), (175, 3, 1.6, True), (1000, 5, 1.6, False), (1000, 6, 1.6, True),
+     (175, 1, 20.0, True)],
+)  # fmt: skip
+def test_a_row_or_two_a_little_outside_are_no_cause(rows: int, far: int, worst: float, severe: bool) -> None:
+    assert is_severe(Outlying("audio", rows, far, worst)) is severe

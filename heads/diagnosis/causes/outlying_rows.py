@@ -8,6 +8,7 @@ from dualstream.heads.diagnosis.outlying import Outlying
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
+FEW = 2  # so many say nothing by their number, however few rows there are
 
 
 @cause(rank=20)
@@ -33,4 +34,4 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
 
 def is_severe(one: Outlying) -> bool:
     """Return whether one row lies so far out, or so many do, that heads are fitted to them."""
-    return one.worst >= SEVERE or one.far > MANY * one.rows
+    return one.worst >= SEVERE or one.far > max(FEW, MANY * one.rows)

@@ -13,6 +13,7 @@ from dualstream.features.encoder import EncoderOptions
 from dualstream.features.encoders import vision
 from dualstream.features.encoders.frozen import preprocess
 from dualstream.features.encoders.vision import build_torchvision, build_vgg16
+from dualstream.heads.cores import one_core
 from numpy.typing import NDArray
 from torch import nn
 from torchvision.transforms import v2
@@ -47,7 +48,7 @@ def reference(net: nn.Module, head: nn.Module, frames: NDArray[np.uint8], entry:
     head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     expects = entry.transforms()  # type: ignore[attr-defined]
     pictures = v2.functional.to_dtype(torch.from_numpy(frames).permute(0, 3, 1, 2), torch.float32, scale=True)
-    with torch.inference_mode():
+    with torch.inference_mode(), one_core():  # random weights amplify what the number of threads changes
         net.eval()(v2.functional.normalize(pictures, expects.mean, expects.std))
     features = seen[0].mean(dim=(2, 3)) if seen[0].ndim == 4 else seen[0]
     return features.numpy()

@@ -131,7 +131,7 @@ def class_alone(corpus: Corpus) -> Iterator[Case]:
     for task in TASKS:
         learned = {label_of(u, task) for u in corpus.manifest if u.split == "train"} - {""}
         if len(learned) == 1:
-            yield Case(*learned, task)
+            yield Case(next(iter(learned)), task)
 
 
 @check(
