@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualstream.pipeline.commands.demo import DemoOptions, commands, draw_corpus, plan_corpus, run
+from dualstream.pipeline.commands.demo import DemoOptions, commands, draw_corpus, plan_corpus, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = ROOT / "docs" / "fusion.md", ROOT / "docs" / "fusion.json"
@@ -62,7 +62,7 @@ def diagnosed(out: Path, seed: int) -> Document:
         draw_corpus(out / "corpus", list(plan_corpus(options)), options)
         for words in commands(out):
             if words[0] in NEEDED:
-                run(words, print)
+                run_command(words, print)
     document: Document = json.loads(found.read_text())
     return document
 

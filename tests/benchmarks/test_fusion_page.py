@@ -95,7 +95,7 @@ def test_the_commands_are_those_of_the_demo(tmp_path, monkeypatch: pytest.Monkey
             (tmp_path / "d" / "diagnosis").mkdir(parents=True)
             (tmp_path / "d" / "diagnosis" / "diagnosis.json").write_text(json.dumps({"made": True}))
 
-    monkeypatch.setattr(fusion_page, "run", fake)
+    monkeypatch.setattr(fusion_page, "run_command", fake)
     monkeypatch.setattr(fusion_page, "draw_corpus", lambda *how: None)
     assert [fusion_page.diagnosed(tmp_path / "d", 1) for _ in range(2)] == [{"made": True}] * 2
     assert ran == [
