@@ -401,7 +401,7 @@ def fit_head(
 
         run = step.fit_head(cache, fusion, place, fit=fit, options=options, progress=line, scored=show)
     emit(step.document(run), as_json, lambda: terminal.print_written(run))
-    return 130 if run.config["interrupted"] else 0
+    return 130 if run.config.interrupted else 0
 
 
 @command("compare")
@@ -458,7 +458,7 @@ def compare(
     with terminal.ProgressLine() as line:
         found = step.compare(cache, out, fit=fit, options=options, progress=line)
     emit(found, as_json, lambda: terminal.print_comparison(found, out))
-    if found["interrupted"]:
+    if found.interrupted:
         return 130
     return 3 if step.failed_rows(found) else 0
 
@@ -482,8 +482,8 @@ def evaluate(
     from dualstream.pipeline.options import parse
     from dualstream.pipeline.reporting import terminal
 
-    def done(found: dict[str, Any]) -> None:
-        if as_json and found["times_before"]:
+    def done(found: Any) -> None:
+        if as_json and found.times_before:
             print(terminal.test_times_words(found), file=sys.stderr)
         emit(found, as_json, lambda: terminal.print_evaluation(found))
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.diagnosis.evidence import OTHER, TURN, TURN_ALONE, Evidence, Intervention
 from dualstream.heads.diagnosis.remedies import ALPHA, MIN_GAIN, interval, measured, sure
 from dualstream.heads.diagnosis.strength import STREAMS
 from dualstream.heads.evaluation.statistics import holm
+
+from dualstream.documents import JsonObject
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one
@@ -48,7 +49,7 @@ class Cause:
     advice: str
     """What to do."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return {
             "name": self.name,

@@ -6,11 +6,11 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.pipeline.corpus.checks import meld
 from dualstream.pipeline.corpus.checks.balance import balance
 from dualstream.pipeline.corpus.checks.catalogue import SEVERITIES
+from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import Finding, by_severity
 from dualstream.pipeline.corpus.checks.leakage import examine_leakage
 from dualstream.pipeline.corpus.checks.limits import Limits
@@ -50,7 +50,7 @@ class Checkup:
 
     findings: list[Finding]
     """The gravest first."""
-    document: dict[str, Any]
+    document: CheckDocument
     """The same as JSON values, with class balance and counts."""
     exit_status: int
     """0; 3 where clips can't be used; 1 where `strict` and anything is an error."""
@@ -120,20 +120,20 @@ def _examine_clips(
 
 def _document(
     manifest: Manifest, findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions
-) -> dict[str, Any]:
+) -> CheckDocument:
     counts = Counter(finding.kind.severity for finding in findings)
     looked_at = "table and clips" if options.media else "table alone"
     if options.media and not options.sound:
         looked_at = "table and headers of clips"
-    return {
-        "utterances": len(manifest),
-        "sha256": manifest.sha256,
-        "looked_at": looked_at,
-        "counts": {severity: counts[severity] for severity in SEVERITIES},
-        "unusable": list(unusable),
-        "findings": [finding.to_json() for finding in findings],
-        "balance": balance(manifest),
-    }
+    return CheckDocument(
+        utterances=len(manifest),
+        sha256=manifest.sha256,
+        looked_at=looked_at,
+        counts={severity: counts[severity] for severity in SEVERITIES},
+        unusable=unusable,
+        findings=tuple(findings),
+        balance=balance(manifest),
+    )
 
 
 def _status(findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions) -> int:

@@ -14,7 +14,7 @@ from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import load_file
 from dualstream.heads.evaluation.calibration import fit_weights
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import TASKS
+from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline import experiments
 from dualstream.pipeline.bundles.folder import (
     BUNDLE_FORMAT,
@@ -29,12 +29,12 @@ from dualstream.pipeline.bundles.inference import LOG_ZERO, sharpened
 from dualstream.pipeline.cache import Cache, read_cache_and_digest
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity
-from dualstream.pipeline.experiments.label_support import Seen, Shown
+from dualstream.pipeline.experiments.label_support import Seen
 from dualstream.pipeline.experiments.predictions import Predictions, read_predictions
-from dualstream.pipeline.experiments.presence import ALL
-from dualstream.pipeline.experiments.protocol import Answering, Plan, plan, stored_folds
+from dualstream.pipeline.experiments.protocol import Answering, plan
 from dualstream.pipeline.experiments.ranges import usual_ranges
-from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.experiments.scores import SplitScores
+from dualstream.pipeline.experiments.scoring import EvaluationSet
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.reporting.card import model_card
 from dualstream.pipeline.storage.documents import finite, write_bytes
@@ -79,32 +79,34 @@ def export(
     options = options or ExportOptions()
     experiments.check_target(out, replace=options.replace, kind=BUNDLE_FORMAT)
     run = experiments.read_run(path)
-    if run.config["speaker_norm"]:
+    if run.config.speaker_norm:
         raise UsageError(
             f"{path} normalised each speaker by that speaker's own utterances, which a new clip does not bring; "
             "fit without --speaker-norm"
         )
     cache = _read_cache(run, options.cache)
     streams = _streams(run, cache)
-    corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
+    corpus = corpus_of(cache, digest=run.config.cache.digest, streams=run.config.streams)
     held_out = _held_out(run)
-    planned = plan(corpus, stored_folds(run.config), scored=run.config.get("scored", ALL))
-    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(planned)
-    mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
-        held_out, shown.pairs
+    planned = plan(corpus, run.config.stored_folds, scored=run.config.scored)
+    seen, target = (
+        Seen.of_run(run.config.fitted_on),
+        replace(EvaluationSet.of(planned), vocabulary=run.config.vocabulary),
     )
+    joint = run.config.answering.joint_decoding
+    mean = Answering(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
     calibration = {task: _calibrate(mean, task) for task in mean.true}
     document: dict[str, Any] = {
-        "variant": run.config["variant"],
+        "variant": run.config.variant,
         "streams": streams,
         "recipe": cache.provenance["recipe"],
         "recipe_sections": sections(cache.provenance["recipe"]),
-        "fingerprint": run.config["cache"]["fingerprint"],
-        "vocabulary": {task: list(run.config["vocabulary"][task]) for task in TASKS},
+        "fingerprint": run.config.cache.fingerprint,
+        "vocabulary": {task: list(run.config.vocabulary[task]) for task in TASKS},
         "calibration": {task: vars(one) for task, one in calibration.items()},
-        "joint_pairs": (seen.pairs > 0).tolist() if run.config["answering"]["joint_decoding"] else None,
-        "fitted_on": run.config["fitted_on"],
-        "created_with": run.config["versions"],
+        "joint_pairs": (seen.pairs > 0).tolist() if joint else None,
+        "fitted_on": run.config.fitted_on.to_json(),
+        "created_with": run.config.versions,
         "onnx": None,
         "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
     }
@@ -116,11 +118,11 @@ def export(
         if options.onnx:
             document["onnx"] = _onnx(bundle, folder, notice)
             bundle = replace(bundle, document=finite(document))
-        tests = [one for one in run.test_log if one["split"] == "test"]
+        tests = [one for one in run.test_log if one.split == "test"]
         card = model_card(
             document=document,
             config=run.config,
-            held_out=_score(mean, calibration, planned, run, shown),
+            held_out=_score(mean, calibration, target),
             seeds=run.metrics,
             test=run.other_scores("test"),
             test_looks=len(tests),
@@ -165,32 +167,32 @@ def describe(document: dict[str, Any]) -> str:
 
 
 def _read_cache(run: Run, named: Path | None) -> Cache:
-    stored = run.config["cache"]["path"]
+    stored = run.config.cache.path
     assert run.path is not None
     if named is None and stored is None:
         raise UsageError(f"{run.path} was fitted on a cache that was never a file; it has no road from a clip")
-    place = named or (run.path / stored).resolve()
+    place = named or (run.path / str(stored)).resolve()
     if not place.is_file():
         raise NoCacheError(f"the cache of {run.path} is not at {place}; say where it is: --cache FILE")
     cache, digest = read_cache_and_digest(place)
-    if digest != run.config["cache"]["digest"]:
+    if digest != run.config.cache.digest:
         raise FingerprintMismatchError(
             f"{place} is not the cache that {run.path} was fitted on: its digest is {digest[:16]}…, the run's is "
-            f"{run.config['cache']['digest'][:16]}…; its projections may be others, so fit again"
+            f"{run.config.cache.digest[:16]}…; its projections may be others, so fit again"
         )
     return cache
 
 
 def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
-    reads = registry.get(run.config["variant"]).streams
+    reads = registry.get(run.config.variant).streams
     recipe = cache.provenance.get("recipe")
     if not isinstance(recipe, dict) or recipe.get("decode") is None:
         raise UsageError(
             f"{run.path} rests on ready-made tables: no clip becomes rows of them, so none is answered for"
         )
     found = {}
-    for head, name in run.config["streams"].items():
+    for head, name in run.config.streams.items():
         if head not in reads:
             continue
         stream = cache.streams[name]
@@ -223,11 +225,11 @@ def _projections(cache: Cache, streams: dict[str, dict[str, Any]]) -> dict[str, 
 
 def _held_out(run: Run) -> Predictions:
     assert run.path is not None
-    split = str(run.metrics["split"])
-    return read_predictions(run.path / f"predictions_{split}.csv", run.config["vocabulary"])
+    split = run.metrics.split
+    return read_predictions(run.path / f"predictions_{split}.csv", run.config.vocabulary)
 
 
-def _calibrate(mean: Predictions, task: Any) -> Calibration:
+def _calibrate(mean: Predictions, task: Task) -> Calibration:
     """Fit one task's temperature on the ensemble's held-out answers (Guo et al. 2017)."""
     truth = mean.true[task]
     labelled = truth >= 0
@@ -245,9 +247,7 @@ def _calibrate(mean: Predictions, task: Any) -> Calibration:
     return Calibration(sharpness, mean.split, int(labelled.sum()), (losses[0], losses[1]))
 
 
-def _score(
-    mean: Predictions, calibration: dict[Any, Calibration], planned: Plan, run: Run, shown: Shown
-) -> dict[str, Any]:
+def _score(mean: Predictions, calibration: dict[Task, Calibration], target: EvaluationSet) -> SplitScores:
     """Score the bundle's answers on what was held out, for the card."""
     rows = {}
     for task, how in calibration.items():
@@ -255,13 +255,7 @@ def _score(
         assert log_p is not None
         rows[task] = np.log(np.maximum(sharpened(np.maximum(log_p, LOG_ZERO), how.sharpness), SURE))
     models = (registry.Prediction(rows.get("emotion"), rows.get("sentiment")),)
-    return score_predictions(
-        replace(mean, models=models),
-        run.config["vocabulary"],
-        groups=planned.clusters(),
-        shown=shown,
-        presence=planned.presence(),
-    )
+    return target.score_answers(replace(mean, models=models))
 
 
 def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path]) -> None:

@@ -16,6 +16,7 @@ from dualstream.features.media import DecodeSettings, MediaError, decoder_versio
 from dualstream.features.media.settings import Channels, Fit
 from dualstream.features.windows import DEFAULT_HOP_S, DEFAULT_LENGTH_S, Sampling, WindowPlan
 from dualstream.heads.cores import available_cores, torch_threads
+from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.heads.training.losses import LOSSES
 from dualstream.heads.training.task_balance import BALANCES
 from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
@@ -37,6 +38,7 @@ from dualstream.pipeline.encoder_training.weights_file import (
     training_identity,
 )
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, one_of, resumable
+from dualstream.pipeline.experiments.scores import TaskScores
 from dualstream.pipeline.reporting.heartbeat import format_duration
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.reporting.tables import majority_rows
@@ -253,17 +255,18 @@ def describe(report: TrainReport) -> str:
     lines.append(
         f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
     )
-    for task, scores in document["scores"].items():
+    for task, values in document["scores"].items():
+        scores, lacking = TaskScores.from_json(values), values.get("without_sample")
         constant = "; ".join(
-            f"{name}: {line['accuracy']:.3f} and {line['balanced_accuracy']:.3f}"
-            for name, line in majority_rows(scores)
+            f"{name}: {line.accuracy:.3f} and {line.balanced_accuracy:.3f}"
+            for name, line in majority_rows(scores.majority, scores.train_majority)
         )
         lines.append(
-            f"  dev {task}: accuracy {_interval(scores['accuracy'])}, balanced accuracy "
-            f"{_interval(scores['balanced_accuracy'])}; {constant}; {scores['count']} utterances"
-            + (f", {scores['without_sample']} of them without a sample" if scores.get("without_sample") else "")
+            f"  dev {task}: accuracy {_interval(scores.accuracy)}, balanced accuracy "
+            f"{_interval(scores.balanced_accuracy)}; {constant}; {scores.count} utterances"
+            + (f", {lacking} of them without a sample" if lacking else "")
         )
-        lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
+        lines += [f"  warning: {task}: {text}" for text in scores.warnings]
     if not document["scores"]:
         lines.append("  there is no dev split: nothing was scored")
     else:
@@ -283,11 +286,11 @@ def epoch_line(record: dict[str, Any]) -> str:
     )
 
 
-def _interval(estimate: dict[str, Any]) -> str:
-    if estimate["interval"] is None:
-        return f"{estimate['mean']:.3f}"
-    low, high = estimate["interval"]
-    return f"{estimate['mean']:.3f} [{low:.3f}, {high:.3f}]"
+def _interval(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.mean:.3f}"
+    low, high = estimate.interval
+    return f"{estimate.mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _device(text: str) -> str:

@@ -22,6 +22,8 @@ from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
 from dualstream.pipeline.options.output import lost_output, speaks_unicode, steady_output
 
+from dualstream.documents import Document
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -78,7 +80,8 @@ def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
     if not as_json:
         render()
         return
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
+    values = document.stamped() if isinstance(document, Document) else document
+    typer.echo(json.dumps(values, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
     if lost := lost_output():
         raise DualstreamError(f"the JSON document could not be written to standard output: {lost}")
 

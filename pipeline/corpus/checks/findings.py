@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from dualstream.pipeline.corpus.checks.catalogue import CATALOGUE, SEVERITIES, Kind
+
+from dualstream.documents import JsonObject
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Finding:
         """The catalogue's entry."""
         return CATALOGUE[self.code]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the finding as JSON values, all cases included."""
         kind = self.kind
         return {

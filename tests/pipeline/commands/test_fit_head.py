@@ -20,6 +20,7 @@ from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import Answering
 from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
@@ -368,10 +369,10 @@ def test_auto_on_one_stream_says_that_there_was_no_fusion(tmp_path, folds) -> No
 
 
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:
-    history = [{"best_epoch": best} for best in (3, 9, 4, 30, 5)]  # counted from 0
+    history = [ModelHistory(0, "", {}, best, "patience") for best in (3, 9, 4, 30, 5)]  # counted from 0
     chosen = protocol.refit_options(FitOptions(epochs=40), history)
     assert (chosen.epochs, chosen.patience) == (6, 0)
-    assert protocol.refit_options(FitOptions(epochs=40), [{"best_epoch": None}]).epochs == 40
+    assert protocol.refit_options(FitOptions(epochs=40), [ModelHistory(0, "", {}, None, "")]).epochs == 40
 
 
 def test_no_dev_split_says_how_to_go_on(tmp_path) -> None:
