@@ -47,3 +47,19 @@ def test_long_speech_is_cut_in_equal_parts() -> None:
 def test_silence_and_nothing_have_no_stretch() -> None:
     assert by_silence(np.zeros(1000, np.float32), RATE_HZ) == []
     assert by_silence(np.zeros(0, np.float32), RATE_HZ) == []
+
+
+def test_lengths_below_a_second() -> None:
+    assert by_length(2.0, 0.5) == [(0.0, 0.5), (0.5, 1.0), (1.0, 1.5), (1.5, 2.0)]
+    assert by_length(0.7, 0.25) == [(0.0, 0.25), (0.25, 0.7)]  # a rest of 0.2 s
+    assert by_length(0.3, 0.2) == [(0.0, 0.3)]
+
+
+def test_both_ends_of_a_tone_are_kept_alike() -> None:
+    """By hand: frames of 512 samples around the middle of steps of 128 see a tone up to two steps away."""
+    samples = np.zeros(3 * RATE_HZ, np.float32)
+    first, last = 80 * 128, 140 * 128
+    samples[first:last] = 0.5
+    margin = 2 * 128 / RATE_HZ + 0.1
+    (span,) = by_silence(samples, RATE_HZ)
+    assert span == pytest.approx((first / RATE_HZ - margin, last / RATE_HZ + margin), abs=1e-9)

@@ -105,3 +105,15 @@ def test_speakers_who_all_talk_to_each_other_leave_dialogues():
     assert folds.groups_of(train, "auto", noise_corpus(30, speakers=3, first_speaker=6))[1] == "dialogue"
     with pytest.raises(ValueError, match=r"6 speakers are connected .*90 of 90 .*fold by dialogue"):
         folds.groups_of(train, "speaker")
+
+
+def test_one_unknown_speaker_leaves_dialogues():
+    train = noise_corpus(90, speakers=6, dialogue_length=1)
+    dev = noise_corpus(30, speakers=3, first_speaker=6, dialogue_length=1)
+    assert folds.groups_of(train, "auto", dev)[1] == "speaker"
+    partly = replace(train, speaker=np.where(np.arange(90) == 7, -1, train.speaker))
+    groups, kind = folds.groups_of(partly, "auto", dev)
+    assert kind == "dialogue"
+    np.testing.assert_array_equal(groups, partly.dialogue)
+    with pytest.raises(ValueError, match="the speaker of 1 of 90 utterances is unknown"):
+        folds.groups_of(partly, "speaker")

@@ -134,3 +134,75 @@ def test_json_has_everything_and_no_nan():
 def test_unknown_speakers_are_groups_of_their_own():
     scores = metrics.score(np.zeros(6, int), np.zeros(6, int), ["a", "b"], groups=np.array([0, 0, 1, -1, -1, -1]))
     assert scores.groups == 5
+
+
+def paired(flips: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return truth, groups of two utterances, a model that is always right, and one that is wrong in `flips`."""
+    truth = np.tile([0, 1], 4)
+    wrong = truth.copy()
+    wrong[flips] = 1 - wrong[flips]
+    return truth, np.arange(8) // 2, truth.copy(), wrong
+
+
+def test_compare_models_by_hand():
+    truth, groups, right, wrong = paired(list(range(8)))
+    found = metrics.compare_models([right], [wrong], truth, groups, classes=2, metric="accuracy")
+    # of the 16 ways to swap four groups, none and all swapped differ as much
+    assert (found.difference, found.groups, found.p_value) == (1.0, 4, 2 / 16)
+    truth, groups, right, wrong = paired([0, 2, 4])
+    found = metrics.compare_models([right], [wrong], truth, groups, classes=2, metric="accuracy")
+    # three groups count, and the fourth is the same for both: 2 of 8
+    assert (found.difference, found.p_value) == (3 / 8, 2 / 8)
+    assert found.low <= 3 / 8 <= found.high
+    same = metrics.compare_models([right], [right], truth, groups, classes=2)
+    assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_f1", "accuracy", "weighted_f1"])
+def test_compare_models_takes_the_difference_of_mean_scores(metric):
+    rng = np.random.default_rng(1)
+    truth, groups = rng.integers(0, 3, 90), np.arange(90) // 6
+    first, second = rng.integers(0, 3, (2, 90)), rng.integers(0, 3, (3, 90))
+    score = {
+        "balanced_accuracy": reference.balanced_accuracy_score,
+        "accuracy": reference.accuracy_score,
+        "macro_f1": lambda t, a: reference.f1_score(t, a, average="macro"),
+        "weighted_f1": lambda t, a: reference.f1_score(t, a, average="weighted"),
+    }[metric]
+    expected = np.mean([score(truth, one) for one in first]) - np.mean([score(truth, one) for one in second])
+    found = metrics.compare_models(list(first), list(second), truth, groups, classes=3, metric=metric)
+    assert found.difference == pytest.approx(expected, abs=1e-12)
+    turned = metrics.compare_models(list(second), list(first), truth, groups, classes=3, metric=metric)
+    assert turned.difference == pytest.approx(-expected, abs=1e-12)
+
+
+def test_compare_models_reads_log_probabilities_and_labelled_utterances_only():
+    truth, groups, right, wrong = paired([0, 2, 4])
+    log_p = np.log(np.where(np.eye(2, dtype=bool)[wrong], 0.9, 0.1))
+    codes = metrics.compare_models([right], [wrong], truth, groups, classes=2)
+    assert metrics.compare_models([right], [log_p], truth, groups, classes=2) == codes
+    more = np.concatenate([truth, [-1, -1]])  # unlabelled: whatever they are answered
+    answers = [np.concatenate([one, [0, 1]]) for one in (right, wrong)]
+    found = metrics.compare_models([answers[0]], [answers[1]], more, np.concatenate([groups, [0, 9]]), classes=2)
+    assert found == codes
+
+
+def test_compare_models_takes_an_unknown_group_for_one_of_its_own():
+    truth, _, right, wrong = paired(list(range(8)))
+    groups = np.full(8, -1)
+    found = metrics.compare_models([right], [wrong], truth, groups, classes=2, metric="accuracy")
+    assert (found.groups, found.p_value) == (8, 2 / 2**8)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "message"),
+    [
+        ([np.array([0, 1])], [], "no predictions"),
+        ([np.array([0, 1])], [np.array([0, 1, 1])], r"shape \(3,\)"),
+        ([np.array([0, 7])], [np.array([0, 1])], "answers run from 0 to 7"),
+        ([np.array([0, 1])], [np.array([[0.0, np.nan], [0, 0]])], "NaN"),
+    ],
+)
+def test_compare_models_fails(first, second, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.compare_models(first, second, np.array([0, 1]), np.array([0, 1]), classes=2)

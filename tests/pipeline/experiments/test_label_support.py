@@ -100,6 +100,14 @@ def test_training_of_one_class_is_said() -> None:
     assert said == ["emotion: training showed one class alone: there was nothing to tell apart"]
 
 
+def test_a_class_that_was_seen_once_counts() -> None:
+    names = ["neutral", "joy", "anger"]
+    for counts, words in (([1, 0, 0], 1), ([1, 1, 0], 0), ([5, 1, 0], 0), ([5, 0, 0], 1)):
+        seen = Seen({"emotion": np.array(counts), "sentiment": np.ones(3, np.int64)}, np.zeros((3, 3), np.int64))
+        said = Shown.throughout(seen, 4).unlearned("emotion", np.zeros(4, np.int64), names)
+        assert len(said) == words, counts
+
+
 def test_without_folds_all_rows_are_shown_train() -> None:
     corpus = corpus_of(planted_cache())
     plan = protocol.plan(corpus)
