@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import math
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 JsonObject = dict[str, Any]
@@ -49,7 +49,14 @@ class Document:
 
     def __getitem__(self, key: str) -> Any:
         """Return the JSON value of a key, as in the file; code of this program takes the attribute."""
-        return (self.stamped() if self.FORMAT else self.to_json())[key]
+        return self._as_in_file()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """Go over the keys, as in the file."""
+        return iter(self._as_in_file())
+
+    def _as_in_file(self) -> JsonObject:
+        return self.stamped() if self.FORMAT else self.to_json()
 
 
 def plain(value: Any) -> Any:

@@ -53,6 +53,7 @@ def test_what_is_written_is_what_was_read() -> None:
     assert json.dumps(whole.to_json()) == json.dumps(WHOLE)
     assert list(whole.stamped().items())[:2] == [("format", "a whole"), ("version", 3)]
     assert whole["format"] == "a whole" and whole["first"]["pair"] == [2, "b"]
+    assert list(whole) == ["format", "version", *WHOLE] and "late" in whole and "later" not in whole
 
 
 def test_other_versions_are_read() -> None:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.projection import Projection
@@ -16,6 +15,7 @@ from dualstream.heads.evaluation.calibration import fit_weights
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline import experiments
+from dualstream.pipeline.bundles.document import ExportReport, NeededWeights
 from dualstream.pipeline.bundles.folder import (
     BUNDLE_FORMAT,
     ONNX,
@@ -39,6 +39,8 @@ from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.reporting.card import model_card
 from dualstream.pipeline.storage.documents import finite, write_bytes
 
+from dualstream.documents import JsonObject
+
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
 
@@ -60,12 +62,8 @@ def export(
     options: ExportOptions | None = None,
     *,
     notice: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> ExportReport:
     """Write a bundle of a run.
-
-    Returns
-    -------
-    ``{"bundle", "variant", "models", "streams", "calibration", "needs_weights", "onnx", "files"}``.
 
     Raises
     ------
@@ -96,7 +94,7 @@ def export(
     joint = run.config.answering.joint_decoding
     mean = Answering(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
     calibration = {task: _calibrate(mean, task) for task in mean.true}
-    document: dict[str, Any] = {
+    document: JsonObject = {
         "variant": run.config.variant,
         "streams": streams,
         "recipe": cache.provenance["recipe"],
@@ -129,41 +127,39 @@ def export(
         )
         write_bundle(folder, bundle, card=card)
         files = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
-    return {
-        "bundle": str(out),
-        "variant": document["variant"],
-        "models": len(models),
-        "streams": {name: one["spec"]["name"] for name, one in streams.items()},
-        "calibration": {task: one.sharpness for task, one in calibration.items()},
-        "needs_weights": [
-            {"stream": name, "encoder": one["spec"]["name"], "sha256": one["spec"]["weights"]["sha256"]}
+    return ExportReport(
+        bundle=str(out),
+        variant=document["variant"],
+        models=len(models),
+        streams={name: one["spec"]["name"] for name, one in streams.items()},
+        calibration={task: one.sharpness for task, one in calibration.items()},
+        needs_weights=tuple(
+            NeededWeights(name, one["spec"]["name"], one["spec"]["weights"]["sha256"])
             for name, one in document["streams"].items()
             if one["spec"]["weights"] and not one["carried"] and not _drawn(one["spec"])
-        ],
-        "onnx": document["onnx"],
-        "files": files,
-    }
+        ),
+        onnx=document["onnx"],
+        files=tuple(files),
+    )
 
 
-def describe(document: dict[str, Any]) -> str:
+def describe(report: ExportReport) -> str:
     """Return what was written, for a person."""
-    lines = [
-        f"{document['bundle']}: {document['variant']}, {document['models']} models, "
-        + ", ".join(f"{name} by {encoder}" for name, encoder in document["streams"].items())
-    ]
-    for task, sharpness in document["calibration"].items():
+    encoders = ", ".join(f"{name} by {encoder}" for name, encoder in report.streams.items())
+    lines = [f"{report.bundle}: {report.variant}, {report.models} models, {encoders}"]
+    for task, sharpness in report.calibration.items():
         lines.append(f"calibration of {task}: log-probabilities times {sharpness:.3f}")
-    if document["onnx"]:
-        one = document["onnx"]["parity"]
+    if report.onnx:
+        one = report.onnx["parity"]
         lines.append(
             f"{ONNX}: at most {one['largest_difference']:.1e} from the heads on {one['batches']} random batches"
         )
-    for one in document["needs_weights"]:
+    for needed in report.needs_weights:
         lines.append(
-            f"not inside: the weights of {one['stream']} {one['encoder']}, sha256 {one['sha256'][:16]}…; "
+            f"not inside: the weights of {needed.stream} {needed.encoder}, sha256 {needed.sha256[:16]}…; "
             "`predict` will want that file (--weights), or export again with --with-weights FILE"
         )
-    return "\n".join([*lines, f"files: {', '.join(document['files'])}"])
+    return "\n".join([*lines, f"files: {', '.join(report.files)}"])
 
 
 def _read_cache(run: Run, named: Path | None) -> Cache:
@@ -183,7 +179,7 @@ def _read_cache(run: Run, named: Path | None) -> Cache:
     return cache
 
 
-def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
+def _streams(run: Run, cache: Cache) -> dict[str, JsonObject]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
     reads = registry.get(run.config.variant).streams
     recipe = cache.provenance.get("recipe")
@@ -214,7 +210,7 @@ def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _projections(cache: Cache, streams: dict[str, dict[str, Any]]) -> dict[str, Projection]:
+def _projections(cache: Cache, streams: dict[str, JsonObject]) -> dict[str, Projection]:
     found = {}
     for head, one in streams.items():
         stored = cache.streams[one["name"]].projection
@@ -258,7 +254,7 @@ def _score(mean: Predictions, calibration: dict[Task, Calibration], target: Eval
     return target.score_answers(replace(mean, models=models))
 
 
-def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path]) -> None:
+def _copy_weights(document: JsonObject, folder: Path, files: Sequence[Path]) -> None:
     """Copy weights in, as safetensors: a .pth is a pickle, so its tensors are written anew."""
     from safetensors.torch import save
 
@@ -296,7 +292,7 @@ def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path])
             document["streams"][name] = {**document["streams"][name], "carried": carried}
 
 
-def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:
+def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> JsonObject | None:
     """Write the graph; a variant that does not export is said, and the bundle is written without it."""
     from dualstream.pipeline.bundles.onnx_graph import write_onnx
 
@@ -311,5 +307,5 @@ def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[s
     return facts
 
 
-def _drawn(spec: dict[str, Any]) -> bool:
+def _drawn(spec: JsonObject) -> bool:
     return str(spec["weights"]["source"]).startswith("random:")

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.encode import ClipPlan
@@ -17,6 +16,7 @@ from dualstream.heads.cores import one_blas_thread, one_core
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.inference import Answers, Features, answer, make_plan, projected, recipe_of
 from dualstream.pipeline.bundles.inputs import Item, gather, shown
+from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
@@ -61,14 +61,13 @@ def predict(
     options: PredictOptions | None = None,
     *,
     notice: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> PredictionReport:
     """Answer for every utterance, or say why not; write CSV and page where asked.
 
     Returns
     -------
-    ``{"bundle", "variant", "fingerprint", "notes", "warnings", "vocabulary", "timeline_s", "utterances": [...],
-    "failed", "csv", "page", "unwritten"}``; docs/bundle.md says what an utterance holds. A table or page that can
-    not be written at the end is null there, and ``unwritten`` says why: the answers are not lost with it.
+    A table or page that can not be written at the end is None there, and ``unwritten`` says why: the answers are
+    not lost with it.
 
     Raises
     ------
@@ -95,40 +94,40 @@ def predict(
     asked = [item.utterance for item in items if item.utterance is not None]
     rows = _rows(asked, bundle, recipe, workers=options.workers)
     answers = _answers(bundle, items, rows)
-    documents: list[dict[str, Any]] = []
+    said: list[UtteranceAnswer] = []
     at = 0
     for item in items:
         if item.utterance is None:
-            documents.append(unanswered(item, item.reason))
+            said.append(unanswered(item, item.reason))
             continue
         assert answers is not None
-        documents.append(answered(bundle, item, rows[at], answers, at))
+        said.append(answered(bundle, item, rows[at], answers, at))
         at += 1
-    timelines = _timelines(items, documents, bundle, plan, context_s)
-    document = {
-        "bundle": shown(str(path)),
-        "variant": bundle.variant,
-        "fingerprint": bundle.fingerprint,
-        "notes": notes,
-        "warnings": warnings,
-        "vocabulary": {task: bundle.vocabulary[task] for task in bundle.calibration},
-        "timeline_s": context_s,
-        "utterances": documents,
-        "failed": sum(one["status"] == "failed" for one in documents),
-        "csv": None if options.csv is None else shown(str(options.csv)),
-        "page": None if options.page is None else shown(str(options.page)),
-    }
-    document["unwritten"] = _write(document, timelines, options)
-    for text in document["unwritten"]:
+    said, timelines = _with_timelines(items, said, bundle, plan, context_s)
+    report = PredictionReport(
+        bundle=shown(str(path)),
+        variant=bundle.variant,
+        fingerprint=bundle.fingerprint,
+        notes=tuple(notes),
+        warnings=tuple(warnings),
+        vocabulary={task: tuple(bundle.vocabulary[task]) for task in bundle.calibration},
+        timeline_s=context_s,
+        utterances=tuple(said),
+        failed=sum(one.status == FAILED for one in said),
+        csv=None if options.csv is None else shown(str(options.csv)),
+        page=None if options.page is None else shown(str(options.page)),
+    )
+    report = _write(report, timelines, options)
+    for text in report.unwritten:
         notice(text)
-    return document
+    return report
 
 
-def exit_status(document: dict[str, Any]) -> int:
+def exit_status(report: PredictionReport) -> int:
     """Return 1 where a table or page is unwritten, 3 where some utterances have a reason for an answer, else 0."""
-    if document["unwritten"]:
+    if report.unwritten:
         return 1
-    return DONE_WITH_FAILURES if document["failed"] else 0
+    return DONE_WITH_FAILURES if report.failed else 0
 
 
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
@@ -219,50 +218,52 @@ def _dialogues(items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int
     return np.array(dialogue, dtype=np.int64), np.array(turn, dtype=np.int64)
 
 
-def _timelines(
+def _with_timelines(
     items: Sequence[Item],
-    documents: Sequence[dict[str, Any]],
+    said: Sequence[UtteranceAnswer],
     bundle: Bundle,
     plan: ClipPlan,
     context_s: float | None,
-) -> list[Timeline | None]:
-    """Return each utterance's timeline, where one is asked for and can be had, and put it into its document."""
+) -> tuple[list[UtteranceAnswer], list[Timeline | None]]:
+    """Return each utterance with its timeline, and the timelines, where they are asked for and can be had."""
     if context_s is None:
-        return [None] * len(items)
-    answered = sum(one["status"] == "ok" for one in documents)
+        return list(said), [None] * len(items)
+    found: list[UtteranceAnswer] = []
     timelines: list[Timeline | None] = []
-    with Progress(answered, what="timelines") as progress:
-        for item, one in zip(items, documents, strict=True):
+    with Progress(sum(one.status == ANSWERED for one in said), what="timelines") as progress:
+        for item, one in zip(items, said, strict=True):
             timeline = None
-            if one["status"] == "ok":
+            if one.status == ANSWERED:
                 assert item.path is not None
                 try:
                     timeline = clip_timeline(
                         item.path, item.span_s, bundle, plan, context_s=context_s, sound=item.sound
                     )
-                    one["timeline"] = timeline.to_json(bundle)
+                    one = replace(one, timeline=tuple(timeline.to_json(bundle)))
                 except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch
-                    one["reason"] = "; ".join(filter(None, [one["reason"], f"no timeline: {error}"]))
+                    reason = "; ".join(filter(None, [one.reason, f"no timeline: {error}"]))
+                    one = replace(one, reason=reason)
                 progress.advance(failed=timeline is None)
+            found.append(one)
             timelines.append(timeline)
-    return timelines
+    return found, timelines
 
 
-def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], options: PredictOptions) -> list[str]:
-    """Write table and page where asked; return why one could not be written."""
+def _write(
+    report: PredictionReport, timelines: Sequence[Timeline | None], options: PredictOptions
+) -> PredictionReport:
+    """Write table and page where asked; return the report of what was written."""
 
-    def drawn() -> str:
+    def page(report: PredictionReport) -> str:
         from dualstream.pipeline.reporting.prediction_page import prediction_page
 
-        return prediction_page(document, timelines)
+        return prediction_page(report, timelines)
 
-    unwritten = []
-    for key, place, make in (("csv", options.csv, lambda: as_csv(document)), ("page", options.page, drawn)):
+    for key, place, make in (("csv", options.csv, as_csv), ("page", options.page, page)):
         if place is None:
             continue
         try:
-            write_bytes(place, make().encode())
+            write_bytes(place, make(report).encode())
         except UnwrittenError as error:
-            document[key] = None
-            unwritten.append(str(error))
-    return unwritten
+            report = report.without(key, str(error))
+    return report

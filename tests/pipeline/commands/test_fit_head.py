@@ -27,7 +27,6 @@ from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.report import run_report
 from dualstream.pipeline.reporting.tensorboard import write_events
-from dualstream.pipeline.storage.documents import finite
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -664,7 +663,7 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
     read = json.loads(found.stdout)
     assert read["scores"]["tasks"]["emotion"]["names"] == EMOTIONS
     assert read["report"] is None
-    assert read == json.loads(json.dumps(finite(document(experiments.read_run(tmp_path / "run")))))
+    assert read == json.loads(json.dumps(document(experiments.read_run(tmp_path / "run")).stamped()))
 
 
 @pytest.mark.parametrize(
