@@ -153,7 +153,9 @@ def _refuse_early(options: ExtractionOptions) -> None:
                 argument = text.partition(":")[2]
                 if require_known(stream, text).table and argument and not Path(argument).is_file():
                     raise FileNotFoundError(f"table {argument} does not exist")
-            for weights in getattr(options, f"{stream}_weights"):
+            chosen = getattr(options, f"{stream}_weights")
+            _takers(stream, getattr(options, stream), chosen)
+            for weights in chosen:
                 WeightsChoice.parse(weights).require_there()
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -226,10 +228,20 @@ def _encoders(
     precision: Precision,
     build_encoder: Any,
 ) -> Mapping[str, Encoder]:
+    takers = _takers(stream, texts, weights)
+    texts = tuple(text for text in texts if text != NONE)
+    chosen = dict(zip(takers, weights, strict=False))
+    return {
+        name: build_encoder(stream, text, EncoderOptions(chosen.get(text), device, precision))
+        for name, text in zip(stream_names(stream, texts), texts, strict=True)
+    }
+
+
+def _takers(stream: StreamName, texts: tuple[str, ...], weights: tuple[str, ...]) -> list[str]:
+    """Return the encoders that the weights are for, in their order; refuse another number of weights."""
     if NONE in texts and len(texts) > 1:
         raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
-    texts = tuple(text for text in texts if text != NONE)
-    takers = [text for text in texts if takes_weights(stream, text)]
+    takers = [text for text in texts if text != NONE and takes_weights(stream, text)]
     if len(weights) > len(takers):
         raise UsageError(
             f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"
@@ -239,11 +251,7 @@ def _encoders(
             f"{len(takers)} {stream} encoders take weights ({', '.join(takers)}); give --{stream}-weights once "
             f"for each of them, in that order; found {len(weights)}"
         )
-    chosen = dict(zip(takers, weights, strict=False))
-    return {
-        name: build_encoder(stream, text, EncoderOptions(chosen.get(text), device, precision))
-        for name, text in zip(stream_names(stream, texts), texts, strict=True)
-    }
+    return takers
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def test_a_network_that_learned_something_too_is_found():
     assert sum(found(*pair) for pair in pairs) >= 19
 
 
+@pytest.mark.slow
 def test_a_small_corpus_tells_too():
     pairs = [encoded(*splits(seed, count=120, speakers=6, other=60, others=2), seed) for seed in range(20)]
     assert sum(found(*pair) for pair in pairs) >= 19
@@ -108,7 +109,12 @@ HONEST = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", list(HONEST))
+QUICK = ("small", "small, uneven", "one new voice")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in HONEST]
+)
 def test_honest_streams_are_not_accused(name):
     for seed in range(40):
         train, other = splits(1000 + seed, **HONEST[name])

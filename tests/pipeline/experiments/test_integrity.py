@@ -92,6 +92,7 @@ def test_every_command_names_an_encoder_that_knows_the_labels(tmp_path) -> None:
     assert not knows(fit_head(path, "linear_audio", tmp_path / "a", fit=FIT, options=PLAIN).metrics["warnings"])
 
 
+@pytest.mark.slow
 def test_a_diagnosis_names_it_first(tmp_path) -> None:
     quick = DiagnosisOptions(folds=3, fit=FitOptions(seeds=(0,), epochs=3, threads=1), interventions=())
     options = DiagnoseOptions(diagnosis=quick)
