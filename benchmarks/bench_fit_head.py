@@ -48,18 +48,19 @@ def mark(name):
     now, used = time.perf_counter(), time.process_time()
     marks[name] = f"{now - wall:.2f} s, CPU {used - cpu:.2f} s"; wall, cpu = now, used
 cache, fusion, seeds, threads, out = sys.argv[1:6]
-import cli; mark("import cli")
+from dualstream import cli; mark("import cli")
 from pathlib import Path
-from dualstream.heads import variant
-from dualstream.heads.variant import FitOptions
-from dualstream.pipeline import runs
-from dualstream.pipeline.runs import protocol
-from dualstream.pipeline.show import terminal
-from dualstream.pipeline.runs.corpus import read_corpus
-from dualstream.pipeline.runs.scoring import score_predictions
-from dualstream.pipeline.runs.shown import Shown
-from dualstream.pipeline.steps import fit_head as step
-variant.names(); mark("import pipeline and registry")
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.options import FitOptions
+from dualstream.pipeline import experiments
+from dualstream.pipeline.commands import fit_head as step
+from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.options.heads import FitHeadOptions
+from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.experiments.training_data import read_corpus
+from dualstream.pipeline.reporting import terminal
+registry.names(); mark("import pipeline and registry")
 if not fusion.startswith("linear"):
     import torch; mark("import torch")
 corpus = read_corpus(Path(cache)); mark("read the cache")
@@ -68,15 +69,15 @@ plan = protocol.plan(corpus)
 outcome = protocol.fit_and_predict(plan, fusion, fit); mark("fit and predict")
 metrics = score_predictions(outcome.predictions, corpus.vocabulary, groups=plan.clusters(),
                             shown=Shown.of(plan)); mark("score and bootstrap")
-config = step._config(plan, fusion, fit, step.FitHeadOptions(), outcome, Path(out), Path(cache))
-run = runs.Run(config, metrics, outcome.history)
+config = step._config(plan, fusion, fit, FitHeadOptions(), outcome, Path(out), Path(cache))
+run = experiments.Run(config, metrics, outcome.history)
 sys.stdout, real = open("/dev/null", "w"), sys.stdout
 terminal.print_run(run); mark("print the table")
 sys.stdout = real
-with runs.new_folder(Path(out), replace=True) as folder:
-    runs.write_run(folder, run, outcome.models, outcome.predictions); mark("write the run")
-    from dualstream.pipeline.show.report import run_report
-    whole = runs.Run(run.config, run.metrics, run.history, [], Path(out))
+with experiments.new_folder(Path(out), replace=True) as folder:
+    experiments.write_run(folder, run, outcome.models, outcome.predictions); mark("write the run")
+    from dualstream.pipeline.reporting.report import run_report
+    whole = experiments.Run(run.config, run.metrics, run.history, [], Path(out))
     run_report([whole]).write(folder); mark("draw the report")
 print(json.dumps(marks | {"epochs": [len(h["columns"].get("train_loss", [])) for h in outcome.history]}))
 """
