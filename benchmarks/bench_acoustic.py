@@ -26,7 +26,8 @@ from dualstream.features.acoustic import COLUMNS, AcousticEncoder
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import tracks_of
 from dualstream.features.windows import WindowPlan
-from dualstream.heads.cores import one_core
+
+from dualstream.cores import one_core
 
 PLAN = WindowPlan()
 Sound = NDArray[np.float32]

@@ -26,9 +26,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualstream.heads.cores import one_core
 from results_page import moved, render
 from results_parts import PARTS, ROOT, Document, Job
+
+from dualstream.cores import one_core
 
 FIGURES = ROOT / "docs" / "results.json"
 PAGE = ROOT / "docs" / "results.md"

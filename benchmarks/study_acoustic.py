@@ -36,7 +36,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dualstream.features.acoustic import COLUMNS, GROUPS, LISTS, STANDING
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
-from dualstream.heads.cores import one_core
+
+from dualstream.cores import one_core
 
 Array = NDArray[np.float64]
 Sounds = Sequence[NDArray[np.float32]]

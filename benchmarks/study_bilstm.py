@@ -34,7 +34,6 @@ from dualstream.features.networks.bilstm import BiLstm
 from dualstream.features.trainable import build_trainable
 from dualstream.features.weights import HEAD_PREFIX, random_record
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.heads.cores import one_core
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.majority import majority_lines
@@ -48,6 +47,8 @@ from dualstream.pipeline.encoder_training.objective import Labels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, open_samples
 from numpy.typing import NDArray
+
+from dualstream.cores import one_core
 
 Array = NDArray[np.float64]
 LOSS = "logit_adjusted"

@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualstream.features.acoustic.columns import FAMILIES
 from dualstream.features.acoustic.functionals import MODULATIONS, RHYTHM
-from dualstream.heads.cores import one_core
 from study_acoustic import (
     KINDS,
     Array,
@@ -40,6 +39,8 @@ from study_acoustic import (
     scored,
 )
 from study_stress import HEARD, all_damaged
+
+from dualstream.cores import one_core
 
 NESTED = "the other corpus and the training speakers of the fold"
 CLEAN_COUNTS = 3  # times as much as each kind of damage, in the choice

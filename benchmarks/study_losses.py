@@ -19,7 +19,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
-from dualstream.heads.cores import one_core
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.evaluation.folds import group_folds
 from dualstream.heads.variants import registry
@@ -27,6 +26,8 @@ from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.experiments.training_data import read_corpus
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
+
+from dualstream.cores import one_core
 
 MELD_SHARES = np.array([0.472, 0.174, 0.121, 0.111, 0.068, 0.027, 0.027])  # neutral, joy, surprise, anger, ...
 PLAIN: dict[str, object] = {"loss": "cross_entropy"}

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualstream.features.projection import PcaFit, Projection, turned
-from dualstream.heads.cores import one_core
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.folds import fold_codes
@@ -30,6 +29,8 @@ from dualstream.heads.evaluation.statistics import Comparison, Estimate
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from frozen_rows import Rows, picture_rows, whisper_rows
+
+from dualstream.cores import one_core
 
 WIDTHS = (32, 100, 192)
 FOLDS = {"EMO-DB": 10, "RAVDESS": 4, "MOSI's pictures": 5}

@@ -22,8 +22,9 @@ from scipy import signal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ
-from dualstream.heads.cores import one_core
 from study_acoustic import KINDS, Corpus, Store, corpora, feature_sets, nested, uar
+
+from dualstream.cores import one_core
 
 STRESS = ("-20 dB", "clipped", "noise 10 dB", "4 kHz", "1 s silence")
 HEARD = ("white noise 20 dB", "pink noise 12 dB", "clipped at a third", "3.4 kHz")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dualstream.api import PathLike, log, silent
-from dualstream.heads.cores import one_blas_thread
+from dualstream.cores import one_blas_thread
 from dualstream.pipeline.bundles.folder import read_bundle
 from dualstream.pipeline.bundles.loaded import load
 from dualstream.pipeline.commands.predict import predictions_of

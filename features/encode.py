@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from dualstream.features.cores import one_blas_thread
 from dualstream.features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
 from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 
 class ClipReader(Protocol):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from dualstream.features.cores import one_blas_thread
 from dualstream.features.encoder import require
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 SAMPLE_RATE_HZ = 16_000
 FRAMES_PER_S = 50

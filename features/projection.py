@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from dualstream.features.cores import one_blas_thread
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 CHUNK_ROWS = 1024  # rows that are made float64 at once
 PCA: Final = "pca"

@@ -8,9 +8,10 @@ import numpy as np
 from dualstream.features.acoustic.columns import LISTS, STANDING
 from dualstream.features.acoustic.frames import FRAMES_PER_S, SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import summarise, tracks_of
-from dualstream.features.cores import one_blas_thread
 from dualstream.features.encoder import AUDIO_WIDTH, EncoderSpec, StreamFeatures
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 VERSION = 2
 

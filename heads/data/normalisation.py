@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from dualstream.heads.cores import one_blas_thread
 from dualstream.heads.data.batch import FeatureSet
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 LABEL = "transductive: normalised per speaker from unlabelled utterances"
 PRIOR_UTTERANCES = 5.0

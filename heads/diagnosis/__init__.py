@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dualstream.heads.cores import one_core
+from dualstream.cores import one_core
 
 if TYPE_CHECKING:
     from dualstream.heads.data.batch import FeatureSet

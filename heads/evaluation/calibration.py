@@ -7,9 +7,10 @@ experts' log-probabilities is a logarithmic opinion pool (Heskes 1998, https://p
 from __future__ import annotations
 
 import numpy as np
-from dualstream.heads.cores import one_blas_thread
 from dualstream.heads.data.batch import UNLABELLED
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 STEPS = 50
 TOLERANCE = 1e-8  # of the mean loss's gradient

@@ -32,8 +32,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.cores import one_blas_thread
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 LEVEL = 0.95
 RESAMPLES = 2000

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from dualstream.heads.cores import one_blas_thread
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import fit_weights, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
@@ -24,6 +23,8 @@ from dualstream.heads.variants.contract import (
     Trained,
 )
 from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
 
 FOLDS = 5
 FOLDS_OF_MANY = 3  # from MANY utterances on: penalties a factor of four apart are told apart all the same

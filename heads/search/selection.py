@@ -22,13 +22,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from dualstream.heads.cores import available_cores, one_core, threads
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, join
 from dualstream.heads.evaluation import confusion, statistics
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, group_codes, groups_of, holds_apart
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Progress, Task
 from numpy.typing import NDArray
+
+from dualstream.cores import available_cores, one_core, threads
 
 CANDIDATES = (
     "linear_video",

@@ -3,7 +3,7 @@
 What differs between seeds is where they start and what dropout takes away. The order of the batches is
 drawn from the epoch alone and shared, so that a batch is gathered once for all seeds of a group.
 
-Threads take groups of seeds, and each group's operations run on one core (heads/cores.py says why).
+Threads take groups of seeds, and each group's operations run on one core (dualstream/cores.py says why).
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from dualstream.heads.cores import available_cores, one_core, threads
 from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
 from dualstream.heads.evaluation.majority import log_shares
@@ -27,6 +26,8 @@ from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
 from dualstream.heads.training.weights import NO_NOISE, Weights
 from dualstream.heads.variants.contract import FitOptions, History, Prediction, Progress, SeedModule, Task
 from numpy.typing import NDArray
+
+from dualstream.cores import available_cores, one_core, threads
 
 HELD_OUT = 0.15  # share of train that calibrates a variant which must calibrate, where dev may not be used
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from dualstream.heads import losses
-from dualstream.heads.cores import one_core
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.variants.contract import KINDS, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
@@ -25,6 +24,7 @@ from dualstream.heads.variants.contract import Task as Task
 from dualstream.heads.variants.contract import Trained as Trained
 from numpy.typing import NDArray
 
+from dualstream.cores import one_core
 from dualstream.discovery import Registry, left_out_words, load
 
 TRAINED_ALONE = (
@@ -96,7 +96,7 @@ def fit(
 ) -> Sequence[Trained]:
     """Fit a variant on `train`, one model a seed; `dev` is looked at for early stopping alone.
 
-    BLAS and torch are held to one thread meanwhile (heads/cores.py), and set back as they were.
+    BLAS and torch are held to one thread meanwhile (dualstream/cores.py), and set back as they were.
 
     Raises
     ------

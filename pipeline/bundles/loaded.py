@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.encode import ClipPlan
-from dualstream.heads.cores import one_core
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers, Features, answer, make_plan, projected, recipe_of
 from dualstream.pipeline.bundles.inputs import Item
@@ -20,6 +19,8 @@ from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.extraction.shards import ClipRows, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher
 from numpy.typing import NDArray
+
+from dualstream.cores import one_core
 
 OnClip = Callable[[bool, int], None]
 """Called after each clip with (failed, frames)."""

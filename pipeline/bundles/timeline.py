@@ -19,12 +19,13 @@ import numpy as np
 from dualstream.features.encode import ClipPlan, FrameBatcher
 from dualstream.features.encoder import AudioEncoder, StreamFeatures
 from dualstream.features.media import Clip
-from dualstream.heads.cores import one_core
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Features, answer, projected
 from numpy.typing import NDArray
+
+from dualstream.cores import one_core
 
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
 MAX_THUMBNAILS = 8

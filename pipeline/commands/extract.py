@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dualstream.heads.cores import available_cores, one_blas_thread, torch_threads
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -34,6 +33,8 @@ from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.folders import make_folder
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
+
+from dualstream.cores import available_cores, one_blas_thread, torch_threads
 
 
 def run(options: ExtractCommand) -> CommandResult:

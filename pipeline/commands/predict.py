@@ -10,7 +10,6 @@ from typing import Any
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import MediaError
-from dualstream.heads.cores import one_blas_thread
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.inputs import Item, gather, shown
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load
@@ -22,6 +21,8 @@ from dualstream.pipeline.reporting.prediction_report import as_csv, documents_of
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
+
+from dualstream.cores import one_blas_thread
 
 
 def run(options: PredictCommand) -> CommandResult:

@@ -14,7 +14,6 @@ from dualstream.features.media import DecodeSettings, MediaError, decoder_versio
 from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.heads.cores import available_cores, torch_threads
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.options import SPLITS, RunOptions, SampleOptions, TrainOptions
@@ -28,6 +27,8 @@ from dualstream.pipeline.reporting.tables import majority_rows
 from dualstream.pipeline.storage.folders import make_folder
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import publish, remove_leftovers
+
+from dualstream.cores import available_cores, torch_threads
 
 if TYPE_CHECKING:
     from dualstream.pipeline.encoder_training.objective import Labels

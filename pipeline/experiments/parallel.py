@@ -17,7 +17,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from dualstream.heads.cores import available_cores, one_blas_thread
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Progress
 from dualstream.pipeline.errors import UsageError
@@ -27,6 +26,8 @@ from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import Answering, Plan
 from dualstream.pipeline.experiments.scoring import score_predictions
 from dualstream.pipeline.memory import shortage_words
+
+from dualstream.cores import available_cores, one_blas_thread
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 from dualstream.features.options import Precision, ReadingOptions, Speed
-from dualstream.heads.cores import available_cores
 from dualstream.pipeline.errors import require_valid
+
+from dualstream.cores import available_cores
 
 ProjectionKind = Literal["auto", "pca-turned", "pca", "gaussian", "none"]
 Executor = Literal["local", "ray"]

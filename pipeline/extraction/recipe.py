@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dualstream.features.cores import BLAS_THREADS
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find, require_known
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
@@ -27,6 +26,7 @@ from dualstream.pipeline.provenance import canonical_json, digest_file, digest_o
 from dualstream.pipeline.storage.sealed import publish
 
 from dualstream import features
+from dualstream.cores import BLAS_THREADS
 from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1

@@ -6,11 +6,12 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualstream.heads.cores import torch_threads
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.staleness import Hasher
+
+from dualstream.cores import torch_threads
 
 WORKERS = 2  # threads that decode for one task
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
 import typer
-from dualstream.heads.cores import one_blas_thread
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
 from dualstream.pipeline.options.emit import CommandResult, Notices, emit
@@ -27,6 +26,7 @@ from dualstream.pipeline.options.help import help_of
 from dualstream.pipeline.options.output import lost_output, steady_output
 from typer.core import TyperCommand
 
+from dualstream.cores import one_blas_thread
 from dualstream.version import __version__
 
 log = logging.getLogger(__name__)

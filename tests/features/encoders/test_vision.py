@@ -13,10 +13,11 @@ from dualstream.features.encoder import EncoderOptions
 from dualstream.features.encoders import vision
 from dualstream.features.encoders.frozen import preprocess
 from dualstream.features.encoders.vision import build_torchvision, build_vgg16
-from dualstream.heads.cores import one_core
 from numpy.typing import NDArray
 from torch import nn
 from torchvision.transforms import v2
+
+from dualstream.cores import one_core
 
 RANDOM = EncoderOptions(weights="random:0")
 FAMILIES = ["resnet18", "densenet121", "mobilenet_v3_small", "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from dualstream.features.encoder import EncoderOptions, EncoderSpec
 from dualstream.features.media import find_ffmpeg
-from dualstream.heads.cores import available_cores
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.recipe import MOST_BATCHES, ExtractionOptions, make_recipe, stream_names
 from dualstream.pipeline.extraction.shards import SCHEMA
 
+from dualstream.cores import available_cores
 from tests.pipeline.stubs import STUBS, StubAudio, StubVideo
 
 

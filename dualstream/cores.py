@@ -24,6 +24,7 @@ from typing import Any
 
 TASKS = Path("/proc/self/task")  # where Linux lists the threads of a process; elsewhere nothing is waited for
 LAST_WAIT_S = 5.0
+BLAS_THREADS = 1  # while rows are made and heads fitted, on every machine
 
 
 def available_cores() -> int:
@@ -73,7 +74,7 @@ class _Blas:
             self._holders += 1
             if self._found_more() or self._holders == 1:
                 with _controlling():
-                    self._limiters.append(self._controller.limit(limits=1))
+                    self._limiters.append(self._controller.limit(limits=BLAS_THREADS))
 
     def leave(self) -> None:
         with self._lock:

@@ -11,17 +11,16 @@ from types import ModuleType
 
 import pytest
 import torch
-from dualstream.heads.cores import TASKS, available_cores, one_blas_thread, one_core, threads, torch_threads
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 from threadpoolctl import threadpool_info, threadpool_limits
 
-import features.cores
+from dualstream.cores import TASKS, available_cores, one_blas_thread, one_core, threads, torch_threads
 from tests.heads.small_corpora import noise_corpus, with_signal
 
 QUICK = FitOptions(seeds=(0, 1), epochs=2, patience=0)
-HOLDS = (one_blas_thread, one_core, features.cores.one_blas_thread)
+HOLDS = (one_blas_thread, one_core)
 
 
 def blas() -> set[int]:
@@ -108,7 +107,7 @@ def test_threads_of_a_pool_are_held() -> None:
 
 def test_libraries_that_come_in_meanwhile_are_held() -> None:
     program = (
-        "from dualstream.heads.cores import one_core\n"
+        "from dualstream.cores import one_core\n"
         "from threadpoolctl import threadpool_info, threadpool_limits\n"
         "import numpy\n"
         "threadpool_limits(2)\n"
@@ -185,7 +184,7 @@ def test_no_thread_is_left() -> None:
 
 def test_a_program_that_ends_at_once_ends_well() -> None:
     program = (
-        "import torch\nfrom heads.cores import threads\n"
+        "import torch\nfrom dualstream.cores import threads\n"
         "with threads(2) as pool:\n"
         "    work = lambda: torch.ones(2, requires_grad=True).sum().backward()\n"
         "    [one.result() for one in [pool.submit(work) for _ in range(2)]]\n"
