@@ -11,7 +11,7 @@ from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
 
-OTHERWISE = ("nothing_wrong", "cannot_tell")
+OTHERWISE = {"nothing_wrong": "Nothing is wrong", "cannot_tell": "Can't tell with this much data"}
 NO_REMEDIES = (DROP, ALONE, THIN, SHIFT, *TURN_ALONE.values())  # to compare with, or held against another change
 
 
@@ -27,6 +27,12 @@ def conclude(evidence: Evidence) -> tuple[Cause, ...]:
     if found:
         return tuple(cause for _, cause in sorted(found, key=lambda one: (entries.index(one[0]), -one[1].effect)))
     return (_otherwise(evidence),)
+
+
+def title(name: str) -> str:
+    """Return what a page calls the cause `name`; without its package, the name with spaces."""
+    entry = causes.REGISTRY.find(name)
+    return OTHERWISE.get(name) or (entry.title if entry is not None else causes.plain_title(name))
 
 
 def _otherwise(evidence: Evidence) -> Cause:

@@ -78,7 +78,10 @@ def get(name: str) -> Variant:
     variant = VARIANTS.find(base)
     if variant is None:
         left_out = left_out_words(load(VARIANTS.package, VARIANTS.group))
-        raise ValueError(f"no fusion variant is called {name!r}; there are: {', '.join(names())}{left_out}")
+        raise ValueError(
+            f"no fusion variant is called {name!r}; there are: {', '.join(names())}{left_out}; "
+            "if another package has it, install that"
+        )
     if not argument:
         return variant
     if variant.argument is None:
@@ -183,11 +186,7 @@ def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     ValueError
         Where the variant is not there any more, as where a package that registered it is not installed.
     """
-    try:
-        variant = get(values["variant"])
-    except ValueError as error:
-        raise ValueError(f"{error}; if another package has the variant, install that") from error
-    return variant.restore(arrays, values)
+    return get(values["variant"]).restore(arrays, values)
 
 
 def _check_setting(variant: Variant, key: str, value: Any) -> None:

@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from dualstream.heads.diagnosis import conclusion
 from dualstream.pipeline.reporting import diagnosis_figures as figures
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.report import Report, cache_facts
-
-TITLES = {
-    "memorised_labels": "An encoder was fitted on these labels",
-    "outlying_rows": "Rows far outside of the rest",
-    "broken_features": "Broken features",
-    "leakage": "Leakage: dev utterances stand in train",
-    "drift": "Drift: dev looks unlike train",
-    "starved_sampling": "Starved sampling",
-    "misaligned": "Misaligned streams",
-    "whitened_projection": "A whitened projection: principal components, standardised",
-    "scale_mismatch": "Scale mismatch",
-    "one_stream_dominates": "One stream dominates",
-    "too_little_data": "Too little data for this variant",
-    "collapse": "Collapse to the majority class",
-    "no_complement": "The streams do not complement each other",
-    "nothing_wrong": "Nothing is wrong",
-    "cannot_tell": "Can't tell with this much data",
-}
 
 
 def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
@@ -37,7 +20,7 @@ def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
     evidence = document["evidence"]
     mark = tables.answer_mark(evidence)
     for number, cause in enumerate(document["causes"], start=1):
-        out.print(f"{number}. {TITLES[cause['name']]}", style="bold", markup=False)
+        out.print(f"{number}. {conclusion.title(cause['name'])}", style="bold", markup=False)
         out.print(f"   {_sentence(cause['text'])}", markup=False)
         for remedy in cause["remedies"]:
             out.print(f"   {remedy['name']}{mark}: {gain_words(remedy['gain'])}", markup=False)
@@ -94,7 +77,7 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
     pictures = [picture for picture in drawn if picture is not None]
     sections = [
         Section(
-            title=TITLES[cause["name"]],
+            title=conclusion.title(cause["name"]),
             lead=_sentence(cause["text"]),
             facts_title="What mends it",
             facts={
@@ -116,7 +99,7 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
             documents={"all evidence": evidence},
         )
     )
-    names = ", ".join(TITLES[cause["name"]].lower() for cause in document["causes"])
+    names = ", ".join(conclusion.title(cause["name"]).lower() for cause in document["causes"])
     size = f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s"
     html = page(
         f"Why {evidence['fusion']}{mark} does what it does",

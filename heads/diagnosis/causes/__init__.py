@@ -1,6 +1,6 @@
 """What a diagnosis can name: the registry of causes. Each file here is one: its rule, its remedies and its text.
 
-    @cause(rank=45)
+    @cause(rank=45, title="Loud fans")
     def loud_fans(evidence: Evidence) -> Cause | None: ...
 
 A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of the
@@ -63,6 +63,8 @@ class CauseEntry:
     """The smaller, the earlier it is named; ours are 10, 20, ... 130."""
     explained_by: tuple[str, ...]
     """Causes beside which this one is not named: they bring its symptom about. ``*``: all others."""
+    title: str
+    """What a page calls it."""
 
     def is_explained(self, names: set[str]) -> bool:
         """Return whether one of the causes `names` brings this one's symptom about."""
@@ -75,13 +77,16 @@ REGISTRY: Registry[CauseEntry] = Registry(
 )
 
 
-def cause(*, rank: int, explained_by: tuple[str, ...] | str = ()) -> Callable[[F], F]:
-    """Register a rule as the cause that is called as the function is; a name given twice is an error."""
+def cause(*, rank: int, explained_by: tuple[str, ...] | str = (), title: str = "") -> Callable[[F], F]:
+    """Register a rule as the cause that is called as the function is; a name given twice is an error.
+
+    Without a `title`, pages call it as the function is called, with spaces.
+    """
     explained = (explained_by,) if isinstance(explained_by, str) else explained_by
 
     def add(rule: F) -> F:
         name = rule.__name__
-        REGISTRY.add(name, CauseEntry(name, rule, rank, explained), rule.__module__)
+        REGISTRY.add(name, CauseEntry(name, rule, rank, explained, title or plain_title(name)), rule.__module__)
         return rule
 
     return add
@@ -95,6 +100,11 @@ def entries() -> list[CauseEntry]:
 def names() -> list[str]:
     """Return the names of all causes, the weightiest first."""
     return [entry.name for entry in entries()]
+
+
+def plain_title(name: str) -> str:
+    """Return a cause's name as a title: ``loud_fans`` as ``Loud fans``."""
+    return name.replace("_", " ").strip().capitalize()
 
 
 def mended(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:

@@ -11,7 +11,7 @@ BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
 MISSING_SHARE = 0.5  # of the utterances, in which a stream is not there at all
 
 
-@cause(rank=30)
+@cause(title="Broken features", rank=30)
 def broken_features(evidence: Evidence) -> Cause | None:
     """Columns or rows that carry nothing: dead, not finite, zeros that pose as values, or not there at all."""
     parts = []

@@ -9,7 +9,7 @@ from dualstream.heads.diagnosis.remedies import sure
 COLLAPSED_SHARE = 0.85  # of the answers, to one class
 
 
-@cause(rank=120)
+@cause(title="Collapse to the majority class", rank=120)
 def collapse(evidence: Evidence) -> Cause | None:
     """Nearly all answers are one class."""
     if evidence.answered_share < COLLAPSED_SHARE:

@@ -8,7 +8,7 @@ from dualstream.heads.diagnosis.evidence import Evidence
 COPIED_SHARE = 0.02  # of the dev utterances
 
 
-@cause(rank=40)
+@cause(title="Leakage: dev utterances stand in train", rank=40)
 def leakage(evidence: Evidence) -> Cause | None:
     """Dev utterances that stand in train."""
     if evidence.copies <= COPIED_SHARE * max(1, evidence.dev_utterances):

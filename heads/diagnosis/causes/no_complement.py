@@ -11,7 +11,7 @@ HIDDEN_GAIN = 0.08  # of balanced accuracy: where no more than this may hide, th
 JOINING = ("standardise", "equalise widths", "modality dropout", "align windows", "regularise", "join late")
 
 
-@cause(rank=130, explained_by="*")
+@cause(title="The streams do not complement each other", rank=130, explained_by="*")
 def no_complement(evidence: Evidence) -> Cause | None:
     """The second stream adds nothing that the first doesn't say."""
     best = evidence.scores[evidence.best_single].mean

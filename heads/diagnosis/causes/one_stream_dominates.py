@@ -11,6 +11,7 @@ USE_FOR_WORTH = 0.7  # of a stream's share in use to its share in worth: below i
 
 
 @cause(
+    title="One stream dominates",
     rank=100,
     explained_by=(
         "scale_mismatch",

@@ -11,7 +11,7 @@ MANY = 0.005  # of the rows
 FEW = 2  # so many say nothing by their number, however few rows there are
 
 
-@cause(rank=20)
+@cause(title="Rows far outside of the rest", rank=20)
 def outlying_rows(evidence: Evidence) -> Cause | None:
     """Rows far outside of the rest: one of them widens a column's deviation until the others look alike."""
     found = [one for one in evidence.outlying if is_severe(one)]

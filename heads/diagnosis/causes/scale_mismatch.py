@@ -12,7 +12,7 @@ from dualstream.heads.diagnosis.strength import STREAMS
 SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 
 
-@cause(rank=90, explained_by=("outlying_rows",))
+@cause(title="Scale mismatch", rank=90, explained_by=("outlying_rows",))
 def scale_mismatch(evidence: Evidence) -> Cause | None:
     """One stream's or some columns' numbers are far larger, and scaling them mends the head."""
     scale = {name: evidence.spaces[name].scale for name in STREAMS}

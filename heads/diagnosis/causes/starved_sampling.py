@@ -12,7 +12,7 @@ STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one
 
 
-@cause(rank=60)
+@cause(title="Starved sampling", rank=60)
 def starved_sampling(evidence: Evidence) -> Cause | None:
     """One stream has seen a small part of what the other has seen."""
     seen = {name: evidence.coverage[name].windows_seen for name in STREAMS}

@@ -12,7 +12,11 @@ OVERFIT_GAP = 0.20  # balanced accuracy on fitted less on held-out rows
 ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a variant with a hidden layer is large
 
 
-@cause(rank=110, explained_by=("scale_mismatch", "collapse", "whitened_projection"))
+@cause(
+    title="Too little data for this variant",
+    rank=110,
+    explained_by=("scale_mismatch", "collapse", "whitened_projection"),
+)
 def too_little_data(evidence: Evidence) -> Cause | None:
     """The variant learns its training rows by heart."""
     if registry.solved(evidence.fusion):

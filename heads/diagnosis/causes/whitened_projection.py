@@ -8,7 +8,7 @@ from dualstream.heads.diagnosis.remedies import sure
 from dualstream.heads.diagnosis.strength import STREAMS
 
 
-@cause(rank=80)
+@cause(title="A whitened projection: principal components, standardised", rank=80)
 def whitened_projection(evidence: Evidence) -> Cause | None:
     """A stream's columns are principal components, which standardising whitens; turned they do better."""
     remedies = turning(evidence)

@@ -216,6 +216,6 @@ def test_a_model_whose_variant_is_gone_says_what_to_install(split: Split) -> Non
     state = registry.fit("plain-rows", split.train, options=replace(QUICK, seeds=(0,)))[0].state()
     with (
         scratch(registry.VARIANTS, only=("video",)),
-        pytest.raises(ValueError, match=r"'plain-rows'; there are: video; if another package has the variant"),
+        pytest.raises(ValueError, match=r"'plain-rows'; there are: video; if another package has it"),
     ):
         registry.restore(*state)
