@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dualstream.documents import Document
 from dualstream.heads.variants.registry import TASKS, FitOptions, Progress, Task
 from dualstream.keywords import assemble, require_known, takes
 from dualstream.pipeline import cache as cache_file
@@ -310,6 +311,8 @@ def export(run: PathLike, out: PathLike, **options: Any) -> ExportResult:
 def _document(found: Any, convert: Callable[[Any], Any] | None = None) -> Mapping[str, Any]:
     if convert is not None:
         found = convert(found)
+    if isinstance(found, Document):
+        return found.stamped()
     document: Mapping[str, Any] = found if isinstance(found, Mapping) else found.to_json()
     return document
 

@@ -44,7 +44,7 @@ def test_fit_head_writes_the_commands_run_and_prints_nothing(cache, run, tmp_pat
     by_command = fit_command.fit_head(
         cache, "linear", tmp_path / "command", fit=fit_command.FitOptions(seeds=(0,)), options=options
     )
-    assert again["scores"] == by_command.metrics
+    assert again["scores"] == by_command.metrics.to_json()
     assert capfd.readouterr() == ("", "")
     with (tmp_path / "api" / "predictions_dev.csv").open(newline="") as file:  # accuracy, counted by hand
         rows = list(csv.DictReader(file))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dualstream.cores import one_core
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     from dualstream.heads.data.batch import FeatureSet
@@ -22,7 +23,7 @@ class Diagnosis:
     causes: tuple[Cause, ...]
     """The weightiest first; ``nothing_wrong`` or ``cannot_tell`` alone where no cause was found."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return everything as JSON values."""
         return {"causes": [cause.to_json() for cause in self.causes], "evidence": self.evidence.to_json()}
 

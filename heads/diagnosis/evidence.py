@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
@@ -22,6 +21,8 @@ from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.evaluation.memorised import Certainty
 from dualstream.heads.evaluation.statistics import Comparison, Estimate
 from dualstream.heads.variants.options import Task
+
+from dualstream.documents import JsonObject
 
 ALONE = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
@@ -44,7 +45,7 @@ class Intervention:
     """Over the better single stream, on the same utterances. Where a change that works on windows surely beats its
     utterance rows, over the same stream by windows: what windows give by themselves is no gain of joining."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return {
             "name": self.name,
@@ -109,7 +110,7 @@ class Evidence:
         tried = (*self.scores.values(), *(change.score for change in self.interventions.values()))
         return any((score.low or 0.0) > self.strength.chance for score in tried)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values as JSON."""
         return {
             "fusion": self.fusion,

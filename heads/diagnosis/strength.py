@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 STREAMS = ("video", "audio")
 
@@ -56,7 +57,7 @@ class Strength:
         total = sum(losses.values())
         return {name: loss / total if total > 0 else float("nan") for name, loss in losses.items()}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         share = {k: None if np.isnan(v) else v for k, v in self.lean_share.items()}
         return {**asdict(self), "lean_share": share}
@@ -76,7 +77,7 @@ class Complement:
     disagreement: float
     """Yule's Q of the two heads' errors (1: the same errors, 0: independent, -1: disjoint)."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return asdict(self)
 

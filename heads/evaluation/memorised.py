@@ -19,7 +19,6 @@ is needed: without labels the difference must be larger.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
@@ -28,6 +27,8 @@ from dualstream.heads.evaluation.folds import connected, fold_codes, group_codes
 from dualstream.heads.linear.closed_form import ridge
 from dualstream.heads.variants.options import Task
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 FOLDS = 4
 PENALTIES = [3.0, 30.0, 300.0, 3000.0]  # of standardised columns
@@ -106,7 +107,7 @@ class Certainty:
             f"train rows that it was not fitted on, {self.other:.2f} of {split}{right}"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values, and what follows."""
         return {**asdict(self), "memorised": self.memorised}
 

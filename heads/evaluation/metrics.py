@@ -38,6 +38,8 @@ from dualstream.heads.evaluation.majority import Majority, majority_lines
 from dualstream.heads.evaluation.statistics import Estimate
 from numpy.typing import NDArray
 
+from dualstream.documents import JsonObject
+
 CALIBRATION_BINS = 15
 COLLAPSE_SHARE = 0.95  # of all answers
 LOG_FLOOR = float(np.log(np.finfo(np.float64).eps))
@@ -91,7 +93,7 @@ class Scores:
             raise ValueError(f"no score is called {name!r}; there are: {', '.join(HEADLINES)}")
         return getattr(self, name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values, without NaN."""
         return {
             "names": list(self.names),

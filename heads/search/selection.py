@@ -30,6 +30,7 @@ from dualstream.heads.variants.registry import FitOptions, Progress, Task
 from numpy.typing import NDArray
 
 from dualstream.cores import available_cores, one_core, threads
+from dualstream.documents import Document
 
 CANDIDATES = (
     "linear_video",
@@ -52,7 +53,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Document):
     """What cross-validation said of one candidate."""
 
     candidate: str
@@ -68,40 +69,18 @@ class Evidence:
     reason: str
     """Why it was chosen or not."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "candidate": self.candidate,
-            "single": self.single,
-            "score": None if self.score is None else self.score.to_json(),
-            "against_single": None if self.against_single is None else self.against_single.to_json(),
-            "corrected_p": self.corrected_p,
-            "chosen": self.chosen,
-            "reason": self.reason,
-        }
-
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Document):
     """Which variant, and the table that says why."""
 
     name: str
-    evidence: tuple[Evidence, ...]
     groups: str
     """What was kept whole: ``speaker`` or ``dialogue``."""
-    metric: str
     utterances: int
     """That the folds were dealt from."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "name": self.name,
-            "groups": self.groups,
-            "utterances": self.utterances,
-            "metric": self.metric,
-            "evidence": [each.to_json() for each in self.evidence],
-        }
+    metric: str
+    evidence: tuple[Evidence, ...]
 
 
 @dataclass(frozen=True)
@@ -373,7 +352,7 @@ class _Trial:
             )
             for name in asked
         )
-        return Choice(chosen, table, self.grouped_by, self.selection.metric, len(self.pooled))
+        return Choice(chosen, self.grouped_by, len(self.pooled), self.selection.metric, table)
 
 
 def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], cores: int | None) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.pipeline.corpus.checks.balance import balance
+from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.checks.registry import Corpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
@@ -29,7 +29,7 @@ class Checkup:
 
     findings: list[Finding]
     """The gravest first."""
-    document: dict[str, Any]
+    document: CheckDocument
     """The same as JSON values, with class balance and counts."""
     exit_status: int
     """0; 3 where clips can't be used; 1 where `strict` and anything is an error."""
@@ -94,20 +94,20 @@ def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> Corpus:
 
 def _document(
     manifest: Manifest, findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions
-) -> dict[str, Any]:
+) -> CheckDocument:
     counts = Counter(finding.rule.severity for finding in findings)
     looked_at = "table and clips" if options.media else "table alone"
     if options.media and not options.sound:
         looked_at = "table and headers of clips"
-    return {
-        "utterances": len(manifest),
-        "sha256": manifest.sha256,
-        "looked_at": looked_at,
-        "counts": {severity: counts[severity] for severity in SEVERITIES},
-        "unusable": list(unusable),
-        "findings": [finding.to_json() for finding in findings],
-        "balance": balance(manifest),
-    }
+    return CheckDocument(
+        utterances=len(manifest),
+        sha256=manifest.sha256,
+        looked_at=looked_at,
+        counts={severity: counts[severity] for severity in SEVERITIES},
+        unusable=unusable,
+        findings=tuple(findings),
+        balance=balance(manifest),
+    )
 
 
 def _status(findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions) -> int:

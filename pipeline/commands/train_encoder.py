@@ -14,11 +14,13 @@ from dualstream.features.media import DecodeSettings, MediaError, decoder_versio
 from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.options import SPLITS, RunOptions, SampleOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
+from dualstream.pipeline.experiments.scores import TaskScores
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
 from dualstream.pipeline.reporting.heartbeat import format_duration
@@ -218,17 +220,18 @@ def describe(report: TrainReport) -> str:
     lines.append(
         f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
     )
-    for task, scores in document["scores"].items():
+    for task, values in document["scores"].items():
+        scores, lacking = TaskScores.from_json(values), values.get("without_sample")
         constant = "; ".join(
-            f"{name}: {line['accuracy']:.3f} and {line['balanced_accuracy']:.3f}"
-            for name, line in majority_rows(scores)
+            f"{name}: {line.accuracy:.3f} and {line.balanced_accuracy:.3f}"
+            for name, line in majority_rows(scores.majority, scores.train_majority)
         )
         lines.append(
-            f"  dev {task}: accuracy {_interval(scores['accuracy'])}, balanced accuracy "
-            f"{_interval(scores['balanced_accuracy'])}; {constant}; {scores['count']} utterances"
-            + (f", {scores['without_sample']} of them without a sample" if scores.get("without_sample") else "")
+            f"  dev {task}: accuracy {_interval(scores.accuracy)}, balanced accuracy "
+            f"{_interval(scores.balanced_accuracy)}; {constant}; {scores.count} utterances"
+            + (f", {lacking} of them without a sample" if lacking else "")
         )
-        lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
+        lines += [f"  warning: {task}: {text}" for text in scores.warnings]
     lines.append(f"  {_chosen_by(document)}; test was not looked at")
     if report.failed:
         lines.append(f"{len(report.failed)} clips gave no sample and took no part:")
@@ -254,11 +257,11 @@ def epoch_line(record: dict[str, Any]) -> str:
     )
 
 
-def _interval(estimate: dict[str, Any]) -> str:
-    if estimate["interval"] is None:
-        return f"{estimate['mean']:.3f}"
-    low, high = estimate["interval"]
-    return f"{estimate['mean']:.3f} [{low:.3f}, {high:.3f}]"
+def _interval(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.mean:.3f}"
+    low, high = estimate.interval
+    return f"{estimate.mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _labelled(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.experiments.presence import label_counts
 from dualstream.pipeline.experiments.protocol import Plan
+from dualstream.pipeline.experiments.run_config import FittedOn
 from dualstream.pipeline.experiments.training_data import Corpus
 from numpy.typing import NDArray
 
@@ -35,21 +35,13 @@ class Seen:
         return cls(label_counts(features, index), pairs)
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Seen:
-        """Read what `to_json` gave."""
+    def of_run(cls, fitted: FittedOn) -> Seen:
+        """Return what a run keeps of it."""
         counts: dict[Task, NDArray[np.int64]] = {
-            task: np.array(document["counts"][task], dtype=np.int64) for task in TASKS
+            task: np.array(fitted.counts[task], dtype=np.int64) for task in TASKS
         }
         sizes = len(counts["emotion"]), len(counts["sentiment"])  # either is 0 where a corpus has one task
-        pairs = np.array(document["pairs"], dtype=np.int64).reshape(sizes)
-        return cls(counts, pairs)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "counts": {task: count.tolist() for task, count in self.counts.items()},
-            "pairs": self.pairs.tolist(),
-        }
+        return cls(counts, np.array(fitted.pairs, dtype=np.int64).reshape(sizes))
 
 
 @dataclass(frozen=True, repr=False)

@@ -20,22 +20,22 @@ from typing import Any
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Progress
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments import protocol
-from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments import experiment, protocol
+from dualstream.pipeline.experiments.comparison import FAILED, INTERRUPTED, NOT_APPLICABLE, VariantRow
+from dualstream.pipeline.experiments.experiment import reads_one
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import Answering, Plan
-from dualstream.pipeline.experiments.scoring import score_predictions
 from dualstream.pipeline.memory import shortage_words
 
 from dualstream.cores import available_cores, one_blas_thread
 
 log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+Fitted = tuple[VariantRow, Predictions | None]
 LARGE = 2_000  # utterances that are fitted on: from here on a process more is worth its two seconds of start
 GLANCE_S = 0.2  # how often the processes' news are read
-UNREACHED = {"status": "interrupted", "reason": "not reached"}
-UNFINISHED = {"status": "interrupted", "reason": "interrupted before it was finished"}
+UNREACHED = "not reached"
+UNFINISHED = "interrupted before it was finished"
 
 
 @dataclass(frozen=True)
@@ -46,54 +46,29 @@ class Work:
     fit: FitOptions
     answering: Answering
 
-    def row(self, name: str, report: Progress) -> tuple[Row, Predictions | None]:
+    def row(self, name: str, report: Progress) -> Fitted:
         """Fit one variant and score it; whatever goes wrong is said in the row."""
-        plan, row = self.plan, _empty(name)
-        shown = Shown.of(plan)
         known = registry.get(name).parameters
         own = {key: value for key, value in self.fit.parameters.items() if key in known}
+        fit = dataclasses.replace(self.fit, parameters=own)
         try:
             report({"variant": name})
-            outcome = protocol.fit_and_predict(
-                plan, name, dataclasses.replace(self.fit, parameters=own), report, refit=False
-            )
-            if outcome.interrupted:
-                return row | UNFINISHED, None
-            answered = self.answering.apply(outcome.predictions, shown.pairs)
-            scores = score_predictions(
-                answered,
-                plan.corpus.vocabulary,
-                groups=plan.clusters(),
-                shown=shown,
-                presence=plan.presence(),
-                speaker_norm=plan.corpus.speaker_norm,
-                stopped_by=plan.stopped_by(name, self.fit),
-            )
+            done = experiment.run(name, self.plan, fit, self.answering, progress=report, for_new=False)
         except KeyboardInterrupt:
-            return row | UNFINISHED, None
+            return without_scores(name, INTERRUPTED, UNFINISHED), None
         except (ValueError, UsageError) as error:
-            return row | {"status": "not applicable", "reason": str(error)}, None
+            return without_scores(name, NOT_APPLICABLE, str(error)), None
         except Exception as error:
             # whatever it is: one variant's fault may not cost the others' rows
             log.info("%s failed", name, exc_info=True)
             reason = shortage_words(error) or f"{type(error).__name__}: {error}"
-            return row | {"status": "failed", "reason": reason}, None
-        scores["warnings"] += outcome.caveats(plan, self.fit)
-        row |= {
-            "status": "done",
-            "reason": "",
-            "scores": scores,
-            "fit_s": outcome.fit_s,
-            "choice": outcome.choice,
-            "chosen": list(outcome.chosen),
-            "history": outcome.history,
-        }
-        return row, answered
+            return without_scores(name, FAILED, reason), None
+        return done.row, done.predictions
 
 
 def fit_all(
     work: Work, chosen: Sequence[str], *, workers: int | None = None, progress: Progress | None = None
-) -> tuple[list[Row], dict[str, Predictions], bool]:
+) -> tuple[list[VariantRow], dict[str, Predictions], bool]:
     """Fit variants and score them.
 
     Parameters
@@ -119,12 +94,12 @@ def fit_all(
     workers = min(workers, len(chosen))
     with protocol.gentle_interrupt(progress) as report:
         pairs = _in_turn(work, chosen, report) if workers <= 1 else _at_once(work, chosen, workers, report)
-    rows = [pairs[name][0] if name in pairs else _empty(name) | UNREACHED for name in chosen]
+    rows = [pairs[name][0] if name in pairs else without_scores(name, INTERRUPTED, UNREACHED) for name in chosen]
     predictions = {name: answered for name, (_, answered) in pairs.items() if answered is not None}
-    return rows, predictions, any(row["status"] == "interrupted" for row in rows)
+    return rows, predictions, any(row.status == INTERRUPTED for row in rows)
 
 
-Pairs = dict[str, tuple[Row, Predictions | None]]
+Pairs = dict[str, Fitted]
 
 
 def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
@@ -132,7 +107,7 @@ def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
     for done, name in enumerate(chosen):
         place = {"done": done, "of": len(chosen)}
         pairs[name] = work.row(name, lambda event, place=place: report(event | place))  # type: ignore[misc]
-        if pairs[name][0]["status"] == "interrupted":
+        if pairs[name][0].status == INTERRUPTED:
             break
     return pairs
 
@@ -150,7 +125,7 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
     latest: dict[str, dict[str, Any]] = {}
     dear = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
     waiting = [*dear, *(name for name in chosen if name not in dear)]  # none of the dear ones alone at the end
-    running: dict[Future[tuple[Row, Predictions | None]], str] = {}
+    running: dict[Future[Fitted], str] = {}
     with ProcessPoolExecutor(workers, context, _settle, (work, news, stop)) as pool:
         try:
             while running or (waiting and not stop.is_set()):
@@ -170,7 +145,7 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
         except BrokenProcessPool:
             reason = "a process that fitted variants ended without an answer (was memory short?); try --workers 1"
             lost = [name for name in chosen if name not in pairs]
-            pairs |= {name: (_empty(name) | {"status": "failed", "reason": reason}, None) for name in lost}
+            pairs |= {name: (without_scores(name, FAILED, reason), None) for name in lost}
         finally:
             stop.set()
     return pairs
@@ -186,8 +161,9 @@ def _hear(news: Any, latest: dict[str, dict[str, Any]]) -> None:
         return
 
 
-def _empty(name: str) -> Row:
-    return {"variant": name, "single": len(registry.get(name).streams) == 1, "scores": None}
+def without_scores(name: str, status: str, reason: str) -> VariantRow:
+    """Return the row of a variant that has none."""
+    return VariantRow(name, reads_one(name), status=status, reason=reason)
 
 
 # ---- in a process of its own
@@ -203,7 +179,7 @@ def _settle(work: Work, news: Any, stop: Any) -> None:
 
 
 @one_blas_thread()
-def _fit_here(name: str) -> tuple[Row, Predictions | None]:
+def _fit_here(name: str) -> Fitted:
     def report(event: dict[str, Any]) -> None:
         _here["news"].put((name, event))
         if _here["stop"].is_set():

@@ -15,6 +15,7 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.evaluation.folds import connected, holds_apart
+from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
 from dualstream.pipeline.errors import UsageError
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Corpus:
         return str(self.provenance.get("fingerprint", ""))
 
     @property
-    def vocabulary(self) -> dict[str, Sequence[str]]:
+    def vocabulary(self) -> dict[Task, Sequence[str]]:
         """Class names of each task, in code order."""
         return {"emotion": self.features.emotion_names, "sentiment": self.features.sentiment_names}
 

@@ -21,13 +21,13 @@ from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import Answering
 from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.report import run_report
 from dualstream.pipeline.reporting.tensorboard import write_events
-from dualstream.pipeline.storage.documents import finite
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -370,10 +370,10 @@ def test_auto_on_one_stream_says_that_there_was_no_fusion(tmp_path, folds) -> No
 
 
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:
-    history = [{"best_epoch": best} for best in (3, 9, 4, 30, 5)]  # counted from 0
+    history = [ModelHistory(0, "", {}, best, "patience") for best in (3, 9, 4, 30, 5)]  # counted from 0
     chosen = protocol.refit_options(FitOptions(epochs=40), history)
     assert (chosen.epochs, chosen.patience) == (6, 0)
-    assert protocol.refit_options(FitOptions(epochs=40), [{"best_epoch": None}]).epochs == 40
+    assert protocol.refit_options(FitOptions(epochs=40), [ModelHistory(0, "", {}, None, "")]).epochs == 40
 
 
 def test_no_dev_split_says_how_to_go_on(tmp_path) -> None:
@@ -627,7 +627,7 @@ def test_tensorboard_gets_every_epoch(cache_path, tmp_path) -> None:
 
 def test_tensorboard_stays_in_its_folder_whatever_speakers_are_called(tmp_path) -> None:
     pytest.importorskip("tensorboard")
-    history = [{"seed": 0, "fold": "../../up", "columns": {"train_loss": [1.0]}}]
+    history = [ModelHistory(0, "../../up", {"train_loss": (1.0,)}, None, "epochs")]
     (place,) = write_events(tmp_path / "deep" / "tb", "run", history)
     assert place.resolve().is_relative_to((tmp_path / "deep" / "tb" / "run").resolve())
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
@@ -665,7 +665,7 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
     read = json.loads(found.stdout)
     assert read["scores"]["tasks"]["emotion"]["names"] == EMOTIONS
     assert read["report"] is None
-    assert read == json.loads(json.dumps(finite(document(experiments.read_run(tmp_path / "run")))))
+    assert read == json.loads(json.dumps(document(experiments.read_run(tmp_path / "run")).stamped()))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def written(tmp_path: Path, cache: Cache) -> Path:
 def test_counts_are_those_of_the_arrays(tmp_path: Path) -> None:
     cache = random_cache(60)
     document = inspect(written(tmp_path, cache))
-    json.dumps(document, allow_nan=False)
+    json.dumps(document.stamped(), allow_nan=False)
     split, video = np.array(cache.utterances.split), cache.streams["video"]
     assert video.window_present is not None
     of_window = np.repeat(split, np.diff(cache.offsets))

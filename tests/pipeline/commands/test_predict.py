@@ -370,7 +370,7 @@ def test_every_file_gets_an_answer_or_a_reason(corpus: Path, tmp_path: Path) -> 
     assert not any(
         tmp_path.name in failed[name] for name in ("notes.txt", "empty.mp4")
     )  # its path stands beside it
-    text = json.dumps(found, ensure_ascii=False)
+    text = json.dumps(found.stamped(), ensure_ascii=False)
     text.encode()  # nothing that UTF-8 can't say
     assert "\x1b" not in text and "<b>.mp4" not in page.read_text()
     rows = list(csv.DictReader((tmp_path / "out.csv").open(newline="")))

@@ -19,6 +19,7 @@ from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head
 from dualstream.pipeline.commands.report import report
 from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import Answering
 from dualstream.pipeline.reporting import figures
@@ -289,13 +290,13 @@ def test_same_run_draws_the_same_bytes(plain, tmp_path) -> None:
 
 
 def test_a_solved_variant_has_no_curves() -> None:
-    assert figures.curves([{"columns": {}, "best_epoch": None}]) is None
+    assert figures.curves([ModelHistory(0, "", {}, None, "converged")]) is None
 
 
 def test_seeds_of_different_lengths_and_gaps_are_drawn() -> None:
     history = [
-        {"columns": {"train_loss": [3.0, 2.0, None], "task_cosine": [0.1, -0.2]}, "best_epoch": 1},
-        {"columns": {"train_loss": [3.0], "task_cosine": []}, "best_epoch": None},
+        ModelHistory(0, "", {"train_loss": (3.0, 2.0, None), "task_cosine": (0.1, -0.2)}, 1, ""),
+        ModelHistory(1, "", {"train_loss": (3.0,), "task_cosine": ()}, None, ""),
     ]
     picture = figures.curves(history)
     assert picture is not None and picture.png.startswith(b"\x89PNG")

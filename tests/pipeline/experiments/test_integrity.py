@@ -303,12 +303,10 @@ def test_what_stands_on_both_sides_of_folds_is_said(tmp_path) -> None:
 
 def test_runs_of_an_earlier_time_keep_their_folds(tmp_path) -> None:
     """Folds by speaker cut dialogues then: whatever makes them again must make the same ones."""
-    assert protocol.stored_folds({"folds": "speaker:3"}) == "speaker-only:3"
-    assert protocol.stored_folds({"folds": "speaker:3", "whole_dialogues": True}) == "speaker:3"
-    assert protocol.stored_folds({"folds": "dialogue:3"}) == "dialogue:3"
-    assert protocol.stored_folds({"folds": None}) is None
+    assert protocol.stored_folds("speaker:3", whole_dialogues=False) == "speaker-only:3"
+    assert protocol.stored_folds("speaker:3", whole_dialogues=True) == "speaker:3"
+    assert protocol.stored_folds("dialogue:3", whole_dialogues=False) == "dialogue:3"
+    assert protocol.stored_folds(None, whole_dialogues=False) is None
     options = FitHeadOptions(folds="speaker:4", report=False)
     run = fit_head(written(tmp_path, sessions()), "linear_audio", tmp_path / "run", fit=FIT, options=options)
-    assert (
-        protocol.stored_folds(experiments.read_run(tmp_path / "run").config) == run.config["folds"] == "speaker:4"
-    )
+    assert experiments.read_run(tmp_path / "run").config.stored_folds == run.config["folds"] == "speaker:4"

@@ -58,7 +58,7 @@ def test_joint_decoding_by_folds_knows_no_pair_of_who_is_scored(tmp_path) -> Non
     assert run.metrics["contradiction"]["labels"] == pytest.approx(odd.mean())
     assert run.metrics["contradiction"]["mean"] == 0
     # a model for new utterances has seen them all
-    assert Seen.from_json(run.config["fitted_on"]).pairs[1, 2] > 0
+    assert Seen.of_run(run.config.fitted_on).pairs[1, 2] > 0
 
 
 def test_majority_line_by_folds_is_not_below_chance() -> None:

@@ -12,6 +12,7 @@ import pytest
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import write_cache
 from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.comparison import VariantRow
 from dualstream.pipeline.experiments.parallel import Work, fit_all
 from dualstream.pipeline.experiments.protocol import Answering
 from dualstream.pipeline.experiments.training_data import corpus_of
@@ -30,8 +31,8 @@ def work(fit: FitOptions = QUICK) -> Work:
     return Work(protocol.plan(corpus_of(planted_cache())), fit, Answering())
 
 
-def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "fit_s"} for row in rows]
+def untimed(rows: list[VariantRow]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.to_json().items() if key != "fit_s"} for row in rows]
 
 
 def test_the_rows_are_those_of_one_after_the_other() -> None:
