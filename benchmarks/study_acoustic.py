@@ -33,7 +33,7 @@ from sklearn.svm import SVC
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualstream.features.acoustic import COLUMNS, GROUPS, LISTS, STANDING
+from dualstream.features.acoustic import COLUMNS, DEFAULT_COLUMNS, GROUPS, LISTS
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
 
@@ -158,7 +158,7 @@ def opensmile_set(name: str) -> Callable[[Sounds], Array]:
 
 def set_name(chosen_on: str) -> str:
     """Return how `extract --audio` calls the columns that were chosen on a corpus."""
-    return "acoustic" if chosen_on == STANDING else f"acoustic:{chosen_on}"
+    return "acoustic" if chosen_on == DEFAULT_COLUMNS else f"acoustic:{chosen_on}"
 
 
 def feature_sets() -> dict[str, Callable[[Sounds], Array]]:

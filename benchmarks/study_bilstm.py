@@ -43,7 +43,7 @@ from dualstream.pipeline.corpus.importers import emodb, ravdess
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.engine import Training
-from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, open_samples
 from numpy.typing import NDArray
@@ -177,7 +177,7 @@ def train(
     folder: Path,
 ) -> Training:
     """Train bilstm for all epochs; held-out scores are in the history and decide nothing."""
-    labels = Labels(
+    labels = SampleLabels(
         corpus.emotion,
         corpus.sentiment,
         {"emotion": len(corpus.names), "sentiment": len(SENTIMENTS)},

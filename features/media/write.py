@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.media import command, runner
 from dualstream.features.media.channels import channel_count
-from dualstream.features.media.report import Report
+from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import Guards, MediaError
 from numpy.typing import ArrayLike, NDArray
 
@@ -100,7 +100,7 @@ def write_clip(
         output = builder.output(*streams, f"file:{part}", **options)
         return builder.compile(output, cmd=command.global_options(binary), overwrite_output=True)
 
-    report = Report(guards.log_bytes)
+    report = DecodeReport(guards.log_bytes)
     try:
         status = runner.run(make_command, log=report.feed, sources=sources, guards=guards, may_write=True)
         report.close()

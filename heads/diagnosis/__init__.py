@@ -37,7 +37,7 @@ def diagnose(
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     unlabelled: FeatureSet | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Diagnosis:
     """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
 
@@ -46,5 +46,7 @@ def diagnose(
     from dualstream.heads.diagnosis.conclusion import conclude
     from dualstream.heads.diagnosis.gathering import gather
 
-    evidence = gather(train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, say=say)
+    evidence = gather(
+        train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, progress=progress
+    )
     return Diagnosis(evidence, conclude(evidence))

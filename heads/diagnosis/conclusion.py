@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import Cause
-from dualstream.heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
-from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
+from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURN_ONE, Evidence
+from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
 
 OTHERWISE = {"nothing_wrong": "Nothing is wrong", "cannot_tell": "Can't tell with this much data"}
-NO_REMEDIES = (DROP, ALONE, THIN, SHIFT, *TURN_ALONE.values())  # to compare with, or held against another change
+NO_REMEDIES = (
+    DROP,
+    BETTER_BY_WINDOWS,
+    SUBSAMPLE,
+    SHIFT,
+    *TURN_ONE.values(),
+)  # to compare with, or held against another change
 
 
 def conclude(evidence: Evidence) -> tuple[Cause, ...]:
@@ -45,7 +51,7 @@ def _otherwise(evidence: Evidence) -> Cause:
         f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
         f"(95 % interval {low:+.1%} to {high:+.1%})"
     )
-    remedies = sure(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
+    remedies = significant(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
     if low > 0:
         return Cause(
             "nothing_wrong",

@@ -9,7 +9,7 @@ from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
 from dualstream.heads.diagnosis.options import SHIFT as SHIFT
-from dualstream.heads.diagnosis.options import THIN as THIN
+from dualstream.heads.diagnosis.options import SUBSAMPLE as SUBSAMPLE
 from dualstream.heads.diagnosis.options import TURN as TURN
 from dualstream.heads.diagnosis.options import DiagnosisOptions as DiagnosisOptions
 from dualstream.heads.diagnosis.outlying import Outlying
@@ -24,9 +24,9 @@ from dualstream.heads.variants.options import Task
 
 from dualstream.documents import JsonObject
 
-ALONE = "better stream by windows"  # what windows give without any joining
+BETTER_BY_WINDOWS = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
-TURN_ALONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
+TURN_ONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
 OTHER = "other features"  # the intervention that a second cache stands for
 
 

@@ -12,13 +12,13 @@ from dualstream.heads.diagnosis import changes, spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
 from dualstream.heads.diagnosis.evidence import (
-    ALONE,
+    BETTER_BY_WINDOWS,
     DROP,
     OTHER,
     SHIFT,
-    THIN,
+    SUBSAMPLE,
     TURN,
-    TURN_ALONE,
+    TURN_ONE,
     DiagnosisOptions,
     Evidence,
     Intervention,
@@ -46,7 +46,7 @@ from dualstream.heads.variants.registry import FitOptions
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
 OTHER_STREAM = {"video": "audio", "audio": "video"}
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
@@ -60,9 +60,9 @@ def gather(
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     unlabelled: FeatureSet | None = None,
-    say: Say = lambda line: None,
+    progress: Progress = lambda line: None,
 ) -> Evidence:
-    """Measure everything; `say` is told what is being fitted.
+    """Measure everything; `progress` is told what is being fitted.
 
     `other` holds the same utterances in the same order with features made in another way (extracted
     densely, say): what the head gains by them is measured too. `extracted` holds the same utterances as they
@@ -95,7 +95,7 @@ def gather(
     notes = (*notes, *of_folds)
     curve = None
     if _has_windows(train):
-        say("offset curve")
+        progress("offset curve")
         curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
 
     def pooled_of(train: FeatureSet, dev: FeatureSet | None) -> Pool:
@@ -112,8 +112,8 @@ def gather(
     if len(pooled.features) < labelled:
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
-    heads = _Heads.of(pooled, options, say)
-    if alone(heads.base, "video").prepare is not None:
+    heads = _Heads.of(pooled, options, progress)
+    if single_stream(heads.base, "video").prepare is not None:
         notes = (*notes, f"a stream alone: {options.fusion} with the other stream hidden")
     heads.join_late()
     heads.try_changes(curve, train)
@@ -169,7 +169,7 @@ class _Heads:
 
     pooled: Pool
     options: DiagnosisOptions
-    say: Say
+    progress: Progress
     base: Trial
     """The head as it is."""
     refits: dict[str, Refit] = field(default_factory=dict)
@@ -179,13 +179,13 @@ class _Heads:
     interventions: dict[str, Intervention] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pooled: Pool, options: DiagnosisOptions, say: Say) -> _Heads:
+    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> _Heads:
         """Fit the head as it is, and each stream alone."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
-        made = cls(pooled, options, say, Trial("as it is", options.fusion, fit))
-        trials = {"fused": made.base, **{name: alone(made.base, name) for name in STREAMS}}
+        made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
+        trials = {"fused": made.base, **{name: single_stream(made.base, name) for name in STREAMS}}
         for name, trial in trials.items():
-            say(f"fitting {trial.fusion if name == 'fused' else trial.name}")
+            progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
             made.refits[name] = refit(trial, pooled)
             made.rows[name] = made.refits[name].log_probabilities
         return made
@@ -205,20 +205,22 @@ class _Heads:
         """Refit with one thing changed at a time."""
         by_windows = []
         for trial, against, remedy in _trials(self.base, curve, self.options, train):
-            self.say(f"refitting: {trial.name}")
+            self.progress(f"refitting: {trial.name}")
             self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
             self._add(trial.name, remedy, self.rows[trial.name], against)
             if trial.fusion == "aligned":
                 by_windows.append(trial.name)
         if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
             return
-        self.say(f"refitting: {ALONE}")
-        hide = changes.hidden(OTHER_STREAM[self.best])
-        by_windows_alone = Trial(ALONE, "aligned", _one_seed(_options_for(self.base, "aligned")), hide)
-        self.rows[ALONE] = refit(by_windows_alone, self.pooled).log_probabilities
-        self._add(ALONE, "(what windows give without joining)", self.rows[ALONE])
+        self.progress(f"refitting: {BETTER_BY_WINDOWS}")
+        hide = changes.masked(OTHER_STREAM[self.best])
+        better_by_windows = Trial(
+            BETTER_BY_WINDOWS, "aligned", _one_seed(_options_for(self.base, "aligned")), hide
+        )
+        self.rows[BETTER_BY_WINDOWS] = refit(better_by_windows, self.pooled).log_probabilities
+        self._add(BETTER_BY_WINDOWS, "(what windows give without joining)", self.rows[BETTER_BY_WINDOWS])
         for name in by_windows:
-            over_best = compare(self.rows[name], self.rows[ALONE], self.pooled)
+            over_best = compare(self.rows[name], self.rows[BETTER_BY_WINDOWS], self.pooled)
             self.interventions[name] = replace(self.interventions[name], over_best=over_best)
 
     def try_turning(self, streams: Sequence[str]) -> None:
@@ -228,21 +230,23 @@ class _Heads:
         turn = replace(self.base, name=TURN, prepare=changes.turned(streams))
         trials: list[tuple[Trial, str | None]] = [(turn, None)]
         for name in streams:
-            one = alone(self.base, name)
+            one = single_stream(self.base, name)
             steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
-            trials.append((replace(one, name=TURN_ALONE[name], prepare=changes.in_turn(*steps)), name))
+            trials.append((replace(one, name=TURN_ONE[name], prepare=changes.in_turn(*steps)), name))
         for trial, against in trials:
-            self.say(f"refitting: {trial.name}")
+            self.progress(f"refitting: {trial.name}")
             self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
             self._add(trial.name, "multiply the columns by one random rotation", self.rows[trial.name], against)
 
-    def try_other(self, strange: Pool) -> None:
+    def try_other(self, other_pool: Pool) -> None:
         """Fit the head as it is on other features of the same utterances."""
-        self.say("fitting on the other cache")
-        same = np.array_equal(strange.truth, self.pooled.truth) and np.array_equal(strange.fold, self.pooled.fold)
+        self.progress("fitting on the other cache")
+        same = np.array_equal(other_pool.truth, self.pooled.truth) and np.array_equal(
+            other_pool.fold, self.pooled.fold
+        )
         if not same:
             raise ValueError("the other features are not of the same utterances in the same order")
-        self.rows[OTHER] = refit(replace(self.base, name=OTHER), strange).log_probabilities
+        self.rows[OTHER] = refit(replace(self.base, name=OTHER), other_pool).log_probabilities
         self._add(OTHER, "use the other cache", self.rows[OTHER])
 
     def _add(self, name: str, remedy: str, rows: Rows, against: str | None = None) -> None:
@@ -252,7 +256,7 @@ class _Heads:
         self.interventions[name] = Intervention(name, remedy, _estimate(rows, self.pooled), gain, over_best)
 
 
-def alone(base: Trial, name: str) -> Trial:
+def single_stream(base: Trial, name: str) -> Trial:
     """Return one stream by itself, in a head of the kind that joins: another kind's merit is no gain of joining.
 
     Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
@@ -264,7 +268,7 @@ def alone(base: Trial, name: str) -> Trial:
         return Trial(name, fusion, _options_for(base, fusion, shared=registry.get(fusion).parameters))
     of_its_own = joined.needs_windows or joined.needs_dialogues or joined.kind == "search"
     if of_its_own or not getattr(joined.network, "has_representation", True):
-        return replace(base, name=name, prepare=changes.hidden(OTHER_STREAM[name]))
+        return replace(base, name=name, prepare=changes.masked(OTHER_STREAM[name]))
     return Trial(name, name, _options_for(base, name))
 
 
@@ -306,7 +310,7 @@ def _trials(
         found.append((Trial("align windows", "aligned", of_windows), None, "--fusion aligned"))
         found.append(
             (
-                Trial(THIN, base.fusion, fit, changes.thinned(THIN_EVERY_S, options.hop_s)),
+                Trial(SUBSAMPLE, base.fusion, fit, changes.subsampled(THIN_EVERY_S, options.hop_s)),
                 None,
                 "(what sampling one frame each 3 s would cost)",
             )

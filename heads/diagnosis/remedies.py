@@ -15,7 +15,7 @@ def measured(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
     return tuple(sorted(found, key=lambda item: -item.gain.difference))
 
 
-def sure(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
+def significant(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
     """Return those of `names` that surely gain, the largest gain first.
 
     A gain is sure where it is worth having, its interval excludes zero, and its paired test says so after

@@ -64,7 +64,7 @@ def fit(
 def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOptions) -> Sequence[Trained]:
     """Fit what `auto` chose again, on more utterances, where it was solved and watches none of them."""
     chosen = models[0]
-    if not isinstance(chosen, AutoModel) or not registry.solved(chosen.inner.variant):
+    if not isinstance(chosen, AutoModel) or not registry.is_closed_form(chosen.inner.variant):
         return models
     again = registry.fit(chosen.inner.variant, features, None, options=replace(options, parameters={}))
     return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]

@@ -53,7 +53,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Evidence(Document):
+class CandidateEvidence(Document):
     """What cross-validation said of one candidate."""
 
     candidate: str
@@ -80,7 +80,7 @@ class Choice(Document):
     utterances: int
     """That the folds were dealt from."""
     metric: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[CandidateEvidence, ...]
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ def select(
                 running.remove(name)
         if repeat + 1 == selection.repeats or trial.settled(counted):
             break
-        running = [name for name in trial.contenders(running, counted) if registry.solved(name)]
+        running = [name for name in trial.contenders(running, counted) if registry.is_closed_form(name)]
     return trial.choose(list(dict.fromkeys(selection.candidates)), counted, reasons)
 
 
@@ -225,7 +225,7 @@ class _Trial:
 
         An interrupt that `news` raises ends all of it: a candidate that was stopped early says nothing.
         """
-        solved = registry.solved(name)  # needs no utterances to stop by
+        closed_form = registry.is_closed_form(name)  # needs no utterances to stop by
         patience = min(self.options.patience, PATIENCE)
         options = replace(self.options, seeds=(repeat,), patience=patience, parameters={})
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
@@ -233,11 +233,11 @@ class _Trial:
         def answer(number: int) -> None:
             fit, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             stop: FeatureSet | None = None
-            if not solved and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
+            if not closed_form and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
                 inner = fold_codes(self.groups[fit], self.labels[self.tasks[0]][fit], STOPPING, seed=repeat)
                 stop, fit = self.pooled.take(fit[inner == 0]), fit[inner != 0]
             part = self.pooled.take(fit)
-            own = replace(options, parameters={"folds": self._grouped_in(part)}) if solved else options
+            own = replace(options, parameters={"folds": self._grouped_in(part)}) if closed_form else options
             (model,) = registry.fit(name, part, stop, options=own, progress=news)
             if model.history.stopped == "interrupted":
                 raise KeyboardInterrupt
@@ -325,23 +325,27 @@ class _Trial:
             )
         fallback = max(singles, key=lambda name: scores[name].mean)
         fusions, gaps, corrected = self.against_single(counted)
-        sure = [n for n in fusions if gaps[n].difference > 0 and corrected[n] <= self.selection.alpha]
-        chosen = max(sure, key=lambda name: scores[name].mean) if sure else fallback
+        significant = [n for n in fusions if gaps[n].difference > 0 and corrected[n] <= self.selection.alpha]
+        chosen = max(significant, key=lambda name: scores[name].mean) if significant else fallback
 
         def reason(name: str) -> str:
             if name in reasons:
                 return reasons[name]
-            if name == chosen and sure:
+            if name == chosen and significant:
                 return "best of those surely better than any single stream"
             if name == fallback:
                 streams = list(self.pooled.streams)
                 return "best single stream" if len(streams) > 1 else f"best of {streams[0]}, the only stream"
             if _single(name):
                 return "another single stream is better"
-            return "surely better, but not the best" if name in sure else "not surely better than the best single"
+            return (
+                "surely better, but not the best"
+                if name in significant
+                else "not surely better than the best single"
+            )
 
         table = tuple(
-            Evidence(
+            CandidateEvidence(
                 candidate=name,
                 single=_single(name),
                 score=scores.get(name),

@@ -176,7 +176,7 @@ class Norm:
         return functional.layer_norm(x, (x.shape[-1],)) * gain.view(shape) + offset.view(shape)
 
 
-class Noise:
+class Dropout:
     """Dropout with a generator a seed: masks do not depend on which seeds train together.
 
     Parameters
@@ -215,7 +215,7 @@ class Noise:
         self._generators = [self._generators[row] for row in rows]
 
 
-NO_NOISE = Noise()
+EVAL = Dropout()
 
 
 class _Affine(torch.autograd.Function):

@@ -101,7 +101,7 @@ def gather(
     return numbered
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return a name as it may be printed: what is not printable, or no UTF-8, in backslashes."""
     safe = text.encode("utf-8", "backslashreplace").decode()
     return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in safe)
@@ -160,7 +160,7 @@ def _below(path: Path) -> Iterable[tuple[Path, Path | None]]:
 
 
 def _file(path: Path, sound: Path | None) -> Item:
-    name = shown(str(path))
+    name = printable(str(path))
     try:
         require_file(path)
         if sound is not None:

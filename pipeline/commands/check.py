@@ -11,7 +11,7 @@ from pathlib import Path
 from dualstream.pipeline.corpus.checks.balance import balance
 from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
-from dualstream.pipeline.corpus.checks.registry import Corpus, examine
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
@@ -61,14 +61,14 @@ def main(
     if options.media and root is None:
         raise UsageError("no --root given; name the folder that holds the clips, or give --no-media")
     manifest = read_manifest(find_manifest(manifest_path, notice))
-    corpus = _opened(manifest, root, options) if options.media and root is not None else Corpus(manifest)
+    corpus = _opened(manifest, root, options) if options.media and root is not None else CheckedCorpus(manifest)
     findings = examine(corpus)
     unusable = tuple(fact.utterance.id for fact in corpus.clips if fact.fault)
     document = _document(manifest, findings, unusable, options)
     return Checkup(findings, document, _status(findings, unusable, options))
 
 
-def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> Corpus:
+def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> CheckedCorpus:
     """Look at every clip, and at the files below `root` that no row names."""
     from dualstream.features.media import MediaError, find_ffmpeg
     from dualstream.pipeline.corpus.checks.clips import Facts, gather
@@ -89,7 +89,7 @@ def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> Corpus:
             progress.advance(failed=bool(some[0].fault))
     order = {u.id: number for number, u in enumerate(manifest)}
     facts.sort(key=lambda fact: order[fact.utterance.id])
-    return Corpus(manifest, clips=tuple(facts), extra_files=extra_files(manifest, root))
+    return CheckedCorpus(manifest, clips=tuple(facts), extra_files=extra_files(manifest, root))
 
 
 def _document(

@@ -31,8 +31,8 @@ from dualstream.pipeline.encoder_training.end_to_end import (
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.experiments import integrity, protocol
 from dualstream.pipeline.experiments.comparison import FAILED, Comparison, PairedTest, VariantRow
-from dualstream.pipeline.experiments.label_support import Shown
-from dualstream.pipeline.experiments.parallel import Work, fit_all
+from dualstream.pipeline.experiments.label_support import LabelSupport
+from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
 from dualstream.pipeline.experiments.plans import ComparisonPlan, PlannedScores, PlannedTask
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import Plan
@@ -123,7 +123,7 @@ def compare_on(
     protocol.check_answering(plan, fit, options.answering)
     trained, answers = _end_to_end(plan, fit, options)
     torch_s = _import_torch(chosen)
-    work = Work(plan, fit, options.answering)
+    work = VariantJob(plan, fit, options.answering)
     rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
     tests, best = _paired_tests(plan, rows, predictions)
@@ -145,7 +145,7 @@ def compare_on(
         warnings=(
             *_shared_warnings(rows),
             *_powerless(tests, plan.clusters()[0]),
-            *protocol.unused_words(chosen, fit),
+            *protocol.ignored_options(chosen, fit),
             *found.warnings,
         ),
         certainty=found.certainty,
@@ -182,7 +182,7 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     protocol.check_answering(plan, fit, options.answering)
     trained, _ = _end_to_end(plan, fit, options)
     fitted, left_out = _applicable(plan, chosen, fit)
-    support = Shown.of(plan)
+    support = LabelSupport.of(plan)
     tasks: dict[Task, PlannedTask] = {}
     for task, true in protocol.truth(corpus, plan.scored, fit.tasks).items():
         names = corpus.vocabulary[task]
@@ -200,11 +200,11 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
         protocol=plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in fitted)),
         seeds=len(fit.seeds),
         folds=parts if plan.by else None,
-        fits=sum(parts * (1 if registry.solved(name) else len(fit.seeds)) for name in fitted),
+        fits=sum(parts * (1 if registry.is_closed_form(name) else len(fit.seeds)) for name in fitted),
         splits=corpus.split_sizes(),
         scored=PlannedScores(plan.split, len(plan.scored), tasks),
         options=fit,
-        warnings=(*protocol.unused_words(chosen, fit), *integrity.planned(plan, _streams_read(fitted))),
+        warnings=(*protocol.ignored_options(chosen, fit), *integrity.planned(plan, _streams_read(fitted))),
         out=str(out),
         replaces=os.path.lexists(out),
     )
@@ -338,7 +338,7 @@ def _shared_warnings(rows: Sequence[VariantRow]) -> list[str]:
 
 def _import_torch(chosen: Sequence[str]) -> float:
     """Import torch before anything is timed, where a variant needs it; return the seconds that took."""
-    if all(registry.solved(name) for name in chosen):
+    if all(registry.is_closed_form(name) for name in chosen):
         return 0.0
     started = time.perf_counter()
     importlib.import_module("torch")

@@ -40,7 +40,7 @@ def run(options: DiagnoseCommand) -> CommandResult:
 
 
 def diagnose(
-    cache: Path, out: Path, options: DiagnoseOptions, say: Callable[[str], None] = lambda line: None
+    cache: Path, out: Path, options: DiagnoseOptions, progress: Callable[[str], None] = lambda line: None
 ) -> DiagnosisDocument:
     """Diagnose a cache's train and dev splits; write diagnosis.json, the page and its figures into `out`.
 
@@ -83,7 +83,7 @@ def diagnose(
             other=None if other is None or pair is None else _features(other, *pair),
             extracted=extracted if options.speaker_norm else None,
             unlabelled=None if strangers is None else corpus.take(strangers),
-            say=say,
+            progress=progress,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error

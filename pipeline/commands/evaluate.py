@@ -15,7 +15,7 @@ from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity, protocol
 from dualstream.pipeline.experiments.evaluation import EvaluatedCache, Evaluation
-from dualstream.pipeline.experiments.label_support import Seen, Shown
+from dualstream.pipeline.experiments.label_support import LabelSupport, TrainingLabels
 from dualstream.pipeline.experiments.predictions import Predictions, write_predictions
 from dualstream.pipeline.experiments.presence import ALL, Presence, taken
 from dualstream.pipeline.experiments.ranges import Outliers, outliers, read_ranges
@@ -170,7 +170,7 @@ def _evaluation_set(run: Run, corpus: Corpus, index: NDArray[np.int64], presence
     return EvaluationSet(
         vocabulary=config.vocabulary,
         groups=corpus.clusters(index, config.stored_folds),
-        support=Shown.throughout(Seen.of_run(config.fitted_on), len(index), train=train),
+        support=LabelSupport.throughout(TrainingLabels.of_run(config.fitted_on), len(index), train=train),
         presence=presence,
         speaker_norm=corpus.speaker_norm,
     )

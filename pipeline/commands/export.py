@@ -30,9 +30,9 @@ from dualstream.pipeline.bundles.inference import LOG_ZERO, sharpened
 from dualstream.pipeline.cache import Cache, read_cache_and_digest
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity
-from dualstream.pipeline.experiments.label_support import Seen
+from dualstream.pipeline.experiments.label_support import TrainingLabels
 from dualstream.pipeline.experiments.predictions import Predictions, read_predictions
-from dualstream.pipeline.experiments.protocol import Answering, plan
+from dualstream.pipeline.experiments.protocol import DecodingOptions, plan
 from dualstream.pipeline.experiments.ranges import usual_ranges
 from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.experiments.scoring import EvaluationSet
@@ -85,11 +85,11 @@ def export(
     held_out = _held_out(run)
     planned = plan(corpus, run.config.stored_folds, scored=run.config.scored)
     seen, target = (
-        Seen.of_run(run.config.fitted_on),
+        TrainingLabels.of_run(run.config.fitted_on),
         replace(EvaluationSet.of(planned), vocabulary=run.config.vocabulary),
     )
     joint = run.config.answering.joint_decoding
-    mean = Answering(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
+    mean = DecodingOptions(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
     calibration = {task: _calibrate(mean, task) for task in mean.true}
     document: JsonObject = {
         "variant": run.config.variant,

@@ -21,7 +21,7 @@ from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import REPORT, Run, experiment, integrity, protocol
 from dualstream.pipeline.experiments.experiment import Experiment
 from dualstream.pipeline.experiments.history import ModelHistory
-from dualstream.pipeline.experiments.label_support import Seen
+from dualstream.pipeline.experiments.label_support import TrainingLabels
 from dualstream.pipeline.experiments.plans import FitHeadPlan
 from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import write_ranges
@@ -89,7 +89,7 @@ def fit_head(
         Where the variant is unknown or the corpus lacks what it needs.
     """
     options = options or FitHeadOptions()
-    check_words(fusion, out, options)
+    check_request(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     return fit_head_on(
         corpus, fusion, out, cache=cache, fit=fit, options=options, progress=progress, scored=scored
@@ -112,12 +112,12 @@ def fit_head_on(
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)
-    with protocol.gentle_interrupt(progress) as report:
+    with protocol.graceful_interrupt(progress) as report:
         done = experiment.run(fusion, plan, fit, options.answering, progress=report)
     found = integrity.examine(plan, registry.get(fusion).streams, fit.tasks)
     run = Run(
         config=_config(plan, fit, options, done, found.certainty, _cache(corpus, out, cache)),
-        metrics=done.scores.warned(*protocol.unused_words([fusion], fit), *found.warnings),
+        metrics=done.scores.warned(*protocol.ignored_options([fusion], fit), *found.warnings),
         history=done.history,
     )
     with experiments.new_folder(out, replace=options.replace) as folder:
@@ -135,7 +135,7 @@ def fit_head_on(
     return whole
 
 
-def check_words(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
+def check_request(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
     """Say before anything is read what can't be done; return the variant that is named.
 
     Raises
@@ -162,7 +162,7 @@ def _check_fit(fusion: str, corpus: Corpus, fit: FitOptions) -> None:
 
 def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> FitHeadPlan:
     """Return what `fit_head` would do, without doing it (`--dry-run`)."""
-    chosen = check_words(fusion, out, options)
+    chosen = check_request(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
@@ -177,7 +177,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         splits=corpus.split_sizes(),
         models=len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         options=fit,
-        warnings=(*protocol.unused_words([fusion], fit), *integrity.planned(plan, chosen.streams)),
+        warnings=(*protocol.ignored_options([fusion], fit), *integrity.planned(plan, chosen.streams)),
         out=str(out),
         replaces=os.path.lexists(out),
     )
@@ -258,7 +258,7 @@ def _cache(corpus: Corpus, out: Path, cache: Path | None) -> FittedCache:
 
 def _fitted_on(corpus: Corpus, index: NDArray[np.int64]) -> FittedOn:
     text = "\n".join(corpus.ids[i] for i in index)
-    seen = Seen.of(corpus, index)
+    seen = TrainingLabels.of(corpus, index)
     return FittedOn(
         utterances=len(index),
         sha256=hashlib.sha256(text.encode()).hexdigest(),

@@ -11,7 +11,7 @@ from pathlib import Path
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import MediaError
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
-from dualstream.pipeline.bundles.inputs import Item, gather, shown
+from dualstream.pipeline.bundles.inputs import Item, gather, printable
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load
 from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
@@ -66,7 +66,7 @@ def predict(
     )
     said, timelines = _with_timelines(items, said, bundle, loaded.plan, context_s)
     report = PredictionReport(
-        bundle=shown(str(path)),
+        bundle=printable(str(path)),
         variant=bundle.variant,
         fingerprint=bundle.fingerprint,
         notes=tuple(loaded.notes),
@@ -75,8 +75,8 @@ def predict(
         timeline_s=context_s,
         utterances=tuple(said),
         failed=sum(one.status == FAILED for one in said),
-        csv=None if options.csv is None else shown(str(options.csv)),
-        page=None if options.page is None else shown(str(options.page)),
+        csv=None if options.csv is None else printable(str(options.csv)),
+        page=None if options.page is None else printable(str(options.page)),
     )
     report = _write(report, timelines, options)
     for text in report.unwritten:

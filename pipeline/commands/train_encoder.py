@@ -17,7 +17,7 @@ from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.encoder_training.options import SPLITS, RunOptions, SampleOptions, TrainOptions
+from dualstream.pipeline.encoder_training.options import SPLITS, SampleOptions, TrainingRunOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
 from dualstream.pipeline.experiments.scores import TaskScores
@@ -33,7 +33,7 @@ from dualstream.pipeline.storage.sealed import publish, remove_leftovers
 from dualstream.cores import available_cores, torch_threads
 
 if TYPE_CHECKING:
-    from dualstream.pipeline.encoder_training.objective import Labels
+    from dualstream.pipeline.encoder_training.objective import SampleLabels
 
 
 @dataclass
@@ -99,7 +99,7 @@ def train_encoder(
     out: Path,
     sampling: SampleOptions,
     training: TrainOptions,
-    run: RunOptions,
+    run: TrainingRunOptions,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> TrainReport:
@@ -122,7 +122,7 @@ def _trained(
     out: Path,
     sampling: SampleOptions,
     training: TrainOptions,
-    run: RunOptions,
+    run: TrainingRunOptions,
     report: Callable[[dict[str, Any]], None],
 ) -> TrainReport:
     import torch
@@ -185,7 +185,7 @@ def _trained(
         )
         document["history"] = engine.run()
         document["best_epoch"] = engine.best_epoch
-        document["stopped"] = engine.position.stopped or "epochs"
+        document["stopped"] = engine.progress.stopped or "epochs"
         at, answers = engine.predict(labels.dev)
         document["scores"] = weights_file.dev_scores(
             at, answers, labels, utterances, manifest, engine.objective.owners
@@ -297,7 +297,7 @@ def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> 
         )
 
 
-def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: RunOptions) -> SampleRecipe:
+def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:
     try:
         ffmpeg = find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
         version = decoder_version(ffmpeg)
@@ -320,12 +320,12 @@ def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: RunOptio
     )
 
 
-def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
-    from dualstream.pipeline.encoder_training.objective import Labels
+def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> SampleLabels:
+    from dualstream.pipeline.encoder_training.objective import SampleLabels
 
     emotions = {name: code for code, name in enumerate(manifest.emotions)}
     sentiments = {name: code for code, name in enumerate(manifest.sentiments)}
-    return Labels(
+    return SampleLabels(
         emotion=np.array([emotions.get(one.emotion, -1) for one in utterances], np.int64),
         sentiment=np.array([sentiments.get(one.sentiment, -1) for one in utterances], np.int64),
         classes={"emotion": len(emotions), "sentiment": len(sentiments)},

@@ -9,7 +9,7 @@ from dualstream.heads.search.selection import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.presence import ALL
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.run_config import CacheOrigin, SplitCertainty
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 
@@ -104,7 +104,7 @@ class Comparison(Document):
     warnings: tuple[str, ...]
     speaker_norm: bool = False
     scored: str = ALL
-    answering: Answering = field(default_factory=Answering)
+    answering: DecodingOptions = field(default_factory=DecodingOptions)
     metric: str = HEADLINE
     certainty: tuple[SplitCertainty, ...] = ()
     interrupted: bool = False

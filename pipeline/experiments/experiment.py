@@ -14,7 +14,7 @@ from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.comparison import VariantRow
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import Predictions
-from dualstream.pipeline.experiments.protocol import Answering, Plan
+from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.experiments.scoring import EvaluationSet
 
@@ -60,7 +60,7 @@ def run(
     variant: str,
     plan: Plan,
     fit: FitOptions,
-    answering: Answering,
+    answering: DecodingOptions,
     *,
     progress: Progress | None = None,
     for_new: bool = True,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, repr=False)
-class Seen:
+class TrainingLabels:
     """What training showed: how often each class and each pair of classes occurred."""
 
     counts: dict[Task, NDArray[np.int64]]
@@ -24,7 +24,7 @@ class Seen:
     """Shape (E, S)."""
 
     @classmethod
-    def of(cls, corpus: Corpus, index: NDArray[np.int64]) -> Seen:
+    def of(cls, corpus: Corpus, index: NDArray[np.int64]) -> TrainingLabels:
         """Count the labels of the utterances that `index` names."""
         features = corpus.features
         emotion, sentiment = features.emotion[index], features.sentiment[index]
@@ -35,7 +35,7 @@ class Seen:
         return cls(label_counts(features, index), pairs)
 
     @classmethod
-    def of_run(cls, fitted: FittedOn) -> Seen:
+    def of_run(cls, fitted: FittedOn) -> TrainingLabels:
         """Return what a run keeps of it."""
         counts: dict[Task, NDArray[np.int64]] = {
             task: np.array(fitted.counts[task], dtype=np.int64) for task in TASKS
@@ -45,13 +45,13 @@ class Seen:
 
 
 @dataclass(frozen=True, repr=False)
-class Shown:
+class LabelSupport:
     """What was seen by the models that answer each of N scored utterances: with folds, all that the fold leaves.
 
     No pair may be answered because who is scored showed it.
     """
 
-    parts: tuple[Seen, ...]
+    parts: tuple[TrainingLabels, ...]
     part: NDArray[np.int64]
     """Which of `parts` belongs to each utterance, shape (N,)."""
     train: dict[Task, NDArray[np.int64]]
@@ -60,22 +60,24 @@ class Shown:
     speakers is rarer inside, and a line below chance would flatter."""
 
     @classmethod
-    def of(cls, plan: Plan) -> Shown:
+    def of(cls, plan: Plan) -> LabelSupport:
         """Return what a plan's models see; the rows are `plan.scored`."""
         if plan.by is None:
             return cls.throughout(
-                Seen.of(plan.corpus, plan.fitted_on()), len(plan.scored), train=plan.training_counts()
+                TrainingLabels.of(plan.corpus, plan.fitted_on()), len(plan.scored), train=plan.training_counts()
             )
         everyone, part = plan.scored, np.empty(len(plan.scored), np.int64)
         parts = []
         for number, fold in enumerate(plan.parts):
-            held = np.isin(everyone, fold.held)
+            held = np.isin(everyone, fold.held_out)
             part[held] = number
-            parts.append(Seen.of(plan.corpus, plan.corpus.train(everyone[~held])))
+            parts.append(TrainingLabels.of(plan.corpus, plan.corpus.train(everyone[~held])))
         return cls(tuple(parts), part, plan.training_counts())
 
     @classmethod
-    def throughout(cls, seen: Seen, count: int, *, train: dict[Task, NDArray[np.int64]] | None = None) -> Shown:
+    def throughout(
+        cls, seen: TrainingLabels, count: int, *, train: dict[Task, NDArray[np.int64]] | None = None
+    ) -> LabelSupport:
         """Return the same for all of `count` utterances; `train` as in the field, None: what was seen."""
         return cls((seen,), np.zeros(count, np.int64), seen.counts if train is None else train)
 
@@ -84,13 +86,13 @@ class Shown:
         """Which pairs of classes were seen, for each utterance, shape (N, E, S)."""
         return np.stack([seen.pairs > 0 for seen in self.parts])[self.part]
 
-    def unlearned(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> list[str]:
+    def unseen_classes(self, task: Task, truth: NDArray[np.int64], names: Sequence[str]) -> list[str]:
         """Say which true classes training never showed to the models that answer, and that it showed one alone."""
         counts = np.stack([seen.counts[task] for seen in self.parts])  # (P, C)
-        return [f"{task}: {words}" for words in unlearned(counts, self.part, truth, names)]
+        return [f"{task}: {words}" for words in unseen_classes(counts, self.part, truth, names)]
 
 
-def unlearned(
+def unseen_classes(
     counts: NDArray[np.int64], part: NDArray[np.int64], truth: NDArray[np.int64], names: Sequence[str]
 ) -> list[str]:
     """Return what must be said of classes that training did not show, and of one that it showed alone.
@@ -106,11 +108,11 @@ def unlearned(
     """
     words = []
     labelled = np.flatnonzero(truth >= 0)
-    lost = labelled[counts[part[labelled], truth[labelled]] == 0]
-    if len(lost):
-        classes = ", ".join(names[code] for code in np.unique(truth[lost]))
+    unseen = labelled[counts[part[labelled], truth[labelled]] == 0]
+    if len(unseen):
+        classes = ", ".join(names[code] for code in np.unique(truth[unseen]))
         words.append(
-            f"{len(lost)} of {len(labelled)} scored utterances are of classes that training did not show to the "
+            f"{len(unseen)} of {len(labelled)} scored utterances are of classes that training did not show to the "
             f"models that answer them ({classes}): their recall says nothing of the method"
         )
     if ((counts > 0).sum(axis=1) == 1).any():

@@ -24,7 +24,7 @@ from dualstream.pipeline.experiments import experiment, protocol
 from dualstream.pipeline.experiments.comparison import FAILED, INTERRUPTED, NOT_APPLICABLE, VariantRow
 from dualstream.pipeline.experiments.experiment import reads_one
 from dualstream.pipeline.experiments.predictions import Predictions
-from dualstream.pipeline.experiments.protocol import Answering, Plan
+from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.memory import shortage_words
 
 from dualstream.cores import available_cores, one_blas_thread
@@ -33,18 +33,18 @@ log = logging.getLogger(__name__)
 
 Fitted = tuple[VariantRow, Predictions | None]
 LARGE = 2_000  # utterances that are fitted on: from here on a process more is worth its two seconds of start
-GLANCE_S = 0.2  # how often the processes' news are read
+POLL_S = 0.2  # how often the processes' news are read
 UNREACHED = "not reached"
 UNFINISHED = "interrupted before it was finished"
 
 
 @dataclass(frozen=True)
-class Work:
+class VariantJob:
     """What every variant is given."""
 
     plan: Plan
     fit: FitOptions
-    answering: Answering
+    answering: DecodingOptions
 
     def row(self, name: str, report: Progress) -> Fitted:
         """Fit one variant and score it; whatever goes wrong is said in the row."""
@@ -67,7 +67,7 @@ class Work:
 
 
 def fit_all(
-    work: Work, chosen: Sequence[str], *, workers: int | None = None, progress: Progress | None = None
+    work: VariantJob, chosen: Sequence[str], *, workers: int | None = None, progress: Progress | None = None
 ) -> tuple[list[VariantRow], dict[str, Predictions], bool]:
     """Fit variants and score them.
 
@@ -92,7 +92,7 @@ def fit_all(
     if workers is None:
         workers = available_cores() if len(work.plan.fitted_on()) >= LARGE else 1
     workers = min(workers, len(chosen))
-    with protocol.gentle_interrupt(progress) as report:
+    with protocol.graceful_interrupt(progress) as report:
         pairs = _in_turn(work, chosen, report) if workers <= 1 else _at_once(work, chosen, workers, report)
     rows = [pairs[name][0] if name in pairs else without_scores(name, INTERRUPTED, UNREACHED) for name in chosen]
     predictions = {name: answered for name, (_, answered) in pairs.items() if answered is not None}
@@ -102,7 +102,7 @@ def fit_all(
 Pairs = dict[str, Fitted]
 
 
-def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
+def _in_turn(work: VariantJob, chosen: Sequence[str], report: Progress) -> Pairs:
     pairs: Pairs = {}
     for done, name in enumerate(chosen):
         place = {"done": done, "of": len(chosen)}
@@ -112,7 +112,7 @@ def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
     return pairs
 
 
-def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) -> Pairs:
+def _at_once(work: VariantJob, chosen: Sequence[str], workers: int, report: Progress) -> Pairs:
     """Keep `workers` processes busy; pass on what they report, and an interrupt to them.
 
     `report` is told ``{"side_by_side", "done", "of"}``: the last event of each variant that is being fitted.
@@ -123,20 +123,23 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
     news, stop = context.Queue(), context.Event()
     pairs: Pairs = {}
     latest: dict[str, dict[str, Any]] = {}
-    dear = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
-    waiting = [*dear, *(name for name in chosen if name not in dear)]  # none of the dear ones alone at the end
+    expensive = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
+    waiting = [
+        *expensive,
+        *(name for name in chosen if name not in expensive),
+    ]  # none of the dear ones alone at the end
     running: dict[Future[Fitted], str] = {}
-    with ProcessPoolExecutor(workers, context, _settle, (work, news, stop)) as pool:
+    with ProcessPoolExecutor(workers, context, _init_worker, (work, news, stop)) as pool:
         try:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < workers and not stop.is_set():
                     name = waiting.pop(0)
                     running[pool.submit(_fit_here, name)] = name
-                finished, _ = wait(running, timeout=GLANCE_S, return_when=FIRST_COMPLETED)
+                finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
                 for future in finished:
                     pairs[running[future]] = future.result()
                     latest.pop(running.pop(future), None)
-                _hear(news, latest)
+                _drain(news, latest)
                 told = [latest.get(name, {"variant": name}) for name in running.values()]
                 try:
                     report({"side_by_side": told, "done": len(pairs), "of": len(chosen)})
@@ -151,7 +154,7 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
     return pairs
 
 
-def _hear(news: Any, latest: dict[str, dict[str, Any]]) -> None:
+def _drain(news: Any, latest: dict[str, dict[str, Any]]) -> None:
     """Keep of each variant the last that its process told."""
     try:
         while True:
@@ -172,7 +175,7 @@ def without_scores(name: str, status: str, reason: str) -> VariantRow:
 _here: dict[str, Any] = {}
 
 
-def _settle(work: Work, news: Any, stop: Any) -> None:
+def _init_worker(work: VariantJob, news: Any, stop: Any) -> None:
     """Keep what every task of this process needs; interrupts are the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _here.update(work=work, news=news, stop=stop)
@@ -185,5 +188,5 @@ def _fit_here(name: str) -> Fitted:
         if _here["stop"].is_set():
             raise KeyboardInterrupt
 
-    work: Work = _here["work"]
+    work: VariantJob = _here["work"]
     return work.row(name, report)

@@ -23,7 +23,7 @@ from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Pr
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.options import NO_PAIRS
-from dualstream.pipeline.experiments.options import Answering as Answering
+from dualstream.pipeline.experiments.options import DecodingOptions as DecodingOptions
 from dualstream.pipeline.experiments.options import ProtocolOptions as ProtocolOptions
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
@@ -56,16 +56,16 @@ class Plan:
     @property
     def scored(self) -> NDArray[np.int64]:
         """The utterances that are scored, in the order of the corpus."""
-        return np.sort(np.concatenate([part.held for part in self.parts]))
+        return np.sort(np.concatenate([part.held_out for part in self.parts]))
 
     def fitted_on(self) -> NDArray[np.int64]:
         """The utterances whose labels a model for new utterances learns from: train, or all but test."""
-        parts = [part.held for part in self.parts] if self.by else [self.parts[0].fit]
+        parts = [part.held_out for part in self.parts] if self.by else [self.parts[0].fit]
         return self.corpus.train(np.sort(np.concatenate(parts)))
 
     def training_counts(self) -> dict[Task, NDArray[np.int64]]:
         """Count the labels of train, or of all but test: of utterances with features and without."""
-        parts = [*(part.held for part in self.parts), self.left_out] if self.by else [self.parts[0].fit]
+        parts = [*(part.held_out for part in self.parts), self.left_out] if self.by else [self.parts[0].fit]
         return label_counts(self.corpus.features, np.concatenate(parts))
 
     def presence(self) -> Presence:
@@ -89,10 +89,10 @@ class Plan:
             without += self._labelled()
             too_good = " (which also said when to stop: scores too good)" if watched else ""
             return (
-                f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}"
+                f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held_out)}"
                 f"{self._left_out()}){too_good}"
             )
-        sizes = sorted({len(part.held) for part in self.parts})
+        sizes = sorted({len(part.held_out) for part in self.parts})
         each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
         what, groups = self.clusters()
         joined = f", {len(np.unique(groups))} groups of speakers who share dialogues," if "group" in what else ""
@@ -193,11 +193,11 @@ def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
 def _ruled(whole: Plan, rule: str) -> Plan:
     """Return the plan with the rule applied to what it holds out; a fold that is left with nothing goes."""
     corpus = whole.corpus
-    parts = [replace(part, held=taken(corpus, part.held, rule)) for part in whole.parts]
-    left_out = np.setdiff1d(whole.scored, np.concatenate([part.held for part in parts]))
+    parts = [replace(part, held_out=taken(corpus, part.held_out, rule)) for part in whole.parts]
+    left_out = np.setdiff1d(whole.scored, np.concatenate([part.held_out for part in parts]))
     if len(left_out) == len(whole.scored):
         raise UsageError(f"--scored {PRESENT}: no utterance of {whole.split} has features; nothing can be scored")
-    kept = tuple(part for part in parts if len(part.held))
+    kept = tuple(part for part in parts if len(part.held_out))
     return replace(whole, parts=kept, rule=rule, left_out=left_out)
 
 
@@ -229,7 +229,7 @@ def stored_folds(by: str | None, *, whole_dialogues: bool) -> str | None:
     return by
 
 
-def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:
+def ignored_options(names: Sequence[str], options: FitOptions) -> list[str]:
     """Return which options mean nothing to any of the variants, a line each."""
     each = [registry.unused(name, options) for name in names]
     common = [key for key in each[0] if all(key in one for one in each)]
@@ -242,7 +242,7 @@ def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:
     return words
 
 
-def check_answering(plan: Plan, options: FitOptions, answering: Answering) -> None:
+def check_answering(plan: Plan, options: FitOptions, answering: DecodingOptions) -> None:
     """Say before any fit that nothing could be scored, or no pair be decoded.
 
     Raises
@@ -289,9 +289,9 @@ def fit_and_predict(
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
         if interrupted and plan.by is not None:
             raise KeyboardInterrupt  # folds that are not all there score nothing
-        where = np.searchsorted(scored, part.held)
+        where = np.searchsorted(scored, part.held_out)
         for store, model in zip(filled, models, strict=True):
-            prediction = model.predict(corpus.take(part.held))
+            prediction = model.predict(corpus.take(part.held_out))
             if k and {task for task in TASKS if prediction.task(task) is not None} != set(store):
                 raise UsageError(
                     f"{part.name} leaves no label of a task that another fold leaves some of: its labels are all "
@@ -303,7 +303,7 @@ def fit_and_predict(
                     store.setdefault(task, np.zeros((len(scored), rows.shape[1])))[where] = rows
     if plan.by is not None and refit:
         started = time.perf_counter()
-        everything = np.sort(np.concatenate([part.held for part in plan.parts]))
+        everything = np.sort(np.concatenate([part.held_out for part in plan.parts]))
         whole = Fold("all", everything, everything[:0], everything[:0])
         models = _fit(plan, whole, name, refit_options(options, history), progress)
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
@@ -334,7 +334,7 @@ def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> di
 
 
 @contextmanager
-def gentle_interrupt(progress: Progress | None) -> Iterator[Progress]:
+def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
     """Let the first Ctrl-C end a fit at its next report, so that the best so far is kept.
 
     Gives the callback to hand to the fit. A second Ctrl-C interrupts at once.
@@ -388,7 +388,7 @@ def _choice(models: Sequence[Trained]) -> Choice | None:
 
 def looks_at_dev(name: str, options: FitOptions) -> bool:
     """Return whether a fit watches dev: trained variants with early stopping do, solved ones have no epochs."""
-    return options.patience > 0 and not registry.solved(name)
+    return options.patience > 0 and not registry.is_closed_form(name)
 
 
 def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:

@@ -9,7 +9,7 @@ from dualstream.heads.evaluation.memorised import Certainty
 from dualstream.heads.search.selection import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.presence import ALL
-from dualstream.pipeline.experiments.protocol import Answering, stored_folds
+from dualstream.pipeline.experiments.protocol import DecodingOptions, stored_folds
 
 from dualstream.documents import Document, JsonObject
 
@@ -96,7 +96,7 @@ class RunConfig(Document):
     widths: dict[str, int]
     specs: dict[str, JsonObject]
     """Spec of each stream's encoder, as the cache has it."""
-    answering: Answering
+    answering: DecodingOptions
     folds: str | None = None
     choice: Choice | None = None
     """What `auto` chose and why."""

@@ -11,10 +11,10 @@ from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.statistics import Comparison
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments.label_support import LabelSupport
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.presence import Presence
-from dualstream.pipeline.experiments.protocol import Answering, Plan
+from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.experiments.scores import HEADLINE, Contradiction, SplitScores, TaskScores
 from numpy.typing import NDArray
 
@@ -27,7 +27,7 @@ class EvaluationSet:
     """Class names of each task."""
     groups: tuple[str, NDArray[np.int64]]
     """What the bootstrap resamples, its name and codes, shape (N,)."""
-    support: Shown
+    support: LabelSupport
     presence: Presence
     speaker_norm: bool
     """Whether what is answered read rows that were normalised by speaker."""
@@ -36,10 +36,10 @@ class EvaluationSet:
     def of(cls, plan: Plan) -> EvaluationSet:
         """Return what a plan holds out."""
         corpus = plan.corpus
-        return cls(corpus.vocabulary, plan.clusters(), Shown.of(plan), plan.presence(), corpus.speaker_norm)
+        return cls(corpus.vocabulary, plan.clusters(), LabelSupport.of(plan), plan.presence(), corpus.speaker_norm)
 
     def score(
-        self, predictions: Predictions, answering: Answering, *, stopped_by: str | None = None
+        self, predictions: Predictions, answering: DecodingOptions, *, stopped_by: str | None = None
     ) -> tuple[Predictions, SplitScores]:
         """Decode what models predicted, and score it; see `score_predictions`."""
         answered = answering.apply(predictions, self.support.pairs)
@@ -51,7 +51,7 @@ class EvaluationSet:
             answered,
             self.vocabulary,
             groups=self.groups,
-            shown=self.support,
+            support=self.support,
             presence=self.presence,
             speaker_norm=self.speaker_norm,
             stopped_by=stopped_by,
@@ -63,7 +63,7 @@ def score_predictions(
     vocabulary: Mapping[Task, Sequence[str]],
     *,
     groups: tuple[str, NDArray[np.int64]],
-    shown: Shown,
+    support: LabelSupport,
     presence: Presence | None = None,
     speaker_norm: bool = False,
     stopped_by: str | None = None,
@@ -106,13 +106,13 @@ def score_predictions(
             true,
             vocabulary[task],
             groups=codes,
-            train_counts=shown.train[task],
+            train_counts=support.train[task],
         )
         if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
             answers = [predictions.answers(i, task) for i in count]
-            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=shown.train[task])
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=support.train[task])
             scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
-        warnings += shown.unlearned(task, true, vocabulary[task])
+        warnings += support.unseen_classes(task, true, vocabulary[task])
         tasks[task] = TaskScores.of(scores, None if presence is None else presence.missing(task, true >= 0))
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:
@@ -134,7 +134,7 @@ def score_predictions(
         joint_decoding=bool(predictions.decoded),
         stopped_by=stopped_by,
         tasks=tasks,
-        contradiction=_contradiction(predictions, shown),
+        contradiction=_contradiction(predictions, support),
         warnings=tuple(dict.fromkeys(warnings)),
     )
 
@@ -173,9 +173,9 @@ def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float6
     return rows
 
 
-def _contradiction(predictions: Predictions, shown: Shown) -> Contradiction | None:
+def _contradiction(predictions: Predictions, support: LabelSupport) -> Contradiction | None:
     """Return how often the answered pair was never seen in training; None unless both tasks are answered."""
-    known = shown.pairs  # (N, E, S)
+    known = support.pairs  # (N, E, S)
     if set(predictions.true) != set(TASKS) or not known.any():
         return None
     emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]

@@ -15,7 +15,7 @@ from dualstream.pipeline.experiments.diagnosis import DiagnosisDocument
 from dualstream.pipeline.reporting import diagnosis_figures as figures
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.page import Section, page
-from dualstream.pipeline.reporting.report import Report, cache_facts
+from dualstream.pipeline.reporting.report import ReportPage, cache_facts
 
 
 def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
@@ -69,7 +69,7 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     out.print(f"page: {page_path}", markup=False, soft_wrap=True)
 
 
-def diagnosis_report(document: DiagnosisDocument) -> Report:
+def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
     """Draw the page of a diagnosis and its figures."""
     evidence = document.found.evidence
     mark = tables.answer_mark(speaker_norm=evidence.speaker_norm)
@@ -117,7 +117,7 @@ def diagnosis_report(document: DiagnosisDocument) -> Report:
             sections[-1],
         ],
     )
-    return Report(html, tuple(pictures))
+    return ReportPage(html, tuple(pictures))
 
 
 def gain_words(gain: Comparison) -> str:

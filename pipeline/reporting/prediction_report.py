@@ -13,7 +13,7 @@ import numpy as np
 from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers
-from dualstream.pipeline.bundles.inputs import Item, shown
+from dualstream.pipeline.bundles.inputs import Item, printable
 from dualstream.pipeline.bundles.predictions import (
     ANSWERED,
     FAILED,
@@ -113,13 +113,13 @@ def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> TaskAnswer:
 
 def unanswered(item: Item, reason: str) -> UtteranceAnswer:
     """Return an utterance that has a reason in place of an answer."""
-    return _head(item, FAILED, shown(reason))
+    return _head(item, FAILED, printable(reason))
 
 
 def _head(item: Item, status: str, reason: str) -> UtteranceAnswer:
     span = item.span_s or (None, None)
-    path = None if item.path is None else shown(str(item.path))
-    sound = None if item.sound is None else shown(str(item.sound))
+    path = None if item.path is None else printable(str(item.path))
+    sound = None if item.sound is None else printable(str(item.sound))
     return UtteranceAnswer(item.name, path, span[0], span[1], status, reason, sound)
 
 
@@ -163,7 +163,7 @@ def show(report: PredictionReport) -> None:
         streams = (one.streams or {}).items()
         there = ", ".join(name if present else f"{name} missing" for name, present in streams)
         style = "red" if one.status == FAILED else ""
-        table.add_row(*(Text(cell, style=style) for cell in (one.name, *said, there, shown(note(one)))))
+        table.add_row(*(Text(cell, style=style) for cell in (one.name, *said, there, printable(note(one)))))
     out.print(table)
     count = len(report.utterances)
     lines = [f"{count - report.failed} of {count} answered by {report.variant}, {report.bundle}"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dualstream.heads.search.selection import Choice, Evidence
+from dualstream.heads.search.selection import CandidateEvidence, Choice
 from dualstream.heads.variants import registry
 from dualstream.pipeline.experiments import FIGURES, REPORT, Run, folder_name
 from dualstream.pipeline.experiments.comparison import Comparison, PairedTest, VariantRow
@@ -28,7 +28,7 @@ from dualstream.documents import JsonObject, plain
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class ReportPage:
     """A page and its figures, drawn."""
 
     html: str
@@ -56,7 +56,7 @@ def chosen_name(name: str, choice: Choice | None) -> str:
     return name if choice is None else f"{name}: {choice.name}"
 
 
-def run_report(runs: Sequence[Run]) -> Report:
+def run_report(runs: Sequence[Run]) -> ReportPage:
     """Draw the report of one run, or of several side by side."""
     several = len(runs) > 1
     rows = [run_row(run, named=several) for run in runs]
@@ -86,7 +86,7 @@ def run_report(runs: Sequence[Run]) -> Report:
         sections=sections,
         warnings=warnings,
     )
-    return Report(html, (*shared, *(picture for section in sections for picture in section.pictures)))
+    return ReportPage(html, (*shared, *(picture for section in sections for picture in section.pictures)))
 
 
 def _said_of(run: Run) -> list[str]:
@@ -96,7 +96,7 @@ def _said_of(run: Run) -> list[str]:
     return with_random_weights(run.metrics.warnings, specs)
 
 
-def evidence_words(one: Evidence) -> str:
+def evidence_words(one: CandidateEvidence) -> str:
     """Return why `auto` took a candidate or not, with what it measured."""
     if one.score is None:
         return one.reason
@@ -144,7 +144,7 @@ def difference_cell(test: PairedTest) -> str:
     return text
 
 
-def comparison_report(comparison: Comparison) -> Report:
+def comparison_report(comparison: Comparison) -> ReportPage:
     """Draw the report of a comparison; details for the best single stream and the best fusion alone."""
     rows = comparison_rows(comparison)
     done = [(row, row.scores) for row in comparison.rows if row.scores]
@@ -186,7 +186,7 @@ def comparison_report(comparison: Comparison) -> Report:
         sections=sections,
         warnings=with_random_weights(comparison.warnings, comparison.specs),
     )
-    return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+    return ReportPage(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
 
 
 def _row_name(row: VariantRow) -> str:

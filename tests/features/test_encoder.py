@@ -68,7 +68,7 @@ def test_a_slim_install_says_what_to_install() -> None:
 def test_a_module_that_lacks_its_package_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     names("audio")
     place = ("dualstream.features.encoders", discovery.ENCODERS_GROUP)
-    monkeypatch.setitem(discovery._LOADED, place, (discovery.LeftOut("features.somewhere", "librosa"),))
+    monkeypatch.setitem(discovery._LOADED, place, (discovery.SkippedModule("features.somewhere", "librosa"),))
     with pytest.raises(ValueError, match=r"features.somewhere needs librosa; pip install -e '.+\[extract\]'"):
         build("audio", "nothing", EncoderOptions())
 

@@ -107,7 +107,7 @@ def plain_title(name: str) -> str:
     return name.replace("_", " ").strip().capitalize()
 
 
-def mended(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
+def remedied(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
     """Return a cause whose effect is what its best remedy gains."""
     gain = remedies[0].gain
     return Cause(name, text, gain.difference, interval(gain), remedies, advice)

@@ -8,10 +8,10 @@ import pytest
 from dualstream.heads.data.batch import StreamArrays
 from dualstream.heads.diagnosis import diagnose
 from dualstream.heads.diagnosis.causes.too_little_data import too_little_data
-from dualstream.heads.diagnosis.changes import thinned
+from dualstream.heads.diagnosis.changes import subsampled
 from dualstream.heads.diagnosis.conclusion import conclude
 from dualstream.heads.diagnosis.evidence import DiagnosisOptions
-from dualstream.heads.diagnosis.gathering import alone
+from dualstream.heads.diagnosis.gathering import single_stream
 from dualstream.heads.diagnosis.refit import Trial
 from dualstream.heads.evaluation.statistics import Comparison, Estimate
 from dualstream.heads.variants.registry import FitOptions
@@ -233,13 +233,13 @@ def test_a_missing_stream_is_broken_and_not_starved():
     [("concat", "video"), ("late", "video"), ("linear", "linear_video"), ("linear_late", "linear_video")],
 )
 def test_a_stream_alone_is_fitted_by_the_kind_of_head_that_joins(fusion, expected):
-    trial = alone(Trial("as it is", fusion, FitOptions()), "video")
+    trial = single_stream(Trial("as it is", fusion, FitOptions()), "video")
     assert (trial.fusion, trial.prepare) == (expected, None)
 
 
 def test_settings_of_the_variant_are_not_those_of_others():
     fit = FitOptions(seeds=(0,), parameters={"solver": "lda"}, threads=1)
-    trial = alone(Trial("as it is", "linear", fit), "audio")
+    trial = single_stream(Trial("as it is", "linear", fit), "audio")
     assert trial.options.parameters == {"solver": "lda"}
     options = replace(
         QUICK, fusion="linear", fit=fit, interventions=("standardise", "regularise", "align windows")
@@ -251,7 +251,7 @@ def test_settings_of_the_variant_are_not_those_of_others():
 
 @pytest.mark.parametrize("fusion", ["aligned", "bottleneck", "dialogue:concat", "auto"])
 def test_of_heads_over_more_than_rows_the_other_stream_is_hidden(fusion):
-    trial = alone(Trial("as it is", fusion, FitOptions()), "video")
+    trial = single_stream(Trial("as it is", fusion, FitOptions()), "video")
     train, _ = plant(PlantOptions(seed=1, utterances=160))
     changed = trial.prepare(train)(train)
     assert trial.fusion == fusion
@@ -313,10 +313,10 @@ def test_features_that_say_nothing_are_not_too_few(sound):
 def test_thinning_keeps_the_windows_that_sampling_takes():
     """One frame each 3 s stands in the window whose centre is nearest; thinned twice is thinned once."""
     train, _ = plant(PlantOptions(seed=2, utterances=160))
-    once = thinned(3.0, HOP_S)(train)(train)
+    once = subsampled(3.0, HOP_S)(train)(train)
     starts = train.start_s[once.streams["video"].window_present]
     assert set(starts) == {0.0, 2.5}  # centres 0.5 and 3.0 s; utterances last up to 5 s
-    twice = thinned(3.0, HOP_S)(once)(once)
+    twice = subsampled(3.0, HOP_S)(once)(once)
     np.testing.assert_array_equal(twice.streams["video"].window_present, once.streams["video"].window_present)
     np.testing.assert_allclose(twice.streams["video"].utterance, once.streams["video"].utterance)
 

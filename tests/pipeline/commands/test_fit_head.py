@@ -23,7 +23,7 @@ from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.report import run_report
@@ -189,7 +189,7 @@ def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
     corpus = corpus_of(planted_cache())
     vocabulary = corpus.vocabulary
     fit_head_on(corpus, "concat", tmp_path / "seeds", fit=QUICK, options=BARE)
-    together = FitHeadOptions(report=False, answering=Answering(ensemble=True))
+    together = FitHeadOptions(report=False, answering=DecodingOptions(ensemble=True))
     run = fit_head_on(corpus, "concat", tmp_path / "one", fit=QUICK, options=together)
     seeds = read_predictions(tmp_path / "seeds" / "predictions_dev.csv", vocabulary)
     one = read_predictions(tmp_path / "one" / "predictions_dev.csv", vocabulary)
@@ -203,7 +203,7 @@ def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
 def test_joint_decoding_never_contradicts(tmp_path) -> None:
     corpus = corpus_of(planted_cache())
     apart = fit_head_on(corpus, "concat", tmp_path / "apart", fit=QUICK, options=BARE)
-    joint = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    joint = FitHeadOptions(report=False, answering=DecodingOptions(joint_decoding=True))
     run = fit_head_on(corpus, "concat", tmp_path / "joint", fit=QUICK, options=joint)
     assert apart.metrics["contradiction"]["mean"] > 0
     assert run.metrics["contradiction"]["mean"] == 0
@@ -219,7 +219,7 @@ def test_joint_decoding_never_contradicts(tmp_path) -> None:
 
 
 def test_joint_decoding_of_one_task_fails(cache_path, tmp_path) -> None:
-    options = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    options = FitHeadOptions(report=False, answering=DecodingOptions(joint_decoding=True))
     with pytest.raises(UsageError, match="--joint-decoding needs both tasks"):
         fit_head(
             cache_path,
@@ -420,7 +420,7 @@ def test_unknown_setting_fails_and_leaves_nothing(cache_path, tmp_path) -> None:
     ],
 )
 def test_options_without_an_effect_are_named(fusion: str, fit: dict, expected: list[str]) -> None:
-    words = protocol.unused_words([fusion], FitOptions(**fit))
+    words = protocol.ignored_options([fusion], FitOptions(**fit))
     assert sorted(one.split()[0] for one in words) == sorted(expected)
 
 
@@ -567,7 +567,7 @@ def test_first_signal_waits_for_a_report() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupted() -> None:
-        with protocol.gentle_interrupt(seen.append) as report:
+        with protocol.graceful_interrupt(seen.append) as report:
             report({"epoch": 1})
             os.kill(os.getpid(), signal.SIGINT)
             seen.append("still here")
@@ -584,7 +584,7 @@ def test_second_signal_does_not_wait() -> None:
     seen: list[str] = []
 
     def interrupted() -> None:
-        with protocol.gentle_interrupt(None):
+        with protocol.graceful_interrupt(None):
             os.kill(os.getpid(), signal.SIGINT)
             seen.append("once")
             os.kill(os.getpid(), signal.SIGINT)

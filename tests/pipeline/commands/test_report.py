@@ -21,7 +21,7 @@ from dualstream.pipeline.commands.report import report
 from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.tables import Row, console, print_scores
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -244,7 +244,7 @@ def test_runs_scored_on_other_utterances_are_not_ranked(plain, tmp_path) -> None
 
 
 def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, tmp_path) -> None:
-    both = FitHeadOptions(report=False, answering=Answering(ensemble=True, joint_decoding=True))
+    both = FitHeadOptions(report=False, answering=DecodingOptions(ensemble=True, joint_decoding=True))
     run = fit_head(plain.parent / "cache.h5", "linear", tmp_path / "both", fit=QUICK, options=both)
     page = Page(report([tmp_path / "both"])[0].read_text())
     assert "linear (ensemble of 2, joint decoding)" in page.text

@@ -15,7 +15,7 @@ from dualstream.pipeline.commands.report import report
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.experiments import experiment, protocol
 from dualstream.pipeline.experiments.comparison import Comparison
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.storage.documents import read_document
 
@@ -23,7 +23,7 @@ from tests.pipeline.planted_corpus import planted_cache
 
 FIT = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
 PLAIN = FitHeadOptions(report=False)
-HOW = {"report": False, "answering": Answering(ensemble=True, joint_decoding=True), "folds": "dialogue:3"}
+HOW = {"report": False, "answering": DecodingOptions(ensemble=True, joint_decoding=True), "folds": "dialogue:3"}
 
 
 @pytest.mark.parametrize("speaker_norm", [False, True])
@@ -51,10 +51,10 @@ def test_every_command_has_the_same_scores(tmp_path: Path, speaker_norm: bool) -
 
 def test_an_experiment_that_is_kept_has_a_model_of_each_seed() -> None:
     plan = protocol.plan(corpus_of(planted_cache()), "dialogue:3")
-    kept = experiment.run("concat", plan, FIT, Answering())
+    kept = experiment.run("concat", plan, FIT, DecodingOptions())
     assert [model.seed for model in kept.models] == [0, 1]
     assert [one.fold for one in kept.history].count("all") == 2  # fitted again, on everything outside test
-    scored = experiment.run("concat", plan, FIT, Answering(), for_new=False)
+    scored = experiment.run("concat", plan, FIT, DecodingOptions(), for_new=False)
     assert "all" not in [one.fold for one in scored.history]
     assert scored.scores.to_json() == kept.scores.to_json()
 

@@ -12,7 +12,7 @@ from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline import experiments
 from dualstream.pipeline.cache import Cache, write_cache
-from dualstream.pipeline.cache.model import Projection
+from dualstream.pipeline.cache.model import StoredProjection
 from dualstream.pipeline.commands.compare import CompareOptions, compare
 from dualstream.pipeline.commands.diagnose import DiagnoseOptions, diagnose
 from dualstream.pipeline.commands.evaluate import evaluate
@@ -145,7 +145,9 @@ def test_random_weights_are_named_wherever_numbers_rest_on_them(tmp_path) -> Non
 def projected(cache: Cache, name: str, kind: str) -> Cache:
     stream = cache.streams[name]
     width = stream.utterance.shape[1]
-    made_by = Projection(kind, np.zeros(width, np.float32), np.eye(width, dtype=np.float32), {"split": "train"})
+    made_by = StoredProjection(
+        kind, np.zeros(width, np.float32), np.eye(width, dtype=np.float32), {"split": "train"}
+    )
     spec = {**stream.spec, "raw_width": width}
     return dataclasses.replace(
         cache, streams={**cache.streams, name: dataclasses.replace(stream, spec=spec, projection=made_by)}

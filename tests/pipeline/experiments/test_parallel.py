@@ -13,8 +13,8 @@ from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import write_cache
 from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.comparison import VariantRow
-from dualstream.pipeline.experiments.parallel import Work, fit_all
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.reporting.terminal import event_words
 from typer.testing import CliRunner
@@ -27,8 +27,8 @@ QUICK = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
 ENDLESS = FitOptions(seeds=(0,), epochs=100_000, patience=99_999, hidden=16, threads=1)
 
 
-def work(fit: FitOptions = QUICK) -> Work:
-    return Work(protocol.plan(corpus_of(planted_cache())), fit, Answering())
+def work(fit: FitOptions = QUICK) -> VariantJob:
+    return VariantJob(protocol.plan(corpus_of(planted_cache())), fit, DecodingOptions())
 
 
 def untimed(rows: list[VariantRow]) -> list[dict[str, Any]]:

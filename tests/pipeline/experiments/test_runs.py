@@ -18,7 +18,7 @@ from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import CorruptError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run
 from dualstream.pipeline.experiments.predictions import Predictions, read_predictions, write_predictions
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.run_config import (
     FittedCache,
     FittedOn,
@@ -47,7 +47,7 @@ CONFIG = RunConfig(
     fit_s=0.0,
     widths={},
     specs={},
-    answering=Answering(),
+    answering=DecodingOptions(),
 )
 SCORES = SplitScores(split="dev", utterances=7, unit="utterance", models=("seed 0", "seed 1"), tasks={})
 

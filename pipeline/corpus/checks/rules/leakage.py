@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from dualstream.pipeline.corpus.checks.findings import Case, Finding, Rule
-from dualstream.pipeline.corpus.checks.registry import Corpus, check, examines
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check, examines
 from dualstream.pipeline.corpus.checks.spans import Stretch, overlap, stretch, stretch_of_file
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import SPLITS, Utterance
@@ -55,7 +55,7 @@ class _Pair(NamedTuple):
 
 
 @examines(SPAN_ACROSS_SPLITS, OVERLAP_ACROSS_SPLITS, SPAN_REPEATED, OVERLAP_WITHIN_SPLIT)
-def shared_stretches(corpus: Corpus) -> Iterator[Finding]:
+def shared_stretches(corpus: CheckedCorpus) -> Iterator[Finding]:
     """Find pairs of utterances from one stretch, or from two that overlap."""
     manifest, limits = corpus.manifest, corpus.limits
     recordings: dict[str, list[tuple[Stretch, Utterance]]] = defaultdict(list)
@@ -112,7 +112,7 @@ def _pair_counts(pairs: Iterable[_Pair]) -> str:
     what="the dialogue stands in several splits",
     means="utterances of one conversation are alike: scores are too high.",
 )
-def shared_dialogue(corpus: Corpus) -> Iterator[Case]:
+def shared_dialogue(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find dialogues that stand in several splits."""
     splits: dict[str, set[str]] = defaultdict(set)
     for utterance in corpus.manifest:
@@ -149,7 +149,7 @@ SAME_LINE = Rule(
 
 
 @examines(SAME_LINE)
-def same_line(corpus: Corpus) -> list[Finding]:
+def same_line(corpus: CheckedCorpus) -> list[Finding]:
     """Find utterances of dev and test whose (speaker, words) pair occurs in train."""
     said: dict[str, str] = {}
     for utterance in corpus.manifest:
@@ -163,13 +163,13 @@ def same_line(corpus: Corpus) -> list[Finding]:
 
 
 @examines(SHARED_EPISODE)
-def shared_episode(corpus: Corpus) -> list[Finding]:
+def shared_episode(corpus: CheckedCorpus) -> list[Finding]:
     """Find the episodes of dev and test that occur in train too."""
     return _known_from_train(corpus.manifest, SHARED_EPISODE, lambda u: u.extra.get("episode", ""))
 
 
 @examines(SHARED_SPEAKER)
-def shared_speaker(corpus: Corpus) -> list[Finding]:
+def shared_speaker(corpus: CheckedCorpus) -> list[Finding]:
     """Find the speakers of dev and test that occur in train too."""
     return _known_from_train(corpus.manifest, SHARED_SPEAKER, lambda u: u.speaker)
 
