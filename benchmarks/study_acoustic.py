@@ -237,7 +237,7 @@ def _version(package: str) -> str:
 
 
 def folds(speaker: NDArray[np.str_], count: int) -> list[NDArray[np.bool_]]:
-    """Return masks of the rows to score; speakers are dealt out in order, never split."""
+    """Return masks of the rows to score; speakers are assigned in order, never split."""
     names = np.unique(speaker)
     return [np.isin(speaker, names[i::count]) for i in range(min(count, len(names)))]
 

@@ -92,7 +92,7 @@ def main() -> None:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", default="ravdess,emodb", help="ravdess, emodb, epochs; comma-separated")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of bilstm, one a seed")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of bilstm, one per seed")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--folder", type=Path, help="keeps the decoded samples; default: a temporary one")

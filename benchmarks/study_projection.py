@@ -25,7 +25,7 @@ from dualstream.features.projection import PcaFit, Projection, turned
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.folds import fold_codes
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from frozen_rows import Rows, picture_rows, whisper_rows
@@ -188,7 +188,7 @@ def score(rows: Rows, answers: Answers) -> Estimate:
     return metrics.score(answers, truth, names, groups=group).balanced_accuracy
 
 
-def against(rows: Rows, answers: Answers, others: Answers) -> Comparison:
+def against(rows: Rows, answers: Answers, others: Answers) -> PairedDifference:
     """Return what one way gains over another, paired."""
     names, truth = np.unique(rows.label, return_inverse=True)
     group = np.unique(rows.group, return_inverse=True)[1]
@@ -199,7 +199,7 @@ def _cell(found: Estimate) -> str:
     return f"{100 * found.mean:.1f} ({100 * (found.low or 0):.1f}–{100 * (found.high or 0):.1f})"
 
 
-def _gain(found: Comparison) -> str:
+def _gain(found: PairedDifference) -> str:
     low, high = 100 * (found.low or 0), 100 * (found.high or 0)
     return f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})"
 

@@ -22,7 +22,7 @@ class HeadGraph(nn.Module):
     Parameters
     ----------
     models
-        One a seed.
+        One per seed.
     sharpness
         Inverse temperature of each task, by which the mean's log-probabilities are multiplied.
 

@@ -72,7 +72,7 @@ def test_folds_and_answering_are_keywords(cache, tmp_path):
 
 
 def test_fit_head_fails_as_the_command_does(cache, run):
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         dualstream.fit_head(cache, "linear", run.path, report=False)
     with pytest.raises(TypeError, match="did you mean epochs"):
         dualstream.fit_head(cache, "linear", run.path, epoch=1)

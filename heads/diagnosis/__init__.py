@@ -1,4 +1,4 @@
-"""Why a fusion fails, from features and predictions; and what mends it."""
+"""Why a fusion fails, from features and predictions; and what fixes it."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def offset_curve(
     max_shift_s
         Largest shift, seconds.
     folds
-        Dialogues are dealt into so many folds: directions are fitted without the fold they are scored on.
+        Dialogues are assigned into so many folds: directions are fitted without the fold they are scored on.
     resamples
         Bootstrap resamples of dialogues for the intervals.
 

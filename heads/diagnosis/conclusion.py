@@ -59,14 +59,14 @@ def _otherwise(evidence: Evidence) -> Cause:
             over.difference,
             interval(over),
             remedies,
-            f"it does its work; {remedies[0].name} surely does better still: {remedies[0].remedy}"
+            f"it does its work; {remedies[0].name} significantly does better still: {remedies[0].remedy}"
             if remedies
-            else "leave it as it is: nothing that was tried surely does better",
+            else "leave it as it is: nothing that was tried significantly does better",
         )
     if remedies:
         return Cause(
             "cannot_tell",
-            f"{text}; {remedies[0].name} mends it, but none of the causes that are known explains why",
+            f"{text}; {remedies[0].name} fixes it, but none of the causes that are known explains why",
             remedies[0].gain.difference,
             interval(remedies[0].gain),
             remedies,
@@ -75,14 +75,14 @@ def _otherwise(evidence: Evidence) -> Cause:
     if not evidence.above_chance:
         return Cause(
             "cannot_tell",
-            f"{text}; nothing that was tried surely beats chance ({evidence.strength.chance:.1%})",
+            f"{text}; nothing that was tried significantly beats chance ({evidence.strength.chance:.1%})",
             over.difference,
             interval(over),
             (),
             f"look at the features before the fusion: these may say nothing of {evidence.task}; or more "
             f"{evidence.grouped_by}s",
         )
-    text += f"; no change surely gains {MIN_GAIN:.0%} or more"
+    text += f"; no change significantly gains {MIN_GAIN:.0%} or more"
     if high < 0:
         return Cause(
             "cannot_tell",
@@ -90,7 +90,7 @@ def _otherwise(evidence: Evidence) -> Cause:
             over.difference,
             interval(over),
             measured(evidence, DROP),
-            f"--fusion {evidence.best_single} is better as long as joining isn't mended",
+            f"--fusion {evidence.best_single} is better as long as joining isn't fixed",
         )
     return Cause(
         "cannot_tell",

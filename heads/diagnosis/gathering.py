@@ -40,7 +40,7 @@ from dualstream.heads.diagnosis.strength import STREAMS, complement, late_sum, s
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.majority import majority_lines
 from dualstream.heads.evaluation.memorised import certainty
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 from numpy.typing import NDArray
@@ -349,7 +349,7 @@ def _estimate(rows: Rows, pooled: Pool) -> Estimate:
     return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
 
 
-def _drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> Comparison | None:
+def _drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> PairedDifference | None:
     """Compare, on dev rows, out-of-fold predictions with those of models fitted on train alone."""
     dev = np.flatnonzero(pooled.was_dev)
     train = np.flatnonzero(~pooled.was_dev)

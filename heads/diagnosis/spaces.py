@@ -227,8 +227,8 @@ def _drift(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int
         return auc, float("nan")
     of_group = np.zeros(len(names), dtype=np.int64)
     of_group[group] = label
-    dealt = [_held_out_auc(rows, rng.permutation(of_group)[group], fold) for _ in range(DRIFT_DEALS)]
-    return auc, float((1 + np.sum(np.array(dealt) >= auc)) / (1 + DRIFT_DEALS))
+    assigned = [_held_out_auc(rows, rng.permutation(of_group)[group], fold) for _ in range(DRIFT_DEALS)]
+    return auc, float((1 + np.sum(np.array(assigned) >= auc)) / (1 + DRIFT_DEALS))
 
 
 def _held_out_auc(rows: NDArray[np.float64], label: NDArray[np.int64], fold: NDArray[np.int64]) -> float:

@@ -196,7 +196,7 @@ def compare_models(
     classes: int,
     metric: str = "balanced_accuracy",
     seed: int = 0,
-) -> statistics.Comparison:
+) -> statistics.PairedDifference:
     """Compare two variants, each a list of log-probabilities or codes a seed, on the same utterances.
 
     See heads/evaluation/statistics.py for the interval and the test.

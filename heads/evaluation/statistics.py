@@ -86,7 +86,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedDifference:
     """One model against another on the same utterances."""
 
     difference: float
@@ -108,7 +108,7 @@ class Comparison:
         }
 
     @classmethod
-    def from_json(cls, values: JsonObject) -> Comparison:
+    def from_json(cls, values: JsonObject) -> PairedDifference:
         """Read what `to_json` gave."""
         low, high = values["interval"] or (None, None)
         return cls(values["difference"], low, high, values["p_value"], values["groups"])
@@ -181,7 +181,7 @@ def compare(
     resamples: int = RESAMPLES,
     swaps: int = SWAPS,
     seed: int = 0,
-) -> Comparison:
+) -> PairedDifference:
     """Compare two models (each of one or several seeds) on the same groups.
 
     Parameters
@@ -211,7 +211,7 @@ def compare(
         drawn_two = _over_seeds(two, seed + 1, resample_seeds=True)
         assert drawn_one is not None and drawn_two is not None
         low, high = _interval(drawn_one - drawn_two, groups, level)
-    return Comparison(difference, low, high, _swap_test(first, second, statistic, swaps, seed), groups)
+    return PairedDifference(difference, low, high, _swap_test(first, second, statistic, swaps, seed), groups)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Variants that read one row an utterance: the single streams and the ways to join two rows."""
+"""Variants that read one row per utterance: the single streams and the ways to join two rows."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class _Single(Network):
         return dropout.dropout(self.entry(batch).relu())
 
 
-@network("video", summary="the video stream alone")
+@network("video", summary="only the video stream")
 class Video(_Single):
     """The video stream alone."""
 
     streams = ("video",)
 
 
-@network("audio", summary="the audio stream alone")
+@network("audio", summary="only the audio stream")
 class Audio(_Single):
     """The audio stream alone."""
 

@@ -1,8 +1,8 @@
 """Pick a variant by group-wise cross-validation over train and dev, and never do harm.
 
-A fusion is taken only where it is surely better than the best single stream: the paired test on
+A fusion is taken only where it is significantly better than the best single stream: the paired test on
 out-of-fold answers, corrected over all fusions (Holm), says so at the level `alpha`. Else the best single
-stream is taken. Among fusions that are surely better, the one with the best score.
+stream is taken. Among fusions that are significantly better, the one with the best score.
 
 Why not by dev: four dev speakers don't rank models. On RAVDESS the variants best on dev were among the
 worst on test.
@@ -11,7 +11,7 @@ Where the corpus has one stream there is no fusion to take, and the best variant
 
 The budget: a search costs no more than twice what its dearest candidate does when it is fitted for itself, so
 that `auto` takes three times as long as that one at most. Its own fit has several seeds that share their
-batches; in the search each fold is a fit of one seed, so three folds dealt once are what the budget allows
+batches; in the search each fold is a fit of one seed, so three folds assigned once are what the budget allows
 for those that are trained. Those that are solved are cheap, and a second deal makes the test surer.
 """
 
@@ -61,7 +61,7 @@ class CandidateEvidence(Document):
     """Whether it reads one stream."""
     score: statistics.Estimate | None
     """Out of fold, one value a repeat; None where it can't be fitted on this corpus."""
-    against_single: statistics.Comparison | None
+    against_single: statistics.PairedDifference | None
     """Against the best single stream; None for single streams."""
     corrected_p: float | None
     """Of that comparison, corrected over all fusions."""
@@ -78,7 +78,7 @@ class Choice(Document):
     groups: str
     """What was kept whole: ``speaker`` or ``dialogue``."""
     utterances: int
-    """That the folds were dealt from."""
+    """That the folds were assigned from."""
     metric: str
     evidence: tuple[CandidateEvidence, ...]
 
@@ -89,8 +89,8 @@ class SelectionOptions:
 
     candidates: tuple[str, ...] = CANDIDATES
     repeats: int = 2
-    """Times that the folds are dealt to candidates that are solved, at most: no more where the first settles it,
-    and those that are clearly behind sit out the later ones. Trained ones are dealt once: see the budget above."""
+    """Times that the folds are assigned to closed-form candidates, at most: no more where the first settles
+    it, and those that are clearly behind sit out the later ones. Trained ones: once, see the budget above."""
     folds: str = "auto"
     """What is kept whole: speaker, dialogue, or auto (heads/evaluation/folds.py)."""
     metric: str = "balanced_accuracy"
@@ -145,7 +145,7 @@ def select(
     Raises
     ------
     ValueError
-        Where no single stream can be fitted, nothing is labelled, or there is one group alone.
+        Where no single stream can be fitted, nothing is labelled, or there is only one group.
     """
     options, selection = options or FitOptions(), selection or SelectionOptions()
     pooled = train
@@ -284,7 +284,7 @@ class _Trial:
 
     def against_single(
         self, counted: dict[str, list[Counts]]
-    ) -> tuple[list[str], dict[str, statistics.Comparison], dict[str, float]]:
+    ) -> tuple[list[str], dict[str, statistics.PairedDifference], dict[str, float]]:
         """Compare every fusion with the best single stream: (fusions, comparisons, corrected p)."""
         stacks = {name: np.stack(counts) for name, counts in counted.items()}
         singles = [name for name in stacks if _single(name)]
@@ -332,16 +332,16 @@ class _Trial:
             if name in reasons:
                 return reasons[name]
             if name == chosen and significant:
-                return "best of those surely better than any single stream"
+                return "best of those significantly better than any single stream"
             if name == fallback:
                 streams = list(self.pooled.streams)
                 return "best single stream" if len(streams) > 1 else f"best of {streams[0]}, the only stream"
             if _single(name):
                 return "another single stream is better"
             return (
-                "surely better, but not the best"
+                "significantly better, but not the best"
                 if name in significant
-                else "not surely better than the best single"
+                else "not significantly better than the best single"
             )
 
         table = tuple(

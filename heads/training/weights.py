@@ -76,7 +76,7 @@ class Weights:
         return name
 
     def put(self, name: str, start: Tensor, *, trained: bool = True) -> str:
-        """Take an array (S, ...) as it is, or of the same shape what stands in its place in the model's arrays."""
+        """Take an array (S, ...) as it is, or what replaces it, of the same shape, in the model's arrays."""
         if name in self.tensors or name in self.buffers:
             raise ValueError(f"two layers are called {name!r}")
         if self._arrays is not None:

@@ -140,7 +140,7 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         raise ValueError(f"{name} reads the {lacking[0]} stream; this corpus has {there} alone")
     for stream in variant.streams:
         if variant.needs_windows and features.streams[stream].windows is None:
-            raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
+            raise ValueError(f"{name} needs windows; the {stream} stream has only one row per utterance")
 
 
 def is_closed_form(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""diagnose: say why joining the streams of a cache fails, with evidence, and what mends it."""
+"""diagnose: say why joining the streams of a cache fails, with evidence, and what fixes it."""
 
 from __future__ import annotations
 

@@ -73,11 +73,11 @@ def extract(
     started_s = time.monotonic()
     manifest = _limited(read_manifest(find_manifest(manifest_path, notice)), run.limit)
     if not root.is_dir():
-        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
     if run.executor == RAY:
         require_ray()
     if out.exists() and not run.replace and not is_sealed(out, "cache"):
-        raise UsageError(f"{out} is there and is no cache; choose another --out, or say --replace")
+        raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     make_folder(out.parent)
@@ -142,7 +142,7 @@ def _existing(out: Path, recipe: Recipe, replace: bool, notice: Callable[[str], 
         recipe.document,
         cache.provenance.get("recipe", {}),
         f"{out}",
-        "Choose another --out, or say --replace (its shards stay)",
+        "Choose another --out, or use --replace (its shards stay)",
     )
     return cache
 

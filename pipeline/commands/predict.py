@@ -52,7 +52,7 @@ def predict(
     NoCacheError, CorruptError, FingerprintMismatchError
         As `read_bundle` and `make_plan` do.
     UsageError
-        Where the words don't fit together, or an output is there already.
+        Where the words don't fit together, or an output already exists.
     """
     options = options or PredictOptions()
     _check_outputs(files, options)
@@ -127,7 +127,7 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
         if any(os.path.realpath(place) == os.path.realpath(path) for path in files):
             raise UsageError(f"{word} {place} is one of the files to predict; name another")
         if os.path.lexists(place) and not options.replace:
-            raise UsageError(f"{word} {place} is there already; name another, or say --replace")
+            raise UsageError(f"{word} {place} already exists; name another, or use --replace")
         if not place.absolute().parent.is_dir():
             raise UsageError(f"{word} {place}: there is no folder {place.absolute().parent}")
         require_writable(place, word)

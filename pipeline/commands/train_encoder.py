@@ -214,7 +214,7 @@ def describe(report: TrainReport) -> str:
             f"on {plan['utterances']} utterances; {plan['to_decode']} clips are to be decoded first"
         )
     head = (
-        "trained in " + format_duration(report.seconds) if report.trained else "stands already, nothing was done"
+        "trained in " + format_duration(report.seconds) if report.trained else "already exists, nothing was done"
     )
     lines = [f"{report.weights}: {head}"]
     lines.append(
@@ -272,7 +272,7 @@ def _labelled(
         raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
     manifest = read_manifest(manifest_path)
     if not root.is_dir():
-        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
     utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
     _require_splits(utterances, training)
     return manifest, utterances
@@ -293,7 +293,7 @@ def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> 
     if not sizes["dev"] and training.patience > 0:
         raise UsageError(
             "the manifest has no labelled utterance in the dev split, which says when to stop; make one "
-            "(manifest --dev-speakers), or say --patience 0 to train all epochs unwatched"
+            "(manifest --dev-speakers), or use --patience 0 to train all epochs unwatched"
         )
 
 

@@ -1,6 +1,6 @@
 """What a trained encoder's own heads said of dev: kept inside its weights file, and a row of `compare`.
 
-    weights.safetensors   dual_head.answers.TASK   log-probabilities, (U, C), one row an utterance
+    weights.safetensors   dual_head.answers.TASK   log-probabilities, (U, C), one row per utterance
                           metadata "answers"       whose they are, and what must be the same elsewhere
 
 The file is their only place, so that weights and answers can't be mixed up. Nothing here imports torch.

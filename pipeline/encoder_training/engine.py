@@ -78,7 +78,7 @@ class Training:
         self.device, self.identity, self.checkpoint = device, identity, checkpoint
         self.checkpoint_s, self.report = checkpoint_s, report
         if options.task_balance == "surgery" and device.type != "cpu":
-            raise UsageError("--task-balance surgery runs on the CPU alone; say --device cpu, or uncertainty")
+            raise UsageError("--task-balance surgery runs only on the CPU; use --device cpu, or uncertainty")
         self.weights = Weights([options.seed])
         self.objective = Objective(self.weights, encoder.width, samples, labels, options)
         self.head, self.tasks = self.objective.head, self.objective.tasks
@@ -163,7 +163,7 @@ class Training:
         progress, options = self.progress, self.options
         steps = self.objective.steps(progress.epoch)
         waiting = steps[progress.step :]
-        thawed = self._thaw(progress.epoch)
+        unfrozen = self._thaw(progress.epoch)
         written_s, started_s = time.monotonic(), time.monotonic()
         batches = self.samples.batches([step.rows for step in waiting])
         for step, (_, x, lengths) in zip(waiting, batches, strict=True):
@@ -184,7 +184,7 @@ class Training:
             "epoch": progress.epoch + 1,
             "train_loss": progress.loss_sum / len(steps),
             "learning_rate": last * options.learning_rate,
-            "thawed": thawed,
+            "thawed": unfrozen,
         }
         record |= self._look()
         progress.history.append(record)
@@ -259,7 +259,7 @@ class Training:
         return {"dev_score": score, "dev_loss": loss}
 
     def _thaw(self, epoch: int) -> list[str]:
-        """Let gradients into what is thawed in this epoch; return the blocks' names."""
+        """Let gradients into what is unfrozen in this epoch; return the blocks' names."""
         depth = epoch // self.options.unfreeze_every
         for name, array in self.weights.tensors.items():
             array.requires_grad_(block_depth(name, self.depth) <= depth)

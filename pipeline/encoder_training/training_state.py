@@ -81,7 +81,7 @@ class TrainingState:
             return
         if note["identity"] != identity:
             raise UsageError(
-                f"{path} is of a training with other options or other data; remove it, say --replace, "
+                f"{path} is of a training with other options or other data; remove it, use --replace, "
                 "or choose another --out"
             )
         own = self._arrays()

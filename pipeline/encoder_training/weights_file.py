@@ -158,14 +158,14 @@ def require_same_training(out: Path, document: dict[str, Any], identity: str) ->
     except (SafetensorError, KeyError, ValueError) as error:
         refuse_shortage(error, f"while {out} is read")
         raise UsageError(
-            f"{out} is there and no train-encoder wrote it; choose another --out, or say --replace"
+            f"{out} is there and no train-encoder wrote it; choose another --out, or use --replace"
         ) from error
     if facts["identity"] != identity:
         found = [
             difference for key in ("recipe", "data") for difference in differences(document[key], there[key], key)
         ]
         raise UsageError(
-            f"{out} came of another training: {listed(found)}. Choose another --out, or say --replace"
+            f"{out} came of another training: {listed(found)}. Choose another --out, or use --replace"
         )
     return dict(there)
 

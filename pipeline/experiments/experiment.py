@@ -25,7 +25,7 @@ class Experiment:
 
     variant: str
     models: tuple[Trained, ...]
-    """One a seed, for new utterances."""
+    """One per seed, for new utterances."""
     predictions: Predictions
     """Decoded: what is scored."""
     scores: SplitScores

@@ -137,7 +137,7 @@ def fold_warnings(plan: Plan) -> list[str]:
             if not held_apart(plan.corpus, plan.scored):
                 way = "dialogues that they share connect nearly all speakers, so that no folds can hold people out"
             return [
-                f"{rows} of {held} scored utterances are of {shared} speakers who stand in several folds: the "
+                f"{rows} of {held} scored utterances are of {shared} speakers who appear in several folds: the "
                 f"scores are of speakers that the models know, not of new ones; {way}"
             ]
     return []

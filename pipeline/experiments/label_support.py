@@ -56,7 +56,7 @@ class LabelSupport:
     """Which of `parts` belongs to each utterance, shape (N,)."""
     train: dict[Task, NDArray[np.int64]]
     """How many utterances of the training part have each class, with features or without: whose commonest class is
-    the second majority line. With folds it is all that is dealt out, for the commonest outside a fold of whole
+    the second majority line. With folds it is all that is assigned, for the commonest outside a fold of whole
     speakers is rarer inside, and a line below chance would flatter."""
 
     @classmethod
@@ -116,5 +116,5 @@ def unseen_classes(
             f"models that answer them ({classes}): their recall says nothing of the method"
         )
     if ((counts > 0).sum(axis=1) == 1).any():
-        words.append("training showed one class alone: there was nothing to tell apart")
+        words.append("training showed only one class: there was nothing to tell apart")
     return words

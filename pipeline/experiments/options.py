@@ -35,7 +35,7 @@ class DecodingOptions:
         Parameters
         ----------
         predictions
-            One a seed.
+            One per seed.
         pairs
             Which pairs training showed to the models that answer each utterance, shape (N, E, S).
 

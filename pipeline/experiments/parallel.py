@@ -1,4 +1,4 @@
-"""Fitting many variants by one plan, each a row: one after the other, or side by side in processes of their own.
+"""Fitting many variants by one plan, each a row: one after the other, or in parallel in processes of their own.
 
 Whatever happens to one variant is a row with its reason and costs no other its own; an interrupt ends the
 list and keeps what is done. Processes are started afresh, not forked: a fork inherits locks that threads hold.

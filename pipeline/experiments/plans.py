@@ -31,7 +31,7 @@ class FitHeadPlan(Document):
     warnings: tuple[str, ...]
     out: str
     replaces: bool
-    """Whether a run is there already."""
+    """Whether a run already exists."""
 
 
 @dataclass(frozen=True)
@@ -76,4 +76,4 @@ class ComparisonPlan(Document):
     warnings: tuple[str, ...]
     out: str
     replaces: bool
-    """Whether a comparison is there already."""
+    """Whether a comparison already exists."""

@@ -118,7 +118,7 @@ class Outcome:
     """What a variant gave."""
 
     models: tuple[Trained, ...]
-    """One a seed, for new utterances: fitted on train, or on everything outside test where folds were made."""
+    """One per seed, for new utterances: fitted on train, or on everything outside test where folds were made."""
     predictions: Predictions
     history: tuple[ModelHistory, ...]
     fit_s: float

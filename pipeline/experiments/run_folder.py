@@ -2,7 +2,7 @@
 
     config.json           options, versions, the cache's digest and fingerprint, the vocabularies
     weights.safetensors   every model; its JSON values in the file's own metadata
-    predictions_*.csv     one row an utterance and model, log-probabilities in full precision
+    predictions_*.csv     one row per utterance and model, log-probabilities in full precision
     metrics.json          scores of the split that models were chosen on
     history.json          training curves, per model
     test_log.jsonl        one line for each time the test split was scored
@@ -93,7 +93,7 @@ def check_target(path: Path, *, replace: bool, kind: str = RUN_FORMAT) -> None:
     if not os.path.lexists(path):
         return
     if not replace:
-        raise UsageError(f"{path} is there already; name another --out, or say --replace")
+        raise UsageError(f"{path} already exists; name another --out, or use --replace")
     if format_of(path) != kind:
         raise UsageError(f"{path} is there and is no {kind}, so --replace leaves it alone; name another --out")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.heads.evaluation import metrics
-from dualstream.heads.evaluation.statistics import Comparison
+from dualstream.heads.evaluation.statistics import PairedDifference
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.label_support import LabelSupport
@@ -147,9 +147,9 @@ def compare_to(
     classes: Mapping[Task, int],
     tasks: Sequence[Task] = TASKS,
     metric: str = HEADLINE,
-) -> dict[Task, Comparison]:
+) -> dict[Task, PairedDifference]:
     """Compare two variants on the same utterances, each task: difference, interval, p before correction."""
-    answer: dict[Task, Comparison] = {}
+    answer: dict[Task, PairedDifference] = {}
     for task, true in first.true.items():
         if task not in tasks or task not in second.true or not np.any(true >= 0):
             continue

@@ -301,7 +301,7 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
 
 
 def shared_between(corpus: Corpus, parts: Sequence[Fold], what: str) -> tuple[int, int]:
-    """Return how many of the held-out utterances are of a dialogue (or speaker) that stands in another fold too.
+    """Return how many of the held-out utterances are of a dialogue (or speaker) that appears in another fold too.
 
     The second number counts those dialogues (or speakers).
     """

@@ -16,7 +16,7 @@ from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 MOST_GONE = 1 / 5  # of a shard's clips: more than that is no accident of single files
 REMEDY = (
     "see that the folder, or the network mount that it lies on, is there, and run the same command again; where "
-    "these clips are meant to be gone, say --keep-going, and they are recorded as missing"
+    "these clips are meant to be gone, use --keep-going, and they are recorded as missing"
 )
 
 

@@ -10,7 +10,7 @@ from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.spaces import Space
 from dualstream.heads.diagnosis.strength import Complement
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.pipeline.experiments.diagnosis import DiagnosisDocument
 from dualstream.pipeline.reporting import diagnosis_figures as figures
 from dualstream.pipeline.reporting import tables
@@ -84,7 +84,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
         Section(
             title=conclusion.title(cause.name),
             lead=_sentence(cause.text),
-            facts_title="What mends it",
+            facts_title="What fixes it",
             facts={
                 "what to do": cause.advice,
                 **{f"measured: {r.name}{mark}": gain_words(r.gain) for r in cause.remedies},
@@ -120,7 +120,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
     return ReportPage(html, tuple(pictures))
 
 
-def gain_words(gain: Comparison) -> str:
+def gain_words(gain: PairedDifference) -> str:
     """Return a measured gain in words."""
     words = f"{gain.difference:+.1%} balanced accuracy"
     if gain.interval:

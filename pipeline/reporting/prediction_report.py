@@ -124,7 +124,7 @@ def _head(item: Item, status: str, reason: str) -> UtteranceAnswer:
 
 
 def as_csv(report: PredictionReport) -> str:
-    """Return a row an utterance: calibrated probabilities, and what is missing."""
+    """Return one row per utterance: calibrated probabilities, and what is missing."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     tasks = report.vocabulary
@@ -146,7 +146,7 @@ def as_csv(report: PredictionReport) -> str:
 
 
 def show(report: PredictionReport) -> None:
-    """Print a table, a line an utterance, and what a person should know."""
+    """Print a table, one line per utterance, and what a person should know."""
     from dualstream.pipeline.reporting.tables import console
     from rich import box
     from rich.table import Table

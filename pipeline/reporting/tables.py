@@ -42,7 +42,7 @@ class Row:
     extra: dict[str, dict[str, str]] = field(default_factory=dict)
     """By task, cells of further columns by their heads."""
     single: bool = False
-    """Whether it reads one stream alone."""
+    """Whether it reads only one stream."""
 
     @property
     def title(self) -> str:

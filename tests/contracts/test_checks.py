@@ -91,7 +91,7 @@ def test_a_code_given_twice_fails(entries: None) -> None:
     ("code", "severity", "says"),
     [
         ("No Sound", "note", "check 'No Sound': expected small letters"),
-        ("planted", "grave", "check planted: severity 'grave', .*expected one of error, warning, note"),
+        ("planted", "severe", "check planted: severity 'severe', .*expected one of error, warning, note"),
     ],
 )
 def test_words_that_are_none_fail(entries: None, code: str, severity: str, says: str) -> None:

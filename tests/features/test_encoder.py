@@ -84,13 +84,13 @@ def test_an_unknown_name_lists_the_known() -> None:
         (
             "audio",
             "vgg16",
-            "'vgg16' is an encoder of video; say --video vgg16, or one of audio, which are: acoustic, ",
+            "'vgg16' is an encoder of video; use --video vgg16, or one of audio, which are: acoustic, ",
         ),
         ("audio", "torchvision:resnet18", "say --video torchvision:resnet18, or one of audio"),
         (
             "video",
             "acoustic",
-            "'acoustic' is an encoder of audio; say --audio acoustic, or one of video, which are: ",
+            "'acoustic' is an encoder of audio; use --audio acoustic, or one of video, which are: ",
         ),
     ],
 )

@@ -4,8 +4,8 @@
     def loud_fans(evidence: Evidence) -> Cause | None: ...
 
 A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of the
-offset curve away from zero) or on a remedy that surely gains. Another package names its module under the entry
-points ``dualstream.causes``.
+offset curve away from zero) or on a remedy that gains significantly. Another package names its module under the
+entry points ``dualstream.causes``.
 """
 
 from __future__ import annotations

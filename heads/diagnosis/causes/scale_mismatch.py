@@ -14,7 +14,7 @@ SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 
 @cause(title="Scale mismatch", rank=90, explained_by=("outlying_rows",))
 def scale_mismatch(evidence: Evidence) -> Cause | None:
-    """One stream's or some columns' numbers are far larger, and scaling them mends the head."""
+    """One stream's or some columns' numbers are far larger, and scaling them fixes the head."""
     scale = {name: evidence.spaces[name].scale for name in STREAMS}
     loud = max(STREAMS, key=lambda name: scale[name])
     soft = "audio" if loud == "video" else "video"

@@ -1,4 +1,4 @@
-"""The cause `too_little_data`: the variant learns its training rows by heart."""
+"""The cause `too_little_data`: the variant memorises its training rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a vari
     explained_by=("scale_mismatch", "collapse", "whitened_projection"),
 )
 def too_little_data(evidence: Evidence) -> Cause | None:
-    """The variant learns its training rows by heart."""
+    """The variant memorises its training rows."""
     if registry.is_closed_form(evidence.fusion):
         return None  # its penalty was chosen on rows that were not fitted
     if not evidence.above_chance:

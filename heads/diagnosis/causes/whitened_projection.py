@@ -39,5 +39,5 @@ def components(evidence: Evidence) -> list[str]:
 
 
 def turning(evidence: Evidence) -> tuple[Intervention, ...]:
-    """Return the turns that surely gain, of the joined head and of the streams alone."""
+    """Return the turns that significantly gain, of the joined head and of the streams alone."""
     return significant(evidence, TURN, *(TURN_ONE[name] for name in components(evidence)))

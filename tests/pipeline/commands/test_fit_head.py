@@ -178,7 +178,7 @@ def test_folds_score_everyone_but_test_by_models_that_never_saw_them(tmp_path) -
     assert run.metrics["split"] == "folds" and run.metrics["unit"] == "speaker"
     assert run.metrics["utterances"] == 120
     assert run.metrics["tasks"]["emotion"]["balanced_accuracy"]["mean"] < 0.5  # chance is a third
-    # the models that the run keeps were fitted on all of them, and know them by heart
+    # the models that the run keeps were fitted on all of them, and memorised them
     models = experiments.read_models(tmp_path / "run" / experiments.WEIGHTS)
     answers = models[0].predict(corpus.features).emotion.argmax(axis=1)
     assert np.mean(answers == corpus.features.emotion) > 0.9

@@ -82,8 +82,8 @@ def test_majority_line_equals_sklearn(tmp_path: Path) -> None:
                 f1_score(truth, said, average="macro", zero_division=0),
             ],
         )
-    dealt = codes[(split != "test") & (codes >= 0)]
-    assert majority["outside_test"]["accuracy"] == np.bincount(dealt).max() / len(dealt)
+    assigned = codes[(split != "test") & (codes >= 0)]
+    assert majority["outside_test"]["accuracy"] == np.bincount(assigned).max() / len(assigned)
     text = describe(document)
     assert "majority of test: always anger; train's commonest, joy: accuracy" in text
 

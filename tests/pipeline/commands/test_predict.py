@@ -287,7 +287,7 @@ def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
 
 
 def test_weights_that_give_other_numbers_are_named(bundle: Path, corpus: Path) -> None:
-    """A seed that draws other weights than the digest says: another torch, or a forged bundle, digests mended."""
+    """A seed that draws other weights than the digest says: another torch, or a forged bundle, digests fixed."""
     from dualstream.pipeline.bundles.folder import sections
     from dualstream.pipeline.provenance import fingerprint
 

@@ -1,4 +1,4 @@
-"""The training loop on planted samples in memory: it learns them, it thaws as told, and a kill changes nothing."""
+"""The training loop on planted samples in memory: it learns them, it unfreezes as told, and a kill changes nothing."""
 
 from __future__ import annotations
 

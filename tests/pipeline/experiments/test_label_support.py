@@ -97,7 +97,7 @@ def test_training_of_one_class_is_said() -> None:
     corpus = corpus_of(with_speakers_of_one_class())
     support = LabelSupport.throughout(TrainingLabels.of(corpus, np.arange(120)), 5)
     said = support.unseen_classes("emotion", np.zeros(5, np.int64), corpus.features.emotion_names)
-    assert said == ["emotion: training showed one class alone: there was nothing to tell apart"]
+    assert said == ["emotion: training showed only one class: there was nothing to tell apart"]
 
 
 def test_a_class_that_was_seen_once_counts() -> None:

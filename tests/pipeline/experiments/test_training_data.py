@@ -1,4 +1,4 @@
-"""Streams are chosen, dialogues and speakers coded, folds dealt without shared groups, speakers normalised."""
+"""Streams are chosen, dialogues and speakers coded, folds assigned without shared groups, speakers normalised."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     severity="error",
     noun="utterance",
     topic="repeats",
-    what="its file's very bytes stand in another split too",
+    what="its file's very bytes appear in another split too",
     means="what is scored was trained on: scores are too high.",
 )
 def duplicate_across_splits(corpus: CheckedCorpus) -> Iterator[Case]:
@@ -32,7 +32,7 @@ def duplicate_across_splits(corpus: CheckedCorpus) -> Iterator[Case]:
     severity="warning",
     noun="utterance",
     topic="repeats",
-    what="its file's very bytes stand in its split already",
+    what="its file's very bytes appear in its split already",
     means="it weighs double, and where the labels differ one is wrong.",
 )
 def duplicate(corpus: CheckedCorpus) -> Iterator[Case]:

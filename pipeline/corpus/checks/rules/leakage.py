@@ -17,7 +17,7 @@ SPAN_ACROSS_SPLITS = Rule(
     severity="error",
     noun="utterance",
     topic="repeats",
-    what="the same stretch of the same recording stands in another split too",
+    what="the same stretch of the same recording appears in another split too",
     means="what is scored was trained on: scores are too high.",
 )
 OVERLAP_ACROSS_SPLITS = Rule(
@@ -33,7 +33,7 @@ SPAN_REPEATED = Rule(
     severity="warning",
     noun="utterance",
     topic="repeats",
-    what="the same stretch of the same recording stands in its split already",
+    what="the same stretch of the same recording appears in its split already",
     means="it weighs double, and where the labels differ no model can be right on both.",
 )
 OVERLAP_WITHIN_SPLIT = Rule(
@@ -109,11 +109,11 @@ def _pair_counts(pairs: Iterable[_Pair]) -> str:
     severity="error",
     noun="dialogue",
     topic="repeats",
-    what="the dialogue stands in several splits",
+    what="the dialogue appears in several splits",
     means="utterances of one conversation are alike: scores are too high.",
 )
 def shared_dialogue(corpus: CheckedCorpus) -> Iterator[Case]:
-    """Find dialogues that stand in several splits."""
+    """Find dialogues that appear in several splits."""
     splits: dict[str, set[str]] = defaultdict(set)
     for utterance in corpus.manifest:
         splits[utterance.dialogue].add(utterance.split)
@@ -144,7 +144,7 @@ SAME_LINE = Rule(
     noun="utterance",
     topic="repeats",
     what="the same speaker says the same words in train",
-    means="short stock phrases mostly; a model that knows them by heart gains on these.",
+    means="short stock phrases mostly; a model that memorises them gains on these.",
 )
 
 

@@ -16,7 +16,7 @@ TURN_REPEATED = Rule(
     severity="warning",
     noun="dialogue",
     topic="times",
-    what="a turn stands twice",
+    what="a turn appears twice",
     means="its order is not known: context may be wrong.",
 )
 TURN_GAP = Rule(
