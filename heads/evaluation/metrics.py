@@ -176,7 +176,7 @@ def score(
         names=tuple(names),
         count=len(truth),
         groups=None if groups is None else int(group.max()) + 1,
-        **estimates,  # type: ignore[arg-type]
+        **estimates,
         log_loss=log_loss,
         calibration_error=calibration,
         classes=_class_scores(counts.sum(1), names),

@@ -76,7 +76,7 @@ class ModuleNetwork(Network):
         return arrays[PREFIX + name]
 
     def _check(self, name: str, value: Tensor) -> None:
-        if is_lazy(value):  # type: ignore[no-untyped-call]
+        if is_lazy(value):
             raise ValueError(f"{self.settings.variant}: {name} has no shape yet; take it from settings.widths")
         if name in self.trained and value.dtype != torch.float32:
             raise ValueError(f"{self.settings.variant}: {name} is of {value.dtype}; expected torch.float32")

@@ -276,11 +276,17 @@ def _products(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out.transpose(1, 2) if columns < NARROW else out
 
 
+def is_exporting() -> bool:
+    """Return whether torch records operations, for an export or a compilation, and computes nothing."""
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return tracing or torch.compiler.is_compiling()
+
+
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad):
         result: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return result
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # plain operations, as in an export
+    if is_exporting():  # plain operations, as in an export
         return torch.baddbmm(bias, x, weight)
     return _products(x, weight, bias)
 

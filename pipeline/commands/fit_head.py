@@ -15,7 +15,8 @@ from typing import ClassVar
 
 import numpy as np
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import TASKS, FitOptions, Progress, Variant
+from dualstream.heads.variants.contract import Variant
+from dualstream.heads.variants.registry import TASKS, FitOptions, Progress
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import REPORT, Run, experiment, integrity, protocol

@@ -153,7 +153,7 @@ def build(cls: type[T], values: Mapping[str, Any]) -> T:
 
 def options_of(cls: type) -> tuple[Option, ...]:
     """Return the options of a dataclass, in the order of its fields."""
-    return _options_of(cls)  # type: ignore[arg-type]
+    return _options_of(cls)
 
 
 @functools.cache
@@ -169,7 +169,7 @@ def _in_options(message: str, cls: type) -> str:
 
 
 def _make(cls: type[T], tree: Mapping[str, Any], group: OptionGroup, default: Any) -> T:
-    fields, made = _fields(cls, group), {}  # type: ignore[arg-type]
+    fields, made = _fields(cls, group), {}
     for one in dataclasses.fields(cls):  # type: ignore[arg-type]
         name = one.name
         kind, inner, _ = fields[name]
