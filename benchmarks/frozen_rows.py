@@ -5,10 +5,11 @@ Computed once and kept in a folder, as they cost minutes; heads and projections 
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ class Rows:
     group: NDArray[np.str_]
     """What folds keep whole: the speaker, or the clip."""
     grouped_by: str
+    id: NDArray[np.str_]
+    """Of each utterance, shape (N,)."""
 
 
 def whisper_rows(folder: Path, weights: Path, corpus: str, data: Path) -> Rows:
@@ -67,7 +70,7 @@ def whisper_rows(folder: Path, weights: Path, corpus: str, data: Path) -> Rows:
     label, speaker = (np.array([one(name) for name in names]) for one in field)
     kept = _kept(folder / f"whisper-{corpus}-layer{LAYER}.npz", make)
     name = {"emodb": "EMO-DB", "ravdess": "RAVDESS"}[corpus]
-    return Rows(name, **kept, label=label, group=speaker, grouped_by="speaker")
+    return Rows(name, **kept, label=label, group=speaker, grouped_by="speaker", id=np.array(names))
 
 
 def picture_rows(folder: Path, weights: Path, data: Path) -> Rows:
@@ -93,7 +96,15 @@ def picture_rows(folder: Path, weights: Path, data: Path) -> Rows:
         label[own] = np.array(THIRDS)[np.searchsorted(cuts, value[own])]
     rows = stream.windows[kept]
     offsets = np.arange(len(kept) + 1, dtype=np.int64)  # a picture is a window and an utterance at once
-    return Rows("MOSI's pictures", rows, offsets, rows, label[kept], names[kept], "clip")
+    ids = np.char.add(names[kept], [f"@{at:.2f}" for at in stream.time_s[kept]])
+    return Rows("MOSI's pictures", rows, offsets, rows, label[kept], names[kept], "clip", ids)
+
+
+def action_units(data: Path, ids: Sequence[str]) -> NDArray[np.float32]:
+    """Return RAVDESS's mean action units of these utterances, by the names of their sounds, shape (N, 35)."""
+    with (data / "ravdess" / "action_units.csv").open(newline="") as lines:
+        rows = {"03" + row.pop("clip")[2:]: list(row.values()) for row in csv.DictReader(lines)}
+    return np.array([rows[name] for name in ids], dtype=np.float32)  # the films' names begin with 01
 
 
 def _extracted(cache: Path, weights: Path, data: Path) -> Path:

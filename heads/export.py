@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.training.tensors import subsample
 from dualstream.heads.variants.contract import TASKS, Exportable, SeedModule, Task, Trained
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ class HeadGraph(nn.Module):
         One per seed.
     sharpness
         Inverse temperature of each task, by which the mean's log-probabilities are multiplied.
+    prior
+        Of heads that read speaker-normalised rows: every utterance is normalised by the prior alone, as one of an
+        unknown speaker is. None: rows are read as they are.
 
     Notes
     -----
@@ -39,7 +43,9 @@ class HeadGraph(nn.Module):
         Where a model is of a kind that has no graph.
     """
 
-    def __init__(self, models: Sequence[Trained], sharpness: Mapping[Task, float]) -> None:
+    def __init__(
+        self, models: Sequence[Trained], sharpness: Mapping[Task, float], prior: SpeakerPrior | None = None
+    ) -> None:
         super().__init__()
         self.members = [_module_of(model) for model in models]
         self.sharpness = dict(sharpness)
@@ -52,10 +58,14 @@ class HeadGraph(nn.Module):
             self.input_names.append("dialogue")
         self.over_dialogues = first.over_dialogues
         self.output_names: list[Task] = [task for task in TASKS if task in first.tasks]
+        self.prior = {} if prior is None else _affine(prior, first.widths, windowed=self.windowed)
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         """Return the probabilities of each task, in the order of `output_names`."""
         inputs = dict(zip(self.input_names, values, strict=True))
+        for stream, (centre, inverse) in self.prior.items():
+            there = inputs[f"{stream}_mask" if self.windowed else f"{stream}_present"][..., None]
+            inputs[stream] = torch.where(there, (inputs[stream].double() - centre) * inverse, 0.0).float()
         said = [member(inputs) for member in self.members]
         answers = []
         for task in self.output_names:
@@ -86,6 +96,17 @@ class HeadGraph(nn.Module):
                 mask &= present[:, None]
             found[stream], found[f"{stream}_mask"] = torch.from_numpy(windows), torch.from_numpy(mask)
         return tuple(found[name] for name in self.input_names)
+
+
+def _affine(prior: SpeakerPrior, widths: Mapping[str, int], *, windowed: bool) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return what is taken from each stream's rows and what they are multiplied by; 0 of constant columns."""
+    found = {}
+    for stream in widths:
+        moments = (prior.windows if windowed else prior.utterance)[stream]
+        spread = moments.spread()
+        inverse = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
+        found[stream] = torch.from_numpy(moments.mean), torch.from_numpy(inverse)
+    return found
 
 
 def _module_of(model: Trained) -> SeedModule:
