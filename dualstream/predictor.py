@@ -122,6 +122,8 @@ class Predictor:
         *,
         root: PathLike | None = None,
         segments: str | float | None = None,
+        speaker: str = "",
+        speaker_per_file: bool = False,
         workers: int = WORKERS,
         progress: bool = False,
     ) -> list[ClipPrediction]:
@@ -135,6 +137,11 @@ class Predictor:
             The folder that a manifest's paths start from; None: its own.
         segments
             Cut recordings: ``"silence"``, or a length in seconds; None: a file is one utterance.
+        speaker
+            Who speaks where no manifest says it, for a bundle that normalises speakers; empty: unknown. The
+            clips of one speaker in one call are normalised together.
+        speaker_per_file
+            With `segments`: each recording has one speaker, of its own.
         workers
             Clips that are decoded in parallel.
         progress
@@ -149,15 +156,19 @@ class Predictor:
         if workers < 1:
             raise ValueError(f"workers is {workers}; expected 1 or more")
         with silent(not progress):
-            _, answers = predictions_of(
+            found = predictions_of(
                 self._loaded,
                 [Path(one) for one in listed],
                 root=None if root is None else Path(root),
                 segments=None if segments is None else str(segments),
+                speaker=speaker,
+                speaker_per_file=speaker_per_file,
                 workers=workers,
                 ffmpeg=self._ffmpeg,
             )
-        return [_prediction(one) for one in answers]
+        for text in found.warnings:
+            log.warning(text)
+        return [_prediction(one) for one in found.utterances]
 
 
 def _prediction(found: UtteranceAnswer) -> ClipPrediction:

@@ -4,6 +4,7 @@
     models.safetensors        the fitted heads, one per seed
     projections.safetensors   NAME/mean and NAME/components of each stream that is projected
     ranges.safetensors        what was usual in the rows that the heads were fitted on
+    speaker_prior.safetensors what the training speakers showed, where the heads read speaker-normalised rows
     weights/NAME.safetensors  an encoder's weights, where they were copied in
     head.onnx                 the heads as one graph, where it was asked for
     MODEL_CARD.md             for people
@@ -21,10 +22,12 @@ from typing import Any
 import numpy as np
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.variants.registry import TASKS, Task, Trained
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
 from dualstream.pipeline.experiments.ranges import RANGES, Ranges, ranges_of, write_ranges
+from dualstream.pipeline.experiments.speaker_prior import SPEAKER_PRIOR, speaker_prior_of, write_speaker_prior
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.provenance import digest_file, digest_of, fingerprint
 from dualstream.pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
@@ -32,6 +35,7 @@ from numpy.typing import NDArray
 
 BUNDLE_FORMAT = "dualstream bundle"
 BUNDLE_VERSION = 1
+SPEAKER_VERSION = 2  # of bundles that normalise speakers: older programs, which would not, refuse it
 CONFIG, MODELS, PROJECTIONS, ONNX, CARD = (
     experiments.CONFIG, "models.safetensors", "projections.safetensors", "head.onnx", "MODEL_CARD.md",
 )  # fmt: skip
@@ -65,6 +69,8 @@ class Bundle:
     path: Path | None = None
     ranges: Ranges = field(default_factory=dict)
     """By head stream: what was usual in training; empty in bundles of an earlier time."""
+    speaker_prior: SpeakerPrior | None = None
+    """By which each speaker's rows are normalised; None: heads read rows as they are."""
 
     def __repr__(self) -> str:
         return f"Bundle({self.variant}, {len(self.models)} models, streams={list(self.streams)})"
@@ -128,11 +134,12 @@ def write_bundle(folder: Path, bundle: Bundle, *, card: str) -> None:
         write_bytes(folder / PROJECTIONS, save({key: np.ascontiguousarray(a) for key, a in arrays.items()}))
     if bundle.ranges:
         write_ranges(folder, bundle.ranges)
+    if bundle.speaker_prior is not None:
+        write_speaker_prior(folder, bundle.speaker_prior)
     write_bytes(folder / CARD, card.encode())
     files = {name: digest_file(folder / name) for name in _file_names(bundle.document, folder)}
-    write_json(
-        folder / CONFIG, {"format": BUNDLE_FORMAT, "version": BUNDLE_VERSION, **bundle.document, "files": files}
-    )
+    version = BUNDLE_VERSION if bundle.speaker_prior is None else SPEAKER_VERSION
+    write_json(folder / CONFIG, {"format": BUNDLE_FORMAT, "version": version, **bundle.document, "files": files})
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -157,9 +164,10 @@ def read_bundle(path: Path) -> Bundle:
         kind = document.get("format") if isinstance(document, dict) else None
         hint = "; `export` makes a bundle of a run" if kind == experiments.RUN_FORMAT else ""
         raise NoCacheError(f"{path} is not a bundle: its {CONFIG} says {str(kind)[:80]!r}{hint}")
-    if document.get("version") != BUNDLE_VERSION:
+    if document.get("version") not in (BUNDLE_VERSION, SPEAKER_VERSION):
         raise CorruptError(
-            f"{path} is a bundle of version {document.get('version')}; this program reads {BUNDLE_VERSION}"
+            f"{path} is a bundle of version {document.get('version')}; this program reads {BUNDLE_VERSION} and "
+            f"{SPEAKER_VERSION}"
         )
     try:
         _check_shape(document)
@@ -171,6 +179,7 @@ def read_bundle(path: Path) -> Bundle:
             projections=_read_projections(document, path, held.get(PROJECTIONS)),
             path=path,
             ranges=_read_ranges(document, path, held),
+            speaker_prior=_read_speaker_prior(document, path, held),
         )
         _check_models(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -193,6 +202,8 @@ def _file_names(document: Mapping[str, Any], folder: Path) -> list[str]:
     names += [f"{WEIGHTS}/{name}.safetensors" for name, one in document["streams"].items() if one["carried"]]
     if RANGES in document.get("files", ()) or ("files" not in document and (folder / RANGES).exists()):
         names.append(RANGES)
+    if document.get("speaker_norm"):
+        names.append(SPEAKER_PRIOR)
     return [*names, ONNX] if (folder / ONNX).exists() else names
 
 
@@ -251,7 +262,7 @@ def _checked_files(document: Mapping[str, Any], path: Path) -> dict[str, bytes]:
         place = path / name
         if not place.is_file():
             raise CorruptError(f"{place} is missing; export the run again")
-        if name in (MODELS, PROJECTIONS, RANGES):
+        if name in (MODELS, PROJECTIONS, RANGES, SPEAKER_PRIOR):
             held[name], found = read_hashed(place)
         else:  # weights are checked again as their encoder reads them, the graph is for others
             found = digest_file(place)
@@ -296,6 +307,17 @@ def _read_ranges(document: Mapping[str, Any], path: Path, held: Mapping[str, byt
         return {}
     widths = {name: int(one["spec"]["width"]) for name, one in document["streams"].items()}
     return ranges_of(held[RANGES], path / RANGES, widths)
+
+
+def _read_speaker_prior(document: Mapping[str, Any], path: Path, held: Mapping[str, bytes]) -> SpeakerPrior | None:
+    if SPEAKER_PRIOR not in held:
+        return None
+    prior = speaker_prior_of(held[SPEAKER_PRIOR], path / SPEAKER_PRIOR)
+    for name, one in document["streams"].items():
+        moments = prior.utterance.get(name)
+        if moments is None or moments.mean.shape != (int(one["spec"]["width"]),):
+            raise ValueError(f"the speakers' prior has no {name} stream of {one['spec']['width']} columns")
+    return prior
 
 
 def _check_models(bundle: Bundle) -> None:

@@ -17,6 +17,7 @@ from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.heads.variants.decode import joint_decode, separate_decode
 from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.registry import TASKS, Prediction, Task
@@ -37,8 +38,14 @@ class Features:
     """Of each utterance's windows, shape (K,) each."""
     streams: dict[str, list[StreamFeatures]]
 
-    def feature_set(self, bundle: Bundle, dialogue: NDArray[np.int64], turn: NDArray[np.int64]) -> FeatureSet:
-        """Return them as heads take them; nothing is labelled."""
+    def feature_set(
+        self,
+        bundle: Bundle,
+        dialogue: NDArray[np.int64],
+        turn: NDArray[np.int64],
+        speaker: NDArray[np.int64] | None = None,
+    ) -> FeatureSet:
+        """Return them as heads take them, before speakers are normalised; nothing is labelled."""
         count = len(self.starts_s)
         blank = np.full(count, UNLABELLED, dtype=np.int64)
         streams = {}
@@ -61,7 +68,7 @@ class Features:
             sentiment_names=tuple(bundle.vocabulary["sentiment"]),
             dialogue=dialogue,
             turn=turn,
-            speaker=blank,
+            speaker=blank if speaker is None else speaker,
         )
 
 
@@ -77,6 +84,8 @@ class Answers:
     """Probabilities (N, C) after calibration."""
     codes: dict[Task, NDArray[np.int64]]
     """Class codes that are answered, shape (N,)."""
+    scales: SpeakerScales | None = None
+    """By which each speaker's rows were normalised; None where heads read rows as they are."""
 
 
 def make_plan(
@@ -141,11 +150,15 @@ def projected(rows: Sequence[StreamFeatures], projection: Projection | None) -> 
     return done
 
 
-def answer(bundle: Bundle, features: FeatureSet) -> Answers:
-    """Ask every model, average, calibrate, and decide.
+def answer(bundle: Bundle, features: FeatureSet, scales: SpeakerScales | None = None) -> Answers:
+    """Normalise speakers where the heads want it, ask every model, average, calibrate, and decide.
 
-    The answers are decided before calibration, which orders a task's classes no other way.
+    The answers are decided before calibration, which orders a task's classes no other way. Speakers are
+    normalised by the utterances of `features`, or by `scales` where other utterances say what a speaker is like.
     """
+    if bundle.speaker_prior is not None:
+        scales = scales or bundle.speaker_prior.scales(features)
+        features = scales.normalise(features)
     seeds = tuple(model.predict(features) for model in bundle.models)
     plain = ensemble([_floored(one) for one in seeds])
     calibrated, codes = {}, {}
@@ -157,7 +170,7 @@ def answer(bundle: Bundle, features: FeatureSet) -> Answers:
         assert log_p is not None and own is not None, f"the models of {bundle.variant} lack {task}"
         calibrated[task] = sharpened(log_p, how.sharpness)
         codes[task] = own if joint is None else joint[task]
-    return Answers(seeds, plain, calibrated, codes)
+    return Answers(seeds, plain, calibrated, codes, scales)
 
 
 def sharpened(log_p: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:

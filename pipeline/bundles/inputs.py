@@ -41,6 +41,8 @@ class Item:
     """Names what it is a segment of, so that segments follow one another as a dialogue's turns."""
     sound: Path | None = None
     """The file that holds its sound, where that is not `path`."""
+    speaker: str = ""
+    """Who speaks: as the manifest says, or the command; empty where unknown."""
 
     @property
     def span_s(self) -> tuple[float, float] | None:
@@ -50,7 +52,13 @@ class Item:
 
 
 def gather(
-    files: Sequence[Path], *, root: Path | None = None, segments: str | None = None, ffmpeg: str | None = None
+    files: Sequence[Path],
+    *,
+    root: Path | None = None,
+    segments: str | None = None,
+    speaker: str = "",
+    speaker_per_file: bool = False,
+    ffmpeg: str | None = None,
 ) -> list[Item]:
     """Return an item for each utterance, in the order of `files`; a folder's files by name.
 
@@ -62,12 +70,16 @@ def gather(
         The folder that a manifest's paths start from; None: the manifest's own.
     segments
         Cut recordings: ``silence``, or a length in seconds; None: a file is one utterance.
+    speaker
+        Who speaks where no manifest says it; empty: unknown.
+    speaker_per_file
+        One speaker in each recording that is cut, another in each.
 
     Raises
     ------
     UsageError
-        Where `segments` can't be read, or goes with a manifest, whose rows are the segments; or `root`
-        without one.
+        Where `segments` can't be read, or goes with a manifest, whose rows are the segments; `root` without
+        one; or `speaker_per_file` without `segments`, or beside `speaker`.
     ManifestError
         Where a manifest is faulty.
     """
@@ -77,6 +89,11 @@ def gather(
         raise UsageError("--root says where a manifest's paths start; no FILE is a manifest (.csv)")
     if segments is not None and tables:
         raise UsageError(f"--segments cuts recordings; the rows of {tables[0]} say themselves what is cut where")
+    if speaker_per_file and (speaker or segments is None):
+        wrong = (
+            "--speaker names one speaker of all files" if speaker else "a file that is not cut is one utterance"
+        )
+        raise UsageError(f"--speaker-per-file goes with --segments and without --speaker: {wrong}")
     items: list[Item] = []
     for path in files:
         if path in tables:
@@ -97,7 +114,8 @@ def gather(
         one = item.utterance
         # ids of loose files are made up: names may hold anything
         made = None if one is None or item.name == one.id else replace(one, id=f"file-{number:06d}")
-        numbered.append(item if made is None else replace(item, utterance=made))
+        who = (one.speaker if one is not None else "") or speaker or (item.recording if speaker_per_file else "")
+        numbered.append(replace(item, utterance=one if made is None else made, speaker=who))
     return numbered
 
 

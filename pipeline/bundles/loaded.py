@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.encode import ClipPlan
+from dualstream.heads.data.speaker_batches import SpeakerBatch, speaker_batches
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers, Features, answer, make_plan, projected, recipe_of
 from dualstream.pipeline.bundles.inputs import Item
@@ -68,7 +69,21 @@ class LoadedBundle:
         streams = {name: [clip.streams[name] for clip in rows] for name in self.bundle.streams}
         features = Features([clip.starts_s for clip in rows], streams)
         known = [item for item in items if item.utterance is not None]
-        return answer(self.bundle, features.feature_set(self.bundle, *_dialogues(known)))
+        speaker = speaker_codes([item.speaker for item in known])
+        return answer(self.bundle, features.feature_set(self.bundle, *_dialogues(known), speaker))
+
+    def speaker_batches(
+        self, items: Sequence[Item], rows: Sequence[ClipRows], answers: Answers | None
+    ) -> list[SpeakerBatch]:
+        """Return what each speaker's answers rest on; empty where the heads read rows as they are."""
+        prior, known = self.bundle.speaker_prior, [item for item in items if item.utterance is not None]
+        if prior is None or answers is None:
+            return []
+        there = np.array([any(one.present for one in clip.streams.values()) for clip in rows], dtype=np.bool_)
+        said: dict[str, list[str]] = {
+            task: [self.bundle.vocabulary[task][code] for code in codes] for task, codes in answers.codes.items()
+        }
+        return speaker_batches([item.speaker for item in known], there, prior, said)
 
 
 def load(
@@ -92,6 +107,12 @@ def load(
     specs = {name: one["spec"] for name, one in bundle.streams.items()}
     warnings = integrity.with_random_weights(bundle.document.get("warnings", []), specs)
     return LoadedBundle(bundle, plan, notes, warnings)
+
+
+def speaker_codes(names: Sequence[str]) -> NDArray[np.int64]:
+    """Number the speakers; -1 where the name is empty, which is unknown."""
+    known = {name: code for code, name in enumerate(sorted({name for name in names if name}))}
+    return np.array([known.get(name, -1) for name in names], dtype=np.int64)
 
 
 def _device(text: str) -> str:

@@ -7,15 +7,19 @@ import logging
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import answer
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from numpy.typing import NDArray
 
 from dualstream.installation import install_hint
+
+if TYPE_CHECKING:
+    from dualstream.heads.export import HeadGraph
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
@@ -57,10 +61,9 @@ def write_onnx(
         except ImportError as error:
             raise UsageError(f"--onnx needs the package {package}: {install_hint('onnx')}") from error
     import torch
-    from dualstream.heads.export import HeadGraph
 
     try:
-        graph = HeadGraph(bundle.models, {task: one.sharpness for task, one in bundle.calibration.items()}).eval()
+        graph = _graph(bundle).eval()
     except ValueError as error:
         raise DualstreamError(f"{bundle.variant} can't be written as ONNX: {error}") from error
     example = graph.feed(random_features(bundle, np.random.default_rng(seed), count=5, windows=4))
@@ -116,13 +119,12 @@ def write_onnx(
 def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity:
     """Compare ONNX Runtime with the bundle's answers on random batches."""
     import onnxruntime
-    from dualstream.heads.export import HeadGraph
 
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    graph = HeadGraph(bundle.models, {task: one.sharpness for task, one in bundle.calibration.items()})
+    graph = _graph(bundle)
     known = {one.name for one in session.get_inputs()}
     rng = np.random.default_rng(seed + 1)
     worst = 0.0
@@ -140,6 +142,14 @@ def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity
     return Parity(batches, worst)
 
 
+def _graph(bundle: Bundle) -> HeadGraph:
+    """Return the heads as a module; of speaker-normalised ones each utterance is normalised by the prior alone."""
+    from dualstream.heads.export import HeadGraph
+
+    sharpness = {task: one.sharpness for task, one in bundle.calibration.items()}
+    return HeadGraph(bundle.models, sharpness, bundle.speaker_prior)
+
+
 def random_features(bundle: Bundle, rng: np.random.Generator, *, count: int, windows: int) -> FeatureSet:
     """Draw utterances as a head takes them: each misses a stream now and then, dialogues have a few turns."""
     from dualstream.heads.data.batch import StreamArrays
@@ -153,8 +163,8 @@ def random_features(bundle: Bundle, rng: np.random.Generator, *, count: int, win
         present = rng.random(count) > 0.15
         there = (rng.random(total) > 0.1) & np.repeat(present, lengths)
         spread = rng.uniform(0.5, 3.0)
-        rows = (spread * rng.normal(size=(count, width))).astype(np.float32)
-        flat = (spread * rng.normal(size=(total, width))).astype(np.float32)
+        rows = _as_usual(bundle, name, "utterance", spread * rng.normal(size=(count, width)))
+        flat = _as_usual(bundle, name, "windows", spread * rng.normal(size=(total, width)))
         streams[name] = StreamArrays(
             np.where(present[:, None], rows, np.float32(0)), present, np.where(there[:, None], flat, 0), there
         )
@@ -172,3 +182,9 @@ def random_features(bundle: Bundle, rng: np.random.Generator, *, count: int, win
         turn=np.arange(count),
         speaker=blank,
     )
+
+
+def _as_usual(bundle: Bundle, name: str, level: str, rows: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Bring standard rows to where training rows lay, where the bundle knows that."""
+    moments = None if bundle.speaker_prior is None else getattr(bundle.speaker_prior, level).get(name)
+    return (rows if moments is None else moments.mean + moments.spread() * rows).astype(np.float32)

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dualstream.heads.data.speaker_batches import SpeakerBatch
 from dualstream.heads.variants.options import Task
 
 from dualstream.documents import Document, JsonObject
@@ -51,6 +52,8 @@ class UtteranceAnswer(Document):
     sha256: str | None = None
     emotion: TaskAnswer | None = None
     sentiment: TaskAnswer | None = None
+    speaker: str | None = None
+    """Who speaks, where that is known and the bundle normalises speakers."""
     timeline: tuple[JsonObject, ...] | None = None
     """Answers along the clip, where they were asked for."""
 
@@ -64,13 +67,14 @@ class UtteranceAnswer(Document):
         return [name for name, there in (self.streams or {}).items() if not there]
 
     def to_json(self) -> JsonObject:
-        """Return JSON values: without answers their keys are left out, like ``sound`` and ``timeline``."""
+        """Return JSON values: without answers their keys are left out, like ``sound``, ``speaker`` and ``timeline``."""
         own = super().to_json()
         head = ("name", "path", *(("sound",) if self.sound is not None else ()), "start_s", "end_s")
         keys = [*head, "status", "reason"]
         if self.status == ANSWERED:
             keys += ["streams", "far_outside", "duration_s", "sha256", "emotion", "sentiment"]
-        return {key: own[key] for key in [*keys, *(("timeline",) if self.timeline is not None else ())]}
+        keys += [key for key in ("speaker", "timeline") if own[key] is not None]
+        return {key: own[key] for key in keys}
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class PredictionReport(Document):
     notes: tuple[str, ...]
     """How this machine differs from the one that the features were made on."""
     warnings: tuple[str, ...]
-    """Of the bundle: what must be said of any answer."""
+    """Of the bundle: what must be said of any answer; of speakers: what these answers rest on."""
     vocabulary: dict[Task, tuple[str, ...]]
     """Classes of each task that has a head."""
     timeline_s: float | None
@@ -95,6 +99,8 @@ class PredictionReport(Document):
     csv: str | None
     """Where the table is; None: not asked for, or it could not be written."""
     page: str | None
+    speakers: tuple[SpeakerBatch, ...] = ()
+    """What each speaker was normalised by, and how often each class was answered; empty: by nothing."""
     unwritten: tuple[str, ...] = ()
     """Why a table or page could not be written."""
 

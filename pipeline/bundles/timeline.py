@@ -18,6 +18,7 @@ import numpy as np
 from dualstream.features.encode import ClipPlan, FrameBatcher
 from dualstream.features.encoder import AudioEncoder, StreamFeatures
 from dualstream.features.media import Clip
+from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from dualstream.cores import one_core
 from dualstream.documents import JsonObject
 
+UNKNOWN = -1  # the code of a speaker who is not known
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
 MAX_THUMBNAILS = 8
 
@@ -78,10 +80,13 @@ def clip_timeline(
     *,
     context_s: float,
     sound: Path | None = None,
+    speaker: int = UNKNOWN,
+    scales: SpeakerScales | None = None,
 ) -> Timeline:
     """Read a clip once more and answer for a stretch of `context_s` seconds around each window's centre.
 
-    Where `sound` is given, that file holds the clip's sound.
+    Where `sound` is given, that file holds the clip's sound. Where heads read speaker-normalised rows,
+    stretches are normalised as the clip was: by `scales`, for the speaker of this code.
 
     Raises
     ------
@@ -108,10 +113,10 @@ def clip_timeline(
     count = len(spans_s)
     starts = [clip.starts_s[grid] - span[0] for grid, span in zip(grids, spans_s, strict=True)]
     features = Features(starts, streams).feature_set(
-        bundle, np.arange(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        bundle, np.arange(count), np.zeros(count, dtype=np.int64), np.full(count, speaker)
     )
     there = np.any([[one.present for one in rows] for rows in streams.values()], axis=0)
-    said = answer(bundle, features).calibrated
+    said = answer(bundle, features, scales).calibrated
     picked = _picked(clip)
     facts = clip.facts
     fit = plan.decode.fit

@@ -58,8 +58,9 @@ def diagnose(
     """
     require_writable(out / DIAGNOSIS)
     require_rule(options.scored)
-    corpus = read_corpus(cache, streams=options.streams or None)
-    other = read_corpus(options.against, streams=options.streams or None) if options.against else None
+    streams, norm = options.streams or None, options.speaker_norm
+    corpus = read_corpus(cache, streams=streams, speaker_norm=norm)
+    other = read_corpus(options.against, streams=streams, speaker_norm=norm) if options.against else None
     common = _parts(corpus, other)
     train, dev = (taken(corpus, part, options.scored) for part in common)
     pair = None
@@ -70,7 +71,8 @@ def diagnose(
     odd = _said_of_rows(corpus, train, dev)
     extracted = corpus.take(train), corpus.take(dev) if len(dev) else None
     if options.speaker_norm:
-        corpus, other = corpus.normalised(), None if other is None else other.normalised()
+        corpus = corpus.normalised(train)
+        other = None if other is None or pair is None else other.normalised(pair[0])
     strangers = np.flatnonzero(corpus.splits == "test") if not len(dev) and "test" in corpus.splits else None
     if options.any_task:
         options = replace(options, diagnosis=replace(options.diagnosis, task=_task(corpus, options, common)))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import typer
+from dualstream.heads.data.speaker_batches import batch_warnings
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline import experiments
@@ -27,6 +28,7 @@ from dualstream.pipeline.experiments.run_config import (
 )
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores, TaskScores
 from dualstream.pipeline.experiments.scoring import EvaluationSet
+from dualstream.pipeline.experiments.speaker_prior import batches_of, read_speaker_prior
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult, emit, said_before
 from dualstream.pipeline.options.heads import EvaluateCommand
@@ -100,6 +102,7 @@ def evaluate(
     place = cache or _own_cache(run)
     corpus = read_corpus(place, streams=streams or run.config.streams, speaker_norm=run.config.speaker_norm)
     odd = _check_same(run, corpus, named=cache is not None)
+    corpus = _normalised(run, corpus)
     rule = scored or run.config.scored
     candidates = corpus.split(split)
     index = taken(corpus, candidates, rule)
@@ -125,9 +128,12 @@ def evaluate(
         run.config.answering,
         stopped_by=split if split == "dev" and run.metrics.stopped_by == "dev" else None,
     )
-    odd_rows = _far_outside(run, corpus, index)
-    known = integrity.memorised(corpus, reads, tasks)
+    extracted = corpus.as_extracted()
+    odd_rows = _far_outside(run, extracted, index)
+    known = integrity.memorised(extracted, reads, tasks)
+    batches = batches_of(corpus, index, raw, run.config.vocabulary)
     scores = scores.warned(
+        *([] if corpus.prior is None else batch_warnings(batches, corpus.prior)),
         *integrity.encoder_warnings(corpus, reads),
         *known.warnings,
         *(text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")),
@@ -150,6 +156,7 @@ def evaluate(
         scores=scores,
         outliers={one.stream: one for one in odd_rows},
         certainty=known.certainty,
+        speakers=tuple(batches),
         warnings=tuple(warnings),
         report=None if page is None else str(page),
     )
@@ -174,6 +181,16 @@ def _evaluation_set(run: Run, corpus: Corpus, index: NDArray[np.int64], presence
         presence=presence,
         speaker_norm=corpus.speaker_norm,
     )
+
+
+def _normalised(run: Run, corpus: Corpus) -> Corpus:
+    """Return the corpus with its speakers normalised as the run's were: by its prior, or as older versions did."""
+    if not run.config.speaker_norm:
+        return corpus
+    if run.config.speaker_prior is None:
+        return corpus.normalised_by_rule_1()
+    assert run.path is not None
+    return corpus.normalised(np.empty(0, np.int64), read_speaker_prior(run.path))
 
 
 def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from dualstream.features.encoder import is_table
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import load_file
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.evaluation.calibration import fit_weights
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, Task
@@ -36,6 +37,7 @@ from dualstream.pipeline.experiments.protocol import DecodingOptions, plan
 from dualstream.pipeline.experiments.ranges import usual_ranges
 from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.experiments.scoring import EvaluationSet
+from dualstream.pipeline.experiments.speaker_prior import read_speaker_prior
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.options.bundles import ExportCommand, ExportOptions
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
@@ -69,15 +71,16 @@ def export(
     FingerprintMismatchError
         Where the cache is not the one that the run was fitted on, or a file of weights is of no encoder.
     UsageError
-        Where the run can't answer for a new clip: it reads a ready-made table, or speakers were normalised.
+        Where the run can't answer for a new clip: it reads a ready-made table, or speakers were normalised by
+        rule 1.
     """
     options = options or ExportOptions()
     experiments.check_target(out, replace=options.replace, kind=BUNDLE_FORMAT)
     run = experiments.read_run(path)
-    if run.config.speaker_norm:
+    if run.config.speaker_norm and run.config.speaker_prior is None:
         raise UsageError(
-            f"{path} normalised each speaker by that speaker's own utterances, which a new clip does not bring; "
-            "fit without --speaker-norm"
+            f"{path} normalised each speaker by its own utterances only, as earlier versions did, and a new clip "
+            f"does not bring them; fit it again: fit-head --like {path} keeps what the training speakers showed"
         )
     cache = _read_cache(run, options.cache)
     streams = _streams(run, cache)
@@ -86,7 +89,11 @@ def export(
     planned = plan(corpus, run.config.stored_folds, scored=run.config.scored)
     seen, target = (
         TrainingLabels.of_run(run.config.fitted_on),
-        replace(EvaluationSet.of(planned), vocabulary=run.config.vocabulary),
+        replace(
+            EvaluationSet.of(planned),
+            vocabulary=run.config.vocabulary,
+            speaker_norm=run.config.speaker_norm,
+        ),
     )
     joint = run.config.answering.joint_decoding
     mean = DecodingOptions(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
@@ -103,13 +110,15 @@ def export(
         "fitted_on": run.config.fitted_on.to_json(),
         "created_with": run.config.versions,
         "onnx": None,
+        "speaker_norm": None if run.config.speaker_prior is None else run.config.speaker_prior.to_json(),
         "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
     }
     models = tuple(experiments.read_models(path / experiments.WEIGHTS))
     ranges = usual_ranges(corpus, planned.fitted_on(), streams)
     with experiments.new_folder(out, replace=options.replace, kind=BUNDLE_FORMAT) as folder:
         _copy_weights(document, folder, options.with_weights)
-        bundle = Bundle(finite(document), models, _projections(cache, streams), ranges=ranges)
+        prior = _speaker_prior(run, streams)
+        bundle = Bundle(finite(document), models, _projections(cache, streams), ranges=ranges, speaker_prior=prior)
         if options.onnx:
             document["onnx"] = _onnx(bundle, folder, notice)
             bundle = replace(bundle, document=finite(document))
@@ -214,6 +223,19 @@ def _projections(cache: Cache, streams: dict[str, JsonObject]) -> dict[str, Proj
         if stored is not None:
             found[head] = Projection(stored.kind, stored.mean, stored.components, stored.fitted_on)
     return found
+
+
+def _speaker_prior(run: Run, streams: Collection[str]) -> SpeakerPrior | None:
+    """Return the run's prior, of those of its streams that the variant reads."""
+    if run.config.speaker_prior is None:
+        return None
+    assert run.path is not None
+    prior = read_speaker_prior(run.path)
+    levels = (
+        {name: one for name, one in level.items() if name in streams} for level in (prior.utterance, prior.windows)
+    )
+    utterance, windows = levels
+    return replace(prior, utterance=utterance, windows=windows)
 
 
 def _held_out(run: Run) -> Predictions:

@@ -28,6 +28,7 @@ from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import write_ranges
 from dualstream.pipeline.experiments.run_config import FittedCache, FittedOn, LogEntry, RunConfig, SplitCertainty
 from dualstream.pipeline.experiments.scores import SplitScores
+from dualstream.pipeline.experiments.speaker_prior import SpeakerNorm, write_speaker_prior
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import FitHeadCommand, FitHeadOptions
@@ -124,6 +125,8 @@ def fit_head_on(
     with experiments.new_folder(out, replace=options.replace) as folder:
         experiments.write_run(folder, run, done.models, done.predictions)
         write_ranges(folder, found.ranges)
+        if plan.corpus.prior is not None:
+            write_speaker_prior(folder, plan.corpus.prior)
     whole = experiments.read_run(out)  # with the test log of the run that it replaced
     if scored is not None:
         scored(whole)
@@ -234,6 +237,7 @@ def _config(
         widths={head: stream.width for head, stream in corpus.features.streams.items()},
         specs=corpus.specs,
         speaker_norm=corpus.speaker_norm,
+        speaker_prior=None if corpus.prior is None else SpeakerNorm.of(corpus.prior),
         answering=options.answering,
         vocabulary={task: tuple(corpus.vocabulary[task]) for task in TASKS},
         cache=cache,

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import MediaError
+from dualstream.heads.data.speaker_batches import SpeakerBatch, batch_warnings
+from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.inputs import Item, gather, printable
-from dualstream.pipeline.bundles.loaded import LoadedBundle, load
+from dualstream.pipeline.bundles.loaded import LoadedBundle, load, speaker_codes
 from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
-from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
+from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, UNKNOWN, Timeline, clip_timeline, has_timeline
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.bundles import PredictCommand, PredictOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
@@ -61,27 +63,52 @@ def predict(
     loaded = load(bundle, weights=options.weights, device=options.device, ffmpeg=options.ffmpeg)
     for note in [*loaded.notes, *loaded.warnings]:
         notice(note)
-    items, said = predictions_of(
-        loaded, files, root=options.root, segments=options.segments, workers=options.workers, ffmpeg=options.ffmpeg
+    found = predictions_of(
+        loaded,
+        files,
+        root=options.root,
+        segments=options.segments,
+        speaker=options.speaker,
+        speaker_per_file=options.speaker_per_file,
+        workers=options.workers,
+        ffmpeg=options.ffmpeg,
     )
-    said, timelines = _with_timelines(items, said, bundle, loaded.plan, context_s)
+    for text in found.warnings:
+        notice(text)
+    said, timelines = _with_timelines(found, bundle, loaded.plan, context_s)
     report = PredictionReport(
         bundle=printable(str(path)),
         variant=bundle.variant,
         fingerprint=bundle.fingerprint,
         notes=tuple(loaded.notes),
-        warnings=tuple(loaded.warnings),
+        warnings=(*loaded.warnings, *found.warnings),
         vocabulary={task: tuple(bundle.vocabulary[task]) for task in bundle.calibration},
         timeline_s=context_s,
         utterances=tuple(said),
         failed=sum(one.status == FAILED for one in said),
         csv=None if options.csv is None else printable(str(options.csv)),
         page=None if options.page is None else printable(str(options.page)),
+        speakers=tuple(found.speakers),
     )
     report = _write(report, timelines, options)
     for text in report.unwritten:
         notice(text)
     return report
+
+
+@dataclass(frozen=True, repr=False)
+class Predicted:
+    """The utterances of a call, and what a bundle says of them."""
+
+    items: list[Item]
+    utterances: list[UtteranceAnswer]
+    """Of each item what docs/bundle.md says that a document holds."""
+    speakers: list[SpeakerBatch]
+    """What each speaker was normalised by; empty where heads read rows as they are."""
+    warnings: list[str]
+    """What must be said of answers that rest on these utterances of the speakers."""
+    scales: SpeakerScales | None = None
+    """By which speakers were normalised."""
 
 
 def predictions_of(
@@ -90,17 +117,33 @@ def predictions_of(
     *,
     root: Path | None = None,
     segments: str | None = None,
+    speaker: str = "",
+    speaker_per_file: bool = False,
     workers: int = 2,
     ffmpeg: Path | None = None,
-) -> tuple[list[Item], list[UtteranceAnswer]]:
-    """Return the utterances of `files`, and of each what `docs/bundle.md` says that a document holds.
+) -> Predicted:
+    """Predict the utterances of `files`; those of one speaker are normalised together, where the bundle does.
 
     Raises
     ------
     UsageError
         Where there is no file, or the options don't fit them.
     """
-    items = gather(files, root=root, segments=segments, ffmpeg=None if ffmpeg is None else str(ffmpeg))
+    prior = loaded.bundle.speaker_prior
+    if prior is None and (speaker or speaker_per_file):
+        word = "--speaker" if speaker else "--speaker-per-file"
+        raise UsageError(
+            f"{word}: the heads of this bundle read rows as they are, whoever speaks; leave it out, or export a "
+            "run that was fitted with --speaker-norm"
+        )
+    items = gather(
+        files,
+        root=root,
+        segments=segments,
+        speaker=speaker,
+        speaker_per_file=speaker_per_file,
+        ffmpeg=None if ffmpeg is None else str(ffmpeg),
+    )
     if not items:
         raise UsageError(f"there is no file in {', '.join(map(str, files))}")
     asked = [item.utterance for item in items if item.utterance is not None]
@@ -110,7 +153,11 @@ def predictions_of(
             workers=workers,
             on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
         )
-    return items, answers_of(loaded.bundle, items, rows, loaded.answer(items, rows))
+    answers = loaded.answer(items, rows)
+    said = answers_of(loaded.bundle, items, rows, answers)
+    batches = loaded.speaker_batches(items, rows, answers)
+    warnings = [] if prior is None else batch_warnings(batches, prior)
+    return Predicted(items, said, batches, warnings, None if answers is None else answers.scales)
 
 
 def exit_status(report: PredictionReport) -> int:
@@ -149,25 +196,32 @@ def _context(bundle: Bundle, options: PredictOptions) -> float | None:
 
 
 def _with_timelines(
-    items: Sequence[Item],
-    said: Sequence[UtteranceAnswer],
-    bundle: Bundle,
-    plan: ClipPlan,
-    context_s: float | None,
+    predicted: Predicted, bundle: Bundle, plan: ClipPlan, context_s: float | None
 ) -> tuple[list[UtteranceAnswer], list[Timeline | None]]:
     """Return each utterance with its timeline, and the timelines, where they are asked for and can be had."""
+    items, said = predicted.items, predicted.utterances
     if context_s is None:
         return list(said), [None] * len(items)
+    known = [item for item in items if item.utterance is not None]
+    codes = iter(speaker_codes([item.speaker for item in known]))
+    speakers = [UNKNOWN if item.utterance is None else int(next(codes)) for item in items]
     found: list[UtteranceAnswer] = []
     timelines: list[Timeline | None] = []
     with Progress(sum(one.status == ANSWERED for one in said), what="timelines") as progress:
-        for item, one in zip(items, said, strict=True):
+        for item, one, speaker in zip(items, said, speakers, strict=True):
             timeline = None
             if one.status == ANSWERED:
                 assert item.path is not None
                 try:
                     timeline = clip_timeline(
-                        item.path, item.span_s, bundle, plan, context_s=context_s, sound=item.sound
+                        item.path,
+                        item.span_s,
+                        bundle,
+                        plan,
+                        context_s=context_s,
+                        sound=item.sound,
+                        speaker=speaker,
+                        scales=predicted.scales,
                     )
                     one = replace(one, timeline=tuple(timeline.to_json(bundle)))
                 except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dualstream.heads.data.speaker_batches import SpeakerBatch
 from dualstream.pipeline.experiments.ranges import Outliers
 from dualstream.pipeline.experiments.run_config import SplitCertainty
 from dualstream.pipeline.experiments.scores import SplitScores
@@ -39,6 +40,8 @@ class Evaluation(Document):
     outliers: dict[str, Outliers]
     """What is odd in the scored rows, by stream."""
     certainty: tuple[SplitCertainty, ...]
+    speakers: tuple[SpeakerBatch, ...]
+    """What each speaker was normalised by, and how often each class was answered; empty: by nothing, or rule 1."""
     warnings: tuple[str, ...]
     """Of the cache and of labels that had a part in the fit; those of the scores are theirs."""
     report: str | None

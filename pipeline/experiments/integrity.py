@@ -41,8 +41,9 @@ class Findings:
 def examine(plan: Plan, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> Findings:
     """Return what must be said of heads that read the streams `heads` by a plan."""
     read = [head for head in heads if head in plan.corpus.features.streams]
-    known = memorised(plan.corpus, read, tasks)
-    ranges = usual_ranges(plan.corpus, plan.fitted_on(), read)
+    corpus = plan.corpus.as_extracted()
+    known = memorised(corpus, read, tasks)
+    ranges = usual_ranges(corpus, plan.fitted_on(), read)
     said = (*planned(plan, read), *known.warnings, *row_warnings(plan, ranges))
     return Findings(said, known.certainty, ranges)
 
@@ -146,4 +147,5 @@ def fold_warnings(plan: Plan) -> list[str]:
 def row_warnings(plan: Plan, ranges: Ranges) -> list[str]:
     """Return which rows that are fitted on or scored lie far outside of the rest, or hold nothing."""
     looked_at = np.union1d(plan.fitted_on(), plan.scored)
-    return [text for found in outliers(plan.corpus, looked_at, ranges) for text in found.warnings()]
+    corpus = plan.corpus.as_extracted()
+    return [text for found in outliers(corpus, looked_at, ranges) for text in found.warnings()]

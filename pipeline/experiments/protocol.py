@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import is_learned_from_labels
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.search.selection import Choice
+from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from dualstream.pipeline.errors import UsageError
@@ -47,6 +49,18 @@ class Plan:
     """Which utterances count: `pipeline.experiments.presence`."""
     left_out: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Those that the rule leaves out of the scores."""
+    priors: tuple[SpeakerPrior, ...] = ()
+    """Of each fold, where speakers are normalised: learned from those that the fold leaves to fit on."""
+
+    def corpus_for(self, part: Fold) -> Corpus:
+        """Return the corpus as the models of a part read it: speakers drawn towards those that it is fitted on."""
+        at = next((k for k, one in enumerate(self.parts) if one is part), None)
+        if at is None or not self.priors:
+            return self.corpus
+        batch = self.corpus.split_codes()
+        for own in (part.stop, part.held_out):
+            batch[own] = batch.max() + 1
+        return self.corpus.normalised_by(batch, part.fit, self.priors[at])
 
     @property
     def split(self) -> str:
@@ -187,7 +201,19 @@ def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
         Where there is no train or dev split and no folds are asked for, there is no such rule, or it leaves
         nothing to score.
     """
-    return _ruled(_all_scored(corpus, by), require_rule(scored))
+    return _normalised(_ruled(_all_scored(corpus, by), require_rule(scored)))
+
+
+def _normalised(whole: Plan) -> Plan:
+    """Normalise speakers where the corpus asks for it: by those that each fold leaves to fit on, and by all."""
+    corpus = whole.corpus
+    if not corpus.speaker_norm or corpus.extracted is not None:
+        return whole
+    fitted_on = whole.parts[0].fit if whole.by is None else np.union1d(whole.scored, whole.left_out)
+    done = replace(whole, corpus=corpus.normalised(fitted_on))
+    if whole.by is None:
+        return done
+    return replace(done, priors=tuple(fit_speaker_prior(corpus.take(part.fit)) for part in whole.parts))
 
 
 def _ruled(whole: Plan, rule: str) -> Plan:
@@ -281,7 +307,8 @@ def fit_and_predict(
     fit_s = 0.0
     for k, part in enumerate(plan.parts):
         started = time.perf_counter()
-        models = _fit(plan, part, name, options, _in_fold(progress, k, len(plan.parts)))
+        corpus = plan.corpus_for(part)
+        models = _fit(plan, corpus, part, name, options, _in_fold(progress, k, len(plan.parts)))
         fit_s += time.perf_counter() - started
         chosen += [choice.name for choice in [_choice(models)] if choice is not None]
         fold = part.name if plan.by is not None else ""
@@ -305,7 +332,7 @@ def fit_and_predict(
         started = time.perf_counter()
         everything = np.sort(np.concatenate([part.held_out for part in plan.parts]))
         whole = Fold("all", everything, everything[:0], everything[:0])
-        models = _fit(plan, whole, name, refit_options(options, history), progress)
+        models = _fit(plan, plan.corpus, whole, name, refit_options(options, history), progress)
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
         fit_s += time.perf_counter() - started
         history += [ModelHistory.of(model, "all") for model in models]
@@ -364,8 +391,9 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
             signal.signal(number, old)
 
 
-def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progress | None) -> Sequence[Trained]:
-    corpus = plan.corpus
+def _fit(
+    plan: Plan, corpus: Corpus, part: Fold, name: str, options: FitOptions, progress: Progress | None
+) -> Sequence[Trained]:
     fit, stop = part.fit, part.stop
     if plan.by is not None and not looks_at_dev(name, options):
         fit, stop = np.sort(np.concatenate([fit, stop])), stop[:0]  # what nobody watches can be learned from

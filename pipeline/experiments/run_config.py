@@ -10,6 +10,7 @@ from dualstream.heads.search.selection import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.presence import ALL
 from dualstream.pipeline.experiments.protocol import DecodingOptions, stored_folds
+from dualstream.pipeline.experiments.speaker_prior import SpeakerNorm
 
 from dualstream.documents import Document, JsonObject
 
@@ -80,6 +81,8 @@ class RunConfig(Document):
     """config.json of a run."""
 
     FORMAT: ClassVar[str] = "dualstream run"
+    SPEAKER_VERSION: ClassVar[int] = 2
+    """Of runs with a speakers' prior: older programs, which would normalise by rule 1, refuse them."""
 
     variant: str
     options: FitOptions
@@ -104,6 +107,8 @@ class RunConfig(Document):
     """Whether folds by speaker keep dialogues whole: older versions cut them."""
     scored: str = ALL
     speaker_norm: bool = False
+    speaker_prior: SpeakerNorm | None = None
+    """By which rule speakers were normalised; None with `speaker_norm`: by rule 1, as older versions did."""
     train_counts: dict[Task, tuple[int, ...]] | None = None
     """Utterances of train with each class, with features or without; None in runs of older versions."""
     interrupted: bool = False
@@ -119,10 +124,25 @@ class RunConfig(Document):
         own = super().to_json()
         return {key: own[key] for key in _RUN_KEYS}
 
+    def stamped(self) -> JsonObject:
+        """Return JSON values with ``format`` and ``version`` before them."""
+        version = self.VERSION if self.speaker_prior is None else self.SPEAKER_VERSION
+        return super().stamped() | {"version": version}
+
 
 _RUN_KEYS = (
     *("variant", "choice", "options", "folds", "whole_dialogues", "scored", "protocol", "streams", "widths"),
-    *("specs", "speaker_norm", "answering", "vocabulary", "cache", "fitted_on", "train_counts", "versions"),
+    *(
+        "specs",
+        "speaker_norm",
+        "speaker_prior",
+        "answering",
+        "vocabulary",
+        "cache",
+        "fitted_on",
+        "train_counts",
+        "versions",
+    ),
     *("created", "fit_s", "interrupted", "certainty"),
 )
 

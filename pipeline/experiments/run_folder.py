@@ -5,6 +5,8 @@
     predictions_*.csv     one row per utterance and model, log-probabilities in full precision
     metrics.json          scores of the split that models were chosen on
     history.json          training curves, per model
+    ranges.safetensors    what was usual in the rows that were fitted on
+    speaker_prior.safetensors  what the training speakers showed, where speakers are normalised
     test_log.jsonl        one line for each time the test split was scored
     report.html, figures/  what `report` draws
 
@@ -50,7 +52,7 @@ from numpy.typing import NDArray
 
 from dualstream.documents import plain
 
-RUN_FORMAT, RUN_VERSION = RunConfig.FORMAT, RunConfig.VERSION
+RUN_FORMAT, RUN_VERSIONS = RunConfig.FORMAT, (RunConfig.VERSION, RunConfig.SPEAKER_VERSION)
 COMPARISON_FORMAT = Comparison.FORMAT
 CONFIG, WEIGHTS, METRICS, HISTORY = "config.json", "weights.safetensors", "metrics.json", "history.json"
 COMPARISON = "compare.json"
@@ -179,8 +181,9 @@ def read_run(path: Path) -> Run:
     config = read_json(path / CONFIG)
     if not isinstance(config, dict) or config.get("format") != RUN_FORMAT:
         raise NoCacheError(f"{path} is not a run: its {CONFIG} has another format")
-    if config.get("version") != RUN_VERSION:
-        raise CorruptError(f"{path} is a run of version {config.get('version')}; this program reads {RUN_VERSION}")
+    if config.get("version") not in RUN_VERSIONS:
+        known = " and ".join(map(str, RUN_VERSIONS))
+        raise CorruptError(f"{path} is a run of version {config.get('version')}; this program reads {known}")
     return Run(
         config=as_document(config, RunConfig, path / CONFIG),
         metrics=read_document(path / METRICS, SplitScores),

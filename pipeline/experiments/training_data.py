@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import FeatureSet, StreamArrays, join
 from dualstream.heads.data.normalisation import normalise_speakers
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.evaluation.folds import connected, holds_apart
+from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
 from dualstream.pipeline.errors import UsageError
@@ -50,7 +52,11 @@ class Corpus:
     projections: dict[str, str] = field(default_factory=dict)
     """Kind of the projection of those of them that the cache projected."""
     speaker_norm: bool = False
-    """Whether each speaker was normalised by its own unlabelled utterances (transductive)."""
+    """Whether heads read speaker-normalised rows (transductive); `plan` normalises by who is fitted on."""
+    prior: SpeakerPrior | None = None
+    """Towards which each speaker was drawn; None where nothing was normalised yet, or by rule 1."""
+    extracted: FeatureSet | None = None
+    """The features as they were before speakers were drawn towards `prior`, where they were."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,6 +79,10 @@ class Corpus:
         """True where at least one stream is there, shape (N,)."""
         masks = [stream.present for stream in self.features.streams.values()]
         return np.any(masks, axis=0)
+
+    def split_codes(self) -> NDArray[np.int64]:
+        """Return a code for each utterance's split, shape (N,)."""
+        return np.unique(self.splits, return_inverse=True)[1].astype(np.int64)
 
     def split_sizes(self) -> dict[str, int]:
         """Return how many utterances each split has, in the order of the manifest."""
@@ -117,19 +127,47 @@ class Corpus:
                     f"utterances: {shown}; `inspect --verify` says more of them; extract them again"
                 )
 
-    def normalised(self) -> Corpus:
-        """Return it with each speaker normalised by its own unlabelled utterances; no split sees another.
+    def normalised(self, fitted_on: NDArray[np.int64], prior: SpeakerPrior | None = None) -> Corpus:
+        """Return it with speakers normalised, each drawn towards what the utterances of `fitted_on` show.
 
-        Raises
-        ------
-        UsageError
-            Where no speaker is known.
+        The rows that are fitted on are drawn towards the other speakers among them; of the others, each split is a
+        batch of its own: neither sees another, and none has a part in the prior.
+
+        Parameters
+        ----------
+        fitted_on
+            Those that the heads learn from; none where `prior` was learned elsewhere.
+        prior
+            None: learned from `fitted_on`.
         """
-        if not np.any(self.speakers != ""):
-            raise UsageError(
-                "--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them"
-            )
-        return replace(self, features=normalise_speakers(self.features, _codes(self.splits)), speaker_norm=True)
+        return self.normalised_by(self.split_codes(), fitted_on, prior)
+
+    def normalised_by(
+        self, batch: NDArray[np.int64], fitted_on: NDArray[np.int64], prior: SpeakerPrior | None = None
+    ) -> Corpus:
+        """Do what `normalised` does, with the code of each utterance's batch, shape (N,)."""
+        raw = self.extracted or self.features
+        train = raw.take(fitted_on)
+        prior = prior or fit_speaker_prior(train)
+        held_out = np.ones(len(self), dtype=np.bool_)
+        held_out[fitted_on] = False
+        rest = np.flatnonzero(held_out)
+        done = join(prior.normalise_training(train), prior.normalise(raw.take(rest), batch[rest]))
+        back = np.argsort(np.concatenate((fitted_on, rest)), kind="stable")
+        done = done.take(back)
+        features = replace(raw, streams={name: done.streams[name] for name in raw.streams})
+        return replace(self, features=features, speaker_norm=True, prior=prior, extracted=raw)
+
+    def normalised_by_rule_1(self) -> Corpus:
+        """Return it with each speaker of a split normalised by that split only, as older runs were."""
+        features = normalise_speakers(self.features, _codes(self.splits))
+        return replace(self, features=features, speaker_norm=True)
+
+    def as_extracted(self) -> Corpus:
+        """Return it as it was before speakers were drawn towards a prior."""
+        if self.extracted is None:
+            return self
+        return replace(self, features=self.extracted, speaker_norm=False, prior=None, extracted=None)
 
     def clusters(self, index: NDArray[np.int64], folds: str | None = None) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of the groups that a bootstrap over `index` resamples.
@@ -184,7 +222,7 @@ def read_corpus(path: Path, *, streams: Mapping[str, str] | None = None, speaker
     CorruptError
         Where the file is not a cache, or is damaged.
     UsageError
-        Where the streams that are asked for are not in it.
+        Where the streams that are asked for are not in it, or speakers are to be normalised and none is known.
     """
     cache, digest = read_cache_and_digest(path)
     return corpus_of(cache, digest=digest, streams=streams, speaker_norm=speaker_norm)
@@ -195,7 +233,8 @@ def corpus_of(
 ) -> Corpus:
     """Make a corpus of a cache in memory.
 
-    `streams` maps ``video`` and ``audio`` to names of streams in the cache. Without it each takes the
+    Where `speaker_norm` is asked for, its rows are still as they were extracted: `normalised` needs to know who is
+    fitted on. `streams` maps ``video`` and ``audio`` to names of streams in the cache. Without it each takes the
     stream of its own name, or the only one that an encoder of its kind made.
     """
     rows = cache.utterances
@@ -227,7 +266,9 @@ def corpus_of(
         provenance=dict(cache.provenance),
         projections=_projections(cache, chosen),
     )
-    return corpus.normalised() if speaker_norm else corpus
+    if speaker_norm and not np.any(speakers != ""):
+        raise UsageError("--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them")
+    return replace(corpus, speaker_norm=speaker_norm)
 
 
 def _projections(cache: Cache, chosen: Mapping[str, str]) -> dict[str, str]:

@@ -57,6 +57,12 @@ class PredictOptions:
     """Cut recordings: silence, or a length in seconds.
 
     None: a file is one utterance."""
+    speaker: str = ""
+    """Who speaks in files that no manifest says it of, for a bundle of speaker-normalised heads.
+
+    Default: the manifest's speakers, else unknown: each clip by what training speakers were like."""
+    speaker_per_file: bool = False
+    """With --segments: each recording has one speaker, of its own."""
     timeline_s: float | None = None
     """Predict along each clip too, for stretches of so many seconds.
 
@@ -95,7 +101,10 @@ class PredictCommand(DocumentOptions):
         PredictOptions,
         OptionGroup(
             RUNNING,
-            panels={INPUT: ("root", "segments", "weights"), OUTPUT: ("timeline_s", "csv", "page", "replace")},
+            panels={
+                INPUT: ("root", "segments", "speaker", "speaker_per_file", "weights"),
+                OUTPUT: ("timeline_s", "csv", "page", "replace"),
+            },
             cli={"timeline_s": Cli(name="timeline"), "weights": Cli(repeat=True)},
         ),
     ] = PredictOptions()

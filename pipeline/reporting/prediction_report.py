@@ -56,6 +56,7 @@ def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: i
         return unanswered(item, f"no_streams: {missing}: {reason}")
     return replace(
         _head(item, ANSWERED, reason),
+        speaker=printable(item.speaker) if item.speaker and answers.scales is not None else None,
         streams=streams,
         far_outside=tuple(far_outside(bundle, clip)),
         duration_s=clip.duration_s if math.isfinite(clip.duration_s) else None,

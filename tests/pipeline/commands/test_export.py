@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dualstream.features.networks.cnn5 import Cnn5
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.bundles import folder
@@ -23,6 +24,7 @@ from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from scipy.optimize import minimize_scalar
 
 from tests.heads.planted import plant
+from tests.heads.small_corpora import with_signal
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
 
@@ -183,11 +185,20 @@ def test_a_folder_that_is_no_bundle_is_left_alone(corpus: Path, tmp_path: Path) 
 # ONNX
 
 
-def planted_bundle(name: str) -> Bundle:
+def planted_bundle(name: str, *, speaker_norm: bool = False) -> Bundle:
     """A bundle in memory of a variant fitted on a planted corpus; it has no road from a clip."""
     split = plant("same_window", 0, train=60, dev=20, test=8)
-    train = replace(split.train, dialogue=np.arange(60) // 4, turn=np.arange(60) % 4)
-    models = registry.fit(name, train, split.dev, options=FitOptions(seeds=(0, 1), epochs=2, threads=1))
+    train = replace(split.train, dialogue=np.arange(60) // 4, turn=np.arange(60) % 4, speaker=np.arange(60) % 5)
+    prior, dev = None, split.dev
+    if speaker_norm:  # as sound measured in other units: far from zero, and small
+        train = with_signal(train, video=1.0, audio=1.0)
+        streams = {
+            stream: replace(one, utterance=one.utterance * 0.01 + 5, windows=one.windows * 0.01 + 5)
+            for stream, one in train.streams.items()
+        }
+        prior = SpeakerPrior.fit(replace(train, streams=streams))
+        train, dev = prior.normalise_training(replace(train, streams=streams)), None
+    models = registry.fit(name, train, dev, options=FitOptions(seeds=(0, 1), epochs=2, threads=1))
     reads = registry.get(name).streams
     document = {
         "variant": name,
@@ -199,7 +210,7 @@ def planted_bundle(name: str) -> Bundle:
         },
         "joint_pairs": None,
     }
-    return Bundle(document, tuple(models))
+    return Bundle(document, tuple(models), speaker_prior=prior)
 
 
 def test_onnx_takes_batches_of_any_length(tmp_path: Path) -> None:
@@ -221,6 +232,19 @@ def test_onnx_says_what_the_heads_say_and_others_are_told_apart(tmp_path: Path) 
     changed = {**bundle.document["calibration"], "emotion": {"sharpness": 1.31, "split": "dev", "utterances": 20}}
     other = Bundle({**bundle.document, "calibration": changed}, bundle.models)
     assert parity(other, tmp_path / "head.onnx", batches=5).worst > TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["linear_late", "concat_norm", "aligned"])
+def test_onnx_normalises_each_utterance_by_the_speakers_prior(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    bundle = planted_bundle(name, speaker_norm=True)
+    _, found = write_onnx(bundle, tmp_path / "head.onnx", batches=10)
+    assert found.worst <= TOLERANCE
+    plain = replace(
+        bundle, speaker_prior=SpeakerPrior.fit(plant("same_window", 1, train=60, dev=20, test=8).train)
+    )
+    assert parity(plain, tmp_path / "head.onnx", batches=5).worst > TOLERANCE  # another prior, another answer
 
 
 @pytest.mark.slow

@@ -7,9 +7,11 @@ import os
 
 import numpy as np
 import pytest
+from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.cache import file as cache_file
 from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.experiments.protocol import plan
 from dualstream.pipeline.experiments.training_data import (
     corpus_of,
     folds,
@@ -156,34 +158,86 @@ def test_folds_without_speakers_fail() -> None:
         folds(corpus_of(cache), "speaker")
 
 
-def test_speaker_norm_takes_a_planted_speaker_offset_away() -> None:
-    cache = planted_cache(sizes={"train": 2000}, speakers=4)
+def shifted_speakers(cache: Cache) -> tuple[Cache, np.ndarray]:
+    """Move the video of four speakers by what is far more than their utterances differ."""
     speaker = corpus_of(cache).features.speaker
     video = cache.streams["video"]
     offset = np.array([0.0, 30.0, -30.0, 90.0], dtype=np.float32)[speaker][:, None]
     moved = dataclasses.replace(video, utterance=video.utterance + np.where(video.present[:, None], offset, 0))
-    shifted = dataclasses.replace(cache, streams={**cache.streams, "video": moved})
-    after = corpus_of(shifted, speaker_norm=True).features.streams["video"]
+    return dataclasses.replace(cache, streams={**cache.streams, "video": moved}), speaker
+
+
+def with_video(cache: Cache, rows: np.ndarray) -> Cache:
+    streams = {**cache.streams, "video": dataclasses.replace(cache.streams["video"], utterance=rows)}
+    return dataclasses.replace(cache, streams=streams)
+
+
+def same_prior(one: SpeakerPrior, two: SpeakerPrior) -> bool:
+    (first, said), (second, told) = one.state(), two.state()
+    return said == told and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def test_speaker_norm_takes_a_planted_speaker_offset_away() -> None:
+    shifted, speaker = shifted_speakers(planted_cache(sizes={"train": 1000, "dev": 400}, speakers=4))
+    corpus = plan(corpus_of(shifted, speaker_norm=True)).corpus
+    present, after = shifted.streams["video"].present, corpus.features.streams["video"].utterance
+    for split in ("train", "dev"):
+        for code in range(4):
+            rows = after[(speaker == code) & present & (corpus.splits == split)]
+            assert np.abs(rows.mean(axis=0)).max() < 0.05  # it was 30 to 90, of rows with a spread below 1
+    assert (after[~present] == 0).all()
+
+
+def test_rule_1_takes_a_planted_speaker_offset_away_too() -> None:
+    shifted, speaker = shifted_speakers(planted_cache(sizes={"train": 2000}, speakers=4))
+    after = corpus_of(shifted).normalised_by_rule_1().features.streams["video"]
     for code in range(4):
-        rows = after.utterance[(speaker == code) & video.present]
+        rows = after.utterance[(speaker == code) & shifted.streams["video"].present]
         # 475 utterances a speaker against a prior of 5: about a hundredth of the spread between speakers is left
         assert np.abs(rows.mean(axis=0)).max() < 0.15
-    assert (after.utterance[~video.present] == 0).all()
 
 
-def test_speaker_norm_lets_no_split_see_another() -> None:
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_no_row_or_label_outside_of_train_moves_the_prior(split: str) -> None:
+    """Rows and labels of the split are others: its own normalised rows follow, and nothing else moves."""
     cache = planted_cache()
-    before = corpus_of(cache, speaker_norm=True).features
+    held = np.array(cache.utterances.split) == split
+    rng = np.random.default_rng(0)
     loud = cache.streams["video"].utterance.copy()
-    loud[320:] *= 100  # the test split
-    streams = {**cache.streams, "video": dataclasses.replace(cache.streams["video"], utterance=loud)}
-    after = corpus_of(dataclasses.replace(cache, streams=streams), speaker_norm=True).features
-    np.testing.assert_array_equal(before.streams["video"].utterance[:320], after.streams["video"].utterance[:320])
+    loud[held] = rng.normal(size=loud[held].shape) * 100 + 40
+    emotion = np.where(held, (cache.utterances.emotion + 1) % 3, cache.utterances.emotion).astype(np.int16)
+    other = with_rows(with_video(cache, loud), emotion=emotion)
+    before, after = (plan(corpus_of(each, speaker_norm=True)).corpus for each in (cache, other))
+    assert same_prior(before.prior, after.prior)
+    one, two = (each.features.streams["video"].utterance for each in (before, after))
+    np.testing.assert_array_equal(one[~held], two[~held])
+    assert np.abs(one[held] - two[held]).max() > 1
+
+
+def test_a_folds_prior_is_of_those_that_it_leaves_to_fit_on() -> None:
+    """What a fold holds out, and stops by, may be anything: its prior and the rows that it is fitted on stay."""
+    cache = planted_cache(sizes={"train": 240, "dev": 60, "test": 60})
+    whole = plan(corpus_of(cache, speaker_norm=True), "speaker:3")
+    for k, part in enumerate(whole.parts):
+        outside = np.union1d(part.held_out, part.stop)
+        loud = cache.streams["video"].utterance.copy()
+        loud[outside] = loud[outside] * 7 + 50
+        other = plan(corpus_of(with_video(cache, loud), speaker_norm=True), "speaker:3")
+        assert same_prior(whole.priors[k], other.priors[k])
+        assert not same_prior(whole.corpus.prior, other.corpus.prior)  # that of the models for new utterances
+        one, two = (each.corpus_for(each.parts[k]).features for each in (whole, other))
+        np.testing.assert_array_equal(
+            one.streams["video"].utterance[part.fit], two.streams["video"].utterance[part.fit]
+        )
+        expected = whole.priors[k].normalise(whole.corpus.extracted.take(part.held_out)).streams["audio"].utterance
+        np.testing.assert_array_equal(one.streams["audio"].utterance[part.held_out], expected)
 
 
 def test_speaker_norm_reaches_the_windows_too() -> None:
     cache = planted_cache()
-    plain, after = (corpus_of(cache, speaker_norm=on).features.streams["audio"] for on in (False, True))
+    plain, after = (
+        plan(corpus_of(cache, speaker_norm=on)).corpus.features.streams["audio"] for on in (False, True)
+    )
     assert after.windows.shape == plain.windows.shape
     assert np.abs(after.windows - plain.windows).max() > 0.1
     assert (after.windows[~after.window_present] == 0).all()
@@ -196,14 +250,25 @@ def test_speaker_norm_without_a_speaker_fails() -> None:
         corpus_of(dataclasses.replace(cache, utterances=nobody), speaker_norm=True)
 
 
-def test_unknown_speakers_take_the_splits_statistics() -> None:
-    cache = with_rows(planted_cache(sizes={"train": 200}), speaker=[""] * 150 + ["anna"] * 50)
-    stream = corpus_of(cache, speaker_norm=True).features.streams["audio"]
-    plain = cache.streams["audio"].utterance[stream.present].astype(np.float64)
-    expected = (plain - plain.mean(axis=0)) / plain.std(axis=0)
-    unknown = np.arange(200)[stream.present] < 150
-    np.testing.assert_allclose(stream.utterance[stream.present][unknown], expected[unknown], atol=1e-4)
-    assert np.abs(stream.utterance[stream.present][~unknown] - expected[~unknown]).max() > 0.01
+def test_unknown_speakers_take_trains_statistics() -> None:
+    sizes = {"train": 200, "dev": 100}
+    cache = with_rows(planted_cache(sizes=sizes), speaker=["anna", "bert"] * 100 + [""] * 50 + ["carl"] * 50)
+    corpus = plan(corpus_of(cache, speaker_norm=True)).corpus
+    stream = corpus.features.streams["audio"]
+    rows, train = cache.streams["audio"].utterance.astype(np.float64), stream.present & (corpus.splits == "train")
+    expected = (rows - rows[train].mean(axis=0)) / rows[train].std(axis=0)
+    place = np.arange(300)
+    unknown, known = (stream.present & part for part in ((place >= 200) & (place < 250), place >= 250))
+    np.testing.assert_allclose(stream.utterance[unknown], expected[unknown], atol=1e-4)
+    assert np.abs(stream.utterance[known] - expected[known]).max() > 0.01
+
+
+def test_what_was_extracted_is_kept_beside_it() -> None:
+    cache = planted_cache()
+    back = plan(corpus_of(cache, speaker_norm=True)).corpus.as_extracted()
+    assert not back.speaker_norm and back.prior is None
+    for name, stream in corpus_of(cache).features.streams.items():
+        np.testing.assert_array_equal(back.features.streams[name].utterance, stream.utterance)
 
 
 def test_the_digest_is_of_the_bytes_that_were_read(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
 ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like"} if command in ("fit-head", "compare") else set())
+    | ({"--speaker", "--speaker-per-file"} if command == "predict" else set())
     for command in GOLDEN
 }
 """What came later, by command."""
