@@ -67,7 +67,7 @@ class UtteranceAnswer(Document):
         return [name for name, there in (self.streams or {}).items() if not there]
 
     def to_json(self) -> JsonObject:
-        """Return JSON values: without answers their keys are left out, like ``sound``, ``speaker`` and ``timeline``."""
+        """Return JSON values: keys of what is not there, such as answers and ``timeline``, are left out."""
         own = super().to_json()
         head = ("name", "path", *(("sound",) if self.sound is not None else ()), "start_s", "end_s")
         keys = [*head, "status", "reason"]
