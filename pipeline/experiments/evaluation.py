@@ -40,8 +40,8 @@ class Evaluation(Document):
     outliers: dict[str, Outliers]
     """What is odd in the scored rows, by stream."""
     certainty: tuple[SplitCertainty, ...]
-    speakers: tuple[SpeakerBatch, ...]
-    """What each speaker was normalised by, and how often each class was answered; empty: by nothing, or rule 1."""
     warnings: tuple[str, ...]
     """Of the cache and of labels that had a part in the fit; those of the scores are theirs."""
     report: str | None
+    speakers: tuple[SpeakerBatch, ...] = ()
+    """What each speaker was normalised by, and how often each class was answered; empty: by nothing, or rule 1."""

@@ -71,7 +71,7 @@ class ProtocolOptions:
     streams: Mapping[str, str] = field(default_factory=dict)
     """Streams to join: video=NAME,audio=NAME; default: those of that name."""
     speaker_norm: bool = False
-    """Normalise each speaker by its own unlabelled utterances (transductive)."""
+    """Normalise each speaker by its own unlabelled utterances, drawn towards training speakers (transductive)."""
     scored: Scored = "all"
     """all: utterances without features are scored too, answered by the prior; present: they are left out."""
     answering: DecodingOptions = field(default_factory=DecodingOptions)

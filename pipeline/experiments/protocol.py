@@ -207,7 +207,7 @@ def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
 def _normalised(whole: Plan) -> Plan:
     """Normalise speakers where the corpus asks for it: by those that each fold leaves to fit on, and by all."""
     corpus = whole.corpus
-    if not corpus.speaker_norm or corpus.extracted is not None:
+    if not corpus.to_normalise:
         return whole
     fitted_on = whole.parts[0].fit if whole.by is None else np.union1d(whole.scored, whole.left_out)
     done = replace(whole, corpus=corpus.normalised(fitted_on))

@@ -52,9 +52,11 @@ class Corpus:
     projections: dict[str, str] = field(default_factory=dict)
     """Kind of the projection of those of them that the cache projected."""
     speaker_norm: bool = False
-    """Whether heads read speaker-normalised rows (transductive); `plan` normalises by who is fitted on."""
+    """Whether heads read speaker-normalised rows (transductive)."""
+    to_normalise: bool = False
+    """Whether they are still as they were extracted: `plan`, which knows who is fitted on, normalises them."""
     prior: SpeakerPrior | None = None
-    """Towards which each speaker was drawn; None where nothing was normalised yet, or by rule 1."""
+    """Towards which each speaker was drawn; None where none was yet, or by rule 1."""
     extracted: FeatureSet | None = None
     """The features as they were before speakers were drawn towards `prior`, where they were."""
 
@@ -156,12 +158,12 @@ class Corpus:
         back = np.argsort(np.concatenate((fitted_on, rest)), kind="stable")
         done = done.take(back)
         features = replace(raw, streams={name: done.streams[name] for name in raw.streams})
-        return replace(self, features=features, speaker_norm=True, prior=prior, extracted=raw)
+        return replace(self, features=features, speaker_norm=True, to_normalise=False, prior=prior, extracted=raw)
 
     def normalised_by_rule_1(self) -> Corpus:
         """Return it with each speaker of a split normalised by that split only, as older runs were."""
         features = normalise_speakers(self.features, _codes(self.splits))
-        return replace(self, features=features, speaker_norm=True)
+        return replace(self, features=features, speaker_norm=True, to_normalise=False)
 
     def as_extracted(self) -> Corpus:
         """Return it as it was before speakers were drawn towards a prior."""
@@ -268,7 +270,7 @@ def corpus_of(
     )
     if speaker_norm and not np.any(speakers != ""):
         raise UsageError("--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them")
-    return replace(corpus, speaker_norm=speaker_norm)
+    return replace(corpus, speaker_norm=speaker_norm, to_normalise=speaker_norm)
 
 
 def _projections(cache: Cache, chosen: Mapping[str, str]) -> dict[str, str]:

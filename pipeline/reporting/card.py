@@ -25,6 +25,13 @@ FORBIDDEN = (
     "Watching people who were not asked, or telling whether someone lies, is fit for something, or means harm.",
 )
 
+SPEAKERS = (
+    "- Heads read speaker-normalised rows: the scores above are transductive, of all of a speaker's held-out "
+    "utterances, unlabelled, as one batch. A clip alone, or one whose speaker is not named, is normalised by the "
+    "training speakers' rows, which count for up to {weight:g} utterances, and gains nothing; nor do a speaker's "
+    "clips that are all of one class."
+)
+
 
 def model_card(
     *,
@@ -126,6 +133,7 @@ def model_card(
         "scores nearer to the majority class. Scores by group of people were not measured.",
         "- Classes with few training utterances (above) are hardly ever answered rightly.",
         "- Where a stream is missing, the answer rests on the other one, and says so.",
+        *([] if config.speaker_prior is None else [SPEAKERS.format(weight=config.speaker_prior.weight)]),
         *(f"- {_cell(text)}" for text in held_out.warnings),
         "",
     ]
