@@ -142,12 +142,6 @@ def test_weights_of_no_encoder_are_not_copied(from_file: Path, tmp_path: Path) -
 # Runs that can't be exported
 
 
-def test_speaker_normalisation_is_refused(corpus: Path, tmp_path: Path) -> None:
-    run = fit(corpus / "cache.h5", "linear", corpus / "norm", speaker_norm=True)
-    with pytest.raises(UsageError, match="speaker"):
-        export.export(run, tmp_path / "b")
-
-
 def test_another_cache_is_refused(corpus: Path, from_file: Path, tmp_path: Path) -> None:
     run = fit(corpus / "cache.h5", "linear", corpus / "moved")
     with pytest.raises(FingerprintMismatchError, match="not the cache"):

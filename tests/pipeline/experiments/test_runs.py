@@ -216,8 +216,8 @@ def test_missing_and_foreign_folders_fail(tmp_path) -> None:
 def test_a_later_version_fails(tmp_path) -> None:
     written(tmp_path / "one")
     config = json.loads((tmp_path / "one" / experiments.CONFIG).read_text())
-    write_json(tmp_path / "one" / experiments.CONFIG, {**config, "version": 2})
-    with pytest.raises(CorruptError, match="version 2"):
+    write_json(tmp_path / "one" / experiments.CONFIG, {**config, "version": 3})
+    with pytest.raises(CorruptError, match="version 3; this program reads 1 and 2"):
         experiments.read_run(tmp_path / "one")
 
 
