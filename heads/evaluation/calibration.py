@@ -2,9 +2,16 @@
 
 Temperature scaling is Guo et al. 2017 (https://arxiv.org/abs/1706.04599); the weighted sum of several
 experts' log-probabilities is a logarithmic opinion pool (Heskes 1998, https://papers.nips.cc/paper/1413).
+
+Each expert's answer holds the class prior. Experts that are independent given the class combine by the product
+rule, p(c) times the product of p(c | x_s) / p(c) (Kittler et al. 1998, https://doi.org/10.1109/34.667881): the
+prior once, whatever the number of experts. A pool without a prior of its own holds it as often as its weights sum
+to, and with uneven classes a fit then weakens all experts to pay for it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
@@ -15,6 +22,7 @@ from dualstream.cores import one_blas_thread
 STEPS = 50
 TOLERANCE = 1e-8  # of the mean loss's gradient
 LIMITS = (0.0, 1e4)  # of a weight
+PRIOR_PULL = 1.0  # utterances' worth of belief in the product rule: that the prior counts once
 
 Floats = NDArray[np.float64]
 
@@ -23,6 +31,24 @@ def log_softmax(logits: Floats) -> Floats:
     """Return log-probabilities of logits (..., C)."""
     shifted = logits - logits.max(-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+@dataclass(frozen=True, repr=False)
+class Pool:
+    """How the log-probabilities of S experts become one answer: ``log_softmax(sum(w_s log_p_s) + offset)``."""
+
+    weights: Floats
+    """Shape (S,), none negative."""
+    offset: Floats
+    """Shape (C,): the prior, less as much of it as the weighted answers hold."""
+    prior_weight: float
+    """Beta, how often `offset` adds the prior: 1 less the sum of the weights by the product rule, where all
+    experts hold the prior whole."""
+
+    @classmethod
+    def mean(cls, count: int, classes: int) -> Pool:
+        """Return the mean of `count` experts, which holds the prior once as it is."""
+        return cls(np.full(count, 1 / count), np.zeros(classes), 0.0)
 
 
 @one_blas_thread()
@@ -45,39 +71,126 @@ def fit_weights(logits: Floats, labels: NDArray[np.int64], *, pull: float = 0.0)
     -------
     Weights (S,); ones over S where nothing is labelled.
     """
+    count, _, classes = logits.shape
     keep = labels != UNLABELLED
-    count = len(logits)
     if not keep.any():
         return np.full(count, 1 / count)
-    experts, truth = logits[:, keep], labels[keep]
-    number = len(truth)
-    classes = experts.shape[-1]
-    target = np.full((number, classes), 1 / (number + classes))
+    target = _smoothed(labels[keep], np.full(classes, 1 / classes))
+    start = np.full(count, 1 / count)
+    return _solve(
+        logits[:, keep], target, np.zeros(classes), start, np.full(count, LIMITS[0]), pull * _centre(count)
+    )
+
+
+@one_blas_thread()
+def fit_pool(
+    log_p: Floats,
+    labels: NDArray[np.int64],
+    *,
+    held: Floats,
+    prior: Floats,
+    pull: float = 0.0,
+    shared: bool = False,
+) -> Pool:
+    """Fit a mixture of experts, and how often it counts the prior, on held-out answers.
+
+    What is fitted are weights of the evidence, ``log_p_s - held_s``, and of the prior: one and a little more or
+    less, as the utterances say against a weak pull to one. Where classes are even the prior means nothing, and the
+    weights are those of `fit_weights`.
+
+    Parameters
+    ----------
+    log_p
+        Of S experts on N held-out utterances, shape (S, N, C).
+    labels
+        Codes, shape (N,), -1 where unlabelled. They count as if C more utterances had been seen anywhere, of which
+        only the prior is known.
+    held
+        Log prior that each expert's answers hold, shape (S, C): of the labels that it was fitted on.
+    prior
+        Log prior of what is answered, shape (C,).
+    pull
+        As in `fit_weights`.
+    shared
+        One weight for all experts.
+
+    Returns
+    -------
+    Without a label the weights are ones over S, and the prior is counted once.
+    """
+    count, _, classes = log_p.shape
+    evidence = log_p - held[:, None]
+    if shared:
+        evidence = evidence.mean(0, keepdims=True)
+    fitted = len(evidence)
+    level = prior - prior.mean()
+    values = np.append(np.full(fitted, 1 / fitted), 0.0)
+    keep = labels != UNLABELLED
+    if keep.any():
+        experts = np.concatenate([evidence[:, keep], np.broadcast_to(level, (1, int(keep.sum()), classes))])
+        pulls = np.zeros((fitted + 1, fitted + 1))
+        pulls[:-1, :-1] = pull * _centre(fitted)
+        pulls[-1, -1] = PRIOR_PULL
+        lowest = np.append(np.full(fitted, LIMITS[0]), -LIMITS[1])
+        values = _solve(experts, _smoothed(labels[keep], np.exp(log_softmax(prior))), level, values, lowest, pulls)
+    weights = np.full(count, values[0] / count) if shared else values[:-1]
+    offset = (1 + values[-1]) * prior - weights @ held
+    return Pool(weights, offset - offset.mean(), float(1 + values[-1] - weights.sum()))
+
+
+def _smoothed(truth: NDArray[np.int64], shares: Floats) -> Floats:
+    """Return targets (N, C) as if as many more utterances had been seen as there are classes, by `shares`."""
+    number, classes = len(truth), len(shares)
+    target = np.tile(classes * shares / (number + classes), (number, 1))
     target[np.arange(number), truth] += number / (number + classes)
+    return target
+
+
+def _centre(count: int) -> Floats:
+    return np.eye(count) - 1 / count
+
+
+def _solve(
+    experts: Floats, target: Floats, offset: Floats, start: Floats, lowest: Floats, pulls: Floats
+) -> Floats:
+    """Return the weights of ``log_softmax(sum(w_s experts_s) + offset)`` by Newton's method within limits.
+
+    Parameters
+    ----------
+    experts
+        Shape (S, N, C).
+    target
+        Shares of the classes, shape (N, C).
+    lowest
+        Least value of each weight, shape (S,).
+    pulls
+        Half of ``w @ pulls @ w`` is added to the loss, shape (S, S).
+    """
+    count, number, _ = experts.shape
     right = (target * experts).sum(-1)  # (S, N)
-    centre = np.eye(count) - 1 / count
-    weights = np.full(count, 1 / count)
-    free = np.ones(count, dtype=bool)
+    weights = start
+
+    def mixed(at: Floats) -> Floats:
+        return log_softmax(np.tensordot(at, experts, 1) + offset)
 
     def loss(at: Floats) -> float:
-        mixed = log_softmax(np.tensordot(at, experts, 1))
-        return float(-(target * mixed).sum() + pull / 2 * at @ centre @ at)
+        return float(-(target * mixed(at)).sum() + at @ pulls @ at / 2)
 
     value = loss(weights)
     for _ in range(STEPS):
-        p = np.exp(log_softmax(np.tensordot(weights, experts, 1)))  # (N, C)
+        p = np.exp(mixed(weights))  # (N, C)
         means = (p * experts).sum(-1)  # (S, N)
-        gradient = (means - right).sum(1) + pull * centre @ weights
+        gradient = (means - right).sum(1) + pulls @ weights
         spread = (experts - means[..., None]) * np.sqrt(p)
-        bend = np.tensordot(spread, spread, ([1, 2], [1, 2])) + pull * centre + 1e-6 * number * np.eye(count)
-        free = ~(((weights <= LIMITS[0]) & (gradient > 0)) | ((weights >= LIMITS[1]) & (gradient < 0)))
+        bend = np.tensordot(spread, spread, ([1, 2], [1, 2])) + pulls + 1e-6 * number * np.eye(count)
+        free = ~(((weights <= lowest) & (gradient > 0)) | ((weights >= LIMITS[1]) & (gradient < 0)))
         if not free.any() or np.abs(gradient[free]).max() <= TOLERANCE * number:
             break
         step = np.zeros(count)
         step[free] = np.linalg.solve(bend[np.ix_(free, free)], -gradient[free])
         length = 1.0
         while length > 1e-6:
-            trial = np.clip(weights + length * step, *LIMITS)
+            trial = np.clip(weights + length * step, lowest, LIMITS[1])
             if (new := loss(trial)) <= value:
                 break
             length /= 2

@@ -75,3 +75,10 @@ def constant_line(scored: Counts, answer: int, names: Sequence[str]) -> Majority
     confusion = np.zeros((len(names), len(names)))
     confusion[:, answer] = scored
     return Majority(names[answer], *(float(value) for value in headlines(confusion)))
+
+
+def log_shares_near(counts: Counts, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the logarithms of some utterances' shares, with one added to each class as a log `prior` has them."""
+    counts = np.asarray(counts, dtype=np.int64)
+    classes = len(counts)
+    return np.log((counts + classes * np.exp(prior)) / (counts.sum() + classes))

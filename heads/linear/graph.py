@@ -22,7 +22,7 @@ class LinearModule(nn.Module):
     parts
         Of each part the design and its heads by task.
     weights
-        ``prior``, ``mixing``, ``alone`` and ``shift`` of the model, by task.
+        ``prior``, ``mixing``, ``alone``, ``offset`` and ``shift`` of the model, by task.
     """
 
     windowed, over_dialogues, max_windows = False, False, 1
@@ -46,13 +46,15 @@ class LinearModule(nn.Module):
         rows = [self._rows(number, inputs) for number in numbers]
         there = torch.stack([self._available(number, inputs) for number in numbers]).float()  # (parts, B)
         complete = there.prod(0)
-        some = there * (1 - complete)
+        share = there * (1 - complete) / there.sum(0).clamp(min=1.0)  # of each part, where some are missing
+        cases = torch.cat([complete.unsqueeze(0), share]).t()  # (B, 1 + parts)
         answer = {}
         for task in self.tasks:
             experts = torch.stack([self._expert(number, task, row) for number, row in enumerate(rows)])
             mixing, alone = (_float(self.weights[kind][task])[:, None] for kind in ("mixing", "alone"))
-            weights = complete * mixing + some * alone / some.sum(0).clamp(min=1.0)  # (parts, B)
-            mixed = (weights.unsqueeze(-1) * experts).sum(0).log_softmax(-1)
+            weights = complete * mixing + share * alone  # (parts, B)
+            offset = cases @ _float(self.weights["offset"][task])
+            mixed = ((weights.unsqueeze(-1) * experts).sum(0) + offset).log_softmax(-1)
             none = (there.sum(0) == 0).unsqueeze(-1)
             shifted = (mixed + _float(self.weights["shift"][task])).log_softmax(-1)
             answer[task] = torch.where(none, _float(self.weights["prior"][task]), shifted)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
-from dualstream.heads.evaluation.calibration import fit_weights, log_softmax
+from dualstream.heads.evaluation.calibration import Pool, fit_pool, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
-from dualstream.heads.evaluation.majority import log_shares
+from dualstream.heads.evaluation.majority import log_shares, log_shares_near
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
 from dualstream.heads.variants.contract import (
@@ -62,6 +62,9 @@ class LinearModel:
     """Weight of each part's log-probabilities, shape (parts,)."""
     alone: dict[Task, Floats]
     """Weight of each part where the others' streams are missing, shape (parts,)."""
+    offset: dict[Task, Floats]
+    """Added to the weighted log-probabilities, shape (1 + parts, C): first where all streams are there, then for
+    each part where others' are missing. It holds the prior, so that it counts once however many parts answer."""
     shift: dict[Task, Floats]
     """Added to the log-probabilities, shape (C,): the correction for unequal class counts, or zeros."""
     facts: dict[str, Any]
@@ -76,10 +79,11 @@ class LinearModel:
         answer: dict[Task, Floats] = {}
         for task, prior in self.prior.items():
             experts = np.stack([p.heads[task](r) for p, r in zip(self.parts, rows, strict=True)])  # (parts, N, C)
-            weights = np.where(there.all(0), self.mixing[task][:, None], 0.0)
-            some = there & ~there.all(0)
-            weights += np.where(some, self.alone[task][:, None], 0.0) / np.maximum(some.sum(0), 1)
-            mixed = log_softmax(np.einsum("pn,pnc->nc", weights, experts))
+            complete = there.all(0).astype(np.float64)
+            share = (there & ~there.all(0)) / np.maximum(there.sum(0), 1)  # of each part, where some are missing
+            weights = complete * self.mixing[task][:, None] + share * self.alone[task][:, None]
+            offset = np.vstack([complete, share]).T @ self.offset[task]
+            mixed = log_softmax(np.einsum("pn,pnc->nc", weights, experts) + offset)
             answer[task] = log_softmax(mixed + self.shift[task])
             answer[task][~there.any(0)] = prior
         return Prediction(answer.get("emotion"), answer.get("sentiment"))
@@ -121,7 +125,7 @@ class LinearModel:
         }
         return arrays, values
 
-    _by_task: ClassVar[tuple[str, ...]] = ("prior", "mixing", "alone", "shift")
+    _by_task: ClassVar[tuple[str, ...]] = ("prior", "mixing", "alone", "offset", "shift")
 
     def __repr__(self) -> str:
         return f"LinearModel({self.variant!r}, {self.facts.get('solver')}, tasks={list(self.prior)})"
@@ -130,6 +134,9 @@ class LinearModel:
 def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     """Make a fitted model from what its `state()` gave."""
     tasks: list[Task] = values["tasks"]
+    for task in tasks:  # models of versions that added no prior to a mixture
+        none = np.zeros((1 + len(values["parts"]), len(arrays[f"{task}.prior"])))
+        arrays = {f"{task}.offset": none} | arrays
     by_task = {name: {task: arrays[f"{task}.{name}"] for task in tasks} for name in LinearModel._by_task}
     parts = []
     for number, entry in enumerate(values["parts"]):
@@ -193,12 +200,15 @@ def fit(
         for streams in layout
     ]
     there = np.stack([design.available(train) for design, _ in fitted])
-    mixing, alone = _mix(fitted, labels, there, settings["mixing"])
+    pools = {task: _mix(fitted, task, labels[task], prior[task], there, settings["mixing"]) for task in tasks}
     facts = {
         "solver": settings["solver"],
         "folds": grouped,
         "penalty": {t: [f.penalty for _, heads in fitted for f in (heads[t],)] for t in tasks},
         "losses": {t: [{str(p): v for p, v in heads[t].losses.items()} for _, heads in fitted] for t in tasks},
+        "prior_weight": {
+            t: [pool.prior_weight for pool in (together, *alone)] for t, (together, alone) in pools.items()
+        },
     }
     tau = SOLVED[options.loss](options)
     converged = all(f.converged for _, heads in fitted for f in heads.values())
@@ -211,8 +221,11 @@ def fit(
             history=History(stopped="converged" if converged else "epochs"),
             parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
             prior=prior,
-            mixing=mixing,
-            alone=alone,
+            mixing={t: together.weights for t, (together, _) in pools.items()},
+            alone={t: np.concatenate([pool.weights for pool in alone]) for t, (_, alone) in pools.items()},
+            offset={
+                t: np.stack([pool.offset for pool in (together, *alone)]) for t, (together, alone) in pools.items()
+            },
             shift={t: -tau * prior[t] if tau is not None else np.zeros(classes[t]) for t in tasks},
             facts=facts,
         )
@@ -307,32 +320,34 @@ def _fit_part(
 
 def _mix(
     fitted: list[tuple[Design, dict[Task, Fitted]]],
-    labels: dict[Task, NDArray[np.int64]],
+    task: Task,
+    codes: NDArray[np.int64],
+    prior: Floats,
     there: NDArray[np.bool_],
     mixing: str,
-) -> tuple[dict[Task, Floats], dict[Task, Floats]]:
-    """Return the parts' weights together, and each one's alone, from out-of-fold answers.
+) -> tuple[Pool, list[Pool]]:
+    """Return how the parts are mixed together, and how each one answers alone, from out-of-fold answers.
 
-    `there` says which utterances have each part's streams, shape (parts, N).
+    `there` says which utterances have each part's streams, shape (parts, N). A part's answers hold the prior of the
+    utterances that it was fitted on, those that have its streams.
     """
-    together: dict[Task, Floats] = {}
-    alone: dict[Task, Floats] = {}
-    parts = len(fitted)
-    for task, codes in labels.items():
-        outs = [heads[task].out_of_fold for _, heads in fitted]
-        if parts == 1 or any(out is None for out in outs):
-            together[task], alone[task] = np.full(parts, 1 / parts), np.ones(parts)
-            continue
-        experts = np.stack([out for out in outs if out is not None])  # (parts, N, C)
-        complete = np.where(there.all(0), codes, UNLABELLED)
-        if mixing == "learned":
-            together[task] = fit_weights(experts, complete, pull=0.01 * len(codes))
-        else:
-            together[task] = np.full(parts, fit_weights(experts.mean(0)[None], complete)[0] / parts)
-        alone[task] = np.array(
-            [
-                fit_weights(expert[None], np.where(has, codes, UNLABELLED))[0]
-                for expert, has in zip(experts, there, strict=True)
-            ]
-        )
+    outs = [heads[task].out_of_fold for _, heads in fitted]
+    parts, classes = len(fitted), len(prior)
+    if parts == 1 or any(out is None for out in outs):
+        return Pool.mean(parts, classes), [Pool.mean(1, classes)] * parts
+    experts = np.stack([out for out in outs if out is not None])  # (parts, N, C)
+    held = np.stack([_log_shares(codes[has], classes) for has in there])
+    whole = there.all(0)
+    together = fit_pool(
+        experts,
+        np.where(whole, codes, UNLABELLED),
+        held=held,
+        prior=log_shares_near(np.bincount(codes[whole & (codes != UNLABELLED)], minlength=classes), prior),
+        pull=0.01 * len(codes),
+        shared=mixing != "learned",
+    )
+    alone = [
+        fit_pool(expert[None], np.where(has, codes, UNLABELLED), held=own[None], prior=own)
+        for expert, has, own in zip(experts, there, held, strict=True)
+    ]
     return together, alone
