@@ -5,12 +5,13 @@
     python benchmarks/study_priors.py --planted 200                                       # made-up corpora
 
 The first writes every answer to `--out`, so that the same file run under another version of the code, and then
-named by `--against`, gives paired differences. Frozen encoders' rows are made once and kept in `--rows`. One thread.
+named by `--against`, gives paired differences. Frozen encoders' rows are made once and kept in `--rows`.
 
-MELD: train fits, dev is scored; its action units are one stream, 100 components of the transcripts' hashed words,
+MELD: train fits, dev is scored; its action units are one stream, 100 components of the transcripts' words,
 fitted on train, the other (there is no sound at hand). RAVDESS: action units and Whisper's rows, actors 1 to 12
-against 13 to 16, and four folds by actor of corpora thinned to MELD's shares. EMO-DB: acoustic columns and Whisper's
-rows, ten folds by speaker. CREMA-D: the shares of people's votes who heard or saw the clip, train against dev.
+against 13 to 16, four folds by actor, and the same of corpora thinned to MELD's shares. EMO-DB: acoustic columns
+and Whisper's rows, ten folds by speaker. CREMA-D: shares of the votes of people who heard or saw the clip, train
+against dev. One thread.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.folds import fold_codes
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions, Task
+from dualstream.pipeline.corpus.importers.ravdess import EMOTIONS as RAVDESS
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
 from frozen_rows import whisper_rows
+from study_losses import uneven
 
 from dualstream.cores import one_core
 
-MELD_SHARES = np.array([0.472, 0.174, 0.121, 0.111, 0.068, 0.027, 0.027])
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {
     "linear_video": ("linear_video", {}),
     "linear_audio": ("linear_audio", {}),
@@ -140,9 +142,8 @@ def report(
         if len(names) < 2:
             continue
         shares = np.bincount(truth[truth >= 0], minlength=len(names))
-        print(
-            f"\n### {case.name}, {task}, {loss}: {shares.sum()} rows, largest share {shares.max() / shares.sum():.2f}"
-        )
+        largest = shares.max() / shares.sum()
+        print(f"\n### {case.name}, {task}, {loss}: {shares.sum()} rows, largest share {largest:.2f}")
         print("| head | UAR | log loss | UAR, moved | log loss, moved |\n|---|---|---|---|---|")
         for head, tasks in said.items():
             models = tasks[task]
@@ -280,22 +281,11 @@ def ravdess(rows: Path, weights: Path, data: Path) -> FeatureSet:
     files = [path.stem for path in sorted((data / "ravdess" / "audio").glob("*.flac"))]
     files = [name for name in files if name.split("-")[2] != "02"]
     with (data / "ravdess" / "action_units.csv").open(newline="") as lines:
-        units = {
-            "03" + row["clip"][2:]: [float(v) for k, v in row.items() if k != "clip"]
-            for row in csv.DictReader(lines)
-        }
+        table = {"03" + row.pop("clip")[2:]: row for row in csv.DictReader(lines)}
+    units = {name: [float(value) for value in row.values()] for name, row in table.items()}
     seen = np.array([name in units for name in files])
     video = np.array([units.get(name, [0.0] * 35) for name in files], np.float32)
-    words = {
-        "01": "neutral",
-        "03": "joy",
-        "04": "sadness",
-        "05": "anger",
-        "06": "fear",
-        "07": "disgust",
-        "08": "surprise",
-    }
-    emotion = np.array([words[code] for code in found.label])
+    emotion = np.array([RAVDESS[code] for code in found.label])
     return corpus_of(video, found.utterance, emotion, None, np.array(files), found.group, seen)
 
 
@@ -342,24 +332,11 @@ def cremad(folder: Path) -> Case:
     return Case("CREMA-D, votes", corpus, [(np.flatnonzero(train), np.flatnonzero(~train))], corpus.speaker)
 
 
-def uneven(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return the rows that are left when MELD's shares are dealt out to the classes in an order of `seed`."""
-    rng = np.random.default_rng(seed)
-    counts = np.bincount(labels[labels >= 0])
-    shares = rng.permutation(MELD_SHARES[: len(counts)] / MELD_SHARES[: len(counts)].sum())
-    whole = (counts / shares).min()
-    chosen = [
-        rng.permutation(np.flatnonzero(labels == code))[: max(8, round(share * whole))]
-        for code, share in enumerate(shares)
-    ]
-    return np.sort(np.concatenate(chosen))
-
-
 # ---- made-up corpora
 
 
 def planted(seed: int) -> Case:
-    """Return a corpus of uneven classes: class means in each stream, noise, sometimes shared, sometimes missing rows."""
+    """Return a corpus of uneven classes: means in each stream, noise, sometimes shared, sometimes rows missing."""
     rng = np.random.default_rng([seed, 41])
     classes, count = int(rng.integers(2, 8)), int(rng.integers(300, 1_500))
     shares = np.sort(rng.dirichlet(np.full(classes, 0.7)))[::-1] * 0.9 + 0.1 / classes
@@ -382,9 +359,9 @@ def planted_study(count: int, heads: list[str]) -> None:
     """Print how far joins of both streams are from the better single stream, over many made-up corpora."""
     alone = {"linear": ("linear_video", "linear_audio"), "network": ("video", "audio")}
     joins = {
-        head: alone["network" if HEADS[head][0] == "late" else "linear"]
+        head: alone["network" if head in ("late", "concat_norm") else "linear"]
         for head in heads
-        if "late" in head or head == "linear"
+        if head not in (*alone["linear"], *alone["network"])
     }
     needed = list(dict.fromkeys([*joins, *(one for pair in joins.values() for one in pair)]))
     for loss in LOSSES:
@@ -403,9 +380,8 @@ def planted_study(count: int, heads: list[str]) -> None:
                     values[head][1] - min(values[one][1] for one in pair),
                 ))  # fmt: skip
         print(f"\n### {count} made-up corpora, {loss}: the join less the better single stream")
-        print(
-            "| head | UAR, mean | lowest | below by over a point | log loss, mean | highest |\n|---|---|---|---|---|---|"
-        )
+        print("| head | UAR, mean | lowest | below by over a point | log loss, mean | highest |")
+        print("|---|---|---|---|---|---|")
         for head, pairs in gaps.items():
             score, cost = np.array(pairs).T
             print(

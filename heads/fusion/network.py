@@ -54,6 +54,16 @@ class Settings:
         return asdict(self)
 
 
+@dataclass(frozen=True, repr=False)
+class Priors:
+    """Log priors of one task's classes among training utterances: those with all streams, then each stream's."""
+
+    shares: NDArray[np.float64]
+    """Of the classes, as they are, shape (1 + streams, C)."""
+    answered: NDArray[np.float64]
+    """That answers hold by the loss and the draws they were trained with, shape (1 + streams, C)."""
+
+
 class Network:
     """One variant: streams to a shared representation, and from there to logits.
 
@@ -107,7 +117,9 @@ class Network:
         """Return the class that ``name:argument`` names; most take no argument."""
         raise ValueError(f"this variant takes no argument; {argument!r} was given")
 
-    def finish(self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]]) -> None:
+    def finish(
+        self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], priors: dict[Task, Priors]
+    ) -> None:
         """Fit what is solved after training, on held-out batches with their labels; most have nothing."""
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, Logits
-from dualstream.heads.evaluation.calibration import fit_weights
-from dualstream.heads.fusion.network import Network, Settings
+from dualstream.heads.evaluation.calibration import fit_pool
+from dualstream.heads.fusion.network import Network, Priors, Settings
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants.dual import DualHead
 from dualstream.heads.variants.registry import Task
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dualstream.heads.training.weights import Dropout, Weights
 
 
-PULL = 1.0  # utterances' worth of belief that both streams of `late` deserve the same weight
+PULL = 1.0  # utterances' worth of belief that all streams of `late` deserve the same weight
 
 
 class _Single(Network):
@@ -91,10 +91,12 @@ class Late(Network):
     """Two models that never see each other; what they say is calibrated and mixed afterwards.
 
     Each stream has a hidden layer and heads of its own, trained side by side on the same utterances. A
-    temperature for each stream (Guo et al. 2017, https://arxiv.org/abs/1706.04599) and two mixing weights
+    temperature for each stream (Guo et al. 2017, https://arxiv.org/abs/1706.04599) and mixing weights
     of the log-probabilities, a logarithmic opinion pool (Heskes 1998,
     https://proceedings.neurips.cc/paper/1997/hash/7f24d240521d99071c93af3917215ef7-Abstract.html), are then
     solved on utterances that training did not see: dev, or, where dev may not be looked at, part of train.
+    The class prior, which each stream's answers hold, is counted once (heads/evaluation/calibration.py): the
+    mixture holds as much of it as the loss lets a stream alone hold.
     """
 
     wants_held_out = True
@@ -104,61 +106,74 @@ class Late(Network):
             stream: StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
             for stream in self.streams
         }
-        return 2 * settings.hidden
+        return len(self.streams) * settings.hidden
 
     def build_heads(self, weights: Weights, settings: Settings) -> None:
         sizes = settings.emotions, settings.sentiments
         self.heads = [DualHead(weights, settings.hidden, *sizes, name=f"head_{stream}") for stream in self.streams]
+        count = len(self.streams)
         for task in settings.tasks:
-            weights.add(f"head_alone.{task}", (2,), fill=1.0)
-            weights.add(f"head_mix.{task}", (2,), fill=0.5)
+            weights.add(f"head_alone.{task}", (count,), fill=1.0)
+            weights.add(f"head_mix.{task}", (count,), fill=1 / count)
+            weights.add(f"head_offset.{task}", (1 + count, getattr(settings, f"{task}s")), since="0.2")
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         return concat(*(dropout.dropout(self.entries[stream](batch).relu()) for stream in self.streams))
 
     def decide_training(self, representation: torch.Tensor, batch: Batch) -> list[Logits]:
-        width = self.settings.hidden
-        parts = representation[..., :width], representation[..., width:]
+        parts = representation.split(self.settings.hidden, dim=-1)
         return [head(part) for head, part in zip(self.heads, parts, strict=True)]
 
     def decide(self, representation: torch.Tensor, batch: Batch) -> Logits:
         said = self.decide_training(representation, batch)
-        video, audio = (
-            batch.video_present.float().unsqueeze(-1),
-            batch.audio_present.float().unsqueeze(-1),
-        )  # (B, 1)
-        both, neither = video * audio, (1.0 - video) * (1.0 - audio)
+        there = self._there(batch).float()  # (B, streams)
+        count, streams = there.sum(-1, keepdim=True), len(self.streams)
+        complete, none = (count == streams).float(), (count == 0).float()
+        share = (1.0 - complete) * there / count.clamp(min=1.0)
+        cases = concat(complete, share)  # (B, 1 + streams)
         mixed = {}
         for task in ("emotion", "sentiment"):
             logs = [getattr(logits, task).log_softmax(-1) for logits in said]
             mixed[task] = logs[0]
             if task in self.settings.tasks:
-                single, mix = (self.weights[f"head_{kind}.{task}"] for kind in ("alone", "mix"))  # (S, 2)
-                parts = []
-                for column, (one, other) in enumerate(((video, audio), (audio, video))):
-                    own, shared = (values[:, column, None, None] for values in (single, mix))
-                    parts.append((one * (1.0 - other) * own + both * shared + 0.5 * neither) * logs[column])
-                mixed[task] = parts[0] + parts[1]
+                mix, single, offset = (self.weights[f"head_{kind}.{task}"] for kind in ("mix", "alone", "offset"))
+                weights = (
+                    complete * mix.unsqueeze(1) + share * single.unsqueeze(1) + none / streams
+                )  # (S, B, streams)
+                parts = [weights[..., [column]] * one for column, one in enumerate(logs)]
+                mixed[task] = sum(parts, cases @ offset)
         return Logits(**mixed)
 
-    def finish(self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]]) -> None:
+    def finish(
+        self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], priors: dict[Task, Priors]
+    ) -> None:
         for task in self.settings.tasks:
             logs, present, truth = self._held_out(batches, task)
-            labelled = truth != UNLABELLED
-            single, mix = self.weights[f"head_alone.{task}"][0], self.weights[f"head_mix.{task}"][0]
-            for column in range(2):
-                rows = present[:, column] & labelled
-                if rows.any():
-                    single[column] = float(fit_weights(logs[[column]][:, rows], truth[rows], pull=PULL)[0])
-            rows = present.all(axis=1) & labelled
-            if rows.any():
-                for column, weight in enumerate(fit_weights(logs[:, rows], truth[rows], pull=PULL)):
-                    mix[column] = float(weight)
+            shares, answered = priors[task].shares, priors[task].answered
+            every = range(len(self.streams))
+            for case, columns in enumerate([list(every), *([column] for column in every)]):
+                codes = np.where(present[:, columns].all(1), truth, UNLABELLED)
+                if (codes == UNLABELLED).all():
+                    continue
+                held = answered[[1 + column for column in columns]]
+                pool = fit_pool(logs[columns], codes, held=held, prior=shares[case], pull=PULL)
+                kind = "alone" if case else "mix"
+                self._set(f"head_{kind}.{task}", columns, pool.weights)
+                # what a stream alone holds of the prior, by its loss, the mixture is to hold
+                self._set(f"head_offset.{task}", [case], pool.offset + answered[case] - shares[case])
+
+    def _set(self, name: str, rows: list[int], values: NDArray[np.float64]) -> None:
+        array = self.weights[name][0]
+        array[rows] = array.new_tensor(values.tolist())
+
+    def _there(self, batch: Batch) -> torch.Tensor:
+        """Return which streams are there, shape (B, streams)."""
+        return concat(*(getattr(batch, f"{stream}_present").unsqueeze(-1) for stream in self.streams))
 
     def _held_out(
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-        """Return both streams' log-probabilities (2, N, C), presence (N, 2) and labels (N,)."""
+        """Return the streams' log-probabilities (streams, N, C), presence (N, streams) and labels (N,)."""
         from dualstream.heads.training.weights import EVAL
 
         logs, present = [], []
@@ -166,7 +181,7 @@ class Late(Network):
             said = self.decide_training(self.represent(batch, EVAL), batch)
             rows = [getattr(one, task)[0].double().log_softmax(-1).numpy() for one in said]
             logs.append(np.stack(rows))
-            present.append(np.stack([batch.video_present.numpy(), batch.audio_present.numpy()], axis=1))
+            present.append(self._there(batch).numpy())
         return (
             np.concatenate(logs, axis=1),
             np.concatenate(present),

@@ -37,7 +37,8 @@ class LinearModule(nn.Module):
         widths: dict[str, int] = {}
         for design, _ in parts:
             widths |= dict(zip(design.streams, design.widths, strict=True))
-        self.widths = {stream: widths[stream] for stream in STREAMS if stream in widths}
+        order = dict.fromkeys([*(stream for stream in STREAMS if stream in widths), *widths])
+        self.widths = {stream: widths[stream] for stream in order}
         self.tasks: tuple[Task, ...] = tuple(weights["prior"])
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[Task, Tensor]:

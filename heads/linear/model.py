@@ -206,9 +206,7 @@ def fit(
         "folds": grouped,
         "penalty": {t: [f.penalty for _, heads in fitted for f in (heads[t],)] for t in tasks},
         "losses": {t: [{str(p): v for p, v in heads[t].losses.items()} for _, heads in fitted] for t in tasks},
-        "prior_weight": {
-            t: [pool.prior_weight for pool in (together, *alone)] for t, (together, alone) in pools.items()
-        },
+        "prior_weight": {t: [pool.prior_weight for pool in mixed] for t, mixed in pools.items()},
     }
     tau = SOLVED[options.loss](options)
     converged = all(f.converged for _, heads in fitted for f in heads.values())
@@ -221,11 +219,9 @@ def fit(
             history=History(stopped="converged" if converged else "epochs"),
             parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
             prior=prior,
-            mixing={t: together.weights for t, (together, _) in pools.items()},
-            alone={t: np.concatenate([pool.weights for pool in alone]) for t, (_, alone) in pools.items()},
-            offset={
-                t: np.stack([pool.offset for pool in (together, *alone)]) for t, (together, alone) in pools.items()
-            },
+            mixing={t: mixed[0].weights for t, mixed in pools.items()},
+            alone={t: np.concatenate([pool.weights for pool in mixed[1:]]) for t, mixed in pools.items()},
+            offset={t: np.stack([pool.offset for pool in mixed]) for t, mixed in pools.items()},
             shift={t: -tau * prior[t] if tau is not None else np.zeros(classes[t]) for t in tasks},
             facts=facts,
         )
@@ -325,16 +321,16 @@ def _mix(
     prior: Floats,
     there: NDArray[np.bool_],
     mixing: str,
-) -> tuple[Pool, list[Pool]]:
-    """Return how the parts are mixed together, and how each one answers alone, from out-of-fold answers.
+) -> list[Pool]:
+    """Return how the parts are mixed together, then how each one answers alone, from out-of-fold answers.
 
-    `there` says which utterances have each part's streams, shape (parts, N). A part's answers hold the prior of the
-    utterances that it was fitted on, those that have its streams.
+    `there` says which utterances have each part's streams, shape (parts, N). A part's answers hold the prior of
+    the utterances that it was fitted on, those that have its streams.
     """
     outs = [heads[task].out_of_fold for _, heads in fitted]
     parts, classes = len(fitted), len(prior)
     if parts == 1 or any(out is None for out in outs):
-        return Pool.mean(parts, classes), [Pool.mean(1, classes)] * parts
+        return [Pool.mean(parts, classes), *[Pool.mean(1, classes)] * parts]
     experts = np.stack([out for out in outs if out is not None])  # (parts, N, C)
     held = np.stack([_log_shares(codes[has], classes) for has in there])
     whole = there.all(0)
@@ -350,4 +346,4 @@ def _mix(
         fit_pool(expert[None], np.where(has, codes, UNLABELLED), held=own[None], prior=own)
         for expert, has, own in zip(experts, there, held, strict=True)
     ]
-    return together, alone
+    return [together, *alone]

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
-from dualstream.heads.evaluation.majority import log_shares
-from dualstream.heads.fusion.network import Settings, resolve
+from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.fusion.network import Priors, Settings, resolve
 from dualstream.heads.training.graph import NetworkModule
+from dualstream.heads.training.losses import answered_prior
 from dualstream.heads.training.plan import Order
 from dualstream.heads.training.seed_group import PREDICT_ROWS, HeldOut, SeedGroup, SeedRecord, TrainingData
 from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
@@ -78,6 +79,7 @@ def fit_network(
         held_out_data = (
             HeldOut(held_out, kind, settings, scalers) if kind.wants_held_out and held_out is not None else None
         )
+        priors = {task: _priors(data, train, task) for task in settings.tasks} if held_out_data is not None else {}
         prior = {
             task: log_shares(
                 np.bincount(codes[codes != UNLABELLED], minlength=len(getattr(train, f"{task}_names")))
@@ -86,7 +88,7 @@ def fit_network(
             for codes in (getattr(train, task),)
         }
         return [
-            _finished(name, record, settings, scalers, held_out_data, prior)
+            _finished(name, record, settings, scalers, held_out_data, prior, priors)
             for record in sorted(
                 (record for group in groups for record in group.records),
                 key=lambda record: options.seeds.index(record.seed),
@@ -142,6 +144,21 @@ def _news(name: str, epoch: int, epochs: int, groups: Sequence[SeedGroup]) -> di
     }
 
 
+def _priors(data: TrainingData, train: FeatureSet, task: Task) -> Priors:
+    """Return a task's priors among the utterances that have all streams, and among those that have each."""
+    codes, classes = getattr(train, task), len(getattr(train, f"{task}_names"))
+    there = np.stack([train.streams[stream].present for stream in data.kind.streams])
+    overall = log_shares(np.bincount(codes[codes != UNLABELLED], minlength=classes))
+    draws = data.order.frequency()
+    shares, answered = [], []
+    for has in (there.all(0), *there):
+        rows = np.flatnonzero(has & (codes != UNLABELLED))
+        shares.append(log_shares_near(np.bincount(codes[rows], minlength=classes), overall))
+        come = np.bincount(codes[rows], weights=draws[rows], minlength=classes)
+        answered.append(answered_prior(data.losses[task].loss, come))
+    return Priors(np.stack(shares), np.stack(answered))
+
+
 def _finished(
     name: str,
     record: SeedRecord,
@@ -149,13 +166,14 @@ def _finished(
     scalers: dict[str, Scaler],
     held_out_data: HeldOut | None,
     prior: dict[Task, NDArray[np.float64]],
+    priors: dict[Task, Priors],
 ) -> TorchModel:
     history = History(record.columns, record.best_epoch, record.stopped)
     arrays = {key: value for key, value in record.best.items() if not key.startswith("balance.")}
     model = TorchModel(name, record.seed, history, settings, scalers, arrays, prior)
     if held_out_data is not None:
         with torch.no_grad():
-            model.network.finish(held_out_data.batches)
+            model.network.finish(held_out_data.batches, priors)
         model.arrays = model.network.weights.arrays(0)
     return model
 

@@ -66,6 +66,27 @@ def make_loss(
     return TaskLoss(loss=made, mass=torch.from_numpy(mass))
 
 
+def answered_prior(loss: Loss, counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log prior that answers of a loss hold, shape (C,): its best answer where there are no features.
+
+    Cross-entropy's are the classes' shares, a loss that evens classes out has even ones, and whatever a registered
+    loss does is found without asking it. `counts` is how often each class comes, one is added to each.
+    """
+    mass = torch.diag(torch.from_numpy((counts + 1.0) / (counts + 1.0).sum()).float())
+    logits = torch.zeros(len(counts), requires_grad=True)
+    search = torch.optim.LBFGS([logits], max_iter=100, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        search.zero_grad()
+        value = loss(logits.expand(1, len(counts), -1), mass).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    search.step(closure)  # type: ignore[no-untyped-call]
+    found: NDArray[np.float64] = logits.detach().double().log_softmax(0).numpy()
+    return found
+
+
 def balanced_weights(labels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the chance of each utterance under class-balanced resampling, shape (N,), sum 1.
 

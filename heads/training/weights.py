@@ -61,11 +61,16 @@ class Weights:
         self.add(f"{name}.offset", (width,), fill=0.0)
         return Norm(self, name)
 
-    def add(self, name: str, shape: tuple[int, ...], bound: float = 0.0, fill: float = 0.0) -> str:
-        """Make one array a seed: uniform in ±bound, or ``fill`` where bound is 0."""
+    def add(
+        self, name: str, shape: tuple[int, ...], bound: float = 0.0, fill: float = 0.0, *, since: str = ""
+    ) -> str:
+        """Make one array a seed: uniform in ±bound, or ``fill`` where bound is 0.
+
+        `since` names the version that brought an array; models of earlier ones have ``fill`` in its place.
+        """
         if name in self.tensors:
             raise ValueError(f"two layers are called {name!r}")
-        if self._arrays is not None:
+        if self._arrays is not None and (name in self._arrays or not since):
             value = self._given(self._arrays, name, shape, np.dtype(np.float32))
         else:
             value = torch.full((len(self.seeds), *shape), fill)
