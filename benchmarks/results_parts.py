@@ -128,7 +128,8 @@ def reduced(document: Document) -> Document:
         one = {key: row.get(key) for key in ("variant", "single", "status", "reason", "fit_s")}
         one["chose"] = (row.get("choice") or {}).get("name")
         for task, scores in ((row["scores"] or {}).get("tasks") or {}).items():
-            one[task] = {name: scores[name] for name in ("balanced_accuracy", "weighted_f1", "log_loss")}
+            kept = ("balanced_accuracy", "weighted_f1", "log_loss", "calibrated_log_loss")
+            one[task] = {name: scores[name] for name in kept}
             majority[task] = scores["majority"]
         rows.append(one)
     done = next(row for row in document["rows"] if row["scores"])

@@ -22,6 +22,7 @@ from dualstream.cores import one_blas_thread
 STEPS = 50
 TOLERANCE = 1e-8  # of the mean loss's gradient
 LIMITS = (0.0, 1e4)  # of a weight
+FOLDS = 5  # of scored groups, each calibrated by the others
 PRIOR_PULL = 1.0  # utterances' worth of belief in the product rule: that the prior counts once
 
 Floats = NDArray[np.float64]
@@ -80,6 +81,34 @@ def fit_weights(logits: Floats, labels: NDArray[np.int64], *, pull: float = 0.0)
     return _solve(
         logits[:, keep], target, np.zeros(classes), start, np.full(count, LIMITS[0]), pull * _centre(count)
     )
+
+
+def cross_calibrated(log_p: Floats, truth: NDArray[np.int64], groups: NDArray[np.int64]) -> Floats:
+    """Return log-probabilities (N, C) at the temperature that fits the utterances of other groups.
+
+    What is scored so says how much the answers tell apart, whether or not they know how sure they may be. A
+    temperature orders an utterance's classes no other way, and no utterance has a say in its own.
+
+    Parameters
+    ----------
+    log_p
+        Shape (N, C); minus infinity is not allowed.
+    truth
+        Codes, shape (N,), -1 where unlabelled.
+    groups
+        Codes of what is kept together, shape (N,). Of one group alone, utterances are told apart.
+    """
+    members, code = np.unique(groups, return_inverse=True)
+    if len(members) < 2:
+        code = np.arange(len(truth))
+    count = int(code.max(initial=0)) + 1
+    fold = (np.random.default_rng(0).permutation(count) % FOLDS)[code]
+    answer = np.empty_like(log_p)
+    for number in np.unique(fold):
+        held = fold == number
+        (weight,) = fit_weights(log_p[None], np.where(held, UNLABELLED, truth))
+        answer[held] = log_softmax(weight * log_p[held])
+    return answer
 
 
 @one_blas_thread()

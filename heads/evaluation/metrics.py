@@ -10,7 +10,10 @@ Conventions
 - Balanced accuracy, called unweighted average recall (UAR) in speech, averages recall over the classes
   that occur in the truth; macro F1 averages over those that occur in the truth or among the answers;
   weighted F1 weighs by the truth's counts. All as in scikit-learn's defaults.
-- Log loss is in nats, log-probabilities cut off at log(2.2e-16), as scikit-learn does.
+- Log loss is in nats, log-probabilities cut off at log(2.2e-16), as scikit-learn does. It is of the answers as the
+  model gives them; some variants are calibrated on held-out utterances, others are as sure as training left them.
+- Calibrated log loss compares them: that of the same answers, each at the one temperature that fits the other
+  scored groups best. It changes no answer, and no utterance has a say in its own.
 - Calibration error is the expected calibration error of the answered class's probability in 15 bins of
   equal width, (k/15, (k+1)/15] (Guo et al. 2017, https://arxiv.org/abs/1706.04599).
 - The majority line is that of `majority.py`: the commonest class of what is scored, and beside it train's.
@@ -27,6 +30,7 @@ from typing import Any
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
 from dualstream.heads.evaluation import statistics
+from dualstream.heads.evaluation.calibration import cross_calibrated
 from dualstream.heads.evaluation.confusion import (
     HEADLINES,
     group_confusions,
@@ -42,6 +46,8 @@ from dualstream.documents import JsonObject
 
 CALIBRATION_BINS = 15
 COLLAPSE_SHARE = 0.95  # of all answers
+OF_PROBABILITIES = ("log_loss", "calibrated_log_loss", "calibration_error")
+"""Scores that answers without probabilities have not."""
 LOG_FLOOR = float(np.log(np.finfo(np.float64).eps))
 
 Floats = NDArray[np.float64]
@@ -77,6 +83,8 @@ class Scores:
     macro_f1: Estimate
     log_loss: Estimate | None
     """None where the answers came without probabilities."""
+    calibrated_log_loss: Estimate | None
+    """After one temperature, fitted on other groups of these utterances."""
     calibration_error: Estimate | None
     classes: tuple[ClassScores, ...]
     confusion: Floats
@@ -100,8 +108,10 @@ class Scores:
             "count": self.count,
             "groups": self.groups,
             **{name: self.headline(name).to_json() for name in HEADLINES},
-            "log_loss": None if self.log_loss is None else self.log_loss.to_json(),
-            "calibration_error": None if self.calibration_error is None else self.calibration_error.to_json(),
+            **{
+                name: None if (score := getattr(self, name)) is None else score.to_json()
+                for name in OF_PROBABILITIES
+            },
             "calibration_bins": CALIBRATION_BINS,
             "classes": [vars(entry) for entry in self.classes],
             "confusion": self.confusion.tolist(),
@@ -165,10 +175,13 @@ def score(
         seed=seed,
     )
     confusion = counts.sum(1).mean(0)
-    log_loss = calibration = None
+    log_loss = calibrated = calibration = None
     if all(model.ndim == 2 for model in models):
-        losses = [-np.maximum(m[np.arange(len(truth)), truth], LOG_FLOOR) for m in models]
-        log_loss = _estimate_mean(losses, group, resamples, seed)
+        rows = np.arange(len(truth))
+        floored = [np.maximum(m.astype(np.float64), LOG_FLOOR) for m in models]
+        log_loss = _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed)
+        fitted = [np.maximum(cross_calibrated(m, truth, group), LOG_FLOOR) for m in floored]
+        calibrated = _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed)
         errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
         calibration = Estimate(float(np.mean(errors)), errors)
     majority, train_majority = majority_lines(np.bincount(truth, minlength=classes), names, train_counts)
@@ -178,6 +191,7 @@ def score(
         groups=None if groups is None else int(group.max()) + 1,
         **estimates,
         log_loss=log_loss,
+        calibrated_log_loss=calibrated,
         calibration_error=calibration,
         classes=_class_scores(counts.sum(1), names),
         confusion=confusion,

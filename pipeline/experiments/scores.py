@@ -68,7 +68,7 @@ class TaskScores(metrics.Scores):
     @classmethod
     def from_json(cls, values: JsonObject) -> TaskScores:
         """Read what `to_json` gave, of this version or an older one."""
-        return read_fields(cls, {"train_majority": None} | values)
+        return read_fields(cls, {"train_majority": None, "calibrated_log_loss": None} | values)
 
 
 @dataclass(frozen=True, repr=False)

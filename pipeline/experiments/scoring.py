@@ -111,7 +111,8 @@ def score_predictions(
         if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
             answers = [predictions.answers(i, task) for i in count]
             joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=support.train[task])
-            scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
+            own = {name: getattr(scores, name) for name in metrics.OF_PROBABILITIES}
+            scores = replace(joint, **own)
         warnings += support.unseen_classes(task, true, vocabulary[task])
         tasks[task] = TaskScores.of(scores, None if presence is None else presence.missing(task, true >= 0))
         warnings += [f"{task}: {warning}" for warning in scores.warnings]

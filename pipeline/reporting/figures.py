@@ -27,6 +27,7 @@ METRIC_WORDS = {
     "weighted_f1": "weighted F1",
     "macro_f1": "macro F1",
     "log_loss": "log loss",
+    "calibrated_log_loss": "calibrated log loss",
     "calibration_error": "calibration error",
 }
 STYLE = {

@@ -22,10 +22,12 @@ METRICS = (
     ("weighted_f1", "weighted F1"),
     ("macro_f1", "macro F1"),
     ("log_loss", "log loss"),
+    ("calibrated_log_loss", "calibrated log loss"),
     ("calibration_error", "calib. error"),
 )
 PER_CENT = ("balanced_accuracy", "accuracy", "weighted_f1", "macro_f1", "calibration_error")
-FIRST_DROPPED = ("calibration_error", "log_loss", "macro_f1", "accuracy")  # where a terminal is too narrow
+FIRST_DROPPED = ("calibration_error", "log_loss", "calibrated_log_loss", "macro_f1", "accuracy")
+"""Where a terminal is too narrow: in this order."""
 CELL_WIDTH = 12  # characters of a column with its padding
 PIPE_WIDTH = 140  # characters assumed where standard output is no terminal
 
@@ -134,6 +136,11 @@ def answer_notes(every: Sequence[SplitScores]) -> list[str]:
         )
     if any(scores.speaker_norm for scores in every):
         notes.append(LABEL)
+    if any(one.calibrated_log_loss is not None for scores in every for one in scores.tasks.values()):
+        notes.append(
+            "log loss is of the probabilities as they are, and only some variants calibrate theirs; calibrated "
+            "log loss compares: each model at the temperature that fits the other scored groups"
+        )
     if any(len(scores.models) > 1 and _all_alike(scores) for scores in every):
         notes.append("±0.0 throughout: solved, one and the same model for every seed")
     return notes
@@ -177,7 +184,8 @@ def print_scores(out: Console, task: Task, rows: Sequence[Row], *, title: str = 
     )  # fmt: skip
     table.add_column("", no_wrap=True)
     for _, head in shown_metrics:
-        table.add_column(head, justify="right", min_width=9)
+        words = head if len(head) <= CELL_WIDTH else head.replace(" ", "\n", 1)
+        table.add_column(words, justify="right", min_width=9)
     if contradictions:
         table.add_column("contra-\ndicting", justify="right")
     for head in extra:
