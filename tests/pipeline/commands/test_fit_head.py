@@ -215,7 +215,8 @@ def test_joint_decoding_never_contradicts(tmp_path) -> None:
         found = accuracy_score(said.true["emotion"], expected)
         assert run.metrics["tasks"]["emotion"]["accuracy"]["seeds"][i] == pytest.approx(found)
     # probabilities are what they were, and so are the scores of them
-    assert run.metrics["tasks"]["emotion"]["log_loss"] == apart.metrics["tasks"]["emotion"]["log_loss"]
+    for name in ("log_loss", "calibrated_log_loss", "calibration_error"):
+        assert run.metrics["tasks"]["emotion"][name] == apart.metrics["tasks"]["emotion"][name]
 
 
 def test_joint_decoding_of_one_task_fails(cache_path, tmp_path) -> None:

@@ -94,6 +94,7 @@ def test_a_run_of_an_older_version_is_read_and_drawn(tmp_path: Path) -> None:
         "version",
         "without_features",
         "train_majority",
+        "calibrated_log_loss",
         "stopped_by",
         "speaker_norm",
     )
