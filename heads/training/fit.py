@@ -154,7 +154,7 @@ def _priors(data: TrainingData, train: FeatureSet, task: Task) -> Priors:
     for has in (there.all(0), *there):
         rows = np.flatnonzero(has & (codes != UNLABELLED))
         shares.append(log_shares_near(np.bincount(codes[rows], minlength=classes), overall))
-        come = np.bincount(codes[rows], weights=draws[rows], minlength=classes)
+        come = np.bincount(codes[rows], weights=draws[rows], minlength=classes).astype(np.float64)
         answered.append(answered_prior(data.losses[task].loss, come))
     return Priors(np.stack(shares), np.stack(answered))
 

@@ -37,12 +37,7 @@ def test_a_table_shows_both_and_says_which_compares() -> None:
     table = drawn(Row("plain", plain), Row("sharp", sharp))
     words = " ".join(table.split())
     assert "calibrated log loss compares: each model at the temperature that fits the other scored groups" in words
-    cells = {
-        name: [cell for cell in line.split()]
-        for line in table.splitlines()
-        for name in ("plain", "sharp")
-        if name in line
-    }
+    cells = {name: line.split() for line in table.splitlines() for name in ("plain", "sharp") if name in line}
     own, other = cells["plain"], cells["sharp"]
     assert own[:5] == ["plain", *other[1:5]]  # accuracy and the like
     assert float(other[5]) > float(own[5]) + 0.5
