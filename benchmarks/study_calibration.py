@@ -35,15 +35,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, help="folder that keeps the encoders' rows")
     parser.add_argument("--corpora", default="emodb,meld")
+    parser.add_argument("--heads", default=";".join(HEADS), help="separated by ';'")
+    parser.add_argument("--losses", default=",".join(LOSSES))
     parser.add_argument("--seeds", type=int, default=3, help="of networks")
     words = parser.parse_args()
     for corpus in words.corpora.split(","):
         for case in cases(corpus, words.rows):
-            for loss in LOSSES:
+            for loss in words.losses.split(","):
                 print(f"\n### {case.name}, emotion, {loss}")
                 print("| head | log loss | own temperature | calibrated | seeds' joint answers changed |")
                 print("|---|---|---|---|---|")
-                for head in HEADS:
+                for head in words.heads.split(";"):
                     print(f"| {head} | {' | '.join(row(case, head, loss, words.seeds))} |", flush=True)
 
 

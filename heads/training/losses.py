@@ -79,10 +79,10 @@ def answered_prior(loss: Loss, counts: NDArray[np.float64]) -> NDArray[np.float6
     def closure() -> Tensor:
         search.zero_grad()
         value = loss(logits.expand(1, len(counts), -1), mass).sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    search.step(closure)  # type: ignore[no-untyped-call]
+    search.step(closure)
     found: NDArray[np.float64] = logits.detach().double().log_softmax(0).numpy()
     return found
 
