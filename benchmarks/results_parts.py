@@ -53,7 +53,7 @@ class Job:
         if done.returncode:
             sys.exit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr[-2000:]}")
         shown = [word.replace(str(self.data), "DATA").replace(str(self.scratch), "results") for word in words]
-        return "python cli.py " + " ".join(shown)
+        return "dualstream " + " ".join(shown)
 
 
 # ---- the road of a user
