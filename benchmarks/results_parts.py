@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 UNITS_HOP_S = 0.5  # action units stand once each half second, so that every window has a row
 LINEAR = "linear_video,linear_audio,linear,linear_late"
 FEW = f"{LINEAR},concat,concat_norm"  # what --quick compares
