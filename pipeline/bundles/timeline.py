@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.features.encode import ClipPlan, FrameBatcher
+from dualstream.features.batching import FrameBatcher
+from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import AudioEncoder, StreamFeatures
 from dualstream.features.media import Clip
 from dualstream.heads.variants import registry
