@@ -16,6 +16,7 @@ from dualstream.pipeline.corpus.manifest import InvalidRowError, clip_at, read_m
 from dualstream.pipeline.corpus.pairs import pair
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.storage.printable import escaped as shown
 from numpy.typing import NDArray
 
 SILENCE = "silence"
@@ -99,12 +100,6 @@ def gather(
         made = None if one is None or item.name == one.id else replace(one, id=f"file-{number:06d}")
         numbered.append(item if made is None else replace(item, utterance=made))
     return numbered
-
-
-def shown(text: str) -> str:
-    """Return a name as it may be printed: what is not printable, or no UTF-8, in backslashes."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in safe)
 
 
 def _length(segments: str | None) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers, Features, answer, make_plan, projected, recipe_of
@@ -88,18 +89,10 @@ def load(
     FingerprintMismatchError, UsageError
         As `make_plan` does.
     """
-    plan, notes = make_plan(bundle, weights=weights, device=_device(device), ffmpeg=ffmpeg)
+    plan, notes = make_plan(bundle, weights=weights, device=choose_device(device), ffmpeg=ffmpeg)
     specs = {name: one["spec"] for name, one in bundle.streams.items()}
     warnings = integrity.with_random_weights(bundle.document.get("warnings", []), specs)
     return LoadedBundle(bundle, plan, notes, warnings)
-
-
-def _device(text: str) -> str:
-    if text != "auto":
-        return text
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _dialogues(items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

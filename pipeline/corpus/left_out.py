@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.storage.printable import escaped
 from dualstream.pipeline.storage.tree import files_below, folders_passed_over, is_hidden, is_media, suffix_of
 
 SHOWN = 5  # names, or suffixes, that a line lists
@@ -98,7 +99,7 @@ def describe(document: dict[str, Any]) -> str:
         shown = [f"{count} {suffix}" for suffix, count in counts.most_common(SHOWN)]
         rest = len(counts) - len(shown)
     else:
-        shown = [_printable(name) for name in document["names"][:SHOWN]]
+        shown = [escaped(name) for name in document["names"][:SHOWN]]
         rest = document["count"] - len(shown)
     more = f", … {rest} more" if rest else ""
     return f"left out: {document['count']} {document['what']}: {', '.join(shown)}{more}"
@@ -113,7 +114,3 @@ def _reason(path: str, name: re.Pattern[str] | None, known: set[str], spare: str
     if name is None:
         return spare if stem in known else "row"
     return spare if name.fullmatch(stem) else "name"
-
-
-def _printable(name: str) -> str:
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in name)
