@@ -24,7 +24,9 @@ def planted(f0_hz: float, heights_db: dict[int, float], strength: float = 0.9, b
     return spectra, Pitch(np.array([math.log2(f0_hz)], np.float32), np.array([strength], np.float32))
 
 
-@pytest.mark.parametrize(("f0_hz", "semitones"), [(150, 0), (300, 12), (75, -12), (200, 12 * math.log2(200 / 150))])
+@pytest.mark.parametrize(
+    ("f0_hz", "semitones"), [(150, 0), (300, 12), (75, -12), (200, 12 * math.log2(200 / 150))]
+)
 def test_pitch_is_semitones_over_150_hz(f0_hz, semitones):
     assert voice_tracks(*planted(f0_hz, {}))["pitch"][0] == pytest.approx(semitones, abs=1e-4)
 
