@@ -65,9 +65,14 @@ def test_a_document_that_is_missing_or_torn(tmp_path):
 def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     place = tmp_path / "a.bin"
     write_bytes(place, b"old")
-    with pytest.raises(RuntimeError, match="half way"), replacing(place) as temporary:
-        temporary.write_bytes(b"ne")
-        raise RuntimeError("half way")
+
+    def torn():
+        with replacing(place) as temporary:
+            temporary.write_bytes(b"ne")
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        torn()
     assert place.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.bin"]
 
 
