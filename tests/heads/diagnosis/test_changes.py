@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_each_window_gets_the_audio_so_many_hops_later_in_its_own_utterance(hops
     features = corpus()
     found = shifted(hops)(features)(features).streams["audio"]
     audio = features.streams["audio"]
-    for start, stop in zip(OFFSETS, OFFSETS[1:], strict=False):
+    for start, stop in itertools.pairwise(OFFSETS):
         for at in range(start, stop):
             inside = start <= at + hops < stop
             assert bool(found.window_present[at]) is bool(inside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -149,7 +150,7 @@ def test_a_recording_is_cut_by_length(recording):
     items = gather([recording], segments="1.5")
     spans = [item.span_s for item in items]
     assert spans[0][0] == 0 and spans[-1][1] == pytest.approx(4.0, abs=0.01)
-    assert all(before[1] == after[0] for before, after in zip(spans, spans[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(spans))
 
 
 def test_a_recording_that_can_t_be_cut_is_its_reason(tmp_path, recording):

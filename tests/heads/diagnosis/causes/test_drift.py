@@ -36,7 +36,9 @@ def test_a_stream_that_could_not_be_told_does_not_hide_the_other():
 ODD = {"drift_auc": 0.9, "drift_p_value": 0.001}
 
 
-@pytest.mark.parametrize(("drop", "named"), [(None, False), (gain(0.01, 0.05), False), (gain(0.1, 0.02), True)])
+@pytest.mark.parametrize(
+    ("drop", "named"), [(None, False), (gain(0.01, 0.05), False), (gain(0.1, 0.1), False), (gain(0.1, 0.02), True)]
+)
 def test_new_speakers_look_new_and_are_named_where_it_costs(drop, named):
     found = drift(with_spaces(video=ODD, grouped_by="speaker", drop_to_dev=drop))
     assert (found is not None) is named
@@ -47,4 +49,5 @@ def test_new_speakers_look_new_and_are_named_where_it_costs(drop, named):
 def test_it_advises_what_was_not_done():
     assert "--speaker-norm" in drift(with_spaces(video=ODD)).advice
     assert "--speaker-norm" not in drift(with_spaces(video=ODD, speaker_norm=True)).advice
+    assert drift(with_spaces(video=ODD)).effect == 0.0  # nothing measured what it costs
     assert drift(evidence()) is None

@@ -44,6 +44,8 @@ def test_any_way_of_joining_that_helps_is_a_complement(name):
 def test_a_stream_that_does_not_beat_chance_has_no_complement_to_speak_of():
     scores = {name: estimate(0.26) for name in ("fused", "video", "audio", "late_sum")}
     assert of(scores=scores) is None
+    scores = {name: replace(estimate(0.5), low=None, high=None) for name in scores}  # one dialogue: no interval
+    assert of(scores=scores) is None
 
 
 def test_its_words():
