@@ -24,7 +24,7 @@ from dualstream.features import log_mel
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.trainable import TrainableEncoder, build_trainable
 from dualstream.pipeline.encoder_training.engine import Training
-from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
 from dualstream.pipeline.encoder_training.schedule import depths
@@ -82,7 +82,7 @@ def main() -> None:
         print(f"target {TARGET} of the floor: {'reached' if statistics.median(ratios) >= TARGET else 'MISSED'}")
 
 
-def drawn(encoder: str, count: int) -> tuple[Samples, Labels]:
+def drawn(encoder: str, count: int) -> tuple[Samples, SampleLabels]:
     """Return noise with labels: frames of the encoder's size, or a second of log-mel frames."""
     rng = np.random.default_rng(0)
     size = build_trainable(encoder, "random:0").decode["frame_size_px"]
@@ -96,7 +96,7 @@ def drawn(encoder: str, count: int) -> tuple[Samples, Labels]:
     utterances = int(owner[-1]) + 1
     codes = np.arange(utterances) % CLASSES
     train = np.ones(utterances, np.bool_)
-    labels = Labels(codes, codes % 3, {"emotion": CLASSES, "sentiment": 3}, train, ~train)
+    labels = SampleLabels(codes, codes % 3, {"emotion": CLASSES, "sentiment": 3}, train, ~train)
     return Samples((x,), lengths, owner, ("",) * utterances, ()), labels
 
 

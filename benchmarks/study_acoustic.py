@@ -25,7 +25,7 @@ from typing import Any
 import checkout  # noqa: F401
 import numpy as np
 import soundfile
-from dualstream.features.acoustic import COLUMNS, GROUPS, LISTS, STANDING
+from dualstream.features.acoustic import COLUMNS, DEFAULT_COLUMNS, GROUPS, LISTS
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
 from numpy.typing import NDArray
@@ -156,7 +156,7 @@ def opensmile_set(name: str) -> Callable[[Sounds], Array]:
 
 def set_name(chosen_on: str) -> str:
     """Return how `extract --audio` calls the columns that were chosen on a corpus."""
-    return "acoustic" if chosen_on == STANDING else f"acoustic:{chosen_on}"
+    return "acoustic" if chosen_on == DEFAULT_COLUMNS else f"acoustic:{chosen_on}"
 
 
 def feature_sets() -> dict[str, Callable[[Sounds], Array]]:
@@ -235,7 +235,7 @@ def _version(package: str) -> str:
 
 
 def folds(speaker: NDArray[np.str_], count: int) -> list[NDArray[np.bool_]]:
-    """Return masks of the rows to score; speakers are dealt out in order, never split."""
+    """Return masks of the rows to score; speakers are assigned in order, never split."""
     names = np.unique(speaker)
     return [np.isin(speaker, names[i::count]) for i in range(min(count, len(names)))]
 

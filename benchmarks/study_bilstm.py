@@ -44,7 +44,7 @@ from dualstream.pipeline.corpus.importers import emodb, ravdess
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.engine import Training
-from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, open_samples
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def main() -> None:
     """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", default="ravdess,emodb", help="ravdess, emodb, epochs; comma-separated")
-    parser.add_argument("--seeds", type=int, default=3, help="trainings of bilstm, one a seed")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of bilstm, one per seed")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--folder", type=Path, help="keeps the decoded samples; default: a temporary one")
@@ -178,7 +178,7 @@ def train(
     folder: Path,
 ) -> Training:
     """Train bilstm for all epochs; held-out scores are in the history and decide nothing."""
-    labels = Labels(
+    labels = SampleLabels(
         corpus.emotion,
         corpus.sentiment,
         {"emotion": len(corpus.names), "sentiment": len(SENTIMENTS)},

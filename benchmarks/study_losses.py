@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def uneven(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return the rows that are left when MELD's shares are dealt out to the classes in an order of `seed`."""
+    """Return the rows that are left when MELD's shares are assigned to the classes in an order of `seed`."""
     rng = np.random.default_rng(seed)
     counts = np.bincount(labels[labels >= 0])
     shares = rng.permutation(MELD_SHARES[: len(counts)] / MELD_SHARES[: len(counts)].sum())

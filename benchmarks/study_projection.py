@@ -22,7 +22,7 @@ from dualstream.features.projection import PcaFit, Projection, turned
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.folds import fold_codes
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from frozen_rows import Rows, picture_rows, whisper_rows
@@ -154,7 +154,7 @@ def fitted(
 ) -> Sequence[registry.Trained]:
     """Fit a head: penalties are chosen, and training is stopped, inside the training rows."""
     options = FitOptions(seeds=tuple(range(seeds)), tasks=("emotion",), loss="cross_entropy", threads=1)
-    if registry.solved(head):
+    if registry.is_closed_form(head):
         return registry.fit(head, corpus.take(train), None, options=options)[:1]
     stop = corpus.take(train[inner == 0])
     return registry.fit(head, corpus.take(train[inner != 0]), stop, options=options)
@@ -186,7 +186,7 @@ def score(rows: Rows, answers: Answers) -> Estimate:
     return metrics.score(answers, truth, names, groups=group).balanced_accuracy
 
 
-def against(rows: Rows, answers: Answers, others: Answers) -> Comparison:
+def against(rows: Rows, answers: Answers, others: Answers) -> PairedDifference:
     """Return what one way gains over another, paired."""
     names, truth = np.unique(rows.label, return_inverse=True)
     group = np.unique(rows.group, return_inverse=True)[1]
@@ -197,7 +197,7 @@ def _cell(found: Estimate) -> str:
     return f"{100 * found.mean:.1f} ({100 * (found.low or 0):.1f}–{100 * (found.high or 0):.1f})"
 
 
-def _gain(found: Comparison) -> str:
+def _gain(found: PairedDifference) -> str:
     low, high = 100 * (found.low or 0), 100 * (found.high or 0)
     return f"{100 * found.difference:+.1f} ({low:+.1f} to {high:+.1f})"
 

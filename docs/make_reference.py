@@ -40,7 +40,7 @@ OPTIONS: Names = {
 RESULTS: Names = {
     "results": (
         *("ManifestResult", "CheckResult", "ExtractionResult", "RunResult", "ComparisonResult", "DiagnosisResult"),
-        *("EvaluationResult", "ExportResult", "Document"),
+        *("EvaluationResult", "ExportResult", "Result"),
     ),
     "predictor": ("ClipPrediction",),
     "pipeline.cache": ("Cache", "Stream", "Utterances"),
@@ -65,10 +65,10 @@ EXTENSION: Names = {
     "features.windows": ("WindowPlan", "Sampling"),
     "heads.variants.module": ("Settings", "Batch", "Logits"),
     "heads.losses": ("Labels", "Loss"),
-    "heads.diagnosis.causes": ("Cause", "mended"),
+    "heads.diagnosis.causes": ("Cause", "remedied"),
     "heads.diagnosis.evidence": ("Evidence", "Intervention"),
-    "heads.diagnosis.remedies": ("measured", "sure", "interval"),
-    "pipeline.corpus.checks.registry": ("Corpus", "examines"),
+    "heads.diagnosis.remedies": ("measured", "significant", "interval"),
+    "pipeline.corpus.checks.registry": ("CheckedCorpus", "examines"),
     "pipeline.corpus.checks.findings": ("Case", "Finding", "Rule"),
     "pipeline.corpus.importers": ("named_clips",),
     "pipeline.corpus.labels": ("canonical_emotion", "sentiment_of"),

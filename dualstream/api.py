@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dualstream.documents import Document
 from dualstream.heads.variants.registry import TASKS, FitOptions, Progress, Task
 from dualstream.keywords import assemble, require_known, takes
 from dualstream.pipeline import cache as cache_file
@@ -27,6 +28,9 @@ from dualstream.pipeline.commands import fit_head as fit_command
 from dualstream.pipeline.commands import manifest as manifest_command
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.extraction.request import RunOptions
+from dualstream.pipeline.options.bundles import ExportOptions
+from dualstream.pipeline.options.corpus import ManifestOptions
+from dualstream.pipeline.options.heads import CompareOptions, DiagnoseOptions, FitHeadOptions
 from dualstream.pipeline.reporting.heartbeat import silenced
 from dualstream.results import (
     CheckResult,
@@ -47,7 +51,7 @@ log = logging.getLogger("dualstream")
 log.addHandler(logging.NullHandler())
 
 
-@takes(manifest_command.ManifestOptions)
+@takes(ManifestOptions)
 def manifest(
     corpus: str, root: PathLike, out: PathLike = "data_manifest.csv", *, replace: bool = False, **options: Any
 ) -> ManifestResult:
@@ -71,8 +75,8 @@ def manifest(
     DualstreamError
         As the command does.
     """
-    require_known("manifest", options, (manifest_command.ManifestOptions,))
-    chosen = assemble(manifest_command.ManifestOptions, options)
+    require_known("manifest", options, (ManifestOptions,))
+    chosen = assemble(ManifestOptions, options)
     found = manifest_command.main(corpus, Path(root), Path(out), chosen, replace=replace)
     return ManifestResult(_document(found), Path(out))
 
@@ -99,7 +103,7 @@ def check(manifest: PathLike, root: PathLike | None = None, **options: Any) -> C
     chosen = assemble(check_command.CheckOptions, {"media": root is not None, **options})
     with silent():
         found = check_command.main(Path(manifest), None if root is None else Path(root), chosen, notice=log.info)
-    return CheckResult(found.document, Path(manifest))
+    return CheckResult(_document(found.document), Path(manifest))
 
 
 def read_cache(path: PathLike) -> Cache:
@@ -153,7 +157,7 @@ def extract(
     return ExtractionResult(_document(report), Path(out))
 
 
-@takes(FitOptions, fit_command.FitHeadOptions)
+@takes(FitOptions, FitHeadOptions)
 def fit_head(
     cache: PathLike,
     fusion: str,
@@ -183,7 +187,7 @@ def fit_head(
     DualstreamError, ValueError
         As the command does.
     """
-    require_known("fit_head", options, (FitOptions, fit_command.FitHeadOptions))
+    require_known("fit_head", options, (FitOptions, FitHeadOptions))
     place = Path(out) if out is not None else Path("runs") / experiments.folder_name(fusion)
     with silent():
         run = fit_command.fit_head(
@@ -191,13 +195,13 @@ def fit_head(
             fusion,
             place,
             fit=assemble(FitOptions, options),
-            options=assemble(fit_command.FitHeadOptions, options),
+            options=assemble(FitHeadOptions, options),
             progress=progress,
         )
     return RunResult(_document(run, fit_command.document), place)
 
 
-@takes(FitOptions, compare_command.CompareOptions)
+@takes(FitOptions, CompareOptions)
 def compare(
     cache: PathLike, out: PathLike = "runs/compare", *, progress: Progress | None = None, **options: Any
 ) -> ComparisonResult:
@@ -219,19 +223,19 @@ def compare(
     DualstreamError, ValueError
         As the command does; a variant that can't be fitted is a row with its reason.
     """
-    require_known("compare", options, (FitOptions, compare_command.CompareOptions))
+    require_known("compare", options, (FitOptions, CompareOptions))
     with silent():
         found = compare_command.compare(
             Path(cache),
             Path(out),
             fit=assemble(FitOptions, options),
-            options=assemble(compare_command.CompareOptions, options),
+            options=assemble(CompareOptions, options),
             progress=progress,
         )
     return ComparisonResult(_document(found), Path(out))
 
 
-@takes(diagnose_command.DiagnoseOptions, without=(*OF_ONE_TASK, "any_task"))
+@takes(DiagnoseOptions, without=(*OF_ONE_TASK, "any_task"))
 def diagnose(
     cache: PathLike,
     out: PathLike = "runs/diagnosis",
@@ -261,13 +265,13 @@ def diagnose(
     DualstreamError, ValueError
         As the command does.
     """
-    require_known("diagnose", options, (diagnose_command.DiagnoseOptions,), without=(*OF_ONE_TASK, "any_task"))
+    require_known("diagnose", options, (DiagnoseOptions,), without=(*OF_ONE_TASK, "any_task"))
     chosen = {"task": task or TASKS[0], "any_task": task is None, **options}
     with silent():
         found = diagnose_command.diagnose(
             Path(cache),
             Path(out),
-            assemble(diagnose_command.DiagnoseOptions, chosen),
+            assemble(DiagnoseOptions, chosen),
             progress or (lambda line: None),
         )
     return DiagnosisResult(_document(found), Path(out))
@@ -308,7 +312,7 @@ def evaluate(
     return EvaluationResult(_document(found), Path(run))
 
 
-@takes(export_command.ExportOptions)
+@takes(ExportOptions)
 def export(run: PathLike, out: PathLike, **options: Any) -> ExportResult:
     """Write a bundle of a run: heads, calibration, projections and recipe, all that `Predictor` needs.
 
@@ -326,17 +330,17 @@ def export(run: PathLike, out: PathLike, **options: Any) -> ExportResult:
     DualstreamError
         As the command does.
     """
-    require_known("export", options, (export_command.ExportOptions,))
+    require_known("export", options, (ExportOptions,))
     with silent():
-        found = export_command.export(
-            Path(run), Path(out), assemble(export_command.ExportOptions, options), notice=log.info
-        )
+        found = export_command.export(Path(run), Path(out), assemble(ExportOptions, options), notice=log.info)
     return ExportResult(_document(found), Path(out))
 
 
 def _document(found: Any, convert: Callable[[Any], Any] | None = None) -> Mapping[str, Any]:
     if convert is not None:
         found = convert(found)
+    if isinstance(found, Document):
+        return found.stamped()
     document: Mapping[str, Any] = found if isinstance(found, Mapping) else found.to_json()
     return document
 

@@ -47,7 +47,7 @@ class UnknownNameError(ValueError):
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedModule:
     """A module that could not be imported, because a third-party package is missing."""
 
     where: str
@@ -206,7 +206,7 @@ class NamedObjects:
 
     def _of_entry_point(self, point: EntryPoint) -> Any:
         found = _load_entry_point(point)
-        if isinstance(found, LeftOut):
+        if isinstance(found, SkippedModule):
             raise DiscoveryError(f"{self.noun} {point.name!r}: {found}; install that package")
         if not isinstance(found, ModuleType):
             return found
@@ -215,7 +215,7 @@ class NamedObjects:
         return getattr(found, self.attribute)
 
 
-def load(package: str, group: str) -> tuple[LeftOut, ...]:
+def load(package: str, group: str) -> tuple[SkippedModule, ...]:
     """Import every module of a package and every entry point of a group, once; return what was left out.
 
     Raises
@@ -226,7 +226,7 @@ def load(package: str, group: str) -> tuple[LeftOut, ...]:
     if (package, group) not in _LOADED:
         left_out = [lacking for name in module_names(package) if (lacking := _import(f"{package}.{name}"))]
         left_out += [
-            found for point in entry_points(group) if isinstance(found := _load_entry_point(point), LeftOut)
+            found for point in entry_points(group) if isinstance(found := _load_entry_point(point), SkippedModule)
         ]
         _LOADED[package, group] = tuple(left_out)
     return _LOADED[package, group]
@@ -257,14 +257,14 @@ def origins(group: str) -> list[tuple[str, Path | None]]:
     return found
 
 
-def left_out_words(left_out: tuple[LeftOut, ...], hint: str = "") -> str:
+def left_out_words(left_out: tuple[SkippedModule, ...], hint: str = "") -> str:
     """Return `` (left out: ...; hint)``, or nothing where nothing was left out."""
     if not left_out:
         return ""
     return f" (left out: {', '.join(map(str, left_out))}{f'; {hint}' if hint else ''})"
 
 
-_LOADED: dict[tuple[str, str], tuple[LeftOut, ...]] = {}
+_LOADED: dict[tuple[str, str], tuple[SkippedModule, ...]] = {}
 
 
 def _docstring(module: str) -> str:
@@ -277,14 +277,14 @@ def _docstring(module: str) -> str:
         return ""
 
 
-def _import(module: str) -> LeftOut | None:
+def _import(module: str) -> SkippedModule | None:
     try:
         importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = _missing_package(error, OURS)
         if missing is None:
             raise
-        return LeftOut(module.removeprefix(f"{OURS}."), missing)
+        return SkippedModule(module.removeprefix(f"{OURS}."), missing)
     return None
 
 
@@ -296,7 +296,7 @@ def _load_entry_point(point: EntryPoint) -> Any:
         missing = _missing_package(error, point.value.partition(":")[0].partition(".")[0], OURS)
         if missing is None:
             raise DiscoveryError(f"{_origin(point)} can't be loaded: {error}") from error
-        return LeftOut(_origin(point), missing)
+        return SkippedModule(_origin(point), missing)
     except Exception as error:
         raise DiscoveryError(
             f"{_origin(point)} can't be loaded: {type(error).__name__}: {error}; repair or uninstall it"

@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.api import PathLike, log, silent
 from dualstream.cores import one_blas_thread
+from dualstream.documents import JsonObject
 from dualstream.pipeline.bundles.folder import read_bundle
 from dualstream.pipeline.bundles.loaded import load
+from dualstream.pipeline.bundles.predictions import UtteranceAnswer
 from dualstream.pipeline.commands.predict import predictions_of
 
 WORKERS = 2
@@ -33,7 +34,7 @@ class ClipPrediction:
     start_s: float | None
     """Start of the segment in its recording, seconds; None: the whole file."""
     end_s: float | None
-    document: dict[str, Any]
+    document: JsonObject
     """All of it, as docs/bundle.md has it: uncalibrated, per seed, which streams are there."""
 
     @property
@@ -148,7 +149,7 @@ class Predictor:
         if workers < 1:
             raise ValueError(f"workers is {workers}; expected 1 or more")
         with silent(not progress):
-            _, documents = predictions_of(
+            _, answers = predictions_of(
                 self._loaded,
                 [Path(one) for one in listed],
                 root=None if root is None else Path(root),
@@ -156,19 +157,18 @@ class Predictor:
                 workers=workers,
                 ffmpeg=self._ffmpeg,
             )
-        return [_prediction(one) for one in documents]
+        return [_prediction(one) for one in answers]
 
 
-def _prediction(document: dict[str, Any]) -> ClipPrediction:
-    tasks = {task: document[task] for task in ("emotion", "sentiment") if document.get(task)}
-    answers = {task: one["answer"] for task, one in tasks.items()}
+def _prediction(found: UtteranceAnswer) -> ClipPrediction:
+    tasks = {"emotion": found.emotion, "sentiment": found.sentiment}
     return ClipPrediction(
-        name=document["name"],
-        emotion=answers.get("emotion"),
-        sentiment=answers.get("sentiment"),
-        probabilities={task: one["probabilities"] for task, one in tasks.items()},
-        reason=document["reason"],
-        start_s=document["start_s"],
-        end_s=document["end_s"],
-        document=document,
+        name=found.name,
+        emotion=None if found.emotion is None else found.emotion.answer,
+        sentiment=None if found.sentiment is None else found.sentiment.answer,
+        probabilities={task: one.probabilities for task, one in tasks.items() if one is not None},
+        reason=found.reason,
+        start_s=found.start_s,
+        end_s=found.end_s,
+        document=found.to_json(),
     )

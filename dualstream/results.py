@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Document(Mapping[str, Any]):
+class Result(Mapping[str, Any]):
     """A command's document, as ``--json`` prints it. It is read like a dictionary; `repr` is a summary."""
 
     def __init__(self, document: Mapping[str, Any], path: Path) -> None:
@@ -53,7 +53,7 @@ class Document(Mapping[str, Any]):
         return data_frame({name: [row[at] for row in rows] for at, name in enumerate(head)})
 
 
-class ManifestResult(Document):
+class ManifestResult(Result):
     """A manifest that was written: ``["utterances"]``, ``["splits"]``, counts of labels, what was left out."""
 
     def summary(self) -> str:
@@ -66,7 +66,7 @@ class ManifestResult(Document):
         return [["split", "utterances"], *([name, count] for name, count in self["splits"].items())]
 
 
-class CheckResult(Document):
+class CheckResult(Result):
     """What the data doctor found: ``["findings"]``, errors first, ``["unusable"]`` clips, ``["balance"]``."""
 
     def summary(self) -> str:
@@ -82,7 +82,7 @@ class CheckResult(Document):
         return [[*keys, "cases"], *([*(one[key] for key in keys), len(one["cases"])] for one in self["findings"])]
 
 
-class ExportResult(Document):
+class ExportResult(Result):
     """A bundle that was written: ``["variant"]``, ``["streams"]``, ``["needs_weights"]``, ``["files"]``."""
 
     def summary(self) -> str:
@@ -95,7 +95,7 @@ class ExportResult(Document):
         return [["file"], *([name] for name in self["files"])]
 
 
-class ExtractionResult(Document):
+class ExtractionResult(Result):
     """A cache that was made: ``["made"]``, ``["kept"]`` clips, ``["failed"]`` with reasons, ``["notices"]``."""
 
     def summary(self) -> str:
@@ -108,7 +108,7 @@ class ExtractionResult(Document):
         return [["id", "reason"], *([one["id"], one["reason"]] for one in self["failed"])]
 
 
-class RunResult(Document):
+class RunResult(Result):
     """A fitted and scored run: ``["config"]``, ``["scores"]``, ``["history"]``, ``["test_log"]``."""
 
     def summary(self) -> str:
@@ -120,7 +120,7 @@ class RunResult(Document):
         return _score_table(self["scores"])
 
 
-class EvaluationResult(Document):
+class EvaluationResult(Result):
     """A run's scores on a split: ``["scores"]``, ``["times_before"]`` (of the test split), ``["warnings"]``."""
 
     def summary(self) -> str:
@@ -132,7 +132,7 @@ class EvaluationResult(Document):
         return _score_table(self["scores"])
 
 
-class ComparisonResult(Document):
+class ComparisonResult(Result):
     """Variants on the same utterances: ``["rows"]``, ``["tests"]``, ``["best_single"]``, ``["warnings"]``."""
 
     def summary(self) -> str:
@@ -162,7 +162,7 @@ class ComparisonResult(Document):
         return list(dict.fromkeys(task for tasks in rows for task in tasks))
 
 
-class DiagnosisResult(Document):
+class DiagnosisResult(Result):
     """Why a fusion fails: ``["causes"]``, the most important first, and ``["evidence"]``."""
 
     def summary(self) -> str:

@@ -49,7 +49,7 @@ class EncoderSpec:
     weights: dict[str, Any] | None = None
     """``{"source": "imagenet" | "file" | "random:SEED", "sha256": ..., "licence": ...}``; None: no weights."""
     has_windows: bool = True
-    """False for a stream that knows one row an utterance alone (a table without times)."""
+    """False for a stream that knows only one row per utterance (a table without times)."""
     column_names: tuple[str, ...] | None = None
     """Names of the stream's columns, where each has a meaning of its own."""
 

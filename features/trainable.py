@@ -48,7 +48,7 @@ class SampleRows(Protocol):
 
 
 @dataclass(frozen=True)
-class Block:
+class ParameterBlock:
     """Parameters that unfreeze together."""
 
     name: str
@@ -73,7 +73,7 @@ class TrainableEncoder:
     cut_parameters: dict[str, Any]
     """All that shapes what `cut` makes, JSON values: samples on disk are named by its digest."""
     prepare: Prepare
-    blocks: tuple[Block, ...] = (Block("all", ("",)),)
+    blocks: tuple[ParameterBlock, ...] = (ParameterBlock("all", ("",)),)
     """From the heads downwards; the first trains from the first epoch on."""
     augmentation: dict[str, Any] | None = None
     """JSON values for the recipe; None: nothing is changed."""

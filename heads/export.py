@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.training.tensors import thin
+from dualstream.heads.training.tensors import subsample
 from dualstream.heads.variants.contract import TASKS, Exportable, SeedModule, Task, Trained
 from torch import Tensor, nn
 from torch.nn import functional
@@ -22,7 +22,7 @@ class HeadGraph(nn.Module):
     Parameters
     ----------
     models
-        One a seed.
+        One per seed.
     sharpness
         Inverse temperature of each task, by which the mean's log-probabilities are multiplied.
 
@@ -66,7 +66,7 @@ class HeadGraph(nn.Module):
     def feed(self, features: FeatureSet) -> tuple[Tensor, ...]:
         """Return the inputs for utterances that stand in the order of their dialogues."""
         found: dict[str, Tensor] = {"dialogue": torch.from_numpy(features.dialogue)}
-        rows, counts = thin(features.offsets, self.members[0].max_windows)
+        rows, counts = subsample(features.offsets, self.members[0].max_windows)
         length = int(counts.max()) if len(counts) else 0
         inside = np.arange(length) < counts[:, None]  # (B, T)
         for stream, width in self.widths.items():

@@ -23,7 +23,7 @@ EXIT_STATUSES = {
 
 
 class DualstreamError(Exception):
-    """A failure that is the user's to mend: the message says what was found, expected, and to be done."""
+    """A failure that is the user's to fix: the message says what was found, expected, and to be done."""
 
     exit_status = 1
 

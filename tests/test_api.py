@@ -44,7 +44,7 @@ def test_fit_head_writes_the_commands_run_and_prints_nothing(cache, run, tmp_pat
     by_command = fit_command.fit_head(
         cache, "linear", tmp_path / "command", fit=fit_command.FitOptions(seeds=(0,)), options=options
     )
-    assert again["scores"] == by_command.metrics
+    assert again["scores"] == by_command.metrics.to_json()
     assert capfd.readouterr() == ("", "")
     with (tmp_path / "api" / "predictions_dev.csv").open(newline="") as file:  # accuracy, counted by hand
         rows = list(csv.DictReader(file))
@@ -72,7 +72,7 @@ def test_folds_and_answering_are_keywords(cache, tmp_path):
 
 
 def test_fit_head_fails_as_the_command_does(cache, run):
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         dualstream.fit_head(cache, "linear", run.path, report=False)
     with pytest.raises(TypeError, match="did you mean epochs"):
         dualstream.fit_head(cache, "linear", run.path, epoch=1)

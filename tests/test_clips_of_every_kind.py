@@ -104,7 +104,7 @@ def trained(encoder: str, stream: str, kind: str, folder: Path) -> None:
     document = json.loads(done(*train, "--json").stdout)
     assert set(document["scores"]) == (set(made.tasks) if "dev" in made.splits else set())
     for scores in document["scores"].values():
-        said = "training showed one class alone: there was nothing to tell apart" in scores["warnings"]
+        said = "training showed only one class: there was nothing to tell apart" in scores["warnings"]
         assert said is (kind == "one class")
     done(*train)  # again, as text
     other = next(one for one in TRAINED if one != stream)
@@ -170,7 +170,7 @@ def test_classes_that_training_did_not_show_are_named_beside_dev_scores(tmp_path
     train = ["train-encoder", manifest, "--root", root, "--encoder", "bilstm", "--out", tmp_path / "w.safetensors"]
     said = done(*train, *SMALL, "--patience", "0").stdout
     assert "warning: emotion: 2 of 4 scored utterances are of classes that training did not show" in said
-    assert "warning: emotion: training showed one class alone" in said
+    assert "warning: emotion: training showed only one class" in said
     assert "all epochs were run, and the last was kept: dev had no part in that" in said
 
 

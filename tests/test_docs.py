@@ -1,5 +1,8 @@
 """Every command and link in the README and the documents is real."""
 
+import dataclasses
+import importlib
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -8,7 +11,8 @@ import click
 import pytest
 import typer
 
-from dualstream import cli
+from dualstream import cli, pipeline
+from dualstream.documents import Document
 
 ROOT = Path(__file__).resolve().parents[1]
 SYNOPSIS = r"\[|\b(ROOT|CORPUS|MANIFEST|FILE|RUN|BUNDLE|NAME)\b|⏎"  # shows what may be said, or a file's text
@@ -64,3 +68,32 @@ def test_links_lead_somewhere(page):
 def test_sources_that_are_named_exist(page):
     for name in re.findall(r"\b(?:benchmarks|features|heads|pipeline|tests)/[\w/]+\.py\b", page.read_text()):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+def documents(kind=Document):
+    """Yield every class of document below a class."""
+    for one in kind.__subclasses__():
+        yield one
+        yield from documents(one)
+
+
+def test_every_document_of_a_file_or_of_json_is_described():
+    for module in pkgutil.walk_packages(pipeline.__path__, "dualstream.pipeline."):
+        if not module.name.endswith("remote"):  # needs ray
+            importlib.import_module(module.name)
+    page = (ROOT / "docs" / "json.md").read_text()
+    sections = {part.partition("\n")[0]: part for part in page.split("\n### ")[1:]}
+    flattened = {"holds", "found", "states_stopping"}  # their keys stand beside the others, or nowhere
+    renamed = {
+        ("MajorityReport", "name"): "class",
+        ("MajorityReport", "base"): "from",
+        ("MajorityLine", "line"): "name",
+    }
+    kinds = [one for one in documents() if one.FORMAT]
+    assert len(kinds) >= 14 and len({one.FORMAT for one in kinds}) == len(kinds)
+    for kind in (one for one in documents() if one.__module__.startswith("dualstream.")):
+        title = kind.FORMAT or ("dualstream manifest" if kind.__name__ == "ManifestSummary" else kind.__name__)
+        assert title in sections, f"docs/json.md has no section {title}"
+        for name in {field.name for field in dataclasses.fields(kind)} - flattened:
+            key = renamed.get((kind.__name__, name), name)
+            assert f"| `{key}` |" in sections[title], f"docs/json.md does not say what {title} has in {key}"

@@ -10,11 +10,11 @@ from dualstream.results import (
     CheckResult,
     ComparisonResult,
     DiagnosisResult,
-    Document,
     EvaluationResult,
     ExportResult,
     ExtractionResult,
     ManifestResult,
+    Result,
     RunResult,
 )
 
@@ -155,7 +155,7 @@ def test_a_table_is_a_data_frame():
 
 
 def test_a_document_of_no_kind_has_no_views():
-    bare = Document({}, PLACE)
+    bare = Result({}, PLACE)
     for view in (bare.summary, bare.table):
         with pytest.raises(NotImplementedError):
             view()

@@ -77,12 +77,12 @@ LISTS: dict[str, tuple[str, ...]] = {
 }
 """The names of the 192 columns, in order, by the corpus that they were chosen on."""
 
-STANDING = "ravdess"
+DEFAULT_COLUMNS = "ravdess"
 """The list that `acoustic` has unless another is asked for."""
 
-COLUMNS: tuple[str, ...] = LISTS[STANDING]
+COLUMNS: tuple[str, ...] = LISTS[DEFAULT_COLUMNS]
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    family: _columns(family, statistics) for family, statistics in _CHOSEN[STANDING].items()
+    family: _columns(family, statistics) for family, statistics in _CHOSEN[DEFAULT_COLUMNS].items()
 }
 """`COLUMNS` by what they measure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from dualstream.features.acoustic.columns import LISTS, STANDING
+from dualstream.features.acoustic.columns import DEFAULT_COLUMNS, LISTS
 from dualstream.features.acoustic.frames import FRAMES_PER_S, SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import summarise, tracks_of
 from dualstream.features.encoder import AUDIO_WIDTH, EncoderSpec, StreamFeatures
@@ -23,7 +23,7 @@ class AcousticConfig:
     min_covered_s: float = 0.1
     """A window is masked where the stream covers less of it than this, seconds, above 0. A clip shorter
     than this counts all the same in the windows that hold all of it."""
-    chosen_on: str = STANDING
+    chosen_on: str = DEFAULT_COLUMNS
     """The corpus that the list of columns was chosen on, a key of `LISTS`. Scores on that very corpus flatter
     the list: there, take the other."""
 
@@ -84,7 +84,7 @@ class AcousticEncoder:
 
     def __init__(self, config: AcousticConfig | None = None) -> None:
         self.config = config or AcousticConfig()
-        columns, other = LISTS[self.config.chosen_on], self.config.chosen_on != STANDING
+        columns, other = LISTS[self.config.chosen_on], self.config.chosen_on != DEFAULT_COLUMNS
         self.spec = EncoderSpec(
             name=f"acoustic:{self.config.chosen_on}" if other else "acoustic",
             stream="audio",

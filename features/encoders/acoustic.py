@@ -22,6 +22,6 @@ def build_acoustic(argument: str, options: EncoderOptions) -> AcousticEncoder:
         Where librosa is not installed.
     """
     require("librosa", "acoustic features")
-    from dualstream.features.acoustic import STANDING, AcousticConfig, AcousticEncoder
+    from dualstream.features.acoustic import DEFAULT_COLUMNS, AcousticConfig, AcousticEncoder
 
-    return AcousticEncoder(AcousticConfig(chosen_on=argument or STANDING))
+    return AcousticEncoder(AcousticConfig(chosen_on=argument or DEFAULT_COLUMNS))

@@ -110,7 +110,7 @@ def build_bilstm(argument: str, options: EncoderOptions) -> BiLstmEncoder:
         Where no weights are named, or the file's tensors are not those of bilstm.
     """
     if argument:
-        raise ValueError(f"audio encoder bilstm:{argument} is unknown; expected bilstm alone")
+        raise ValueError(f"audio encoder bilstm:{argument} is unknown; expected only bilstm")
     net, record = start_bilstm(options.weights)
     return BiLstmEncoder(net, record, options)
 

@@ -24,7 +24,7 @@ def build_cnn5(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
         Where no weights are named, or the file's tensors are not those of cnn5.
     """
     if argument:
-        raise ValueError(f"video encoder cnn5:{argument} is unknown; expected cnn5 alone")
+        raise ValueError(f"video encoder cnn5:{argument} is unknown; expected only cnn5")
     from dualstream.features.networks.cnn5 import CHANNELS, LEAK, MEAN, SIZE_PX, STD
 
     net, record = start_cnn5(options.weights)

@@ -3,7 +3,7 @@
     CSV, Parquet   column ``id`` (or else the first one), features in the others, each a number
     NPZ            arrays ``id`` (N,) and ``features`` (N, D); ``columns`` (D,) may name the columns
 
-Without times: one row an utterance, a stream without windows. With a column (array) ``time_s``, the instant
+Without times: one row per utterance, a stream without windows. With a column (array) ``time_s``, the instant
 each row stands for, or ``start_s``, the start of its span (to ``end_s`` if given, else as long as a window):
 several rows an utterance, each window takes the row nearest to its centre that lies inside it, and the
 utterance vector is the mean of all its rows. Times are seconds on the clip's clock.
@@ -163,7 +163,7 @@ class FeatureTable:
 
 
 def _time_column(table: Table) -> str | None:
-    """Return ``time_s`` or ``start_s``, whichever the table has; None for one row an utterance."""
+    """Return ``time_s`` or ``start_s``, whichever the table has; None for one row per utterance."""
     found = tuple(table.times)
     if not found:
         return None

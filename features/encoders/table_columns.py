@@ -57,7 +57,7 @@ def sort_columns(header: Sequence[str], *, has_id: bool) -> Columns:
     Raises
     ------
     ValueError
-        Where a name is blank or stands twice, or where no column can hold the ids.
+        Where a name is blank or appears twice, or where no column can hold the ids.
     """
     names = [bare(name) for name in header]
     id_at = _id_at(names) if has_id else None
@@ -65,7 +65,7 @@ def sort_columns(header: Sequence[str], *, has_id: bool) -> Columns:
     counts = Counter(name for _, name in others)
     for name, count in counts.items():
         if not name or count > 1:
-            raise ValueError(f"column name {name!r} is blank or stands twice")
+            raise ValueError(f"column name {name!r} is blank or appears twice")
     tool_time = _tool_time([name for _, name in others])
     openface = any(_OPENFACE.fullmatch(name) for _, name in others)
     bookkeeping = {*BOOKKEEPING, *(OF_OPENFACE if openface else ())}
@@ -87,7 +87,7 @@ def _id_at(names: Sequence[str]) -> int:
     first = names[0].lower()
     if first in (*BOOKKEEPING, *OF_OPENFACE, *TIME_COLUMNS):
         raise ValueError(
-            f"there is no column id, and the first one, {names[0]!r}, holds no ids (OpenFace writes a file a clip "
+            f"there is no column id, and the first one, {names[0]!r}, holds no ids (OpenFace has a file per clip "
             "and no id): put a column id with the manifest's ids before it, and the rows of all clips in one table"
         )
     return 0

@@ -109,7 +109,7 @@ def read_table(path: Path) -> Table:
     times = {name: values[:, i] for i, name in enumerate(columns) if name in TIME_COLUMNS}
     if read.columns.tool_time:
         _check_tool_time(path, read.columns.tool_time, times["time_s"])
-        if len(set(ids)) == len(ids):  # one row an utterance: it is of the whole clip, whatever instant it names
+        if len(set(ids)) == len(ids):  # one row per utterance: it is of the whole clip, whatever instant it names
             times = {}
     is_time = [name in TIME_COLUMNS for name in columns]
     features = np.ascontiguousarray(single[:, ~np.array(is_time)])

@@ -23,7 +23,7 @@ from dualstream.features.encoder import (
 )
 from dualstream.features.encoders.frozen import FrozenFrameEncoder
 from dualstream.features.trainable import (
-    Block,
+    ParameterBlock,
     TrainableEncoder,
     cut_frames,
     prepare_frames,
@@ -60,14 +60,14 @@ NOT_BACKBONES = {  # families that list_models names besides, by where torchvisi
     "quantization": "computes in int8, with other numbers on other processors (its float twin has the plain name)",
 }
 VGG_BLOCKS = (
-    Block("embed", ("embed.",)),
-    Block("fc7", ("net.classifier.3.",)),
-    Block("fc6", ("net.classifier.0.",)),
-    Block("block5", ("net.features.24.", "net.features.26.", "net.features.28.")),
-    Block("block4", ("net.features.17.", "net.features.19.", "net.features.21.")),
-    Block("block3", ("net.features.10.", "net.features.12.", "net.features.14.")),
-    Block("block2", ("net.features.5.", "net.features.7.")),
-    Block("block1", ("net.features.0.", "net.features.2.")),
+    ParameterBlock("embed", ("embed.",)),
+    ParameterBlock("fc7", ("net.classifier.3.",)),
+    ParameterBlock("fc6", ("net.classifier.0.",)),
+    ParameterBlock("block5", ("net.features.24.", "net.features.26.", "net.features.28.")),
+    ParameterBlock("block4", ("net.features.17.", "net.features.19.", "net.features.21.")),
+    ParameterBlock("block3", ("net.features.10.", "net.features.12.", "net.features.14.")),
+    ParameterBlock("block2", ("net.features.5.", "net.features.7.")),
+    ParameterBlock("block1", ("net.features.0.", "net.features.2.")),
 )
 
 DENSENET_OLD_KEY = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # files from before torch 0.4.1
@@ -96,7 +96,7 @@ def build_torchvision(argument: str, options: EncoderOptions) -> FrozenFrameEnco
     return _build(f"torchvision:{argument}", _checked_name(argument), options)
 
 
-def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, WeightsRecord, Look]:
+def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, WeightsRecord, InputSpec]:
     """Return VGG-16 up to fc7 with a layer of `width` columns over it, to be trained; its record; what it takes.
 
     The layer comes from the file where that holds one (train-encoder wrote it), else from a fixed seed.
@@ -106,13 +106,13 @@ def start_vgg16(weights: str, width: int = VIDEO_WIDTH) -> tuple[Embedded, Weigh
 
     found = _start("vgg16", "vgg16", weights)
     if isinstance(found.net, Embedded):
-        return found.net, found.record, found.look
+        return found.net, found.record, found.input_spec
     net = Embedded(found.net, found.raw_width, width)
     torch.nn.init.kaiming_normal_(
         net.embed.weight, nonlinearity="linear", generator=torch.Generator().manual_seed(0)
     )
     torch.nn.init.zeros_(net.embed.bias)
-    return net, found.record, found.look
+    return net, found.record, found.input_spec
 
 
 @register_trainable("vgg16")
@@ -120,7 +120,7 @@ def trainable_vgg16(weights: str | None, augment: bool) -> TrainableEncoder:
     """Train a layer of 100 columns over fc7, and what unfreezes below; it begins with ImageNet weights."""
     from dualstream.features.augment import FaceAugmentation
 
-    net, start, look = start_vgg16(weights or "imagenet")
+    net, start, input_spec = start_vgg16(weights or "imagenet")
     augmentation = FaceAugmentation() if augment else None
     return TrainableEncoder(
         name="vgg16",
@@ -129,10 +129,10 @@ def trainable_vgg16(weights: str | None, augment: bool) -> TrainableEncoder:
         width=net.embed.out_features,
         start=start,
         blocks=VGG_BLOCKS,
-        decode={"frame_size_px": look.size_px, "sample_rate_hz": None},
+        decode={"frame_size_px": input_spec.size_px, "sample_rate_hz": None},
         cut=cut_frames,
         cut_parameters={"frames": True},
-        prepare=prepare_frames(look.size_px, look.mean, look.std, augmentation),
+        prepare=prepare_frames(input_spec.size_px, input_spec.mean, input_spec.std, augmentation),
         augmentation=asdict(augmentation) if augmentation else None,
         file_name=lambda name: name.removeprefix("net."),
     )
@@ -140,7 +140,7 @@ def trainable_vgg16(weights: str | None, augment: bool) -> TrainableEncoder:
 
 def _build(spec_name: str, model_name: str, options: EncoderOptions) -> FrozenFrameEncoder:
     found = _start(spec_name, model_name, options.weights or "imagenet")
-    look = found.look
+    input_spec = found.input_spec
     spec = EncoderSpec(
         name=spec_name,
         stream="video",
@@ -149,20 +149,25 @@ def _build(spec_name: str, model_name: str, options: EncoderOptions) -> FrozenFr
         parameters={
             "network": f"torchvision {model_name}",
             "layer": found.layer,
-            "frame_size_px": look.size_px,
-            "mean": list(look.mean),
-            "std": list(look.std),
+            "frame_size_px": input_spec.size_px,
+            "mean": list(input_spec.mean),
+            "std": list(input_spec.std),
             "precision": options.precision,
         },
         weights=found.record.to_json(),
     )
     return FrozenFrameEncoder(
-        found.net, spec=spec, frame_size_px=look.size_px, mean=look.mean, std=look.std, options=options
+        found.net,
+        spec=spec,
+        frame_size_px=input_spec.size_px,
+        mean=input_spec.mean,
+        std=input_spec.std,
+        options=options,
     )
 
 
 @dataclass(frozen=True)
-class Look:
+class InputSpec:
     """How a network wants its frames: as its published weights were trained."""
 
     size_px: int
@@ -176,7 +181,7 @@ class _Started:
 
     net: nn.Module
     record: WeightsRecord
-    look: Look
+    input_spec: InputSpec
     layer: str
     raw_width: int
 
@@ -209,10 +214,10 @@ def _start(spec_name: str, model_name: str, weights: str) -> _Started:
         embed = {name: state.pop(name) for name in ("embed.weight", "embed.bias") if name in state}
         _fill(net, head, state, path.name)
     expects = entry.transforms()  # how the published weights were trained: size, mean and spread
-    look = Look(int(expects.crop_size[0]), tuple(expects.mean), tuple(expects.std))
+    input_spec = InputSpec(int(expects.crop_size[0]), tuple(expects.mean), tuple(expects.std))
     layer = "fc7 after its ReLU" if model_name == "vgg16" else f"input of {head}"
     if not embed:
-        return _Started(net, record, look, layer, raw_width)
+        return _Started(net, record, input_spec, layer, raw_width)
     width = len(embed.get("embed.bias", ()))
     if set(embed) != {"embed.weight", "embed.bias"} or embed["embed.weight"].shape != (width, raw_width):
         raise ValueError(
@@ -221,7 +226,7 @@ def _start(spec_name: str, model_name: str, weights: str) -> _Started:
         )
     whole = Embedded(net, raw_width, width)
     whole.embed.load_state_dict({name.removeprefix("embed."): one for name, one in embed.items()})
-    return _Started(whole, record, look, f"{width} columns {TRAINED_OVER} {layer}", width)
+    return _Started(whole, record, input_spec, f"{width} columns {TRAINED_OVER} {layer}", width)
 
 
 def _checked_name(name: str) -> str:

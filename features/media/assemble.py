@@ -11,7 +11,7 @@ import numpy as np
 from dualstream.features.media.channels import channel_count
 from dualstream.features.media.decode import LOUDEST, MICROSECOND, Decoded, Job, Ticks
 from dualstream.features.media.mixing import choose
-from dualstream.features.media.report import Report
+from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import MediaError
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
@@ -210,7 +210,7 @@ def _sound(
     return _sane(samples, notes), covered_s, policy
 
 
-def _none_came(what: str, report: Report) -> str:
+def _none_came(what: str, report: DecodeReport) -> str:
     return (
         f"{what}: none could be decoded: {report.said()}" if report.errors else f"{what}: the stream has none here"
     )
@@ -226,14 +226,14 @@ def _sane(samples: NDArray[np.float32], notes: list[str]) -> NDArray[np.float32]
     return np.clip(np.where(finite, samples, np.float32(0)), -LOUDEST, LOUDEST).astype(np.float32)
 
 
-def _usual_gap_s(pictures: list[int], report: Report) -> float:
+def _usual_gap_s(pictures: list[int], report: DecodeReport) -> float:
     """Return the usual distance between two pictures, seconds."""
     if len(pictures) > 1:
         return float(np.median(np.diff(np.sort(pictures)))) / MICROSECOND
     return _stated_gap_s(report)
 
 
-def _stated_gap_s(report: Report) -> float:
+def _stated_gap_s(report: DecodeReport) -> float:
     """Return the distance between two pictures by the header's frame rate, seconds."""
     rate = report.video.frame_rate if report.video else 0.0
     return 1 / rate if rate >= 1 else DEFAULT_GAP_S
@@ -288,7 +288,7 @@ def _note_length(
             notes.append(f"damaged: the header states {stated_s:.3f} s, and {duration_s:.3f} s could be read")
 
 
-def _nothing(asked: Asked, reports: list[Report], notes: list[str]) -> MediaError:
+def _nothing(asked: Asked, reports: list[DecodeReport], notes: list[str]) -> MediaError:
     """Return the error for a clip that gave neither frames nor sound."""
     start_s, header_s = asked.job.start_s, reports[0].header_s
     for report in reports:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dualstream.features.media.report import Report
+from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import Guards, MediaError
 
 BINARY_VARIABLE = "DUALSTREAM_FFMPEG"
@@ -209,7 +209,7 @@ def input_url(real_path: str) -> str:
     return f"file:{real_path}"
 
 
-def not_opened(report: Report, path: Path, status: int) -> MediaError:
+def not_opened(report: DecodeReport, path: Path, status: int) -> MediaError:
     """Return the error for a file that ffmpeg could not open; a negative status is the signal that ended it."""
     words = report.said()
     if status < 0:

@@ -24,7 +24,7 @@ from fractions import Fraction
 import numpy as np
 from dualstream.features.media import command, runner
 from dualstream.features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
-from dualstream.features.media.report import Report
+from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import DecodeSettings, Guards, MediaError
 from dualstream.features.windows import Grid
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ class Rows:
 
 
 @dataclass
-class Samples:
+class AudioSamples:
     """A sink for raw sound of three channels: keeps the centre and the mix, capped, and how loud all three are."""
 
     most_bytes: int
@@ -224,11 +224,11 @@ class Decoded:
     """What one process gave."""
 
     status: int
-    report: Report
+    report: DecodeReport
     pictures: Stamps
     sound: Stamps
     rows: Rows | None = None
-    samples: Samples | None = None
+    samples: AudioSamples | None = None
     inverted: bool = False
     """The right side of the sound was inverted before it was mixed."""
 
@@ -237,7 +237,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     """Run one process for the first moving picture (`video`) and the first sound (`audio`) of a file."""
     settings = job.settings
     limit_bytes = job.guards.log_bytes
-    result = Decoded(0, Report(limit_bytes), Stamps(limit_bytes, job.lead_us), Stamps(limit_bytes))
+    result = Decoded(0, DecodeReport(limit_bytes), Stamps(limit_bytes, job.lead_us), Stamps(limit_bytes))
     result.inverted = job.inverted
     if job.lead_us and job.seek_us:
         result.report.wait(video=video, audio=audio)
@@ -252,7 +252,9 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     if audio:
         rate_hz = settings.sample_rate_hz
         assert rate_hz is not None
-        result.samples = Samples(int((job.limit_s + job.delay_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
+        result.samples = AudioSamples(
+            int((job.limit_s + job.delay_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES
+        )
         sinks += [result.samples.feed, result.sound.feed]
         outputs.append(lambda fds: (fds[-2], "a:0", _audio_options(job, rate_hz, fds[-1])))
     result.status = runner.run(

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualstream.features.media import command, runner
-from dualstream.features.media.decode import Decoded, Job, Rows, Samples, Stamps
+from dualstream.features.media.decode import AudioSamples, Decoded, Job, Rows, Stamps
 from dualstream.features.media.probe import Probe, probe
-from dualstream.features.media.report import Report, stated_start_s
+from dualstream.features.media.report import DecodeReport, stated_start_s
 from dualstream.features.media.settings import Guards, MediaError, naming
 
 SAME_START_S = 0.001  # starts that differ by less are the same: priming, and rounding to a header's time base
@@ -32,7 +32,7 @@ class _Half:
 
     decoded: Decoded | None
     """None where nothing is wanted of it, or it has nothing of the kind."""
-    report: Report
+    report: DecodeReport
     processes: int
     fault: MediaError | None = None
 
@@ -131,18 +131,18 @@ def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Gu
     )
 
 
-def _nothing(job: Job, header: Report) -> Decoded:
+def _nothing(job: Job, header: DecodeReport) -> Decoded:
     """Return what a file gives of a span that lies before its start or behind its end."""
     side = job.settings.frame_size_px or 0
     rows = Rows(3 * side * side, job.ticks.count, 0, None)
-    return Decoded(0, header, Stamps(0), Stamps(0), rows, Samples(0))
+    return Decoded(0, header, Stamps(0), Stamps(0), rows, AudioSamples(0))
 
 
-def _header(job: Job) -> Report:
+def _header(job: Job) -> DecodeReport:
     """Return what the header of a file says; nothing is decoded."""
     import ffmpeg
 
-    report = Report(job.guards.log_bytes)
+    report = DecodeReport(job.guards.log_bytes)
     options = command.input_options(job.guards)
     source = ffmpeg.input(command.input_url(job.real_path), t=f"{SAME_START_S}", **options)
     output = ffmpeg.output(source["V:0?"], source["a:0?"], "pipe:1", format="null", codec="copy")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from dualstream.features.media import command, runner
 from dualstream.features.media.channels import channel_count
-from dualstream.features.media.report import Report, Stream, stated_start_s
+from dualstream.features.media.report import DecodeReport, StreamHeader, stated_start_s
 from dualstream.features.media.settings import Guards, MediaError, naming
 from numpy.typing import NDArray
 
@@ -163,7 +163,7 @@ def probe(path: Path, *, ffmpeg: str | None = None, guards: Guards | None = None
     guards = guards or Guards()
     real_path = command.regular_file(path)
     binary = command.find_ffmpeg(ffmpeg)
-    report, packets = Report(guards.log_bytes), _Packets(guards.log_bytes)
+    report, packets = DecodeReport(guards.log_bytes), _Packets(guards.log_bytes)
     with naming(path):
         status = runner.run(
             lambda _, fds: _command(binary, real_path, guards, fds[0]),
@@ -200,7 +200,7 @@ def _command(binary: str, real_path: str, guards: Guards, fd: int) -> list[str]:
     return ffmpeg.compile(output, cmd=command.global_options(binary))
 
 
-def _video(stream: Stream | None, track: _Track | None, report: Report) -> VideoFacts | None:
+def _video(stream: StreamHeader | None, track: _Track | None, report: DecodeReport) -> VideoFacts | None:
     if stream is None:
         return None
     track = _Track() if track is None else track
@@ -221,7 +221,7 @@ def _video(stream: Stream | None, track: _Track | None, report: Report) -> Video
     )
 
 
-def _audio(stream: Stream | None, track: _Track | None) -> AudioFacts | None:
+def _audio(stream: StreamHeader | None, track: _Track | None) -> AudioFacts | None:
     if stream is None:
         return None
     track = _Track() if track is None else track

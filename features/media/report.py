@@ -44,7 +44,7 @@ _DAMAGE_WARNINGS = ("corrupt decoded frame", "corrupt input packet", "Packet cor
 
 
 @dataclass
-class Stream:
+class StreamHeader:
     """One stream as the input's description has it."""
 
     index: int
@@ -62,7 +62,7 @@ class Stream:
 
 
 @dataclass
-class Report:
+class DecodeReport:
     """A sink for the log, and what it said so far."""
 
     limit_bytes: int
@@ -71,7 +71,7 @@ class Report:
     """Duration that the header states; None where it does not."""
     start_s: float = 0.0
     """The earliest time stamp by the header, seconds; what ffmpeg calls 0 of the file."""
-    streams: list[Stream] = field(default_factory=list)
+    streams: list[StreamHeader] = field(default_factory=list)
     error_count: int = 0
     words: list[str] = field(default_factory=list)
     """The last lines above the level of information, for a failure without an error line."""
@@ -123,12 +123,12 @@ class Report:
         return (self.header_s or 0.0) - (self.start_s if "matroska" in self.container else 0.0)
 
     @property
-    def video(self) -> Stream | None:
+    def video(self) -> StreamHeader | None:
         """The first stream of moving pictures, which is the one that is read."""
         return next((s for s in self.streams if s.kind == "Video" and not s.picture), None)
 
     @property
-    def audio(self) -> Stream | None:
+    def audio(self) -> StreamHeader | None:
         """The first stream of sound, which is the one that is read."""
         return next((s for s in self.streams if s.kind == "Audio"), None)
 
@@ -213,13 +213,13 @@ class Report:
             self.streams[-1].rotation_deg = round(float(found[1])) % 360
 
 
-def stated_start_s(report: Report) -> float:
+def stated_start_s(report: DecodeReport) -> float:
     """Return where a file says that it starts, seconds; 0 where its format says nothing of the kind."""
     return report.start_s if any(name in STATES_START for name in report.container.split(",")) else 0.0
 
 
-def _stream(index: int, kind: str, codec: str, rest: str) -> Stream:
-    stream = Stream(index, kind, codec)
+def _stream(index: int, kind: str, codec: str, rest: str) -> StreamHeader:
+    stream = StreamHeader(index, kind, codec)
     if kind == "Video":
         if size := _SIZE.search(rest):
             stream.width_px, stream.height_px = int(size[1]), int(size[2])

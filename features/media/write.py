@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.media import command, runner
 from dualstream.features.media.channels import channel_count
-from dualstream.features.media.report import Report
+from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import Guards, MediaError
 from numpy.typing import ArrayLike, NDArray
 
@@ -101,7 +101,7 @@ def _write(
     guards: Guards,
 ) -> None:
     """Run ffmpeg, which writes `part`, and give that its name `path` once it is whole."""
-    report = Report(guards.log_bytes)
+    report = DecodeReport(guards.log_bytes)
     try:
         status = runner.run(make_command, log=report.feed, sources=sources, guards=guards, may_write=True)
         report.close()

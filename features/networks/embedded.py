@@ -15,4 +15,4 @@ class Embedded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Turn frames, shape (B, 3, S, S), into embeddings, shape (B, width)."""
-        return self.embed(self.net(x))  # type: ignore[no-any-return]
+        return self.embed(self.net(x))

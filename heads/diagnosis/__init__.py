@@ -1,12 +1,13 @@
-"""Why a fusion fails, from features and predictions; and what mends it."""
+"""Why a fusion fails, from features and predictions; and what fixes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dualstream.cores import one_core
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     from dualstream.heads.data.batch import FeatureSet
@@ -22,7 +23,7 @@ class Diagnosis:
     causes: tuple[Cause, ...]
     """The weightiest first; ``nothing_wrong`` or ``cannot_tell`` alone where no cause was found."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return everything as JSON values."""
         return {"causes": [cause.to_json() for cause in self.causes], "evidence": self.evidence.to_json()}
 
@@ -36,7 +37,7 @@ def diagnose(
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     unlabelled: FeatureSet | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Diagnosis:
     """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
 
@@ -45,5 +46,7 @@ def diagnose(
     from dualstream.heads.diagnosis.conclusion import conclude
     from dualstream.heads.diagnosis.gathering import gather
 
-    evidence = gather(train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, say=say)
+    evidence = gather(
+        train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, progress=progress
+    )
     return Diagnosis(evidence, conclude(evidence))

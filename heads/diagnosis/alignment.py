@@ -17,11 +17,13 @@ below, than a bootstrap of the scored pairs shows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 RANK = 12  # principal directions of each stream that are looked at
 COMPONENTS = 2  # pairs of canonical directions that are scored
@@ -56,7 +58,7 @@ class OffsetCurve:
     """``aligned``: the peak is at zero, its interval within a hop of it; ``shifted``: it is elsewhere, and its
     interval excludes zero; ``none``: no shift agrees; ``unknown``: too few windows, or a wider interval."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the curve as JSON values, NaN as None."""
 
         def plain(values: NDArray[np.float64]) -> list[float | None]:
@@ -94,7 +96,7 @@ def offset_curve(
     max_shift_s
         Largest shift, seconds.
     folds
-        Dialogues are dealt into so many folds: directions are fitted without the fold they are scored on.
+        Dialogues are assigned into so many folds: directions are fitted without the fold they are scored on.
     resamples
         Bootstrap resamples of dialogues for the intervals.
 

@@ -119,7 +119,7 @@ def shifted(hops: int) -> Prepare:
     return prepare
 
 
-def thinned(every_s: float, hop_s: float) -> Prepare:
+def subsampled(every_s: float, hop_s: float) -> Prepare:
     """Keep one video window each `every_s` seconds, as sampling a frame that often does.
 
     Video that is sampled no more often stays as it is. Windows count as two hops long: `hop_s` after its
@@ -132,7 +132,7 @@ def thinned(every_s: float, hop_s: float) -> Prepare:
     return prepare
 
 
-def hidden(name: str) -> Prepare:
+def masked(name: str) -> Prepare:
     """Mark one stream as missing everywhere."""
 
     def prepare(train: FeatureSet) -> Change:

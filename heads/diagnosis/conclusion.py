@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import Cause
-from dualstream.heads.diagnosis.evidence import ALONE, DROP, SHIFT, THIN, TURN_ALONE, Evidence
-from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
+from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURN_ONE, Evidence
+from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
 
 OTHERWISE = {"nothing_wrong": "Nothing is wrong", "cannot_tell": "Can't tell with this much data"}
-NO_REMEDIES = (DROP, ALONE, THIN, SHIFT, *TURN_ALONE.values())  # to compare with, or held against another change
+NO_REMEDIES = (
+    DROP,
+    BETTER_BY_WINDOWS,
+    SUBSAMPLE,
+    SHIFT,
+    *TURN_ONE.values(),
+)  # to compare with, or held against another change
 
 
 def conclude(evidence: Evidence) -> tuple[Cause, ...]:
@@ -45,7 +51,7 @@ def _otherwise(evidence: Evidence) -> Cause:
         f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
         f"(95 % interval {low:+.1%} to {high:+.1%})"
     )
-    remedies = sure(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
+    remedies = significant(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
     if low > 0:
         return Cause(
             "nothing_wrong",
@@ -53,14 +59,14 @@ def _otherwise(evidence: Evidence) -> Cause:
             over.difference,
             interval(over),
             remedies,
-            f"it does its work; {remedies[0].name} surely does better still: {remedies[0].remedy}"
+            f"it does its work; {remedies[0].name} significantly does better still: {remedies[0].remedy}"
             if remedies
-            else "leave it as it is: nothing that was tried surely does better",
+            else "leave it as it is: nothing that was tried significantly does better",
         )
     if remedies:
         return Cause(
             "cannot_tell",
-            f"{text}; {remedies[0].name} mends it, but none of the causes that are known explains why",
+            f"{text}; {remedies[0].name} fixes it, but none of the causes that are known explains why",
             remedies[0].gain.difference,
             interval(remedies[0].gain),
             remedies,
@@ -69,14 +75,14 @@ def _otherwise(evidence: Evidence) -> Cause:
     if not evidence.above_chance:
         return Cause(
             "cannot_tell",
-            f"{text}; nothing that was tried surely beats chance ({evidence.strength.chance:.1%})",
+            f"{text}; nothing that was tried significantly beats chance ({evidence.strength.chance:.1%})",
             over.difference,
             interval(over),
             (),
             f"look at the features before the fusion: these may say nothing of {evidence.task}; or more "
             f"{evidence.grouped_by}s",
         )
-    text += f"; no change surely gains {MIN_GAIN:.0%} or more"
+    text += f"; no change significantly gains {MIN_GAIN:.0%} or more"
     if high < 0:
         return Cause(
             "cannot_tell",
@@ -84,7 +90,7 @@ def _otherwise(evidence: Evidence) -> Cause:
             over.difference,
             interval(over),
             measured(evidence, DROP),
-            f"--fusion {evidence.best_single} is better as long as joining isn't mended",
+            f"--fusion {evidence.best_single} is better as long as joining isn't fixed",
         )
     return Cause(
         "cannot_tell",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
+
+from dualstream.documents import JsonObject
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Coverage:
     saw_nothing: int
     """Number of utterances where the stream saw nothing."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values, NaN as None."""
         return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
 from dualstream.heads.diagnosis.options import SHIFT as SHIFT
-from dualstream.heads.diagnosis.options import THIN as THIN
+from dualstream.heads.diagnosis.options import SUBSAMPLE as SUBSAMPLE
 from dualstream.heads.diagnosis.options import TURN as TURN
 from dualstream.heads.diagnosis.options import DiagnosisOptions as DiagnosisOptions
 from dualstream.heads.diagnosis.outlying import Outlying
@@ -20,12 +19,14 @@ from dualstream.heads.diagnosis.strength import Complement, Strength
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.evaluation.memorised import Certainty
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants.options import Task
 
-ALONE = "better stream by windows"  # what windows give without any joining
+from dualstream.documents import JsonObject
+
+BETTER_BY_WINDOWS = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
-TURN_ALONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
+TURN_ONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
 OTHER = "other features"  # the intervention that a second cache stands for
 
 
@@ -38,13 +39,13 @@ class Intervention:
     """What a user does to have it."""
     score: Estimate
     """Balanced accuracy with its interval."""
-    gain: Comparison
+    gain: PairedDifference
     """Over the head as it is, on the same utterances."""
-    over_best: Comparison
-    """Over the better single stream, on the same utterances. Where a change that works on windows surely beats its
+    over_best: PairedDifference
+    """Over the better single stream, on the same utterances. Where a change on windows significantly beats its
     utterance rows, over the same stream by windows: what windows give by themselves is no gain of joining."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return {
             "name": self.name,
@@ -85,10 +86,10 @@ class Evidence:
     """Balanced accuracy of ``fused``, ``video``, ``audio`` and ``late_sum``, with intervals."""
     train_score: float
     """Balanced accuracy of the fused head on the rows it was fitted on."""
-    fused_over_best: Comparison
+    fused_over_best: PairedDifference
     """The fused head against the better single stream."""
     best_single: str
-    drop_to_dev: Comparison | None
+    drop_to_dev: PairedDifference | None
     """On dev rows: models that saw other dev groups against models that saw train alone."""
     interventions: dict[str, Intervention]
     notes: tuple[str, ...]
@@ -105,11 +106,11 @@ class Evidence:
 
     @property
     def above_chance(self) -> bool:
-        """Whether a stream alone, or any join of both, surely beats chance."""
+        """Whether a stream alone, or any join of both, significantly beats chance."""
         tried = (*self.scores.values(), *(change.score for change in self.interventions.values()))
         return any((score.low or 0.0) > self.strength.chance for score in tried)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values as JSON."""
         return {
             "fusion": self.fusion,

@@ -14,7 +14,7 @@ from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
 from dualstream.heads.diagnosis.strength import STREAMS, complement, strength
-from dualstream.heads.diagnosis.trials import Heads, Say, alone, drop_to_dev, estimate, has_windows
+from dualstream.heads.diagnosis.trials import Heads, Progress, drop_to_dev, estimate, has_windows, single_stream
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import majority_lines
 from dualstream.heads.evaluation.memorised import Certainty, certainty
@@ -29,9 +29,9 @@ def gather(
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     unlabelled: FeatureSet | None = None,
-    say: Say = lambda line: None,
+    progress: Progress = lambda line: None,
 ) -> Evidence:
-    """Measure everything; `say` is told what is being fitted.
+    """Measure everything; `progress` is told what is being fitted.
 
     `other` holds the same utterances in the same order with features made in another way (extracted
     densely, say): what the head gains by them is measured too. `extracted` holds the same utterances as they
@@ -51,7 +51,7 @@ def gather(
     notes = (*notes, *of_folds)
     curve = None
     if has_windows(train):
-        say("offset curve")
+        progress("offset curve")
         curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
@@ -62,8 +62,8 @@ def gather(
     if len(pooled.features) < labelled:
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
-    heads = Heads.of(pooled, options, say)
-    if alone(heads.base, "video").prepare is not None:
+    heads = Heads.of(pooled, options, progress)
+    if single_stream(heads.base, "video").prepare is not None:
         notes = (*notes, f"a stream alone: {options.fusion} with the other stream hidden")
     heads.join_late()
     heads.try_changes(curve, train)

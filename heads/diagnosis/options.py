@@ -10,7 +10,7 @@ from dualstream.heads.variants.options import REFIT_SEEDS, FitOptions, Task
 
 from dualstream.validation import validate
 
-THIN = "thin to one frame each 3 s"
+SUBSAMPLE = "thin to one frame each 3 s"
 SHIFT = "shift by the best offset"
 TURN = "turn components"
 INTERVENTIONS = (
@@ -22,7 +22,7 @@ INTERVENTIONS = (
     "regularise",
     "align windows",
     SHIFT,
-    THIN,
+    SUBSAMPLE,
 )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.evaluation.outliers import UsualRange
+
+from dualstream.documents import JsonObject
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Outlying:
     worst: float
     """Times the limit that the farthest row lies out."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return asdict(self)
 

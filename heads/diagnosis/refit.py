@@ -1,6 +1,6 @@
 """Fit a variant again under a changed condition, and predict every utterance by a model that hasn't seen it.
 
-Train and dev are pooled and dealt into folds by dialogue (by speaker where dev has new ones), so that
+Train and dev are pooled and assigned into folds by dialogue (by speaker where dev has new ones), so that
 a few hundred utterances still say something: four dev speakers don't rank models. Test is never touched.
 """
 
@@ -14,7 +14,7 @@ from dualstream.heads.data.batch import UNLABELLED, FeatureSet, join
 from dualstream.heads.diagnosis.changes import Change, Prepare
 from dualstream.heads.evaluation import confusion, metrics
 from dualstream.heads.evaluation.folds import GroupBy, group_codes, groups_of, holds_apart
-from dualstream.heads.evaluation.statistics import Comparison
+from dualstream.heads.evaluation.statistics import PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Task, Trained
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ class Trial:
 
 @dataclass(frozen=True, repr=False)
 class Pool:
-    """Train and dev together, dealt into folds."""
+    """Train and dev together, assigned into folds."""
 
     features: FeatureSet
     was_dev: NDArray[np.bool_]
@@ -73,7 +73,7 @@ class Refit:
     train_score: float
     """Balanced accuracy on the rows that were fitted, mean over folds and seeds."""
     models: tuple[tuple[tuple[Trained, ...], Change], ...]
-    """For each fold its models (one a seed) and the change that their inputs need."""
+    """For each fold its models (one per seed) and the change that their inputs need."""
 
 
 def grouping(train: FeatureSet, dev: FeatureSet | None, folds: int) -> tuple[GroupBy, tuple[str, ...]]:
@@ -93,7 +93,7 @@ def grouping(train: FeatureSet, dev: FeatureSet | None, folds: int) -> tuple[Gro
         return "dialogue", ()
     note = (
         "dev has speakers of its own, but speakers who share dialogues can't be held apart in so many folds: "
-        "folds keep dialogues whole, and speakers stand on both sides"
+        "folds keep dialogues whole, and speakers are on both sides"
     )
     return "dialogue", (note,)
 
@@ -112,7 +112,7 @@ def pool(
     drawn = _drawn(group_codes(features, by), sample, seed)
     features, was_dev = features.take(drawn), was_dev[drawn]
     names, group = np.unique(group_codes(features, by), return_inverse=True)
-    # connected groups are few and large (five sessions): one a fold will do, and one says when to stop
+    # connected groups are few and large (five sessions): one per fold will do, and one says when to stop
     wanted = folds if by == "speaker" and len(names) < len(np.unique(features.speaker)) else 2 * folds
     if len(names) < wanted:
         raise ValueError(
@@ -193,7 +193,7 @@ def uar(log_probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> flo
 
 def compare(
     first: Sequence[NDArray[np.float64]], second: Sequence[NDArray[np.float64]], pooled: Pool
-) -> Comparison:
+) -> PairedDifference:
     """Return by how much `first` beats `second` on the same utterances, with an interval over the groups."""
     return metrics.compare_models(first, second, pooled.truth, pooled.group, classes=pooled.classes, metric=METRIC)
 

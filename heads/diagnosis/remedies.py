@@ -1,11 +1,11 @@
-"""Which of the changes that were tried mend a head, and which of those surely do."""
+"""Which of the changes that were tried fix a head, and which of those clearly do."""
 
 from __future__ import annotations
 
 from dualstream.heads.diagnosis.evidence import Evidence, Intervention
-from dualstream.heads.evaluation.statistics import Comparison, holm
+from dualstream.heads.evaluation.statistics import PairedDifference, holm
 
-MIN_GAIN = 0.02  # of balanced accuracy: a smaller gain mends nothing, however sure
+MIN_GAIN = 0.02  # of balanced accuracy: a smaller gain fixes nothing, however sure
 ALPHA = 0.05  # chance of one lucky gain, or more, among all that are looked at together
 
 
@@ -15,8 +15,8 @@ def measured(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
     return tuple(sorted(found, key=lambda item: -item.gain.difference))
 
 
-def sure(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
-    """Return those of `names` that surely gain, the largest gain first.
+def significant(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
+    """Return those of `names` that significantly gain, the largest gain first.
 
     A gain is sure where it is worth having, its interval excludes zero, and its paired test says so after
     correction for the number of `names` (Holm): of many changes that do nothing, one has a lucky gain.
@@ -30,7 +30,7 @@ def sure(evidence: Evidence, *names: str) -> tuple[Intervention, ...]:
     )
 
 
-def interval(comparison: Comparison | None) -> tuple[float, float] | None:
+def interval(comparison: PairedDifference | None) -> tuple[float, float] | None:
     """Return the ends of an interval, None where there is none."""
     if comparison is None or comparison.low is None or comparison.high is None:
         return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation.folds import GroupBy, connected
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 DEAD_DEVIATION = 1e-7  # of a column, relative to the stream's typical column: below it the column is constant
 DRIFT_FOLDS = 4
@@ -61,7 +62,7 @@ class Space:
         """Whether the columns look like principal components, which standardising whitens."""
         return self.correlation <= UNCORRELATED and self.steepness >= STEEP
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values, NaN as None."""
         return {k: None if isinstance(v, float) and np.isnan(v) else v for k, v in asdict(self).items()}
 
@@ -226,8 +227,8 @@ def _drift(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int
         return auc, float("nan")
     of_group = np.zeros(len(names), dtype=np.int64)
     of_group[group] = label
-    dealt = [_held_out_auc(rows, rng.permutation(of_group)[group], fold) for _ in range(DRIFT_DEALS)]
-    return auc, float((1 + np.sum(np.array(dealt) >= auc)) / (1 + DRIFT_DEALS))
+    assigned = [_held_out_auc(rows, rng.permutation(of_group)[group], fold) for _ in range(DRIFT_DEALS)]
+    return auc, float((1 + np.sum(np.array(assigned) >= auc)) / (1 + DRIFT_DEALS))
 
 
 def _held_out_auc(rows: NDArray[np.float64], label: NDArray[np.int64], fold: NDArray[np.int64]) -> float:

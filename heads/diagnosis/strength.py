@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
@@ -21,11 +20,13 @@ from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
 from numpy.typing import NDArray
 
+from dualstream.documents import JsonObject
+
 STREAMS = ("video", "audio")
 
 
 @dataclass(frozen=True)
-class Lean:
+class Reliance:
     """How far a fitted fused head leans on one stream: its loss of balanced accuracy without it."""
 
     stream: str
@@ -45,7 +46,7 @@ class Strength:
     fused: float
     shapley_video: float
     shapley_audio: float
-    lean: tuple[Lean, Lean]
+    lean: tuple[Reliance, Reliance]
     gradient_share_video: tuple[float, ...]
     """Share of the gradient's norm that flows into the video side, by epoch; empty where not recorded."""
 
@@ -56,7 +57,7 @@ class Strength:
         total = sum(losses.values())
         return {name: loss / total if total > 0 else float("nan") for name, loss in losses.items()}
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         share = {k: None if np.isnan(v) else v for k, v in self.lean_share.items()}
         return {**asdict(self), "lean_share": share}
@@ -76,7 +77,7 @@ class Complement:
     disagreement: float
     """Yule's Q of the two heads' errors (1: the same errors, 0: independent, -1: disjoint)."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return asdict(self)
 
@@ -85,7 +86,7 @@ def strength(pooled: Pool, fused: Refit, video: Refit, audio: Refit, *, seed: in
     """Measure what the streams are worth and how far the fused head leans on each."""
     present = np.bincount(pooled.truth, minlength=pooled.classes) > 0
     chance = 1 / int(present.sum())
-    lean = tuple(_lean(pooled, fused, name, seed) for name in STREAMS)
+    lean = tuple(_reliance(pooled, fused, name, seed) for name in STREAMS)
     shares = [
         model.history.columns["gradient_share_video"]
         for models, _ in fused.models
@@ -140,22 +141,22 @@ def mean_log_probabilities(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.fl
     return np.log(np.mean(np.exp(rows), axis=0) + 1e-300)
 
 
-def _lean(pooled: Pool, fused: Refit, name: str, seed: int) -> Lean:
+def _reliance(pooled: Pool, fused: Refit, name: str, seed: int) -> Reliance:
     shuffled, masked = [], []
     for held, (models, change) in enumerate(fused.models):
         rows = pooled.rows([held])
         features = change(pooled.features.take(rows))
         truth = pooled.truth[rows]
-        strange = _with_strange(features, name, np.random.default_rng((seed, held)))
-        hidden = without(features, name)
+        unrelated = _with_unrelated(features, name, np.random.default_rng((seed, held)))
+        without_stream = without(features, name)
         for model in models:
             whole = uar(predict(model, features, pooled.task), truth)
-            shuffled.append(whole - uar(predict(model, strange, pooled.task), truth))
-            masked.append(whole - uar(predict(model, hidden, pooled.task), truth))
-    return Lean(name, float(np.mean(shuffled)), float(np.mean(masked)))
+            shuffled.append(whole - uar(predict(model, unrelated, pooled.task), truth))
+            masked.append(whole - uar(predict(model, without_stream, pooled.task), truth))
+    return Reliance(name, float(np.mean(shuffled)), float(np.mean(masked)))
 
 
-def _with_strange(features: FeatureSet, name: str, rng: np.random.Generator) -> FeatureSet:
+def _with_unrelated(features: FeatureSet, name: str, rng: np.random.Generator) -> FeatureSet:
     """Give each utterance the stream of another one, cut or repeated to its own number of windows."""
     stream = features.streams[name]
     giver = rng.permutation(len(features))
@@ -167,8 +168,8 @@ def _with_strange(features: FeatureSet, name: str, rng: np.random.Generator) -> 
         length = np.maximum(lengths[giver[owner]], 1)
         source = np.minimum(features.offsets[giver[owner]] + place % length, max(0, len(owner) - 1))
         windows, seen = stream.windows[source], stream.window_present[source]
-    strange = StreamArrays(stream.utterance[giver], stream.present[giver], windows, seen)
-    return replace(features, streams={**features.streams, name: strange})
+    unrelated = StreamArrays(stream.utterance[giver], stream.present[giver], windows, seen)
+    return replace(features, streams={**features.streams, name: unrelated})
 
 
 def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:

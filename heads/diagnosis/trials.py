@@ -10,26 +10,26 @@ from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis import changes
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.evidence import (
-    ALONE,
+    BETTER_BY_WINDOWS,
     DROP,
     OTHER,
     SHIFT,
-    THIN,
+    SUBSAMPLE,
     TURN,
-    TURN_ALONE,
+    TURN_ONE,
     DiagnosisOptions,
     Intervention,
 )
 from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
 from dualstream.heads.diagnosis.strength import STREAMS, late_sum
 from dualstream.heads.evaluation import metrics
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
 OTHER_STREAM = {"video": "audio", "audio": "video"}
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
@@ -41,7 +41,7 @@ class Heads:
 
     pooled: Pool
     options: DiagnosisOptions
-    say: Say
+    progress: Progress
     base: Trial
     """The head as it is."""
     refits: dict[str, Refit] = field(default_factory=dict)
@@ -51,13 +51,13 @@ class Heads:
     interventions: dict[str, Intervention] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pooled: Pool, options: DiagnosisOptions, say: Say) -> Heads:
+    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> Heads:
         """Fit the head as it is, and each stream alone."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
-        made = cls(pooled, options, say, Trial("as it is", options.fusion, fit))
-        trials = {"fused": made.base, **{name: alone(made.base, name) for name in STREAMS}}
+        made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
+        trials = {"fused": made.base, **{name: single_stream(made.base, name) for name in STREAMS}}
         for name, trial in trials.items():
-            say(f"fitting {trial.fusion if name == 'fused' else trial.name}")
+            progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
             made.refits[name] = refit(trial, pooled)
             made.rows[name] = made.refits[name].log_probabilities
         return made
@@ -68,7 +68,7 @@ class Heads:
         return max(STREAMS, key=lambda name: self.refits[name].score)
 
     def join_late(self) -> None:
-        """Say what the better stream alone and the sum of both streams' answers gain; nothing is fitted."""
+        """Progress what the better stream alone and the sum of both streams' answers gain; nothing is fitted."""
         self.rows["late_sum"] = late_sum(self.refits["video"], self.refits["audio"])
         self._add(DROP, f"--fusion {self.best}", self.rows[self.best])
         self._add("join late", "--fusion late", self.rows["late_sum"])
@@ -77,20 +77,22 @@ class Heads:
         """Refit with one thing changed at a time."""
         by_windows = []
         for trial, against, remedy in _trials(self.base, curve, self.options, train):
-            self.say(f"refitting: {trial.name}")
+            self.progress(f"refitting: {trial.name}")
             self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
             self._add(trial.name, remedy, self.rows[trial.name], against)
             if trial.fusion == "aligned":
                 by_windows.append(trial.name)
         if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
             return
-        self.say(f"refitting: {ALONE}")
-        hide = changes.hidden(OTHER_STREAM[self.best])
-        by_windows_alone = Trial(ALONE, "aligned", _one_seed(_options_for(self.base, "aligned")), hide)
-        self.rows[ALONE] = refit(by_windows_alone, self.pooled).log_probabilities
-        self._add(ALONE, "(what windows give without joining)", self.rows[ALONE])
+        self.progress(f"refitting: {BETTER_BY_WINDOWS}")
+        hide = changes.masked(OTHER_STREAM[self.best])
+        better_by_windows = Trial(
+            BETTER_BY_WINDOWS, "aligned", _one_seed(_options_for(self.base, "aligned")), hide
+        )
+        self.rows[BETTER_BY_WINDOWS] = refit(better_by_windows, self.pooled).log_probabilities
+        self._add(BETTER_BY_WINDOWS, "(what windows give without joining)", self.rows[BETTER_BY_WINDOWS])
         for name in by_windows:
-            over_best = compare(self.rows[name], self.rows[ALONE], self.pooled)
+            over_best = compare(self.rows[name], self.rows[BETTER_BY_WINDOWS], self.pooled)
             self.interventions[name] = replace(self.interventions[name], over_best=over_best)
 
     def try_turning(self, streams: Sequence[str]) -> None:
@@ -100,21 +102,23 @@ class Heads:
         turn = replace(self.base, name=TURN, prepare=changes.turned(streams))
         trials: list[tuple[Trial, str | None]] = [(turn, None)]
         for name in streams:
-            one = alone(self.base, name)
+            one = single_stream(self.base, name)
             steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
-            trials.append((replace(one, name=TURN_ALONE[name], prepare=changes.in_turn(*steps)), name))
+            trials.append((replace(one, name=TURN_ONE[name], prepare=changes.in_turn(*steps)), name))
         for trial, against in trials:
-            self.say(f"refitting: {trial.name}")
+            self.progress(f"refitting: {trial.name}")
             self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
             self._add(trial.name, "multiply the columns by one random rotation", self.rows[trial.name], against)
 
-    def try_other(self, strange: Pool) -> None:
+    def try_other(self, other_pool: Pool) -> None:
         """Fit the head as it is on other features of the same utterances."""
-        self.say("fitting on the other cache")
-        same = np.array_equal(strange.truth, self.pooled.truth) and np.array_equal(strange.fold, self.pooled.fold)
+        self.progress("fitting on the other cache")
+        same = np.array_equal(other_pool.truth, self.pooled.truth) and np.array_equal(
+            other_pool.fold, self.pooled.fold
+        )
         if not same:
             raise ValueError("the other features are not of the same utterances in the same order")
-        self.rows[OTHER] = refit(replace(self.base, name=OTHER), strange).log_probabilities
+        self.rows[OTHER] = refit(replace(self.base, name=OTHER), other_pool).log_probabilities
         self._add(OTHER, "use the other cache", self.rows[OTHER])
 
     def _add(self, name: str, remedy: str, rows: Rows, against: str | None = None) -> None:
@@ -124,7 +128,7 @@ class Heads:
         self.interventions[name] = Intervention(name, remedy, estimate(rows, self.pooled), gain, over_best)
 
 
-def alone(base: Trial, name: str) -> Trial:
+def single_stream(base: Trial, name: str) -> Trial:
     """Return one stream by itself, in a head of the kind that joins: another kind's merit is no gain of joining.
 
     Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
@@ -136,7 +140,7 @@ def alone(base: Trial, name: str) -> Trial:
         return Trial(name, fusion, _options_for(base, fusion, shared=registry.get(fusion).parameters))
     of_its_own = joined.needs_windows or joined.needs_dialogues or joined.kind == "search"
     if of_its_own or not getattr(joined.network, "has_representation", True):
-        return replace(base, name=name, prepare=changes.hidden(OTHER_STREAM[name]))
+        return replace(base, name=name, prepare=changes.masked(OTHER_STREAM[name]))
     return Trial(name, name, _options_for(base, name))
 
 
@@ -178,7 +182,7 @@ def _trials(
         found.append((Trial("align windows", "aligned", of_windows), None, "--fusion aligned"))
         found.append(
             (
-                Trial(THIN, base.fusion, fit, changes.thinned(THIN_EVERY_S, options.hop_s)),
+                Trial(SUBSAMPLE, base.fusion, fit, changes.subsampled(THIN_EVERY_S, options.hop_s)),
                 None,
                 "(what sampling one frame each 3 s would cost)",
             )
@@ -217,7 +221,7 @@ def estimate(rows: Rows, pooled: Pool) -> Estimate:
     return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
 
 
-def drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> Comparison | None:
+def drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> PairedDifference | None:
     """Compare, on dev rows, out-of-fold predictions with those of models fitted on train alone."""
     dev = np.flatnonzero(pooled.was_dev)
     train = np.flatnonzero(~pooled.was_dev)

@@ -109,7 +109,7 @@ def _fits_speakers(features: FeatureSet, other: FeatureSet | None) -> bool:
 def group_folds(groups: Codes, labels: Codes, folds: int, seed: int = 0) -> Iterator[tuple[Codes, Codes]]:
     """Yield (train, held-out) positions, each group held out once, class counts alike where they can be.
 
-    Groups are dealt out from the largest, each to the fold whose class counts it unbalances least; equal
+    Groups are assigned from the largest, each to the fold whose class counts it unbalances least; equal
     ones in an order drawn from `seed`. Fewer groups than folds: as many folds as groups.
 
     Raises

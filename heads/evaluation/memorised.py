@@ -19,7 +19,6 @@ is needed: without labels the difference must be larger.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
@@ -28,6 +27,8 @@ from dualstream.heads.evaluation.folds import connected, fold_codes, group_codes
 from dualstream.heads.linear.closed_form import ridge
 from dualstream.heads.variants.options import Task
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 FOLDS = 4
 PENALTIES = [3.0, 30.0, 300.0, 3000.0]  # of standardised columns
@@ -42,7 +43,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Rule:
+class MemorisationRule:
     """What a difference must come to."""
 
     t: float
@@ -63,10 +64,10 @@ class Rule:
 
 
 LABELLED = (
-    Rule(t=2.5, ratio=0.1, drop=0.0, accuracy=0.12),
-    Rule(t=1.5, ratio=0.05, drop=0.0, accuracy=0.3),
+    MemorisationRule(t=2.5, ratio=0.1, drop=0.0, accuracy=0.12),
+    MemorisationRule(t=1.5, ratio=0.05, drop=0.0, accuracy=0.3),
 )
-WITHOUT_LABELS = (Rule(t=4.5, ratio=0.3, drop=0.05, accuracy=0.0),)
+WITHOUT_LABELS = (MemorisationRule(t=4.5, ratio=0.3, drop=0.05, accuracy=0.0),)
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,13 @@ class Certainty:
             f"train rows that it was not fitted on, {self.other:.2f} of {split}{right}"
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values, and what follows."""
         return {**asdict(self), "memorised": self.memorised}
 
 
 @dataclass(frozen=True, repr=False)
-class Probe:
+class LinearProbe:
     """A linear probe of one stream, fitted on training rows, a model for each fold of whole groups."""
 
     stream: str
@@ -131,7 +132,7 @@ class Probe:
     by: str
 
     @classmethod
-    def of(cls, train: FeatureSet, stream: str, task: Task, by: str) -> Probe | None:
+    def of(cls, train: FeatureSet, stream: str, task: Task, by: str) -> LinearProbe | None:
         """Fit the probe; `by` says which groups are kept whole. None where there is too little to fit on."""
         index = _drawn(train, _usable(train, stream, task), by)
         truth, groups = getattr(train, task)[index], group_codes(train, by)[index]
@@ -240,13 +241,13 @@ def certainty(
     By split; those that can't be told are left out: few rows, one class, no groups to hold out.
     """
     found: dict[str, Certainty] = {}
-    probes: dict[str, Probe | None] = {}
+    probes: dict[str, LinearProbe | None] = {}
     for name, other in others.items():
         by = _grouping(train, other)
         if by is None or not len(other):
             continue
         if by not in probes:
-            probes[by] = Probe.of(train, stream, task, by)
+            probes[by] = LinearProbe.of(train, stream, task, by)
         probe = probes[by]
         labelled = name not in unlabelled and bool((getattr(other, task) != UNLABELLED).sum() >= LEAST_ROWS)
         one = None if probe is None else probe.against(other, labelled=labelled)

@@ -38,6 +38,8 @@ from dualstream.heads.evaluation.majority import Majority, majority_lines
 from dualstream.heads.evaluation.statistics import Estimate
 from numpy.typing import NDArray
 
+from dualstream.documents import JsonObject
+
 CALIBRATION_BINS = 15
 COLLAPSE_SHARE = 0.95  # of all answers
 LOG_FLOOR = float(np.log(np.finfo(np.float64).eps))
@@ -91,7 +93,7 @@ class Scores:
             raise ValueError(f"no score is called {name!r}; there are: {', '.join(HEADLINES)}")
         return getattr(self, name)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values, without NaN."""
         return {
             "names": list(self.names),
@@ -174,7 +176,7 @@ def score(
         names=tuple(names),
         count=len(truth),
         groups=None if groups is None else int(group.max()) + 1,
-        **estimates,  # type: ignore[arg-type]
+        **estimates,
         log_loss=log_loss,
         calibration_error=calibration,
         classes=_class_scores(counts.sum(1), names),
@@ -194,7 +196,7 @@ def compare_models(
     classes: int,
     metric: str = "balanced_accuracy",
     seed: int = 0,
-) -> statistics.Comparison:
+) -> statistics.PairedDifference:
     """Compare two variants, each a list of log-probabilities or codes a seed, on the same utterances.
 
     See heads/evaluation/statistics.py for the interval and the test.

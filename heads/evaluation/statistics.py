@@ -35,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
+from dualstream.documents import JsonObject
 
 LEVEL = 0.95
 RESAMPLES = 2000
@@ -63,7 +64,7 @@ class Estimate:
         """Standard deviation over seeds (S - 1 in the denominator); None for one seed."""
         return float(np.std(self.seeds, ddof=1)) if len(self.seeds) > 1 else None
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values."""
         return {
             "mean": self.mean,
@@ -72,9 +73,20 @@ class Estimate:
             "interval": None if self.low is None else [self.low, self.high],
         }
 
+    @classmethod
+    def from_json(cls, values: JsonObject) -> Estimate:
+        """Read what `to_json` gave."""
+        low, high = values["interval"] or (None, None)
+        return cls(values["mean"], tuple(values["seeds"]), low, high)
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval, where there is one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedDifference:
     """One model against another on the same utterances."""
 
     difference: float
@@ -86,7 +98,7 @@ class Comparison:
     """Two-sided, of the paired test, before correction."""
     groups: int
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values."""
         return {
             "difference": self.difference,
@@ -94,6 +106,17 @@ class Comparison:
             "p_value": self.p_value,
             "groups": self.groups,
         }
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> PairedDifference:
+        """Read what `to_json` gave."""
+        low, high = values["interval"] or (None, None)
+        return cls(values["difference"], low, high, values["p_value"], values["groups"])
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval, where there is one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 @one_blas_thread()
@@ -158,7 +181,7 @@ def compare(
     resamples: int = RESAMPLES,
     swaps: int = SWAPS,
     seed: int = 0,
-) -> Comparison:
+) -> PairedDifference:
     """Compare two models (each of one or several seeds) on the same groups.
 
     Parameters
@@ -188,7 +211,7 @@ def compare(
         drawn_two = _over_seeds(two, seed + 1, resample_seeds=True)
         assert drawn_one is not None and drawn_two is not None
         low, high = _interval(drawn_one - drawn_two, groups, level)
-    return Comparison(difference, low, high, _swap_test(first, second, statistic, swaps, seed), groups)
+    return PairedDifference(difference, low, high, _swap_test(first, second, statistic, swaps, seed), groups)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

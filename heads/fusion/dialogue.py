@@ -12,7 +12,7 @@ from dualstream.heads.variants import registry
 if TYPE_CHECKING:
     import torch
     from dualstream.heads.data.batch import Batch
-    from dualstream.heads.training.weights import Noise, Weights
+    from dualstream.heads.training.weights import Dropout, Weights
 
 BASE = "concat_norm"
 REACH = 4  # turns; distances beyond share a bias
@@ -75,8 +75,8 @@ class Dialogue(Network):
         self.back = weights.linear("dialogue.back", 3 * context, width)
         return width
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
-        own = self.below.represent(batch, noise)  # (S, B, width)
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        own = self.below.represent(batch, dropout)  # (S, B, width)
         query, key, value = self.triple(self.norm(own)).chunk(3, dim=-1)
         seen, steps = self._relations(batch)
         table = self.weights[self.distance]  # (S, 2 REACH + 1)
@@ -84,7 +84,7 @@ class Dialogue(Network):
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2) + bias
         answer = scores.softmax(-1) @ value  # (S, B, context)
         beside = [self._shifted(value, seen, step) for step in (1, -1)]
-        return own + noise.dropout(self.back(concat(answer, *beside)).relu())
+        return own + dropout.dropout(self.back(concat(answer, *beside)).relu())
 
     @staticmethod
     def _shifted(value: torch.Tensor, seen: torch.Tensor, step: int) -> torch.Tensor:

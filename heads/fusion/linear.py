@@ -60,7 +60,7 @@ _register("linear_audio", "audio alone, a linear head solved to convergence", ((
 _register("linear", "both streams standardised side by side, a linear head", (("video", "audio"),), SETTINGS)
 _register(
     "linear_late",
-    "a linear head a stream, their calibrated log-probabilities mixed",
+    "one linear head per stream, their calibrated log-probabilities mixed",
     (("video",), ("audio",)),
     {**SETTINGS, "mixing": "mean"},
     "Heskes 1998, Selecting Weighting Factors in Logarithmic Opinion Pools, https://papers.nips.cc/paper/1413",

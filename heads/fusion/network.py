@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
-    from dualstream.heads.training.weights import Noise, Weights
+    from dualstream.heads.training.weights import Dropout, Weights
 
 Reads = Literal["utterance", "windows"]
 Scale = Literal["raw", "standard", "normed"]
@@ -90,7 +90,7 @@ class Network:
         """Make the layers; return the width of the representation."""
         raise NotImplementedError
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         """Return the representation that both heads read, shape (S, B, width)."""
         raise NotImplementedError
 

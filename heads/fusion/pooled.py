@@ -1,4 +1,4 @@
-"""Variants that read one row an utterance: the single streams and the ways to join two rows."""
+"""Variants that read one row per utterance: the single streams and the ways to join two rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
     from dualstream.heads.data.batch import Batch
-    from dualstream.heads.training.weights import Noise, Weights
+    from dualstream.heads.training.weights import Dropout, Weights
 
 
 PULL = 1.0  # utterances' worth of belief that both streams of `late` deserve the same weight
@@ -31,18 +31,18 @@ class _Single(Network):
         self.entry = StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
-        return noise.dropout(self.entry(batch).relu())
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        return dropout.dropout(self.entry(batch).relu())
 
 
-@network("video", summary="the video stream alone")
+@network("video", summary="only the video stream")
 class Video(_Single):
     """The video stream alone."""
 
     streams = ("video",)
 
 
-@network("audio", summary="the audio stream alone")
+@network("audio", summary="only the audio stream")
 class Audio(_Single):
     """The audio stream alone."""
 
@@ -58,10 +58,10 @@ class _Concat(Network):
         self.entry = weights.linear("entry", video + audio + 2, settings.hidden, streams=spans)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         missing = absence(batch.video_present), absence(batch.audio_present)
         joined = concat(batch.video_utterance, batch.audio_utterance, *missing)  # (B, Dv + Da + 2)
-        return noise.dropout(self.entry.shared(joined).relu())
+        return dropout.dropout(self.entry.shared(joined).relu())
 
 
 @network("concat", summary="both rows side by side, as they are: the plain baseline")
@@ -113,8 +113,8 @@ class Late(Network):
             weights.add(f"head_alone.{task}", (2,), fill=1.0)
             weights.add(f"head_mix.{task}", (2,), fill=0.5)
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
-        return concat(*(noise.dropout(self.entries[stream](batch).relu()) for stream in self.streams))
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        return concat(*(dropout.dropout(self.entries[stream](batch).relu()) for stream in self.streams))
 
     def decide_training(self, representation: torch.Tensor, batch: Batch) -> list[Logits]:
         width = self.settings.hidden
@@ -133,10 +133,10 @@ class Late(Network):
             logs = [getattr(logits, task).log_softmax(-1) for logits in said]
             mixed[task] = logs[0]
             if task in self.settings.tasks:
-                alone, mix = (self.weights[f"head_{kind}.{task}"] for kind in ("alone", "mix"))  # (S, 2)
+                single, mix = (self.weights[f"head_{kind}.{task}"] for kind in ("alone", "mix"))  # (S, 2)
                 parts = []
                 for column, (one, other) in enumerate(((video, audio), (audio, video))):
-                    own, shared = (values[:, column, None, None] for values in (alone, mix))
+                    own, shared = (values[:, column, None, None] for values in (single, mix))
                     parts.append((one * (1.0 - other) * own + both * shared + 0.5 * neither) * logs[column])
                 mixed[task] = parts[0] + parts[1]
         return Logits(**mixed)
@@ -145,11 +145,11 @@ class Late(Network):
         for task in self.settings.tasks:
             logs, present, truth = self._held_out(batches, task)
             labelled = truth != UNLABELLED
-            alone, mix = self.weights[f"head_alone.{task}"][0], self.weights[f"head_mix.{task}"][0]
+            single, mix = self.weights[f"head_alone.{task}"][0], self.weights[f"head_mix.{task}"][0]
             for column in range(2):
                 rows = present[:, column] & labelled
                 if rows.any():
-                    alone[column] = float(fit_weights(logs[[column]][:, rows], truth[rows], pull=PULL)[0])
+                    single[column] = float(fit_weights(logs[[column]][:, rows], truth[rows], pull=PULL)[0])
             rows = present.all(axis=1) & labelled
             if rows.any():
                 for column, weight in enumerate(fit_weights(logs[:, rows], truth[rows], pull=PULL)):
@@ -159,11 +159,11 @@ class Late(Network):
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
         """Return both streams' log-probabilities (2, N, C), presence (N, 2) and labels (N,)."""
-        from dualstream.heads.training.weights import NO_NOISE
+        from dualstream.heads.training.weights import EVAL
 
         logs, present = [], []
         for batch, _ in batches:
-            said = self.decide_training(self.represent(batch, NO_NOISE), batch)
+            said = self.decide_training(self.represent(batch, EVAL), batch)
             rows = [getattr(one, task)[0].double().log_softmax(-1).numpy() for one in said]
             logs.append(np.stack(rows))
             present.append(np.stack([batch.video_present.numpy(), batch.audio_present.numpy()], axis=1))
@@ -194,13 +194,13 @@ class Gated(Network):
         self.gate = weights.linear("gate", widths["video"] + widths["audio"], settings.hidden)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         gate = self.gate.shared(concat(batch.video_utterance, batch.audio_utterance)).sigmoid()  # (S, B, hidden)
         video_alone = (batch.video_present & ~batch.audio_present).unsqueeze(-1)
         audio_alone = (batch.audio_present & ~batch.video_present).unsqueeze(-1)
         gate = gate * (~(video_alone | audio_alone)).float() + video_alone.float()  # faster than masked_fill
         video, audio = self.video(batch).tanh(), self.audio(batch).tanh()
-        return noise.dropout(audio + gate * (video - audio))
+        return dropout.dropout(audio + gate * (video - audio))
 
 
 @network(
@@ -229,9 +229,9 @@ class LowRank(Network):
         }
         return out
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         video, audio = (
-            self.factors[stream](noise.dropout(self.entries[stream](batch).relu())) for stream in self.streams
+            self.factors[stream](dropout.dropout(self.entries[stream](batch).relu())) for stream in self.streams
         )
         product = video * audio  # (S, B, rank * out)
         return product.unflatten(-1, (self.rank, -1)).sum(-2)
@@ -261,13 +261,13 @@ class TensorFusion(Network):
         self.after = weights.linear("after", (columns + 1) ** 2, settings.hidden)
         return settings.hidden
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
-        video, audio = (self._narrowed(stream, batch, noise) for stream in self.streams)
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        video, audio = (self._narrowed(stream, batch, dropout) for stream in self.streams)
         outer = video.unsqueeze(-1) * audio.unsqueeze(-2)  # (S, B, columns + 1, columns + 1)
-        return noise.dropout(self.after(outer.flatten(-2)).relu())
+        return dropout.dropout(self.after(outer.flatten(-2)).relu())
 
-    def _narrowed(self, stream: str, batch: Batch, noise: Noise) -> torch.Tensor:
-        row = self.narrow[stream](noise.dropout(self.entries[stream](batch).relu())).relu()
+    def _narrowed(self, stream: str, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        row = self.narrow[stream](dropout.dropout(self.entries[stream](batch).relu())).relu()
         return concat(row, row.new_ones(*row.shape[:-1], 1))
 
 

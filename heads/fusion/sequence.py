@@ -13,7 +13,7 @@ from dualstream.heads.fusion.registration import network
 if TYPE_CHECKING:
     import torch
     from dualstream.heads.data.batch import Batch
-    from dualstream.heads.training.weights import Noise, Weights
+    from dualstream.heads.training.weights import Dropout, Weights
 
 PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
 PLACE_COLUMNS = 2 * len(PERIODS) + 3
@@ -30,19 +30,20 @@ class OverWindows(Network):
 
     reads = "windows"
 
-    def represent(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         import torch
+        from dualstream.heads.training.weights import is_exporting
 
-        if torch.compiler.is_compiling() or torch.jit.is_tracing():  # an exported graph decides nothing by lengths
-            return self.read(batch, noise)
+        if is_exporting():  # an exported graph decides nothing by lengths
+            return self.read(batch, dropout)
         groups = alike(batch)
         if len(groups) == 1:
-            return self.read(groups[0][1], noise)
-        made = torch.cat([self.read(part, noise) for _, part in groups], dim=1)
+            return self.read(groups[0][1], dropout)
+        made = torch.cat([self.read(part, dropout) for _, part in groups], dim=1)
         order = torch.cat([rows for rows, _ in groups])
         return made.index_select(1, order.argsort())
 
-    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         """Return the representation (S, B, width) of utterances of like length."""
         raise NotImplementedError
 
@@ -71,7 +72,7 @@ class Aligned(OverWindows):
         self.after = weights.linear("after", width, settings.hidden)
         return settings.hidden
 
-    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         inside = inside_mask(batch)
         missing = absence(batch.video_mask), absence(batch.audio_mask)
         joined = concat(batch.video, batch.audio, *missing, places(inside))  # (B, T, Dv + Da + 2 + places)
@@ -80,7 +81,7 @@ class Aligned(OverWindows):
         for layer in self.convolutions:
             x = x * there  # a tenth of the time of masked_fill
             x = x + layer(concat(shifted(x, 1), x, shifted(x, -1))).relu()
-        return noise.dropout(self.after(self.pool(x, inside)).relu())
+        return dropout.dropout(self.after(self.pool(x, inside)).relu())
 
 
 @network(
@@ -102,12 +103,14 @@ class CrossModal(OverWindows):
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         layers = range(int(settings.parameters["layers"]))
         self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
-        self.cross = {s: [Block(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in self.streams}
+        self.cross = {
+            s: [AttentionBlock(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in self.streams
+        }
         self.pool = AttentionPool(weights, "pool", 2 * width)
         self.after = weights.linear("after", 2 * width, settings.hidden)
         return settings.hidden
 
-    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         inside = inside_mask(batch)
         place = places(inside)
         start = {s: self.entries[s](batch, place) for s in self.streams}  # (S, B, T, width)
@@ -117,7 +120,7 @@ class CrossModal(OverWindows):
             for block in self.cross[own]:
                 x = block(x, start[other], inside)
             found.append(x)
-        return noise.dropout(self.after(self.pool(concat(*found), inside)).relu())
+        return dropout.dropout(self.after(self.pool(concat(*found), inside)).relu())
 
 
 @network(
@@ -142,12 +145,13 @@ class Bottleneck(OverWindows):
         self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
         weights.add("tokens", (self.tokens, width), bound=0.5)
         self.blocks = {
-            s: [Block(weights, f"{s}_block{k}", width, heads) for k in range(self.layers)] for s in self.streams
+            s: [AttentionBlock(weights, f"{s}_block{k}", width, heads) for k in range(self.layers)]
+            for s in self.streams
         }
         self.after = weights.linear("after", self.tokens * width, settings.hidden)
         return settings.hidden
 
-    def read(self, batch: Batch, noise: Noise) -> torch.Tensor:
+    def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         inside = inside_mask(batch)
         place = places(inside)
         count, length = inside.shape
@@ -164,7 +168,7 @@ class Bottleneck(OverWindows):
                 streams[stream] = x[:, :, :length]
                 made.append(x[:, :, -self.tokens :])
             tokens = 0.5 * (made[0] + made[1])
-        return noise.dropout(self.after(tokens.flatten(-2)).relu())
+        return dropout.dropout(self.after(tokens.flatten(-2)).relu())
 
 
 class WindowLayer:
@@ -179,7 +183,7 @@ class WindowLayer:
         return self.layer.shared(concat(windows, absence(mask), place))
 
 
-class Block:
+class AttentionBlock:
     """Attention and a small network, each added to what came in, layer norm before each.
 
     Vaswani et al. 2017, https://arxiv.org/abs/1706.03762; norm first: Xiong et al. 2020,

@@ -87,7 +87,7 @@ def fit_heads(
     penalty: float | None,
     need_folds: bool = False,
 ) -> dict[Task, Fitted]:
-    """Fit a head a task.
+    """Fit one head per task.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def fit_heads(
     labels
         By task, codes of shape (N,), -1 where unlabelled.
     fold
-        Number of the fold that holds each row out, shape (N,); None where there is one group alone: then
+        Number of the fold that holds each row out, shape (N,); None where there is only one group: then
         the middle of PENALTIES is taken, and scores are taken at their word.
     penalty
         None: chosen by the folds' loss. LDA estimates its shrinkage and takes none.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.search.selection import SelectionOptions, select
+from dualstream.heads.search.selection import Choice, SelectionOptions, select
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import (
     Exportable,
@@ -29,8 +29,7 @@ class AutoModel:
     seed: int
     history: History
     inner: Trained
-    choice: dict[str, Any]
-    """`Choice.to_json`."""
+    choice: Choice
 
     def predict(self, features: FeatureSet) -> Prediction:
         """Return the chosen variant's log-probabilities."""
@@ -39,7 +38,8 @@ class AutoModel:
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return (arrays, JSON values) from which `restore` makes the same model again."""
         arrays, values = self.inner.state()
-        return arrays, {"variant": self.variant, "seed": self.seed, "inner": values, "choice": self.choice}
+        choice = self.choice.to_json()
+        return arrays, {"variant": self.variant, "seed": self.seed, "inner": values, "choice": choice}
 
     def to_module(self) -> SeedModule:
         """Return the chosen variant's model as a torch module."""
@@ -48,7 +48,7 @@ class AutoModel:
         return self.inner.to_module()
 
     def __repr__(self) -> str:
-        return f"AutoModel(seed={self.seed}, chosen={self.choice['name']!r})"
+        return f"AutoModel(seed={self.seed}, chosen={self.choice.name!r})"
 
 
 def fit(
@@ -58,14 +58,13 @@ def fit(
     selection = SelectionOptions.of(options.parameters)
     choice = select(train, dev, options=options, selection=selection, progress=progress)
     models = registry.fit(choice.name, train, dev, options=replace(options, parameters={}), progress=progress)
-    table = choice.to_json()
-    return [AutoModel(name, model.seed, model.history, model, table) for model in models]
+    return [AutoModel(name, model.seed, model.history, model, choice) for model in models]
 
 
 def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOptions) -> Sequence[Trained]:
     """Fit what `auto` chose again, on more utterances, where it was solved and watches none of them."""
     chosen = models[0]
-    if not isinstance(chosen, AutoModel) or not registry.solved(chosen.inner.variant):
+    if not isinstance(chosen, AutoModel) or not registry.is_closed_form(chosen.inner.variant):
         return models
     again = registry.fit(chosen.inner.variant, features, None, options=replace(options, parameters={}))
     return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]
@@ -74,4 +73,6 @@ def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOption
 def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     """Make a model from what `AutoModel.state` gave."""
     inner = registry.restore(arrays, values["inner"])
-    return AutoModel(values["variant"], int(values["seed"]), inner.history, inner, values["choice"])
+    return AutoModel(
+        values["variant"], int(values["seed"]), inner.history, inner, Choice.from_json(values["choice"])
+    )

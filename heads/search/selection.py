@@ -1,8 +1,8 @@
 """Pick a variant by group-wise cross-validation over train and dev, and never do harm.
 
-A fusion is taken only where it is surely better than the best single stream: the paired test on
+A fusion is taken only where it is significantly better than the best single stream: the paired test on
 out-of-fold answers, corrected over all fusions (Holm), says so at the level `alpha`. Else the best single
-stream is taken. Among fusions that are surely better, the one with the best score.
+stream is taken. Among fusions that are significantly better, the one with the best score.
 
 Why not by dev: four dev speakers don't rank models. On RAVDESS the variants best on dev were among the
 worst on test.
@@ -11,7 +11,7 @@ Where the corpus has one stream there is no fusion to take, and the best variant
 
 The budget: a search costs no more than twice what its dearest candidate does when it is fitted for itself, so
 that `auto` takes three times as long as that one at most. Its own fit has several seeds that share their
-batches; in the search each fold is a fit of one seed, so three folds dealt once are what the budget allows
+batches; in the search each fold is a fit of one seed, so three folds assigned once are what the budget allows
 for those that are trained. Those that are solved are cheap, and a second deal makes the test surer.
 """
 
@@ -30,6 +30,7 @@ from dualstream.heads.variants.registry import FitOptions, Progress, Task
 from numpy.typing import NDArray
 
 from dualstream.cores import available_cores, one_core, threads
+from dualstream.documents import Document
 
 CANDIDATES = (
     "linear_video",
@@ -52,7 +53,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CandidateEvidence(Document):
     """What cross-validation said of one candidate."""
 
     candidate: str
@@ -60,7 +61,7 @@ class Evidence:
     """Whether it reads one stream."""
     score: statistics.Estimate | None
     """Out of fold, one value a repeat; None where it can't be fitted on this corpus."""
-    against_single: statistics.Comparison | None
+    against_single: statistics.PairedDifference | None
     """Against the best single stream; None for single streams."""
     corrected_p: float | None
     """Of that comparison, corrected over all fusions."""
@@ -68,40 +69,18 @@ class Evidence:
     reason: str
     """Why it was chosen or not."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "candidate": self.candidate,
-            "single": self.single,
-            "score": None if self.score is None else self.score.to_json(),
-            "against_single": None if self.against_single is None else self.against_single.to_json(),
-            "corrected_p": self.corrected_p,
-            "chosen": self.chosen,
-            "reason": self.reason,
-        }
-
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(Document):
     """Which variant, and the table that says why."""
 
     name: str
-    evidence: tuple[Evidence, ...]
     groups: str
     """What was kept whole: ``speaker`` or ``dialogue``."""
-    metric: str
     utterances: int
-    """That the folds were dealt from."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {
-            "name": self.name,
-            "groups": self.groups,
-            "utterances": self.utterances,
-            "metric": self.metric,
-            "evidence": [each.to_json() for each in self.evidence],
-        }
+    """That the folds were assigned from."""
+    metric: str
+    evidence: tuple[CandidateEvidence, ...]
 
 
 @dataclass(frozen=True)
@@ -110,8 +89,8 @@ class SelectionOptions:
 
     candidates: tuple[str, ...] = CANDIDATES
     repeats: int = 2
-    """Times that the folds are dealt to candidates that are solved, at most: no more where the first settles it,
-    and those that are clearly behind sit out the later ones. Trained ones are dealt once: see the budget above."""
+    """Times that the folds are assigned to closed-form candidates, at most: no more where the first settles
+    it, and those that are clearly behind sit out the later ones. Trained ones: once, see the budget above."""
     folds: str = "auto"
     """What is kept whole: speaker, dialogue, or auto (heads/evaluation/folds.py)."""
     metric: str = "balanced_accuracy"
@@ -166,7 +145,7 @@ def select(
     Raises
     ------
     ValueError
-        Where no single stream can be fitted, nothing is labelled, or there is one group alone.
+        Where no single stream can be fitted, nothing is labelled, or there is only one group.
     """
     options, selection = options or FitOptions(), selection or SelectionOptions()
     pooled = train
@@ -195,7 +174,7 @@ def select(
                 running.remove(name)
         if repeat + 1 == selection.repeats or trial.settled(counted):
             break
-        running = [name for name in trial.contenders(running, counted) if registry.solved(name)]
+        running = [name for name in trial.contenders(running, counted) if registry.is_closed_form(name)]
     return trial.choose(list(dict.fromkeys(selection.candidates)), counted, reasons)
 
 
@@ -246,7 +225,7 @@ class _Trial:
 
         An interrupt that `news` raises ends all of it: a candidate that was stopped early says nothing.
         """
-        solved = registry.solved(name)  # needs no utterances to stop by
+        closed_form = registry.is_closed_form(name)  # needs no utterances to stop by
         patience = min(self.options.patience, PATIENCE)
         options = replace(self.options, seeds=(repeat,), patience=patience, parameters={})
         answers: dict[Task, Codes] = {task: np.empty(len(self.pooled), np.int64) for task in self.tasks}
@@ -254,11 +233,11 @@ class _Trial:
         def answer(number: int) -> None:
             fit, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
             stop: FeatureSet | None = None
-            if not solved and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
+            if not closed_form and options.patience > 0 and len(np.unique(self.groups[fit])) > 1:
                 inner = fold_codes(self.groups[fit], self.labels[self.tasks[0]][fit], STOPPING, seed=repeat)
                 stop, fit = self.pooled.take(fit[inner == 0]), fit[inner != 0]
             part = self.pooled.take(fit)
-            own = replace(options, parameters={"folds": self._grouped_in(part)}) if solved else options
+            own = replace(options, parameters={"folds": self._grouped_in(part)}) if closed_form else options
             (model,) = registry.fit(name, part, stop, options=own, progress=news)
             if model.history.stopped == "interrupted":
                 raise KeyboardInterrupt
@@ -305,7 +284,7 @@ class _Trial:
 
     def against_single(
         self, counted: dict[str, list[Counts]]
-    ) -> tuple[list[str], dict[str, statistics.Comparison], dict[str, float]]:
+    ) -> tuple[list[str], dict[str, statistics.PairedDifference], dict[str, float]]:
         """Compare every fusion with the best single stream: (fusions, comparisons, corrected p)."""
         stacks = {name: np.stack(counts) for name, counts in counted.items()}
         singles = [name for name in stacks if _single(name)]
@@ -346,23 +325,27 @@ class _Trial:
             )
         fallback = max(singles, key=lambda name: scores[name].mean)
         fusions, gaps, corrected = self.against_single(counted)
-        sure = [n for n in fusions if gaps[n].difference > 0 and corrected[n] <= self.selection.alpha]
-        chosen = max(sure, key=lambda name: scores[name].mean) if sure else fallback
+        significant = [n for n in fusions if gaps[n].difference > 0 and corrected[n] <= self.selection.alpha]
+        chosen = max(significant, key=lambda name: scores[name].mean) if significant else fallback
 
         def reason(name: str) -> str:
             if name in reasons:
                 return reasons[name]
-            if name == chosen and sure:
-                return "best of those surely better than any single stream"
+            if name == chosen and significant:
+                return "best of those significantly better than any single stream"
             if name == fallback:
                 streams = list(self.pooled.streams)
                 return "best single stream" if len(streams) > 1 else f"best of {streams[0]}, the only stream"
             if _single(name):
                 return "another single stream is better"
-            return "surely better, but not the best" if name in sure else "not surely better than the best single"
+            return (
+                "significantly better, but not the best"
+                if name in significant
+                else "not significantly better than the best single"
+            )
 
         table = tuple(
-            Evidence(
+            CandidateEvidence(
                 candidate=name,
                 single=_single(name),
                 score=scores.get(name),
@@ -373,7 +356,7 @@ class _Trial:
             )
             for name in asked
         )
-        return Choice(chosen, table, self.grouped_by, self.selection.metric, len(self.pooled))
+        return Choice(chosen, self.grouped_by, len(self.pooled), self.selection.metric, table)
 
 
 def _side_by_side(answer: Callable[[int], None], numbers: Sequence[int], cores: int | None) -> None:

@@ -21,9 +21,9 @@ from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.fusion.network import Settings, resolve
 from dualstream.heads.training.graph import NetworkModule
 from dualstream.heads.training.plan import Order
-from dualstream.heads.training.seed_group import PREDICT_ROWS, Group, Held, Material, SeedRecord
+from dualstream.heads.training.seed_group import PREDICT_ROWS, HeldOut, SeedGroup, SeedRecord, TrainingData
 from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
-from dualstream.heads.training.weights import NO_NOISE, Weights
+from dualstream.heads.training.weights import EVAL, Weights
 from dualstream.heads.variants.contract import FitOptions, History, Prediction, Progress, SeedModule, Task
 from numpy.typing import NDArray
 
@@ -72,10 +72,12 @@ def fit_network(
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)
     with one_core():
-        material = Material(kind, settings, train, dev, options)
-        groups = _train(material, options, progress)
-        scalers = material.tensors.scalers
-        held = Held(held_out, kind, settings, scalers) if kind.wants_held_out and held_out is not None else None
+        data = TrainingData(kind, settings, train, dev, options)
+        groups = _train(data, options, progress)
+        scalers = data.tensors.scalers
+        held_out_data = (
+            HeldOut(held_out, kind, settings, scalers) if kind.wants_held_out and held_out is not None else None
+        )
         prior = {
             task: log_shares(
                 np.bincount(codes[codes != UNLABELLED], minlength=len(getattr(train, f"{task}_names")))
@@ -84,7 +86,7 @@ def fit_network(
             for codes in (getattr(train, task),)
         }
         return [
-            _finished(name, record, settings, scalers, held, prior)
+            _finished(name, record, settings, scalers, held_out_data, prior)
             for record in sorted(
                 (record for group in groups for record in group.records),
                 key=lambda record: options.seeds.index(record.seed),
@@ -92,11 +94,11 @@ def fit_network(
         ]
 
 
-def _train(material: Material, options: FitOptions, progress: Progress | None) -> list[Group]:
+def _train(data: TrainingData, options: FitOptions, progress: Progress | None) -> list[SeedGroup]:
     workers = max(1, min(options.threads or available_cores(), len(options.seeds)))
     stop = Event()
     parts = [options.seeds[start::workers] for start in range(workers)]
-    groups = [Group(material, seeds, stop) for seeds in parts]
+    groups = [SeedGroup(data, seeds, stop) for seeds in parts]
     interrupted = False
     with threads(workers) as pool:
         try:
@@ -110,7 +112,7 @@ def _train(material: Material, options: FitOptions, progress: Progress | None) -
                     for done in [pool.submit(group.epoch, epoch) for group in live]:
                         done.result()
                 if progress is not None:
-                    progress(_news(material.settings.variant, epoch, options.epochs, groups))
+                    progress(_news(data.settings.variant, epoch, options.epochs, groups))
         except KeyboardInterrupt:
             interrupted = True
             stop.set()
@@ -119,7 +121,7 @@ def _train(material: Material, options: FitOptions, progress: Progress | None) -
     return groups
 
 
-def _news(name: str, epoch: int, epochs: int, groups: Sequence[Group]) -> dict[str, Any]:
+def _news(name: str, epoch: int, epochs: int, groups: Sequence[SeedGroup]) -> dict[str, Any]:
     """Return what `Progress` is told: means over the seeds that trained in this epoch."""
 
     def mean(column: str) -> float | None:
@@ -145,15 +147,15 @@ def _finished(
     record: SeedRecord,
     settings: Settings,
     scalers: dict[str, Scaler],
-    held: Held | None,
+    held_out_data: HeldOut | None,
     prior: dict[Task, NDArray[np.float64]],
 ) -> TorchModel:
     history = History(record.columns, record.best_epoch, record.stopped)
     arrays = {key: value for key, value in record.best.items() if not key.startswith("balance.")}
     model = TorchModel(name, record.seed, history, settings, scalers, arrays, prior)
-    if held is not None:
+    if held_out_data is not None:
         with torch.no_grad():
-            model.network.finish(held.batches)
+            model.network.finish(held_out_data.batches)
         model.arrays = model.network.weights.arrays(0)
     return model
 
@@ -199,7 +201,7 @@ class TorchModel:
         What a network makes of zeros alone is an accident of its weights: an utterance of which there is nothing
         to read is answered by the prior. A network that reads whole dialogues has the turns around it to go by.
         """
-        logits = self.network.decide(self.network.represent(batch, NO_NOISE), batch)
+        logits = self.network.decide(self.network.represent(batch, EVAL), batch)
         windows = self.kind.reads == "windows"
         there = [batch.video_mask.any(1), batch.audio_mask.any(1)] if windows else []
         nothing = ~torch.stack(there or [batch.video_present, batch.audio_present]).any(0).unsqueeze(-1)

@@ -20,7 +20,7 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 
 if TYPE_CHECKING:
-    from dualstream.heads.training.weights import Noise, Weights
+    from dualstream.heads.training.weights import Dropout, Weights
 
 PREFIX = "module."
 _ONE_AT_A_TIME = RLock()  # torch's generator is the process's, and a module holds one seed's arrays at a time
@@ -48,9 +48,9 @@ class ModuleNetwork(Network):
     def build_heads(self, weights: Weights, settings: Settings) -> None:
         """Nothing: the module has its own."""
 
-    def represent(self, batch: Batch, noise: Noise) -> Tensor:
+    def represent(self, batch: Batch, dropout: Dropout) -> Tensor:
         """Return the logits of both tasks side by side, shape (S, B, E + S')."""
-        draws = noise.draws()
+        draws = dropout.draws()
         arrays = {name: self._array(name).unbind() for name in self.names}
         seeds = len(self.weights.seeds)
         with _ONE_AT_A_TIME:
@@ -76,7 +76,7 @@ class ModuleNetwork(Network):
         return arrays[PREFIX + name]
 
     def _check(self, name: str, value: Tensor) -> None:
-        if is_lazy(value):  # type: ignore[no-untyped-call]
+        if is_lazy(value):
             raise ValueError(f"{self.settings.variant}: {name} has no shape yet; take it from settings.widths")
         if name in self.trained and value.dtype != torch.float32:
             raise ValueError(f"{self.settings.variant}: {name} is of {value.dtype}; expected torch.float32")

@@ -16,7 +16,7 @@ from dualstream.heads.training.losses import TaskLoss, balanced_weights, make_lo
 from dualstream.heads.training.plan import Order, hide_streams
 from dualstream.heads.training.task_balance import cosine, make_balance
 from dualstream.heads.training.tensors import Scaler, TensorSet
-from dualstream.heads.training.weights import NO_NOISE, Noise, Weights
+from dualstream.heads.training.weights import EVAL, Dropout, Weights
 from dualstream.heads.variants.registry import FitOptions, Task
 from numpy.typing import NDArray
 from torch import Tensor
@@ -28,7 +28,7 @@ SMALLEST_BATCH = 16
 PERFECT = 1.0  # macro F1 on dev: no later epoch can be better, and of equals the first is kept
 
 
-class Material:
+class TrainingData:
     """What all seeds share and none changes: scaled tensors, batches, losses, the dev set."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Material:
             )
             for task in settings.tasks
         }
-        self.dev = None if dev is None else Held(dev, kind, settings, self.tensors.scalers)
+        self.dev = None if dev is None else HeldOut(dev, kind, settings, self.tensors.scalers)
 
 
 @dataclass
@@ -74,7 +74,7 @@ class SeedRecord:
         self.columns.setdefault(name, []).append(float(value))
 
 
-class Group:
+class SeedGroup:
     """Seeds that are trained side by side: their weights, their optimiser, their noise.
 
     Parameters
@@ -87,15 +87,15 @@ class Group:
         Set from elsewhere to end the epoch after the current batch.
     """
 
-    def __init__(self, material: Material, seeds: Sequence[int], stop: Event) -> None:
-        options = material.options
-        self.material, self.options, self.stop = material, options, stop
+    def __init__(self, data: TrainingData, seeds: Sequence[int], stop: Event) -> None:
+        options = data.options
+        self.data, self.options, self.stop = data, options, stop
         self.weights = Weights(seeds)
-        self.network = material.kind(self.weights, material.settings)
+        self.network = data.kind(self.weights, data.settings)
         self.balance = make_balance(options.task_balance, self.weights, options.sentiment_weight)
         self.weights.train()
         self.optimiser = AdamW(self.weights, options)
-        self.noise = Noise(seeds, options.dropout)
+        self.dropout = Dropout(seeds, options.dropout)
         self.records = [SeedRecord(seed) for seed in seeds]
         self.live = list(self.records)
 
@@ -103,8 +103,8 @@ class Group:
         """Train for one epoch, look at dev, and retire the seeds whose patience has run out."""
         if self.live:
             self._train(epoch)
-        if self.live and not self.stop.is_set() and self.material.dev is not None:
-            self._look(epoch, self.material.dev)
+        if self.live and not self.stop.is_set() and self.data.dev is not None:
+            self._look(epoch, self.data.dev)
 
     def close(self, *, interrupted: bool = False) -> None:
         """Settle what each seed's weights are."""
@@ -115,13 +115,13 @@ class Group:
                 record.best = self.weights.arrays(row)
 
     def _train(self, epoch: int) -> None:
-        tensors, rng = self.material.tensors, np.random.default_rng([epoch])
+        tensors, rng = self.data.tensors, np.random.default_rng([epoch])
         total = torch.zeros(len(self.live))
-        order = self.material.order.shuffled(rng)
+        order = self.data.order.shuffled(rng)
         rate = self.options.modality_dropout
         batches = tensors.epoch(order, lambda index: hide_streams(tensors, index, rate, rng))
         for position, (index, batch) in enumerate(zip(order, batches, strict=True)):
-            representation = self.network.represent(batch, self.noise)
+            representation = self.network.represent(batch, self.dropout)
             losses = self._losses(representation, batch, torch.from_numpy(index))
             if position == 0 and len(losses) == 2 and self.network.has_representation:
                 self._record_cosine(losses, representation)
@@ -139,7 +139,7 @@ class Group:
     def _losses(self, representation: Tensor, batch: Batch, at: Tensor) -> dict[Task, Tensor]:
         parts = self.network.decide_training(representation, batch)
         losses = {}
-        for task, one in self.material.losses.items():
+        for task, one in self.data.losses.items():
             mass = one.mass.index_select(0, at)
             every = [one.loss(getattr(part, task), mass) for part in parts]
             losses[task] = every[0] if len(every) == 1 else torch.stack(every).mean(0)
@@ -167,7 +167,7 @@ class Group:
             for record, value in zip(self.live, length / whole, strict=True):
                 record.add(f"gradient_share_{stream}", float(value))
 
-    def _look(self, epoch: int, dev: Held) -> None:
+    def _look(self, epoch: int, dev: HeldOut) -> None:
         keep = []
         loss, score = dev.score(self.network)
         for row, record in enumerate(self.live):
@@ -187,7 +187,7 @@ class Group:
             self.live = [self.live[row] for row in keep]
             if keep:
                 self.weights.keep(keep)
-                self.noise.keep(keep)
+                self.dropout.keep(keep)
                 self.optimiser.keep(keep)
 
 
@@ -225,7 +225,7 @@ class AdamW:
         self.first, self.second = [r[index] for r in self.first], [r[index] for r in self.second]
 
 
-class Held:
+class HeldOut:
     """Utterances that are looked at again and again but never trained on: gathered once."""
 
     def __init__(
@@ -244,7 +244,7 @@ class Held:
         logs: dict[Task, list[Tensor]] = {task: [] for task in self.tasks}
         with torch.no_grad():
             for batch, _ in self.batches:
-                logits = network.decide(network.represent(batch, NO_NOISE), batch)
+                logits = network.decide(network.represent(batch, EVAL), batch)
                 for task in self.tasks:
                     logs[task].append(torch.log_softmax(getattr(logits, task), dim=-1))
         for task in self.tasks:

@@ -86,7 +86,7 @@ class TensorSet:
         self.dialogue_codes, self.turn = features.dialogue, features.turn
         self.dialogue = torch.from_numpy(features.dialogue)
         max_windows = settings.max_windows
-        rows, counts = thin(features.offsets, max_windows)
+        rows, counts = subsample(features.offsets, max_windows)
         self.lengths = counts if self.reads == "windows" else np.zeros(self.count, np.int64)
         self._starts = torch.from_numpy(np.concatenate(([0], np.cumsum(counts)))[:-1].astype(np.int64))
         self._lengths = torch.from_numpy(self.lengths)
@@ -191,7 +191,7 @@ def _batch(rows: dict[str, Tensor], hidden: Hidden | None) -> Batch:
     return Batch(**rows)
 
 
-def thin(offsets: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def subsample(offsets: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the flat rows that remain, and how many of each utterance, when none may have more than `limit`."""
     counts = np.diff(offsets)
     kept = np.minimum(counts, limit)

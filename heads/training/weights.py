@@ -76,7 +76,7 @@ class Weights:
         return name
 
     def put(self, name: str, start: Tensor, *, trained: bool = True) -> str:
-        """Take an array (S, ...) as it is, or of the same shape what stands in its place in the model's arrays."""
+        """Take an array (S, ...) as it is, or what replaces it, of the same shape, in the model's arrays."""
         if name in self.tensors or name in self.buffers:
             raise ValueError(f"two layers are called {name!r}")
         if self._arrays is not None:
@@ -176,7 +176,7 @@ class Norm:
         return functional.layer_norm(x, (x.shape[-1],)) * gain.view(shape) + offset.view(shape)
 
 
-class Noise:
+class Dropout:
     """Dropout with a generator a seed: masks do not depend on which seeds train together.
 
     Parameters
@@ -215,7 +215,7 @@ class Noise:
         self._generators = [self._generators[row] for row in rows]
 
 
-NO_NOISE = Noise()
+EVAL = Dropout()
 
 
 class _Affine(torch.autograd.Function):
@@ -276,11 +276,17 @@ def _products(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return out.transpose(1, 2) if columns < NARROW else out
 
 
+def is_exporting() -> bool:
+    """Return whether torch records operations, for an export or a compilation, and computes nothing."""
+    tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    return tracing or torch.compiler.is_compiling()
+
+
 def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     if torch.is_grad_enabled() and (weight.requires_grad or x.requires_grad):
         result: Tensor = _Affine.apply(x, weight, bias)  # type: ignore[no-untyped-call]
         return result
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():  # plain operations, as in an export
+    if is_exporting():  # plain operations, as in an export
         return torch.baddbmm(bias, x, weight)
     return _products(x, weight, bias)
 

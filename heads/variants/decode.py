@@ -39,7 +39,7 @@ def joint_decode(prediction: Prediction, seen: NDArray[np.bool_]) -> tuple[Codes
         Where a task is missing, `seen` has another shape, or no pair was seen.
     """
     if prediction.emotion is None or prediction.sentiment is None:
-        raise ValueError("joint decoding needs both tasks; this model has a head for one alone")
+        raise ValueError("joint decoding needs both tasks; this model has a head for only one")
     expected = (prediction.emotion.shape[1], prediction.sentiment.shape[1])
     if seen.shape[-2:] != expected or seen.shape[:-2] not in ((), (len(prediction.emotion),)):
         raise ValueError(f"the table of pairs has shape {seen.shape}; expected {expected}")

@@ -140,10 +140,10 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         raise ValueError(f"{name} reads the {lacking[0]} stream; this corpus has {there} alone")
     for stream in variant.streams:
         if variant.needs_windows and features.streams[stream].windows is None:
-            raise ValueError(f"{name} needs windows; the {stream} stream has one row an utterance alone")
+            raise ValueError(f"{name} needs windows; the {stream} stream has only one row per utterance")
 
 
-def solved(name: str) -> bool:
+def is_closed_form(name: str) -> bool:
     """Return whether a variant is solved, by NumPy and SciPy, and not trained in epochs."""
     return get(name).kind == "solved"
 
@@ -166,7 +166,7 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
     reasons |= dict.fromkeys(reversed(idle), f"the loss is {options.loss}")
     if options.patience == 0:
         reasons["watch"] = "with a patience of 0 dev is not looked at"
-    if solved(name):
+    if is_closed_form(name):
         reasons |= dict.fromkeys(TRAINED_ALONE, f"{name} is solved, not trained")
         reasons["seeds"] = f"{name} is solved: every seed is the same model"
     elif variant.kind == "trained":  # a search may fit either kind

@@ -1,7 +1,7 @@
 """A bundle: all that a clip's answer rests on, in one folder; safetensors and JSON alone, nothing is a pickle.
 
     config.json               recipe, encoders, vocabularies, calibration, and a digest of every file below
-    models.safetensors        the fitted heads, one a seed
+    models.safetensors        the fitted heads, one per seed
     projections.safetensors   NAME/mean and NAME/components of each stream that is projected
     ranges.safetensors        what was usual in the rows that the heads were fitted on
     weights/NAME.safetensors  an encoder's weights, where they were copied in

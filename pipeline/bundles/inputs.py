@@ -16,7 +16,7 @@ from dualstream.pipeline.corpus.manifest import InvalidRowError, clip_at, read_m
 from dualstream.pipeline.corpus.pairs import pair
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.storage.printable import escaped as shown
+from dualstream.pipeline.storage.printable import escaped
 from numpy.typing import NDArray
 
 SILENCE = "silence"
@@ -155,7 +155,7 @@ def _below(path: Path) -> Iterable[tuple[Path, Path | None]]:
 
 
 def _file(path: Path, sound: Path | None) -> Item:
-    name = shown(str(path))
+    name = escaped(str(path))
     try:
         require_file(path)
         if sound is not None:

@@ -134,7 +134,7 @@ def _facts(graph: HeadGraph, example: tuple[Tensor, ...], bundle: Bundle, found:
 
 def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity:
     """Compare ONNX Runtime with the bundle's answers on random batches."""
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
     from dualstream.heads.export import HeadGraph
 
     settings = onnxruntime.SessionOptions()

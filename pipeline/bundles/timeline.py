@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.batching import FrameBatcher
@@ -27,6 +26,7 @@ from dualstream.pipeline.bundles.inference import Features, answer, projected
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
+from dualstream.documents import JsonObject
 
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
 MAX_THUMBNAILS = 8
@@ -48,11 +48,11 @@ class Timeline:
     """Width over height that the picture is shown with."""
     duration_s: float
 
-    def to_json(self, bundle: Bundle) -> list[dict[str, Any]]:
+    def to_json(self, bundle: Bundle) -> list[JsonObject]:
         """Return a JSON value for each stretch; those without a stream have no probabilities."""
         points = []
         for k in range(len(self.time_s)):
-            point: dict[str, Any] = {
+            point: JsonObject = {
                 "time_s": float(self.time_s[k]),
                 "start_s": float(self.span_s[k, 0]),
                 "end_s": float(self.span_s[k, 1]),

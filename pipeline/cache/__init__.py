@@ -4,13 +4,13 @@ docs/cache_format.md says what a file MUST and MAY hold.
 """
 
 from dualstream.pipeline.cache.file import check, read_cache, read_cache_and_digest, write_cache
-from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
+from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
 
 __all__ = [
     "FORMAT_VERSION",
     "UNLABELLED",
     "Cache",
-    "Projection",
+    "StoredProjection",
     "Stream",
     "Utterances",
     "check",

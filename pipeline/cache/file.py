@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, Projection, Stream, Utterances
+from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.errors import CorruptError, NoCacheError
 from dualstream.pipeline.provenance import canonical_json
 from dualstream.pipeline.storage.container import pack, unpack
@@ -239,7 +239,7 @@ def _stream(values: dict[str, Any], stream: str, name: str) -> Stream:
     at = f"streams/{stream}"
     projection = None
     if f"{at}/projection/kind" in values:
-        projection = Projection(
+        projection = StoredProjection(
             kind=values[f"{at}/projection/kind"],
             mean=values[f"{at}/projection/mean"],
             components=values[f"{at}/projection/components"],

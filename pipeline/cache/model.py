@@ -19,7 +19,7 @@ UNLABELLED = -1
 
 
 @dataclass(frozen=True, repr=False)
-class Projection:
+class StoredProjection:
     """The affine road from an encoder's raw rows to the stream's rows: ``(raw - mean) @ components.T``."""
 
     kind: str
@@ -49,7 +49,7 @@ class Stream:
     """Shape (W,): the instant each row stands for on its clip's clock, NaN where absent; None with `windows`."""
     spec: dict[str, Any]
     """features.encoder.EncoderSpec.to_json() of the encoder that made it."""
-    projection: Projection | None = None
+    projection: StoredProjection | None = None
 
     def __repr__(self) -> str:
         windows = "none" if self.windows is None else str(self.windows.shape)

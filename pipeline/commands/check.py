@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.pipeline.corpus.checks.balance import balance
+from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
-from dualstream.pipeline.corpus.checks.registry import Corpus, examine
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
@@ -29,7 +29,7 @@ class Checkup:
 
     findings: list[Finding]
     """The gravest first."""
-    document: dict[str, Any]
+    document: CheckDocument
     """The same as JSON values, with class balance and counts."""
     exit_status: int
     """0; 3 where clips can't be used; 1 where `strict` and anything is an error."""
@@ -61,14 +61,14 @@ def main(
     if options.media and root is None:
         raise UsageError("no --root given; name the folder that holds the clips, or give --no-media")
     manifest = read_manifest(find_manifest(manifest_path, notice))
-    corpus = _opened(manifest, root, options) if options.media and root is not None else Corpus(manifest)
+    corpus = _opened(manifest, root, options) if options.media and root is not None else CheckedCorpus(manifest)
     findings = examine(corpus)
     unusable = tuple(fact.utterance.id for fact in corpus.clips if fact.fault)
     document = _document(manifest, findings, unusable, options)
     return Checkup(findings, document, _status(findings, unusable, options))
 
 
-def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> Corpus:
+def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> CheckedCorpus:
     """Look at every clip, and at the files below `root` that no row names."""
     from dualstream.features.media import MediaError, find_ffmpeg
     from dualstream.pipeline.corpus.checks.clips import Facts, gather
@@ -89,25 +89,25 @@ def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> Corpus:
             progress.advance(failed=bool(some[0].fault))
     order = {u.id: number for number, u in enumerate(manifest)}
     facts.sort(key=lambda fact: order[fact.utterance.id])
-    return Corpus(manifest, clips=tuple(facts), extra_files=extra_files(manifest, root))
+    return CheckedCorpus(manifest, clips=tuple(facts), extra_files=extra_files(manifest, root))
 
 
 def _document(
     manifest: Manifest, findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions
-) -> dict[str, Any]:
+) -> CheckDocument:
     counts = Counter(finding.rule.severity for finding in findings)
     looked_at = "table and clips" if options.media else "table alone"
     if options.media and not options.sound:
         looked_at = "table and headers of clips"
-    return {
-        "utterances": len(manifest),
-        "sha256": manifest.sha256,
-        "looked_at": looked_at,
-        "counts": {severity: counts[severity] for severity in SEVERITIES},
-        "unusable": list(unusable),
-        "findings": [finding.to_json() for finding in findings],
-        "balance": balance(manifest),
-    }
+    return CheckDocument(
+        utterances=len(manifest),
+        sha256=manifest.sha256,
+        looked_at=looked_at,
+        counts={severity: counts[severity] for severity in SEVERITIES},
+        unusable=unusable,
+        findings=tuple(findings),
+        balance=balance(manifest),
+    )
 
 
 def _status(findings: list[Finding], unusable: tuple[str, ...], options: CheckOptions) -> int:

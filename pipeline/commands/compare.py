@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.heads.evaluation.majority import majority_lines
@@ -31,16 +30,20 @@ from dualstream.pipeline.encoder_training.end_to_end import (
 )
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.experiments import integrity, protocol
-from dualstream.pipeline.experiments.label_support import Shown
-from dualstream.pipeline.experiments.parallel import Work, fit_all
+from dualstream.pipeline.experiments.comparison import FAILED, Comparison, PairedTest, VariantRow
+from dualstream.pipeline.experiments.label_support import LabelSupport
+from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
+from dualstream.pipeline.experiments.plans import ComparisonPlan, PlannedScores, PlannedTask
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import Plan
-from dualstream.pipeline.experiments.scoring import HEADLINE, compare_to, headline, lead_task, score_predictions
+from dualstream.pipeline.experiments.run_config import CacheOrigin
+from dualstream.pipeline.experiments.scores import scored_by
+from dualstream.pipeline.experiments.scoring import EvaluationSet, compare_to
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import CompareCommand, CompareOptions
 from dualstream.pipeline.reporting import terminal
-from dualstream.pipeline.storage.documents import finite, write_json
+from dualstream.pipeline.storage.documents import write_json
 
 ALPHA = 0.05  # what readers of p-values look for
 
@@ -52,7 +55,7 @@ def run(options: CompareCommand) -> CommandResult:
         return CommandResult(planned, lambda: terminal.print_comparison_plan(planned))
     with terminal.ProgressLine() as line:
         found = compare(options.cache, options.out, fit=options.fit, options=options.protocol, progress=line)
-    status = 130 if found["interrupted"] else DONE_WITH_FAILURES if failed_rows(found) else 0
+    status = 130 if found.interrupted else DONE_WITH_FAILURES if failed_rows(found) else 0
     return CommandResult(found, lambda: terminal.print_comparison(found, options.out), status)
 
 
@@ -63,13 +66,12 @@ def compare(
     fit: FitOptions | None = None,
     options: CompareOptions | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Fit variants on a cache, compare them, and write compare.json, a page and figures.
 
     Returns
     -------
-    The document of compare.json: ``{"protocol", "split", "rows", "best_single", "tests", "warnings",
-    "interrupted", ...}``. A variant that can't be fitted is a row with its reason.
+    What compare.json holds. A variant that can't be fitted is a row with its reason.
 
     Raises
     ------
@@ -113,7 +115,7 @@ def compare_on(
     fit: FitOptions | None = None,
     options: CompareOptions | None = None,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> Comparison:
     """Do what `compare` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or CompareOptions()
     _check_parameters(chosen, fit)
@@ -121,54 +123,50 @@ def compare_on(
     protocol.check_answering(plan, fit, options.answering)
     trained, answers = _end_to_end(plan, fit, options)
     torch_s = _import_torch(chosen)
-    work = Work(plan, fit, options.answering)
+    work = VariantJob(plan, fit, options.answering)
     rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
     tests, best = _paired_tests(plan, rows, predictions)
     found = integrity.examine(plan, _streams_read(chosen), fit.tasks)
-    document = {
-        "format": experiments.COMPARISON_FORMAT,
-        "version": 1,
-        "cache": {
-            "name": cache_name,
-            "digest": corpus.digest,
-            "fingerprint": corpus.fingerprint,
-            "provenance": corpus.provenance,
-        },
-        "streams": corpus.streams,
-        "specs": corpus.specs,
-        "speaker_norm": corpus.speaker_norm,
-        "scored": plan.rule,
-        "answering": dataclasses.asdict(options.answering),
-        "protocol": plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in chosen)),
-        "split": plan.split,
-        "options": dataclasses.asdict(fit),
-        "import_torch_s": torch_s,
-        "metric": HEADLINE,
-        "rows": rows,
-        "best_single": best,
-        "tests": tests,
-        "warnings": [
+    comparison = Comparison(
+        cache=CacheOrigin(cache_name, corpus.digest, corpus.fingerprint, corpus.provenance),
+        streams=corpus.streams,
+        specs=corpus.specs,
+        speaker_norm=corpus.speaker_norm,
+        scored=plan.rule,
+        answering=options.answering,
+        protocol=plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in chosen)),
+        split=plan.split,
+        options=fit,
+        import_torch_s=torch_s,
+        rows=tuple(rows),
+        best_single=best,
+        tests=tuple(tests),
+        warnings=(
             *_shared_warnings(rows),
             *_powerless(tests, plan.clusters()[0]),
-            *protocol.unused_words(chosen, fit),
+            *protocol.ignored_options(chosen, fit),
             *found.warnings,
-        ],
-        "certainty": found.to_json(),
-        "interrupted": interrupted,
-    }
-    document = finite(document)
+        ),
+        certainty=found.certainty,
+        interrupted=interrupted,
+    )
+    _write(comparison, out, options)
+    return comparison
+
+
+def _write(comparison: Comparison, out: Path, options: CompareOptions) -> None:
+    document = comparison.stamped()
     with experiments.new_folder(out, replace=options.replace, kind=experiments.COMPARISON_FORMAT) as folder:
         write_json(folder / experiments.CONFIG, {key: document[key] for key in ("format", "version", "options")})
         write_json(folder / experiments.COMPARISON, document)
     if options.report:  # last: the numbers stand, whatever becomes of the page
         from dualstream.pipeline.reporting.report import comparison_report
 
-        comparison_report(document).write(out)
-    return document
+        comparison_report(comparison).write(out)
 
 
-def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions) -> dict[str, Any]:
+def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions) -> ComparisonPlan:
     """Return what `compare` would do, without doing it (`--dry-run`); torch is not imported.
 
     Raises
@@ -184,47 +182,42 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     protocol.check_answering(plan, fit, options.answering)
     trained, _ = _end_to_end(plan, fit, options)
     fitted, left_out = _applicable(plan, chosen, fit)
-    shown = Shown.of(plan)
-    tasks = {}
+    support = LabelSupport.of(plan)
+    tasks: dict[Task, PlannedTask] = {}
     for task, true in protocol.truth(corpus, plan.scored, fit.tasks).items():
         names = corpus.vocabulary[task]
         counts = np.bincount(true[true >= 0], minlength=len(names))
-        lines = [None if one is None else vars(one) for one in majority_lines(counts, names, shown.train[task])]
-        tasks[task] = {
-            "labelled": int((true >= 0).sum()),
-            "majority": lines[0],
-            "train_majority": lines[1],
-            "without_features": plan.presence().to_json(task, true >= 0),
-        }
+        lines = majority_lines(counts, names, support.train[task])
+        tasks[task] = PlannedTask(int((true >= 0).sum()), *lines, plan.presence().missing(task, true >= 0))
     parts = len(plan.parts)
-    return {
-        "dry_run": True,
-        "variants": fitted,
-        "left_out": left_out,
-        "end_to_end": [row["variant"] for row in trained],
-        "streams": corpus.streams,
-        "speaker_norm": corpus.speaker_norm,
-        "protocol": plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in fitted)),
-        "seeds": len(fit.seeds),
-        "folds": parts if plan.by else None,
-        "fits": sum(parts * (1 if registry.solved(name) else len(fit.seeds)) for name in fitted),
-        "splits": corpus.split_sizes(),
-        "scored": {"split": plan.split, "utterances": len(plan.scored), "tasks": tasks},
-        "options": dataclasses.asdict(fit),
-        "warnings": [*protocol.unused_words(chosen, fit), *integrity.planned(plan, _streams_read(fitted))],
-        "out": str(out),
-        "replaces": os.path.lexists(out),
-    }
+    return ComparisonPlan(
+        dry_run=True,
+        variants=tuple(fitted),
+        left_out=left_out,
+        end_to_end=tuple(row.variant for row in trained),
+        streams=corpus.streams,
+        speaker_norm=corpus.speaker_norm,
+        protocol=plan.describe(watched=any(protocol.looks_at_dev(name, fit) for name in fitted)),
+        seeds=len(fit.seeds),
+        folds=parts if plan.by else None,
+        fits=sum(parts * (1 if registry.is_closed_form(name) else len(fit.seeds)) for name in fitted),
+        splits=corpus.split_sizes(),
+        scored=PlannedScores(plan.split, len(plan.scored), tasks),
+        options=fit,
+        warnings=(*protocol.ignored_options(chosen, fit), *integrity.planned(plan, _streams_read(fitted))),
+        out=str(out),
+        replaces=os.path.lexists(out),
+    )
 
 
-def failed_rows(document: dict[str, Any]) -> list[str]:
+def failed_rows(comparison: Comparison) -> list[str]:
     """Return the variants that failed by a fault of their own, not because the corpus lacks what they need."""
-    return [row["variant"] for row in document["rows"] if row["status"] == "failed"]
+    return [row.variant for row in comparison.rows if row.status == FAILED]
 
 
 def _end_to_end(
     plan: Plan, fit: FitOptions, options: CompareOptions
-) -> tuple[list[dict[str, Any]], dict[str, Predictions]]:
+) -> tuple[list[VariantRow], dict[str, Predictions]]:
     """Return the rows of encoders that were trained with heads of their own, before anything is fitted.
 
     Raises
@@ -233,26 +226,18 @@ def _end_to_end(
         Where a file holds no answers for what the plan scores.
     """
     rows, predictions = [], {}
-    shown = Shown.of(plan)
+    # their heads read clips, never the cache's rows: --speaker-norm changes nothing in these answers
+    target = dataclasses.replace(EvaluationSet.of(plan), speaker_norm=False)
     for name, models in by_method([read_end_to_end(path) for path in options.end_to_end]).items():
-        answered = options.answering.apply(predictions_on(models, plan, fit.tasks), shown.pairs)
-        scores = score_predictions(
-            answered,
-            plan.corpus.vocabulary,
-            groups=plan.clusters(),
-            shown=shown,
-            presence=plan.presence(),
-            stopped_by=plan.split if any(model.stopped_by_dev for model in models) else None,
+        stopped_by = plan.split if any(model.stopped_by_dev for model in models) else None
+        predictions[name], scores = target.score(
+            predictions_on(models, plan, fit.tasks), options.answering, stopped_by=stopped_by
         )
         facts = row_facts(models, plan)
-        if facts["without_answer"]:
-            count = len(facts["without_answer"])
-            scores["warnings"].append(f"{count} utterances gave it no sample; their answer is the classes' shares")
-        predictions[name] = answered
-        rows.append({
-            "variant": name, "single": True, "status": "done", "reason": "", "scores": scores, "fit_s": None,
-            "choice": None, "history": histories(models), "end_to_end": facts,
-        })  # fmt: skip
+        if facts.without_answer:
+            count = len(facts.without_answer)
+            scores = scores.warned(f"{count} utterances gave it no sample; their answer is the classes' shares")
+        rows.append(VariantRow(name, True, scores, history=histories(models), end_to_end=facts))
     return rows, predictions
 
 
@@ -285,49 +270,50 @@ def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:
         raise UsageError(f"no variant here has a setting {unknown}; there are: {sorted(known) or 'none'}")
 
 
-def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _sorted(rows: list[VariantRow]) -> list[VariantRow]:
     """Order rows: single streams, then fusions, each the best first; what has no scores comes last."""
 
-    def key(row: dict[str, Any]) -> tuple[bool, bool, float]:
-        if row["scores"] is None:
-            return (not row["single"], True, 0.0)
-        return (not row["single"], False, -headline(row["scores"], lead_task(row["scores"])))
+    def key(row: VariantRow) -> tuple[bool, bool, float]:
+        if row.scores is None:
+            return (not row.single, True, 0.0)
+        return (not row.single, False, -row.scores.mean(row.scores.lead_task))
 
     return sorted(rows, key=key)
 
 
 def _paired_tests(
-    plan: Plan, rows: Sequence[dict[str, Any]], predictions: Mapping[str, Predictions]
-) -> tuple[list[dict[str, Any]], dict[Task, str]]:
-    done = [row for row in rows if row["scores"] is not None]
+    plan: Plan, rows: Sequence[VariantRow], predictions: Mapping[str, Predictions]
+) -> tuple[list[PairedTest], dict[Task, str]]:
+    done = {row.variant: row.scores for row in rows if row.scores is not None}
+    single = {row.variant for row in rows if row.single}
     _, groups = plan.clusters()
     classes: dict[Task, int] = {task: len(plan.corpus.vocabulary[task]) for task in TASKS}
-    tests: list[dict[str, Any]] = []
+    tests: list[PairedTest] = []
     best: dict[Task, str] = {}
-    for task in dict.fromkeys(task for row in done for task in row["scores"]["tasks"]):
-        singles = [row for row in done if row["single"] and task in row["scores"]["tasks"]]
+    for task in scored_by(done):
+        scored = [name for name, scores in done.items() if task in scores.tasks]
+        singles = [name for name in scored if name in single]
         if not singles:
             continue
-        against = max(singles, key=lambda row: headline(row["scores"], task))["variant"]
-        best[task] = against
-        own = []
-        for row in done:
-            name = row["variant"]
-            if name == against or task not in row["scores"]["tasks"]:
-                continue
-            found = compare_to(predictions[name], predictions[against], groups, classes=classes, tasks=(task,))
-            own.append({"variant": name, "task": task, "against": against, **found[task]})
-        for test, corrected in zip(own, holm([test["p_value"] for test in own]), strict=True):
-            tests.append({**test, "p_holm": corrected})
+        against = best[task] = max(singles, key=lambda name: done[name].mean(task))
+        others = [name for name in scored if name != against]
+        found = [
+            compare_to(predictions[name], predictions[against], groups, classes=classes, tasks=(task,))[task]
+            for name in others
+        ]
+        for name, one, corrected in zip(others, found, holm([one.p_value for one in found]), strict=True):
+            tests.append(
+                PairedTest(name, task, against, one.difference, one.interval, one.p_value, one.groups, corrected)
+            )
     return tests, best
 
 
-def _powerless(tests: Sequence[dict[str, Any]], unit: str) -> list[str]:
+def _powerless(tests: Sequence[PairedTest], unit: str) -> list[str]:
     """Return which tasks' tests can't come out below ALPHA whatever the models answer."""
     words = []
-    for task in dict.fromkeys(test["task"] for test in tests):
-        own = [test for test in tests if test["task"] == task]
-        groups = own[0]["groups"]
+    for task in dict.fromkeys(test.task for test in tests):
+        own = [test for test in tests if test.task == task]
+        groups = own[0].groups
         least = min(1.0, len(own) * smallest_p(groups))
         if least > ALPHA:
             words.append(
@@ -337,22 +323,22 @@ def _powerless(tests: Sequence[dict[str, Any]], unit: str) -> list[str]:
     return words
 
 
-def _shared_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _shared_warnings(rows: Sequence[VariantRow]) -> list[str]:
     """Return each row's warnings, once where all rows share it."""
-    done = [row for row in rows if row["scores"] is not None]
-    answer: dict[str, list[str]] = {}
-    for row in done:
-        for warning in row["scores"]["warnings"]:
-            answer.setdefault(warning, []).append(row["variant"])
+    done = [(row.variant, row.scores) for row in rows if row.scores is not None]
+    warned: dict[str, list[str]] = {}
+    for name, scores in done:
+        for warning in scores.warnings:
+            warned.setdefault(warning, []).append(name)
     return [
         warning if len(names) == len(done) else f"{', '.join(names)}: {warning}"
-        for warning, names in answer.items()
+        for warning, names in warned.items()
     ]
 
 
 def _import_torch(chosen: Sequence[str]) -> float:
     """Import torch before anything is timed, where a variant needs it; return the seconds that took."""
-    if all(registry.solved(name) for name in chosen):
+    if all(registry.is_closed_form(name) for name in chosen):
         return 0.0
     started = time.perf_counter()
     importlib.import_module("torch")

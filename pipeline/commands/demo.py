@@ -53,7 +53,7 @@ TABLE_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Clip:
+class ScriptedClip:
     """One clip of the demo corpus: where it goes, and what is to happen in it."""
 
     split: str
@@ -123,7 +123,7 @@ def commands(out: Path) -> Iterator[list[str]]:
     yield [*diagnosis, "--out", str(out / "diagnosis")]
 
 
-def plan_corpus(options: DemoOptions) -> Iterator[Clip]:
+def plan_corpus(options: DemoOptions) -> Iterator[ScriptedClip]:
     """Yield the clips of the corpus: speakers, emotions and the burst in which the emotion shows."""
     rng = np.random.default_rng(options.seed)
     whole = sum(SHARES.values())
@@ -141,7 +141,7 @@ def plan_corpus(options: DemoOptions) -> Iterator[Clip]:
             sentiment = SENTIMENT.get(emotion, "negative")
             if emotion == "surprise":
                 sentiment = str(rng.choice(["positive", "negative"]))
-            yield Clip(
+            yield ScriptedClip(
                 split=split,
                 dialogue=dialogue,
                 turn=turn,
@@ -152,14 +152,14 @@ def plan_corpus(options: DemoOptions) -> Iterator[Clip]:
             )
 
 
-def draw_corpus(corpus: Path, clips: list[Clip], options: DemoOptions) -> None:
+def draw_corpus(corpus: Path, clips: list[ScriptedClip], options: DemoOptions) -> None:
     """Write clips and annotation tables below `corpus`, laid out as MELD.Raw is."""
     for folder in SPLITS.values():
         (corpus / folder).mkdir(parents=True, exist_ok=True)
     names = sorted({clip.speaker for clip in clips})
     cast = {name: Speaker.draw(np.random.default_rng((options.seed, i))) for i, name in enumerate(names)}
 
-    def draw(clip: Clip) -> None:
+    def draw(clip: ScriptedClip) -> None:
         frames, audio = perform(clip.script, cast[clip.speaker], np.random.default_rng(clip.seed))
         media.write_clip(corpus / clip.path, frames, FRAME_RATE_HZ, audio, SAMPLE_RATE_HZ)
 
@@ -191,7 +191,7 @@ def _claim(out: Path) -> None:
     )
 
 
-def _write_table(path: Path, clips: list[Clip]) -> None:
+def _write_table(path: Path, clips: list[ScriptedClip]) -> None:
     clock_s = 60.0
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

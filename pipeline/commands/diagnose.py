@@ -1,11 +1,10 @@
-"""diagnose: say why joining the streams of a cache fails, with evidence, and what mends it."""
+"""diagnose: say why joining the streams of a cache fails, with evidence, and what fixes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
@@ -14,6 +13,7 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
+from dualstream.pipeline.experiments.diagnosis import DiagnosedCache, DiagnosisDocument, OtherCache
 from dualstream.pipeline.experiments.presence import Presence, label_counts, require_rule, taken
 from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
@@ -40,13 +40,13 @@ def run(options: DiagnoseCommand) -> CommandResult:
 
 
 def diagnose(
-    cache: Path, out: Path, options: DiagnoseOptions, say: Callable[[str], None] = lambda line: None
-) -> dict[str, Any]:
+    cache: Path, out: Path, options: DiagnoseOptions, progress: Callable[[str], None] = lambda line: None
+) -> DiagnosisDocument:
     """Diagnose a cache's train and dev splits; write diagnosis.json, the page and its figures into `out`.
 
     Returns
     -------
-    The document that diagnosis.json holds: ``{"cache", "against", "causes", "evidence", "streams"}``.
+    What diagnosis.json holds.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def diagnose(
             other=None if other is None or pair is None else _features(other, *pair),
             extracted=extracted if options.speaker_norm else None,
             unlabelled=None if strangers is None else corpus.take(strangers),
-            say=say,
+            progress=progress,
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -101,18 +101,18 @@ def diagnose(
     looked_at = "train and dev; the test split was not looked at"
     if strangers is not None:
         looked_at = "train, and rows of test without their labels (whether an encoder knows train's labels)"
-    document = {
-        "cache": {"name": cache.name, "digest": corpus.digest, "fingerprint": corpus.fingerprint},
-        "against": None if other is None else {"name": options.against.name, "digest": other.digest},  # type: ignore[union-attr]
-        "streams": corpus.streams,
-        "specs": corpus.specs,
-        "speaker_norm": corpus.speaker_norm,
-        "scored": options.scored,
-        "looked_at": looked_at,
-        **found.to_json(),
-    }
+    document = DiagnosisDocument(
+        cache=DiagnosedCache(cache.name, corpus.digest, corpus.fingerprint),
+        against=OtherCache(options.against.name, other.digest) if other and options.against else None,
+        streams=corpus.streams,
+        specs=corpus.specs,
+        speaker_norm=corpus.speaker_norm,
+        scored=options.scored,
+        looked_at=looked_at,
+        found=found,
+    )
     make_folder(out)
-    write_json(out / DIAGNOSIS, document)
+    write_json(out / DIAGNOSIS, document.stamped())
     diagnosis.diagnosis_report(document).write(out)
     return document
 
@@ -138,10 +138,8 @@ def _with_presence(
     """Note how many of the labelled utterances of train and dev had no features."""
     task = options.diagnosis.task
     labelled = getattr(corpus.features, task)[taken(corpus, candidates, options.scored)] != UNLABELLED
-    facts = Presence.of(corpus, candidates, options.scored).to_json(task, labelled)
-    words = presence_words(
-        {"count": int(labelled.sum()), "without_features": facts}, "they are scored with the rest"
-    )
+    facts = Presence.of(corpus, candidates, options.scored).missing(task, labelled)
+    words = presence_words(int(labelled.sum()), facts, "they are scored with the rest")
     return replace(evidence, notes=(*evidence.notes, words))
 
 

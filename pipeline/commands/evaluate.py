@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import typer
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import TASKS, FitOptions, Task
+from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity, protocol
-from dualstream.pipeline.experiments.label_support import Seen, Shown
+from dualstream.pipeline.experiments.evaluation import EvaluatedCache, Evaluation
+from dualstream.pipeline.experiments.label_support import LabelSupport, TrainingLabels
 from dualstream.pipeline.experiments.predictions import Predictions, write_predictions
 from dualstream.pipeline.experiments.presence import ALL, Presence, taken
-from dualstream.pipeline.experiments.protocol import Answering
 from dualstream.pipeline.experiments.ranges import Outliers, outliers, read_ranges
-from dualstream.pipeline.experiments.scoring import HEADLINE, score_predictions
+from dualstream.pipeline.experiments.run_config import (
+    LogEntry,
+    LoggedCache,
+    LoggedScore,
+    LoggedScores,
+)
+from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores, TaskScores
+from dualstream.pipeline.experiments.scoring import EvaluationSet
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult, emit, said_before
 from dualstream.pipeline.options.heads import EvaluateCommand
@@ -33,8 +40,8 @@ LOGGED = (HEADLINE, "accuracy", "weighted_f1", "macro_f1")
 def run(options: EvaluateCommand) -> CommandResult:
     """Do what the command line asks; the scores are shown before the run's page is drawn again."""
 
-    def done(found: dict[str, Any]) -> None:
-        if options.as_json and found["times_before"]:
+    def done(found: Evaluation) -> None:
+        if options.as_json and found.times_before:
             typer.echo(terminal.test_times_words(found), err=True)
         emit(found, options.as_json, lambda: terminal.print_evaluation(found))
 
@@ -56,8 +63,8 @@ def evaluate(
     cache: Path | None = None,
     streams: Mapping[str, str] | None = None,
     scored: str | None = None,
-    done: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+    done: Callable[[Evaluation], None] | None = None,
+) -> Evaluation:
     """Score a run on a split, and log it where the split is test.
 
     Parameters
@@ -75,11 +82,6 @@ def evaluate(
     done
         Called with what is returned as soon as it is written, before the run's page is drawn again.
 
-    Returns
-    -------
-    ``{"run", "split", "cache", "times_before", "earlier_fits", "scores", "outliers", "certainty",
-    "warnings", "report"}``.
-
     Notes
     -----
     Where the run has a page, it is drawn again, with what test said.
@@ -96,94 +98,94 @@ def evaluate(
     """
     run = experiments.read_run(path)
     place = cache or _own_cache(run)
-    corpus = read_corpus(
-        place, streams=streams or run.config["streams"], speaker_norm=bool(run.config["speaker_norm"])
-    )
+    corpus = read_corpus(place, streams=streams or run.config.streams, speaker_norm=run.config.speaker_norm)
     odd = _check_same(run, corpus, named=cache is not None)
-    rule = scored or run.config.get("scored", ALL)
+    rule = scored or run.config.scored
     candidates = corpus.split(split)
     index = taken(corpus, candidates, rule)
     if not len(index):
         raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
     warnings = [*odd, *_known(run, split, same=not odd)]
-    corpus.require_finite(index, registry.get(run.config["variant"]).streams)
+    reads = registry.get(run.config.variant).streams
+    corpus.require_finite(index, reads)
     models = experiments.read_models(path / experiments.WEIGHTS)
     features = corpus.take(index)
-    answers = tuple(model.predict(features) for model in models)
+    raw = tuple(model.predict(features) for model in models)
     # what was fitted, scored before or not: dev may lack labels that test has
-    tasks: list[Task] = [task for task in TASKS if answers[0].task(task) is not None]
-    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config["vocabulary"])
-    seen = Seen.from_json(run.config["fitted_on"])
-    shown = Shown.throughout(seen, len(index), train=_train_counts(run))
-    predictions = Predictions(
-        ids=tuple(corpus.ids[i] for i in index),
-        split=split,
-        true=truth,
-        models=answers,
-        names=tuple(f"seed {model.seed}" for model in models),
+    tasks: list[Task] = [task for task in TASKS if raw[0].task(task) is not None]
+    truth = _recoded(protocol.truth(corpus, index, tasks), corpus, run.config.vocabulary)
+    predictions, scores = _evaluation_set(run, corpus, index, Presence.of(corpus, candidates, rule)).score(
+        Predictions(
+            ids=tuple(corpus.ids[i] for i in index),
+            split=split,
+            true=truth,
+            models=raw,
+            names=tuple(f"seed {model.seed}" for model in models),
+        ),
+        run.config.answering,
+        stopped_by=split if split == "dev" and run.metrics.stopped_by == "dev" else None,
     )
-    predictions = Answering(**run.config["answering"]).apply(predictions, shown.pairs)
-    scores = score_predictions(
-        predictions,
-        run.config["vocabulary"],
-        groups=corpus.clusters(index, protocol.stored_folds(run.config)),
-        shown=shown,
-        presence=Presence.of(corpus, candidates, rule),
-        speaker_norm=corpus.speaker_norm,
-        stopped_by=split if split == "dev" and run.metrics.get("stopped_by") == "dev" else None,
-    )
-    reads = registry.get(run.config["variant"]).streams
     odd_rows = _far_outside(run, corpus, index)
     known = integrity.memorised(corpus, reads, tasks)
-    scores["warnings"] += [*integrity.encoder_warnings(corpus, reads), *known.warnings]
-    scores["warnings"] += [
-        text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")
-    ]
-    before = [entry for entry in run.test_log if entry["split"] == "test"] if split == "test" else []
+    scores = scores.warned(
+        *integrity.encoder_warnings(corpus, reads),
+        *known.warnings,
+        *(text for one in odd_rows for text in one.warnings("scored rows", "the rows that the run was fitted on")),
+    )
+    before = [entry for entry in run.test_log if entry.split == "test"] if split == "test" else []
     if split == "test":
         experiments.log_test(path, _entry(scores, corpus, split, named=cache is not None))
-    write_predictions(path / f"predictions_{split}.csv", predictions, run.config["vocabulary"])
+    write_predictions(path / f"predictions_{split}.csv", predictions, run.config.vocabulary)
     # alone on disk, the scores come with all that must be said of them
-    write_json(path / f"metrics_{split}.json", {**scores, "warnings": [*warnings, *scores["warnings"]]})
+    alone = replace(scores, warnings=(*warnings, *scores.warnings))
+    write_json(path / f"metrics_{split}.json", alone.stamped())
     page = path / experiments.REPORT if (path / experiments.REPORT).is_file() else None
-    document = {
-        "run": str(path),
-        "variant": run.config["variant"],
-        "split": split,
-        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "same_as_fitted": not odd},
-        "times_before": len(before),
-        "earlier_fits": sum(bool(entry.get("earlier_fit")) for entry in before),
-        "scores": scores,
-        "outliers": {one.stream: one.to_json() for one in odd_rows},
-        "certainty": known.to_json(),
-        "warnings": warnings,
-        "report": None if page is None else str(page),
-    }
+    evaluation = Evaluation(
+        run=str(path),
+        variant=run.config.variant,
+        split=split,
+        cache=EvaluatedCache(corpus.digest, corpus.fingerprint, same_as_fitted=not odd),
+        times_before=len(before),
+        earlier_fits=sum(entry.earlier_fit for entry in before),
+        scores=scores,
+        outliers={one.stream: one for one in odd_rows},
+        certainty=known.certainty,
+        warnings=tuple(warnings),
+        report=None if page is None else str(page),
+    )
     if done is not None:
-        done(document)
+        done(evaluation)
     if page is not None:  # last: the scores stand and are shown, whatever becomes of the page
         from dualstream.pipeline.reporting.report import run_report
 
         run_report([experiments.read_run(path)]).write(path)
-    return document
+    return evaluation
 
 
-def _train_counts(run: Run) -> dict[Task, np.ndarray] | None:
-    """Return how many utterances of train have each class; None for runs of versions that did not keep it."""
-    stored = run.config.get("train_counts")
-    return None if stored is None else {task: np.array(stored[task], dtype=np.int64) for task in TASKS}
+def _evaluation_set(run: Run, corpus: Corpus, index: NDArray[np.int64], presence: Presence) -> EvaluationSet:
+    """Return what is scored, and what the run's training showed to its models."""
+    config = run.config
+    # None: runs of older versions did not keep train's counts
+    train = None if config.train_counts is None else {t: np.array(config.train_counts[t], np.int64) for t in TASKS}
+    return EvaluationSet(
+        vocabulary=config.vocabulary,
+        groups=corpus.clusters(index, config.stored_folds),
+        support=LabelSupport.throughout(TrainingLabels.of_run(config.fitted_on), len(index), train=train),
+        presence=presence,
+        speaker_norm=corpus.speaker_norm,
+    )
 
 
 def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:
     """Return what lies far outside of the rows that the run was fitted on; nothing where it doesn't say."""
     assert run.path is not None
-    reads = registry.get(run.config["variant"]).streams
-    widths = {head: width for head, width in run.config["widths"].items() if head in reads}
+    reads = registry.get(run.config.variant).streams
+    widths = {head: width for head, width in run.config.widths.items() if head in reads}
     return outliers(corpus, index, read_ranges(run.path, widths))
 
 
 def _own_cache(run: Run) -> Path:
-    stored = run.config["cache"]["path"]
+    stored = run.config.cache.path
     assert run.path is not None
     if stored is None:
         raise UsageError(f"{run.path} was fitted on a cache that was never a file; name one: --cache FILE")
@@ -197,31 +199,31 @@ def _own_cache(run: Run) -> Path:
 
 def _check_same(run: Run, corpus: Corpus, *, named: bool) -> list[str]:
     """Return what is odd about scoring this run on this cache; raise where it makes no sense."""
-    fitted = run.config["cache"]
-    if corpus.digest == fitted["digest"]:
+    fitted = run.config.cache
+    if corpus.digest == fitted.digest:
         return []
     if not named:
         raise FingerprintMismatchError(
             f"the cache changed since {run.path} was fitted: its digest is {corpus.digest[:16]}…, the run's is "
-            f"{fitted['digest'][:16]}…; fit again, or name the cache if you mean it: --cache FILE"
+            f"{fitted.digest[:16]}…; fit again, or name the cache if you mean it: --cache FILE"
         )
     widths = {head: stream.width for head, stream in corpus.features.streams.items()}
-    if widths != run.config["widths"]:
+    if widths != run.config.widths:
         raise FingerprintMismatchError(
-            f"the run was fitted on streams of widths {run.config['widths']}; this cache has {widths}"
+            f"the run was fitted on streams of widths {run.config.widths}; this cache has {widths}"
         )
     for task in TASKS:
-        unknown = sorted(set(corpus.vocabulary[task]) - set(run.config["vocabulary"][task]))
+        unknown = sorted(set(corpus.vocabulary[task]) - set(run.config.vocabulary[task]))
         if unknown:
             raise FingerprintMismatchError(
                 f"this cache has {task} classes that the run never saw: {', '.join(unknown)}; "
-                f"it knows {', '.join(run.config['vocabulary'][task])}"
+                f"it knows {', '.join(run.config.vocabulary[task])}"
             )
     warnings = ["this is not the cache that the run was fitted on"]
-    if corpus.fingerprint != fitted["fingerprint"] or corpus.specs != run.config["specs"]:
+    if corpus.fingerprint != fitted.fingerprint or corpus.specs != run.config.specs:
         warnings.append(
             "its features were made in another way (fingerprint "
-            f"{corpus.fingerprint[:16] or 'not stated'}, the run's {fitted['fingerprint'][:16] or 'not stated'}): "
+            f"{corpus.fingerprint[:16] or 'not stated'}, the run's {fitted.fingerprint[:16] or 'not stated'}): "
             "the scores are of features that the models were not fitted for"
         )
     return warnings
@@ -233,20 +235,17 @@ def _known(run: Run, split: str, *, same: bool) -> list[str]:
     if split == "test":
         return []
     where = "" if same else f"the {split} split of the cache that it was fitted on: where these are its clips, "
-    if split == "train" or config["folds"] is not None:
+    if split == "train" or config.folds is not None:
         return [f"{where}this run was fitted on these utterances: the scores say how well it knows them, not more"]
-    fit = FitOptions(patience=config["options"]["patience"])
-    if split == "dev" and config["choice"] is not None and fit.patience > 0:
-        return [
-            f"{where}auto chose {config['choice']['name']} with dev's labels among others: its scores are too good"
-        ]
-    if split == "dev" and protocol.looks_at_dev(config["variant"], fit):
+    if split == "dev" and config.choice is not None and config.options.patience > 0:
+        return [f"{where}auto chose {config.choice.name} with dev's labels among others: its scores are too good"]
+    if split == "dev" and protocol.looks_at_dev(config.variant, config.options):
         return [f"{where}{protocol.WATCHED}"]
     return []
 
 
 def _recoded(
-    truth: dict[Task, np.ndarray], corpus: Corpus, vocabulary: Mapping[str, list[str]]
+    truth: dict[Task, np.ndarray], corpus: Corpus, vocabulary: Mapping[Task, Sequence[str]]
 ) -> dict[Task, np.ndarray]:
     """Return the labels as codes of the run's vocabulary, whatever order the cache has its classes in."""
     answer: dict[Task, np.ndarray] = {}
@@ -256,16 +255,14 @@ def _recoded(
     return answer
 
 
-def _entry(scores: dict[str, Any], corpus: Corpus, split: str, *, named: bool) -> dict[str, Any]:
-    return {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "split": split,
-        "cache": {"digest": corpus.digest, "fingerprint": corpus.fingerprint, "named": named},
-        "utterances": scores["utterances"],
-        "scores": {
-            "tasks": {
-                task: {key: {k: one[key][k] for k in ("mean", "interval")} for key in LOGGED}
-                for task, one in scores["tasks"].items()
-            }
-        },
-    }
+def _entry(scores: SplitScores, corpus: Corpus, split: str, *, named: bool) -> LogEntry:
+    def logged(one: TaskScores) -> dict[str, LoggedScore]:
+        return {key: LoggedScore(one.headline(key).mean, one.headline(key).interval) for key in LOGGED}
+
+    return LogEntry(
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        split=split,
+        cache=LoggedCache(corpus.digest, corpus.fingerprint, named),
+        utterances=scores.utterances,
+        scores=LoggedScores({task: logged(one) for task, one in scores.tasks.items()}),
+    )

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import is_table
@@ -15,8 +14,9 @@ from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import load_file
 from dualstream.heads.evaluation.calibration import fit_weights
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import TASKS
+from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline import experiments
+from dualstream.pipeline.bundles.document import ExportReport, NeededWeights
 from dualstream.pipeline.bundles.folder import (
     BUNDLE_FORMAT,
     ONNX,
@@ -30,17 +30,19 @@ from dualstream.pipeline.bundles.inference import LOG_ZERO, sharpened
 from dualstream.pipeline.cache import Cache, read_cache_and_digest
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity
-from dualstream.pipeline.experiments.label_support import Seen, Shown
+from dualstream.pipeline.experiments.label_support import TrainingLabels
 from dualstream.pipeline.experiments.predictions import Predictions, read_predictions
-from dualstream.pipeline.experiments.presence import ALL
-from dualstream.pipeline.experiments.protocol import Answering, Plan, plan, stored_folds
+from dualstream.pipeline.experiments.protocol import DecodingOptions, plan
 from dualstream.pipeline.experiments.ranges import usual_ranges
-from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.experiments.scores import SplitScores
+from dualstream.pipeline.experiments.scoring import EvaluationSet
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.options.bundles import ExportCommand, ExportOptions
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.reporting.card import model_card
 from dualstream.pipeline.storage.documents import finite, write_bytes
+
+from dualstream.documents import JsonObject
 
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
@@ -57,12 +59,8 @@ def export(
     options: ExportOptions | None = None,
     *,
     notice: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> ExportReport:
     """Write a bundle of a run.
-
-    Returns
-    -------
-    ``{"bundle", "variant", "models", "streams", "calibration", "needs_weights", "onnx", "files"}``.
 
     Raises
     ------
@@ -76,32 +74,34 @@ def export(
     options = options or ExportOptions()
     experiments.check_target(out, replace=options.replace, kind=BUNDLE_FORMAT)
     run = experiments.read_run(path)
-    if run.config["speaker_norm"]:
+    if run.config.speaker_norm:
         raise UsageError(
             f"{path} normalised each speaker by that speaker's own utterances, which a new clip does not bring; "
             "fit without --speaker-norm"
         )
     cache = _read_cache(run, options.cache)
     streams = _streams(run, cache)
-    corpus = corpus_of(cache, digest=run.config["cache"]["digest"], streams=run.config["streams"])
+    corpus = corpus_of(cache, digest=run.config.cache.digest, streams=run.config.streams)
     held_out = _held_out(run)
-    planned = plan(corpus, stored_folds(run.config), scored=run.config.get("scored", ALL))
-    seen, shown = Seen.from_json(run.config["fitted_on"]), Shown.of(planned)
-    mean = Answering(ensemble=True, joint_decoding=run.config["answering"]["joint_decoding"]).apply(
-        held_out, shown.pairs
+    planned = plan(corpus, run.config.stored_folds, scored=run.config.scored)
+    seen, target = (
+        TrainingLabels.of_run(run.config.fitted_on),
+        replace(EvaluationSet.of(planned), vocabulary=run.config.vocabulary),
     )
+    joint = run.config.answering.joint_decoding
+    mean = DecodingOptions(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
     calibration = {task: _calibrate(mean, task) for task in mean.true}
-    document: dict[str, Any] = {
-        "variant": run.config["variant"],
+    document: JsonObject = {
+        "variant": run.config.variant,
         "streams": streams,
         "recipe": cache.provenance["recipe"],
         "recipe_sections": sections(cache.provenance["recipe"]),
-        "fingerprint": run.config["cache"]["fingerprint"],
-        "vocabulary": {task: list(run.config["vocabulary"][task]) for task in TASKS},
+        "fingerprint": run.config.cache.fingerprint,
+        "vocabulary": {task: list(run.config.vocabulary[task]) for task in TASKS},
         "calibration": {task: vars(one) for task, one in calibration.items()},
-        "joint_pairs": (seen.pairs > 0).tolist() if run.config["answering"]["joint_decoding"] else None,
-        "fitted_on": run.config["fitted_on"],
-        "created_with": run.config["versions"],
+        "joint_pairs": (seen.pairs > 0).tolist() if joint else None,
+        "fitted_on": run.config.fitted_on.to_json(),
+        "created_with": run.config.versions,
         "onnx": None,
         "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
     }
@@ -113,81 +113,79 @@ def export(
         if options.onnx:
             document["onnx"] = _onnx(bundle, folder, notice)
             bundle = replace(bundle, document=finite(document))
-        tests = [one for one in run.test_log if one["split"] == "test"]
+        tests = [one for one in run.test_log if one.split == "test"]
         card = model_card(
             document=document,
             config=run.config,
-            held_out=_score(mean, calibration, planned, run, shown),
+            held_out=_score(mean, calibration, target),
             seeds=run.metrics,
             test=run.other_scores("test"),
             test_looks=len(tests),
         )
         write_bundle(folder, bundle, card=card)
         files = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
-    return {
-        "bundle": str(out),
-        "variant": document["variant"],
-        "models": len(models),
-        "streams": {name: one["spec"]["name"] for name, one in streams.items()},
-        "calibration": {task: one.sharpness for task, one in calibration.items()},
-        "needs_weights": [
-            {"stream": name, "encoder": one["spec"]["name"], "sha256": one["spec"]["weights"]["sha256"]}
+    return ExportReport(
+        bundle=str(out),
+        variant=document["variant"],
+        models=len(models),
+        streams={name: one["spec"]["name"] for name, one in streams.items()},
+        calibration={task: one.sharpness for task, one in calibration.items()},
+        needs_weights=tuple(
+            NeededWeights(name, one["spec"]["name"], one["spec"]["weights"]["sha256"])
             for name, one in document["streams"].items()
             if one["spec"]["weights"] and not one["carried"] and not _drawn(one["spec"])
-        ],
-        "onnx": document["onnx"],
-        "files": files,
-    }
+        ),
+        onnx=document["onnx"],
+        files=tuple(files),
+    )
 
 
-def describe(document: dict[str, Any]) -> str:
+def describe(report: ExportReport) -> str:
     """Return what was written, for a person."""
-    lines = [
-        f"{document['bundle']}: {document['variant']}, {document['models']} models, "
-        + ", ".join(f"{name} by {encoder}" for name, encoder in document["streams"].items())
-    ]
-    for task, sharpness in document["calibration"].items():
+    encoders = ", ".join(f"{name} by {encoder}" for name, encoder in report.streams.items())
+    lines = [f"{report.bundle}: {report.variant}, {report.models} models, {encoders}"]
+    for task, sharpness in report.calibration.items():
         lines.append(f"calibration of {task}: log-probabilities times {sharpness:.3f}")
-    if document["onnx"]:
-        one = document["onnx"]["parity"]
+    if report.onnx:
+        one = report.onnx["parity"]
         lines.append(
             f"{ONNX}: at most {one['largest_difference']:.1e} from the heads on {one['batches']} random batches"
         )
-    for one in document["needs_weights"]:
+    for needed in report.needs_weights:
         lines.append(
-            f"not inside: the weights of {one['stream']} {one['encoder']}, sha256 {one['sha256'][:16]}…; "
+            f"not inside: the weights of {needed.stream} {needed.encoder}, sha256 {needed.sha256[:16]}…; "
             "`predict` will want that file (--weights), or export again with --with-weights FILE"
         )
-    return "\n".join([*lines, f"files: {', '.join(document['files'])}"])
+    return "\n".join([*lines, f"files: {', '.join(report.files)}"])
 
 
 def _read_cache(run: Run, named: Path | None) -> Cache:
-    stored = run.config["cache"]["path"]
+    stored = run.config.cache.path
     assert run.path is not None
     if named is None and stored is None:
         raise UsageError(f"{run.path} was fitted on a cache that was never a file; it has no road from a clip")
-    place = named or (run.path / stored).resolve()
+    place = named or (run.path / str(stored)).resolve()
     if not place.is_file():
         raise NoCacheError(f"the cache of {run.path} is not at {place}; say where it is: --cache FILE")
     cache, digest = read_cache_and_digest(place)
-    if digest != run.config["cache"]["digest"]:
+    if digest != run.config.cache.digest:
         raise FingerprintMismatchError(
             f"{place} is not the cache that {run.path} was fitted on: its digest is {digest[:16]}…, the run's is "
-            f"{run.config['cache']['digest'][:16]}…; its projections may be others, so fit again"
+            f"{run.config.cache.digest[:16]}…; its projections may be others, so fit again"
         )
     return cache
 
 
-def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
+def _streams(run: Run, cache: Cache) -> dict[str, JsonObject]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
-    reads = registry.get(run.config["variant"]).streams
+    reads = registry.get(run.config.variant).streams
     recipe = cache.provenance.get("recipe")
     if not isinstance(recipe, dict) or recipe.get("decode") is None:
         raise UsageError(
             f"{run.path} rests on ready-made tables: no clip becomes rows of them, so none is answered for"
         )
     found = {}
-    for head, name in run.config["streams"].items():
+    for head, name in run.config.streams.items():
         if head not in reads:
             continue
         stream = cache.streams[name]
@@ -209,7 +207,7 @@ def _streams(run: Run, cache: Cache) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _projections(cache: Cache, streams: dict[str, dict[str, Any]]) -> dict[str, Projection]:
+def _projections(cache: Cache, streams: dict[str, JsonObject]) -> dict[str, Projection]:
     found = {}
     for head, one in streams.items():
         stored = cache.streams[one["name"]].projection
@@ -220,11 +218,11 @@ def _projections(cache: Cache, streams: dict[str, dict[str, Any]]) -> dict[str, 
 
 def _held_out(run: Run) -> Predictions:
     assert run.path is not None
-    split = str(run.metrics["split"])
-    return read_predictions(run.path / f"predictions_{split}.csv", run.config["vocabulary"])
+    split = run.metrics.split
+    return read_predictions(run.path / f"predictions_{split}.csv", run.config.vocabulary)
 
 
-def _calibrate(mean: Predictions, task: Any) -> Calibration:
+def _calibrate(mean: Predictions, task: Task) -> Calibration:
     """Fit one task's temperature on the ensemble's held-out answers (Guo et al. 2017)."""
     truth = mean.true[task]
     labelled = truth >= 0
@@ -242,9 +240,7 @@ def _calibrate(mean: Predictions, task: Any) -> Calibration:
     return Calibration(sharpness, mean.split, int(labelled.sum()), (losses[0], losses[1]))
 
 
-def _score(
-    mean: Predictions, calibration: dict[Any, Calibration], planned: Plan, run: Run, shown: Shown
-) -> dict[str, Any]:
+def _score(mean: Predictions, calibration: dict[Task, Calibration], target: EvaluationSet) -> SplitScores:
     """Score the bundle's answers on what was held out, for the card."""
     rows = {}
     for task, how in calibration.items():
@@ -252,16 +248,10 @@ def _score(
         assert log_p is not None
         rows[task] = np.log(np.maximum(sharpened(np.maximum(log_p, LOG_ZERO), how.sharpness), SURE))
     models = (registry.Prediction(rows.get("emotion"), rows.get("sentiment")),)
-    return score_predictions(
-        replace(mean, models=models),
-        run.config["vocabulary"],
-        groups=planned.clusters(),
-        shown=shown,
-        presence=planned.presence(),
-    )
+    return target.score_answers(replace(mean, models=models))
 
 
-def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path]) -> None:
+def _copy_weights(document: JsonObject, folder: Path, files: Sequence[Path]) -> None:
     """Copy weights in, as safetensors: a .pth is a pickle, so its tensors are written anew."""
     from safetensors.torch import save
 
@@ -299,7 +289,7 @@ def _copy_weights(document: dict[str, Any], folder: Path, files: Sequence[Path])
             document["streams"][name] = {**document["streams"][name], "carried": carried}
 
 
-def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[str, Any] | None:
+def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> JsonObject | None:
     """Write the graph; a variant that does not export is said, and the bundle is written without it."""
     from dualstream.pipeline.bundles.onnx_graph import write_onnx
 
@@ -314,5 +304,5 @@ def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> dict[s
     return facts
 
 
-def _drawn(spec: dict[str, Any]) -> bool:
+def _drawn(spec: JsonObject) -> bool:
     return str(spec["weights"]["source"]).startswith("random:")

@@ -21,9 +21,9 @@ from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
 from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
-from dualstream.pipeline.extraction.scheduling import Work, jobs_to_do, set_damaged_aside
+from dualstream.pipeline.extraction.scheduling import ExtractionJob, jobs_to_do, set_damaged_aside
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from dualstream.pipeline.extraction.staleness import Hasher, remember
+from dualstream.pipeline.extraction.staleness import Hasher, record_stats
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.provenance import canonical_json, require_same
@@ -73,11 +73,11 @@ def extract(
     started_s = time.monotonic()
     manifest = _limited(read_manifest(find_manifest(manifest_path, notice)), run.limit)
     if not root.is_dir():
-        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
     if run.executor == RAY:
         require_ray()
     if out.exists() and not run.replace and not is_sealed(out, "cache"):
-        raise UsageError(f"{out} is there and is no cache; choose another --out, or say --replace")
+        raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     make_folder(out.parent)
@@ -96,7 +96,7 @@ def extract(
 
         folder = _folder(out, recipe, manifest, run.shard_size)
         _open(folder, recipe)
-        work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
+        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
         _make_missing(work, report, note)
         cache = _sealed_at_last(out, work, existing, report, note)
         if whitened := whitened_words(cache, out):
@@ -142,7 +142,7 @@ def _existing(out: Path, recipe: Recipe, replace: bool, notice: Callable[[str], 
         recipe.document,
         cache.provenance.get("recipe", {}),
         f"{out}",
-        "Choose another --out, or say --replace (its shards stay)",
+        "Choose another --out, or use --replace (its shards stay)",
     )
     return cache
 
@@ -163,7 +163,7 @@ def _open(folder: ShardFolder, recipe: Recipe) -> None:
         publish(folder.path / "recipe.json", (canonical_json(recipe.document) + "\n").encode("utf-8"))
 
 
-def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]) -> None:
+def _make_missing(work: ExtractionJob, report: ExtractReport, note: Callable[[str], None]) -> None:
     """Make and commit every shard that is not there, not whole, or not of these clips."""
     jobs = jobs_to_do(work, note)
     made = sum(len(job.utterances) for job in jobs)
@@ -171,7 +171,7 @@ def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]
     report.kept = max(0, len(work.manifest) - report.made)
     if not jobs:  # no encoder is built for nothing
         return
-    taken = sorted({name for job in jobs for name in job.donors})
+    taken = sorted({name for job in jobs for name in job.reusable})
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
     folder, recipe = work.folder.path, work.recipe
@@ -184,7 +184,7 @@ def _make_missing(work: Work, report: ExtractReport, note: Callable[[str], None]
             if not work.run.keep_going:
                 presence.require(f"shard {one.job.index}", _failures(one))
             sealed = commit_shard(folder, one.job.index, pack_shard(one.shard))
-            remember(folder, one.job.index, one.job.utterances, one.looks, one.shard, sealed)
+            record_stats(folder, one.job.index, one.job.utterances, one.stats, one.shard, sealed)
 
 
 def _failures(made: MadeShard) -> list[tuple[Utterance, str, str]]:
@@ -193,7 +193,9 @@ def _failures(made: MadeShard) -> list[tuple[Utterance, str, str]]:
     return [(one, clip.sha256, clip.reason if clip.status == "failed" else "") for one, clip in pairs]
 
 
-def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Generator[MadeShard, None, None]:
+def _executed(
+    work: ExtractionJob, jobs: Sequence[ShardJob], progress: Progress
+) -> Generator[MadeShard, None, None]:
     """Make the jobs' shards by the executor that was chosen."""
     run, recipe = work.run, work.recipe
     workers = run.workers or available_cores()
@@ -213,7 +215,7 @@ def _executed(work: Work, jobs: Sequence[ShardJob], progress: Progress) -> Gener
 
 
 def _sealed_at_last(
-    out: Path, work: Work, existing: Cache | None, report: ExtractReport, note: Callable[[str], None]
+    out: Path, work: ExtractionJob, existing: Cache | None, report: ExtractReport, note: Callable[[str], None]
 ) -> Cache:
     """Seal the cache; where a shard proves damaged only now, set it aside and make it again, once."""
     try:
@@ -226,7 +228,7 @@ def _sealed_at_last(
     return _sealed(out, work, existing, note)
 
 
-def _sealed(out: Path, work: Work, existing: Cache | None, note: Callable[[str], None]) -> Cache:
+def _sealed(out: Path, work: ExtractionJob, existing: Cache | None, note: Callable[[str], None]) -> Cache:
     """Build and publish the cache, unless the one that is there was built of the very same things."""
     manifest, folder, recipe, run = work.manifest, work.folder, work.recipe, work.run
     choice = ProjectionChoice(run.projection or "auto")
@@ -277,7 +279,7 @@ def _dry_run(
     report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
     _existing(out, recipe, run.replace, report.notices.append)
     folder = _folder(out, recipe, manifest, run.shard_size)
-    work = Work(manifest, folder, recipe, Hasher(root), root, options, run)
+    work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
     to_make = [one for job in jobs_to_do(work, report.notices.append) for one in job.utterances]
     report.made, report.kept = len(to_make), len(manifest) - len(to_make)
     workers = run.workers or available_cores()

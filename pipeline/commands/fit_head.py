@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import platform
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import FitOptions, Progress, Variant
+from dualstream.heads.variants.contract import Variant
+from dualstream.heads.variants.registry import TASKS, FitOptions, Progress
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments import REPORT, Run, integrity, protocol
-from dualstream.pipeline.experiments.label_support import Seen, Shown
-from dualstream.pipeline.experiments.protocol import Outcome, Plan
+from dualstream.pipeline.experiments import REPORT, Run, experiment, integrity, protocol
+from dualstream.pipeline.experiments.experiment import Experiment
+from dualstream.pipeline.experiments.history import ModelHistory
+from dualstream.pipeline.experiments.label_support import TrainingLabels
+from dualstream.pipeline.experiments.plans import FitHeadPlan
+from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import write_ranges
-from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.experiments.run_config import FittedCache, FittedOn, LogEntry, RunConfig, SplitCertainty
+from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import FitHeadCommand, FitHeadOptions
 from dualstream.pipeline.reporting import tensorboard, terminal
 from numpy.typing import NDArray
+
+from dualstream.documents import Document, JsonObject
 
 
 def run(options: FitHeadCommand) -> CommandResult:
@@ -52,7 +59,7 @@ def run(options: FitHeadCommand) -> CommandResult:
             progress=line,
             scored=show,
         )
-    status = 130 if found.config["interrupted"] else 0
+    status = 130 if found.config.interrupted else 0
     return CommandResult(document(found), lambda: terminal.print_written(found), status)
 
 
@@ -83,7 +90,7 @@ def fit_head(
         Where the variant is unknown or the corpus lacks what it needs.
     """
     options = options or FitHeadOptions()
-    check_words(fusion, out, options)
+    check_request(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     return fit_head_on(
         corpus, fusion, out, cache=cache, fit=fit, options=options, progress=progress, scored=scored
@@ -106,33 +113,22 @@ def fit_head_on(
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)
-    with protocol.gentle_interrupt(progress) as report:
-        outcome = protocol.fit_and_predict(plan, fusion, fit, report)
-    shown = Shown.of(plan)
-    predictions = options.answering.apply(outcome.predictions, shown.pairs)
-    metrics = score_predictions(
-        predictions,
-        corpus.vocabulary,
-        groups=plan.clusters(),
-        shown=shown,
-        presence=plan.presence(),
-        speaker_norm=corpus.speaker_norm,
-        stopped_by=plan.stopped_by(fusion, fit),
+    with protocol.graceful_interrupt(progress) as report:
+        done = experiment.run(fusion, plan, fit, options.answering, progress=report)
+    found = integrity.examine(plan, registry.get(fusion).streams, fit.tasks)
+    run = Run(
+        config=_config(plan, fit, options, done, found.certainty, _cache(corpus, out, cache)),
+        metrics=done.scores.warned(*protocol.ignored_options([fusion], fit), *found.warnings),
+        history=done.history,
     )
-    reads = registry.get(fusion).streams
-    metrics["warnings"] += [*outcome.caveats(plan, fit), *protocol.unused_words([fusion], fit)]
-    found = integrity.examine(plan, reads, fit.tasks)
-    metrics["warnings"] += found.warnings
-    config = _config(plan, fusion, fit, options, outcome, out, cache) | {"certainty": found.to_json()}
-    run = Run(config=config, metrics=metrics, history=outcome.history)
     with experiments.new_folder(out, replace=options.replace) as folder:
-        experiments.write_run(folder, run, outcome.models, predictions)
+        experiments.write_run(folder, run, done.models, done.predictions)
         write_ranges(folder, found.ranges)
     whole = experiments.read_run(out)  # with the test log of the run that it replaced
     if scored is not None:
         scored(whole)
     if options.tensorboard is not None:
-        tensorboard.write_events(options.tensorboard, out.name, outcome.history)
+        tensorboard.write_events(options.tensorboard, out.name, done.history)
     if options.report:  # last: the run stands, whatever becomes of the page, and `report` draws it again
         from dualstream.pipeline.reporting.report import run_report
 
@@ -140,7 +136,7 @@ def fit_head_on(
     return whole
 
 
-def check_words(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
+def check_request(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
     """Say before anything is read what can't be done; return the variant that is named.
 
     Raises
@@ -165,90 +161,111 @@ def _check_fit(fusion: str, corpus: Corpus, fit: FitOptions) -> None:
         raise UsageError(str(error)) from error
 
 
-def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> dict[str, Any]:
+def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> FitHeadPlan:
     """Return what `fit_head` would do, without doing it (`--dry-run`)."""
-    chosen = check_words(fusion, out, options)
+    chosen = check_request(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
     protocol.check_answering(plan, fit, options.answering)
-    return {
-        "dry_run": True,
-        "variant": fusion,
-        "summary": chosen.summary,
-        "streams": corpus.streams,
-        "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
-        "splits": corpus.split_sizes(),
-        "models": len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
-        "options": dataclasses.asdict(fit),
-        "warnings": [*protocol.unused_words([fusion], fit), *integrity.planned(plan, chosen.streams)],
-        "out": str(out),
-        "replaces": os.path.lexists(out),
-    }
+    return FitHeadPlan(
+        dry_run=True,
+        variant=fusion,
+        summary=chosen.summary,
+        streams=corpus.streams,
+        protocol=plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
+        splits=corpus.split_sizes(),
+        models=len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
+        options=fit,
+        warnings=(*protocol.ignored_options([fusion], fit), *integrity.planned(plan, chosen.streams)),
+        out=str(out),
+        replaces=os.path.lexists(out),
+    )
 
 
-def document(run: Run) -> dict[str, Any]:
-    """Return a run as one JSON document: what `--json` prints."""
+@dataclass(frozen=True)
+class RunDocument(Document):
+    """A run as one JSON document: what `--json` prints."""
+
+    FORMAT: ClassVar[str] = "dualstream fit"
+
+    run: str
+    report: str | None
+    config: JsonObject
+    """config.json."""
+    scores: SplitScores
+    history: tuple[ModelHistory, ...]
+    test_log: tuple[LogEntry, ...]
+
+
+def document(run: Run) -> RunDocument:
+    """Return a run as one document."""
     assert run.path is not None
-    return {
-        "run": str(run.path),
-        "report": str(run.path / REPORT) if (run.path / REPORT).is_file() else None,
-        "config": run.config,
-        "scores": run.metrics,
-        "history": run.history,
-        "test_log": run.test_log,
-    }
+    page = run.path / REPORT
+    return RunDocument(
+        run=str(run.path),
+        report=str(page) if page.is_file() else None,
+        config=run.config.stamped(),
+        scores=run.metrics,
+        history=run.history,
+        test_log=run.test_log,
+    )
 
 
 def _config(
     plan: Plan,
-    fusion: str,
     fit: FitOptions,
     options: FitHeadOptions,
-    outcome: Outcome,
-    out: Path,
-    cache: Path | None,
-) -> dict[str, Any]:
+    done: Experiment,
+    certainty: tuple[SplitCertainty, ...],
+    cache: FittedCache,
+) -> RunConfig:
     corpus = plan.corpus
-    return {
-        "variant": fusion,
-        "choice": outcome.choice,
-        "options": dataclasses.asdict(fit),
-        "folds": plan.by,
-        "whole_dialogues": True,
-        "scored": plan.rule,
-        "protocol": plan.describe(watched=protocol.looks_at_dev(fusion, fit)),
-        "streams": corpus.streams,
-        "widths": {head: stream.width for head, stream in corpus.features.streams.items()},
-        "specs": corpus.specs,
-        "speaker_norm": corpus.speaker_norm,
-        "answering": dataclasses.asdict(options.answering),
-        "vocabulary": corpus.vocabulary,
-        "cache": {
-            "name": cache.name if cache else "in memory",
-            # relative to the run, so that both can move together
-            "path": Path(os.path.relpath(cache, out)).as_posix() if cache else None,
-            "digest": corpus.digest,
-            "fingerprint": corpus.fingerprint,
-            "provenance": corpus.provenance,
-        },
-        "fitted_on": _rows_digest(corpus, plan.fitted_on()),
-        "train_counts": {task: counts.tolist() for task, counts in plan.training_counts().items()},
-        "versions": _versions(),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fit_s": round(outcome.fit_s, 3),
-        "interrupted": outcome.interrupted,
-    }
+    return RunConfig(
+        variant=done.variant,
+        choice=done.choice,
+        options=fit,
+        folds=plan.by,
+        whole_dialogues=True,
+        scored=plan.rule,
+        protocol=plan.describe(watched=protocol.looks_at_dev(done.variant, fit)),
+        streams=corpus.streams,
+        widths={head: stream.width for head, stream in corpus.features.streams.items()},
+        specs=corpus.specs,
+        speaker_norm=corpus.speaker_norm,
+        answering=options.answering,
+        vocabulary={task: tuple(corpus.vocabulary[task]) for task in TASKS},
+        cache=cache,
+        fitted_on=_fitted_on(corpus, plan.fitted_on()),
+        train_counts={task: tuple(counts.tolist()) for task, counts in plan.training_counts().items()},
+        versions=_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        fit_s=round(done.fit_s, 3),
+        interrupted=done.interrupted,
+        certainty=certainty,
+    )
 
 
-def _rows_digest(corpus: Corpus, index: NDArray[np.int64]) -> dict[str, Any]:
+def _cache(corpus: Corpus, out: Path, cache: Path | None) -> FittedCache:
+    return FittedCache(
+        name=cache.name if cache else "in memory",
+        path=Path(os.path.relpath(cache, out)).as_posix() if cache else None,
+        digest=corpus.digest,
+        fingerprint=corpus.fingerprint,
+        provenance=corpus.provenance,
+    )
+
+
+def _fitted_on(corpus: Corpus, index: NDArray[np.int64]) -> FittedOn:
     text = "\n".join(corpus.ids[i] for i in index)
-    return {
-        "utterances": len(index),
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        **Seen.of(corpus, index).to_json(),
-    }
+    seen = TrainingLabels.of(corpus, index)
+    return FittedOn(
+        utterances=len(index),
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+        counts={task: tuple(count.tolist()) for task, count in seen.counts.items()},
+        pairs=tuple(map(tuple, seen.pairs.tolist())),
+    )
 
 
 def _versions() -> dict[str, str]:

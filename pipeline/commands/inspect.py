@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dualstream.features.projection import PCA, TURNED
-from dualstream.heads.evaluation.majority import majority_lines
+from dualstream.heads.evaluation.majority import Majority, majority_lines
 from dualstream.heads.evaluation.outliers import UsualRange
+from dualstream.heads.variants.options import TASKS, Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache
 from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.experiments.inspection import (
+    FailedClip,
+    Health,
+    InspectReport,
+    LabelReport,
+    MajorityLine,
+    MajorityReport,
+    OddClip,
+    SplitCoverage,
+    StreamReport,
+)
 from dualstream.pipeline.experiments.integrity import random_weights, whitened
 from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
@@ -21,6 +33,8 @@ from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.features import InspectCommand
 from dualstream.pipeline.provenance import digest_of, fingerprint, listed
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
@@ -36,12 +50,12 @@ NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
 
 def run(options: InspectCommand) -> CommandResult:
     """Do what the command line asks."""
-    document = inspect(options.cache, verify=options.verify)
-    return text_result(document, describe(document))
+    report = inspect(options.cache, verify=options.verify)
+    return text_result(report, describe(report))
 
 
-def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
-    """Return what there is to say of a cache, as JSON values.
+def inspect(path: Path, *, verify: bool = False) -> InspectReport:
+    """Return what there is to say of a cache.
 
     Parameters
     ----------
@@ -57,48 +71,40 @@ def inspect(path: Path, *, verify: bool = False) -> dict[str, Any]:
     """
     cache = read_cache(path)
     utterances = cache.utterances
-    failed = [
-        {"id": name, "reason": reason}
-        for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
-        if status == "failed"
-    ]
-    odd = [
-        {"id": name, "note": reason}
-        for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
-        if status == "ok" and reason
-    ]
+    marked = list(zip(utterances.id, utterances.status, utterances.reason, strict=True))
     splits = [one for one in SPLITS if one in utterances.split]
     splits += sorted(set(utterances.split) - set(splits))
-    document: dict[str, Any] = {
-        "cache": str(path),
-        "bytes": path.stat().st_size,
-        "utterances": len(utterances),
-        "windows": int(cache.offsets[-1]),
-        "seconds_of_clips": float(np.nansum(utterances.duration_s)),
-        "failed": failed,
-        "odd": odd,
-        "fingerprint": cache.provenance.get("fingerprint"),
-        "recipe": cache.provenance.get("recipe", {}),
-        "environments": cache.provenance.get("environments", []),
-        "streams": {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()},
-        "labels": {task: _labels(cache, task, splits) for task in ("emotion", "sentiment")},
-    }
     far = _odd_rows(cache)
-    document["outliers"] = {one.stream: one.to_json() for one in far}
-    document["warnings"] = _warnings(cache, document, far)
-    if verify:
-        document["verified"], document["not_verified"] = _verify(path, cache)
-    return document
+    streams = {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()}
+    verified, not_verified = _verify(path, cache) if verify else (None, None)
+    return InspectReport(
+        cache=str(path),
+        bytes=path.stat().st_size,
+        utterances=len(utterances),
+        windows=int(cache.offsets[-1]),
+        seconds_of_clips=float(np.nansum(utterances.duration_s)),
+        failed=tuple(FailedClip(name, reason) for name, status, reason in marked if status == "failed"),
+        odd=tuple(OddClip(name, reason) for name, status, reason in marked if status == "ok" and reason),
+        fingerprint=cache.provenance.get("fingerprint"),
+        recipe=cache.provenance.get("recipe", {}),
+        environments=tuple(cache.provenance.get("environments", [])),
+        streams=streams,
+        labels={task: _labels(cache, task, splits) for task in TASKS},
+        outliers={one.stream: one for one in far},
+        warnings=tuple(_warnings(cache, streams, far)),
+        verified=verified,
+        not_verified=not_verified,
+    )
 
 
-def describe(document: dict[str, Any]) -> str:
-    """Return the document as text for a person."""
+def describe(report: InspectReport) -> str:
+    """Return the report as text for a person."""
     lines = [
-        f"{document['cache']}: {document['utterances']:,} utterances, {document['windows']:,} windows, "
-        f"{document['seconds_of_clips'] / 3600:.2f} hours of clips, {document['bytes'] / 1e6:.1f} MB",
-        f"fingerprint {document['fingerprint']}",
+        f"{report.cache}: {report.utterances:,} utterances, {report.windows:,} windows, "
+        f"{report.seconds_of_clips / 3600:.2f} hours of clips, {report.bytes / 1e6:.1f} MB",
+        f"fingerprint {report.fingerprint}",
     ]
-    recipe = document["recipe"]
+    recipe = report.recipe
     if recipe:
         windows = recipe.get("windows", {})
         lines.append(
@@ -106,16 +112,16 @@ def describe(document: dict[str, Any]) -> str:
             f"sampling {recipe.get('sampling')}, decoder {recipe.get('decoder')}, "
             f"{recipe.get('device')} {recipe.get('precision')}"
         )
-    for name, stream in document["streams"].items():
+    for name, stream in report.streams.items():
         lines += ["", *_stream_lines(name, stream)]
-    for task, labels in document["labels"].items():
+    for task, labels in report.labels.items():
         lines += ["", *_label_lines(task, labels)]
-    lines += _listed("failed", [(one["id"], one["reason"]) for one in document["failed"]])
-    lines += _listed("read, with something odd", [(one["id"], one["note"]) for one in document["odd"]])
-    lines += ["", *(f"warning: {text}" for text in document["warnings"])] if document["warnings"] else []
-    if "verified" in document:
-        lines += ["", *(f"verified: {text}" for text in document["verified"])]
-        lines += [f"not verified: {text}" for text in document["not_verified"]]
+    lines += _listed("failed", [(one.id, one.reason) for one in report.failed])
+    lines += _listed("read, with something odd", [(one.id, one.note) for one in report.odd])
+    lines += ["", *(f"warning: {text}" for text in report.warnings)] if report.warnings else []
+    if report.verified is not None:
+        lines += ["", *(f"verified: {text}" for text in report.verified)]
+        lines += [f"not verified: {text}" for text in report.not_verified or ()]
     return "\n".join(lines)
 
 
@@ -127,63 +133,58 @@ def _listed(what: str, clips: list[tuple[str, str]]) -> list[str]:
     return [*lines, f"  … and {len(clips) - SHOWN:,} more: --json lists all"] if len(clips) > SHOWN else lines
 
 
-def _stream(cache: Cache, stream: Stream, splits: list[str]) -> dict[str, Any]:
+def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
     split = np.array(cache.utterances.split)
     of_window = np.repeat(split, np.diff(cache.offsets))
     coverage = {}
     for one in splits:
-        here = split == one
-        coverage[one] = {"utterances": int(here.sum()), "present": int(stream.present[here].sum())}
-        if stream.window_present is not None:
-            windows = of_window == one
-            coverage[one] |= {
-                "windows": int(windows.sum()),
-                "windows_present": int(stream.window_present[windows].sum()),
-            }
+        here, windows = split == one, of_window == one
+        known = stream.window_present
+        coverage[one] = SplitCoverage(
+            utterances=int(here.sum()),
+            present=int(stream.present[here].sum()),
+            windows=None if known is None else int(windows.sum()),
+            windows_present=None if known is None else int(known[windows].sum()),
+        )
     rows = stream.utterance[stream.present]
     both = [rows] if stream.windows is None else [rows, stream.windows]
     if stream.windows is not None and stream.window_present is not None:
         rows = stream.windows[stream.window_present]
-    return {
-        "encoder": stream.spec.get("name"),
-        "weights": stream.spec.get("weights"),
-        "raw_width": stream.spec.get("raw_width"),
-        "width": int(stream.utterance.shape[1]),
-        "windows": stream.windows is not None,
-        "projection": {"kind": stream.projection.kind, **stream.projection.fitted_on}
-        if stream.projection
-        else None,
-        "coverage": coverage,
-        "health": _health(rows) | {"not_finite": int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))},
-    }
+    return StreamReport(
+        encoder=stream.spec.get("name"),
+        weights=stream.spec.get("weights"),
+        raw_width=stream.spec.get("raw_width"),
+        width=int(stream.utterance.shape[1]),
+        windows=stream.windows is not None,
+        projection={"kind": stream.projection.kind, **stream.projection.fitted_on} if stream.projection else None,
+        coverage=coverage,
+        health=_health(rows, not_finite=int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))),
+    )
 
 
-def _health(rows: np.ndarray[Any, np.dtype[np.float32]]) -> dict[str, Any]:
+def _health(rows: NDArray[np.float32], *, not_finite: int) -> Health:
     """Return what the present rows, shape (R, D), look like."""
     if not len(rows):
-        return {"rows": 0, "dead_columns": [], "repeated_rows": 0}
+        return Health(rows=0, dead_columns=(), repeated_rows=0, not_finite=not_finite)
     finite = np.isfinite(rows).all(axis=1)
     good = rows[finite]
     dead: list[int] = []
     if len(good) > 1:
         spread = good.max(axis=0) - good.min(axis=0)
         dead = np.flatnonzero(spread <= NEARLY_CONSTANT * np.abs(good).max(axis=0)).tolist()
-    return {
-        "rows": len(rows),
-        "dead_columns": dead,
-        "repeated_rows": len(good) - len({row.tobytes() for row in good}),
-        "least": float(good.min()) if len(good) else None,
-        "largest": float(good.max()) if len(good) else None,
-        "mean_norm": float(np.linalg.norm(good.astype(np.float64), axis=1).mean()) if len(good) else None,
-    }
+    return Health(
+        rows=len(rows),
+        dead_columns=tuple(dead),
+        repeated_rows=len(good) - len({row.tobytes() for row in good}),
+        least=float(good.min()) if len(good) else None,
+        largest=float(good.max()) if len(good) else None,
+        mean_norm=float(np.linalg.norm(good.astype(np.float64), axis=1).mean()) if len(good) else None,
+        not_finite=not_finite,
+    )
 
 
-def _labels(cache: Cache, task: str, splits: list[str]) -> dict[str, Any]:
-    """Count labels by split, with the majority lines of each (`heads.evaluation.majority`).
-
-    ``class`` is the commonest of train, ``outside_test`` of what `--folds` deals out, where that is more than one
-    split.
-    """
+def _labels(cache: Cache, task: Task, splits: list[str]) -> LabelReport:
+    """Count labels by split, with the majority lines of each (`heads.evaluation.majority`)."""
     names = cache.vocabulary[task]
     codes = np.asarray(getattr(cache.utterances, task))
     split = np.array(cache.utterances.split)
@@ -195,25 +196,23 @@ def _labels(cache: Cache, task: str, splits: list[str]) -> dict[str, Any]:
     by_split = {one: np.array([counts[one][name] for name in names], dtype=np.int64) for one in splits}
     labelled = {one: found for one, found in by_split.items() if found.any()}
     if not labelled:
-        return {"counts": counts, "majority": None}
+        return LabelReport(counts, None)
     base = "train" if "train" in labelled else next(iter(labelled))
     others = [found for one, found in labelled.items() if one != "test"]
-    return {
-        "counts": counts,
-        "majority": {
-            "class": names[int(labelled[base].argmax())],
-            "from": base,
-            "splits": {one: _majority(found, names, labelled.get("train")) for one, found in labelled.items()},
-            "outside_test": _majority(np.sum(others, axis=0), names, None) if len(others) > 1 else None,
-        },
-    }
+    majority = MajorityReport(
+        name=names[int(labelled[base].argmax())],
+        base=base,
+        splits={one: _majority(found, names, labelled.get("train")) for one, found in labelled.items()},
+        outside_test=_majority(np.sum(others, axis=0), names, None) if len(others) > 1 else None,
+    )
+    return LabelReport(counts, majority)
 
 
-def _majority(scored: NDArray[np.int64], names: Sequence[str], train: NDArray[np.int64] | None) -> dict[str, Any]:
-    """Return the line of the commonest class, and under ``train_majority`` train's where that is another."""
+def _majority(scored: NDArray[np.int64], names: Sequence[str], train: NDArray[np.int64] | None) -> MajorityLine:
+    """Return the line of the commonest class, and train's where that is another."""
     line, trains = majority_lines(scored, names, train)
     assert line is not None, "a split without labels has no line"
-    return {**vars(line), "train_majority": None if trains is None else vars(trains)}
+    return MajorityLine(line, trains)
 
 
 def _odd_rows(cache: Cache) -> list[Outliers]:
@@ -253,32 +252,32 @@ class _WindowNames(Sequence[str]):
         return f"{self.ids[self.owner[at]]} window {self.place[at]}"
 
 
-def _warnings(cache: Cache, document: dict[str, Any], odd: Sequence[Outliers]) -> list[str]:
+def _warnings(cache: Cache, streams: Mapping[str, StreamReport], odd: Sequence[Outliers]) -> list[str]:
     found = []
-    for name, stream in document["streams"].items():
-        health = stream["health"]
-        if health["not_finite"]:
-            found.append(f"stream {name}: {health['not_finite']} rows hold NaN or infinity")
-        if health["dead_columns"]:
-            dead = health["dead_columns"]
+    for name, stream in streams.items():
+        health = stream.health
+        if health.not_finite:
+            found.append(f"stream {name}: {health.not_finite} rows hold NaN or infinity")
+        if health.dead_columns:
+            dead = health.dead_columns
             shown = ", ".join(map(str, dead[:SHOWN_COLUMNS])) + (", …" if len(dead) > SHOWN_COLUMNS else "")
-            found.append(f"stream {name}: {len(dead)} of {stream['width']} columns never change ({shown})")
-        if health["rows"] and health["repeated_rows"] > health["rows"] / 10:
-            found.append(f"stream {name}: {health['repeated_rows']} of {health['rows']} rows repeat another one")
-        for split, coverage in stream["coverage"].items():
-            if coverage["utterances"] and not coverage["present"]:
+            found.append(f"stream {name}: {len(dead)} of {stream.width} columns never change ({shown})")
+        if health.rows and health.repeated_rows > health.rows / 10:
+            found.append(f"stream {name}: {health.repeated_rows} of {health.rows} rows repeat another one")
+        for split, coverage in stream.coverage.items():
+            if coverage.utterances and not coverage.present:
                 found.append(f"stream {name} is absent from all of {split}")
     found += whitened({name: one.projection.kind for name, one in cache.streams.items() if one.projection})
     found += random_weights({name: stream.spec for name, stream in cache.streams.items()})
     found += [text for one in odd for text in one.warnings(against="the rest")]
-    if len({str(environment) for environment in document["environments"]}) > 1:
+    if len({str(environment) for environment in cache.provenance.get("environments", [])}) > 1:
         found.append(
             "parts of the cache were made with different packages, threads or processors: last digits differ"
         )
     return found
 
 
-def _verify(path: Path, cache: Cache) -> tuple[list[str], list[str]]:
+def _verify(path: Path, cache: Cache) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Check what reading does not; return what holds, and what could not be checked and why.
 
     Raises
@@ -300,10 +299,10 @@ def _verify(path: Path, cache: Cache) -> tuple[list[str], list[str]]:
                 raise CorruptError(f"{path}: {what} of stream {name} hold NaN or infinity")
     done.append("that all rows are finite")
     there, lacking = _verify_shards(path, provenance)
-    return done + there, lacking
+    return (*done, *there), tuple(lacking)
 
 
-def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _verify_shards(path: Path, provenance: JsonObject) -> tuple[list[str], list[str]]:
     shards = provenance.get("shards")
     if not isinstance(shards, dict):
         return [], ["its shards: it does not say which it was made of"]
@@ -326,29 +325,29 @@ def _verify_shards(path: Path, provenance: dict[str, Any]) -> tuple[list[str], l
     return [f"{count} shards, and that the cache was made of them"], []
 
 
-def _stream_lines(name: str, stream: dict[str, Any]) -> list[str]:
-    weights = stream["weights"]
+def _stream_lines(name: str, stream: StreamReport) -> list[str]:
+    weights = stream.weights
     source = f", weights {weights['source']} {str(weights['sha256'])[:12]}…" if weights else ""
     road = ""
-    if stream["projection"]:
-        facts = stream["projection"]
+    if stream.projection:
+        facts = stream.projection
         components = facts["kind"] in (PCA, TURNED)
-        road = f", {stream['raw_width']} → {stream['width']} columns by {PCA if components else facts['kind']}"
+        road = f", {stream.raw_width} → {stream.width} columns by {PCA if components else facts['kind']}"
         if components:
             road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
             road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
             road += ", turned" if facts["kind"] == TURNED else ", as they are"
-    lines = [f"{name}: {stream['encoder']}, {stream['width']} columns{road}{source}"]
-    for split, coverage in stream["coverage"].items():
-        text = f"  {split:<6} {coverage['present']:>7,} of {coverage['utterances']:,} utterances"
-        if "windows" in coverage:
-            text += f", {coverage['windows_present']:,} of {coverage['windows']:,} windows"
+    lines = [f"{name}: {stream.encoder}, {stream.width} columns{road}{source}"]
+    for split, coverage in stream.coverage.items():
+        text = f"  {split:<6} {coverage.present:>7,} of {coverage.utterances:,} utterances"
+        if coverage.windows is not None:
+            text += f", {coverage.windows_present:,} of {coverage.windows:,} windows"
         lines.append(text)
     return lines
 
 
-def _label_lines(task: str, labels: dict[str, Any]) -> list[str]:
-    counts, majority = labels["counts"], labels["majority"]
+def _label_lines(task: str, labels: LabelReport) -> list[str]:
+    counts, majority = labels.counts, labels.majority
     if majority is None:
         return [f"{task}: no labels"]
     splits = list(counts)
@@ -361,21 +360,22 @@ def _label_lines(task: str, labels: dict[str, Any]) -> list[str]:
             lines.append(f"{name:<{width}}" + "".join(f"{counts[one][name]:>10,}" for one in splits))
     if any(counts[one]["unlabelled"] for one in splits):
         lines.append(f"{'(unlabelled)':<{width}}" + "".join(f"{counts[one]['unlabelled']:>10,}" for one in splits))
-    of = majority["splits"]
+    of = majority.splits
     for key, title in MAJORITY_SCORES:
-        cells = "".join(f"{of[one][key]:>10.3f}" if one in of else f"{'—':>10}" for one in splits)
+        cells = "".join(f"{getattr(of[one].line, key):>10.3f}" if one in of else f"{'—':>10}" for one in splits)
         lines.append(f"{title:<{width}}{cells}")
-    for one, line in of.items():
-        lines.append(f"(majority of {one or 'blank'}: always {line['name']}{_trains_words(line)})")
-    if majority["outside_test"]:
-        line = majority["outside_test"]
-        lines.append(f"(outside test, as --folds score: always {line['name']}, accuracy {line['accuracy']:.3f})")
+    for one, found in of.items():
+        lines.append(
+            f"(majority of {one or 'blank'}: always {found.line.name}{_trains_words(found.train_majority)})"
+        )
+    if majority.outside_test:
+        line = majority.outside_test.line
+        lines.append(f"(outside test, as --folds score: always {line.name}, accuracy {line.accuracy:.3f})")
     return lines
 
 
-def _trains_words(line: dict[str, Any]) -> str:
-    trains = line["train_majority"]
+def _trains_words(trains: Majority | None) -> str:
     if trains is None:
         return ""
-    scores = ", ".join(f"{title.strip()} {trains[key]:.3f}" for key, title in MAJORITY_SCORES)
-    return f"; train's commonest, {trains['name']}: {scores.replace('majority ', '')}"
+    scores = ", ".join(f"{title.strip()} {getattr(trains, key):.3f}" for key, title in MAJORITY_SCORES)
+    return f"; train's commonest, {trains.name}: {scores.replace('majority ', '')}"

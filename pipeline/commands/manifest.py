@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from dualstream.pipeline.corpus.importers import importer, passed_over
 from dualstream.pipeline.corpus.labels import sentiment_of
+from dualstream.pipeline.corpus.left_out import LeftOut
 from dualstream.pipeline.corpus.left_out import describe as describe_left_out
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, manifest_text, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -18,13 +20,54 @@ from dualstream.pipeline.options.corpus import ManifestCommand, ManifestOptions
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.storage.folders import UnwrittenError, make_folder
 
+from dualstream.documents import Document, JsonObject
+
 
 def run(options: ManifestCommand) -> CommandResult:
     """Do what the command line asks."""
-    document = main(
+    report = main(
         options.corpus, options.root, options.out, options.rows, replace=options.replace, dry_run=options.dry_run
     )
-    return text_result(document, describe(document))
+    return text_result(report, describe(report))
+
+
+@dataclass(frozen=True)
+class ManifestSummary(Document):
+    """What a manifest holds."""
+
+    utterances: int
+    splits: dict[str, int]
+    dialogues: int
+    pairs: int
+    """Utterances whose sound is a file of its own."""
+    speakers: int
+    emotions: dict[str, int]
+    sentiments: dict[str, int]
+    without_emotion: int
+    without_sentiment: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ManifestReport(Document):
+    """What `manifest` made of a corpus."""
+
+    FORMAT: ClassVar[str] = "dualstream manifest"
+
+    corpus: str
+    out: str
+    written: bool
+    state_before: str
+    """Of `out`: ``absent``, ``same`` or ``different``."""
+    holds: ManifestSummary
+    """Its keys stand beside the others."""
+    left_out: tuple[LeftOut, ...]
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        own = super().to_json()
+        left_out, holds = own.pop("left_out"), own.pop("holds")
+        return own | holds | {"left_out": left_out}
 
 
 def main(
@@ -35,7 +78,7 @@ def main(
     *,
     replace: bool = False,
     dry_run: bool = False,
-) -> dict[str, Any]:
+) -> ManifestReport:
     """Make the manifest of a corpus below `root`, write it to `out`, and say what it holds.
 
     Raises
@@ -58,37 +101,35 @@ def main(
             write_manifest(manifest, out)
         except OSError as error:
             raise UnwrittenError(out, error) from error
-    return {
-        "corpus": corpus,
-        "out": str(out),
-        "written": state != "same" and not dry_run,
-        "state_before": state,
-        **summary(manifest),
-        "left_out": [one.to_json() for one in passed_over(corpus, root, rows)],
-    }
-
-
-def describe(document: dict[str, Any]) -> str:
-    """Put what `main` returned into words for a person."""
-    splits = ", ".join(f"{name} {count}" for name, count in document["splits"].items() if count)
-    lines = [f"{document['utterances']} utterances: {splits}"]
-    for kind in ("emotion", "sentiment"):
-        counts = [f"{name} {count}" for name, count in document[f"{kind}s"].items()]
-        if document[f"without_{kind}"]:
-            counts.append(f"without {document[f'without_{kind}']}")
-        lines.append(f"{kind}: {', '.join(counts)}")
-    lines.append(f"{document['speakers']} speakers, {document['dialogues']} dialogues")
-    if document["pairs"]:
-        lines.append(f"{document['pairs']} of them with their sound in a file of its own (column sound)")
-    lines += [describe_left_out(one) for one in document["left_out"]]
-    wrote = (
-        "written to"
-        if document["written"]
-        else "unchanged:"
-        if document["state_before"] == "same"
-        else "not written:"
+    return ManifestReport(
+        corpus=corpus,
+        out=str(out),
+        written=state != "same" and not dry_run,
+        state_before=state,
+        holds=summary(manifest),
+        left_out=tuple(passed_over(corpus, root, rows)),
     )
-    return "\n".join([*lines, f"{wrote} {document['out']}"])
+
+
+def describe(report: ManifestReport) -> str:
+    """Put what `main` returned into words for a person."""
+    holds = report.holds
+    splits = ", ".join(f"{name} {count}" for name, count in holds.splits.items() if count)
+    lines = [f"{holds.utterances} utterances: {splits}"]
+    for kind, names, without in (
+        ("emotion", holds.emotions, holds.without_emotion),
+        ("sentiment", holds.sentiments, holds.without_sentiment),
+    ):
+        counts = [f"{name} {count}" for name, count in names.items()]
+        if without:
+            counts.append(f"without {without}")
+        lines.append(f"{kind}: {', '.join(counts)}")
+    lines.append(f"{holds.speakers} speakers, {holds.dialogues} dialogues")
+    if holds.pairs:
+        lines.append(f"{holds.pairs} of them with their sound in a file of its own (column sound)")
+    lines += [describe_left_out(one) for one in report.left_out]
+    wrote = "written to" if report.written else "unchanged:" if report.state_before == "same" else "not written:"
+    return "\n".join([*lines, f"{wrote} {report.out}"])
 
 
 def build(rows: Sequence[Utterance], options: ManifestOptions) -> Manifest:
@@ -99,22 +140,22 @@ def build(rows: Sequence[Utterance], options: ManifestOptions) -> Manifest:
     return Manifest(tuple(rows))
 
 
-def summary(manifest: Manifest) -> dict[str, Any]:
+def summary(manifest: Manifest) -> ManifestSummary:
     """Count what a manifest holds."""
     emotions, sentiments = Counter(u.emotion for u in manifest), Counter(u.sentiment for u in manifest)
     splits = Counter(u.split for u in manifest)
-    return {
-        "utterances": len(manifest),
-        "splits": {split: splits[split] for split in ("train", "dev", "test")},
-        "dialogues": len({u.dialogue for u in manifest} - {""}),
-        "pairs": sum(len(u.files) > 1 for u in manifest),
-        "speakers": len({u.speaker for u in manifest} - {""}),
-        "emotions": {name: emotions[name] for name in manifest.emotions},
-        "sentiments": {name: sentiments[name] for name in manifest.sentiments},
-        "without_emotion": emotions[""],
-        "without_sentiment": sentiments[""],
-        "sha256": manifest.sha256,
-    }
+    return ManifestSummary(
+        utterances=len(manifest),
+        splits={split: splits[split] for split in ("train", "dev", "test")},
+        dialogues=len({u.dialogue for u in manifest} - {""}),
+        pairs=sum(len(u.files) > 1 for u in manifest),
+        speakers=len({u.speaker for u in manifest} - {""}),
+        emotions={name: emotions[name] for name in manifest.emotions},
+        sentiments={name: sentiments[name] for name in manifest.sentiments},
+        without_emotion=emotions[""],
+        without_sentiment=sentiments[""],
+        sha256=manifest.sha256,
+    )
 
 
 def _without(rows: Sequence[Utterance], drop: Sequence[str]) -> Sequence[Utterance]:

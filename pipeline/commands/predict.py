@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import MediaError
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
-from dualstream.pipeline.bundles.inputs import Item, gather, shown
+from dualstream.pipeline.bundles.inputs import Item, gather
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load
+from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, Timeline, clip_timeline, has_timeline
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.bundles import PredictCommand, PredictOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
-from dualstream.pipeline.reporting.prediction_report import as_csv, documents_of, show
+from dualstream.pipeline.reporting.prediction_report import answers_of, as_csv, show
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
+from dualstream.pipeline.storage.printable import escaped
 
 from dualstream.cores import one_blas_thread
 
@@ -38,21 +40,20 @@ def predict(
     options: PredictOptions | None = None,
     *,
     notice: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> PredictionReport:
     """Answer for every utterance, or say why not; write CSV and page where asked.
 
     Returns
     -------
-    ``{"bundle", "variant", "fingerprint", "notes", "warnings", "vocabulary", "timeline_s", "utterances": [...],
-    "failed", "csv", "page", "unwritten"}``; docs/bundle.md says what an utterance holds. A table or page that can
-    not be written at the end is null there, and ``unwritten`` says why: the answers are not lost with it.
+    A table or page that can not be written at the end is None there, and ``unwritten`` says why: the answers are
+    not lost with it.
 
     Raises
     ------
     NoCacheError, CorruptError, FingerprintMismatchError
         As `read_bundle` and `make_plan` do.
     UsageError
-        Where the words don't fit together, or an output is there already.
+        Where the words don't fit together, or an output already exists.
     """
     options = options or PredictOptions()
     _check_outputs(files, options)
@@ -61,27 +62,27 @@ def predict(
     loaded = load(bundle, weights=options.weights, device=options.device, ffmpeg=options.ffmpeg)
     for note in [*loaded.notes, *loaded.warnings]:
         notice(note)
-    items, documents = predictions_of(
+    items, said = predictions_of(
         loaded, files, root=options.root, segments=options.segments, workers=options.workers, ffmpeg=options.ffmpeg
     )
-    timelines = _timelines(items, documents, bundle, loaded.plan, context_s)
-    document = {
-        "bundle": shown(str(path)),
-        "variant": bundle.variant,
-        "fingerprint": bundle.fingerprint,
-        "notes": loaded.notes,
-        "warnings": loaded.warnings,
-        "vocabulary": {task: bundle.vocabulary[task] for task in bundle.calibration},
-        "timeline_s": context_s,
-        "utterances": documents,
-        "failed": sum(one["status"] == "failed" for one in documents),
-        "csv": None if options.csv is None else shown(str(options.csv)),
-        "page": None if options.page is None else shown(str(options.page)),
-    }
-    document["unwritten"] = _write(document, timelines, options)
-    for text in document["unwritten"]:
+    said, timelines = _with_timelines(items, said, bundle, loaded.plan, context_s)
+    report = PredictionReport(
+        bundle=escaped(str(path)),
+        variant=bundle.variant,
+        fingerprint=bundle.fingerprint,
+        notes=tuple(loaded.notes),
+        warnings=tuple(loaded.warnings),
+        vocabulary={task: tuple(bundle.vocabulary[task]) for task in bundle.calibration},
+        timeline_s=context_s,
+        utterances=tuple(said),
+        failed=sum(one.status == FAILED for one in said),
+        csv=None if options.csv is None else escaped(str(options.csv)),
+        page=None if options.page is None else escaped(str(options.page)),
+    )
+    report = _write(report, timelines, options)
+    for text in report.unwritten:
         notice(text)
-    return document
+    return report
 
 
 def predictions_of(
@@ -92,7 +93,7 @@ def predictions_of(
     segments: str | None = None,
     workers: int = 2,
     ffmpeg: Path | None = None,
-) -> tuple[list[Item], list[dict[str, Any]]]:
+) -> tuple[list[Item], list[UtteranceAnswer]]:
     """Return the utterances of `files`, and of each what `docs/bundle.md` says that a document holds.
 
     Raises
@@ -110,14 +111,14 @@ def predictions_of(
             workers=workers,
             on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
         )
-    return items, documents_of(loaded.bundle, items, rows, loaded.answer(items, rows))
+    return items, answers_of(loaded.bundle, items, rows, loaded.answer(items, rows))
 
 
-def exit_status(document: dict[str, Any]) -> int:
+def exit_status(report: PredictionReport) -> int:
     """Return 1 where a table or page is unwritten, 3 where some utterances have a reason for an answer, else 0."""
-    if document["unwritten"]:
+    if report.unwritten:
         return 1
-    return DONE_WITH_FAILURES if document["failed"] else 0
+    return DONE_WITH_FAILURES if report.failed else 0
 
 
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
@@ -127,7 +128,7 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
         if any(os.path.realpath(place) == os.path.realpath(path) for path in files):
             raise UsageError(f"{word} {place} is one of the files to predict; name another")
         if os.path.lexists(place) and not options.replace:
-            raise UsageError(f"{word} {place} is there already; name another, or say --replace")
+            raise UsageError(f"{word} {place} already exists; name another, or use --replace")
         if not place.absolute().parent.is_dir():
             raise UsageError(f"{word} {place}: there is no folder {place.absolute().parent}")
         require_writable(place, word)
@@ -148,50 +149,52 @@ def _context(bundle: Bundle, options: PredictOptions) -> float | None:
     return asked
 
 
-def _timelines(
+def _with_timelines(
     items: Sequence[Item],
-    documents: Sequence[dict[str, Any]],
+    said: Sequence[UtteranceAnswer],
     bundle: Bundle,
     plan: ClipPlan,
     context_s: float | None,
-) -> list[Timeline | None]:
-    """Return each utterance's timeline, where one is asked for and can be had, and put it into its document."""
+) -> tuple[list[UtteranceAnswer], list[Timeline | None]]:
+    """Return each utterance with its timeline, and the timelines, where they are asked for and can be had."""
     if context_s is None:
-        return [None] * len(items)
-    answered = sum(one["status"] == "ok" for one in documents)
+        return list(said), [None] * len(items)
+    found: list[UtteranceAnswer] = []
     timelines: list[Timeline | None] = []
-    with Progress(answered, what="timelines") as progress:
-        for item, one in zip(items, documents, strict=True):
+    with Progress(sum(one.status == ANSWERED for one in said), what="timelines") as progress:
+        for item, one in zip(items, said, strict=True):
             timeline = None
-            if one["status"] == "ok":
+            if one.status == ANSWERED:
                 assert item.path is not None
                 try:
                     timeline = clip_timeline(
                         item.path, item.span_s, bundle, plan, context_s=context_s, sound=item.sound
                     )
-                    one["timeline"] = timeline.to_json(bundle)
+                    one = replace(one, timeline=tuple(timeline.to_json(bundle)))
                 except (MediaError, ValueError) as error:  # changed since it was read, or too short a stretch
-                    one["reason"] = "; ".join(filter(None, [one["reason"], f"no timeline: {error}"]))
+                    reason = "; ".join(filter(None, [one.reason, f"no timeline: {error}"]))
+                    one = replace(one, reason=reason)
                 progress.advance(failed=timeline is None)
+            found.append(one)
             timelines.append(timeline)
-    return timelines
+    return found, timelines
 
 
-def _write(document: dict[str, Any], timelines: Sequence[Timeline | None], options: PredictOptions) -> list[str]:
-    """Write table and page where asked; return why one could not be written."""
+def _write(
+    report: PredictionReport, timelines: Sequence[Timeline | None], options: PredictOptions
+) -> PredictionReport:
+    """Write table and page where asked; return the report of what was written."""
 
-    def drawn() -> str:
+    def page(report: PredictionReport) -> str:
         from dualstream.pipeline.reporting.prediction_page import prediction_page
 
-        return prediction_page(document, timelines)
+        return prediction_page(report, timelines)
 
-    unwritten = []
-    for key, place, make in (("csv", options.csv, lambda: as_csv(document)), ("page", options.page, drawn)):
+    for key, place, make in (("csv", options.csv, as_csv), ("page", options.page, page)):
         if place is None:
             continue
         try:
-            write_bytes(place, make().encode())
+            write_bytes(place, make(report).encode())
         except UnwrittenError as error:
-            document[key] = None
-            unwritten.append(str(error))
-    return unwritten
+            report = report.without(key, str(error))
+    return report

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from dualstream.pipeline.cache import Cache, Stream, read_cache, write_cache
 from dualstream.pipeline.errors import DualstreamError, UsageError
@@ -21,11 +22,41 @@ from dualstream.pipeline.options.features import ProjectCommand
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import remove_leftovers
 
+from dualstream.documents import Document, JsonObject
+
 
 def run(options: ProjectCommand) -> CommandResult:
     """Do what the command line asks."""
     document = project(options.cache, out=options.out, options=options.projection, notice=notice)
     return text_result(document, describe(document))
+
+
+@dataclass(frozen=True)
+class StreamWidths(Document):
+    """A stream's columns, and what they were projected by."""
+
+    raw_width: int
+    width: int
+    projection: JsonObject | None
+    """Its kind, and what it was fitted on."""
+
+
+@dataclass(frozen=True)
+class ProjectReport(Document):
+    """What `project` made of a cache."""
+
+    FORMAT: ClassVar[str] = "dualstream projection"
+
+    cache: str
+    """The one that was written."""
+    projection: ProjectionChoice
+    before: dict[str, StreamWidths]
+    after: dict[str, StreamWidths] | None = None
+    """None, and no key, for a dry run."""
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return {key: value for key, value in super().to_json().items() if key != "after" or value is not None}
 
 
 def project(
@@ -34,7 +65,7 @@ def project(
     out: Path | None = None,
     options: ProjectOptions,
     notice: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> ProjectReport:
     """Fit the projection anew on the train rows in the shards, and write the cache (to `out`, or in place).
 
     Raises
@@ -50,31 +81,26 @@ def project(
     cache = read_cache(path)
     folder = _folder(path, cache, options)
     choice = _choice(cache, options)
-    document = {
-        "cache": str(out),
-        "projection": choice.to_json(),
-        "before": {name: _facts(stream) for name, stream in cache.streams.items()},
-    }
+    report = ProjectReport(str(out), choice, {name: _facts(stream) for name, stream in cache.streams.items()})
     if options.dry_run:
-        return document
+        return report
     with locked(out.with_name(out.name + ".lock")):
         remove_leftovers(out.parent, of=out.name)
         built = project_cache(cache, folder, choice=choice, notice=notice)
         write_cache(out, built)
     if whitened := whitened_words(built, out):
         notice(whitened)
-    document["after"] = {name: _facts(stream) for name, stream in built.streams.items()}
-    return document
+    return replace(report, after={name: _facts(stream) for name, stream in built.streams.items()})
 
 
-def describe(document: dict[str, Any]) -> str:
-    """Return the document as text for a person."""
-    lines = [f"{document['cache']}: projection {document['projection']['kind']}"]
-    for name, before in document["before"].items():
-        after = document.get("after", {}).get(name)
-        lines.append(f"  {name}: {before['width']} columns" + (f" → {after['width']}" if after else ""))
-        if after and after["projection"]:
-            facts = after["projection"]
+def describe(report: ProjectReport) -> str:
+    """Return the report as text for a person."""
+    lines = [f"{report.cache}: projection {report.projection.kind}"]
+    for name, before in report.before.items():
+        after = (report.after or {}).get(name)
+        lines.append(f"  {name}: {before.width} columns" + (f" → {after.width}" if after else ""))
+        if after and after.projection:
+            facts = after.projection
             kept = f", {facts['variance_kept']:.1%} of the variance kept" if "variance_kept" in facts else ""
             lines[-1] += f" by {facts['kind']}{kept}"
     return "\n".join(lines)
@@ -126,10 +152,10 @@ def _choice(cache: Cache, options: ProjectOptions) -> ProjectionChoice:
     return ProjectionChoice(options.kind or before.kind, widths, options.seed)
 
 
-def _facts(stream: Stream) -> dict[str, Any]:
+def _facts(stream: Stream) -> StreamWidths:
     projection = stream.projection
-    return {
-        "raw_width": stream.spec["raw_width"],
-        "width": int(stream.utterance.shape[1]),
-        "projection": {"kind": projection.kind, **projection.fitted_on} if projection else None,
-    }
+    return StreamWidths(
+        raw_width=stream.spec["raw_width"],
+        width=int(stream.utterance.shape[1]),
+        projection={"kind": projection.kind, **projection.fitted_on} if projection else None,
+    )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.experiments.comparison import Comparison
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.heads import ReportCommand
 from dualstream.pipeline.reporting.report import comparison_report, run_report
-from dualstream.pipeline.storage.documents import read_json
+from dualstream.pipeline.storage.documents import read_document
 
 
 def run(options: ReportCommand) -> CommandResult:
@@ -43,7 +44,7 @@ def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:
     place = out or paths[0]
     kinds = [experiments.format_of(path) for path in paths]
     if kinds == [experiments.COMPARISON_FORMAT]:
-        return comparison_report(read_json(paths[0] / experiments.COMPARISON)).write(place)
+        return comparison_report(read_document(paths[0] / experiments.COMPARISON, Comparison)).write(place)
     if experiments.COMPARISON_FORMAT in kinds:
         raise UsageError("a comparison has a page of its own: name it alone")
     for path, kind in zip(paths, kinds, strict=True):

@@ -14,11 +14,13 @@ from dualstream.features.media import DecodeSettings, MediaError, decoder_versio
 from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.encoder_training.options import SPLITS, RunOptions, SampleOptions, TrainOptions
+from dualstream.pipeline.encoder_training.options import SPLITS, SampleOptions, TrainingRunOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
+from dualstream.pipeline.experiments.scores import TaskScores
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
 from dualstream.pipeline.reporting.heartbeat import format_duration
@@ -31,7 +33,7 @@ from dualstream.pipeline.storage.sealed import publish, remove_leftovers
 from dualstream.cores import available_cores, torch_threads
 
 if TYPE_CHECKING:
-    from dualstream.pipeline.encoder_training.objective import Labels
+    from dualstream.pipeline.encoder_training.objective import SampleLabels
 
 
 @dataclass
@@ -97,7 +99,7 @@ def train_encoder(
     out: Path,
     sampling: SampleOptions,
     training: TrainOptions,
-    run: RunOptions,
+    run: TrainingRunOptions,
     report: Callable[[dict[str, Any]], None] = lambda record: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> TrainReport:
@@ -120,7 +122,7 @@ def _trained(
     out: Path,
     sampling: SampleOptions,
     training: TrainOptions,
-    run: RunOptions,
+    run: TrainingRunOptions,
     report: Callable[[dict[str, Any]], None],
 ) -> TrainReport:
     import torch
@@ -183,7 +185,7 @@ def _trained(
         )
         document["history"] = engine.run()
         document["best_epoch"] = engine.best_epoch
-        document["stopped"] = engine.position.stopped or "epochs"
+        document["stopped"] = engine.progress.stopped or "epochs"
         at, answers = engine.predict(labels.dev)
         document["scores"] = weights_file.dev_scores(
             at, answers, labels, utterances, manifest, engine.objective.owners
@@ -212,23 +214,24 @@ def describe(report: TrainReport) -> str:
             f"on {plan['utterances']} utterances; {plan['to_decode']} clips are to be decoded first"
         )
     head = (
-        "trained in " + format_duration(report.seconds) if report.trained else "stands already, nothing was done"
+        "trained in " + format_duration(report.seconds) if report.trained else "already exists, nothing was done"
     )
     lines = [f"{report.weights}: {head}"]
     lines.append(
         f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
     )
-    for task, scores in document["scores"].items():
+    for task, values in document["scores"].items():
+        scores, lacking = TaskScores.from_json(values), values.get("without_sample")
         constant = "; ".join(
-            f"{name}: {line['accuracy']:.3f} and {line['balanced_accuracy']:.3f}"
-            for name, line in majority_rows(scores)
+            f"{name}: {line.accuracy:.3f} and {line.balanced_accuracy:.3f}"
+            for name, line in majority_rows(scores.majority, scores.train_majority)
         )
         lines.append(
-            f"  dev {task}: accuracy {_interval(scores['accuracy'])}, balanced accuracy "
-            f"{_interval(scores['balanced_accuracy'])}; {constant}; {scores['count']} utterances"
-            + (f", {scores['without_sample']} of them without a sample" if scores.get("without_sample") else "")
+            f"  dev {task}: accuracy {_interval(scores.accuracy)}, balanced accuracy "
+            f"{_interval(scores.balanced_accuracy)}; {constant}; {scores.count} utterances"
+            + (f", {lacking} of them without a sample" if lacking else "")
         )
-        lines += [f"  warning: {task}: {text}" for text in scores["warnings"]]
+        lines += [f"  warning: {task}: {text}" for text in scores.warnings]
     lines.append(f"  {_chosen_by(document)}; test was not looked at")
     if report.failed:
         lines.append(f"{len(report.failed)} clips gave no sample and took no part:")
@@ -254,11 +257,11 @@ def epoch_line(record: dict[str, Any]) -> str:
     )
 
 
-def _interval(estimate: dict[str, Any]) -> str:
-    if estimate["interval"] is None:
-        return f"{estimate['mean']:.3f}"
-    low, high = estimate["interval"]
-    return f"{estimate['mean']:.3f} [{low:.3f}, {high:.3f}]"
+def _interval(estimate: Estimate) -> str:
+    if estimate.interval is None:
+        return f"{estimate.mean:.3f}"
+    low, high = estimate.interval
+    return f"{estimate.mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _labelled(
@@ -269,7 +272,7 @@ def _labelled(
         raise UsageError(f"--out is {out}; expected a name that ends in .safetensors, which extract reads")
     manifest = read_manifest(manifest_path)
     if not root.is_dir():
-        raise UsageError(f"--root {root} is no folder; give the folder that the manifest's paths start from")
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
     utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
     _require_splits(utterances, training)
     return manifest, utterances
@@ -290,11 +293,11 @@ def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> 
     if not sizes["dev"] and training.patience > 0:
         raise UsageError(
             "the manifest has no labelled utterance in the dev split, which says when to stop; make one "
-            "(manifest --dev-speakers), or say --patience 0 to train all epochs unwatched"
+            "(manifest --dev-speakers), or use --patience 0 to train all epochs unwatched"
         )
 
 
-def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: RunOptions) -> SampleRecipe:
+def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:
     try:
         ffmpeg = find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
         version = decoder_version(ffmpeg)
@@ -317,12 +320,12 @@ def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: RunOptio
     )
 
 
-def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> Labels:
-    from dualstream.pipeline.encoder_training.objective import Labels
+def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> SampleLabels:
+    from dualstream.pipeline.encoder_training.objective import SampleLabels
 
     emotions = {name: code for code, name in enumerate(manifest.emotions)}
     sentiments = {name: code for code, name in enumerate(manifest.sentiments)}
-    return Labels(
+    return SampleLabels(
         emotion=np.array([emotions.get(one.emotion, -1) for one in utterances], np.int64),
         sentiment=np.array([sentiments.get(one.sentiment, -1) for one in utterances], np.int64),
         classes={"emotion": len(emotions), "sentiment": len(sentiments)},

@@ -1,4 +1,4 @@
-"""What lies where a clip should: a regular file, or what stands in its way, by name."""
+"""What lies where a clip should: a regular file, or what appears in its way, by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 
 from dualstream.pipeline.errors import DualstreamError
 
-REMEDY = "expected a clip: put it there, or mend the path"
+REMEDY = "expected a clip: put it there, or fix the path"
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),

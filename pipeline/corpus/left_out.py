@@ -8,11 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.storage.printable import escaped
 from dualstream.pipeline.storage.tree import files_below, folders_passed_over, is_hidden, is_media, suffix_of
+
+from dualstream.documents import JsonObject
 
 SHOWN = 5  # names, or suffixes, that a line lists
 
@@ -40,7 +41,7 @@ class LeftOut:
     expected: str = ""
     """What a name of the corpus looks like."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return it as JSON values, all names included."""
         return {"reason": self.reason, "what": self.what, "count": len(self.names), "names": list(self.names)}
 
@@ -92,17 +93,17 @@ def left_out(
     ]
 
 
-def describe(document: dict[str, Any]) -> str:
-    """Return one line for a reason, from what `LeftOut.to_json` gave."""
-    if document["reason"] == "suffix":
-        counts = Counter(suffix_of(path).lower() or "without suffix" for path in document["names"])
+def describe(one: LeftOut) -> str:
+    """Return one line for a reason."""
+    if one.reason == "suffix":
+        counts = Counter(suffix_of(path).lower() or "without suffix" for path in one.names)
         shown = [f"{count} {suffix}" for suffix, count in counts.most_common(SHOWN)]
         rest = len(counts) - len(shown)
     else:
-        shown = [escaped(name) for name in document["names"][:SHOWN]]
-        rest = document["count"] - len(shown)
+        shown = [escaped(name) for name in one.names[:SHOWN]]
+        rest = len(one.names) - len(shown)
     more = f", … {rest} more" if rest else ""
-    return f"left out: {document['count']} {document['what']}: {', '.join(shown)}{more}"
+    return f"left out: {len(one.names)} {one.what}: {', '.join(shown)}{more}"
 
 
 def _reason(path: str, name: re.Pattern[str] | None, known: set[str], spare: str) -> str:

@@ -81,7 +81,7 @@ class Manifest:
         seen: set[str] = set()
         twice = [u.id for u in self.utterances if u.id in seen or seen.add(u.id)]  # type: ignore[func-returns-value]
         if twice:
-            raise ManifestError("ids are not unique:", (f"id {name!r} stands more than once" for name in twice))
+            raise ManifestError("ids are not unique:", (f"id {name!r} appears more than once" for name in twice))
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -166,7 +166,7 @@ def parse_manifest(raw: bytes) -> Manifest:
         utterances.append(utterance)
         if utterance.id in first_row:
             problems.append(
-                f"{where}, column id: {utterance.id!r} stands in row {first_row[utterance.id]} already; "
+                f"{where}, column id: {utterance.id!r} appears in row {first_row[utterance.id]} already; "
                 "ids are unique over all splits, so let them carry the split"
             )
         first_row.setdefault(utterance.id, number)
@@ -315,7 +315,7 @@ def _table(raw: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 def _check_header(header: list[str]) -> None:
     problems = [f"column {name} is missing" for name in REQUIRED_COLUMNS if name not in header]
-    problems += [f"column {name!r} stands twice" for name in sorted({n for n in header if header.count(n) > 1})]
+    problems += [f"column {name!r} appears twice" for name in sorted({n for n in header if header.count(n) > 1})]
     problems += ["a column has no name" for name in header if not name]
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         problems.append("the cells seem to be parted by ';' or tabs; expected commas")

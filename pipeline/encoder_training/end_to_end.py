@@ -1,6 +1,6 @@
 """What a trained encoder's own heads said of dev: kept inside its weights file, and a row of `compare`.
 
-    weights.safetensors   dual_head.answers.TASK   log-probabilities, (U, C), one row an utterance
+    weights.safetensors   dual_head.answers.TASK   log-probabilities, (U, C), one row per utterance
                           metadata "answers"       whose they are, and what must be the same elsewhere
 
 The file is their only place, so that weights and answers can't be mixed up. Nothing here imports torch.
@@ -20,6 +20,8 @@ from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.variants.registry import TASKS, Prediction, Task
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.comparison import EndToEndFacts, WeightsSeed
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import Plan, truth
 from dualstream.pipeline.experiments.training_data import Corpus
@@ -219,37 +221,37 @@ def predictions_on(models: Sequence[EndToEnd], plan: Plan, tasks: Sequence[Task]
     )
 
 
-def row_facts(models: Sequence[EndToEnd], plan: Plan) -> dict[str, Any]:
+def row_facts(models: Sequence[EndToEnd], plan: Plan) -> EndToEndFacts:
     """Return what a row says of its models: files, streams of the cache that they made, who got no answer."""
     answered = {name for model in models for name, _ in model.note["utterances"]}
     digests = {model.sha256 for model in models}
-    return {
-        "encoder": models[0].encoder,
-        "weights": [{"name": model.path.name, "sha256": model.sha256, "seed": model.seed} for model in models],
-        "streams": [
+    return EndToEndFacts(
+        encoder=models[0].encoder,
+        weights=tuple(WeightsSeed(model.path.name, model.sha256, model.seed) for model in models),
+        streams=tuple(
             head
             for head, spec in plan.corpus.specs.items()
             if (spec.get("weights") or {}).get("sha256") in digests
-        ],
-        "without_answer": [plan.corpus.ids[i] for i in plan.scored if plan.corpus.ids[i] not in answered],
-    }
+        ),
+        without_answer=tuple(plan.corpus.ids[i] for i in plan.scored if plan.corpus.ids[i] not in answered),
+    )
 
 
-def histories(models: Sequence[EndToEnd]) -> list[dict[str, Any]]:
-    """Return the training curves, one a model, as those of heads are kept."""
-    return [
-        {
-            "seed": model.seed,
-            "fold": "",
-            "columns": {
-                key: [record[key] for record in model.document["history"]]
+def histories(models: Sequence[EndToEnd]) -> tuple[ModelHistory, ...]:
+    """Return the training curves, one per model, as those of heads are kept."""
+    return tuple(
+        ModelHistory(
+            seed=model.seed,
+            fold="",
+            columns={
+                key: tuple(record[key] for record in model.document["history"])
                 for key in ("train_loss", "dev_score", "dev_loss")
             },
-            "best_epoch": model.document["best_epoch"] - 1,
-            "stopped": model.document["stopped"],
-        }
+            best_epoch=model.document["best_epoch"] - 1,
+            stopped=model.document["stopped"],
+        )
         for model in models
-    ]
+    )
 
 
 def _corpus_labels(corpus: Corpus, split: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from dualstream.heads.evaluation import confusion
 from dualstream.heads.training.task_balance import make_balance
 from dualstream.heads.training.weights import Weights
 from dualstream.heads.variants.registry import Task
-from dualstream.pipeline.encoder_training.objective import HEAD, Labels, Objective, Step
+from dualstream.pipeline.encoder_training.objective import HEAD, Objective, SampleLabels, Step
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
 from dualstream.pipeline.encoder_training.schedule import (
@@ -34,7 +34,7 @@ from dualstream.pipeline.encoder_training.schedule import (
     rate_share,
     seed_of,
 )
-from dualstream.pipeline.encoder_training.training_state import Moving, Position
+from dualstream.pipeline.encoder_training.training_state import TrainingProgress, TrainingState
 from dualstream.pipeline.errors import UsageError
 from numpy.typing import NDArray
 from scipy.special import logsumexp
@@ -65,7 +65,7 @@ class Training:
         self,
         encoder: TrainableEncoder,
         samples: Samples,
-        labels: Labels,
+        labels: SampleLabels,
         options: TrainOptions,
         *,
         device: torch.device,
@@ -78,7 +78,7 @@ class Training:
         self.device, self.identity, self.checkpoint = device, identity, checkpoint
         self.checkpoint_s, self.report = checkpoint_s, report
         if options.task_balance == "surgery" and device.type != "cpu":
-            raise UsageError("--task-balance surgery runs on the CPU alone; say --device cpu, or uncertainty")
+            raise UsageError("--task-balance surgery runs only on the CPU; use --device cpu, or uncertainty")
         self.weights = Weights([options.seed])
         self.objective = Objective(self.weights, encoder.width, samples, labels, options)
         self.head, self.tasks = self.objective.head, self.objective.tasks
@@ -92,17 +92,17 @@ class Training:
             if name in self.depth:
                 self.weights.tensors[ENCODER + name] = array.detach()[None].clone()
         self.optimiser = make_optimiser(self.weights, self.depth, options)
-        self.moving = Moving(self.net, self.weights, self.optimiser)
+        self.training_state = TrainingState(self.net, self.weights, self.optimiser)
 
     @property
-    def position(self) -> Position:
+    def progress(self) -> TrainingProgress:
         """Where training stands."""
-        return self.moving.position
+        return self.training_state.progress
 
     @property
     def best_epoch(self) -> int:
         """The epoch whose weights are left in place, from 1 on."""
-        return self.position.best_epoch + 1 if self.moving.best else self.position.epoch
+        return self.progress.best_epoch + 1 if self.training_state.best else self.progress.epoch
 
     def run(self) -> list[dict[str, Any]]:
         """Train to the end, from the checkpoint if one is there; leave the best weights in place; return history.
@@ -114,11 +114,11 @@ class Training:
         CorruptError
             Where it is damaged.
         """
-        self.moving.resume(self.checkpoint, self.identity)
-        while self.position.epoch < self.options.epochs and not self.position.stopped:
+        self.training_state.resume(self.checkpoint, self.identity)
+        while self.progress.epoch < self.options.epochs and not self.progress.stopped:
             self._epoch()
-        self.moving.return_to_best()
-        return self.position.history
+        self.training_state.return_to_best()
+        return self.progress.history
 
     def state(self) -> dict[str, Tensor]:
         """Return the encoder's tensors under the names of its weights file, and the heads'."""
@@ -160,45 +160,45 @@ class Training:
         return at, answer
 
     def _epoch(self) -> None:
-        position, options = self.position, self.options
-        steps = self.objective.steps(position.epoch)
-        waiting = steps[position.step :]
-        thawed = self._thaw(position.epoch)
+        progress, options = self.progress, self.options
+        steps = self.objective.steps(progress.epoch)
+        waiting = steps[progress.step :]
+        unfrozen = self._thaw(progress.epoch)
         written_s, started_s = time.monotonic(), time.monotonic()
         batches = self.samples.batches([step.rows for step in waiting])
         for step, (_, x, lengths) in zip(waiting, batches, strict=True):
-            rate = rate_share(options, len(steps), position.epoch, position.step)
-            position.loss_sum += self._step(step, x, lengths, rate)
-            position.step += 1
-            if position.step < len(steps) and time.monotonic() - written_s >= self.checkpoint_s:
-                self.moving.write(self.checkpoint, self.identity)
+            rate = rate_share(options, len(steps), progress.epoch, progress.step)
+            progress.loss_sum += self._step(step, x, lengths, rate)
+            progress.step += 1
+            if progress.step < len(steps) and time.monotonic() - written_s >= self.checkpoint_s:
+                self.training_state.write(self.checkpoint, self.identity)
                 written_s = time.monotonic()
         trained_s = time.monotonic() - started_s
-        if not math.isfinite(position.loss_sum):
+        if not math.isfinite(progress.loss_sum):
             raise UsageError(
-                f"the loss is no longer a number in epoch {position.epoch + 1}; lower --learning-rate "
+                f"the loss is no longer a number in epoch {progress.epoch + 1}; lower --learning-rate "
                 f"({options.learning_rate:g}), or train in fp32"
             )
-        last = rate_share(options, len(steps), position.epoch, len(steps) - 1)
+        last = rate_share(options, len(steps), progress.epoch, len(steps) - 1)
         record = {
-            "epoch": position.epoch + 1,
-            "train_loss": position.loss_sum / len(steps),
+            "epoch": progress.epoch + 1,
+            "train_loss": progress.loss_sum / len(steps),
             "learning_rate": last * options.learning_rate,
-            "thawed": thawed,
+            "thawed": unfrozen,
         }
         record |= self._look()
-        position.history.append(record)
-        position.epoch, position.step, position.loss_sum = position.epoch + 1, 0, 0.0
-        self.moving.write(self.checkpoint, self.identity)
+        progress.history.append(record)
+        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
+        self.training_state.write(self.checkpoint, self.identity)
         seconds = {"seconds": time.monotonic() - started_s, "train_seconds": trained_s}
         self.report({**record, "epochs": options.epochs, **seconds})
 
     def _step(self, step: Step, x: NDArray[Any], lengths: NDArray[np.int64], rate: float) -> float:
         """Train on one step's samples at this share of the learning rate; return the loss."""
-        position = self.position
+        progress = self.progress
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate * group["share"]
-        seed = seed_of(self.options.seed, "step", position.epoch, position.step)
+        seed = seed_of(self.options.seed, "step", progress.epoch, progress.step)
         generator = torch.Generator().manual_seed(seed)
         devices = [self.device] if self.device.type == "cuda" else []
         self.net.train()
@@ -228,7 +228,7 @@ class Training:
 
     def _look(self) -> dict[str, Any]:
         """Score dev, keep the weights if they are the best yet, and stop where patience is at its end."""
-        position, options = self.position, self.options
+        progress, options = self.progress, self.options
         at, found = self.predict(self.labels.dev)
         scores, losses = [], []
         for task in self.tasks:
@@ -246,20 +246,20 @@ class Training:
         watched = options.patience > 0 and score is not None and loss is not None
         if watched:
             assert score is not None and loss is not None
-            if (score, -loss) > (position.best_score, -position.best_loss):
-                position.best_score, position.best_loss, position.best_epoch = score, loss, position.epoch
-                position.last_gain = position.epoch
-                self.moving.keep_as_best()
+            if (score, -loss) > (progress.best_score, -progress.best_loss):
+                progress.best_score, progress.best_loss, progress.best_epoch = score, loss, progress.epoch
+                progress.last_gain = progress.epoch
+                self.training_state.keep_as_best()
             # at the start answers are those of chance, and one of them may score well: then the loss alone
             # tells that something is being learned
-            if loss < position.lowest_loss:
-                position.lowest_loss, position.last_gain = loss, position.epoch
-            if position.epoch - position.last_gain >= options.patience and self._all_thawed():
-                position.stopped = "patience"
+            if loss < progress.lowest_loss:
+                progress.lowest_loss, progress.last_gain = loss, progress.epoch
+            if progress.epoch - progress.last_gain >= options.patience and self._all_thawed():
+                progress.stopped = "patience"
         return {"dev_score": score, "dev_loss": loss}
 
     def _thaw(self, epoch: int) -> list[str]:
-        """Let gradients into what is thawed in this epoch; return the blocks' names."""
+        """Let gradients into what is unfrozen in this epoch; return the blocks' names."""
         depth = epoch // self.options.unfreeze_every
         for name, array in self.weights.tensors.items():
             array.requires_grad_(block_depth(name, self.depth) <= depth)
@@ -267,7 +267,7 @@ class Training:
         return list(chosen[: depth + 1])
 
     def _all_thawed(self) -> bool:
-        return self.position.epoch // self.options.unfreeze_every >= len(self.options.unfreeze)
+        return self.progress.epoch // self.options.unfreeze_every >= len(self.options.unfreeze)
 
 
 def _log_softmax(logits: Tensor) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ SAMPLE_HEAD = "head_of_samples"  # heads.training.task_balance knows by these le
 
 
 @dataclass(frozen=True, repr=False)
-class Labels:
+class SampleLabels:
     """Class codes of all utterances that have samples, -1 where unlabelled, and which split each is of."""
 
     emotion: NDArray[np.int64]
@@ -76,7 +76,7 @@ class Objective:
     """
 
     def __init__(
-        self, weights: Weights, width: int, samples: Samples, labels: Labels, options: TrainOptions
+        self, weights: Weights, width: int, samples: Samples, labels: SampleLabels, options: TrainOptions
     ) -> None:
         self.options = options
         self.rows = np.flatnonzero(labels.train[samples.utterance])
@@ -136,7 +136,7 @@ class Objective:
         return [_step(order[group], [kept[i] for i in group]) for group in groups]
 
     def _tables(
-        self, labels: Labels, owners: NDArray[np.int64], often: NDArray[np.float64] | None
+        self, labels: SampleLabels, owners: NDArray[np.int64], often: NDArray[np.float64] | None
     ) -> dict[Task, TaskLoss]:
         name = self.options.loss
         return {

@@ -73,7 +73,7 @@ class SampleOptions(ReadingOptions):
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class TrainingRunOptions:
     """What does not shape the weights."""
 
     device: str = "auto"

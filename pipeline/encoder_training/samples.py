@@ -87,7 +87,7 @@ class _Taken:
 
     id: str
     sha256: str
-    look: tuple[int, int]
+    stat: tuple[int, int]
     x: NDArray[Any] | None
     lengths: NDArray[np.int64]
     reason: str = ""
@@ -253,12 +253,12 @@ def _path(place: Path, number: int) -> Path:
 
 
 def _take(utterance: Utterance, recipe: SampleRecipe, hasher: Hasher) -> _Taken:
-    look, sha256 = hasher.look(*utterance.files), hasher.digest(*utterance.files)
+    stat, sha256 = hasher.stat(*utterance.files), hasher.digest(*utterance.files)
     nothing = np.zeros(0, np.int64)
     try:
         place, sound = hasher.places(utterance, recipe.decode)
     except NoClipError as error:
-        return _Taken(utterance.id, "", look, None, nothing, str(error))
+        return _Taken(utterance.id, "", stat, None, nothing, str(error))
     try:
         clip = read_clip(
             place,
@@ -272,19 +272,19 @@ def _take(utterance: Utterance, recipe: SampleRecipe, hasher: Hasher) -> _Taken:
     except MediaError as error:
         if error.kind == KILLED:  # which says nothing of the clip
             raise MemoryShortageError(f"while {utterance.path} is decoded", said=f"{error}") from None
-        return _Taken(utterance.id, sha256, look, None, nothing, f"{error.kind}: {error}")
+        return _Taken(utterance.id, sha256, stat, None, nothing, f"{error.kind}: {error}")
     x, lengths = recipe.cut(clip, recipe.windows.length_s)
     if not len(x):
         reason = "; ".join(clip.notes) or "no sample: nothing of it could be used"
-        return _Taken(utterance.id, sha256, look, None, nothing, reason)
-    return _Taken(utterance.id, sha256, look, x, lengths)
+        return _Taken(utterance.id, sha256, stat, None, nothing, reason)
+    return _Taken(utterance.id, sha256, stat, x, lengths)
 
 
 def _packed(members: str, taken: Sequence[_Taken]) -> bytearray:
     """Return the sealed bytes of one file; the same clips give the same bytes."""
     kept = [one.x for one in taken if one.x is not None]
     clips = [
-        [one.id, one.sha256, *one.look, 0 if one.x is None else len(one.x), short_reason(one.reason)]
+        [one.id, one.sha256, *one.stat, 0 if one.x is None else len(one.x), short_reason(one.reason)]
         for one in taken
     ]
     arrays: dict[str, NDArray[Any]] = {"lengths": np.concatenate([one.lengths for one in taken])}
@@ -322,7 +322,7 @@ def _opened(path: Path, group: Sequence[Utterance], hasher: Hasher | None = None
         for one, (_, sha256, length, time_ns, *_) in zip(group, note["clips"], strict=True):
             if hasher is None:
                 break
-            same = hasher.look(*one.files) == (length, time_ns)
+            same = hasher.stat(*one.files) == (length, time_ns)
             if not same and hasher.digest(*one.files) != sha256:
                 return None
         arrays = {name: _array(mapped, start + size, facts) for name, facts in header.items()}

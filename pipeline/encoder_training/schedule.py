@@ -1,4 +1,4 @@
-"""When what trains, and how fast: learning rates, blocks that thaw, seeds."""
+"""When what trains, and how fast: learning rates, blocks that unfreeze, seeds."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def depths(encoder: TrainableEncoder, options: TrainOptions) -> dict[str, int]:
     known = [block.name for block in encoder.blocks[1:]]
     odd = [name for name in options.unfreeze if name not in known]
     if odd and not encoder.unfreezes:
-        raise UsageError(f"--unfreeze {','.join(odd)}: {encoder.name} has no blocks that thaw; it trains whole")
+        raise UsageError(
+            f"--unfreeze {','.join(odd)}: {encoder.name} has no blocks that unfreeze; it trains whole"
+        )
     if odd or len(set(options.unfreeze)) != len(options.unfreeze):
         raise UsageError(
             f"--unfreeze {','.join(options.unfreeze)}: expected blocks of {encoder.name}, each once, from: "

@@ -18,7 +18,7 @@ BEST = "best/"
 
 
 @dataclass
-class Position:
+class TrainingProgress:
     """Where training stands; all of it is in a checkpoint."""
 
     epoch: int = 0
@@ -36,12 +36,12 @@ class Position:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Moving:
+class TrainingState:
     """Arrays that are trained, the network's buffers, AdamW's moments, the best weights yet, and the position."""
 
     def __init__(self, net: nn.Module, weights: Weights, optimiser: torch.optim.Optimizer) -> None:
         self.net, self.weights, self.optimiser = net, weights, optimiser
-        self.position = Position()
+        self.progress = TrainingProgress()
         self.best: dict[str, Tensor] = {}
 
     def keep_as_best(self) -> None:
@@ -61,7 +61,7 @@ class Moving:
             for part, value in self.optimiser.state.get(array, {}).items():
                 tensors[f"adam/{part}/{name}"] = value.reshape(1) if value.ndim == 0 else value
         # JSON has no infinity: what is not finite is what a Position begins with
-        where = {k: v for k, v in vars(self.position).items() if not isinstance(v, float) or math.isfinite(v)}
+        where = {k: v for k, v in vars(self.progress).items() if not isinstance(v, float) or math.isfinite(v)}
         note = {"identity": identity, "position": where, "random": "drawn from seed, epoch and step"}
         write_checkpoint(path, tensors, note)
 
@@ -81,7 +81,7 @@ class Moving:
             return
         if note["identity"] != identity:
             raise UsageError(
-                f"{path} is of a training with other options or other data; remove it, say --replace, "
+                f"{path} is of a training with other options or other data; remove it, use --replace, "
                 "or choose another --out"
             )
         own = self._arrays()
@@ -98,7 +98,7 @@ class Moving:
                             for key in ("exp_avg", "exp_avg_sq")
                         },
                     }
-            self.position = Position(**note["position"])
+            self.progress = TrainingProgress(**note["position"])
         except (KeyError, TypeError, RuntimeError) as error:
             refuse_shortage(error, f"while {path} is taken up")
             raise CorruptError(f"{path} does not fit this training: {error}; remove it") from error

@@ -25,11 +25,11 @@ from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.checkpoint import packed
 from dualstream.pipeline.encoder_training.end_to_end import METADATA, PREFIX
-from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import SPLITS, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments.label_support import unlearned
+from dualstream.pipeline.experiments.label_support import unseen_classes
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.provenance import canonical_json, differences, digest_of, listed
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ def training_document(
 def dev_scores(
     at: NDArray[np.int64],
     found: dict[Task, NDArray[np.float64]],
-    labels: Labels,
+    labels: SampleLabels,
     utterances: Sequence[Utterance],
     manifest: Manifest,
     learned_from: NDArray[np.int64],
@@ -107,7 +107,7 @@ def dev_scores(
             one = metrics.score(rows, truth[dev], names[task], groups=groups, train_counts=counts).to_json()
             learned = truth[learned_from]
             shown = np.bincount(learned[learned >= 0], minlength=len(names[task]))[None]
-            one["warnings"] += unlearned(shown, np.zeros(len(dev), np.int64), truth[dev], names[task])
+            one["warnings"] += unseen_classes(shown, np.zeros(len(dev), np.int64), truth[dev], names[task])
             answered = np.isin(dev, at)
             scores[task] = one | {"without_sample": int((~answered & (truth[dev] >= 0)).sum())}
     return dict(json.loads(canonical_json(scores)))
@@ -158,14 +158,14 @@ def require_same_training(out: Path, document: dict[str, Any], identity: str) ->
     except (SafetensorError, KeyError, ValueError) as error:
         refuse_shortage(error, f"while {out} is read")
         raise UsageError(
-            f"{out} is there and no train-encoder wrote it; choose another --out, or say --replace"
+            f"{out} is there and no train-encoder wrote it; choose another --out, or use --replace"
         ) from error
     if facts["identity"] != identity:
         found = [
             difference for key in ("recipe", "data") for difference in differences(document[key], there[key], key)
         ]
         raise UsageError(
-            f"{out} came of another training: {listed(found)}. Choose another --out, or say --replace"
+            f"{out} came of another training: {listed(found)}. Choose another --out, or use --replace"
         )
     return dict(there)
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from dualstream.features.projection import PCA, TURNED
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
-from dualstream.heads.evaluation.memorised import Certainty, certainty
+from dualstream.heads.evaluation.memorised import certainty
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import Ranges, outliers, usual_ranges
+from dualstream.pipeline.experiments.run_config import SplitCertainty
 from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, held_apart, shared_between
 
 WHAT_THAT_MEANS = (
@@ -31,14 +32,10 @@ class Findings:
     """What was found."""
 
     warnings: tuple[str, ...]
-    certainty: tuple[tuple[str, Certainty], ...] = ()
+    certainty: tuple[SplitCertainty, ...] = ()
     """Of a probe of each stream and task, by the split that is held against train."""
     ranges: Ranges = field(default_factory=dict)
     """What is usual in the rows that are fitted on."""
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Return the certainties as JSON values."""
-        return [{"split": split, **one.to_json()} for split, one in self.certainty]
 
 
 def examine(plan: Plan, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> Findings:
@@ -59,13 +56,13 @@ def memorised(corpus: Corpus, heads: Iterable[str], tasks: Sequence[Task] = TASK
     train = rows.take(splits.pop("train"))
     others = {name: rows.take(index) for name, index in splits.items()}
     found = [
-        (split, one)
+        SplitCertainty(split, one)
         for head in heads
         if head in corpus.features.streams
         for task in tasks
         for split, one in certainty(train, others, head, task, unlabelled=("test",)).items()
     ]
-    words = [f"{one.describe(split)}: {WHAT_THAT_MEANS}" for split, one in found if one.memorised]
+    words = [f"{one.of.describe(one.split)}: {WHAT_THAT_MEANS}" for one in found if one.of.memorised]
     return Findings(tuple(words), tuple(found))
 
 
@@ -140,7 +137,7 @@ def fold_warnings(plan: Plan) -> list[str]:
             if not held_apart(plan.corpus, plan.scored):
                 way = "dialogues that they share connect nearly all speakers, so that no folds can hold people out"
             return [
-                f"{rows} of {held} scored utterances are of {shared} speakers who stand in several folds: the "
+                f"{rows} of {held} scored utterances are of {shared} speakers who appear in several folds: the "
                 f"scores are of speakers that the models know, not of new ones; {way}"
             ]
     return []

@@ -19,7 +19,7 @@ NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both
 
 
 @dataclass(frozen=True)
-class Answering:
+class DecodingOptions:
     """How the models' log-probabilities become answers; each default is what plain variants do."""
 
     ensemble: bool = False
@@ -35,7 +35,7 @@ class Answering:
         Parameters
         ----------
         predictions
-            One a seed.
+            One per seed.
         pairs
             Which pairs training showed to the models that answer each utterance, shape (N, E, S).
 
@@ -74,5 +74,5 @@ class ProtocolOptions:
     """Normalise each speaker by its own unlabelled utterances (transductive)."""
     scored: Scored = "all"
     """all: utterances without features are scored too, answered by the prior; present: they are left out."""
-    answering: Answering = field(default_factory=Answering)
+    answering: DecodingOptions = field(default_factory=DecodingOptions)
     """Ensemble over seeds, joint decoding."""

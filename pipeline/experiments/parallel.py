@@ -1,4 +1,4 @@
-"""Fitting many variants by one plan, each a row: one after the other, or side by side in processes of their own.
+"""Fitting many variants by one plan, each a row: one after the other, or in parallel in processes of their own.
 
 Whatever happens to one variant is a row with its reason and costs no other its own; an interrupt ends the
 list and keeps what is done. Processes are started afresh, not forked: a fork inherits locks that threads hold.
@@ -20,80 +20,55 @@ from typing import Any
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Progress
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments import protocol
-from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments import experiment, protocol
+from dualstream.pipeline.experiments.comparison import FAILED, INTERRUPTED, NOT_APPLICABLE, VariantRow
+from dualstream.pipeline.experiments.experiment import reads_one
 from dualstream.pipeline.experiments.predictions import Predictions
-from dualstream.pipeline.experiments.protocol import Answering, Plan
-from dualstream.pipeline.experiments.scoring import score_predictions
+from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.memory import shortage_words
 
 from dualstream.cores import available_cores, one_blas_thread
 
 log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+Fitted = tuple[VariantRow, Predictions | None]
 LARGE = 2_000  # utterances that are fitted on: from here on a process more is worth its two seconds of start
-GLANCE_S = 0.2  # how often the processes' news are read
-UNREACHED = {"status": "interrupted", "reason": "not reached"}
-UNFINISHED = {"status": "interrupted", "reason": "interrupted before it was finished"}
+POLL_S = 0.2  # how often the processes' news are read
+UNREACHED = "not reached"
+UNFINISHED = "interrupted before it was finished"
 
 
 @dataclass(frozen=True)
-class Work:
+class VariantJob:
     """What every variant is given."""
 
     plan: Plan
     fit: FitOptions
-    answering: Answering
+    answering: DecodingOptions
 
-    def row(self, name: str, report: Progress) -> tuple[Row, Predictions | None]:
+    def row(self, name: str, report: Progress) -> Fitted:
         """Fit one variant and score it; whatever goes wrong is said in the row."""
-        plan, row = self.plan, _empty(name)
-        shown = Shown.of(plan)
         known = registry.get(name).parameters
         own = {key: value for key, value in self.fit.parameters.items() if key in known}
+        fit = dataclasses.replace(self.fit, parameters=own)
         try:
             report({"variant": name})
-            outcome = protocol.fit_and_predict(
-                plan, name, dataclasses.replace(self.fit, parameters=own), report, refit=False
-            )
-            if outcome.interrupted:
-                return row | UNFINISHED, None
-            answered = self.answering.apply(outcome.predictions, shown.pairs)
-            scores = score_predictions(
-                answered,
-                plan.corpus.vocabulary,
-                groups=plan.clusters(),
-                shown=shown,
-                presence=plan.presence(),
-                speaker_norm=plan.corpus.speaker_norm,
-                stopped_by=plan.stopped_by(name, self.fit),
-            )
+            done = experiment.run(name, self.plan, fit, self.answering, progress=report, for_new=False)
         except KeyboardInterrupt:
-            return row | UNFINISHED, None
+            return without_scores(name, INTERRUPTED, UNFINISHED), None
         except (ValueError, UsageError) as error:
-            return row | {"status": "not applicable", "reason": str(error)}, None
+            return without_scores(name, NOT_APPLICABLE, str(error)), None
         except Exception as error:
             # whatever it is: one variant's fault may not cost the others' rows
             log.info("%s failed", name, exc_info=True)
             reason = shortage_words(error) or f"{type(error).__name__}: {error}"
-            return row | {"status": "failed", "reason": reason}, None
-        scores["warnings"] += outcome.caveats(plan, self.fit)
-        row |= {
-            "status": "done",
-            "reason": "",
-            "scores": scores,
-            "fit_s": outcome.fit_s,
-            "choice": outcome.choice,
-            "chosen": list(outcome.chosen),
-            "history": outcome.history,
-        }
-        return row, answered
+            return without_scores(name, FAILED, reason), None
+        return done.row, done.predictions
 
 
 def fit_all(
-    work: Work, chosen: Sequence[str], *, workers: int | None = None, progress: Progress | None = None
-) -> tuple[list[Row], dict[str, Predictions], bool]:
+    work: VariantJob, chosen: Sequence[str], *, workers: int | None = None, progress: Progress | None = None
+) -> tuple[list[VariantRow], dict[str, Predictions], bool]:
     """Fit variants and score them.
 
     Parameters
@@ -117,27 +92,27 @@ def fit_all(
     if workers is None:
         workers = available_cores() if len(work.plan.fitted_on()) >= LARGE else 1
     workers = min(workers, len(chosen))
-    with protocol.gentle_interrupt(progress) as report:
+    with protocol.graceful_interrupt(progress) as report:
         pairs = _in_turn(work, chosen, report) if workers <= 1 else _at_once(work, chosen, workers, report)
-    rows = [pairs[name][0] if name in pairs else _empty(name) | UNREACHED for name in chosen]
+    rows = [pairs[name][0] if name in pairs else without_scores(name, INTERRUPTED, UNREACHED) for name in chosen]
     predictions = {name: answered for name, (_, answered) in pairs.items() if answered is not None}
-    return rows, predictions, any(row["status"] == "interrupted" for row in rows)
+    return rows, predictions, any(row.status == INTERRUPTED for row in rows)
 
 
-Pairs = dict[str, tuple[Row, Predictions | None]]
+Pairs = dict[str, Fitted]
 
 
-def _in_turn(work: Work, chosen: Sequence[str], report: Progress) -> Pairs:
+def _in_turn(work: VariantJob, chosen: Sequence[str], report: Progress) -> Pairs:
     pairs: Pairs = {}
     for done, name in enumerate(chosen):
         place = {"done": done, "of": len(chosen)}
         pairs[name] = work.row(name, lambda event, place=place: report(event | place))  # type: ignore[misc]
-        if pairs[name][0]["status"] == "interrupted":
+        if pairs[name][0].status == INTERRUPTED:
             break
     return pairs
 
 
-def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) -> Pairs:
+def _at_once(work: VariantJob, chosen: Sequence[str], workers: int, report: Progress) -> Pairs:
     """Keep `workers` processes busy; pass on what they report, and an interrupt to them.
 
     `report` is told ``{"side_by_side", "done", "of"}``: the last event of each variant that is being fitted.
@@ -148,20 +123,23 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
     news, stop = context.Queue(), context.Event()
     pairs: Pairs = {}
     latest: dict[str, dict[str, Any]] = {}
-    dear = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
-    waiting = [*dear, *(name for name in chosen if name not in dear)]  # none of the dear ones alone at the end
-    running: dict[Future[tuple[Row, Predictions | None]], str] = {}
-    with ProcessPoolExecutor(workers, context, _settle, (work, news, stop)) as pool:
+    expensive = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
+    waiting = [
+        *expensive,
+        *(name for name in chosen if name not in expensive),
+    ]  # none of the dear ones alone at the end
+    running: dict[Future[Fitted], str] = {}
+    with ProcessPoolExecutor(workers, context, _init_worker, (work, news, stop)) as pool:
         try:
             while running or (waiting and not stop.is_set()):
                 while waiting and len(running) < workers and not stop.is_set():
                     name = waiting.pop(0)
                     running[pool.submit(_fit_here, name)] = name
-                finished, _ = wait(running, timeout=GLANCE_S, return_when=FIRST_COMPLETED)
+                finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
                 for future in finished:
                     pairs[running[future]] = future.result()
                     latest.pop(running.pop(future), None)
-                _hear(news, latest)
+                _drain(news, latest)
                 told = [latest.get(name, {"variant": name}) for name in running.values()]
                 try:
                     report({"side_by_side": told, "done": len(pairs), "of": len(chosen)})
@@ -170,13 +148,13 @@ def _at_once(work: Work, chosen: Sequence[str], workers: int, report: Progress) 
         except BrokenProcessPool:
             reason = "a process that fitted variants ended without an answer (was memory short?); try --workers 1"
             lost = [name for name in chosen if name not in pairs]
-            pairs |= {name: (_empty(name) | {"status": "failed", "reason": reason}, None) for name in lost}
+            pairs |= {name: (without_scores(name, FAILED, reason), None) for name in lost}
         finally:
             stop.set()
     return pairs
 
 
-def _hear(news: Any, latest: dict[str, dict[str, Any]]) -> None:
+def _drain(news: Any, latest: dict[str, dict[str, Any]]) -> None:
     """Keep of each variant the last that its process told."""
     try:
         while True:
@@ -186,8 +164,9 @@ def _hear(news: Any, latest: dict[str, dict[str, Any]]) -> None:
         return
 
 
-def _empty(name: str) -> Row:
-    return {"variant": name, "single": len(registry.get(name).streams) == 1, "scores": None}
+def without_scores(name: str, status: str, reason: str) -> VariantRow:
+    """Return the row of a variant that has none."""
+    return VariantRow(name, reads_one(name), status=status, reason=reason)
 
 
 # ---- in a process of its own
@@ -196,18 +175,18 @@ def _empty(name: str) -> Row:
 _here: dict[str, Any] = {}
 
 
-def _settle(work: Work, news: Any, stop: Any) -> None:
+def _init_worker(work: VariantJob, news: Any, stop: Any) -> None:
     """Keep what every task of this process needs; interrupts are the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _here.update(work=work, news=news, stop=stop)
 
 
 @one_blas_thread()
-def _fit_here(name: str) -> tuple[Row, Predictions | None]:
+def _fit_here(name: str) -> Fitted:
     def report(event: dict[str, Any]) -> None:
         _here["news"].put((name, event))
         if _here["stop"].is_set():
             raise KeyboardInterrupt
 
-    work: Work = _here["work"]
+    work: VariantJob = _here["work"]
     return work.row(name, report)

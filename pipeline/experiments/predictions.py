@@ -46,7 +46,7 @@ class Predictions:
         return f"Predictions({self.split}: {len(self.ids)} utterances, {len(self.models)} models)"
 
 
-def write_predictions(path: Path, predictions: Predictions, vocabulary: Mapping[str, Sequence[str]]) -> None:
+def write_predictions(path: Path, predictions: Predictions, vocabulary: Mapping[Task, Sequence[str]]) -> None:
     """Write predictions as CSV: one row for each model and utterance, floats in full precision."""
     tasks = [task for task in TASKS if predictions.models and predictions.models[0].task(task) is not None]
     header = ["model", "id", "split"]
@@ -71,7 +71,7 @@ def write_predictions(path: Path, predictions: Predictions, vocabulary: Mapping[
             writer.writerows(zip(*columns, strict=True))
 
 
-def read_predictions(path: Path, vocabulary: Mapping[str, Sequence[str]]) -> Predictions:
+def read_predictions(path: Path, vocabulary: Mapping[Task, Sequence[str]]) -> Predictions:
     """Read what `write_predictions` wrote."""
     if not path.is_file():
         raise CorruptError(f"{path} is missing")

@@ -8,13 +8,14 @@ without a stream are left out of the scores. Either way every table says how man
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.options import Scored
+from dualstream.pipeline.experiments.scores import MissingFeatures
 from dualstream.pipeline.experiments.training_data import Corpus
 from numpy.typing import NDArray
 
@@ -43,15 +44,15 @@ class Presence:
             {task: int((getattr(corpus.features, task)[out] != UNLABELLED).sum()) for task in TASKS},
         )
 
-    def to_json(self, task: Task, labelled: NDArray[np.bool_]) -> dict[str, Any]:
+    def missing(self, task: Task, labelled: NDArray[np.bool_]) -> MissingFeatures:
         """Return how many of a task's scored utterances, those `labelled`, lack each stream, and how many all."""
         masks = {head: present[labelled] for head, present in self.streams.items()}
-        return {
-            "rule": self.rule,
-            "streams": {head: int((~present).sum()) for head, present in masks.items()},
-            "all_streams": int((~np.any(list(masks.values()), axis=0)).sum()),
-            "left_out": self.left_out[task],
-        }
+        return MissingFeatures(
+            rule=self.rule,
+            streams={head: int((~present).sum()) for head, present in masks.items()},
+            all_streams=int((~np.any(list(masks.values()), axis=0)).sum()),
+            left_out=self.left_out[task],
+        )
 
 
 def require_rule(rule: str) -> str:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
@@ -17,15 +17,16 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import is_learned_from_labels
+from dualstream.heads.search.selection import Choice
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.options import NO_PAIRS
-from dualstream.pipeline.experiments.options import Answering as Answering
+from dualstream.pipeline.experiments.options import DecodingOptions as DecodingOptions
 from dualstream.pipeline.experiments.options import ProtocolOptions as ProtocolOptions
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
-from dualstream.pipeline.experiments.run_folder import history_document
 from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
 from numpy.typing import NDArray
 
@@ -55,16 +56,16 @@ class Plan:
     @property
     def scored(self) -> NDArray[np.int64]:
         """The utterances that are scored, in the order of the corpus."""
-        return np.sort(np.concatenate([part.held for part in self.parts]))
+        return np.sort(np.concatenate([part.held_out for part in self.parts]))
 
     def fitted_on(self) -> NDArray[np.int64]:
         """The utterances whose labels a model for new utterances learns from: train, or all but test."""
-        parts = [part.held for part in self.parts] if self.by else [self.parts[0].fit]
+        parts = [part.held_out for part in self.parts] if self.by else [self.parts[0].fit]
         return self.corpus.train(np.sort(np.concatenate(parts)))
 
     def training_counts(self) -> dict[Task, NDArray[np.int64]]:
         """Count the labels of train, or of all but test: of utterances with features and without."""
-        parts = [*(part.held for part in self.parts), self.left_out] if self.by else [self.parts[0].fit]
+        parts = [*(part.held_out for part in self.parts), self.left_out] if self.by else [self.parts[0].fit]
         return label_counts(self.corpus.features, np.concatenate(parts))
 
     def presence(self) -> Presence:
@@ -88,10 +89,10 @@ class Plan:
             without += self._labelled()
             too_good = " (which also said when to stop: scores too good)" if watched else ""
             return (
-                f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held)}"
+                f"fitted on train ({len(part.fit) - lost}{without}), scored on dev ({len(part.held_out)}"
                 f"{self._left_out()}){too_good}"
             )
-        sizes = sorted({len(part.held) for part in self.parts})
+        sizes = sorted({len(part.held_out) for part in self.parts})
         each = f"{sizes[0]} to {sizes[-1]}" if len(sizes) > 1 else str(sizes[0])
         what, groups = self.clusters()
         joined = f", {len(np.unique(groups))} groups of speakers who share dialogues," if "group" in what else ""
@@ -117,9 +118,9 @@ class Outcome:
     """What a variant gave."""
 
     models: tuple[Trained, ...]
-    """One a seed, for new utterances: fitted on train, or on everything outside test where folds were made."""
+    """One per seed, for new utterances: fitted on train, or on everything outside test where folds were made."""
     predictions: Predictions
-    history: list[dict[str, Any]]
+    history: tuple[ModelHistory, ...]
     fit_s: float
     """Seconds spent in fits, wall clock."""
     interrupted: bool = False
@@ -127,9 +128,9 @@ class Outcome:
     """What `auto` chose for what is scored, one name a fold; empty for the others."""
 
     @property
-    def choice(self) -> dict[str, Any] | None:
-        """Which variant `auto` chose and why (`heads.search.selection.Choice.to_json`); None for the others."""
-        return getattr(self.models[0], "choice", None) if self.models else None
+    def choice(self) -> Choice | None:
+        """Which variant `auto` chose and why; None for the others."""
+        return _choice(self.models)
 
     def caveats(self, plan: Plan, fit: FitOptions) -> list[str]:
         """Return what must be said of the scores: where dev, or an encoder's training, had a part in them."""
@@ -144,19 +145,19 @@ class Outcome:
         if self.interrupted:
             whole = "; the scores are of the folds' models, which were fitted to the end" if plan.by else ""
             words.append(f"interrupted: the models that the run keeps were not fitted to the end{whole}")
-        by_epochs = any(one["columns"] for one in self.history)
+        by_epochs = any(one.columns for one in self.history)
         if plan.by is not None and len(plan.parts) == 2 and by_epochs and fit.patience > 0:
             words.append("two folds leave no groups to stop by: models were trained for all epochs")
         if self.choice is not None and plan.by is None and fit.patience > 0:
             words.append(
-                f"auto chose {self.choice['name']} with dev's labels among others: its dev scores are too "
+                f"auto chose {self.choice.name} with dev's labels among others: its dev scores are too "
                 "good; --folds scores the choice itself, and evaluate scores test"
             )
         if self.choice is not None and len(plan.corpus.streams) == 1:
             (alone,) = plan.corpus.streams
             words.append(
                 f"the corpus has {alone} alone, no fusion to choose: auto took the best variant of that stream, "
-                f"{self.choice['name']}"
+                f"{self.choice.name}"
             )
         trained = trained_encoders(plan.corpus)
         if trained and (plan.by is not None or self.choice is not None):
@@ -192,11 +193,11 @@ def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
 def _ruled(whole: Plan, rule: str) -> Plan:
     """Return the plan with the rule applied to what it holds out; a fold that is left with nothing goes."""
     corpus = whole.corpus
-    parts = [replace(part, held=taken(corpus, part.held, rule)) for part in whole.parts]
-    left_out = np.setdiff1d(whole.scored, np.concatenate([part.held for part in parts]))
+    parts = [replace(part, held_out=taken(corpus, part.held_out, rule)) for part in whole.parts]
+    left_out = np.setdiff1d(whole.scored, np.concatenate([part.held_out for part in parts]))
     if len(left_out) == len(whole.scored):
         raise UsageError(f"--scored {PRESENT}: no utterance of {whole.split} has features; nothing can be scored")
-    kept = tuple(part for part in parts if len(part.held))
+    kept = tuple(part for part in parts if len(part.held_out))
     return replace(whole, parts=kept, rule=rule, left_out=left_out)
 
 
@@ -218,18 +219,17 @@ def _all_scored(corpus: Corpus, by: str | None) -> Plan:
     return Plan(corpus, (Fold("dev", corpus.split("train"), dev, dev),), None)
 
 
-def stored_folds(config: Mapping[str, Any]) -> str | None:
+def stored_folds(by: str | None, *, whole_dialogues: bool) -> str | None:
     """Return which folds a run was made with, as `plan` takes them.
 
     Runs that do not state `whole_dialogues` are of a time when folds by speaker cut dialogues.
     """
-    by = config["folds"]
-    if by is not None and by.partition(":")[0] == "speaker" and not config.get("whole_dialogues"):
-        return str(by).replace("speaker", SPEAKER_ONLY, 1)
-    return None if by is None else str(by)
+    if by is not None and by.partition(":")[0] == "speaker" and not whole_dialogues:
+        return by.replace("speaker", SPEAKER_ONLY, 1)
+    return by
 
 
-def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:
+def ignored_options(names: Sequence[str], options: FitOptions) -> list[str]:
     """Return which options mean nothing to any of the variants, a line each."""
     each = [registry.unused(name, options) for name in names]
     common = [key for key in each[0] if all(key in one for one in each)]
@@ -242,7 +242,7 @@ def unused_words(names: Sequence[str], options: FitOptions) -> list[str]:
     return words
 
 
-def check_answering(plan: Plan, options: FitOptions, answering: Answering) -> None:
+def check_answering(plan: Plan, options: FitOptions, answering: DecodingOptions) -> None:
     """Say before any fit that nothing could be scored, or no pair be decoded.
 
     Raises
@@ -272,7 +272,7 @@ def fit_and_predict(
     corpus = plan.corpus
     scored = plan.scored
     corpus.require_finite(np.union1d(plan.fitted_on(), scored), registry.get(name).streams)
-    history: list[dict[str, Any]] = []
+    history: list[ModelHistory] = []
     filled: list[dict[Task, NDArray[np.float64]]] = [{} for _ in options.seeds]
     models: Sequence[Trained] = ()
     interrupted = False
@@ -283,15 +283,15 @@ def fit_and_predict(
         started = time.perf_counter()
         models = _fit(plan, part, name, options, _in_fold(progress, k, len(plan.parts)))
         fit_s += time.perf_counter() - started
-        chosen += [choice["name"] for choice in [getattr(models[0], "choice", None)] if choice is not None]
+        chosen += [choice.name for choice in [_choice(models)] if choice is not None]
         fold = part.name if plan.by is not None else ""
-        history += [history_document(model, fold) for model in models]
+        history += [ModelHistory.of(model, fold) for model in models]
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
         if interrupted and plan.by is not None:
             raise KeyboardInterrupt  # folds that are not all there score nothing
-        where = np.searchsorted(scored, part.held)
+        where = np.searchsorted(scored, part.held_out)
         for store, model in zip(filled, models, strict=True):
-            prediction = model.predict(corpus.take(part.held))
+            prediction = model.predict(corpus.take(part.held_out))
             if k and {task for task in TASKS if prediction.task(task) is not None} != set(store):
                 raise UsageError(
                     f"{part.name} leaves no label of a task that another fold leaves some of: its labels are all "
@@ -303,12 +303,12 @@ def fit_and_predict(
                     store.setdefault(task, np.zeros((len(scored), rows.shape[1])))[where] = rows
     if plan.by is not None and refit:
         started = time.perf_counter()
-        everything = np.sort(np.concatenate([part.held for part in plan.parts]))
+        everything = np.sort(np.concatenate([part.held_out for part in plan.parts]))
         whole = Fold("all", everything, everything[:0], everything[:0])
         models = _fit(plan, whole, name, refit_options(options, history), progress)
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
         fit_s += time.perf_counter() - started
-        history += [history_document(model, "all") for model in models]
+        history += [ModelHistory.of(model, "all") for model in models]
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in scored),
         split=plan.split,
@@ -316,12 +316,12 @@ def fit_and_predict(
         models=tuple(Prediction(one.get("emotion"), one.get("sentiment")) for one in filled),
         names=tuple(f"seed {seed}" for seed in options.seeds),
     )
-    return Outcome(tuple(models), predictions, history, fit_s, interrupted, tuple(chosen))
+    return Outcome(tuple(models), predictions, tuple(history), fit_s, interrupted, tuple(chosen))
 
 
-def refit_options(options: FitOptions, history: Sequence[dict[str, Any]]) -> FitOptions:
+def refit_options(options: FitOptions, history: Sequence[ModelHistory]) -> FitOptions:
     """Return the options of a fit on everything: the folds' median of best epochs, no early stopping."""
-    best = [one["best_epoch"] for one in history if one["best_epoch"] is not None]
+    best = [one.best_epoch for one in history if one.best_epoch is not None]
     epochs = max(1, round(float(np.median(best))) + 1) if best else options.epochs
     return replace(options, patience=0, epochs=min(epochs, options.epochs))
 
@@ -334,7 +334,7 @@ def truth(corpus: Corpus, index: NDArray[np.int64], tasks: Sequence[Task]) -> di
 
 
 @contextmanager
-def gentle_interrupt(progress: Progress | None) -> Iterator[Progress]:
+def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
     """Let the first Ctrl-C end a fit at its next report, so that the best so far is kept.
 
     Gives the callback to hand to the fit. A second Ctrl-C interrupts at once.
@@ -382,9 +382,13 @@ def _fit(plan: Plan, part: Fold, name: str, options: FitOptions, progress: Progr
     return models
 
 
+def _choice(models: Sequence[Trained]) -> Choice | None:
+    return getattr(models[0], "choice", None) if models else None
+
+
 def looks_at_dev(name: str, options: FitOptions) -> bool:
     """Return whether a fit watches dev: trained variants with early stopping do, solved ones have no epochs."""
-    return options.patience > 0 and not registry.solved(name)
+    return options.patience > 0 and not registry.is_closed_form(name)
 
 
 def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.heads.evaluation.outliers import UsualRange, zero_rows
@@ -16,6 +15,8 @@ from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.experiments.training_data import Corpus
 from dualstream.pipeline.storage.documents import unpack_safetensors, write_bytes
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 RANGES = "ranges.safetensors"
 PARTS = ("middle", "scale", "limits")
@@ -47,7 +48,7 @@ class Outliers:
     zeros: tuple[str, ...]
     """Ids of rows that are marked as present and hold nothing but zeros."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return JSON values."""
         return {
             "rows": self.rows,

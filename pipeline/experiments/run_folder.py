@@ -2,7 +2,7 @@
 
     config.json           options, versions, the cache's digest and fingerprint, the vocabularies
     weights.safetensors   every model; its JSON values in the file's own metadata
-    predictions_*.csv     one row an utterance and model, log-probabilities in full precision
+    predictions_*.csv     one row per utterance and model, log-probabilities in full precision
     metrics.json          scores of the split that models were chosen on
     history.json          training curves, per model
     test_log.jsonl        one line for each time the test split was scored
@@ -21,25 +21,37 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import History, Trained
+from dualstream.heads.variants.registry import Trained
 from dualstream.pipeline.disk import put_in_place, sync, sync_descriptor
 from dualstream.pipeline.errors import CorruptError, NoCacheError, UsageError
+from dualstream.pipeline.experiments.comparison import Comparison
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import Predictions, write_predictions
+from dualstream.pipeline.experiments.run_config import LogEntry, RunConfig
+from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.processes import is_alive
-from dualstream.pipeline.storage.documents import finite, read_json, unpack_safetensors, write_bytes, write_json
+from dualstream.pipeline.storage.documents import (
+    as_document,
+    read_document,
+    read_json,
+    unpack_safetensors,
+    write_bytes,
+    write_json,
+)
 from dualstream.pipeline.storage.folders import OF_THE_DISK, UnwrittenError, make_folder, require_writable
 from numpy.typing import NDArray
 
-RUN_FORMAT = "dualstream run"
-COMPARISON_FORMAT = "dualstream comparison"
-RUN_VERSION = 1
+from dualstream.documents import plain
+
+RUN_FORMAT, RUN_VERSION = RunConfig.FORMAT, RunConfig.VERSION
+COMPARISON_FORMAT = Comparison.FORMAT
 CONFIG, WEIGHTS, METRICS, HISTORY = "config.json", "weights.safetensors", "metrics.json", "history.json"
 COMPARISON = "compare.json"
 TEST_LOG = "test_log.jsonl"
@@ -50,22 +62,22 @@ REPORT, FIGURES = "report.html", "figures"
 class Run:
     """A run in memory."""
 
-    config: dict[str, Any]
-    metrics: dict[str, Any]
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """One a model: ``{"seed", "fold", "columns", "best_epoch", "stopped"}``."""
-    test_log: list[dict[str, Any]] = field(default_factory=list)
+    config: RunConfig
+    metrics: SplitScores
+    history: tuple[ModelHistory, ...] = ()
+    """One a model."""
+    test_log: tuple[LogEntry, ...] = ()
     path: Path | None = None
 
     @property
     def name(self) -> str:
         """The folder's name, or the variant's where the run has no folder."""
-        return self.path.name if self.path else str(self.config["variant"])
+        return self.path.name if self.path else self.config.variant
 
-    def other_scores(self, split: str) -> dict[str, Any] | None:
+    def other_scores(self, split: str) -> SplitScores | None:
         """Return what `evaluate` last said of a split; None where it never did."""
         place = None if self.path is None else self.path / f"metrics_{split}.json"
-        return read_json(place) if place is not None and place.is_file() else None
+        return read_document(place, SplitScores) if place is not None and place.is_file() else None
 
 
 def check_target(path: Path, *, replace: bool, kind: str = RUN_FORMAT) -> None:
@@ -81,7 +93,7 @@ def check_target(path: Path, *, replace: bool, kind: str = RUN_FORMAT) -> None:
     if not os.path.lexists(path):
         return
     if not replace:
-        raise UsageError(f"{path} is there already; name another --out, or say --replace")
+        raise UsageError(f"{path} already exists; name another --out, or use --replace")
     if format_of(path) != kind:
         raise UsageError(f"{path} is there and is no {kind}, so --replace leaves it alone; name another --out")
 
@@ -145,12 +157,11 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
 
 def write_run(folder: Path, run: Run, models: Sequence[Trained], predictions: Predictions) -> None:
     """Write all of a run but its report into a folder."""
-    config = {"format": RUN_FORMAT, "version": RUN_VERSION, **run.config}
-    write_json(folder / CONFIG, config)
+    write_json(folder / CONFIG, run.config.stamped())
     write_models(folder / WEIGHTS, models)
-    write_predictions(folder / f"predictions_{predictions.split}.csv", predictions, config["vocabulary"])
-    write_json(folder / METRICS, run.metrics)
-    write_json(folder / HISTORY, run.history)
+    write_predictions(folder / f"predictions_{predictions.split}.csv", predictions, run.config.vocabulary)
+    write_json(folder / METRICS, run.metrics.stamped())
+    write_json(folder / HISTORY, plain(run.history))
 
 
 def read_run(path: Path) -> Run:
@@ -170,7 +181,13 @@ def read_run(path: Path) -> Run:
         raise NoCacheError(f"{path} is not a run: its {CONFIG} has another format")
     if config.get("version") != RUN_VERSION:
         raise CorruptError(f"{path} is a run of version {config.get('version')}; this program reads {RUN_VERSION}")
-    return Run(config, read_json(path / METRICS), read_json(path / HISTORY), read_test_log(path), path)
+    return Run(
+        config=as_document(config, RunConfig, path / CONFIG),
+        metrics=read_document(path / METRICS, SplitScores),
+        history=tuple(as_document(one, ModelHistory, path / HISTORY) for one in read_json(path / HISTORY)),
+        test_log=tuple(read_test_log(path)),
+        path=path,
+    )
 
 
 def write_models(path: Path, models: Sequence[Trained]) -> None:
@@ -218,36 +235,25 @@ def models_of(data: bytes, path: Path) -> list[Trained]:
         raise CorruptError(f"{path} does not hold the models of a run: {error}") from error
 
 
-def log_test(path: Path, entry: dict[str, Any]) -> None:
+def log_test(path: Path, entry: LogEntry) -> None:
     """Add a line to the run's test log, on disk before this returns."""
-    line = json.dumps(entry, ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
+    line = json.dumps(entry.to_json(), ensure_ascii=False, allow_nan=False, sort_keys=True) + "\n"
     with (path / TEST_LOG).open("a", encoding="utf-8") as file:
         file.write(line)
         file.flush()
         sync_descriptor(file.fileno())
 
 
-def read_test_log(path: Path) -> list[dict[str, Any]]:
+def read_test_log(path: Path) -> list[LogEntry]:
     """Return each scoring of the test split, oldest first."""
     log = path / TEST_LOG
     if not log.is_file():
         return []
     try:
-        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
     except ValueError as error:
         raise CorruptError(f"{log} has a line that is not JSON: {error}") from error
-
-
-def history_document(model: Trained, fold: str = "") -> dict[str, Any]:
-    """Return a model's training curves as JSON values."""
-    history: History = model.history
-    return {
-        "seed": model.seed,
-        "fold": fold,
-        "columns": {name: [finite(float(v)) for v in values] for name, values in history.columns.items()},
-        "best_epoch": history.best_epoch,
-        "stopped": history.stopped,
-    }
+    return [as_document(line, LogEntry, log) for line in lines]
 
 
 def folder_name(text: str) -> str:
@@ -271,4 +277,4 @@ def _sweep(path: Path) -> None:
 
 def _carry_test_log(old: Path, new: Path) -> None:
     for entry in read_test_log(old):
-        log_test(new, {**entry, "earlier_fit": True})
+        log_test(new, replace(entry, earlier_fit=True))

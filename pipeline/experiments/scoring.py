@@ -1,40 +1,73 @@
-"""From predictions to the scores document that metrics.json, the tables and the report share.
-
-{"split", "utterances", "unit", "models",
- "tasks": {task: heads.evaluation.metrics.Scores.to_json() and "without_features": Presence.to_json()},
- "contradiction": {"mean", "seeds", "labels"} or None,
- "warnings": [...]}
-"""
+"""From predictions to scores, and what a set of utterances must know to be scored on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from dualstream.heads.evaluation import metrics
+from dualstream.heads.evaluation.statistics import PairedDifference
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments.label_support import LabelSupport
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.presence import Presence
+from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
+from dualstream.pipeline.experiments.scores import HEADLINE, Contradiction, SplitScores, TaskScores
 from numpy.typing import NDArray
 
-HEADLINE = "balanced_accuracy"
-"""What tables are ordered by and paired tests compare: chance is 1 / classes whatever the classes' shares."""
+
+@dataclass(frozen=True, repr=False)
+class EvaluationSet:
+    """The utterances that are scored, and what training showed to the models that answer them."""
+
+    vocabulary: Mapping[Task, Sequence[str]]
+    """Class names of each task."""
+    groups: tuple[str, NDArray[np.int64]]
+    """What the bootstrap resamples, its name and codes, shape (N,)."""
+    support: LabelSupport
+    presence: Presence
+    speaker_norm: bool
+    """Whether what is answered read rows that were normalised by speaker."""
+
+    @classmethod
+    def of(cls, plan: Plan) -> EvaluationSet:
+        """Return what a plan holds out."""
+        corpus = plan.corpus
+        return cls(corpus.vocabulary, plan.clusters(), LabelSupport.of(plan), plan.presence(), corpus.speaker_norm)
+
+    def score(
+        self, predictions: Predictions, answering: DecodingOptions, *, stopped_by: str | None = None
+    ) -> tuple[Predictions, SplitScores]:
+        """Decode what models predicted, and score it; see `score_predictions`."""
+        answered = answering.apply(predictions, self.support.pairs)
+        return answered, self.score_answers(answered, stopped_by=stopped_by)
+
+    def score_answers(self, answered: Predictions, *, stopped_by: str | None = None) -> SplitScores:
+        """Score what is decoded already."""
+        return score_predictions(
+            answered,
+            self.vocabulary,
+            groups=self.groups,
+            support=self.support,
+            presence=self.presence,
+            speaker_norm=self.speaker_norm,
+            stopped_by=stopped_by,
+        )
 
 
 def score_predictions(
     predictions: Predictions,
-    vocabulary: dict[str, Sequence[str]],
+    vocabulary: Mapping[Task, Sequence[str]],
     *,
     groups: tuple[str, NDArray[np.int64]],
-    shown: Shown,
+    support: LabelSupport,
     presence: Presence | None = None,
     speaker_norm: bool = False,
     stopped_by: str | None = None,
-) -> dict[str, Any]:
+) -> SplitScores:
     """Score what models predicted.
 
     Parameters
@@ -61,7 +94,7 @@ def score_predictions(
         Where none of the utterances is labelled.
     """
     unit, codes = groups
-    tasks: dict[str, Any] = {}
+    tasks: dict[Task, TaskScores] = {}
     warnings: list[str] = []
     for task, true in predictions.true.items():
         if not np.any(true >= 0):
@@ -73,16 +106,14 @@ def score_predictions(
             true,
             vocabulary[task],
             groups=codes,
-            train_counts=shown.train[task],
+            train_counts=support.train[task],
         )
         if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
             answers = [predictions.answers(i, task) for i in count]
-            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=shown.train[task])
+            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=support.train[task])
             scores = replace(joint, log_loss=scores.log_loss, calibration_error=scores.calibration_error)
-        warnings += shown.unlearned(task, true, vocabulary[task])
-        tasks[task] = scores.to_json()
-        if presence is not None:
-            tasks[task]["without_features"] = presence.to_json(task, true >= 0)
+        warnings += support.unseen_classes(task, true, vocabulary[task])
+        tasks[task] = TaskScores.of(scores, None if presence is None else presence.missing(task, true >= 0))
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
         if scores.groups is not None and scores.groups < 8:
             warnings.append(
@@ -94,18 +125,18 @@ def score_predictions(
         raise UsageError(f"no utterance of {predictions.split} is labelled; there is nothing to score")
     if unit == "utterance":
         warnings.append("no dialogues and no speakers are known: intervals take utterances for independent")
-    return {
-        "split": predictions.split,
-        "utterances": len(predictions.ids),
-        "unit": unit,
-        "models": list(predictions.names),
-        "speaker_norm": speaker_norm,
-        "joint_decoding": bool(predictions.decoded),
-        "stopped_by": stopped_by,
-        "tasks": tasks,
-        "contradiction": _contradiction(predictions, shown),
-        "warnings": list(dict.fromkeys(warnings)),
-    }
+    return SplitScores(
+        split=predictions.split,
+        utterances=len(predictions.ids),
+        unit=unit,
+        models=predictions.names,
+        speaker_norm=speaker_norm,
+        joint_decoding=bool(predictions.decoded),
+        stopped_by=stopped_by,
+        tasks=tasks,
+        contradiction=_contradiction(predictions, support),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
 
 
 def compare_to(
@@ -116,9 +147,9 @@ def compare_to(
     classes: Mapping[Task, int],
     tasks: Sequence[Task] = TASKS,
     metric: str = HEADLINE,
-) -> dict[Task, dict[str, Any]]:
+) -> dict[Task, PairedDifference]:
     """Compare two variants on the same utterances, each task: difference, interval, p before correction."""
-    answer: dict[Task, dict[str, Any]] = {}
+    answer: dict[Task, PairedDifference] = {}
     for task, true in first.true.items():
         if task not in tasks or task not in second.true or not np.any(true >= 0):
             continue
@@ -132,18 +163,8 @@ def compare_to(
             groups,
             classes=classes[task],
             metric=metric,
-        ).to_json()
+        )
     return answer
-
-
-def lead_task(scores: dict[str, Any]) -> Task:
-    """Return the task that tables are sorted by: emotion where it is scored."""
-    return next(task for task in TASKS if task in scores["tasks"])
-
-
-def headline(scores: dict[str, Any], task: Task, metric: str = HEADLINE) -> float:
-    """Return a score's mean over seeds."""
-    return float(scores["tasks"][task][metric]["mean"])
 
 
 def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float64]:
@@ -152,18 +173,18 @@ def _rows(predictions: Predictions, model: int, task: Task) -> NDArray[np.float6
     return rows
 
 
-def _contradiction(predictions: Predictions, shown: Shown) -> dict[str, Any] | None:
+def _contradiction(predictions: Predictions, support: LabelSupport) -> Contradiction | None:
     """Return how often the answered pair was never seen in training; None unless both tasks are answered."""
-    known = shown.pairs  # (N, E, S)
+    known = support.pairs  # (N, E, S)
     if set(predictions.true) != set(TASKS) or not known.any():
         return None
     emotion, sentiment = predictions.true["emotion"], predictions.true["sentiment"]
     both = (emotion >= 0) & (sentiment >= 0)
     answers = [[predictions.answers(i, task) for task in TASKS] for i in range(len(predictions.models))]
     rates = [metrics.contradiction_rate(one, other, known) for one, other in answers]
-    return {
-        "mean": float(np.mean(rates)),
-        "seeds": rates,
-        "labels": metrics.contradiction_rate(emotion[both], sentiment[both], known[both]),
-        "pairs_seen": int(known.any(0).sum()),
-    }
+    return Contradiction(
+        mean=float(np.mean(rates)),
+        seeds=tuple(rates),
+        labels=metrics.contradiction_rate(emotion[both], sentiment[both], known[both]),
+        pairs_seen=int(known.any(0).sum()),
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.evaluation.folds import connected, holds_apart
+from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
 from dualstream.pipeline.errors import UsageError
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class Corpus:
         return str(self.provenance.get("fingerprint", ""))
 
     @property
-    def vocabulary(self) -> dict[str, Sequence[str]]:
+    def vocabulary(self) -> dict[Task, Sequence[str]]:
         """Class names of each task, in code order."""
         return {"emotion": self.features.emotion_names, "sentiment": self.features.sentiment_names}
 
@@ -169,7 +170,7 @@ class Fold:
     stop: NDArray[np.int64]
     """Watched for early stopping: the groups of the next fold, never those that are scored. Fitted on too
     where a variant watches nothing."""
-    held: NDArray[np.int64]
+    held_out: NDArray[np.int64]
     """Scored."""
 
 
@@ -264,7 +265,7 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
 
     Returns
     -------
-    Folds whose `held` parts cover the utterances once each. With three folds or more, the groups of
+    Folds whose `held_out` parts cover the utterances once each. With three folds or more, the groups of
     the next fold are kept out of the fit to decide when training stops; with two, nothing is.
 
     Raises
@@ -289,27 +290,27 @@ def folds(corpus: Corpus, by: str) -> list[Fold]:
     part = _deal(size, wanted)[code]
     made = []
     for k in range(wanted):
-        held = pool[part == k]
+        held_out = pool[part == k]
         stop = pool[part == (k + 1) % wanted] if wanted > 2 else pool[:0]
         kept_out = (part == k) | ((part == (k + 1) % wanted) & (wanted > 2))
         own = np.unique(names[part == k])
         alone = len(np.unique(code[part == k])) == 1 and len(own) == 1
         name = (str(own[0]) or str(np.flatnonzero(part == k)[0])) if alone else f"fold {k + 1}"
-        made.append(Fold(name, pool[~kept_out], stop, held))
+        made.append(Fold(name, pool[~kept_out], stop, held_out))
     return made
 
 
 def shared_between(corpus: Corpus, parts: Sequence[Fold], what: str) -> tuple[int, int]:
-    """Return how many of the held-out utterances are of a dialogue (or speaker) that stands in another fold too.
+    """Return how many of the held-out utterances are of a dialogue (or speaker) that appears in another fold too.
 
     The second number counts those dialogues (or speakers).
     """
     codes = corpus.features.dialogue if what == "dialogue" else corpus.features.speaker
-    held = [part.held[codes[part.held] >= 0] for part in parts]
+    held_out = [part.held_out[codes[part.held_out] >= 0] for part in parts]
     homes = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
-    for part in held:
+    for part in held_out:
         homes[np.unique(codes[part])] += 1
-    return sum(int((homes[codes[part]] > 1).sum()) for part in held), int((homes > 1).sum())
+    return sum(int((homes[codes[part]] > 1).sum()) for part in held_out), int((homes > 1).sum())
 
 
 def held_apart(corpus: Corpus, pool: NDArray[np.int64]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
 from dualstream.features.projection import Projection as Fitted
-from dualstream.pipeline.cache import UNLABELLED, Cache, Projection, Stream, Utterances
+from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.extraction.options import ProjectionKind
@@ -262,7 +262,7 @@ def _fit(
     specs: dict[str, dict[str, Any]],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
-) -> dict[str, Projection]:
+) -> dict[str, StoredProjection]:
     """Fit a projection for each stream whose width differs from what its encoder gives."""
     widths = {}
     for name, spec in specs.items():
@@ -307,7 +307,7 @@ def _solve(
     seen: list[list[str]],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
-) -> Projection:
+) -> StoredProjection:
     if choice.kind != GAUSSIAN:
         try:
             fitted = turned(fit.fit(), seed=choice.seed) if choice.turns else fit.fit()
@@ -321,11 +321,11 @@ def _solve(
     return _stated(gaussian(raw_width, width, seed=choice.seed), {})
 
 
-def _stated(fitted: Fitted, facts: dict[str, Any]) -> Projection:
-    return Projection(fitted.kind, fitted.mean, fitted.components, {**facts, **fitted.facts})
+def _stated(fitted: Fitted, facts: dict[str, Any]) -> StoredProjection:
+    return StoredProjection(fitted.kind, fitted.mean, fitted.components, {**facts, **fitted.facts})
 
 
-def _projected(clips: Sequence[ClipRows], fitted: dict[str, Projection]) -> list[ClipRows]:
+def _projected(clips: Sequence[ClipRows], fitted: dict[str, StoredProjection]) -> list[ClipRows]:
     """Bring a shard's rows through the projections in one product a stream; what is masked stays zeros."""
     streams = [dict(clip.streams) for clip in clips]
     for name, projection in fitted.items():
@@ -343,7 +343,9 @@ def _projected(clips: Sequence[ClipRows], fitted: dict[str, Projection]) -> list
     return [replace(clip, streams=its) for clip, its in zip(clips, streams, strict=True)]
 
 
-def _stream(name: str, clips: Sequence[ClipRows], spec: dict[str, Any], projection: Projection | None) -> Stream:
+def _stream(
+    name: str, clips: Sequence[ClipRows], spec: dict[str, Any], projection: StoredProjection | None
+) -> Stream:
     rows = [clip.streams[name] for clip in clips]
     utterance = np.stack([one.utterance for one in rows])
     windowed = bool(spec["has_windows"])

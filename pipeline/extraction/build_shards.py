@@ -17,7 +17,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.executors import OrderedThreads
 from dualstream.pipeline.extraction.recipe import Recipe
-from dualstream.pipeline.extraction.reuse import read_donors
+from dualstream.pipeline.extraction.reuse import read_reusable
 from dualstream.pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 from dualstream.pipeline.memory import MemoryShortageError
@@ -32,7 +32,7 @@ class ShardJob:
 
     index: int
     utterances: tuple[Utterance, ...]
-    donors: dict[str, tuple[Path, str]] = field(default_factory=dict)
+    reusable: dict[str, tuple[Path, str]] = field(default_factory=dict)
     """Streams whose rows another folder has: the shard there, and the stream's name in it (reuse.py)."""
 
 
@@ -42,7 +42,7 @@ class MadeShard:
 
     job: ShardJob
     shard: Shard
-    looks: tuple[tuple[int, int], ...]
+    stats: tuple[tuple[int, int], ...]
     """Size and time of each clip before it was read (clip_changes.py)."""
 
 
@@ -51,7 +51,7 @@ class _ReadClip:
     """One clip after its worker: decoded, or failed with a reason."""
 
     utterance: Utterance
-    look: tuple[int, int]
+    stat: tuple[int, int]
     sha256: str
     begun: BegunClip
     failure: str = ""
@@ -96,7 +96,7 @@ def make_shards(
 
     def items() -> Iterator[tuple[Utterance, ClipPlan]]:
         for job in jobs:
-            plans[job.index] = _without(recipe.plan, read_donors(job.donors, recipe.environment))
+            plans[job.index] = _without(recipe.plan, read_reusable(job.reusable, recipe.environment))
             for utterance in job.utterances:
                 yield utterance, plans[job.index]
 
@@ -132,7 +132,7 @@ def _make_shard(
     """Make one shard of the next clips; None where a donor does not fit them after all."""
     first = next(clips)  # from here on the job's plan is there
     plan = plans[job.index]
-    donors = read_donors(job.donors, recipe.environment)
+    reusable = read_reusable(job.reusable, recipe.environment)
     batcher = FrameBatcher(plan.video, at_once=batches)
     read: list[_ReadClip] = []
     for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
@@ -149,13 +149,13 @@ def _make_shard(
         begun = one.begun if one.failure else finish_clip(one.begun, its_rows, plan)
         streams = dict(begun.streams)
         for name in recipe.specs.keys() - plan.encoders.keys():
-            if name not in donors:
+            if name not in reusable:
                 return None
-            donor, there = donors[name]
-            gift = donor.clips[position]
-            if gift.sha256 != one.sha256 or not np.array_equal(gift.starts_s, begun.starts_s):
+            reused, there = reusable[name]
+            cached = reused.clips[position]
+            if cached.sha256 != one.sha256 or not np.array_equal(cached.starts_s, begun.starts_s):
                 return None
-            streams[name] = gift.streams[there]
+            streams[name] = cached.streams[there]
         done.append(
             ClipRows(
                 id=one.utterance.id,
@@ -168,7 +168,7 @@ def _make_shard(
             )
         )
     shard = Shard(members_digest(job.utterances), tuple(done), recipe.environment)
-    return MadeShard(job, shard, tuple(one.look for one in read))
+    return MadeShard(job, shard, tuple(one.stat for one in read))
 
 
 def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
@@ -177,13 +177,13 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
         begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
         return _ReadClip(utterance, ABSENT, "", begun)
     files = utterance.files
-    look, sha256 = hasher.look(*files), hasher.digest(*files)
+    stat, sha256 = hasher.stat(*files), hasher.digest(*files)
     places = {path: hasher.place(path) for path in files}
     nothing = unread(plan, utterance.id)
     try:
         place, sound = hasher.places(utterance, plan.decode)
     except NoClipError as error:
-        return _ReadClip(utterance, look, sha256, nothing, str(error))
+        return _ReadClip(utterance, stat, sha256, nothing, str(error))
     try:
         begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance), sound=sound)
     except MediaError as error:
@@ -192,13 +192,13 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
         if error.kind == KILLED:  # which says nothing of the clip
             raise MemoryShortageError(f"while {utterance.path} is decoded", said=f"{error}") from None
         said = _portable(f"{error.kind}: {error}", places)
-        return _ReadClip(utterance, look, sha256, nothing, said)
+        return _ReadClip(utterance, stat, sha256, nothing, said)
     except ValueError as error:
-        return _ReadClip(utterance, look, sha256, nothing, _portable(f"encoder: {error}", places))
-    if hasher.look(*files) != look:
+        return _ReadClip(utterance, stat, sha256, nothing, _portable(f"encoder: {error}", places))
+    if hasher.stat(*files) != stat:
         return _ReadClip(utterance, ABSENT, sha256, nothing, "changed: the file changed while it was read")
     begun.notes = [_portable(note, places) for note in begun.notes]
-    return _ReadClip(utterance, look, sha256, begun)
+    return _ReadClip(utterance, stat, sha256, begun)
 
 
 def _portable(text: str, places: Mapping[str, Path | None]) -> str:

@@ -18,7 +18,7 @@ MEASURED_CLIPS = 5
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """What a run would make, from a few clips measured."""
 
     clips: int
@@ -41,18 +41,18 @@ class Estimate:
 
 def estimate(
     utterances: Sequence[Utterance], recipe: Recipe, hasher: Hasher, *, workers: int, batches: int = 1
-) -> Estimate:
+) -> TimeEstimate:
     """Measure a few clips spread over `utterances`; `workers` share the decoding, `batches` the encoding on a CPU.
 
     The longer of the two decides where they run side by side: on a CPU both want the same cores, so they add up
     there.
     """
     if not utterances:
-        return Estimate(0, 0, 0, 0, 0, 0.0)
+        return TimeEstimate(0, 0, 0, 0, 0, 0.0)
     plan = recipe.plan
     if plan.decode is None:
-        return Estimate(len(utterances), 0, 0, len(utterances), 0, 0.0)
-    there = [one for one in utterances if hasher.look(*one.files) != ABSENT]
+        return TimeEstimate(len(utterances), 0, 0, len(utterances), 0, 0.0)
+    there = [one for one in utterances if hasher.stat(*one.files) != ABSENT]
     picked = (
         [there[i] for i in sorted({*np.linspace(0, len(there) - 1, MEASURED_CLIPS, dtype=int)})] if there else []
     )
@@ -68,14 +68,14 @@ def estimate(
         measured += 1
     absent = len(utterances) - len(there)
     if not measured:
-        return Estimate(len(utterances), absent, 0, 0, 0, None)
+        return TimeEstimate(len(utterances), absent, 0, 0, 0, None)
     share = len(there) / measured
     on_cpu = recipe.document["device"] != "cuda"
     encode_s = sum(_seconds_a_frame(one) for one in plan.video.values()) * frames * share
     encode_s /= batches if on_cpu else 1
     waiting_s = decode_s * share / workers
     row_bytes = sum(4 * encoder.spec.raw_width + 9 for encoder in plan.encoders.values())
-    return Estimate(
+    return TimeEstimate(
         clips=len(utterances),
         absent=absent,
         measured=measured,

@@ -16,7 +16,7 @@ from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 MOST_GONE = 1 / 5  # of a shard's clips: more than that is no accident of single files
 REMEDY = (
     "see that the folder, or the network mount that it lies on, is there, and run the same command again; where "
-    "these clips are meant to be gone, say --keep-going, and they are recorded as missing"
+    "these clips are meant to be gone, use --keep-going, and they are recorded as missing"
 )
 
 
@@ -37,7 +37,7 @@ class ClipPresence:
     def of(cls, root: Path, hasher: Hasher, utterances: Iterable[Utterance]) -> ClipPresence:
         """Look where the clips lie; none of them is opened."""
         paths = {path for one in utterances for path in one.files}
-        return cls(root, hasher, frozenset(path for path in paths if hasher.look(path) != ABSENT))
+        return cls(root, hasher, frozenset(path for path in paths if hasher.stat(path) != ABSENT))
 
     def require(self, what: str, clips: Sequence[tuple[Utterance, str, str]]) -> None:
         """Stop before a group of clips is sealed of which too many went away since the run began.

@@ -327,7 +327,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
 
 
 def _stamp(path: Path) -> list[Any]:
-    """Return a file's real path, size and time of change; the path alone where it is no file (``random:0``)."""
+    """Return a file's real path, size and time of change; the path alone where it is not a file (``random:0``)."""
     try:
         facts = path.stat()
         return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]

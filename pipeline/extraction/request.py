@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dualstream.pipeline.errors import DONE_WITH_FAILURES
-from dualstream.pipeline.extraction.estimate import Estimate
+from dualstream.pipeline.extraction.estimate import TimeEstimate
 from dualstream.pipeline.extraction.options import LOCAL as LOCAL
 from dualstream.pipeline.extraction.options import RAY as RAY
 from dualstream.pipeline.extraction.options import RunOptions as RunOptions
@@ -28,7 +28,7 @@ class ExtractReport:
     notices: list[str] = field(default_factory=list)
     streams: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
-    estimate: Estimate | None = None
+    estimate: TimeEstimate | None = None
     """Of a dry run."""
 
     @property

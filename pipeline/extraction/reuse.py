@@ -18,19 +18,19 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.shards import Shard, read_shard, shard_path
-from dualstream.pipeline.extraction.staleness import Hasher, judge
+from dualstream.pipeline.extraction.staleness import Hasher, check_freshness
 from dualstream.pipeline.provenance import digest_of, fingerprint
 
 
 @dataclass(frozen=True)
-class Siblings:
+class SiblingRecipes:
     """Folders of shards beside the one to be made, each with the streams that are as here."""
 
     folders: dict[Path, dict[str, str]]
     """Folder → {name of the stream here: its name there}."""
 
     @classmethod
-    def beside(cls, folder: Path, recipe: Recipe) -> Siblings:
+    def beside(cls, folder: Path, recipe: Recipe) -> SiblingRecipes:
         """Look through the folders beside `folder` for recipes that share a stream with `recipe`."""
         keys = {name: stream_key(recipe.document, name) for name in recipe.specs}
         found: dict[Path, dict[str, str]] = {}
@@ -44,12 +44,16 @@ class Siblings:
                 found[path.parent] = shared
         return cls(found)
 
-    def donors(self, index: int, utterances: Sequence[Utterance], hasher: Hasher) -> dict[str, tuple[Path, str]]:
+    def reusable(self, index: int, utterances: Sequence[Utterance], hasher: Hasher) -> dict[str, tuple[Path, str]]:
         """Return for each stream that a sibling has for these very clips: that shard, and its name there."""
         found: dict[str, tuple[Path, str]] = {}
         for folder, shared in self.folders.items():
             wanted = {name: there for name, there in shared.items() if name not in found}
-            if wanted and shard_path(folder, index).exists() and judge(folder, index, utterances, hasher).fresh:
+            if (
+                wanted
+                and shard_path(folder, index).exists()
+                and check_freshness(folder, index, utterances, hasher).fresh
+            ):
                 found |= {name: (shard_path(folder, index), there) for name, there in wanted.items()}
         return found
 
@@ -80,11 +84,13 @@ def stream_key(document: dict[str, Any], name: str) -> str | None:
     return digest_of(shaping)
 
 
-def read_donors(donors: dict[str, tuple[Path, str]], environment: dict[str, Any]) -> dict[str, tuple[Shard, str]]:
+def read_reusable(
+    reusable: dict[str, tuple[Path, str]], environment: dict[str, Any]
+) -> dict[str, tuple[Shard, str]]:
     """Read donor shards; leave out what is damaged, was made elsewhere, or has notes that belong to its rows."""
     found: dict[str, tuple[Shard, str]] = {}
     read: dict[Path, Shard | None] = {}
-    for name, (path, there) in donors.items():
+    for name, (path, there) in reusable.items():
         if path not in read:
             try:
                 read[path] = read_shard(path)

@@ -16,14 +16,14 @@ from dualstream.pipeline.extraction.build_shards import ShardJob
 from dualstream.pipeline.extraction.presence import require_known
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
 from dualstream.pipeline.extraction.request import RunOptions
-from dualstream.pipeline.extraction.reuse import Siblings
+from dualstream.pipeline.extraction.reuse import SiblingRecipes
 from dualstream.pipeline.extraction.shards import read_shard, shard_path, split_in_shards
-from dualstream.pipeline.extraction.staleness import ABSENT, Hasher, judge
+from dualstream.pipeline.extraction.staleness import ABSENT, Hasher, check_freshness
 from dualstream.pipeline.storage.sealed import set_aside
 
 
 @dataclass(frozen=True, repr=False)
-class Work:
+class ExtractionJob:
     """What a run holds in its hands."""
 
     manifest: Manifest
@@ -35,7 +35,7 @@ class Work:
     run: RunOptions
 
 
-def jobs_to_do(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
+def jobs_to_do(work: ExtractionJob, note: Callable[[str], None]) -> list[ShardJob]:
     """Return the shards to make. A dry run gets the same ones, and writes nothing on the way.
 
     Raises
@@ -48,12 +48,12 @@ def jobs_to_do(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
     recipe, run = work.recipe, work.run
     jobs: list[ShardJob] = []
     look_beside = recipe.reads_media and not run.dry_run
-    siblings = Siblings.beside(work.folder.path, recipe) if look_beside else Siblings({})
+    sibling_recipes = SiblingRecipes.beside(work.folder.path, recipe) if look_beside else SiblingRecipes({})
     damaged: list[Path] = []
     gone = 0
     for index, group in enumerate(split_in_shards(work.manifest.utterances, work.folder.size)):
         path = shard_path(work.folder.path, index)
-        verdict = judge(
+        freshness = check_freshness(
             work.folder.path,
             index,
             group,
@@ -62,12 +62,12 @@ def jobs_to_do(work: Work, note: Callable[[str], None]) -> list[ShardJob]:
             reads_media=recipe.reads_media,
             noting=not run.dry_run,
         )
-        if not verdict.fresh:
-            jobs.append(ShardJob(index, group, siblings.donors(index, group, work.hasher)))
-            gone += verdict.gone
+        if not freshness.fresh:
+            jobs.append(ShardJob(index, group, sibling_recipes.reusable(index, group, work.hasher)))
+            gone += freshness.gone
             if path.exists():
-                note(f"shard {index} is made again: {verdict.why}")
-            if verdict.damaged:
+                note(f"shard {index} is made again: {freshness.why}")
+            if freshness.damaged:
                 damaged.append(path)
         elif run.retry_failed and (failures := _failures(path)) != 0:
             jobs.append(ShardJob(index, group))
@@ -110,10 +110,10 @@ def _failures(path: Path) -> int | None:
         return None
 
 
-def _require_some_clips(work: Work) -> None:
+def _require_some_clips(work: ExtractionJob) -> None:
     """Stop before thousands of failures where the root is plainly the wrong folder."""
     clips = work.manifest.utterances
-    if not work.recipe.reads_media or any(work.hasher.look(*one.files) != ABSENT for one in clips):
+    if not work.recipe.reads_media or any(work.hasher.stat(*one.files) != ABSENT for one in clips):
         return
     try:
         first = str(work.hasher.require(clips[0].path))
@@ -125,7 +125,7 @@ def _require_some_clips(work: Work) -> None:
     )
 
 
-def _check_tables(work: Work, note: Callable[[str], None]) -> None:
+def _check_tables(work: ExtractionJob, note: Callable[[str], None]) -> None:
     """Stop where a table knows none of the manifest's ids, and say where it lacks some."""
     nothing, manifest = np.zeros(1), work.manifest
     for name, table in work.recipe.plan.tables.items():

@@ -24,7 +24,7 @@ ABSENT = (-1, -1)  # size and time of a clip that is no regular file inside the 
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Freshness:
     """Whether a committed shard can stay."""
 
     fresh: bool
@@ -83,15 +83,15 @@ class Hasher:
                 raise error.of(f"the sound {utterance.sound}") from error
         return (video, sound) if video is not None else (cast(Path, sound), None)
 
-    def look(self, *paths: str) -> tuple[int, int]:
+    def stat(self, *paths: str) -> tuple[int, int]:
         """Return size in bytes and time of the last change in nanoseconds, or `ABSENT`.
 
         Of a clip in two files: two numbers that change as soon as one of these does.
         """
-        looks = [self._look(path) for path in paths]
-        if len(looks) == 1 or set(looks) == {ABSENT}:
-            return looks[0]
-        return sum(size for size, _ in looks), int(digest_of(looks)[:15], 16)
+        stats = [self._stat(path) for path in paths]
+        if len(stats) == 1 or set(stats) == {ABSENT}:
+            return stats[0]
+        return sum(size for size, _ in stats), int(digest_of(stats)[:15], 16)
 
     def digest(self, *paths: str) -> str:
         """Return the SHA-256 of a clip's bytes, or an empty string where there is no readable file.
@@ -103,7 +103,7 @@ class Hasher:
             return digests[0]
         return hashlib.sha256(f"{' '.join(digests)}\n".encode()).hexdigest()
 
-    def _look(self, path: str) -> tuple[int, int]:
+    def _stat(self, path: str) -> tuple[int, int]:
         place = self.place(path)
         try:
             facts = os.stat(place) if place else None
@@ -138,7 +138,7 @@ class Hasher:
             return ""
 
 
-def judge(
+def check_freshness(
     folder: Path,
     index: int,
     utterances: Sequence[Utterance],
@@ -147,7 +147,7 @@ def judge(
     reread: bool = False,
     reads_media: bool = True,
     noting: bool = True,
-) -> Verdict:
+) -> Freshness:
     """Tell whether shard `index` can stay.
 
     Parameters
@@ -163,45 +163,45 @@ def judge(
     try:
         sealed = peek_digest(path, KIND)
     except FileNotFoundError:
-        return Verdict(False, "not made yet")
+        return Freshness(False, "not made yet")
     except CorruptError as error:
-        return Verdict(False, str(error), damaged=True)
+        return Freshness(False, str(error), damaged=True)
     members = members_digest(utterances)
     seen = _read_state(folder, index)
     if reread or seen is None or seen.get("shard") != sealed or seen.get("members") != members:
         try:
             shard, sealed = read_shard_and_digest(path)
         except CorruptError as error:
-            return Verdict(False, str(error), damaged=True)
+            return Freshness(False, str(error), damaged=True)
         if shard.members != members:
-            return Verdict(False, "the manifest lists other clips there")
+            return Freshness(False, "the manifest lists other clips there")
         known = [(ABSENT, clip.sha256) for clip in shard.clips]
         reread = True
     else:
         known = [((size, time_ns), sha256) for size, time_ns, sha256 in seen["clips"]]
     if not reads_media:
-        return Verdict(True)
-    looks = [hasher.look(*one.files) for one in utterances]
-    gone = sum(look == ABSENT and sha256 != "" for look, (_, sha256) in zip(looks, known, strict=True))
-    for utterance, look, (before, sha256) in zip(utterances, looks, known, strict=True):
-        if (reread or look != before) and hasher.digest(*utterance.files) != sha256:
-            return Verdict(False, f"the bytes of {utterance.id} changed", gone=gone)
-    if noting and (reread or looks != [before for before, _ in known]):
-        _write_state(folder, index, sealed, members, looks, [sha256 for _, sha256 in known])
-    return Verdict(True)
+        return Freshness(True)
+    stats = [hasher.stat(*one.files) for one in utterances]
+    gone = sum(stat == ABSENT and sha256 != "" for stat, (_, sha256) in zip(stats, known, strict=True))
+    for utterance, stat, (before, sha256) in zip(utterances, stats, known, strict=True):
+        if (reread or stat != before) and hasher.digest(*utterance.files) != sha256:
+            return Freshness(False, f"the bytes of {utterance.id} changed", gone=gone)
+    if noting and (reread or stats != [before for before, _ in known]):
+        _write_state(folder, index, sealed, members, stats, [sha256 for _, sha256 in known])
+    return Freshness(True)
 
 
-def remember(
+def record_stats(
     folder: Path,
     index: int,
     utterances: Sequence[Utterance],
-    looks: Sequence[tuple[int, int]],
+    stats: Sequence[tuple[int, int]],
     shard: Shard,
     sealed: str,
 ) -> None:
     """Note beside a shard just committed, of the digest `sealed`, how its clips looked before they were read."""
     digests = [clip.sha256 for clip in shard.clips]
-    _write_state(folder, index, sealed, members_digest(utterances), looks, digests)
+    _write_state(folder, index, sealed, members_digest(utterances), stats, digests)
 
 
 def _state_path(folder: Path, index: int) -> Path:
@@ -225,9 +225,9 @@ def _write_state(
     index: int,
     sealed: str,
     members: str,
-    looks: Sequence[tuple[int, int]],
+    stats: Sequence[tuple[int, int]],
     digests: Sequence[str],
 ) -> None:
-    clips = [[size, time_ns, sha256] for (size, time_ns), sha256 in zip(looks, digests, strict=True)]
+    clips = [[size, time_ns, sha256] for (size, time_ns), sha256 in zip(stats, digests, strict=True)]
     state = {"shard": sealed, "members": members, "clips": clips}
     publish(_state_path(folder, index), canonical_json(state).encode("utf-8"), durable=False)

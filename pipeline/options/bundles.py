@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Ge
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, DocumentOptions
-from dualstream.pipeline.options.generate import Cli, Group
+from dualstream.pipeline.options.generate import Cli, OptionGroup
 
 from dualstream.validation import validate
 
@@ -43,7 +43,7 @@ class ExportCommand(DocumentOptions):
     """The bundle to make, a folder."""
     export: Annotated[
         ExportOptions,
-        Group(OUTPUT, panels={INPUT: ("cache",)}, cli={"with_weights": Cli(repeat=True)}),
+        OptionGroup(OUTPUT, panels={INPUT: ("cache",)}, cli={"with_weights": Cli(repeat=True)}),
     ] = ExportOptions()
 
 
@@ -93,7 +93,7 @@ class PredictCommand(DocumentOptions):
     dashes."""
     predict: Annotated[
         PredictOptions,
-        Group(
+        OptionGroup(
             RUNNING,
             panels={INPUT: ("root", "segments", "weights"), OUTPUT: ("timeline_s", "csv", "page", "replace")},
             cli={"timeline_s": Cli(name="timeline"), "weights": Cli(repeat=True)},

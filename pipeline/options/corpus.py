@@ -11,7 +11,7 @@ from dualstream.pipeline.corpus import importers
 from dualstream.pipeline.errors import UsageError, require_valid
 from dualstream.pipeline.options import parse
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, CommandOptions, DocumentOptions
-from dualstream.pipeline.options.generate import Cli, Group
+from dualstream.pipeline.options.generate import Cli, OptionGroup
 
 from dualstream.validation import validate
 
@@ -55,7 +55,7 @@ class ManifestCommand(DocumentOptions):
     """The folder that holds the corpus."""
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("data_manifest.csv")
     """The manifest to write."""
-    rows: Annotated[ManifestOptions, Group("Rows")] = ManifestOptions()
+    rows: Annotated[ManifestOptions, OptionGroup("Rows")] = ManifestOptions()
     replace: Annotated[bool, Cli(panel=OUTPUT)] = False
     """Write over a manifest that differs."""
     dry_run: Annotated[bool, Cli(panel=RUNNING)] = False
@@ -99,7 +99,7 @@ class CheckCommand(DocumentOptions):
     root: Annotated[Path | None, Cli(panel=INPUT)] = None
     """The folder that the manifest's paths start from."""
     check: Annotated[
-        CheckOptions, Group("Checks", panels={RUNNING: ("workers", "ffmpeg"), OUTPUT: ("strict",)})
+        CheckOptions, OptionGroup("Checks", panels={RUNNING: ("workers", "ffmpeg"), OUTPUT: ("strict",)})
     ] = CheckOptions()
 
 
@@ -125,4 +125,4 @@ class DemoCommand(CommandOptions):
 
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("demo")
     """The folder to make the corpus and its results in."""
-    corpus: Annotated[DemoOptions, Group("Corpus", panels={RUNNING: ("workers",)})] = DemoOptions()
+    corpus: Annotated[DemoOptions, OptionGroup("Corpus", panels={RUNNING: ("workers",)})] = DemoOptions()

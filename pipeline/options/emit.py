@@ -12,13 +12,15 @@ import typer
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.options.output import lost_output, speaks_unicode
 
+from dualstream.documents import Document
+
 
 @dataclass(frozen=True)
 class CommandResult:
     """What a command has to say, and how it ended."""
 
     document: Any
-    """JSON values; None where all was said before."""
+    """A document, or JSON values; None where all was said before."""
     render: Callable[[], None]
     """Prints the document for a person."""
     exit_status: int = 0
@@ -61,7 +63,8 @@ def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
     if not as_json:
         render()
         return
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
+    values = document.stamped() if isinstance(document, Document) else document
+    typer.echo(json.dumps(values, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
     if lost := lost_output():
         raise DualstreamError(f"the JSON document could not be written to standard output: {lost}")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from dualstream.heads import losses
-from dualstream.pipeline.encoder_training.options import RunOptions as TrainingRunOptions
 from dualstream.pipeline.encoder_training.options import SampleOptions, TrainOptions
+from dualstream.pipeline.encoder_training.options import TrainingRunOptions as TrainingRunOptions
 from dualstream.pipeline.extraction.options import ExtractionOptions, ProjectOptions, RunOptions
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, DocumentOptions
-from dualstream.pipeline.options.generate import Cli, Group
+from dualstream.pipeline.options.generate import Cli, OptionGroup
 
 from dualstream.discovery import ENCODERS_GROUP, origins
 
@@ -35,11 +35,11 @@ class ExtractCommand(DocumentOptions):
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("cache.h5")
     """The cache to make."""
     features: Annotated[
-        ExtractionOptions, Group(READING, panels={ENCODERS: ENCODED}, cli={**READ_AS, **REPEATED})
+        ExtractionOptions, OptionGroup(READING, panels={ENCODERS: ENCODED}, cli={**READ_AS, **REPEATED})
     ] = field(default_factory=ExtractionOptions)
     run: Annotated[
         RunOptions,
-        Group(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "replace")}),
+        OptionGroup(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "replace")}),
     ] = field(default_factory=RunOptions)
 
     @classmethod
@@ -60,7 +60,7 @@ class ProjectCommand(DocumentOptions):
     """Another cache to write; default: in place."""
     projection: Annotated[
         ProjectOptions,
-        Group(
+        OptionGroup(
             "Projection",
             panels={INPUT: ("shards",), RUNNING: ("dry_run",)},
             cli={"streams": Cli(name="stream", repeat=True)},
@@ -94,14 +94,14 @@ class TrainEncoderCommand(DocumentOptions):
     """The weights file to write, .safetensors."""
     samples: Annotated[
         SampleOptions,
-        Group(READING, panels={ENCODERS: ("encoder", "weights")}, cli=READ_AS, without=("max_clip_s",)),
+        OptionGroup(READING, panels={ENCODERS: ("encoder", "weights")}, cli=READ_AS, without=("max_clip_s",)),
     ]
-    training: Annotated[TrainOptions, Group("Training", cli={"loss": Cli(known=losses.names)})] = field(
+    training: Annotated[TrainOptions, OptionGroup("Training", cli={"loss": Cli(known=losses.names)})] = field(
         default_factory=TrainOptions
     )
     run: Annotated[
         TrainingRunOptions,
-        Group(
+        OptionGroup(
             RUNNING,
             panels={OUTPUT: ("licence", "replace"), INPUT: ("samples",)},
             without=("checkpoint_s",),

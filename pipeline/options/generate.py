@@ -1,6 +1,6 @@
 """The command line of a dataclass: each field is an option, with its default, and its docstring as the help.
 
-A field that is itself a dataclass, annotated with `Group`, gives its fields in a panel of their own.
+A field that is itself a dataclass, annotated with `OptionGroup`, gives its fields in a panel of their own.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Cli:
 
 
 @dataclass(frozen=True)
-class Group:
+class OptionGroup:
     """A field that holds a dataclass whose fields are options too."""
 
     panel: str
@@ -76,7 +76,7 @@ class Group:
     """Fields that are not options here and keep their defaults."""
     cli: Mapping[str, Cli] = field(default_factory=dict)
     """How some of its fields appear."""
-    groups: Mapping[str, Group] = field(default_factory=dict)
+    groups: Mapping[str, OptionGroup] = field(default_factory=dict)
     """Its fields that are groups and aren't annotated so."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Other defaults than the field's own default has, or the dataclass where the field has none."""
@@ -146,19 +146,19 @@ def build(cls: type[T], values: Mapping[str, Any]) -> T:
         if value is not None:  # not given: the dataclass's default stands
             node[one.path[-1]] = value if one.read is None else one.read(value)
     try:
-        return _make(cls, tree, Group(""), MISSING)
+        return _make(cls, tree, OptionGroup(""), MISSING)
     except ValueError as error:
         raise UsageError(_in_options(str(error), cls)) from error
 
 
 def options_of(cls: type) -> tuple[Option, ...]:
     """Return the options of a dataclass, in the order of its fields."""
-    return _options_of(cls)  # type: ignore[arg-type]
+    return _options_of(cls)
 
 
 @functools.cache
 def _options_of(cls: Any) -> tuple[Option, ...]:
-    return tuple(_walk(cls, (), Group(""), {}))
+    return tuple(_walk(cls, (), OptionGroup(""), {}))
 
 
 def _in_options(message: str, cls: type) -> str:
@@ -168,8 +168,8 @@ def _in_options(message: str, cls: type) -> str:
     return f"{found.partition('/')[0]} {rest}"
 
 
-def _make(cls: type[T], tree: Mapping[str, Any], group: Group, default: Any) -> T:
-    fields, made = _fields(cls, group), {}  # type: ignore[arg-type]
+def _make(cls: type[T], tree: Mapping[str, Any], group: OptionGroup, default: Any) -> T:
+    fields, made = _fields(cls, group), {}
     for one in dataclasses.fields(cls):  # type: ignore[arg-type]
         name = one.name
         kind, inner, _ = fields[name]
@@ -182,7 +182,7 @@ def _make(cls: type[T], tree: Mapping[str, Any], group: Group, default: Any) -> 
     return cls(**made) if default is MISSING else dataclasses.replace(default, **made)
 
 
-def _walk(cls: type, path: tuple[str, ...], group: Group, defaults: Mapping[str, Any]) -> list[Option]:
+def _walk(cls: type, path: tuple[str, ...], group: OptionGroup, defaults: Mapping[str, Any]) -> list[Option]:
     texts = _helps(cls)
     found: list[Option] = []
     for one in dataclasses.fields(cls):
@@ -303,12 +303,12 @@ def _default(one: dataclasses.Field[Any], within: Any = MISSING) -> Any:
     return one.default_factory() if callable(one.default_factory) else one.default
 
 
-def _fields(cls: type[Any], group: Group) -> dict[str, tuple[Any, Group | None, Cli]]:
+def _fields(cls: type[Any], group: OptionGroup) -> dict[str, tuple[Any, OptionGroup | None, Cli]]:
     """Return the type, the group and the form of each field."""
     found = {}
     for name, hint in _hints(cls).items():  # type: ignore[arg-type]
         notes = getattr(hint, "__metadata__", ())
-        inner = group.groups.get(name, next((one for one in notes if isinstance(one, Group)), None))
+        inner = group.groups.get(name, next((one for one in notes if isinstance(one, OptionGroup)), None))
         cli = group.cli.get(name, next((one for one in notes if isinstance(one, Cli)), Cli()))
         plain = get_args(hint)[0] if inner is not None and notes else hint
         found[name] = (plain, inner, cli)

@@ -15,7 +15,7 @@ from dualstream.heads.variants.options import FitOptions, Task
 from dualstream.pipeline.experiments.options import ProtocolOptions, Scored
 from dualstream.pipeline.options import parse
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, STREAMS, DocumentOptions
-from dualstream.pipeline.options.generate import Cli, Group, Preset
+from dualstream.pipeline.options.generate import Cli, OptionGroup, Preset
 
 PROTOCOL, TRAINING, LOSS = "Protocol", "Training", "Loss"
 PROTOCOL_PANELS = {
@@ -67,14 +67,16 @@ class FitHeadCommand(DocumentOptions):
     """The run folder; default runs/FUSION."""
     protocol: Annotated[
         FitHeadOptions,
-        Group(
+        OptionGroup(
             PROTOCOL,
             panels=PROTOCOL_PANELS,
             cli={"streams": STREAMS},
-            groups={"answering": Group(PROTOCOL)},
+            groups={"answering": OptionGroup(PROTOCOL)},
         ),
     ] = FitHeadOptions()
-    fit: Annotated[FitOptions, Group(TRAINING, panels=FIT_PANELS, cli=FIT_AS)] = field(default_factory=FitOptions)
+    fit: Annotated[FitOptions, OptionGroup(TRAINING, panels=FIT_PANELS, cli=FIT_AS)] = field(
+        default_factory=FitOptions
+    )
     dry_run: Annotated[bool, Cli(panel=RUNNING)] = False
     """Say what would be done."""
 
@@ -118,7 +120,7 @@ class CompareCommand(DocumentOptions):
     """Folder for compare.json, page and figures."""
     protocol: Annotated[
         CompareOptions,
-        Group(
+        OptionGroup(
             PROTOCOL,
             panels=PROTOCOL_PANELS,
             cli={
@@ -126,10 +128,12 @@ class CompareCommand(DocumentOptions):
                 "fusions": Cli(read=parse.fusions, show=parse.fusions_text),
                 "end_to_end": Cli(repeat=True),
             },
-            groups={"answering": Group(PROTOCOL)},
+            groups={"answering": OptionGroup(PROTOCOL)},
         ),
     ] = field(default_factory=CompareOptions)
-    fit: Annotated[FitOptions, Group(TRAINING, panels=FIT_PANELS, cli=FIT_AS)] = field(default_factory=FitOptions)
+    fit: Annotated[FitOptions, OptionGroup(TRAINING, panels=FIT_PANELS, cli=FIT_AS)] = field(
+        default_factory=FitOptions
+    )
     dry_run: Annotated[bool, Cli(panel=RUNNING)] = False
     """Say what would be fitted; write nothing."""
 
@@ -175,12 +179,12 @@ class DiagnoseOptions:
 
     diagnosis: Annotated[
         DiagnosisOptions,
-        Group(
+        OptionGroup(
             "Diagnosis",
             without=("task", "hop_s", "interventions", "sample", "seed"),
             cli={"max_shift_s": Cli(name="max-shift")},
             groups={
-                "fit": Group(
+                "fit": OptionGroup(
                     TRAINING, panels=FIT_PANELS, cli=FIT_AS, without=("tasks", "task_balance", "sentiment_weight")
                 )
             },
@@ -210,7 +214,7 @@ class DiagnoseCommand(DocumentOptions):
     """emotion or sentiment; default: the first that has labels."""
     diagnose: Annotated[
         DiagnoseOptions,
-        Group(
+        OptionGroup(
             INPUT,
             panels={"Diagnosis": ("scored",)},
             without=("any_task",),

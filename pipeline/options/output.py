@@ -81,7 +81,7 @@ def steady_output() -> Iterator[None]:
     before = sys.stdout, sys.stderr
     for stream in before:
         _show_plain(stream)
-    sys.stdout, sys.stderr = SteadyOutput(before[0]), SteadyOutput(before[1])  # type: ignore[assignment]
+    sys.stdout, sys.stderr = SteadyOutput(before[0]), SteadyOutput(before[1])
     try:
         yield
     finally:

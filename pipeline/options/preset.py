@@ -51,15 +51,15 @@ def from_run(cls: type, path: Path) -> dict[str, Any]:
     form = experiments.format_of(path)
     if form == experiments.RUN_FORMAT:
         config = experiments.read_run(path).config
-        tree = _protocol(config) | {"folds": config["folds"], "fusion": config["variant"]}
-        if config["cache"]["path"] is not None:
-            tree["cache"] = (path / config["cache"]["path"]).resolve()
+        tree = _protocol(config.to_json()) | {"folds": config.folds, "fusion": config.variant}
+        if config.cache.path is not None:
+            tree["cache"] = (path / config.cache.path).resolve()
     elif form == experiments.COMPARISON_FORMAT:
-        config = read_json(path / experiments.COMPARISON)
-        if config["split"] != "dev":
+        document = read_json(path / experiments.COMPARISON)
+        if document["split"] != "dev":
             raise UsageError(f"--like {path} is a comparison over folds, which does not say how they were made")
-        tree = _protocol(config)
-        tree["fusions"] = [row["variant"] for row in config["rows"] if "end_to_end" not in row]
+        tree = _protocol(document)
+        tree["fusions"] = [row["variant"] for row in document["rows"] if "end_to_end" not in row]
     else:
         raise NoCacheError(f"there is no run {path}; fit-head and compare make such folders")
     options = options_of(cls)

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from dualstream.heads.variants.registry import TASKS
-from dualstream.pipeline.reporting.tables import METRICS, PER_CENT, estimate_cell, majority_rows, presence_words
+from dualstream.pipeline.experiments.run_config import RunConfig
+from dualstream.pipeline.experiments.scores import SplitScores
+from dualstream.pipeline.reporting.tables import (
+    METRICS,
+    PER_CENT,
+    estimate_cell,
+    majority_rows,
+    majority_score,
+    presence_words,
+)
 
 FORBIDDEN = (
     "Decisions about a person: hiring, promotion, admission, grading, credit, insurance, policing, migration, "
@@ -20,10 +29,10 @@ FORBIDDEN = (
 def model_card(
     *,
     document: Mapping[str, Any],
-    config: Mapping[str, Any],
-    held_out: Mapping[str, Any],
-    seeds: Mapping[str, Any],
-    test: Mapping[str, Any] | None,
+    config: RunConfig,
+    held_out: SplitScores,
+    seeds: SplitScores,
+    test: SplitScores | None,
     test_looks: int,
 ) -> str:
     """Return the card as Markdown.
@@ -43,22 +52,21 @@ def model_card(
     test_looks
         How often that split was scored.
     """
-    fitted = config["fitted_on"]
+    fitted = config.fitted_on
     lines = [
         f"# {_cell(document['variant'])}: emotion and sentiment of spoken clips",
         "",
-        f"Made by dualstream's `export` of a run fitted {config['created']}. Input: video, audio or both, no "
+        f"Made by dualstream's `export` of a run fitted {config.created}. Input: video, audio or both, no "
         "text. Output: a label of each task with calibrated probabilities.",
         "",
         *(line for text in document.get("warnings", ()) for line in (f"**Warning: {_cell(text)}.**", "")),
         "## What it was fitted on",
         "",
-        f"{fitted['utterances']} utterances (sha256 over their ids {fitted['sha256'][:16]}…); "
-        f"{_cell(config['protocol'])}.",
+        f"{fitted.utterances} utterances (sha256 over their ids {fitted.sha256[:16]}…); {_cell(config.protocol)}.",
         "",
     ]
     for task in TASKS:
-        names, counts = document["vocabulary"][task], fitted["counts"][task]
+        names, counts = document["vocabulary"][task], fitted.counts[task]
         if sum(counts):
             said = ", ".join(f"{_cell(name)} {count}" for name, count in zip(names, counts, strict=True))
             lines += [f"- {task}: {said}"]
@@ -73,7 +81,7 @@ def model_card(
         "",
         "## How it scored",
         "",
-        f"Held out: {held_out['utterances']} utterances ({_cell(held_out['split'])}). "
+        f"Held out: {held_out.utterances} utterances ({_cell(held_out.split)}). "
         + _interval_words(held_out)
         + " Per cent but for the log loss (nats). "
         + _flattered(seeds),
@@ -84,7 +92,7 @@ def model_card(
         lines += ["The test split was not looked at.", ""]
     else:
         lines += [
-            f"Test split, {test['utterances']} utterances, scored {test_looks} time{'s' if test_looks > 1 else ''}"
+            f"Test split, {test.utterances} utterances, scored {test_looks} time{'s' if test_looks > 1 else ''}"
             " with `evaluate`:",
             "",
             *_table(test, None, "the run as evaluated", ""),
@@ -118,7 +126,7 @@ def model_card(
         "scores nearer to the majority class. Scores by group of people were not measured.",
         "- Classes with few training utterances (above) are hardly ever answered rightly.",
         "- Where a stream is missing, the answer rests on the other one, and says so.",
-        *(f"- {_cell(text)}" for text in held_out["warnings"]),
+        *(f"- {_cell(text)}" for text in held_out.warnings),
         "",
     ]
     licences = {
@@ -134,37 +142,39 @@ def model_card(
     return "\n".join(lines)
 
 
-def _table(first: Mapping[str, Any], second: Mapping[str, Any] | None, name: str, second_name: str) -> list[str]:
+def _table(first: SplitScores, second: SplitScores | None, name: str, second_name: str) -> list[str]:
     lines = []
-    for task, score in first["tasks"].items():
+    for task, score in first.tasks.items():
         heads = [head for _, head in METRICS]
         lines += [f"{task.capitalize()}:", "", f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
-        for constant, line in majority_rows(score, "majority class"):
-            cells = [line.get(key) for key, _ in METRICS]
-            shown = ["–" if value is None else f"{100 * value:.1f}" for value in cells]
+        for constant, line in majority_rows(score.majority, score.train_majority, "majority class"):
+            values = [majority_score(line, key) for key, _ in METRICS]
+            shown = ["–" if value is None else f"{100 * value:.1f}" for value in values]
             lines.append(f"| {_cell(constant)} | {' | '.join(shown)} |")
         for row, scores in ((name, first), (second_name, second)):
-            if scores is not None and task in scores["tasks"]:
-                cells = [estimate_cell(scores["tasks"][task][key], per_cent=key in PER_CENT) for key, _ in METRICS]
+            if scores is not None and task in scores.tasks:
+                cells = [
+                    estimate_cell(scores.tasks[task].metric(key), per_cent=key in PER_CENT) for key, _ in METRICS
+                ]
                 lines.append(f"| {row} | {' | '.join(_cell(cell) for cell in cells)} |")
-        words = presence_words(score)
+        words = presence_words(score.count, score.without_features)
         lines += ["", f"Scored: {_cell(words)}.", ""] if words else [""]
     return lines
 
 
-def _flattered(seeds: Mapping[str, Any]) -> str:
+def _flattered(seeds: SplitScores) -> str:
     """Return what of the fit was chosen on the held-out utterances."""
-    if "stopped_by" not in seeds:  # runs of versions that did not note it
+    if not seeds.states_stopping:  # runs of versions that did not note it
         return "Models and stopping may have been chosen on these utterances, so they flatter a little."
-    stopped = f", and {seeds['stopped_by']} said when training was to stop" if seeds["stopped_by"] else ""
+    stopped = f", and {seeds.stopped_by} said when training was to stop" if seeds.stopped_by else ""
     return f"The temperature was fitted on these utterances{stopped}, so they flatter a little."
 
 
-def _interval_words(scores: Mapping[str, Any]) -> str:
-    one = next(iter(scores["tasks"].values()))
-    if one["accuracy"]["interval"] is None:
+def _interval_words(scores: SplitScores) -> str:
+    one = next(iter(scores.tasks.values()))
+    if one.accuracy.interval is None:
         return "There are too few groups for an interval."
-    return f"In brackets: 95 % interval by a bootstrap over {one['groups']} {scores['unit']}s."
+    return f"In brackets: 95 % interval by a bootstrap over {one.groups} {scores.unit}s."
 
 
 def _encoder(one: Mapping[str, Any]) -> str:

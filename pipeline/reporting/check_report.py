@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from dualstream.heads.evaluation.majority import Majority
+from dualstream.pipeline.corpus.checks.balance import TaskBalance
+from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import Finding
 from dualstream.pipeline.reporting.tables import console, majority_rows
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 EXAMPLES = 3
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
@@ -14,7 +21,7 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def show(document: dict[str, Any], findings: list[Finding]) -> None:
+def show(document: CheckDocument, findings: Sequence[Finding]) -> None:
     """Print findings, class balance and a line that sums up, on standard output."""
     from rich import box
     from rich.table import Table
@@ -36,13 +43,11 @@ def show(document: dict[str, Any], findings: list[Finding]) -> None:
             severity = Text(rule.severity, style=COLOURS[rule.severity])
             table.add_row(severity, str(len(finding.cases)), Text(finding.code), words)
         out.print(table)
-    for task, spread in document["balance"].items():
+    for task, spread in document.balance.items():
         out.print(_balance_table(task, spread))
-    counts = document["counts"]
+    counts = document.counts
     kinds = ", ".join(f"{counts[severity]} {severity}{'s' * (counts[severity] != 1)}" for severity in COLOURS)
-    out.print(
-        f"{document['utterances']} utterances ({document['looked_at']}); kinds of finding: {kinds}", markup=False
-    )
+    out.print(f"{document.utterances} utterances ({document.looked_at}); kinds of finding: {kinds}", markup=False)
 
 
 def _examples(finding: Finding) -> str:
@@ -52,7 +57,7 @@ def _examples(finding: Finding) -> str:
     return _printable("; ".join(shown)) + (f"; … {rest} more" if rest else "")
 
 
-def _balance_table(task: str, spread: dict[str, Any]) -> Any:
+def _balance_table(task: str, spread: TaskBalance) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -61,23 +66,24 @@ def _balance_table(task: str, spread: dict[str, Any]) -> Any:
         title=f"{task}: rows by class", title_justify="left", box=box.SIMPLE, show_edge=False, pad_edge=False
     )
     table.add_column("split")
-    names = list(next(iter(spread["splits"].values()))["counts"])
+    names = list(next(iter(spread.splits.values())).counts)
     for name in names:
         table.add_column(Text(_printable(name)), justify="right")
     table.add_column("majority line: always answering one class scores")
-    rows = dict(spread["splits"])
-    if spread["outside_test"]:
-        rows["outside test (--folds)"] = spread["outside_test"]
-    for split, held in rows.items():
-        lines = "\n".join(f"{_printable(name)}: {_constant(line)}" for name, line in majority_rows(held))
-        table.add_row(split, *(str(held["counts"][name]) for name in names), Text(lines))
+    rows = dict(spread.splits)
+    if spread.outside_test:
+        rows["outside test (--folds)"] = spread.outside_test
+    for split, shares in rows.items():
+        constant = majority_rows(shares.majority, shares.train_majority)
+        lines = "\n".join(f"{_printable(name)}: {_constant(line)}" for name, line in constant)
+        table.add_row(split, *(str(shares.counts[name]) for name in names), Text(lines))
     return table
 
 
-def _constant(line: dict[str, Any]) -> str:
+def _constant(line: Majority) -> str:
     return (
-        f"accuracy {line['accuracy']:.1%}, UAR {line['balanced_accuracy']:.1%}, "
-        f"weighted F1 {line['weighted_f1']:.3f}, macro F1 {line['macro_f1']:.3f}"
+        f"accuracy {line.accuracy:.1%}, UAR {line.balanced_accuracy:.1%}, "
+        f"weighted F1 {line.weighted_f1:.3f}, macro F1 {line.macro_f1:.3f}"
     )
 
 

@@ -2,107 +2,112 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
 
 from dualstream.heads.diagnosis import conclusion
+from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.spaces import Space
+from dualstream.heads.diagnosis.strength import Complement
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
+from dualstream.pipeline.experiments.diagnosis import DiagnosisDocument
 from dualstream.pipeline.reporting import diagnosis_figures as figures
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.page import Section, page
-from dualstream.pipeline.reporting.report import Report, cache_facts
+from dualstream.pipeline.reporting.report import ReportPage, cache_facts
 
 
-def print_diagnosis(document: dict[str, Any], page_path: str) -> None:
+def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     """Print causes, scores and what each remedy gained."""
     from rich.table import Table
     from rich.text import Text
 
     out = tables.console()
-    evidence = document["evidence"]
-    mark = tables.answer_mark(evidence)
-    for number, cause in enumerate(document["causes"], start=1):
-        out.print(f"{number}. {conclusion.title(cause['name'])}", style="bold", markup=False)
-        out.print(f"   {_sentence(cause['text'])}", markup=False)
-        for remedy in cause["remedies"]:
-            out.print(f"   {remedy['name']}{mark}: {gain_words(remedy['gain'])}", markup=False)
-        out.print(f"   → {cause['advice']}", markup=False)
+    evidence = document.found.evidence
+    mark = tables.answer_mark(speaker_norm=evidence.speaker_norm)
+    for number, cause in enumerate(document.found.causes, start=1):
+        out.print(f"{number}. {conclusion.title(cause.name)}", style="bold", markup=False)
+        out.print(f"   {_sentence(cause.text)}", markup=False)
+        for remedy in cause.remedies:
+            out.print(f"   {remedy.name}{mark}: {gain_words(remedy.gain)}", markup=False)
+        out.print(f"   → {cause.advice}", markup=False)
         out.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
     heads = (f"balanced accuracy, out of fold{mark}", "score (95 % interval)", "gain", "its 95 % interval")
     for column in heads:
         table.add_column(column, justify="left" if column.startswith("balanced") else "right")
-    table.add_row("chance", f"{evidence['strength']['chance']:.1%}", "", "")
+    table.add_row("chance", f"{evidence.strength.chance:.1%}", "", "")
     for title, words in _majority(evidence).items():
         table.add_row(Text(title), words, "", "")
     for name in figures.STREAM_COLOUR:
-        table.add_row(f"{name} alone{mark}", _score(evidence["scores"][name]), "", "")
-    table.add_row(f"{evidence['fusion']}, as it is{mark}", _score(evidence["scores"]["fused"]), "", "")
-    for item in evidence["interventions"].values():
-        low_high = item["gain"]["interval"]
+        table.add_row(f"{name} alone{mark}", _score(evidence.scores[name]), "", "")
+    table.add_row(f"{evidence.fusion}, as it is{mark}", _score(evidence.scores["fused"]), "", "")
+    for item in evidence.interventions.values():
+        low_high = item.gain.interval
         interval = "" if low_high is None else f"{low_high[0]:+.1%} to {low_high[1]:+.1%}"
-        table.add_row(
-            f"  {item['name']}{mark}", _score(item["score"]), f"{item['gain']['difference']:+.1%}", interval
-        )
+        table.add_row(f"  {item.name}{mark}", _score(item.score), f"{item.gain.difference:+.1%}", interval)
     out.print(table)
     out.print("intervals of gains are each by itself; what is called sure is corrected for the number of changes")
-    strength = evidence["strength"]
-    shares = ", ".join(f"{k} {v:.0%}" for k, v in strength["lean_share"].items() if v is not None)
+    strength = evidence.strength
+    shares = ", ".join(f"{k} {v:.0%}" for k, v in strength.lean_share.items() if not math.isnan(v))
     out.print(
-        f"\nworth (Shapley, points above chance): video {strength['shapley_video']:+.1%}, audio "
-        f"{strength['shapley_audio']:+.1%}; use by the head: {shares or 'none of either'}",
+        f"\nworth (Shapley, points above chance): video {strength.shapley_video:+.1%}, audio "
+        f"{strength.shapley_audio:+.1%}; use by the head: {shares or 'none of either'}",
         markup=False,
     )
-    out.print(f"complement: {_complement(evidence['complement'])}", markup=False)
-    out.print(f"coverage: {_coverage(evidence['coverage'])}", markup=False)
-    out.print(f"alignment: {figures.offset_words(evidence['offset_curve'])}", markup=False)
-    for note in evidence["notes"]:
+    out.print(f"complement: {_complement(evidence.complement)}", markup=False)
+    out.print(f"coverage: {_coverage(evidence.coverage)}", markup=False)
+    out.print(f"alignment: {figures.offset_words(evidence.curve)}", markup=False)
+    for note in evidence.notes:
         out.print(f"note: {note}", markup=False)
     out.print(
-        f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s of train and dev, "
-        f"{evidence['task']}; looked at: {document['looked_at']}",
+        f"{evidence.utterances} utterances of {evidence.groups} {evidence.grouped_by}s of train and dev, "
+        f"{evidence.task}; looked at: {document.looked_at}",
         markup=False,
     )
     out.print(f"page: {page_path}", markup=False, soft_wrap=True)
 
 
-def diagnosis_report(document: dict[str, Any]) -> Report:
+def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
     """Draw the page of a diagnosis and its figures."""
-    evidence = document["evidence"]
-    mark = tables.answer_mark(evidence)
+    evidence = document.found.evidence
+    mark = tables.answer_mark(speaker_norm=evidence.speaker_norm)
     drawn = [
         figures.gains(evidence),
-        figures.offset_curve(evidence["offset_curve"]),
-        figures.coverage(evidence["coverage"]),
+        figures.offset_curve(evidence.curve),
+        figures.coverage(evidence.coverage),
         figures.worth(evidence),
     ]
     pictures = [picture for picture in drawn if picture is not None]
     sections = [
         Section(
-            title=conclusion.title(cause["name"]),
-            lead=_sentence(cause["text"]),
-            facts_title="What mends it",
+            title=conclusion.title(cause.name),
+            lead=_sentence(cause.text),
+            facts_title="What fixes it",
             facts={
-                "what to do": cause["advice"],
-                **{f"measured: {r['name']}{mark}": gain_words(r["gain"]) for r in cause["remedies"]},
+                "what to do": cause.advice,
+                **{f"measured: {r.name}{mark}": gain_words(r.gain) for r in cause.remedies},
             },
         )
-        for cause in document["causes"]
+        for cause in document.found.causes
     ]
     sections.append(
         Section(
             title="How it was measured",
             facts={
-                **cache_facts(document["cache"], document["streams"], document["specs"]),
-                "looked at": document["looked_at"],
-                "scores": f"balanced accuracy, out of fold over whole {evidence['grouped_by']}s; "
-                f"in brackets 95 % intervals by a bootstrap over {evidence['grouped_by']}s",
+                **cache_facts(document.cache, document.streams, document.specs),
+                "looked at": document.looked_at,
+                "scores": f"balanced accuracy, out of fold over whole {evidence.grouped_by}s; "
+                f"in brackets 95 % intervals by a bootstrap over {evidence.grouped_by}s",
             },
             documents={"all evidence": evidence},
         )
     )
-    names = ", ".join(conclusion.title(cause["name"]).lower() for cause in document["causes"])
-    size = f"{evidence['utterances']} utterances of {evidence['groups']} {evidence['grouped_by']}s"
+    names = ", ".join(conclusion.title(cause.name).lower() for cause in document.found.causes)
+    size = f"{evidence.utterances} utterances of {evidence.groups} {evidence.grouped_by}s"
     html = page(
-        f"Why {evidence['fusion']}{mark} does what it does",
+        f"Why {evidence.fusion}{mark} does what it does",
         f"{names[0].upper()}{names[1:]}. {size}.",
         rows=[],
         sections=[
@@ -112,102 +117,102 @@ def diagnosis_report(document: dict[str, Any]) -> Report:
             sections[-1],
         ],
     )
-    return Report(html, tuple(pictures))
+    return ReportPage(html, tuple(pictures))
 
 
-def gain_words(gain: dict[str, Any]) -> str:
+def gain_words(gain: PairedDifference) -> str:
     """Return a measured gain in words."""
-    words = f"{gain['difference']:+.1%} balanced accuracy"
-    if gain["interval"]:
-        words += f" (95 % interval {gain['interval'][0]:+.1%} to {gain['interval'][1]:+.1%})"
+    words = f"{gain.difference:+.1%} balanced accuracy"
+    if gain.interval:
+        words += f" (95 % interval {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%})"
     return words
 
 
-def _facts(evidence: dict[str, Any]) -> dict[str, str]:
+def _facts(evidence: Evidence) -> dict[str, str]:
     """Return what was measured before anything was changed, in words."""
-    strength, scores, mark = evidence["strength"], evidence["scores"], tables.answer_mark(evidence)
+    strength, scores, mark = (
+        evidence.strength,
+        evidence.scores,
+        tables.answer_mark(speaker_norm=evidence.speaker_norm),
+    )
     facts = {
-        "chance": f"{strength['chance']:.1%}",
+        "chance": f"{strength.chance:.1%}",
         **_majority(evidence),
         **{f"{name} alone{mark}": _score(scores[name]) for name in figures.STREAM_COLOUR},
-        f"{evidence['fusion']}, as it is{mark}": _score(scores["fused"]),
-        f"the same on fitted rows{mark}": f"{evidence['train_score']:.1%}",
-        f"over the better stream{mark}": gain_words(evidence["fused_over_best"]),
-        "complement": _complement(evidence["complement"]),
-        "coverage": _coverage(evidence["coverage"]),
-        "alignment": figures.offset_words(evidence["offset_curve"]),
-        **{f"{name} rows": _space(space) for name, space in evidence["spaces"].items()},
+        f"{evidence.fusion}, as it is{mark}": _score(scores["fused"]),
+        f"the same on fitted rows{mark}": f"{evidence.train_score:.1%}",
+        f"over the better stream{mark}": gain_words(evidence.fused_over_best),
+        "complement": _complement(evidence.complement),
+        "coverage": _coverage(evidence.coverage),
+        "alignment": figures.offset_words(evidence.curve),
+        **{f"{name} rows": _space(space) for name, space in evidence.spaces.items()},
     }
-    if evidence["redundancy"] is not None:
-        facts["redundancy"] = f"{evidence['redundancy']:.2f} (linear CKA of the streams: 0 none, 1 the same)"
-    if evidence["dev_utterances"]:
-        facts["dev rows that are in train"] = f"{evidence['copies']} of {evidence['dev_utterances']}"
-    shares = strength["gradient_share_video"]
+    if not math.isnan(evidence.redundancy):
+        facts["redundancy"] = f"{evidence.redundancy:.2f} (linear CKA of the streams: 0 none, 1 the same)"
+    if evidence.dev_utterances:
+        facts["dev rows that are in train"] = f"{evidence.copies} of {evidence.dev_utterances}"
+    shares = strength.gradient_share_video
     if shares:
         facts["video's share of the gradient"] = (
             f"{shares[0]:.0%} in the first epoch, {shares[-1]:.0%} in the last"
         )
-    return facts | {
-        "note" if number == 0 else f"note {number + 1}": n for number, n in enumerate(evidence["notes"])
-    }
+    return facts | {"note" if number == 0 else f"note {number + 1}": n for number, n in enumerate(evidence.notes)}
 
 
-def _majority(evidence: dict[str, Any]) -> dict[str, str]:
+def _majority(evidence: Evidence) -> dict[str, str]:
     return {
-        title: f"{line['balanced_accuracy']:.1%} (accuracy {line['accuracy']:.1%})"
-        for title, line in tables.majority_rows(evidence, "majority class")
+        title: f"{line.balanced_accuracy:.1%} (accuracy {line.accuracy:.1%})"
+        for title, line in tables.majority_rows(evidence.majority, evidence.train_majority, "majority class")
     }
 
 
-def _changes(evidence: dict[str, Any]) -> dict[str, str]:
+def _changes(evidence: Evidence) -> dict[str, str]:
     """Return each change with its score, its gain and how to have it, the best first."""
-    items = sorted(evidence["interventions"].values(), key=lambda item: -item["gain"]["difference"])
-    mark = tables.answer_mark(evidence)
-    return {i["name"] + mark: f"{_score(i['score'])}, {gain_words(i['gain'])}: {i['remedy']}" for i in items}
+    items = sorted(evidence.interventions.values(), key=lambda item: -item.gain.difference)
+    mark = tables.answer_mark(speaker_norm=evidence.speaker_norm)
+    return {i.name + mark: f"{_score(i.score)}, {gain_words(i.gain)}: {i.remedy}" for i in items}
 
 
-def _complement(found: dict[str, Any]) -> str:
+def _complement(found: Complement) -> str:
     return (
-        f"right by video alone {found['only_video']:.0%}, by audio alone {found['only_audio']:.0%}, by both "
-        f"{found['both']:.0%}, by neither {found['neither']:.0%} of the utterances; who always picked the right "
-        f"stream would have {found['oracle']:.1%} balanced accuracy"
+        f"right by video alone {found.only_video:.0%}, by audio alone {found.only_audio:.0%}, by both "
+        f"{found.both:.0%}, by neither {found.neither:.0%} of the utterances; who always picked the right "
+        f"stream would have {found.oracle:.1%} balanced accuracy"
     )
 
 
-def _coverage(found: dict[str, Any]) -> str:
+def _coverage(found: Mapping[str, Coverage]) -> str:
     words = []
     for name, values in found.items():
-        word = f"{name} in {values['utterances_present']:.0%} of the utterances"
-        if values["windows_seen"] is not None:
-            word += f", there in {values['windows_seen']:.0%} of the windows"
-            word += f" ({values['rows_per_utterance']:g} at median)"
+        word = f"{name} in {values.utterances_present:.0%} of the utterances"
+        if not math.isnan(values.windows_seen):
+            word += f", there in {values.windows_seen:.0%} of the windows"
+            word += f" ({values.rows_per_utterance:g} at median)"
         words.append(word)
     return "; ".join(words)
 
 
-def _space(space: dict[str, Any]) -> str:
-    words = f"{space['width']} columns, deviation {space['scale']:.3g}"
-    if space["effective_rank"] is not None:
-        words += f", effective rank {space['effective_rank']:.1f}"
-    if space["drift_auc"] is not None:
-        words += f", dev told from train at {space['drift_auc']:.2f} (0.5: not at all)"
-    for key, what in (
-        ("dead_columns", "columns never change"),
-        ("not_finite", "rows not finite"),
-        ("zero_rows", "zero rows"),
+def _space(space: Space) -> str:
+    words = f"{space.width} columns, deviation {space.scale:.3g}"
+    if not math.isnan(space.effective_rank):
+        words += f", effective rank {space.effective_rank:.1f}"
+    if not math.isnan(space.drift_auc):
+        words += f", dev told from train at {space.drift_auc:.2f} (0.5: not at all)"
+    for count, what in (
+        (space.dead_columns, "columns never change"),
+        (space.not_finite, "rows not finite"),
+        (space.zero_rows, "zero rows"),
     ):
-        if space[key]:
-            words += f", {space[key]} {what}"
+        if count:
+            words += f", {count} {what}"
     return words
 
 
-def _score(estimate: dict[str, Any]) -> str:
-    words = f"{estimate['mean']:.1%}"
-    return (
-        words
-        if not estimate["interval"]
-        else f"{words} ({estimate['interval'][0]:.1%}–{estimate['interval'][1]:.1%})"
-    )
+def _score(estimate: Estimate) -> str:
+    words = f"{estimate.mean:.1%}"
+    if estimate.interval is None:
+        return words
+    return f"{words} ({estimate.interval[0]:.1%}–{estimate.interval[1]:.1%})"
 
 
 def _sentence(text: str) -> str:

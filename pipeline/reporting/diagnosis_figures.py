@@ -2,48 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
+from dualstream.heads.diagnosis.alignment import OffsetCurve
+from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.pipeline.reporting.figures import GRID, INK, MUTED, Picture, render
 from dualstream.pipeline.reporting.tables import answer_mark
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STREAM_COLOUR = {"video": "#2563a8", "audio": "#c2621b"}
 GOOD, BAD, UNSURE = "#2f7d4f", "#9a3b3b", "#98a3af"
 
 
-def offset_words(curve: dict[str, Any] | None) -> str:
+def offset_words(curve: OffsetCurve | None) -> str:
     """Say what the offset curve says."""
     if curve is None:
         return "A stream has no windows: its alignment can't be measured."
-    if curve["peak_s"] is None:
+    if math.isnan(curve.peak_s):
         return "Too few windows of both streams to look for a shift."
-    peak = f"{curve['peak_s']:+g} s"
-    low, high = curve["peak_interval_s"]
+    peak = f"{curve.peak_s:+g} s"
+    low, high = curve.peak_interval_s
     return {
         "aligned": "The peak stands at zero: the streams run on one clock.",
         "shifted": f"The peak stands at {peak} ({low:+g} to {high:+g} s), not at zero: one stream runs late.",
         "none": "No shift stands out from chance: these features show no course in time that the streams share.",
         "unknown": f"The peak at {peak} could as well stand elsewhere ({low:+g} to {high:+g} s).",
-    }[curve["verdict"]]
+    }[curve.verdict]
 
 
-def offset_curve(curve: dict[str, Any] | None) -> Picture | None:
+def offset_curve(curve: OffsetCurve | None) -> Picture | None:
     """Draw the agreement of the streams by shift; None where no shift could be scored."""
-    if curve is None or curve["peak_s"] is None:
+    if curve is None or math.isnan(curve.peak_s):
         return None
+    # as the document has them
     shift, agreement, low, high = (
-        np.array([np.nan if v is None else v for v in curve[key]], dtype=float)
-        for key in ("shift_s", "agreement", "low", "high")
+        np.round(values, 6) for values in (curve.shift_s, curve.agreement, curve.low, curve.high)
     )
 
-    def plot(figure: Any) -> None:
+    def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=":")
         axes.fill_between(shift, low, high, color=STREAM_COLOUR["video"], alpha=0.15, linewidth=0)
         axes.plot(shift, agreement, color=STREAM_COLOUR["video"], marker="o", markersize=4)
         peak = int(np.nanargmax(agreement))
-        colour = {"shifted": BAD, "aligned": GOOD}.get(curve["verdict"], UNSURE)
+        colour = {"shifted": BAD, "aligned": GOOD}.get(curve.verdict, UNSURE)
         axes.plot(shift[peak], agreement[peak], "o", color=colour, markersize=8)
         axes.set_xlabel("audio against video, seconds (positive: audio later)")
         axes.set_ylabel("held-out canonical correlation")
@@ -58,15 +66,15 @@ def offset_curve(curve: dict[str, Any] | None) -> Picture | None:
     )
 
 
-def coverage(of_streams: dict[str, Any]) -> Picture | None:
+def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
     """Draw what each stream has seen; None without windows."""
     seen = {
-        name: values["windows_seen"] for name, values in of_streams.items() if values["windows_seen"] is not None
+        name: values.windows_seen for name, values in of_streams.items() if not math.isnan(values.windows_seen)
     }
     if not seen:
         return None
 
-    def plot(figure: Any) -> None:
+    def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
         names = list(seen)
         axes.barh(names, [seen[name] for name in names], color=[STREAM_COLOUR[name] for name in names], height=0.5)
@@ -77,32 +85,33 @@ def coverage(of_streams: dict[str, Any]) -> Picture | None:
         axes.grid(axis="x", color=GRID)
 
     words = "; ".join(
-        f"{name}: median {values['rows_per_utterance']:g} rows an utterance"
+        f"{name}: median {values.rows_per_utterance:g} rows an utterance"
         for name, values in of_streams.items()
-        if values["rows_per_utterance"] is not None
+        if not math.isnan(values.rows_per_utterance)
     )
     return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.8))
 
 
-def worth(evidence: dict[str, Any]) -> Picture:
+def worth(evidence: Evidence) -> Picture:
     """Draw what the streams are worth beside what the head makes of them."""
-    strength = evidence["strength"]
+    strength = evidence.strength
+    shapley = {"video": strength.shapley_video, "audio": strength.shapley_audio}
     names = list(STREAM_COLOUR)
 
-    def plot(figure: Any) -> None:
+    def plot(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         colours = [STREAM_COLOUR[name] for name in names]
-        left.bar(names, [100 * strength[f"shapley_{name}"] for name in names], color=colours, width=0.5)
-        left.set_title(f"Worth (Shapley){answer_mark(evidence)}")
+        left.bar(names, [100 * shapley[name] for name in names], color=colours, width=0.5)
+        left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=evidence.speaker_norm)}")
         left.set_ylabel("points above chance")
-        lean = [next(x for x in strength["lean"] if x["stream"] == name) for name in names]
+        lean = [next(x for x in strength.lean if x.stream == name) for name in names]
         place = np.arange(len(names))
-        right.bar(place - 0.18, [100 * x["shuffled"] for x in lean], color=colours, width=0.34, label="shuffled")
+        right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=colours, width=0.34, label="shuffled")
         right.bar(
-            place + 0.18, [100 * x["masked"] for x in lean], color=colours, width=0.34, alpha=0.45, label="hidden"
+            place + 0.18, [100 * x.masked for x in lean], color=colours, width=0.34, alpha=0.45, label="hidden"
         )
         right.set_xticks(place, names)
-        right.set_title(f"Use: loss without the stream{answer_mark(evidence)}")
+        right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=evidence.speaker_norm)}")
         right.set_ylabel("points lost")
         right.legend()
         for axes in (left, right):
@@ -113,28 +122,28 @@ def worth(evidence: dict[str, Any]) -> Picture:
     return Picture("worth", "Worth and use of the streams", caption, render(plot, 7.2, 3.0))
 
 
-def gains(evidence: dict[str, Any]) -> Picture:
+def gains(evidence: Evidence) -> Picture:
     """Draw what each change brought, with its interval."""
-    items = sorted(evidence["interventions"].values(), key=lambda item: item["gain"]["difference"])
+    items = sorted(evidence.interventions.values(), key=lambda item: item.gain.difference)
 
-    def plot(figure: Any) -> None:
+    def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.8)
         for row, item in enumerate(items):
-            low, high = item["gain"]["interval"] or (item["gain"]["difference"],) * 2
+            low, high = item.gain.interval or (item.gain.difference,) * 2
             colour = GOOD if low > 0 else BAD if high < 0 else UNSURE
             axes.plot(
                 [100 * low, 100 * high], [row, row], color=colour, linewidth=3, alpha=0.5, solid_capstyle="butt"
             )
-            axes.plot(100 * item["gain"]["difference"], row, "o", color=colour, markersize=6)
-        axes.set_yticks(range(len(items)), [item["name"] for item in items])
-        axes.set_xlabel(f"gain over {evidence['fusion']} as it is, points of balanced accuracy")
-        axes.set_title(f"What each change brings{answer_mark(evidence)}")
+            axes.plot(100 * item.gain.difference, row, "o", color=colour, markersize=6)
+        axes.set_yticks(range(len(items)), [item.name for item in items])
+        axes.set_xlabel(f"gain over {evidence.fusion} as it is, points of balanced accuracy")
+        axes.set_title(f"What each change brings{answer_mark(speaker_norm=evidence.speaker_norm)}")
         axes.grid(axis="x", color=GRID)
 
     caption = (
         "Each change refitted on the same folds; bars: 95 % interval of the paired difference over "
-        f"{evidence['grouped_by']}s. "
+        f"{evidence.grouped_by}s. "
         "'Shift by the best offset' is held against 'align windows'. Of so many bars one can be clear of zero "
         "by luck: what is called sure on this page is corrected for their number."
     )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from dualstream.pipeline.reporting.tables import answer_mark
+from dualstream.heads.variants.options import TASKS
+from dualstream.pipeline.experiments.history import ModelHistory
+from dualstream.pipeline.experiments.scores import SplitScores
+from dualstream.pipeline.reporting.tables import scores_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,24 +60,24 @@ class Picture:
 
 
 def score_lines(
-    names: Sequence[str], scores: Sequence[dict[str, Any]], metric: str, *, name: str = "scores"
+    names: Sequence[str], scores: Sequence[SplitScores], metric: str, *, name: str = "scores"
 ) -> Picture:
     """Draw each run's score with its 95 % interval, a dot a seed, against the majority line."""
-    tasks = [task for task in ("emotion", "sentiment") if any(task in one["tasks"] for one in scores)]
+    tasks = [task for task in TASKS if any(task in one.tasks for one in scores)]
 
     def draw(figure: Figure) -> None:
         for k, task in enumerate(tasks):
             axes = figure.add_subplot(1, len(tasks), k + 1)
-            here = [one["tasks"].get(task) for one in scores]
+            here = [one.tasks.get(task) for one in scores]
             for y, one in enumerate(here):
                 if one is None:
                     continue
-                value = one[metric]
-                if value["interval"] is not None:
-                    axes.plot(value["interval"], [y, y], color=TASK_COLOUR[task], lw=2.5, alpha=0.45)
-                axes.plot(value["seeds"], [y] * len(value["seeds"]), "|", color=MUTED, ms=7, mew=1)
-                axes.plot([value["mean"]], [y], "o", color=TASK_COLOUR[task], ms=6)
-            lines = {y: one["majority"][metric] for y, one in enumerate(here) if one and one["majority"]}
+                value = one.headline(metric)
+                if value.interval is not None:
+                    axes.plot(value.interval, [y, y], color=TASK_COLOUR[task], lw=2.5, alpha=0.45)
+                axes.plot(value.seeds, [y] * len(value.seeds), "|", color=MUTED, ms=7, mew=1)
+                axes.plot([value.mean], [y], "o", color=TASK_COLOUR[task], ms=6)
+            lines = {y: getattr(one.majority, metric) for y, one in enumerate(here) if one and one.majority}
             if len(set(lines.values())) > 1:  # rows of different utterances have each a line of their own
                 for y, line in lines.items():
                     axes.plot([line, line], [y - 0.4, y + 0.4], color=MAJORITY_COLOUR, lw=1.2, ls=(0, (4, 3)))
@@ -100,22 +103,22 @@ def score_lines(
     return Picture(name, f"Scores: {what}", caption, render(draw, 8.6, 1.1 + 0.3 * max(2, len(names))))
 
 
-def confusion(scores: dict[str, Any], *, name: str = "confusion") -> Picture:
+def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
     """Draw the confusion matrices: the row is the truth, its cells sum to 100 %."""
-    tasks = list(scores["tasks"])
+    tasks = list(scores.tasks)
 
     def draw(figure: Figure) -> None:
-        widths = [max(3, len(scores["tasks"][task]["names"])) for task in tasks]
+        widths = [max(3, len(scores.tasks[task].names)) for task in tasks]
         grid = figure.add_gridspec(1, len(tasks), width_ratios=widths)
         for k, task in enumerate(tasks):
-            one = scores["tasks"][task]
-            counts = np.asarray(one["confusion"], dtype=float)
+            one = scores.tasks[task]
+            counts = np.asarray(one.confusion, dtype=float)
             total = counts.sum(axis=1, keepdims=True)
             share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
             axes = figure.add_subplot(grid[0, k])
             axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-            classes = [_short(name) for name in one["names"]]
-            rows = [f"{_short(row['name'])}  ({row['support']})" for row in one["classes"]]
+            classes = [_short(name) for name in one.names]
+            rows = [f"{_short(row.name)}  ({row.support})" for row in one.classes]
             axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor")
             axes.set_yticks(range(len(classes)), rows)
             axes.tick_params(length=0, colors=INK)
@@ -128,38 +131,38 @@ def confusion(scores: dict[str, Any], *, name: str = "confusion") -> Picture:
                             j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8,
                             color="white" if share[i, j] > 0.55 else INK,
                         )  # fmt: skip
-            axes.set_title(task + answer_mark(scores))
+            axes.set_title(task + scores_mark(scores))
             axes.set_xlabel("predicted")
             axes.set_ylabel("true (utterances)" if k == 0 else "")
 
     caption = (
         "Of the utterances that are truly of the row's class, how many per cent were called what; mean over seeds."
     )
-    rows = max(len(scores["tasks"][task]["names"]) for task in tasks)
+    rows = max(len(scores.tasks[task].names) for task in tasks)
     return Picture(name, "Confusion", caption, render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24))))
 
 
-def per_class(scores: dict[str, Any], *, name: str = "per_class") -> Picture:
+def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
     """Draw precision, recall and F1 of each class, the commonest class first."""
-    tasks = list(scores["tasks"])
+    tasks = list(scores.tasks)
 
     def draw(figure: Figure) -> None:
-        widths = [max(3, len(scores["tasks"][task]["names"])) for task in tasks]
+        widths = [max(3, len(scores.tasks[task].names)) for task in tasks]
         grid = figure.add_gridspec(1, len(tasks), width_ratios=widths)
         for k, task in enumerate(tasks):
-            rows = sorted(scores["tasks"][task]["classes"], key=lambda row: -row["support"])
+            rows = sorted(scores.tasks[task].classes, key=lambda row: -row.support)
             axes = figure.add_subplot(grid[0, k])
             x = np.arange(len(rows))
             for shift, (key, alpha) in enumerate((("precision", 0.35), ("recall", 0.6), ("f1", 1.0))):
-                heights = [row[key] for row in rows]
+                heights = [getattr(row, key) for row in rows]
                 axes.bar(x + (shift - 1) * 0.27, heights, 0.25, color=TASK_COLOUR[task], alpha=alpha, label=key)
-            labels = [f"{_short(row['name'])}\n({row['support']})" for row in rows]
+            labels = [f"{_short(row.name)}\n({row.support})" for row in rows]
             axes.set_xticks(x, labels, rotation=0 if len(rows) <= 8 else 60, fontsize=7.5)
             axes.set_ylim(0, 1)
             axes.grid(axis="y", color=GRID, lw=0.8)
             axes.set_axisbelow(True)
             axes.tick_params(length=0)
-            axes.set_title(task + answer_mark(scores))
+            axes.set_title(task + scores_mark(scores))
             if k == 0:
                 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
 
@@ -167,13 +170,13 @@ def per_class(scores: dict[str, Any], *, name: str = "per_class") -> Picture:
     return Picture(name, "By class", caption, render(draw, 8.6, 2.9))
 
 
-def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Picture | None:
+def curves(history: Sequence[ModelHistory], *, name: str = "curves") -> Picture | None:
     """Draw training: losses, dev score, and the cosine between the tasks' gradients. None where nothing is."""
-    runs = [one for one in history if any(one["columns"].values())]
-    losses = [c for c in ("train_loss", "dev_loss") if any(one["columns"].get(c) for one in runs)]
+    runs = [one for one in history if one.epochs]
+    losses = [c for c in ("train_loss", "dev_loss") if any(one.column(c) for one in runs)]
     panels: list[tuple[str, list[str]]] = [("loss", losses)] if losses else []
     for column, title in (("dev_score", "dev score"), ("task_cosine", "cosine of the tasks' gradients")):
-        if any(_numbers(one["columns"].get(column)) for one in runs):
+        if any(_numbers(one.column(column)) for one in runs):
             panels.append((title, [column]))
     if not panels:
         return None
@@ -183,9 +186,9 @@ def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Pictur
             axes = figure.add_subplot(1, len(panels), k + 1)
             for column in columns:
                 colour = {"train_loss": MUTED, "task_cosine": "#5b7f3a"}.get(column, TASK_COLOUR["emotion"])
-                _curve_bundle(axes, [one["columns"].get(column) for one in runs], colour, column)
+                _curve_bundle(axes, [one.column(column) for one in runs], colour, column)
             if title != "loss":
-                best = [one["best_epoch"] + 1 for one in runs if one["best_epoch"] is not None]
+                best = [one.best_epoch + 1 for one in runs if one.best_epoch is not None]
                 if best and columns == ["dev_score"]:
                     axes.axvline(float(np.median(best)), color=MUTED, lw=1, ls=(0, (2, 2)))
             if columns == ["task_cosine"]:
@@ -206,7 +209,7 @@ def curves(history: Sequence[dict[str, Any]], *, name: str = "curves") -> Pictur
     return Picture(name, "Training", caption, render(draw, 8.6, 2.7))
 
 
-def _curve_bundle(axes: Axes, lines: Sequence[Sequence[float | None] | None], colour: str, label: str) -> None:
+def _curve_bundle(axes: Axes, lines: Sequence[Sequence[float | None]], colour: str, label: str) -> None:
     drawn = [np.array([np.nan if v is None else v for v in line], dtype=float) for line in lines if line]
     if not drawn:
         return
@@ -222,8 +225,8 @@ def _curve_bundle(axes: Axes, lines: Sequence[Sequence[float | None] | None], co
         axes.plot(np.arange(1, len(line) + 1), line, color=colour, lw=0.7, alpha=0.4)
 
 
-def _numbers(column: Sequence[float | None] | None) -> bool:
-    return any(value is not None for value in column or ())
+def _numbers(column: Sequence[float | None]) -> bool:
+    return any(value is not None for value in column)
 
 
 def _short(text: str, limit: int = 14) -> str:

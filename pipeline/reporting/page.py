@@ -7,8 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
 
+from dualstream.heads.variants.options import Task
+from dualstream.pipeline.experiments.comparison import PairedTest
+from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.reporting.figures import Picture
 from dualstream.pipeline.reporting.tables import (
     METRICS,
@@ -17,9 +19,12 @@ from dualstream.pipeline.reporting.tables import (
     answer_notes,
     estimate_cell,
     majority_rows,
+    majority_score,
     presence_words,
     what_is_scored,
 )
+
+from dualstream.documents import plain
 
 # No script, no network: the browser is told so too.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -86,8 +91,8 @@ class Section:
     facts_title: str = "Where the numbers come from"
     warnings: Sequence[str] = ()
     pictures: Sequence[Picture] = ()
-    documents: dict[str, Any] = field(default_factory=dict)
-    """JSON values behind a fold, by their headings."""
+    documents: dict[str, object] = field(default_factory=dict)
+    """Documents behind a fold, by their headings."""
 
 
 def page(
@@ -96,15 +101,12 @@ def page(
     *,
     rows: Sequence[Row],
     pictures: Sequence[Picture] = (),
-    comparisons: Sequence[dict[str, Any]] = (),
+    comparisons: Sequence[PairedTest] = (),
     sections: Sequence[Section] = (),
     warnings: Sequence[str] = (),
 ) -> str:
-    """Return the page: headline numbers, the table of each task, figures, and a section a run.
-
-    `comparisons` are rows ``{"task", "variant", "against", "difference", "interval", "p_value", "p_holm"}``.
-    """
-    tasks = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores["tasks"]))
+    """Return the page: headline numbers, the table of each task, figures, and a section a run."""
+    tasks = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores.tasks))
     body = [f"<h1>{escape(title)}</h1>", f'<p class="lead">{escape(lead)}</p>', _cards(rows, tasks)]
     body += [_warning(text) for text in warnings]
     body += [_figure(picture) for picture in pictures]
@@ -123,50 +125,50 @@ def page(
     )
 
 
-def _cards(rows: Sequence[Row], tasks: Sequence[str]) -> str:
+def _cards(rows: Sequence[Row], tasks: Sequence[Task]) -> str:
     """Show the best row's headline score of each task beside the majority class, where rows can be ranked."""
     cards = []
     for task in tasks:
         best = _best(rows, task)
         if best is None or best.scores is None:
             continue
-        one = best.scores["tasks"][task]
-        value = one["balanced_accuracy"]
-        majority = one["majority"]["balanced_accuracy"] if one["majority"] else None
+        one = best.scores.tasks[task]
+        value = one.balanced_accuracy
+        majority = one.majority.balanced_accuracy if one.majority else None
         against = "" if majority is None else f"majority class {100 * majority:.1f}"
         rivals = len(_kinds(rows, task)[0])
         if rivals > 1:
             against += f"{', ' if against else ''}the best of {rivals} rows by these very scores"
         interval = ""
-        if value["interval"]:
-            interval = f"95 % interval {100 * value['interval'][0]:.1f}–{100 * value['interval'][1]:.1f}"
+        if value.interval:
+            interval = f"95 % interval {100 * value.interval[0]:.1f}–{100 * value.interval[1]:.1f}"
         cards.append(
             f'<div class="card"><small>{escape(task)}, UAR, {escape(best.title)}</small>'
-            f"<b>{100 * value['mean']:.1f} %</b><small>{escape(interval)}</small>"
+            f"<b>{100 * value.mean:.1f} %</b><small>{escape(interval)}</small>"
             f"<small>{escape(against)}</small></div>"
         )
     every = [row.scores for row in rows if row.scores]
     if every:
         scored = every[0]
-        counts = sorted({len(one["models"]) for one in every})
+        counts = sorted({len(one.models) for one in every})
         what = f"{' or '.join(map(str, counts))} model{'s' if counts[-1] > 1 else ''} a row"
-        splits = ", ".join(dict.fromkeys(str(one["split"]) for one in every))
-        sizes = " or ".join(str(size) for size in dict.fromkeys(one["utterances"] for one in every))
+        splits = ", ".join(dict.fromkeys(one.split for one in every))
+        sizes = " or ".join(str(size) for size in dict.fromkeys(one.utterances for one in every))
         cards.append(
             f'<div class="card"><small>scored on</small><b>{escape(splits)}</b>'
             f"<small>{sizes} utterances, {escape(what)}</small></div>"
         )
-        if scored["contradiction"] and len(rows) == 1:
-            rate = scored["contradiction"]
+        rate = scored.contradiction
+        if rate and len(rows) == 1:
             cards.append(
                 '<div class="card"><small>contradicting pairs</small>'
-                f"<b>{100 * rate['mean']:.1f} %</b><small>{100 * rate['labels']:.1f} % in the labels</small></div>"
+                f"<b>{100 * rate.mean:.1f} %</b><small>{100 * rate.labels:.1f} % in the labels</small></div>"
             )
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _score_table(task: str, rows: Sequence[Row]) -> str:
-    scored = [row for row in rows if row.scores and task in row.scores["tasks"]]
+def _score_table(task: Task, rows: Sequence[Row]) -> str:
+    scored = [row for row in rows if row.scores and task in row.scores.tasks]
     if not scored or scored[0].scores is None:
         return ""
     kinds = _kinds(rows, task)
@@ -176,26 +178,27 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
     for number, same in enumerate(kinds, start=1):
         assert same[0].scores is not None
         of = f" ({what_is_scored(same[0].scores, task)})" if len(kinds) > 1 else ""
-        constant = majority_rows(same[0].scores["tasks"][task], "majority class")
+        first = same[0].scores.tasks[task]
+        constant = majority_rows(first.majority, first.train_majority, "majority class")
         for place, (name, majority) in enumerate(constant, start=1):
-            cells = [majority.get(key) for key, _ in METRICS]
-            shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in cells)
+            values = [majority_score(majority, key) for key, _ in METRICS]
+            shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in values)
             last = " last" if number == len(kinds) and place == len(constant) else ""
             blank = "<td></td>" * (1 + len(extra))
             lines.append(f'<tr class="majority{last}"><td>{escape(name + of)}</td>{shown}{blank}</tr>')
     best = _best(rows, task)
     for i, row in enumerate(rows):
         last = " last" if row.single and i + 1 < len(rows) and not rows[i + 1].single else ""
-        if row.scores is None or task not in row.scores["tasks"]:
+        if row.scores is None or task not in row.scores.tasks:
             lines.append(
                 f'<tr class="failed{last}"><td>{escape(row.name)}</td>'
                 f'<td class="wide" colspan="{len(heads) - 1}">{escape(row.note or "not scored")}</td></tr>'
             )
             continue
-        score = row.scores["tasks"][task]
-        cells = [_two_lines(estimate_cell(score[key], per_cent=key in PER_CENT)) for key, _ in METRICS]
-        rate = row.scores["contradiction"]
-        cells.append(f"{100 * rate['mean']:.1f}" if rate else "–")
+        score = row.scores.tasks[task]
+        cells = [_two_lines(estimate_cell(score.metric(key), per_cent=key in PER_CENT)) for key, _ in METRICS]
+        rate = row.scores.contradiction
+        cells.append(f"{100 * rate.mean:.1f}" if rate else "–")
         cells += [_two_lines(row.extra.get(task, {}).get(head, "")) for head in extra]
         kind = ("best" if row is best and len(scored) > 1 else "") + last
         lines.append(
@@ -206,9 +209,9 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
         words: ", ".join(row.name for row in scored if row.scores and _of_whom(row.scores, task) == words)
         for words in of_whom
     }
-    first = "; ".join(f"{names}: {words}" if len(by_row) > 1 else words for words, names in by_row.items())
+    of_each = "; ".join(f"{names}: {words}" if len(by_row) > 1 else words for words, names in by_row.items())
     note = (
-        f"{first}. Per cent, log loss in nats; mean ± standard deviation over models (seeds). Contradicting: "
+        f"{of_each}. Per cent, log loss in nats; mean ± standard deviation over models (seeds). Contradicting: "
         "answered emotion–sentiment pairs that training never showed."
     )
     note += "".join(
@@ -217,47 +220,43 @@ def _score_table(task: str, rows: Sequence[Row]) -> str:
     return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
 
 
-def _of_whom(scores: dict[str, Any], task: str) -> str:
+def _of_whom(scores: SplitScores, task: Task) -> str:
     """Return whom a row's scores are of, and what its intervals resample."""
-    one = scores["tasks"][task]
-    words = f"{one['count']} labelled utterances"
-    if one["accuracy"]["interval"]:
-        words += f", second line: 95 % interval by a bootstrap over {one['groups']} {scores['unit']}s"
-    known = presence_words(one)
+    one = scores.tasks[task]
+    words = f"{one.count} labelled utterances"
+    if one.accuracy.interval:
+        words += f", second line: 95 % interval by a bootstrap over {one.groups} {scores.unit}s"
+    known = presence_words(one.count, one.without_features)
     return f"{words}; {known}" if known else words
 
 
-def _kinds(rows: Sequence[Row], task: str) -> list[list[Row]]:
+def _kinds(rows: Sequence[Row], task: Task) -> list[list[Row]]:
     """Return the rows of one task by the utterances that they are scored on; rows of two kinds can't be ranked."""
-    kinds: dict[Any, list[Row]] = {}
+    kinds: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        if row.scores and task in row.scores["tasks"]:
-            one = row.scores["tasks"][task]
-            same = (
-                row.scores["split"],
-                tuple((c["name"], c["support"]) for c in one["classes"]),
-                str(one["majority"]),
-                str(one.get("train_majority")),
-            )
+        if row.scores and task in row.scores.tasks:
+            one = row.scores.tasks[task]
+            counts = tuple((c.name, c.support) for c in one.classes)
+            same = (row.scores.split, counts, one.majority, one.train_majority)
             kinds.setdefault(same, []).append(row)
     return list(kinds.values())
 
 
-def _comparison_table(comparisons: Sequence[dict[str, Any]]) -> str:
+def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
     heads = ("variant", "task", "against", "difference of UAR", "95 % interval", "p", "p (Holm)")
     lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
     for row in comparisons:
         interval = "–"
-        if row["interval"]:
-            interval = f"{100 * row['interval'][0]:+.1f} to {100 * row['interval'][1]:+.1f}"
+        if row.interval:
+            interval = f"{100 * row.interval[0]:+.1f} to {100 * row.interval[1]:+.1f}"
         cells = (
-            row["variant"],
-            row["task"],
-            row["against"],
-            f"{100 * row['difference']:+.1f}",
+            row.variant,
+            row.task,
+            row.against,
+            f"{100 * row.difference:+.1f}",
             interval,
-            f"{row['p_value']:.4f}",
-            f"{row['p_holm']:.4f}",
+            f"{row.p_value:.4f}",
+            f"{row.p_holm:.4f}",
         )
         lines.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
     note = (
@@ -274,14 +273,14 @@ def _section(section: Section) -> list[str]:
     if section.lead:
         parts.append(f'<p class="lead">{escape(section.lead)}</p>')
     parts += [_warning(text) for text in section.warnings]
-    for task in dict.fromkeys(task for row in section.rows if row.scores for task in row.scores["tasks"]):
+    for task in dict.fromkeys(task for row in section.rows if row.scores for task in row.scores.tasks):
         parts += [f"<h3>{escape(task.capitalize())}</h3>", _score_table(task, section.rows)]
     parts += [_figure(picture) for picture in section.pictures]
     if section.facts:
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in section.facts.items())
         parts.append(f"<h3>{escape(section.facts_title)}</h3><dl>{rows}</dl>")
     for heading, document in section.documents.items():
-        text = json.dumps(document, indent=1, ensure_ascii=False, sort_keys=False, default=str)
+        text = json.dumps(plain(document), indent=1, ensure_ascii=False, sort_keys=False, default=str)
         parts.append(f"<details><summary>{escape(heading)}</summary><pre>{escape(text)}</pre></details>")
     return parts
 
@@ -303,9 +302,9 @@ def _two_lines(text: str) -> str:
     return escape(first) + (f"<small>{escape(second)}</small>" if second else "")
 
 
-def _best(rows: Sequence[Row], task: str) -> Row | None:
+def _best(rows: Sequence[Row], task: Task) -> Row | None:
     kinds = _kinds(rows, task)
     if len(kinds) != 1:
         return None
     (scored,) = kinds
-    return max(scored, key=lambda row: row.scores["tasks"][task]["balanced_accuracy"]["mean"] if row.scores else 0)
+    return max(scored, key=lambda row: row.scores.mean(task, "balanced_accuracy") if row.scores else 0)

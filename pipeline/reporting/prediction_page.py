@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import numpy as np
+from dualstream.heads.variants.options import Task
+from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import Timeline
 from dualstream.pipeline.reporting.page import CSS, POLICY
 from dualstream.pipeline.reporting.prediction_report import note
@@ -41,33 +42,33 @@ svg { display:block; width:100%; max-width:960px; height:auto; background:var(--
 """
 
 
-def prediction_page(document: dict[str, Any], timelines: Sequence[Timeline | None]) -> str:
+def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | None]) -> str:
     """Return the page; everything that a file or a bundle says is escaped, nothing is loaded from outside.
 
     Parameters
     ----------
-    document
+    report
         What `predict` returns.
     timelines
         One an utterance; None where there is none.
     """
-    count, failed = len(document["utterances"]), document["failed"]
-    title = f"{count} utterance{'s' if count != 1 else ''}, answered by {document['variant']}"
+    count, failed = len(report.utterances), report.failed
+    title = f"{count} utterance{'s' if count != 1 else ''}, answered by {report.variant}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">{escape(str(document["bundle"]))}; {count - failed} answered, {failed} not. '
+        f'<p class="lead">{escape(report.bundle)}; {count - failed} answered, {failed} not. '
         "Probabilities are calibrated on held-out clips of the corpus that the heads were fitted on. They "
         "tell which label annotators would likely give, not what a person feels.</p>",
     ]
-    body += [f'<div class="warn">{escape(text)}</div>' for text in [*document["warnings"], *document["notes"]]]
-    if document["timeline_s"] is not None:
+    body += [f'<div class="warn">{escape(text)}</div>' for text in [*report.warnings, *report.notes]]
+    if report.timeline_s is not None:
         body.append(
-            f'<p class="note">Timelines: the point at a moment is the answer for the {document["timeline_s"]:g} '
+            f'<p class="note">Timelines: the point at a moment is the answer for the {report.timeline_s:g} '
             "seconds around it, taken for a clip of its own. Stretches overlap, and the heads were fitted on "
             "whole utterances: read the shape, not the digits.</p>"
         )
-    for one, timeline in zip(document["utterances"], timelines, strict=True):
-        body += _utterance(one, timeline, document["vocabulary"])
+    for one, timeline in zip(report.utterances, timelines, strict=True):
+        body += _utterance(one, timeline, report.vocabulary)
     inner = "\n".join(body)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -78,16 +79,15 @@ def prediction_page(document: dict[str, Any], timelines: Sequence[Timeline | Non
     )
 
 
-def _utterance(one: dict[str, Any], timeline: Timeline | None, vocabulary: dict[str, list[str]]) -> list[str]:
-    parts = [f"<h2>{escape(one['name'])}</h2>"]
-    if one["status"] == "failed":
-        return [*parts, f'<p class="bad">no answer: {escape(one["reason"])}</p>']
-    said = []
-    for task in vocabulary:
-        if one[task]:
-            said.append(f"{task}: <b>{escape(one[task]['answer'])}</b> {one[task]['probability']:.2f}")
-    missing = [name for name, there in one["streams"].items() if not there]
-    told = f"; without {' and '.join(missing)}" if missing else ""
+def _utterance(
+    one: UtteranceAnswer, timeline: Timeline | None, vocabulary: Mapping[Task, Sequence[str]]
+) -> list[str]:
+    parts = [f"<h2>{escape(one.name)}</h2>"]
+    if one.status == FAILED:
+        return [*parts, f'<p class="bad">no answer: {escape(one.reason)}</p>']
+    answers = {task: answer for task in vocabulary if (answer := one.task(task)) is not None}
+    said = [f"{task}: <b>{escape(each.answer)}</b> {each.probability:.2f}" for task, each in answers.items()]
+    told = f"; without {' and '.join(one.missing)}" if one.missing else ""
     parts.append(f"<p>{'; '.join(said)}{escape(told)}</p>")
     if note(one):
         parts.append(f'<p class="note">{escape(note(one))}</p>')
@@ -102,14 +102,13 @@ def _utterance(one: dict[str, Any], timeline: Timeline | None, vocabulary: dict[
         for task, rows in timeline.probabilities.items():
             parts += _curve(task, timeline, rows, vocabulary[task])
     cells = []
-    for task, names in vocabulary.items():
-        if one[task]:
-            shown = ", ".join(f"{escape(name)} {one[task]['probabilities'][name]:.2f}" for name in names)
-            cells.append(f"<dt>{escape(task)}</dt><dd>{shown}</dd>")
+    for task, each in answers.items():
+        shown = ", ".join(f"{escape(name)} {each.probabilities[name]:.2f}" for name in vocabulary[task])
+        cells.append(f"<dt>{escape(task)}</dt><dd>{shown}</dd>")
     return [*parts, f"<dl>{''.join(cells)}</dl>"]
 
 
-def _curve(task: str, timeline: Timeline, rows: NDArray[np.float64], names: list[str]) -> list[str]:
+def _curve(task: str, timeline: Timeline, rows: NDArray[np.float64], names: Sequence[str]) -> list[str]:
     """Draw the probability of each class over time, as far as there is one."""
     end_s = max(timeline.duration_s, 1e-3)
     lines = [

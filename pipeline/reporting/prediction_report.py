@@ -6,36 +6,44 @@ import csv
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers
-from dualstream.pipeline.bundles.inputs import Item, shown
+from dualstream.pipeline.bundles.inputs import Item
+from dualstream.pipeline.bundles.predictions import (
+    ANSWERED,
+    FAILED,
+    PredictionReport,
+    TaskAnswer,
+    UtteranceAnswer,
+)
 from dualstream.pipeline.experiments.ranges import odd_rows
 from dualstream.pipeline.extraction.shards import ClipRows
+from dualstream.pipeline.storage.printable import escaped
 from numpy.typing import NDArray
 
 
-def documents_of(
+def answers_of(
     bundle: Bundle, items: Sequence[Item], rows: Sequence[ClipRows], answers: Answers | None
-) -> list[dict[str, Any]]:
-    """Return a document for each item; `rows` and `answers` are those of the items that are utterances."""
-    documents = []
+) -> list[UtteranceAnswer]:
+    """Return the answer for each item; `rows` and `answers` are those of the items that are utterances."""
+    found = []
     at = 0
     for item in items:
         if item.utterance is None:
-            documents.append(unanswered(item, item.reason))
+            found.append(unanswered(item, item.reason))
             continue
         assert answers is not None
-        documents.append(answered(bundle, item, rows[at], answers, at))
+        found.append(answered(bundle, item, rows[at], answers, at))
         at += 1
-    return documents
+    return found
 
 
-def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: int) -> dict[str, Any]:
+def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: int) -> UtteranceAnswer:
     """Return the utterance in row `at` of the answers; its reason where nothing that the head reads is there."""
     assert item.utterance is not None
     streams = {name: bool(clip.streams[name].present) for name in bundle.streams}
@@ -47,18 +55,15 @@ def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: i
     if not any(streams.values()):
         missing = f"it has no {' and no '.join(streams)}, which is what {bundle.variant} reads"
         return unanswered(item, f"no_streams: {missing}: {reason}")
-    document: dict[str, Any] = {
-        **_head(item),
-        "status": "ok",
-        "reason": reason,
-        "streams": streams,
-        "far_outside": far_outside(bundle, clip),
-        "duration_s": clip.duration_s if math.isfinite(clip.duration_s) else None,
-        "sha256": clip.sha256,
-    }
-    for task in TASKS:
-        document[task] = _task(bundle, task, answers, at) if task in answers.codes else None
-    return document
+    return replace(
+        _head(item, ANSWERED, reason),
+        streams=streams,
+        far_outside=tuple(far_outside(bundle, clip)),
+        duration_s=clip.duration_s if math.isfinite(clip.duration_s) else None,
+        sha256=clip.sha256,
+        emotion=_task(bundle, "emotion", answers, at) if "emotion" in answers.codes else None,
+        sentiment=_task(bundle, "sentiment", answers, at) if "sentiment" in answers.codes else None,
+    )
 
 
 def far_outside(bundle: Bundle, clip: ClipRows) -> list[str]:
@@ -76,14 +81,14 @@ def far_outside(bundle: Bundle, clip: ClipRows) -> list[str]:
     return words
 
 
-def note(one: dict[str, Any]) -> str:
+def note(one: UtteranceAnswer) -> str:
     """Return what a person must know of an utterance: what was odd in it, and how far it lies outside."""
-    far = one.get("far_outside")
-    words = [one["reason"], f"far outside of what the heads were fitted on: {'; '.join(far)}" if far else ""]
+    far = one.far_outside
+    words = [one.reason, f"far outside of what the heads were fitted on: {'; '.join(far)}" if far else ""]
     return "; ".join(filter(None, words))
 
 
-def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> dict[str, Any]:
+def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> TaskAnswer:
     names = bundle.vocabulary[task]
     code = int(answers.codes[task][at])
     sure = answers.calibrated[task][at]
@@ -98,54 +103,51 @@ def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> dict[str, An
         log_p = one.task(task)
         assert log_p is not None
         seeds[f"seed {model.seed}"] = named(np.exp(log_p[at]))
-    return {
-        "answer": names[code],
-        "probability": float(sure[code]),
-        "probabilities": named(sure),
-        "uncalibrated": named(np.exp(plain[at])),
-        "seeds": seeds,
-    }
+    return TaskAnswer(
+        answer=names[code],
+        probability=float(sure[code]),
+        probabilities=named(sure),
+        uncalibrated=named(np.exp(plain[at])),
+        seeds=seeds,
+    )
 
 
-def unanswered(item: Item, reason: str) -> dict[str, Any]:
+def unanswered(item: Item, reason: str) -> UtteranceAnswer:
     """Return an utterance that has a reason in place of an answer."""
-    return {**_head(item), "status": "failed", "reason": shown(reason)}
+    return _head(item, FAILED, escaped(reason))
 
 
-def _head(item: Item) -> dict[str, Any]:
+def _head(item: Item, status: str, reason: str) -> UtteranceAnswer:
     span = item.span_s or (None, None)
-    path = None if item.path is None else shown(str(item.path))
-    sound = {} if item.sound is None else {"sound": shown(str(item.sound))}
-    return {"name": item.name, "path": path, **sound, "start_s": span[0], "end_s": span[1]}
+    path = None if item.path is None else escaped(str(item.path))
+    sound = None if item.sound is None else escaped(str(item.sound))
+    return UtteranceAnswer(item.name, path, span[0], span[1], status, reason, sound)
 
 
-def as_csv(document: dict[str, Any]) -> str:
-    """Return a row an utterance: calibrated probabilities, and what is missing."""
+def as_csv(report: PredictionReport) -> str:
+    """Return one row per utterance: calibrated probabilities, and what is missing."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    tasks = document["vocabulary"]
+    tasks = report.vocabulary
     header = ["name", "path", "start_s", "end_s", "status", "reason", "missing"]
     for task, names in tasks.items():
         header += [task, *(f"{task}_p:{name}" for name in names)]
     writer.writerow([*header, "far_outside", "warnings"])
-    warnings = "; ".join(document["warnings"])
-    for one in document["utterances"]:
-        missing = " ".join(name for name, there in one.get("streams", {}).items() if not there)
-        cells = [one[key] for key in ("name", "path", "start_s", "end_s", "status", "reason")]
-        row = ["" if cell is None else cell for cell in cells] + [missing]
+    warnings = "; ".join(report.warnings)
+    for one in report.utterances:
+        cells = (one.name, one.path, one.start_s, one.end_s, one.status, one.reason)
+        row: list[object] = [*("" if cell is None else cell for cell in cells), " ".join(one.missing)]
         for task, names in tasks.items():
-            said = one.get(task)
+            said = one.task(task)
             row += (
-                [said["answer"], *(said["probabilities"][name] for name in names)]
-                if said
-                else [""] * (1 + len(names))
+                [said.answer, *(said.probabilities[name] for name in names)] if said else [""] * (1 + len(names))
             )
-        writer.writerow([*row, "; ".join(one.get("far_outside", ())), warnings])
+        writer.writerow([*row, "; ".join(one.far_outside), warnings])
     return text.getvalue()
 
 
-def show(document: dict[str, Any]) -> None:
-    """Print a table, a line an utterance, and what a person should know."""
+def show(report: PredictionReport) -> None:
+    """Print a table, one line per utterance, and what a person should know."""
     from dualstream.pipeline.reporting.tables import console
     from rich import box
     from rich.table import Table
@@ -153,21 +155,19 @@ def show(document: dict[str, Any]) -> None:
 
     out = console()
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    tasks = list(document["vocabulary"])
+    tasks = list(report.vocabulary)
     for head in ("utterance", *tasks, "streams", ""):
         table.add_column(head, overflow="fold")
-    for one in document["utterances"]:
-        said = [
-            f"{one[task]['answer']} {one[task]['probability']:.2f}" if one.get(task) else "–" for task in tasks
-        ]
-        there = ", ".join(
-            name if present else f"{name} missing" for name, present in one.get("streams", {}).items()
-        )
-        style = "red" if one["status"] == "failed" else ""
-        table.add_row(*(Text(cell, style=style) for cell in (one["name"], *said, there, shown(note(one)))))
+    for one in report.utterances:
+        answers = [one.task(task) for task in tasks]
+        said = [f"{each.answer} {each.probability:.2f}" if each else "–" for each in answers]
+        streams = (one.streams or {}).items()
+        there = ", ".join(name if present else f"{name} missing" for name, present in streams)
+        style = "red" if one.status == FAILED else ""
+        table.add_row(*(Text(cell, style=style) for cell in (one.name, *said, there, escaped(note(one)))))
     out.print(table)
-    count = len(document["utterances"])
-    lines = [f"{count - document['failed']} of {count} answered by {document['variant']}, {document['bundle']}"]
-    lines += [f"written: {document[key]}" for key in ("csv", "page") if document[key]]
+    count = len(report.utterances)
+    lines = [f"{count - report.failed} of {count} answered by {report.variant}, {report.bundle}"]
+    lines += [f"written: {place}" for place in (report.csv, report.page) if place]
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)

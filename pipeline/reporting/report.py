@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from dualstream.heads.search.selection import CandidateEvidence, Choice
 from dualstream.heads.variants import registry
 from dualstream.pipeline.experiments import FIGURES, REPORT, Run, folder_name
+from dualstream.pipeline.experiments.comparison import Comparison, PairedTest, VariantRow
+from dualstream.pipeline.experiments.diagnosis import DiagnosedCache
+from dualstream.pipeline.experiments.experiment import reads_one
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.integrity import with_random_weights
-from dualstream.pipeline.experiments.scoring import HEADLINE
+from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, LoggedScore
+from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.figures import Picture
 from dualstream.pipeline.reporting.page import Section, page
-from dualstream.pipeline.reporting.tables import Row, answer_mark
+from dualstream.pipeline.reporting.tables import Row, scores_mark
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
 
+from dualstream.documents import JsonObject, plain
+
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class ReportPage:
     """A page and its figures, drawn."""
 
     html: str
@@ -39,17 +46,17 @@ class Report:
 
 def run_row(run: Run, *, named: bool = False) -> Row:
     """Return a run as a line of the score tables; `named`: with the name of its folder."""
-    single = len(registry.get(run.config["variant"]).streams) == 1
-    what = chosen_name(run.config["variant"], run.config["choice"])
+    single = reads_one(run.config.variant)
+    what = chosen_name(run.config.variant, run.config.choice)
     return Row(f"{run.name}: {what}" if named else what, run.metrics, single=single)
 
 
-def chosen_name(name: str, choice: dict[str, Any] | None) -> str:
+def chosen_name(name: str, choice: Choice | None) -> str:
     """Return a variant's name, and for ``auto`` what it chose."""
-    return name if choice is None else f"{name}: {choice['name']}"
+    return name if choice is None else f"{name}: {choice.name}"
 
 
-def run_report(runs: Sequence[Run]) -> Report:
+def run_report(runs: Sequence[Run]) -> ReportPage:
     """Draw the report of one run, or of several side by side."""
     several = len(runs) > 1
     rows = [run_row(run, named=several) for run in runs]
@@ -62,16 +69,14 @@ def run_report(runs: Sequence[Run]) -> Report:
     ]
     sections = [part for i, run in enumerate(runs) for part in _run_sections(run, str(i + 1) if several else "")]
     title = (
-        f"{len(runs)} runs compared"
-        if several
-        else f"{first.config['variant']}: {' and '.join(first.metrics['tasks'])}"
+        f"{len(runs)} runs compared" if several else f"{first.config.variant}: {' and '.join(first.metrics.tasks)}"
     )
     warnings = [] if several else _said_of(first)
-    if several and len({run.config["cache"]["digest"] for run in runs}) > 1:
+    if several and len({run.config.cache.digest for run in runs}) > 1:
         warnings.append(
             "these runs were fitted on different caches: their rows are not scores of the same features"
         )
-    if several and len({(run.metrics["split"], run.metrics["utterances"]) for run in runs}) > 1:
+    if several and len({(run.metrics.split, run.metrics.utterances) for run in runs}) > 1:
         warnings.append("these runs were scored on different utterances: compare their rows with care")
     html = page(
         title,
@@ -81,78 +86,78 @@ def run_report(runs: Sequence[Run]) -> Report:
         sections=sections,
         warnings=warnings,
     )
-    return Report(html, (*shared, *(picture for section in sections for picture in section.pictures)))
+    return ReportPage(html, (*shared, *(picture for section in sections for picture in section.pictures)))
 
 
 def _said_of(run: Run) -> list[str]:
     """Return a run's warnings, those of its encoders among them."""
-    reads = registry.get(run.config["variant"]).streams
-    specs = {head: spec for head, spec in run.config["specs"].items() if head in reads}
-    return with_random_weights(run.metrics["warnings"], specs)
+    reads = registry.get(run.config.variant).streams
+    specs = {head: spec for head, spec in run.config.specs.items() if head in reads}
+    return with_random_weights(run.metrics.warnings, specs)
 
 
-def evidence_words(one: dict[str, Any]) -> str:
+def evidence_words(one: CandidateEvidence) -> str:
     """Return why `auto` took a candidate or not, with what it measured."""
-    if one["score"] is None:
-        return str(one["reason"])
-    words = f"{100 * one['score']['mean']:.1f}"
-    against = one["against_single"]
+    if one.score is None:
+        return one.reason
+    words = f"{100 * one.score.mean:.1f}"
+    against = one.against_single
     if against is not None:
-        words += f", {100 * against['difference']:+.1f} to the best single stream"
-        if against["interval"]:
-            words += f" ({100 * against['interval'][0]:+.1f} to {100 * against['interval'][1]:+.1f})"
-        words += f", p (Holm) {one['corrected_p']:.4f}"
-    return f"{words}: {one['reason']}"
+        words += f", {100 * against.difference:+.1f} to the best single stream"
+        if against.interval:
+            words += f" ({100 * against.interval[0]:+.1f} to {100 * against.interval[1]:+.1f})"
+        words += f", p (Holm) {one.corrected_p:.4f}"
+    return f"{words}: {one.reason}"
 
 
-def evidence_note(choice: dict[str, Any]) -> str:
+def evidence_note(choice: Choice) -> str:
     """Return what the numbers of `evidence_words` are."""
     return (
-        f"{choice['metric'].replace('_', ' ')}, mean over the tasks, per cent, out of fold over whole "
-        f"{choice['groups']}s of {choice['utterances']} utterances that auto could see"
+        f"{choice.metric.replace('_', ' ')}, mean over the tasks, per cent, out of fold over whole "
+        f"{choice.groups}s of {choice.utterances} utterances that auto could see"
     )
 
 
-def comparison_rows(document: dict[str, Any]) -> list[Row]:
+def comparison_rows(comparison: Comparison) -> list[Row]:
     """Return a comparison's variants as lines of the score tables, each with its test and its time."""
-    tests = {(test["variant"], test["task"]): test for test in document["tests"]}
+    tests = {(test.variant, test.task): test for test in comparison.tests}
     rows = []
-    for row in document["rows"]:
+    for row in comparison.rows:
         extra: dict[str, dict[str, str]] = {}
-        for task in row["scores"]["tasks"] if row["scores"] else ():
-            against = document["best_single"].get(task)
+        for task in row.scores.tasks if row.scores else ():
+            against = comparison.best_single.get(task)
             cells = {f"UAR less {against}": "", "p (Holm)": ""} if against else {}
-            test = tests.get((row["variant"], task))
+            test = tests.get((row.variant, task))
             if test:
-                cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test['p_holm']:.4f}"}
-            extra[task] = {**cells, "fit": "" if row["fit_s"] is None else f"{row['fit_s']:.1f} s"}
-        note = f"{row['status']}: {row['reason']}" if row["reason"] else ""
-        rows.append(Row(_row_name(row), row["scores"], note=note, extra=extra, single=row["single"]))
+                cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test.p_holm:.4f}"}
+            extra[task] = {**cells, "fit": "" if row.fit_s is None else f"{row.fit_s:.1f} s"}
+        note = f"{row.status}: {row.reason}" if row.reason else ""
+        rows.append(Row(_row_name(row), row.scores, note=note, extra=extra, single=row.single))
     return rows
 
 
-def difference_cell(test: dict[str, Any]) -> str:
+def difference_cell(test: PairedTest) -> str:
     """Return ``+3.2`` and below it the interval."""
-    text = f"{100 * test['difference']:+.1f}"
-    if test["interval"]:
-        text += f"\n{100 * test['interval'][0]:+.1f} to {100 * test['interval'][1]:+.1f}"
+    text = f"{100 * test.difference:+.1f}"
+    if test.interval:
+        text += f"\n{100 * test.interval[0]:+.1f} to {100 * test.interval[1]:+.1f}"
     return text
 
 
-def comparison_report(document: dict[str, Any]) -> Report:
+def comparison_report(comparison: Comparison) -> ReportPage:
     """Draw the report of a comparison; details for the best single stream and the best fusion alone."""
-    rows = comparison_rows(document)
-    done = [row for row in document["rows"] if row["scores"]]
+    rows = comparison_rows(comparison)
+    done = [(row, row.scores) for row in comparison.rows if row.scores]
     pictures: list[Picture] = []
     if done:
-        names = [row["variant"] + answer_mark(row["scores"]) for row in done]
-        scores = [row["scores"] for row in done]
-        pictures = [figures.score_lines(names, scores, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
-    singles, fusions = ([row for row in done if _reads_one(row) is single] for single in (True, False))
+        names = [row.variant + scores_mark(scores) for row, scores in done]
+        every = [scores for _, scores in done]
+        pictures = [figures.score_lines(names, every, m, name=f"scores_{m}") for m in (HEADLINE, "weighted_f1")]
+    singles, fusions = ([pair for pair in done if _reads_one(pair[0]) is single] for single in (True, False))
     sections = [
         Section(
-            title=f"Best {what}: {best['variant']}{answer_mark(best['scores'])}",
-            pictures=detail_pictures(best["scores"], best["history"], folder_name(best["variant"])),
+            title=f"Best {what}: {best[0].variant}{scores_mark(best[1])}",
+            pictures=detail_pictures(best[1], best[0].history, folder_name(best[0].variant)),
         )
         for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
         if best is not None
@@ -160,53 +165,52 @@ def comparison_report(document: dict[str, Any]) -> Report:
     sections.append(
         Section(
             title="How it was done",
-            facts=cache_facts(document["cache"], document["streams"], document["specs"])
-            | {"seconds to import torch": f"{document['import_torch_s']:.1f}"},
+            facts=cache_facts(comparison.cache, comparison.streams, comparison.specs)
+            | {"seconds to import torch": f"{comparison.import_torch_s:.1f}"},
             documents={
-                "options of the fits": document["options"],
-                "provenance of the cache": document["cache"]["provenance"],
+                "options of the fits": comparison.options,
+                "provenance of the cache": comparison.cache.provenance,
             },
         )
     )
-    seeds = len(document["options"]["seeds"])
-    words = f"{document['protocol']}; {seeds} seed{'s' if seeds > 1 else ''} a variant."
-    if document["interrupted"]:
+    seeds = len(comparison.options.seeds)
+    words = f"{comparison.protocol}; {seeds} seed{'s' if seeds > 1 else ''} a variant."
+    if comparison.interrupted:
         words += " Interrupted: rows that were not finished have no scores."
     html = page(
         f"{len(done)} variants compared",
         words,
         rows=rows,
         pictures=pictures,
-        comparisons=[_marked(test, document) for test in document["tests"]],
+        comparisons=[_marked(test, comparison) for test in comparison.tests],
         sections=sections,
-        warnings=with_random_weights(document["warnings"], document["specs"]),
+        warnings=with_random_weights(comparison.warnings, comparison.specs),
     )
-    return Report(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+    return ReportPage(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
 
 
-def _row_name(row: dict[str, Any]) -> str:
+def _row_name(row: VariantRow) -> str:
     """Return a variant's name, and for ``auto`` what it chose: with folds, in how many of them."""
-    chosen = row.get("chosen") or []
+    chosen = row.chosen
     counts = {name: chosen.count(name) for name in sorted(set(chosen), key=chosen.index)}
     words = [
         name if len(chosen) == 1 else f"{name} ({count} of {len(chosen)} folds)" for name, count in counts.items()
     ]
-    return row["variant"] + (f": {', '.join(words)}" if words else "")
+    return row.variant + (f": {', '.join(words)}" if words else "")
 
 
-def _reads_one(row: dict[str, Any]) -> bool:
+def _reads_one(row: VariantRow) -> bool:
     """Whether a row is of one stream: ``auto`` is where it chose nothing else."""
-    chosen = row.get("chosen") or []
-    return bool(row["single"]) or (bool(chosen) and all(len(registry.get(name).streams) == 1 for name in chosen))
+    return row.single or (bool(row.chosen) and all(reads_one(name) for name in row.chosen))
 
 
-def _marked(test: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+def _marked(test: PairedTest, comparison: Comparison) -> PairedTest:
     """Return a test with its two variants called as they are in the tables."""
-    marks = {row["variant"]: answer_mark(row["scores"]) for row in document["rows"]}
-    return {**test} | {key: test[key] + marks[test[key]] for key in ("variant", "against")}
+    marks = {row.variant: scores_mark(row.scores) for row in comparison.rows}
+    return replace(test, variant=test.variant + marks[test.variant], against=test.against + marks[test.against])
 
 
-def detail_pictures(scores: dict[str, Any], history: Sequence[dict[str, Any]], suffix: str = "") -> list[Picture]:
+def detail_pictures(scores: SplitScores, history: Sequence[ModelHistory], suffix: str = "") -> list[Picture]:
     """Draw the figures of one run: confusion, classes, training; `suffix` keeps their names apart."""
     ending = f"_{suffix}" if suffix else ""
     drawn = [
@@ -218,12 +222,12 @@ def detail_pictures(scores: dict[str, Any], history: Sequence[dict[str, Any]], s
 
 
 def cache_facts(
-    cache: dict[str, Any], streams: dict[str, str], specs: dict[str, dict[str, Any]]
+    cache: CacheOrigin | DiagnosedCache, streams: Mapping[str, str], specs: Mapping[str, JsonObject]
 ) -> dict[str, str]:
     """Return where the features come from, in words."""
     facts = {
-        "cache": f"{cache['name']}, SHA-256 {cache['digest']}",
-        "fingerprint of the extraction": cache["fingerprint"] or "not stated",
+        "cache": f"{cache.name}, SHA-256 {cache.digest}",
+        "fingerprint of the extraction": cache.fingerprint or "not stated",
     }
     for head, name in streams.items():
         spec = specs.get(head, {})
@@ -240,72 +244,72 @@ def cache_facts(
 def lead(run: Run) -> str:
     """Return one sentence on what a run is."""
     config = run.config
-    seeds = len(config["options"]["seeds"])
-    return f"{config['protocol']}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config['fit_s']:.1f} s."
+    seeds = len(config.options.seeds)
+    return f"{config.protocol}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config.fit_s:.1f} s."
 
 
 def _run_sections(run: Run, suffix: str) -> list[Section]:
     """Return the run's own part of the page, and what test said where it was asked."""
     config = run.config
-    facts = cache_facts(config["cache"], config["streams"], config["specs"])
-    facts["fitted on"] = f"{config['fitted_on']['utterances']} utterances, SHA-256 {config['fitted_on']['sha256']}"
-    facts["versions"] = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
+    facts = cache_facts(config.cache.origin, config.streams, config.specs)
+    facts["fitted on"] = f"{config.fitted_on.utterances} utterances, SHA-256 {config.fitted_on.sha256}"
+    facts["versions"] = ", ".join(f"{name} {version}" for name, version in config.versions.items())
     facts["test split"] = test_words(run.test_log)
-    if config["choice"]:
-        facts |= {f"auto: {one['candidate']}": evidence_words(one) for one in config["choice"]["evidence"]}
-        facts["auto: the numbers"] = evidence_note(config["choice"])
-    options = {key: value for key, value in config["options"].items() if key != "seeds"}
+    if config.choice:
+        facts |= {f"auto: {one.candidate}": evidence_words(one) for one in config.choice.evidence}
+        facts["auto: the numbers"] = evidence_note(config.choice)
+    options = {key: value for key, value in plain(config.options).items() if key != "seeds"}
     own = Section(
-        title=f"{run.name}: {config['variant']}" if suffix else "How it answers",
+        title=f"{run.name}: {config.variant}" if suffix else "How it answers",
         lead=lead(run) if suffix else "",
         facts=facts,
         warnings=_said_of(run) if suffix else (),
         pictures=detail_pictures(run.metrics, run.history, suffix),
         documents={
             "options of the fit": options,
-            **({"why auto chose it": config["choice"]} if config["choice"] else {}),
-            "provenance of the cache": config["cache"]["provenance"],
+            **({"why auto chose it": config.choice} if config.choice else {}),
+            "provenance of the cache": config.cache.provenance,
         },
     )
     test = run.other_scores("test")
     return [own] if test is None else [_test_section(run, test, suffix), own]
 
 
-def _test_section(run: Run, test: dict[str, Any], suffix: str) -> Section:
+def _test_section(run: Run, test: SplitScores, suffix: str) -> Section:
     """Return what test said the last time: the tables, confusion and classes."""
     said = test_words(run.test_log)
     words = f"{said[0].upper()}{said[1:]}."
-    if run.test_log and run.test_log[-1]["cache"]["digest"] != run.config["cache"]["digest"]:
-        words += f" That was another cache than the run's: SHA-256 {run.test_log[-1]['cache']['digest']}."
+    if run.test_log and run.test_log[-1].cache.digest != run.config.cache.digest:
+        words += f" That was another cache than the run's: SHA-256 {run.test_log[-1].cache.digest}."
     if len(run.test_log) > 1:
         words += " Choosing by what test said makes its scores too good to be true."
     return Section(
         f"{run.name}: on the test split" if suffix else "On the test split",
         words,
-        rows=[Row(chosen_name(run.config["variant"], run.config["choice"]), test)],
-        warnings=test["warnings"],
+        rows=[Row(chosen_name(run.config.variant, run.config.choice), test)],
+        warnings=test.warnings,
         pictures=detail_pictures(test, (), f"test_{suffix}" if suffix else "test"),
     )
 
 
-def test_words(log: Sequence[dict[str, Any]]) -> str:
+def test_words(log: Sequence[LogEntry]) -> str:
     """Return how often the test split was scored, before a run was fitted anew too, and what came out last."""
     if not log:
         return "never scored"
-    last = log[-1]["scores"]["tasks"]
+    last = log[-1].scores.tasks
     words = ", ".join(f"{task} UAR {_with_interval(one[HEADLINE])}" for task, one in last.items())
     times = "once" if len(log) == 1 else f"{len(log)} times"
-    earlier = sum(bool(entry.get("earlier_fit")) for entry in log)
+    earlier = sum(entry.earlier_fit for entry in log)
     if earlier:
         times += ", by a fit that this one replaced" if earlier == len(log) else f" ({earlier} by replaced fits)"
-    return f"scored {times}, last on {log[-1]['when']}: {words}"
+    return f"scored {times}, last on {log[-1].when}: {words}"
 
 
-def _with_interval(value: dict[str, Any]) -> str:
-    words = f"{100 * value['mean']:.1f} %"
-    if value["interval"] is None:
+def _with_interval(value: LoggedScore) -> str:
+    words = f"{100 * value.mean:.1f} %"
+    if value.interval is None:
         return words
-    low, high = value["interval"]
+    low, high = value.interval
     return f"{words} (95 % interval {100 * low:.1f}–{100 * high:.1f})"
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from dualstream.heads.data.normalisation import LABEL
+from dualstream.heads.evaluation.majority import Majority
+from dualstream.heads.evaluation.statistics import Estimate
+from dualstream.heads.variants.options import Task
+from dualstream.pipeline.experiments.scores import MissingFeatures, SplitScores, TaskScores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,28 +35,26 @@ class Row:
     """One line of a table."""
 
     name: str
-    scores: dict[str, Any] | None
+    scores: SplitScores | None
     """None for a variant that failed or was not reached."""
     note: str = ""
     """Why there are no scores."""
     extra: dict[str, dict[str, str]] = field(default_factory=dict)
     """By task, cells of further columns by their heads."""
     single: bool = False
-    """Whether it reads one stream alone."""
+    """Whether it reads only one stream."""
 
     @property
     def title(self) -> str:
         """The name, and how its answers came about where that is not by each model as it is."""
-        return self.name + answer_mark(self.scores)
+        return self.name + scores_mark(self.scores)
 
 
-def what_is_scored(scores: dict[str, Any], task: str) -> str:
+def what_is_scored(scores: SplitScores, task: Task) -> str:
     """Return which utterances a task's scores are of, in words."""
-    count = scores["tasks"][task]["count"]
+    count = scores.tasks[task].count
     return (
-        f"{count} utterances, out of fold"
-        if scores["split"] == "folds"
-        else f"{count} utterances of {scores['split']}"
+        f"{count} utterances, out of fold" if scores.split == "folds" else f"{count} utterances of {scores.split}"
     )
 
 
@@ -60,64 +62,86 @@ TOO_GOOD = "†"  # behind the name of a row whose training was stopped by what 
 BY_PRIOR = "what a head has nothing to read of is answered by the prior"
 
 
-def presence_words(one: dict[str, Any], answered: str = BY_PRIOR) -> str:
+def presence_words(count: int, missing: MissingFeatures | None, answered: str = BY_PRIOR) -> str:
     """Return how many of a task's scored utterances had no features, in words; runs of old do not know it."""
-    facts = one.get("without_features")
-    if facts is None:
+    if missing is None:
         return ""
-    lacking = {head: count for head, count in facts["streams"].items() if count}
-    words = f"all {one['count']} have features of {' and '.join(facts['streams'])}"
+    lacking = {head: number for head, number in missing.streams.items() if number}
+    words = f"all {count} have features of {' and '.join(missing.streams)}"
     if lacking:
-        each = ", ".join(f"{count} no {head}" for head, count in lacking.items())
-        words = f"of {one['count']} scored utterances {each}"
-        if len(facts["streams"]) > 1:
-            words += f", {facts['all_streams']} neither"
+        each = ", ".join(f"{number} no {head}" for head, number in lacking.items())
+        words = f"of {count} scored utterances {each}"
+        if len(missing.streams) > 1:
+            words += f", {missing.all_streams} neither"
         words += f"; {answered}"
-    if facts["left_out"]:
-        words += f"; {facts['left_out']} without features are left out"
+    if missing.left_out:
+        words += f"; {missing.left_out} without features are left out"
     return words
 
 
-def majority_rows(one: dict[str, Any], title: str = "majority") -> list[tuple[str, dict[str, Any]]]:
+def majority_rows(
+    majority: Majority | None, train_majority: Majority | None, title: str = "majority"
+) -> list[tuple[str, Majority]]:
     """Return a task's majority lines with their names: of what is scored, and train's where that differs."""
-    lines = [(title, one.get("majority")), (f"train's {title}", one.get("train_majority"))]
-    return [(f"{name}: {line['name']}", line) for name, line in lines if line]
+    lines = [(title, majority), (f"train's {title}", train_majority)]
+    return [(f"{name}: {line.name}", line) for name, line in lines if line]
 
 
-def answer_mark(scores: dict[str, Any] | None) -> str:
+def majority_score(line: Majority, metric: str) -> float | None:
+    """Return what a majority line has of a metric; None for those of probabilities."""
+    return getattr(line, metric, None)
+
+
+def answer_mark(
+    *,
+    models: Sequence[str] = ("",),
+    joint_decoding: bool = False,
+    speaker_norm: bool = False,
+    stopped_by: str | None = None,
+) -> str:
     """Return what goes behind the name of whatever was scored in another way than each model by itself."""
-    scores = scores or {}
-    models = scores.get("models") or [""]
     words = [models[0]] if models[0].startswith("ensemble") else []
-    words += ["joint decoding"] if scores.get("joint_decoding") else []
-    words += ["transductive"] if scores.get("speaker_norm") else []
-    return (f" ({', '.join(words)})" if words else "") + (f" {TOO_GOOD}" if scores.get("stopped_by") else "")
+    words += ["joint decoding"] if joint_decoding else []
+    words += ["transductive"] if speaker_norm else []
+    return (f" ({', '.join(words)})" if words else "") + (f" {TOO_GOOD}" if stopped_by else "")
 
 
-def answer_notes(every: Sequence[dict[str, Any]]) -> list[str]:
+def scores_mark(scores: SplitScores | None) -> str:
+    """Return the mark of scores; empty where there are none."""
+    if scores is None:
+        return ""
+    return answer_mark(
+        models=scores.models,
+        joint_decoding=scores.joint_decoding,
+        speaker_norm=scores.speaker_norm,
+        stopped_by=scores.stopped_by,
+    )
+
+
+def answer_notes(every: Sequence[SplitScores]) -> list[str]:
     """Return what tables must explain of how these scores came about."""
     notes = []
-    stopped = [scores for scores in every if scores.get("stopped_by")]
+    stopped = [scores.stopped_by for scores in every if scores.stopped_by]
     if stopped:
-        words = f"{TOO_GOOD} {stopped[0]['stopped_by']} said when training was to stop: these scores are too good"
+        words = f"{TOO_GOOD} {stopped[0]} said when training was to stop: these scores are too good"
         if len(stopped) < len(every):
             words += f", and rows without {TOO_GOOD} at a disadvantage"
         notes.append(f"{words}; --folds has none of that")
-    if any(scores["joint_decoding"] for scores in every):
+    if any(scores.joint_decoding for scores in every):
         notes.append(
             "joint decoding: the answer is the likeliest pair of labels that training showed, log loss and "
             "calibration are of each head before that"
         )
-    if any(scores.get("speaker_norm") for scores in every):
+    if any(scores.speaker_norm for scores in every):
         notes.append(LABEL)
-    if any(len(scores["models"]) > 1 and _all_alike(scores) for scores in every):
+    if any(len(scores.models) > 1 and _all_alike(scores) for scores in every):
         notes.append("±0.0 throughout: solved, one and the same model for every seed")
     return notes
 
 
-def _all_alike(scores: dict[str, Any]) -> bool:
+def _all_alike(scores: SplitScores) -> bool:
     """Whether all seeds gave the same probabilities."""
-    return all(one["log_loss"] is not None and one["log_loss"]["spread"] == 0 for one in scores["tasks"].values())
+    return all(one.log_loss is not None and one.log_loss.spread == 0 for one in scores.tasks.values())
 
 
 def console(file: TextIO | None = None) -> Console:
@@ -129,19 +153,19 @@ def console(file: TextIO | None = None) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
-def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "") -> None:
+def print_scores(out: Console, task: Task, rows: Sequence[Row], *, title: str = "") -> None:
     """Print one task's table: a row a run, the majority line first, single streams before fusions."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    scored = [row for row in rows if row.scores is not None and task in row.scores["tasks"]]
+    scored = [row for row in rows if row.scores is not None and task in row.scores.tasks]
     if not scored:
         return
     first = scored[0].scores
     assert first is not None
-    one = first["tasks"][task]
-    contradictions = any(row.scores and row.scores["contradiction"] for row in scored)
+    one = first.tasks[task]
+    contradictions = any(row.scores and row.scores.contradiction for row in scored)
     extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
     titles = _titles(scored)
     shown_metrics = _fitting(out.width, titles, len(extra) + contradictions)
@@ -158,7 +182,7 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
         table.add_column("contra-\ndicting", justify="right")
     for head in extra:
         table.add_column(head, justify="right")
-    constant = majority_rows(one)
+    constant = majority_rows(one.majority, one.train_majority)
     for number, (name, line) in enumerate(constant, start=1):
         cells = [_majority_cell(line, key) for key, _ in shown_metrics]
         blank = [""] * (contradictions + len(extra))
@@ -166,28 +190,28 @@ def print_scores(out: Console, task: str, rows: Sequence[Row], *, title: str = "
     for i, row in enumerate(scored):
         last_single = row.single and i + 1 < len(scored) and not scored[i + 1].single
         assert row.scores is not None
-        score = row.scores["tasks"][task]
-        shown = [Text(estimate_cell(score[key], per_cent=key in PER_CENT)) for key, _ in shown_metrics]
-        rate = row.scores["contradiction"]
-        shown += [Text(f"{100 * rate['mean']:.1f}" if rate else "")] * contradictions
+        score = row.scores.tasks[task]
+        shown = [Text(estimate_cell(score.metric(key), per_cent=key in PER_CENT)) for key, _ in shown_metrics]
+        rate = row.scores.contradiction
+        shown += [Text(f"{100 * rate.mean:.1f}" if rate else "")] * contradictions
         shown += [Text(row.extra.get(task, {}).get(head, "")) for head in extra]
         table.add_row(Text(titles[i]), *shown, end_section=last_single)
     out.print(table)
 
 
-def print_classes(out: Console, task: str, scores: dict[str, Any]) -> None:
+def print_classes(out: Console, task: Task, scores: SplitScores) -> None:
     """Print precision, recall and F1 of each class."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column(Text(task + answer_mark(scores)))
+    table.add_column(Text(task + scores_mark(scores)))
     for head in ("precision", "recall", "F1", "true", "answered"):
         table.add_column(Text(head), justify="right")
-    for row in scores["tasks"][task]["classes"]:
-        numbers = [f"{100 * row[key]:.1f}" for key in ("precision", "recall", "f1")]
-        table.add_row(Text(row["name"]), *numbers, str(row["support"]), f"{row['answered']:.0f}")
+    for one in scores.tasks[task].classes:
+        numbers = [f"{100 * value:.1f}" for value in (one.precision, one.recall, one.f1)]
+        table.add_row(Text(one.name), *numbers, str(one.support), f"{one.answered:.0f}")
     out.print(table)
 
 
@@ -208,26 +232,29 @@ def print_warnings(out: Console, warnings: Sequence[str]) -> None:
         out.print(Text(f"warning: {warning}", style="yellow"), soft_wrap=True)
 
 
-def estimate_cell(value: dict[str, Any] | None, *, per_cent: bool) -> str:
+def estimate_cell(value: Estimate | None, *, per_cent: bool) -> str:
     """Return ``48.3 ±1.0`` and below it the interval ``44.0–52.3``, each where there is one."""
     if value is None:
         return "–"
     scale, digits = (100.0, 1) if per_cent else (1.0, 2)
-    text = f"{scale * value['mean']:.{digits}f}"
-    if value["spread"] is not None:
-        text += f" ±{scale * value['spread']:.{digits}f}"
-    if value["interval"] is not None:
-        low, high = value["interval"]
+    text = f"{scale * value.mean:.{digits}f}"
+    if value.spread is not None:
+        text += f" ±{scale * value.spread:.{digits}f}"
+    if value.interval is not None:
+        low, high = value.interval
         text += f"\n{scale * low:.{digits}f}–{scale * high:.{digits}f}"
     return text
 
 
 def _titles(rows: Sequence[Row]) -> list[str]:
     """Return the rows' titles; an ensemble or joint decoding of all rows alike stands in the caption alone."""
-    if len({answer_mark(row.scores) for row in rows}) > 1:
+    if len({scores_mark(row.scores) for row in rows}) > 1:
         return [row.title for row in rows]
-    kept = ("speaker_norm", "stopped_by")
-    return [row.name + answer_mark({key: (row.scores or {}).get(key) for key in kept}) for row in rows]
+    return [
+        row.name + (answer_mark(speaker_norm=one.speaker_norm, stopped_by=one.stopped_by) if one else "")
+        for row in rows
+        for one in [row.scores]
+    ]
 
 
 def _fitting(width: int, titles: Sequence[str], further: int) -> list[tuple[str, str]]:
@@ -241,23 +268,22 @@ def _fitting(width: int, titles: Sequence[str], further: int) -> list[tuple[str,
     return shown
 
 
-def _majority_cell(majority: dict[str, Any], key: str) -> str:
-    value = majority.get(key)
+def _majority_cell(majority: Majority, key: str) -> str:
+    value = majority_score(majority, key)
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _caption(rows: Sequence[Row], one: dict[str, Any], *, dropped: int) -> str:
+def _caption(rows: Sequence[Row], one: TaskScores, *, dropped: int) -> str:
     every = [row.scores for row in rows if row.scores is not None]
     scores = every[0]
-    seeds = len(scores["models"])
-    parts = [words] if (words := presence_words(one)) else []
+    seeds = len(scores.models)
+    parts = [words] if (words := presence_words(one.count, one.without_features)) else []
     parts.append("per cent, log loss in nats")
-    parts.append(f"mean ± deviation over {seeds} seeds" if seeds > 1 else f"one model ({scores['models'][0]})")
-    if one["accuracy"]["interval"] is not None:
-        parts.append(f"below: 95 % interval, bootstrap over {one['groups']} {scores['unit']}s")
-    if scores["contradiction"]:
-        rate = scores["contradiction"]
-        labels = f"{100 * rate['labels']:.1f} in the labels"
+    parts.append(f"mean ± deviation over {seeds} seeds" if seeds > 1 else f"one model ({scores.models[0]})")
+    if one.accuracy.interval is not None:
+        parts.append(f"below: 95 % interval, bootstrap over {one.groups} {scores.unit}s")
+    if scores.contradiction:
+        labels = f"{100 * scores.contradiction.labels:.1f} in the labels"
         parts.append(f"contradicting: emotion–sentiment pairs never seen in training ({labels})")
     parts += answer_notes(every)
     if dropped:

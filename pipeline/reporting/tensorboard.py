@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import folder_name
+from dualstream.pipeline.experiments.history import ModelHistory
 
 from dualstream.installation import install_hint
 
@@ -27,7 +27,7 @@ def check_installed() -> None:
         raise UsageError(f"--tensorboard needs the package: {install_hint('tensorboard')}") from error
 
 
-def write_events(folder: Path, name: str, history: Sequence[dict[str, Any]]) -> list[Path]:
+def write_events(folder: Path, name: str, history: Sequence[ModelHistory]) -> list[Path]:
     """Write each model's curves under ``folder/name/…``; return the folders.
 
     They are written when the fit has ended, from the same history that the run keeps.
@@ -39,9 +39,9 @@ def write_events(folder: Path, name: str, history: Sequence[dict[str, Any]]) -> 
 
     written = []
     for one in history:
-        place = folder / name / (folder_name(one["fold"]) if one["fold"] else ".") / f"seed{one['seed']}"
+        place = folder / name / (folder_name(one.fold) if one.fold else ".") / f"seed{one.seed}"
         writer = EventFileWriter(str(place))
-        for column, values in one["columns"].items():
+        for column, values in one.columns.items():
             for epoch, value in enumerate(values, start=1):
                 if value is None:
                     continue

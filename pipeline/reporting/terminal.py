@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dualstream.heads.search.selection import Choice
 from dualstream.pipeline.experiments import COMPARISON, REPORT, Run
+from dualstream.pipeline.experiments.comparison import Comparison
+from dualstream.pipeline.experiments.evaluation import Evaluation
+from dualstream.pipeline.experiments.history import ModelHistory
+from dualstream.pipeline.experiments.plans import ComparisonPlan, FitHeadPlan, PlannedTask
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.heartbeat import Heartbeat
 from dualstream.pipeline.reporting.report import (
@@ -23,18 +29,18 @@ def print_run(run: Run) -> None:
     """Print a run's score tables, its classes, how training went, and its warnings."""
     out = tables.console()
     row = run_row(run)
-    for task in run.metrics["tasks"]:
+    for task in run.metrics.tasks:
         tables.print_scores(out, task, [row])
         tables.print_classes(out, task, run.metrics)
-    for line in [*choice_lines(run.config["choice"]), *history_lines(run.history)]:
+    for line in [*choice_lines(run.config.choice), *history_lines(run.history)]:
         out.print(line, style="dim", markup=False)
-    tables.print_warnings(out, run.metrics["warnings"])
+    tables.print_warnings(out, run.metrics.warnings)
 
 
-def print_rows(rows: list[Row], warnings: list[str]) -> None:
+def print_rows(rows: Sequence[Row], warnings: Sequence[str]) -> None:
     """Print several variants' tables, a table a task, and the warnings."""
     out = tables.console()
-    seen = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores["tasks"]))
+    seen = list(dict.fromkeys(task for row in rows if row.scores for task in row.scores.tasks))
     for task in seen:
         tables.print_scores(out, task, rows)
     tables.print_missing(out, rows)
@@ -46,15 +52,15 @@ def print_written(run: Run) -> None:
     assert run.path is not None
     config = run.config
     out = tables.console()
-    seeds = len(config["options"]["seeds"])
-    name = chosen_name(config["variant"], config["choice"])
-    how = f"{name}, {seeds} seed{'s' if seeds > 1 else ''}: {config['protocol']}"
+    seeds = len(config.options.seeds)
+    name = chosen_name(config.variant, config.choice)
+    how = f"{name}, {seeds} seed{'s' if seeds > 1 else ''}: {config.protocol}"
     lines = [
         f"{how}; no label of the test split was looked at",
-        f"fitted in {config['fit_s']:.1f} s; run: {run.path}",
+        f"fitted in {config.fit_s:.1f} s; run: {run.path}",
     ]
-    if config["interrupted"]:
-        when = "the best up to then" if config["options"]["patience"] else "as they were then"
+    if config.interrupted:
+        when = "the best up to then" if config.options.patience else "as they were then"
         lines.append(f"interrupted: the models are {when}")
     if (run.path / REPORT).is_file():
         lines.append(f"report: {run.path / REPORT}")
@@ -62,40 +68,39 @@ def print_written(run: Run) -> None:
         out.print(line, markup=False, soft_wrap=True)
 
 
-def print_evaluation(document: dict[str, Any]) -> None:
+def print_evaluation(evaluation: Evaluation) -> None:
     """Print what `evaluate` found, and loudly how often test was looked at before."""
     out = tables.console()
-    rows = [Row(document["variant"], document["scores"])]
-    for task in document["scores"]["tasks"]:
+    rows = [Row(evaluation.variant, evaluation.scores)]
+    for task in evaluation.scores.tasks:
         tables.print_scores(out, task, rows)
-        tables.print_classes(out, task, document["scores"])
-    tables.print_warnings(out, [*document["warnings"], *document["scores"]["warnings"]])
-    if document["split"] != "test":
+        tables.print_classes(out, task, evaluation.scores)
+    tables.print_warnings(out, [*evaluation.warnings, *evaluation.scores.warnings])
+    if evaluation.split != "test":
         return
-    if document["times_before"]:
-        out.print(f"!!! {test_times_words(document)}", style="bold red", markup=False, soft_wrap=True)
+    if evaluation.times_before:
+        out.print(f"!!! {test_times_words(evaluation)}", style="bold red", markup=False, soft_wrap=True)
     else:
         out.print("the first time that this run was scored on test; the run's log says so now", markup=False)
-    if document["report"]:
-        out.print(f"on the run's page too: {document['report']}", markup=False, soft_wrap=True)
+    if evaluation.report:
+        out.print(f"on the run's page too: {evaluation.report}", markup=False, soft_wrap=True)
 
 
-def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
+def print_comparison(comparison: Comparison, out_folder: Path) -> None:
     """Print a comparison's tables and what was done."""
-    print_rows(comparison_rows(document), document["warnings"])
+    print_rows(comparison_rows(comparison), comparison.warnings)
     out = tables.console()
-    best = ", ".join(f"{name} for {task}" for task, name in document["best_single"].items())
-    seeds = len(document["options"]["seeds"])
+    best = ", ".join(f"{name} for {task}" for task, name in comparison.best_single.items())
+    seeds = len(comparison.options.seeds)
     each = f"{seeds} seed{'s' if seeds > 1 else ''} a variant"
-    lines = [f"{document['protocol']}; {each}; no label of the test split was looked at"]
+    lines = [f"{comparison.protocol}; {each}; no label of the test split was looked at"]
     if best:
         lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
         lines.append("intervals of differences are each by itself; p (Holm) is corrected over the rows of a task")
-    if best:
-        lines.append(f"rows: single streams, then fusions, each by UAR of {next(iter(document['best_single']))}")
-    if document["import_torch_s"]:
-        lines.append(f"import torch took {document['import_torch_s']:.1f} s of the time")
-    if document["interrupted"]:
+        lines.append(f"rows: single streams, then fusions, each by UAR of {next(iter(comparison.best_single))}")
+    if comparison.import_torch_s:
+        lines.append(f"import torch took {comparison.import_torch_s:.1f} s of the time")
+    if comparison.interrupted:
         lines.append("interrupted: the rows that were finished are kept")
     lines.append(f"numbers: {out_folder / COMPARISON}")
     if (out_folder / REPORT).is_file():
@@ -104,9 +109,9 @@ def print_comparison(document: dict[str, Any], out_folder: Path) -> None:
         out.print(line, markup=False, soft_wrap=True)
 
 
-def test_times_words(document: dict[str, Any]) -> str:
+def test_times_words(evaluation: Evaluation) -> str:
     """Return how often the test split was scored before, and what that means."""
-    before, earlier = document["times_before"], document["earlier_fits"]
+    before, earlier = evaluation.times_before, evaluation.earlier_fits
     times = "once" if before == 1 else f"{before} times"
     words = f"NOT THE FIRST TIME: this run was scored on test {times} before"
     if earlier:
@@ -114,76 +119,73 @@ def test_times_words(document: dict[str, Any]) -> str:
     return words + "; choosing by what test said makes its scores too good to be true"
 
 
-def print_plan(planned: dict[str, Any]) -> None:
+def print_plan(planned: FitHeadPlan) -> None:
     """Say what `--dry-run` found: nothing was fitted or written."""
     out = tables.console()
-    streams = ", ".join(f"{head} from {name}" for head, name in planned["streams"].items())
-    what = f"would fit {planned['variant']} ({planned['summary']}), {planned['models']} models, on {streams}"
-    replaces = ", replacing what is there" if planned["replaces"] else ""
-    for line in (what, planned["protocol"], f"would write {planned['out']}{replaces}"):
+    streams = ", ".join(f"{head} from {name}" for head, name in planned.streams.items())
+    what = f"would fit {planned.variant} ({planned.summary}), {planned.models} models, on {streams}"
+    replaces = ", replacing what is there" if planned.replaces else ""
+    for line in (what, planned.protocol, f"would write {planned.out}{replaces}"):
         out.print(line, markup=False, soft_wrap=True)
-    tables.print_warnings(out, planned["warnings"])
+    tables.print_warnings(out, planned.warnings)
 
 
-def print_comparison_plan(planned: dict[str, Any]) -> None:
+def print_comparison_plan(planned: ComparisonPlan) -> None:
     """Say what `compare --dry-run` found: nothing was fitted or written."""
     out = tables.console()
-    fitted, left_out = planned["variants"], planned["left_out"]
-    mark = tables.answer_mark(planned)
-    seeds, folds = planned["seeds"], planned["folds"]
+    fitted, left_out = planned.variants, planned.left_out
+    mark = tables.answer_mark(speaker_norm=planned.speaker_norm)
+    seeds, folds = planned.seeds, planned.folds
     how = f"{seeds} seed{'s' if seeds > 1 else ''}" + (f" in {folds} folds" if folds else "")
     lines = [f"would fit {len(fitted)} of {len(fitted) + len(left_out)} variants{mark}: {', '.join(fitted)}"]
-    lines.append(f"{how}: {planned['fits']} fits (solved variants are fitted once for all seeds)")
+    lines.append(f"{how}: {planned.fits} fits (solved variants are fitted once for all seeds)")
     if "auto" in fitted:
         lines.append("auto fits its candidates too, by folds of its own")
-    if planned["end_to_end"]:
-        lines.append(
-            f"rows of encoders that were trained with their own heads: {', '.join(planned['end_to_end'])}"
-        )
+    if planned.end_to_end:
+        lines.append(f"rows of encoders that were trained with their own heads: {', '.join(planned.end_to_end)}")
     lines += [
         f"left out: {reason if reason.startswith(name) else f'{name}: {reason}'}"
         for name, reason in left_out.items()
     ]
-    lines.append(planned["protocol"])
-    lines.append("utterances: " + ", ".join(f"{name or 'blank'} {n}" for name, n in planned["splits"].items()))
-    scored = planned["scored"]
-    for task, one in scored["tasks"].items():
-        words = f"{task}: {one['labelled']} of {scored['utterances']} scored utterances labelled"
-        for name, constant in tables.majority_rows(one):
-            scores = [f"{head} {100 * constant[key]:.1f}" for key, head in tables.METRICS if key in constant]
-            numbers = ", ".join(scores)
-            words += f"; {name}: {numbers} (per cent)"
-        lines.append(f"{words}; {tables.presence_words({'count': one['labelled'], **one})}")
-    lines.append(f"would write {planned['out']}{', replacing what is there' if planned['replaces'] else ''}")
+    lines.append(planned.protocol)
+    lines.append("utterances: " + ", ".join(f"{name or 'blank'} {n}" for name, n in planned.splits.items()))
+    lines += [_planned_task(task, one, planned.scored.utterances) for task, one in planned.scored.tasks.items()]
+    lines.append(f"would write {planned.out}{', replacing what is there' if planned.replaces else ''}")
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
-    tables.print_warnings(out, planned["warnings"])
+    tables.print_warnings(out, planned.warnings)
 
 
-def choice_lines(choice: dict[str, Any] | None) -> list[str]:
+def _planned_task(task: str, one: PlannedTask, utterances: int) -> str:
+    words = f"{task}: {one.labelled} of {utterances} scored utterances labelled"
+    for name, line in tables.majority_rows(one.majority, one.train_majority):
+        values = [(head, tables.majority_score(line, key)) for key, head in tables.METRICS]
+        numbers = ", ".join(f"{head} {100 * value:.1f}" for head, value in values if value is not None)
+        words += f"; {name}: {numbers} (per cent)"
+    return f"{words}; {tables.presence_words(one.labelled, one.without_features)}"
+
+
+def choice_lines(choice: Choice | None) -> list[str]:
     """Return what `auto` considered and why it chose as it did."""
     if choice is None:
         return []
-    lines = [
-        f"auto, by {choice['groups']}: {one['candidate']}: {evidence_words(one)}" for one in choice["evidence"]
-    ]
+    lines = [f"auto, by {choice.groups}: {one.candidate}: {evidence_words(one)}" for one in choice.evidence]
     return [*lines, f"({evidence_note(choice)})"]
 
 
-def history_lines(history: list[dict[str, Any]]) -> list[str]:
+def history_lines(history: Sequence[ModelHistory]) -> list[str]:
     """Return how training went, in a line or two: epochs, why it ended, how the tasks' gradients agreed."""
-    trained = [one for one in history if any(one["columns"].values())]
+    trained = [one for one in history if one.epochs]
     if not trained:
         return []
-    epochs = [max(len(values) for values in one["columns"].values()) for one in trained]
-    best = [one["best_epoch"] + 1 for one in trained if one["best_epoch"] is not None]
-    ends = list(dict.fromkeys(one["stopped"] for one in trained if one["stopped"]))
-    words = [f"trained {_range(epochs)} epochs"]
+    best = [one.best_epoch + 1 for one in trained if one.best_epoch is not None]
+    ends = list(dict.fromkeys(one.stopped for one in trained if one.stopped))
+    words = [f"trained {_range([one.epochs for one in trained])} epochs"]
     if best:
         words.append(f"best {_range(best)}")
     if ends:
         words.append(f"ended by {', '.join(ends)}")
-    cosines = [v for one in trained for v in one["columns"].get("task_cosine", []) if v is not None]
+    cosines = [v for one in trained for v in one.column("task_cosine") if v is not None]
     if cosines:
         words.append(f"cosine of the tasks' gradients {sum(cosines) / len(cosines):+.2f} on average")
     return ["; ".join(words)]

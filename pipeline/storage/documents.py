@@ -9,13 +9,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from dualstream.pipeline.disk import put_in_place, sync
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.storage.folders import UnwrittenError
 from numpy.typing import NDArray
+
+from dualstream.documents import Document
+
+D = TypeVar("D", bound=Document)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -32,6 +36,25 @@ def read_json(path: Path) -> Any:
         raise CorruptError(f"{path} is missing") from error
     except ValueError as error:
         raise CorruptError(f"{path} is not JSON: {error}") from error
+
+
+def read_document(path: Path, kind: type[D]) -> D:
+    """Read a document of its kind; `format` and `version` need not be there.
+
+    Raises
+    ------
+    CorruptError
+        Where the file is missing or damaged, or is no such document.
+    """
+    return as_document(read_json(path), kind, path)
+
+
+def as_document(values: Any, kind: type[D], path: Path) -> D:
+    """Return what was read of `path` as a document of its kind; see `read_document`."""
+    try:
+        return kind.from_json(values)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptError(f"{path} is not what it should be: {error}") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -117,7 +117,7 @@ def _made_alone(held: Path, path: Path) -> Iterator[None]:
 
 
 def _make(held: Path, note: bytes, path: Path) -> bool:
-    """Make the file with our note in it; return False where it is there already."""
+    """Make the file with our note in it; return False where it already exists."""
     try:
         descriptor = os.open(held, os.O_CREAT | os.O_EXCL | os.O_WRONLY | O_BINARY | O_CLOEXEC | O_NOFOLLOW, 0o666)
     except FileExistsError:

@@ -172,7 +172,7 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
         if isinstance(error, OSError):
             raise DualstreamError(
                 f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}. All that was committed "
-                "before stands; make room or mend the disk, then run the same command again: it goes on from there"
+                "before stands; make room or fix the disk, then run the same command again: it goes on from there"
             ) from error
         raise
 

@@ -9,7 +9,15 @@ import pytest
 from dualstream.pipeline.corpus.checks import registry
 from dualstream.pipeline.corpus.checks.clips import Facts
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, TOPICS, Case, Finding, Rule
-from dualstream.pipeline.corpus.checks.registry import CHECKS, Check, Corpus, check, examine, examines, rules
+from dualstream.pipeline.corpus.checks.registry import (
+    CHECKS,
+    Check,
+    CheckedCorpus,
+    check,
+    examine,
+    examines,
+    rules,
+)
 from dualstream.pipeline.corpus.manifest import Manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 
@@ -36,10 +44,10 @@ def test_it_finds_findings_of_its_own_that_are_json(code: str) -> None:
     own = {one.rule.code for one in CHECKS.entries() if one.run is CHECKS.get(code).run}
     missing = tuple(Facts(u, "missing", "no file") for u in SOUND)
     for corpus in (
-        Corpus(BARE),
-        Corpus(SOUND),
-        Corpus(MELD),
-        Corpus(SOUND, clips=missing, extra_files=("x.mp4",)),
+        CheckedCorpus(BARE),
+        CheckedCorpus(SOUND),
+        CheckedCorpus(MELD),
+        CheckedCorpus(SOUND, clips=missing, extra_files=("x.mp4",)),
     ):
         findings = list(CHECKS.get(code).run(corpus))
         assert {finding.code for finding in findings} <= own
@@ -50,7 +58,7 @@ def test_it_finds_findings_of_its_own_that_are_json(code: str) -> None:
 
 def test_findings_come_by_severity_then_by_topic() -> None:
     order = {code: place for place, code in enumerate(CODES)}
-    found = examine(Corpus(SOUND))
+    found = examine(CheckedCorpus(SOUND))
     keys = [(SEVERITIES.index(one.rule.severity), order[one.code]) for one in found]
     assert len(found) > 2 and keys == sorted(keys)
 
@@ -64,12 +72,14 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_function_under_the_decorator_is_a_rule(entries: None) -> None:
     @check("planted-last", severity="error", noun="utterance", what="it is the last", means="nothing.")
-    def last(corpus: Corpus) -> list[Case]:
+    def last(corpus: CheckedCorpus) -> list[Case]:
         return [Case(corpus.manifest.utterances[-1].id, "planted")]
 
-    found = {one.code: one for one in examine(Corpus(SOUND))}
+    found = {one.code: one for one in examine(CheckedCorpus(SOUND))}
     assert found["planted-last"].cases == (Case("u2", "planted"),)
-    assert [one.code for one in examine(Corpus(SOUND)) if one.rule.severity == "error"][-1] == "planted-last"
+    assert [one.code for one in examine(CheckedCorpus(SOUND)) if one.rule.severity == "error"][
+        -1
+    ] == "planted-last"
 
 
 def test_a_code_given_twice_fails(entries: None) -> None:
@@ -81,7 +91,7 @@ def test_a_code_given_twice_fails(entries: None) -> None:
     ("code", "severity", "says"),
     [
         ("No Sound", "note", "check 'No Sound': expected small letters"),
-        ("planted", "grave", "check planted: severity 'grave', .*expected one of error, warning, note"),
+        ("planted", "severe", "check planted: severity 'severe', .*expected one of error, warning, note"),
     ],
 )
 def test_words_that_are_none_fail(entries: None, code: str, severity: str, says: str) -> None:
@@ -93,18 +103,18 @@ def test_a_finding_of_no_registered_rule_fails(entries: None) -> None:
     mine, other = (Rule(code, "note", "utterance", "x", "y.") for code in ("planted-mine", "planted-other"))
 
     @examines(mine)
-    def finds(corpus: Corpus) -> list[Finding]:
+    def finds(corpus: CheckedCorpus) -> list[Finding]:
         return other.found([Case("u0")])
 
     with pytest.raises(ValueError, match="found planted-other, a rule that is not registered"):
-        examine(Corpus(SOUND))
+        examine(CheckedCorpus(SOUND))
 
 
 def test_a_rule_that_breaks_is_named(entries: None) -> None:
-    def breaks(corpus: Corpus) -> list[Finding]:
+    def breaks(corpus: CheckedCorpus) -> list[Finding]:
         raise KeyError("planted")
 
     registry.CHECKS.add("planted", Check(Rule("planted", "note", "utterance", "x", "y."), breaks), __name__)
     with pytest.raises(KeyError) as caught:
-        examine(Corpus(SOUND))
+        examine(CheckedCorpus(SOUND))
     assert caught.value.__notes__ == ["in the check planted"]

@@ -178,7 +178,9 @@ def test_its_kind_is_what_it_does(name: str, corpus: tuple[FeatureSet, FeatureSe
     first, second = registry.fit(name, train, dev, options=QUICK)
     same = _bytes(first) == _bytes(second)
     assert (variant.network is not None) == (variant.kind == "trained")
-    assert registry.solved(name) == (variant.kind == "solved") and registry.is_search(name) == (name == "auto")
+    assert registry.is_closed_form(name) == (variant.kind == "solved") and registry.is_search(name) == (
+        name == "auto"
+    )
     if variant.kind == "trained":
         assert first.history.columns["train_loss"] and not same
     elif variant.kind == "solved":

@@ -68,7 +68,7 @@ def test_a_slim_install_says_what_to_install() -> None:
 def test_a_module_that_lacks_its_package_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     names("audio")
     place = ("dualstream.features.encoders", discovery.ENCODERS_GROUP)
-    monkeypatch.setitem(discovery._LOADED, place, (discovery.LeftOut("features.somewhere", "librosa"),))
+    monkeypatch.setitem(discovery._LOADED, place, (discovery.SkippedModule("features.somewhere", "librosa"),))
     with pytest.raises(ValueError, match=r"features.somewhere needs librosa; pip install -e '.+\[extract\]'"):
         build("audio", "nothing", EncoderOptions())
 
@@ -84,13 +84,13 @@ def test_an_unknown_name_lists_the_known() -> None:
         (
             "audio",
             "vgg16",
-            "'vgg16' is an encoder of video; say --video vgg16, or one of audio, which are: acoustic, ",
+            "'vgg16' is an encoder of video; use --video vgg16, or one of audio, which are: acoustic, ",
         ),
         ("audio", "torchvision:resnet18", "say --video torchvision:resnet18, or one of audio"),
         (
             "video",
             "acoustic",
-            "'acoustic' is an encoder of audio; say --audio acoustic, or one of video, which are: ",
+            "'acoustic' is an encoder of audio; use --audio acoustic, or one of video, which are: ",
         ),
     ],
 )

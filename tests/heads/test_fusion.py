@@ -61,7 +61,7 @@ _corpus = functools.cache(plant)  # one after another, all variants see the same
 
 
 def _balanced_accuracy(name: str, plant_name: str, corpus: int, test: int, seeds: tuple[int, ...]) -> list[float]:
-    """Train a model a seed, side by side; return the balanced accuracy of each."""
+    """Train one model per seed, side by side; return the balanced accuracy of each."""
     split = _corpus(plant_name, corpus, test=test)
     options = FitOptions(seeds=seeds, epochs=20, patience=6, threads=1)
     scores = []
@@ -179,7 +179,7 @@ def test_heads_do_not_divide_the_width() -> None:
 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_attention_is_torchs(heads: int) -> None:
-    from dualstream.heads.fusion.sequence import Block, attend, low_outside
+    from dualstream.heads.fusion.sequence import AttentionBlock, attend, low_outside
     from dualstream.heads.training.weights import Weights
     from torch.nn import functional
 
@@ -190,7 +190,7 @@ def test_attention_is_torchs(heads: int) -> None:
     found = attend(query, key, value, low_outside(seen)[:, None, None, :])
     expected = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None, :])
     torch.testing.assert_close(found, expected)
-    block = Block(Weights([0, 1]), "block", 8 * heads, heads)
+    block = AttentionBlock(Weights([0, 1]), "block", 8 * heads, heads)
     assert block(torch.randn(2, 3, 5, 8 * heads), torch.randn(2, 3, 5, 8 * heads), seen).shape == (
         2,
         3,

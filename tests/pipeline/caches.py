@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import StreamFeatures
-from dualstream.pipeline.cache import Cache, Projection, Stream, Utterances
+from dualstream.pipeline.cache import Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.extraction.shards import ClipRows, Shard
 
 RAW_WIDTH = 7
@@ -34,7 +34,7 @@ def random_cache(count: int = 12, *, seed: int = 0, video_width: int = 5, audio_
         status=status,
         reason=["damaged: moov atom not found" if one == "failed" else "" for one in status],
     )
-    projection = Projection(
+    projection = StoredProjection(
         "gaussian",
         np.zeros(RAW_WIDTH, np.float32),
         rng.standard_normal((video_width, RAW_WIDTH)).astype(np.float32),
@@ -59,7 +59,7 @@ def _stream(
     width: int,
     start_s: Any,
     counts: Any,
-    projection: Projection | None,
+    projection: StoredProjection | None,
     *,
     windowed: bool = True,
 ) -> Stream:

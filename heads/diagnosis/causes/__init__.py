@@ -4,8 +4,8 @@
     def loud_fans(evidence: Evidence) -> Cause | None: ...
 
 A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of the
-offset curve away from zero) or on a remedy that surely gains. Another package names its module under the entry
-points ``dualstream.causes``; see docs/extend_cause.md.
+offset curve away from zero) or on a remedy that gains significantly. Another package names its module under the
+entry points ``dualstream.causes``; see docs/extend_cause.md.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def plain_title(name: str) -> str:
     return name.replace("_", " ").strip().capitalize()
 
 
-def mended(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
+def remedied(name: str, text: str, remedies: tuple[Intervention, ...], advice: str) -> Cause:
     """Return a cause whose effect is what its best remedy gains."""
     gain = remedies[0].gain
     return Cause(name, text, gain.difference, interval(gain), remedies, advice)

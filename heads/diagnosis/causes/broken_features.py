@@ -37,5 +37,5 @@ def broken_features(evidence: Evidence) -> Cause | None:
         0.0,
         None,
         (),
-        "mend the extraction: `inspect` says which encoder and projection made the columns, and why clips failed",
+        "fix the extraction: `inspect` says which encoder and projection made the columns, and why clips failed",
     )

@@ -22,12 +22,12 @@ def drift(evidence: Evidence) -> Cause | None:
     drop = evidence.drop_to_dev
     costs = drop is not None and drop.low is not None and drop.low > 0
     if evidence.grouped_by == "speaker" and not costs:
-        return None  # new people look new; that is named where it surely costs
+        return None  # new people look new; that is named where it clearly costs
     effect = drop.difference if drop else 0.0
     return Cause(
         "drift",
         f"a linear classifier tells dev {worst} rows from train rows with an area under the curve of {auc:.2f} "
-        f"(0.5: not at all; p {p_value:.3f} where whole {evidence.grouped_by}s are dealt anew)",
+        f"(0.5: not at all; p {p_value:.3f} where whole {evidence.grouped_by}s are assigned anew)",
         effect,
         interval(drop),
         (),

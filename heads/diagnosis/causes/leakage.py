@@ -1,4 +1,4 @@
-"""The cause `leakage`: dev utterances that stand in train."""
+"""The cause `leakage`: dev utterances that appear in train."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dualstream.heads.diagnosis.evidence import Evidence
 COPIED_SHARE = 0.02  # of the dev utterances
 
 
-@cause(title="Leakage: dev utterances stand in train", rank=40)
+@cause(title="Leakage: dev utterances appear in train", rank=40)
 def leakage(evidence: Evidence) -> Cause | None:
-    """Dev utterances that stand in train."""
+    """Dev utterances that appear in train."""
     if evidence.copies <= COPIED_SHARE * max(1, evidence.dev_utterances):
         return None
     share = evidence.copies / evidence.dev_utterances

@@ -25,5 +25,5 @@ def misaligned(evidence: Evidence) -> Cause | None:
         gain.difference if gain else 0.0,
         interval(gain),
         remedies,
-        f"shift audio by {-curve.peak_s:+.1f} s before windows are joined, and mend the clips' time stamps",
+        f"shift audio by {-curve.peak_s:+.1f} s before windows are joined, and fix the clips' time stamps",
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause, mended
+from dualstream.heads.diagnosis.causes import Cause, cause, remedied
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.heads.diagnosis.remedies import MIN_GAIN, sure
+from dualstream.heads.diagnosis.remedies import MIN_GAIN, significant
 from dualstream.heads.diagnosis.strength import STREAMS
 
 USE_FOR_WORTH = 0.7  # of a stream's share in use to its share in worth: below it the head neglects the stream
@@ -29,14 +29,14 @@ def one_stream_dominates(evidence: Evidence) -> Cause | None:
     gains = {name: worth[name] - evidence.strength.chance for name in STREAMS}
     share = evidence.strength.lean_share
     total = sum(max(0.0, gain) for gain in gains.values())
-    remedies = sure(evidence, "equalise widths", "modality dropout", "join late")
+    remedies = significant(evidence, "equalise widths", "modality dropout", "join late")
     if total <= 0 or not remedies:
         return None
     for name in STREAMS:
         expected = max(0.0, gains[name]) / total
         other = "audio" if name == "video" else "video"
         if gains[name] > 2 * MIN_GAIN and share[name] < USE_FOR_WORTH * expected:
-            return mended(
+            return remedied(
                 "one_stream_dominates",
                 f"{name} alone reaches {worth[name]:.1%}, {expected:.0%} of what both streams give above chance, "
                 f"but makes up {share[name]:.0%} of what the head uses; the rest is {other}",

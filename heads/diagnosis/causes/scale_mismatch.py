@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from dualstream.heads.diagnosis.causes import Cause, cause, mended
+from dualstream.heads.diagnosis.causes import Cause, cause, remedied
 from dualstream.heads.diagnosis.causes.whitened_projection import components, turning
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.heads.diagnosis.remedies import sure
+from dualstream.heads.diagnosis.remedies import significant
 from dualstream.heads.diagnosis.strength import STREAMS
 
 SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
@@ -14,7 +14,7 @@ SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 
 @cause(title="Scale mismatch", rank=90, explained_by=("outlying_rows",))
 def scale_mismatch(evidence: Evidence) -> Cause | None:
-    """One stream's or some columns' numbers are far larger, and scaling them mends the head."""
+    """One stream's or some columns' numbers are far larger, and scaling them fixes the head."""
     scale = {name: evidence.spaces[name].scale for name in STREAMS}
     loud = max(STREAMS, key=lambda name: scale[name])
     soft = "audio" if loud == "video" else "video"
@@ -26,7 +26,7 @@ def scale_mismatch(evidence: Evidence) -> Cause | None:
         for name in STREAMS
     }
     uneven = max(STREAMS, key=lambda name: spread[name])
-    remedies = sure(evidence, "standardise")
+    remedies = significant(evidence, "standardise")
     if max(ratio, spread[uneven]) < SCALE_RATIO or not remedies:
         return None
     found = []
@@ -36,7 +36,7 @@ def scale_mismatch(evidence: Evidence) -> Cause | None:
         found.append(
             f"columns of {uneven} spread unevenly, the widest tenth {spread[uneven]:,.0f} times the narrowest"
         )
-    return mended(
+    return remedied(
         "scale_mismatch",
         f"{'; '.join(found)}; the head takes them as they are",
         remedies,

@@ -1,10 +1,10 @@
-"""The cause `too_little_data`: the variant learns its training rows by heart."""
+"""The cause `too_little_data`: the variant memorises its training rows."""
 
 from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, sure
+from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
 from dualstream.heads.diagnosis.strength import STREAMS
 from dualstream.heads.variants import registry
 
@@ -18,8 +18,8 @@ ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a vari
     explained_by=("scale_mismatch", "collapse", "whitened_projection"),
 )
 def too_little_data(evidence: Evidence) -> Cause | None:
-    """The variant learns its training rows by heart."""
-    if registry.solved(evidence.fusion):
+    """The variant memorises its training rows."""
+    if registry.is_closed_form(evidence.fusion):
         return None  # its penalty was chosen on rows that were not fitted
     if not evidence.above_chance:
         return None  # nothing says that there is anything to learn
@@ -29,7 +29,7 @@ def too_little_data(evidence: Evidence) -> Cause | None:
     if gap < OVERFIT_GAP or rows > ROWS_PER_COLUMN * columns:
         return None
     remedies = measured(evidence, "regularise")
-    balanced = sure(evidence, "equalise widths", "join late")
+    balanced = significant(evidence, "equalise widths", "join late")
     if balanced and remedies and balanced[0].gain.difference > remedies[0].gain.difference + MIN_GAIN:
         return None  # what is learnt by heart is one wide stream, not the corpus
     return Cause(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause, mended
-from dualstream.heads.diagnosis.evidence import OTHER, TURN, TURN_ALONE, Evidence, Intervention
-from dualstream.heads.diagnosis.remedies import sure
+from dualstream.heads.diagnosis.causes import Cause, cause, remedied
+from dualstream.heads.diagnosis.evidence import OTHER, TURN, TURN_ONE, Evidence, Intervention
+from dualstream.heads.diagnosis.remedies import significant
 from dualstream.heads.diagnosis.strength import STREAMS
 
 
@@ -16,7 +16,7 @@ def whitened_projection(evidence: Evidence) -> Cause | None:
         return None
     parts = []
     for name in components(evidence):
-        space, turned = evidence.spaces[name], evidence.interventions[TURN_ALONE[name]]
+        space, turned = evidence.spaces[name], evidence.interventions[TURN_ONE[name]]
         parts.append(
             f"the {space.width} columns of {name} hardly correlate ({space.correlation:.2f}), and "
             f"{space.width / space.steepness:.0f} of them would hold its variance: principal components, which "
@@ -24,10 +24,10 @@ def whitened_projection(evidence: Evidence) -> Cause | None:
             f"{evidence.scores[name].mean:.1%} with them as they are, {turned.score.mean:.1%} turned"
         )
     parts.append(f"{evidence.fusion} itself, turned: {evidence.interventions[TURN].gain.difference:+.1%}")
-    return mended(
+    return remedied(
         "whitened_projection",
         "; ".join(parts),
-        (*remedies, *sure(evidence, OTHER)),
+        (*remedies, *significant(evidence, OTHER)),
         "turn them: `project --kind pca-turned` from the same shards; of a table, multiply all columns by one "
         "random rotation, or bring those from before the PCA (`diagnose --against` a cache of these measures it)",
     )
@@ -35,9 +35,9 @@ def whitened_projection(evidence: Evidence) -> Cause | None:
 
 def components(evidence: Evidence) -> list[str]:
     """Return the streams that look like principal components and were refitted turned."""
-    return [name for name in STREAMS if TURN_ALONE[name] in evidence.interventions]
+    return [name for name in STREAMS if TURN_ONE[name] in evidence.interventions]
 
 
 def turning(evidence: Evidence) -> tuple[Intervention, ...]:
-    """Return the turns that surely gain, of the joined head and of the streams alone."""
-    return sure(evidence, TURN, *(TURN_ALONE[name] for name in components(evidence)))
+    """Return the turns that significantly gain, of the joined head and of the streams alone."""
+    return significant(evidence, TURN, *(TURN_ONE[name] for name in components(evidence)))

@@ -28,7 +28,7 @@ CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CheckedCorpus:
     """What the rules look at."""
 
     manifest: Manifest
@@ -44,8 +44,8 @@ class Corpus:
         return tuple(fact for fact in self.clips if not fact.fault)
 
 
-CasesOf = Callable[[Corpus], Iterable[Case]]
-FindingsOf = Callable[[Corpus], Iterable[Finding]]
+CasesOf = Callable[[CheckedCorpus], Iterable[Case]]
+FindingsOf = Callable[[CheckedCorpus], Iterable[Finding]]
 C = TypeVar("C", bound=CasesOf)
 F = TypeVar("F", bound=FindingsOf)
 
@@ -93,7 +93,7 @@ def rules() -> list[Rule]:
     return sorted((one.rule for one in CHECKS.entries()), key=lambda rule: TOPICS.index(rule.topic))
 
 
-def examine(corpus: Corpus) -> list[Finding]:
+def examine(corpus: CheckedCorpus) -> list[Finding]:
     """Return what all rules find: errors first, then by topic."""
     order = {rule.code: place for place, rule in enumerate(rules())}
     runs = {one.run: one.rule.code for one in CHECKS.entries()}
@@ -104,7 +104,7 @@ def examine(corpus: Corpus) -> list[Finding]:
     return sorted(findings, key=lambda one: (SEVERITIES.index(one.rule.severity), order[one.code]))
 
 
-def _findings(run: FindingsOf, code: str, corpus: Corpus) -> list[Finding]:
+def _findings(run: FindingsOf, code: str, corpus: CheckedCorpus) -> list[Finding]:
     try:
         return list(run(corpus))
     except Exception as error:

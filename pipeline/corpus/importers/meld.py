@@ -44,7 +44,7 @@ def rows(root: Path) -> Sequence[Utterance]:
     Raises
     ------
     ManifestError
-        Where a table is missing, stands twice with different contents, or holds what can't be read.
+        Where a table is missing, appears twice with different contents, or holds what can't be read.
     """
     files = files_below(root)
     problems: list[str] = []
@@ -70,7 +70,7 @@ def _find_table(root: Path, files: Iterable[str], name: str) -> str:
     if not found:
         raise ManifestError(f"{root}: found no {name}; expected MELD's three tables, see data/MELD there")
     if len({(root / path).read_bytes() for path in found}) > 1:
-        raise ManifestError(f"{root}: {name} stands in several places with different contents; keep one:", found)
+        raise ManifestError(f"{root}: {name} appears in several places with different contents; keep one:", found)
     return found[0]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dualstream.features.acoustic.columns import COLUMNS, FAMILIES, GROUPS, LISTS, STANDING
+from dualstream.features.acoustic.columns import COLUMNS, DEFAULT_COLUMNS, FAMILIES, GROUPS, LISTS
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import MODULATIONS, PERCENTILES, RHYTHM
 
@@ -34,6 +34,6 @@ def test_every_column_is_a_statistic_of_a_track(corpus, tracks):
 
 
 def test_the_standing_list_is_parted_into_groups():
-    assert LISTS[STANDING] == COLUMNS
+    assert LISTS[DEFAULT_COLUMNS] == COLUMNS
     assert tuple(column for group in GROUPS.values() for column in group) == COLUMNS
     assert set(GROUPS) - {"rhythm"} <= set(FAMILIES)

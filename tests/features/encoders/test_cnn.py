@@ -74,7 +74,7 @@ def test_weights_are_named_or_it_fails() -> None:
     for weights in (None, "imagenet"):
         with pytest.raises(ValueError, match=r"expected --video-weights FILE .* or --video-weights random:0"):
             build_cnn5("", EncoderOptions(weights=weights))
-    with pytest.raises(ValueError, match=r"expected cnn5 alone"):
+    with pytest.raises(ValueError, match=r"expected only cnn5"):
         build_cnn5("x", EncoderOptions(weights="random:0"))
 
 

@@ -12,17 +12,17 @@ from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence, Intervention
 from dualstream.heads.diagnosis.spaces import Space
 from dualstream.heads.diagnosis.strength import Complement, Strength
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 
 NAN = float("nan")
 STREAMS = ("video", "audio")
 
 
-def gain(difference: float, half: float = 0.01, p_value: float | None = None) -> Comparison:
+def gain(difference: float, half: float = 0.01, p_value: float | None = None) -> PairedDifference:
     """Return a difference with an interval of so much to each side, and a p that fits it."""
     low, high = difference - half, difference + half
     clear = low > 0 or high < 0
-    return Comparison(difference, low, high, (0.0001 if clear else 0.5) if p_value is None else p_value, 40)
+    return PairedDifference(difference, low, high, (0.0001 if clear else 0.5) if p_value is None else p_value, 40)
 
 
 def change(

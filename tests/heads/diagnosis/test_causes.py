@@ -8,12 +8,12 @@ import pytest
 from dualstream.heads.data.batch import StreamArrays
 from dualstream.heads.diagnosis import diagnose
 from dualstream.heads.diagnosis.causes.too_little_data import too_little_data
-from dualstream.heads.diagnosis.changes import thinned
+from dualstream.heads.diagnosis.changes import subsampled
 from dualstream.heads.diagnosis.conclusion import conclude
 from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.diagnosis.refit import Trial
-from dualstream.heads.diagnosis.trials import alone
-from dualstream.heads.evaluation.statistics import Comparison, Estimate
+from dualstream.heads.diagnosis.trials import single_stream
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants.registry import FitOptions
 from planted_causes import CAUSES, HOP_S, PlantOptions, plant
 from sklearn.decomposition import PCA
@@ -43,7 +43,7 @@ def test_scale_mismatch_is_mended_by_standardising():
     remedy = cause.remedies[0]
     assert remedy.name == "standardise"
     assert remedy.gain.low > 0
-    # the mended head reaches what the same corpus gives without the fault
+    # the fixed head reaches what the same corpus gives without the fault
     sound = named(("none",), seed=12, utterances=480).evidence.scores["fused"].mean
     assert remedy.score.mean == pytest.approx(sound, abs=0.05)
 
@@ -79,7 +79,7 @@ def test_noise_is_no_finding():
     found = diagnose(train, dev, QUICK)
     assert not any(remedy.gain.low > 0.05 for cause in found.causes for remedy in cause.remedies)
     assert found.causes[0].name == "cannot_tell"
-    assert "nothing that was tried surely beats chance" in found.causes[0].text
+    assert "nothing that was tried significantly beats chance" in found.causes[0].text
 
 
 def test_new_speakers_in_dev_are_kept_whole():
@@ -92,7 +92,7 @@ def test_new_speakers_in_dev_are_kept_whole():
         part.streams["video"].utterance[:] += own[part.speaker]
     evidence = diagnose(train, dev, replace(QUICK, interventions=())).evidence
     assert (evidence.grouped_by, evidence.groups) == ("speaker", 12)
-    assert evidence.spaces["video"].drift_auc < 0.9  # by dialogue it is 1: the same people stand on both sides
+    assert evidence.spaces["video"].drift_auc < 0.9  # by dialogue it is 1: the same people are on both sides
 
 
 def test_speakers_who_share_dialogues_are_held_out_together():
@@ -111,7 +111,7 @@ def test_new_speakers_who_are_all_connected_are_said_to_stand_on_both_sides():
         part.speaker[:] = speakers[np.arange(len(part)) % len(speakers)]
     evidence = diagnose(train, dev, replace(QUICK, interventions=())).evidence
     assert evidence.grouped_by == "dialogue"
-    assert any("speakers stand on both sides" in note for note in evidence.notes)
+    assert any("speakers are on both sides" in note for note in evidence.notes)
 
 
 def test_columns_of_uneven_scale_are_a_scale_mismatch():
@@ -206,7 +206,7 @@ def test_diagnosis_without_a_stream_fails():
 
 def test_one_class_and_one_stream_fail():
     train, dev = plant(PlantOptions(seed=18, utterances=240))
-    with pytest.raises(ValueError, match="video reads the video stream alone"):
+    with pytest.raises(ValueError, match="video reads only the video stream"):
         diagnose(train, dev, replace(QUICK, fusion="video"))
     for part in (train, dev):
         part.emotion[:] = 4
@@ -233,13 +233,13 @@ def test_a_missing_stream_is_broken_and_not_starved():
     [("concat", "video"), ("late", "video"), ("linear", "linear_video"), ("linear_late", "linear_video")],
 )
 def test_a_stream_alone_is_fitted_by_the_kind_of_head_that_joins(fusion, expected):
-    trial = alone(Trial("as it is", fusion, FitOptions()), "video")
+    trial = single_stream(Trial("as it is", fusion, FitOptions()), "video")
     assert (trial.fusion, trial.prepare) == (expected, None)
 
 
 def test_settings_of_the_variant_are_not_those_of_others():
     fit = FitOptions(seeds=(0,), parameters={"solver": "lda"}, threads=1)
-    trial = alone(Trial("as it is", "linear", fit), "audio")
+    trial = single_stream(Trial("as it is", "linear", fit), "audio")
     assert trial.options.parameters == {"solver": "lda"}
     options = replace(
         QUICK, fusion="linear", fit=fit, interventions=("standardise", "regularise", "align windows")
@@ -251,7 +251,7 @@ def test_settings_of_the_variant_are_not_those_of_others():
 
 @pytest.mark.parametrize("fusion", ["aligned", "bottleneck", "dialogue:concat", "auto"])
 def test_of_heads_over_more_than_rows_the_other_stream_is_hidden(fusion):
-    trial = alone(Trial("as it is", fusion, FitOptions()), "video")
+    trial = single_stream(Trial("as it is", fusion, FitOptions()), "video")
     train, _ = plant(PlantOptions(seed=1, utterances=160))
     changed = trial.prepare(train)(train)
     assert trial.fusion == fusion
@@ -261,7 +261,7 @@ def test_of_heads_over_more_than_rows_the_other_stream_is_hidden(fusion):
 def gained(evidence, name, difference, p_value, low=0.01):
     """The evidence with one more change, which gained so much."""
     one = evidence.interventions["join late"]
-    gain = Comparison(difference, low, 2 * difference - low, p_value, evidence.groups)
+    gain = PairedDifference(difference, low, 2 * difference - low, p_value, evidence.groups)
     return replace(evidence, interventions={**evidence.interventions, name: replace(one, name=name, gain=gain)})
 
 
@@ -277,13 +277,13 @@ def test_what_is_said_of_changes_that_gain(sound):
     better = conclude(gained(evidence, "regularise", 0.05, 0.001))[0]
     assert better.name == "nothing_wrong"
     assert [remedy.name for remedy in better.remedies] == ["regularise"]
-    assert "regularise surely does better still" in better.advice
+    assert "regularise significantly does better still" in better.advice
     # of nine changes one is lucky with p 0.03: not sure once that is corrected
     many = evidence
     for number in range(8):
         many = gained(many, f"change {number}", 0.0, 1.0)
     assert not conclude(gained(many, "regularise", 0.05, 0.03))[0].remedies
-    worse = replace(evidence, fused_over_best=Comparison(-0.1, -0.15, -0.05, 0.001, evidence.groups))
+    worse = replace(evidence, fused_over_best=PairedDifference(-0.1, -0.15, -0.05, 0.001, evidence.groups))
     told = [cause for cause in conclude(worse) if cause.name == "cannot_tell"]
     assert told and "--fusion" in told[0].advice
 
@@ -297,7 +297,7 @@ def test_a_linear_head_is_not_told_to_be_linear(sound):
 def test_features_that_say_nothing_are_not_too_few(sound):
     """Rows learnt by heart where nothing beats chance: more of them need not say more."""
     nothing = Estimate(0.15, (0.15,), 0.1, 0.2)
-    over = Comparison(0.0, -0.05, 0.05, 1.0, sound.groups)
+    over = PairedDifference(0.0, -0.05, 0.05, 1.0, sound.groups)
     blind = replace(
         sound,
         train_score=0.95,
@@ -307,16 +307,16 @@ def test_features_that_say_nothing_are_not_too_few(sound):
     )
     (cause,) = conclude(blind)
     assert cause.name == "cannot_tell"
-    assert "nothing that was tried surely beats chance (14.3%)" in cause.text
+    assert "nothing that was tried significantly beats chance (14.3%)" in cause.text
 
 
 def test_thinning_keeps_the_windows_that_sampling_takes():
     """One frame each 3 s stands in the window whose centre is nearest; thinned twice is thinned once."""
     train, _ = plant(PlantOptions(seed=2, utterances=160))
-    once = thinned(3.0, HOP_S)(train)(train)
+    once = subsampled(3.0, HOP_S)(train)(train)
     starts = train.start_s[once.streams["video"].window_present]
     assert set(starts) == {0.0, 2.5}  # centres 0.5 and 3.0 s; utterances last up to 5 s
-    twice = thinned(3.0, HOP_S)(once)(once)
+    twice = subsampled(3.0, HOP_S)(once)(once)
     np.testing.assert_array_equal(twice.streams["video"].window_present, once.streams["video"].window_present)
     np.testing.assert_allclose(twice.streams["video"].utterance, once.streams["video"].utterance)
 

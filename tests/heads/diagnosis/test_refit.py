@@ -90,7 +90,7 @@ def test_speakers_who_share_dialogues_can_t_be_held_apart_and_that_is_said():
     train = noise_corpus(60, seed=1, speakers=5, dialogue_length=6)
     dev = noise_corpus(30, seed=2, speakers=5, first_speaker=50, dialogue_length=6)
     by, (note,) = grouping(train, dev, 3)
-    assert by == "dialogue" and "speakers stand on both sides" in note
+    assert by == "dialogue" and "speakers are on both sides" in note
 
 
 def test_uar_is_scikit_learns():

@@ -151,7 +151,7 @@ def test_a_real_difference_is_found():
     rng = np.random.default_rng(3)
     counts = corpus(rng, 80)
     better = counts * 0.7
-    better[:, :, range(7), range(7)] += 0.3 * counts.sum(-1)  # a third of the errors mended
+    better[:, :, range(7), range(7)] += 0.3 * counts.sum(-1)  # a third of the errors fixed
     found = statistics.compare(better, counts, confusion.headline_statistic("balanced_accuracy"))
     assert found.p_value < 0.01
     assert 0 < found.low < found.difference < found.high

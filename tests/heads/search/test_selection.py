@@ -1,4 +1,4 @@
-"""`auto` takes a fusion where it is surely better, and else does no harm."""
+"""`auto` takes a fusion where it is significantly better, and else does no harm."""
 
 import json
 from dataclasses import replace
@@ -167,7 +167,7 @@ def test_no_stream_at_all_fails():
 
 
 def test_repeats_go_on_for_contenders_alone():
-    """Two fusions may win, so the folds are dealt again, but not for a stream that is clearly behind."""
+    """Two fusions may win, so the folds are assigned again, but not for a stream that is clearly behind."""
     train = with_signal(noise_corpus(400), video=0.5, audio=0.25)
     choice = select(train, None, options=QUICK, selection=SelectionOptions(candidates=LINEAR, repeats=2))
     deals = {each.candidate: len(each.score.seeds) for each in choice.evidence}

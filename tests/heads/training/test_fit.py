@@ -226,7 +226,7 @@ def test_streams_without_windows(split: Split) -> None:
     table = replace(split.train.streams["video"], windows=None, window_present=None)
     train = replace(split.train, streams=split.train.streams | {"video": table})
     assert registry.fit("tensor", train, None, options=QUICK)
-    with pytest.raises(ValueError, match="aligned needs windows; the video stream has one row an utterance alone"):
+    with pytest.raises(ValueError, match="aligned needs windows; the video stream has only one row per utterance"):
         registry.fit("aligned", train, None, options=QUICK)
     with pytest.raises(ValueError, match="dialogue:aligned needs windows"):
         registry.fit("dialogue:aligned", train, None, options=QUICK)

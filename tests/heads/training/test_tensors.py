@@ -9,7 +9,7 @@ import pytest
 import torch
 from dualstream.heads.fusion.network import Network, Settings, resolve
 from dualstream.heads.training.plan import Order, hide_streams
-from dualstream.heads.training.tensors import Scaler, TensorSet, thin
+from dualstream.heads.training.tensors import Scaler, TensorSet, subsample
 from dualstream.heads.variants.registry import names
 from sklearn.preprocessing import StandardScaler
 
@@ -51,7 +51,7 @@ def test_raw_rows_are_left_alone() -> None:
 
 def test_thinning_by_hand() -> None:
     """Of 6 windows 3 remain: the middles of [0, 2), [2, 4), [4, 6)."""
-    rows, counts = thin(np.array([0, 6, 8, 8, 11]), 3)
+    rows, counts = subsample(np.array([0, 6, 8, 8, 11]), 3)
     np.testing.assert_array_equal(counts, [3, 2, 0, 3])
     np.testing.assert_array_equal(rows, [1, 3, 5, 6, 7, 8, 9, 10])
 

@@ -124,7 +124,7 @@ def test_what_a_corpus_lacks(corpus):
         registry.check("either", silent, FitOptions())
         with pytest.raises(ValueError, match="this corpus has no stream alone"):
             registry.check("either", replace(corpus, streams={}), FitOptions())
-        with pytest.raises(ValueError, match="windows needs windows; the video stream has one row"):
+        with pytest.raises(ValueError, match="windows needs windows; the video stream has only one row"):
             registry.check("windows", corpus, FitOptions())
 
 

@@ -21,7 +21,7 @@ from dualstream.pipeline.cache import write_cache
 from dualstream.pipeline.commands.compare import CompareOptions, choose, compare_on, describe, failed_rows
 from dualstream.pipeline.commands.fit_head import fit_head_on
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.reporting.report import comparison_rows
 from dualstream.pipeline.reporting.tables import TOO_GOOD, console, print_scores
@@ -234,7 +234,7 @@ def test_auto_is_called_by_what_it_chose_in_each_fold(monkeypatch, tmp_path) -> 
 def test_joint_decoding_of_one_task_is_refused_before_anything_is_fitted(few, tmp_path) -> None:
     fit = dataclasses.replace(QUICK, tasks=("emotion",))
     with pytest.raises(UsageError, match="needs both tasks"):
-        compared(tmp_path, fit=fit, answering=Answering(joint_decoding=True))
+        compared(tmp_path, fit=fit, answering=DecodingOptions(joint_decoding=True))
 
 
 def test_options_that_no_variant_uses_are_named_once(few, tmp_path) -> None:

@@ -184,6 +184,6 @@ def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path: Path)
     (tmp_path / "file").write_text("a file")
     said: list[str] = []
     with pytest.raises(UsageError, match="is a file; expected a folder"):
-        diagnose(tmp_path / "cache.h5", tmp_path / "file", DiagnoseOptions(diagnosis=QUICK), say=said.append)
+        diagnose(tmp_path / "cache.h5", tmp_path / "file", DiagnoseOptions(diagnosis=QUICK), progress=said.append)
     assert not said
     assert (tmp_path / "file").read_text() == "a file"

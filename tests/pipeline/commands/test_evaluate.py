@@ -16,7 +16,7 @@ from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments.predictions import read_predictions
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner
 
@@ -235,7 +235,7 @@ def test_unlabelled_test_fails_and_is_not_logged(run) -> None:
 
 
 def test_ensemble_and_joint_decoding_hold_for_test_too(run, tmp_path) -> None:
-    options = FitHeadOptions(report=False, answering=Answering(ensemble=True, joint_decoding=True))
+    options = FitHeadOptions(report=False, answering=DecodingOptions(ensemble=True, joint_decoding=True))
     fit_head(tmp_path / "cache.h5", "concat", tmp_path / "two", fit=QUICK, options=options)
     found = evaluate(tmp_path / "two")
     assert found["scores"]["models"] == ["ensemble of 2"]

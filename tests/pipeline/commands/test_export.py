@@ -77,9 +77,9 @@ def test_folds_calibrate_out_of_fold(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_joint_decoding_travels(corpus: Path, tmp_path: Path) -> None:
-    from dualstream.pipeline.experiments.protocol import Answering
+    from dualstream.pipeline.experiments.protocol import DecodingOptions
 
-    run = fit(corpus / "cache.h5", "linear", corpus / "joint", answering=Answering(joint_decoding=True))
+    run = fit(corpus / "cache.h5", "linear", corpus / "joint", answering=DecodingOptions(joint_decoding=True))
     export.export(run, tmp_path / "b")
     assert read_bundle(tmp_path / "b").pairs is not None
     for one in predict.predict(tmp_path / "b", [corpus / "clips"])["utterances"]:

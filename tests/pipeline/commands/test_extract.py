@@ -278,7 +278,7 @@ def test_a_missing_sound_is_a_record_and_is_made_when_it_comes(pairs: Path, out:
     assert report.failed == [
         (
             "u4",
-            "missing: the sound sound4.wav: there is no such file; expected a clip: put it there, or mend the path",
+            "missing: the sound sound4.wav: there is no such file; expected a clip: put it there, or fix the path",
         )
     ]
     assert run_extract(pairs, out, reader=FakeReader()).made == 0

@@ -21,13 +21,13 @@ from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.report import run_report
 from dualstream.pipeline.reporting.tensorboard import write_events
-from dualstream.pipeline.storage.documents import finite
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -178,7 +178,7 @@ def test_folds_score_everyone_but_test_by_models_that_never_saw_them(tmp_path) -
     assert run.metrics["split"] == "folds" and run.metrics["unit"] == "speaker"
     assert run.metrics["utterances"] == 120
     assert run.metrics["tasks"]["emotion"]["balanced_accuracy"]["mean"] < 0.5  # chance is a third
-    # the models that the run keeps were fitted on all of them, and know them by heart
+    # the models that the run keeps were fitted on all of them, and memorised them
     models = experiments.read_models(tmp_path / "run" / experiments.WEIGHTS)
     answers = models[0].predict(corpus.features).emotion.argmax(axis=1)
     assert np.mean(answers == corpus.features.emotion) > 0.9
@@ -189,7 +189,7 @@ def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
     corpus = corpus_of(planted_cache())
     vocabulary = corpus.vocabulary
     fit_head_on(corpus, "concat", tmp_path / "seeds", fit=QUICK, options=BARE)
-    together = FitHeadOptions(report=False, answering=Answering(ensemble=True))
+    together = FitHeadOptions(report=False, answering=DecodingOptions(ensemble=True))
     run = fit_head_on(corpus, "concat", tmp_path / "one", fit=QUICK, options=together)
     seeds = read_predictions(tmp_path / "seeds" / "predictions_dev.csv", vocabulary)
     one = read_predictions(tmp_path / "one" / "predictions_dev.csv", vocabulary)
@@ -203,7 +203,7 @@ def test_an_ensemble_is_the_mean_of_probabilities(tmp_path) -> None:
 def test_joint_decoding_never_contradicts(tmp_path) -> None:
     corpus = corpus_of(planted_cache())
     apart = fit_head_on(corpus, "concat", tmp_path / "apart", fit=QUICK, options=BARE)
-    joint = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    joint = FitHeadOptions(report=False, answering=DecodingOptions(joint_decoding=True))
     run = fit_head_on(corpus, "concat", tmp_path / "joint", fit=QUICK, options=joint)
     assert apart.metrics["contradiction"]["mean"] > 0
     assert run.metrics["contradiction"]["mean"] == 0
@@ -219,7 +219,7 @@ def test_joint_decoding_never_contradicts(tmp_path) -> None:
 
 
 def test_joint_decoding_of_one_task_fails(cache_path, tmp_path) -> None:
-    options = FitHeadOptions(report=False, answering=Answering(joint_decoding=True))
+    options = FitHeadOptions(report=False, answering=DecodingOptions(joint_decoding=True))
     with pytest.raises(UsageError, match="--joint-decoding needs both tasks"):
         fit_head(
             cache_path,
@@ -370,10 +370,10 @@ def test_auto_on_one_stream_says_that_there_was_no_fusion(tmp_path, folds) -> No
 
 
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:
-    history = [{"best_epoch": best} for best in (3, 9, 4, 30, 5)]  # counted from 0
+    history = [ModelHistory(0, "", {}, best, "patience") for best in (3, 9, 4, 30, 5)]  # counted from 0
     chosen = protocol.refit_options(FitOptions(epochs=40), history)
     assert (chosen.epochs, chosen.patience) == (6, 0)
-    assert protocol.refit_options(FitOptions(epochs=40), [{"best_epoch": None}]).epochs == 40
+    assert protocol.refit_options(FitOptions(epochs=40), [ModelHistory(0, "", {}, None, "")]).epochs == 40
 
 
 def test_no_dev_split_says_how_to_go_on(tmp_path) -> None:
@@ -420,7 +420,7 @@ def test_unknown_setting_fails_and_leaves_nothing(cache_path, tmp_path) -> None:
     ],
 )
 def test_options_without_an_effect_are_named(fusion: str, fit: dict, expected: list[str]) -> None:
-    words = protocol.unused_words([fusion], FitOptions(**fit))
+    words = protocol.ignored_options([fusion], FitOptions(**fit))
     assert sorted(one.split()[0] for one in words) == sorted(expected)
 
 
@@ -567,7 +567,7 @@ def test_first_signal_waits_for_a_report() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupted() -> None:
-        with protocol.gentle_interrupt(seen.append) as report:
+        with protocol.graceful_interrupt(seen.append) as report:
             report({"epoch": 1})
             os.kill(os.getpid(), signal.SIGINT)
             seen.append("still here")
@@ -584,7 +584,7 @@ def test_second_signal_does_not_wait() -> None:
     seen: list[str] = []
 
     def interrupted() -> None:
-        with protocol.gentle_interrupt(None):
+        with protocol.graceful_interrupt(None):
             os.kill(os.getpid(), signal.SIGINT)
             seen.append("once")
             os.kill(os.getpid(), signal.SIGINT)
@@ -627,7 +627,7 @@ def test_tensorboard_gets_every_epoch(cache_path, tmp_path) -> None:
 
 def test_tensorboard_stays_in_its_folder_whatever_speakers_are_called(tmp_path) -> None:
     pytest.importorskip("tensorboard")
-    history = [{"seed": 0, "fold": "../../up", "columns": {"train_loss": [1.0]}}]
+    history = [ModelHistory(0, "../../up", {"train_loss": (1.0,)}, None, "epochs")]
     (place,) = write_events(tmp_path / "deep" / "tb", "run", history)
     assert place.resolve().is_relative_to((tmp_path / "deep" / "tb" / "run").resolve())
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
@@ -665,7 +665,7 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
     read = json.loads(found.stdout)
     assert read["scores"]["tasks"]["emotion"]["names"] == EMOTIONS
     assert read["report"] is None
-    assert read == json.loads(json.dumps(finite(document(experiments.read_run(tmp_path / "run")))))
+    assert read == json.loads(json.dumps(document(experiments.read_run(tmp_path / "run")).stamped()))
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def written(tmp_path: Path, cache: Cache) -> Path:
 def test_counts_are_those_of_the_arrays(tmp_path: Path) -> None:
     cache = random_cache(60)
     document = inspect(written(tmp_path, cache))
-    json.dumps(document, allow_nan=False)
+    json.dumps(document.stamped(), allow_nan=False)
     split, video = np.array(cache.utterances.split), cache.streams["video"]
     assert video.window_present is not None
     of_window = np.repeat(split, np.diff(cache.offsets))
@@ -82,8 +82,8 @@ def test_majority_line_equals_sklearn(tmp_path: Path) -> None:
                 f1_score(truth, said, average="macro", zero_division=0),
             ],
         )
-    dealt = codes[(split != "test") & (codes >= 0)]
-    assert majority["outside_test"]["accuracy"] == np.bincount(dealt).max() / len(dealt)
+    assigned = codes[(split != "test") & (codes >= 0)]
+    assert majority["outside_test"]["accuracy"] == np.bincount(assigned).max() / len(assigned)
     text = describe(document)
     assert "majority of test: always anger; train's commonest, joy: accuracy" in text
 

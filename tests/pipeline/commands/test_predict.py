@@ -287,7 +287,7 @@ def test_another_projection_is_named(bundle: Path, corpus: Path) -> None:
 
 
 def test_weights_that_give_other_numbers_are_named(bundle: Path, corpus: Path) -> None:
-    """A seed that draws other weights than the digest says: another torch, or a forged bundle, digests mended."""
+    """A seed that draws other weights than the digest says: another torch, or a forged bundle, digests fixed."""
     from dualstream.pipeline.bundles.folder import sections
     from dualstream.pipeline.provenance import fingerprint
 
@@ -370,7 +370,7 @@ def test_every_file_gets_an_answer_or_a_reason(corpus: Path, tmp_path: Path) -> 
     assert not any(
         tmp_path.name in failed[name] for name in ("notes.txt", "empty.mp4")
     )  # its path stands beside it
-    text = json.dumps(found, ensure_ascii=False)
+    text = json.dumps(found.stamped(), ensure_ascii=False)
     text.encode()  # nothing that UTF-8 can't say
     assert "\x1b" not in text and "<b>.mp4" not in page.read_text()
     rows = list(csv.DictReader((tmp_path / "out.csv").open(newline="")))

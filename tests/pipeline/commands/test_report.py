@@ -19,8 +19,9 @@ from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head
 from dualstream.pipeline.commands.report import report
 from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.tables import Row, console, print_scores
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
@@ -243,7 +244,7 @@ def test_runs_scored_on_other_utterances_are_not_ranked(plain, tmp_path) -> None
 
 
 def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, tmp_path) -> None:
-    both = FitHeadOptions(report=False, answering=Answering(ensemble=True, joint_decoding=True))
+    both = FitHeadOptions(report=False, answering=DecodingOptions(ensemble=True, joint_decoding=True))
     run = fit_head(plain.parent / "cache.h5", "linear", tmp_path / "both", fit=QUICK, options=both)
     page = Page(report([tmp_path / "both"])[0].read_text())
     assert "linear (ensemble of 2, joint decoding)" in page.text
@@ -289,13 +290,13 @@ def test_same_run_draws_the_same_bytes(plain, tmp_path) -> None:
 
 
 def test_a_solved_variant_has_no_curves() -> None:
-    assert figures.curves([{"columns": {}, "best_epoch": None}]) is None
+    assert figures.curves([ModelHistory(0, "", {}, None, "converged")]) is None
 
 
 def test_seeds_of_different_lengths_and_gaps_are_drawn() -> None:
     history = [
-        {"columns": {"train_loss": [3.0, 2.0, None], "task_cosine": [0.1, -0.2]}, "best_epoch": 1},
-        {"columns": {"train_loss": [3.0], "task_cosine": []}, "best_epoch": None},
+        ModelHistory(0, "", {"train_loss": (3.0, 2.0, None), "task_cosine": (0.1, -0.2)}, 1, ""),
+        ModelHistory(1, "", {"train_loss": (3.0,), "task_cosine": ()}, None, ""),
     ]
     picture = figures.curves(history)
     assert picture is not None and picture.png.startswith(b"\x89PNG")

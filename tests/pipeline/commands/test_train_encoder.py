@@ -20,7 +20,12 @@ from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.commands.compare import CompareOptions, compare
 from dualstream.pipeline.commands.extract import RunOptions as ExtractRun
 from dualstream.pipeline.commands.extract import extract
-from dualstream.pipeline.commands.train_encoder import RunOptions, SampleOptions, TrainReport, train_encoder
+from dualstream.pipeline.commands.train_encoder import (
+    SampleOptions,
+    TrainingRunOptions,
+    TrainReport,
+    train_encoder,
+)
 from dualstream.pipeline.corpus.manifest import Manifest, Utterance, read_manifest, write_manifest
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.errors import LockedError, UsageError
@@ -71,7 +76,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(corpus: Path, out: Path, encoder: str, *, dry_run: bool = False, **options: Any) -> TrainReport:
     how = {"epochs": 6, "batch_size": 8, "patience": 6, "learning_rate": 3e-3, **options}
-    run = RunOptions(
+    run = TrainingRunOptions(
         device="cpu",
         workers=2,
         samples=corpus / f"{encoder}.samples",
@@ -305,7 +310,7 @@ def test_torchs_threads_leave_a_core_and_are_set_back(monkeypatch: pytest.Monkey
             out=tmp_path / "out.safetensors",
             sampling=step.SampleOptions("cnn5"),
             training=TrainOptions(),
-            run=step.RunOptions(threads=asked),
+            run=step.TrainingRunOptions(threads=asked),
         )
     assert seen == [3, 1, 3]
     assert torch.get_num_threads() == 1

@@ -186,7 +186,7 @@ big,.,train,1_0,20,d,2147483648,,,
 
 
 def test_ids_are_unique_over_all_splits() -> None:
-    with pytest.raises(ManifestError, match=r"row 3 \(line 4\), column id: 'dia0_utt0' stands in row 1 already"):
+    with pytest.raises(ManifestError, match=r"row 3 \(line 4\), column id: 'dia0_utt0' appears in row 1 already"):
         parse_manifest(b"id,path,split\ndia0_utt0,a,train\nb,b,train\ndia0_utt0,c,dev\n")
     with pytest.raises(ManifestError, match="not unique"):
         Manifest((Utterance("a", "a", "train"), Utterance("a", "b", "dev")))
@@ -204,7 +204,7 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
         (b"id,path,split\n", "at least one utterance"),
         (b"id,split\na,train\n", "column path is missing"),
         (b"id;path;split\na;b;train\n", "expected commas"),
-        (b"id,path,split,id\na,b,train,a\n", "column 'id' stands twice"),
+        (b"id,path,split,id\na,b,train,a\n", "column 'id' appears twice"),
         (b"id,path,split,\na,b,train,\n", "a column has no name"),
         (b"id,path,split\na,caf\xe9.mp4,train\n", "byte 0xe9 in line 2"),
         ("id,path,split\na,b,train\n".encode("utf-16"), "UTF-16"),

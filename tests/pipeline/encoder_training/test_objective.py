@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from dualstream.heads.training.weights import Weights
-from dualstream.pipeline.encoder_training.objective import Labels, Objective
+from dualstream.pipeline.encoder_training.objective import Objective, SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
 from dualstream.pipeline.errors import UsageError
@@ -21,7 +21,7 @@ def made(counts: list[int], emotion: list[int], *, width: int = 3, classes: int 
     samples = Samples((np.zeros((len(owner), 1), np.float32),), np.ones(len(owner), np.int64), owner, (), ())
     train = np.arange(len(counts)) < len(counts) - 1
     sizes: Any = {"emotion": classes, "sentiment": 1}
-    labels = Labels(np.array(emotion), np.full(len(counts), -1), sizes, train, ~train)
+    labels = SampleLabels(np.array(emotion), np.full(len(counts), -1), sizes, train, ~train)
     return Objective(Weights([0]), width, samples, labels, TrainOptions(**options))
 
 

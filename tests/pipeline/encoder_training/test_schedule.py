@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from dualstream.features.trainable import Block
+from dualstream.features.trainable import ParameterBlock
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.schedule import (
     LOWEST_RATE,
@@ -70,7 +70,11 @@ def encoder(*blocks, name="toy"):
     return SimpleNamespace(name=name, net=Net(), blocks=blocks, unfreezes=len(blocks) > 1)
 
 
-TOP, MIDDLE, LOW = Block("top", ("top.",)), Block("middle", ("middle.",)), Block("low", ("low.",))
+TOP, MIDDLE, LOW = (
+    ParameterBlock("top", ("top.",)),
+    ParameterBlock("middle", ("middle.",)),
+    ParameterBlock("low", ("low.",)),
+)
 
 
 def test_blocks_are_as_deep_as_they_are_unfrozen_late():
@@ -90,13 +94,13 @@ def test_blocks_are_as_deep_as_they_are_unfrozen_late():
 
 
 def test_a_whole_network_trains_at_one_depth():
-    assert set(depths(encoder(Block("all", ("",))), TrainOptions()).values()) == {0}
+    assert set(depths(encoder(ParameterBlock("all", ("",))), TrainOptions()).values()) == {0}
 
 
 @pytest.mark.parametrize(
     ("blocks", "asked", "said"),
     [
-        ((Block("all", ("",)),), ("fc7",), "toy has no blocks"),
+        ((ParameterBlock("all", ("",)),), ("fc7",), "toy has no blocks"),
         ((TOP, MIDDLE), ("fc7",), "expected blocks of toy, each once, from: middle"),
         ((TOP, MIDDLE), ("top",), "from: middle"),
         ((TOP, MIDDLE), ("middle", "middle"), "each once"),

@@ -1,4 +1,4 @@
-"""The training loop on planted samples in memory: it learns them, it thaws as told, and a kill changes nothing."""
+"""The training loop on planted samples in memory: it learns them, it unfreezes as told, and a kill changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dualstream.features.trainable import build_trainable, prepare_frames
 from dualstream.features.weights import HEAD_PREFIX
 from dualstream.pipeline.encoder_training.checkpoint import packed, read_checkpoint, write_checkpoint
 from dualstream.pipeline.encoder_training.engine import Training
-from dualstream.pipeline.encoder_training.objective import Labels
+from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
 from dualstream.pipeline.errors import CorruptError, UsageError
@@ -36,7 +36,7 @@ def one_thread() -> Any:
     torch.set_num_threads(before)
 
 
-def planted(kind: str, utterances: int = 24, per: int = 3, size: int = 32) -> tuple[Samples, Labels]:
+def planted(kind: str, utterances: int = 24, per: int = 3, size: int = 32) -> tuple[Samples, SampleLabels]:
     """Emotion in the level of the frames, sentiment in half of the emotions; a third of the utterances is dev."""
     rng = np.random.default_rng(0)
     emotion = np.arange(utterances) % 4
@@ -51,7 +51,7 @@ def planted(kind: str, utterances: int = 24, per: int = 3, size: int = 32) -> tu
     dev = np.arange(utterances) % 12 >= 8
     half = len(owner) // 2
     samples = Samples((x[:half], x[half:]), lengths.astype(np.int64), owner, ("",) * utterances, ())
-    return samples, Labels(emotion, emotion // 2, {"emotion": 4, "sentiment": 2}, ~dev, dev)
+    return samples, SampleLabels(emotion, emotion // 2, {"emotion": 4, "sentiment": 2}, ~dev, dev)
 
 
 def make(folder: Path, kind: str, name: str = "c", **options: Any) -> Training:
@@ -95,7 +95,7 @@ def test_an_utterance_is_the_mean_of_its_samples(tmp_path: Path) -> None:
 def test_dev_picks_the_epoch_and_ends_training(tmp_path: Path) -> None:
     training = make(tmp_path, "bilstm", epochs=30, patience=2, learning_rate=1e-2)
     history = training.run()
-    best = training.position.best_epoch
+    best = training.progress.best_epoch
     scores, losses = ([record[key] for record in history] for key in ("dev_score", "dev_loss"))
     last_gain = max(scores.index(max(scores)), losses.index(min(losses)), best)
     assert len(history) < 30 and len(history) == last_gain + 3
@@ -125,17 +125,17 @@ def test_patience_counts_from_the_last_gain_in_score_or_loss(
     )
 
     def said(wanted: Any) -> Any:
-        right, p = answers[training.position.epoch]
+        right, p = answers[training.progress.epoch]
         first = (1 - p) / 3 if right else p + 0.01
         row = [p, first, *[(1 - p - first) / 2] * 2]
         return dev, {"emotion": np.log(np.tile(row, (len(dev), 1))), "sentiment": np.zeros((len(dev), 2))}
 
     monkeypatch.setattr(training, "predict", said)
     for epoch in range(stops + 1):
-        training.position.epoch = epoch
+        training.progress.epoch = epoch
         training._look()
-        assert bool(training.position.stopped) == (epoch == stops)
-    assert training.position.best_epoch == max(epoch for epoch in range(stops + 1) if answers[epoch][0])
+        assert bool(training.progress.stopped) == (epoch == stops)
+    assert training.progress.best_epoch == max(epoch for epoch in range(stops + 1) if answers[epoch][0])
 
 
 def test_the_weights_are_the_seeds_and_another_seeds_are_not(tmp_path: Path) -> None:

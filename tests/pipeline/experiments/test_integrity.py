@@ -12,7 +12,7 @@ from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline import experiments
 from dualstream.pipeline.cache import Cache, write_cache
-from dualstream.pipeline.cache.model import Projection
+from dualstream.pipeline.cache.model import StoredProjection
 from dualstream.pipeline.commands.compare import CompareOptions, compare
 from dualstream.pipeline.commands.diagnose import DiagnoseOptions, diagnose
 from dualstream.pipeline.commands.evaluate import evaluate
@@ -145,7 +145,9 @@ def test_random_weights_are_named_wherever_numbers_rest_on_them(tmp_path) -> Non
 def projected(cache: Cache, name: str, kind: str) -> Cache:
     stream = cache.streams[name]
     width = stream.utterance.shape[1]
-    made_by = Projection(kind, np.zeros(width, np.float32), np.eye(width, dtype=np.float32), {"split": "train"})
+    made_by = StoredProjection(
+        kind, np.zeros(width, np.float32), np.eye(width, dtype=np.float32), {"split": "train"}
+    )
     spec = {**stream.spec, "raw_width": width}
     return dataclasses.replace(
         cache, streams={**cache.streams, name: dataclasses.replace(stream, spec=spec, projection=made_by)}
@@ -303,12 +305,10 @@ def test_what_stands_on_both_sides_of_folds_is_said(tmp_path) -> None:
 
 def test_runs_of_an_earlier_time_keep_their_folds(tmp_path) -> None:
     """Folds by speaker cut dialogues then: whatever makes them again must make the same ones."""
-    assert protocol.stored_folds({"folds": "speaker:3"}) == "speaker-only:3"
-    assert protocol.stored_folds({"folds": "speaker:3", "whole_dialogues": True}) == "speaker:3"
-    assert protocol.stored_folds({"folds": "dialogue:3"}) == "dialogue:3"
-    assert protocol.stored_folds({"folds": None}) is None
+    assert protocol.stored_folds("speaker:3", whole_dialogues=False) == "speaker-only:3"
+    assert protocol.stored_folds("speaker:3", whole_dialogues=True) == "speaker:3"
+    assert protocol.stored_folds("dialogue:3", whole_dialogues=False) == "dialogue:3"
+    assert protocol.stored_folds(None, whole_dialogues=False) is None
     options = FitHeadOptions(folds="speaker:4", report=False)
     run = fit_head(written(tmp_path, sessions()), "linear_audio", tmp_path / "run", fit=FIT, options=options)
-    assert (
-        protocol.stored_folds(experiments.read_run(tmp_path / "run").config) == run.config["folds"] == "speaker:4"
-    )
+    assert experiments.read_run(tmp_path / "run").config.stored_folds == run.config["folds"] == "speaker:4"

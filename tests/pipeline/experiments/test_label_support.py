@@ -13,15 +13,15 @@ from dualstream.heads.variants.registry import FitOptions, Prediction
 from dualstream.pipeline.cache import Cache
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head_on
 from dualstream.pipeline.experiments import protocol
-from dualstream.pipeline.experiments.label_support import Seen, Shown
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.label_support import LabelSupport, TrainingLabels
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.scoring import score_predictions
 from dualstream.pipeline.experiments.training_data import corpus_of
 
 from tests.pipeline.planted_corpus import planted_cache
 
 FIT = FitOptions(seeds=(0,), loss="cross_entropy", penalty=16.0)
-JOINT = FitHeadOptions(folds="speaker", report=False, answering=Answering(joint_decoding=True))
+JOINT = FitHeadOptions(folds="speaker", report=False, answering=DecodingOptions(joint_decoding=True))
 
 
 def with_a_pair_of_one_speaker() -> Cache:
@@ -48,7 +48,7 @@ def test_joint_decoding_by_folds_knows_no_pair_of_who_is_scored(tmp_path) -> Non
     run = fit_head_on(corpus, "linear", tmp_path / "run", fit=FIT, options=JOINT)
     plan = protocol.plan(corpus, "speaker")
     outcome = protocol.fit_and_predict(plan, "linear", FIT, refit=False)
-    decoded = JOINT.answering.apply(outcome.predictions, Shown.of(plan).pairs).decoded[0]
+    decoded = JOINT.answering.apply(outcome.predictions, LabelSupport.of(plan).pairs).decoded[0]
     of_speaker = corpus.speakers[plan.scored] == "speaker0"
     pair = (decoded["emotion"] == 1) & (decoded["sentiment"] == 2)
     assert not pair[of_speaker].any() and of_speaker.any()
@@ -58,7 +58,7 @@ def test_joint_decoding_by_folds_knows_no_pair_of_who_is_scored(tmp_path) -> Non
     assert run.metrics["contradiction"]["labels"] == pytest.approx(odd.mean())
     assert run.metrics["contradiction"]["mean"] == 0
     # a model for new utterances has seen them all
-    assert Seen.from_json(run.config["fitted_on"]).pairs[1, 2] > 0
+    assert TrainingLabels.of_run(run.config.fitted_on).pairs[1, 2] > 0
 
 
 def test_majority_line_by_folds_is_not_below_chance() -> None:
@@ -66,7 +66,7 @@ def test_majority_line_by_folds_is_not_below_chance() -> None:
     corpus = corpus_of(with_speakers_of_one_class())
     plan = protocol.plan(corpus, "speaker")
     scored = np.bincount(corpus.features.emotion[plan.scored], minlength=3)
-    majority, _ = majority_lines(scored, corpus.vocabulary["emotion"], Shown.of(plan).train["emotion"])
+    majority, _ = majority_lines(scored, corpus.vocabulary["emotion"], LabelSupport.of(plan).train["emotion"])
     assert majority is not None
     assert (majority.name, majority.accuracy) == ("neutral", 120 / 320)
     assert majority.balanced_accuracy == pytest.approx(1 / 3)
@@ -87,45 +87,49 @@ def test_classes_that_training_never_showed_are_named(tmp_path) -> None:
 def test_a_speaker_s_own_class_is_unknown_to_the_fold_that_leaves_the_speaker_out() -> None:
     plan = protocol.plan(corpus_of(with_speakers_of_one_class()), "speaker")
     features = plan.corpus.features
-    said = Shown.of(plan).unlearned("emotion", features.emotion[plan.scored], features.emotion_names)
+    said = LabelSupport.of(plan).unseen_classes("emotion", features.emotion[plan.scored], features.emotion_names)
     assert len(said) == 1 and said[0].startswith("emotion: 320 of 320 scored utterances")
-    all_known = Shown.throughout(Seen.of(plan.corpus, plan.scored), 320)
-    assert all_known.unlearned("emotion", features.emotion[plan.scored], features.emotion_names) == []
+    all_known = LabelSupport.throughout(TrainingLabels.of(plan.corpus, plan.scored), 320)
+    assert all_known.unseen_classes("emotion", features.emotion[plan.scored], features.emotion_names) == []
 
 
 def test_training_of_one_class_is_said() -> None:
     corpus = corpus_of(with_speakers_of_one_class())
-    shown = Shown.throughout(Seen.of(corpus, np.arange(120)), 5)
-    said = shown.unlearned("emotion", np.zeros(5, np.int64), corpus.features.emotion_names)
-    assert said == ["emotion: training showed one class alone: there was nothing to tell apart"]
+    support = LabelSupport.throughout(TrainingLabels.of(corpus, np.arange(120)), 5)
+    said = support.unseen_classes("emotion", np.zeros(5, np.int64), corpus.features.emotion_names)
+    assert said == ["emotion: training showed only one class: there was nothing to tell apart"]
 
 
 def test_a_class_that_was_seen_once_counts() -> None:
     names = ["neutral", "joy", "anger"]
     for counts, words in (([1, 0, 0], 1), ([1, 1, 0], 0), ([5, 1, 0], 0), ([5, 0, 0], 1)):
-        seen = Seen({"emotion": np.array(counts), "sentiment": np.ones(3, np.int64)}, np.zeros((3, 3), np.int64))
-        said = Shown.throughout(seen, 4).unlearned("emotion", np.zeros(4, np.int64), names)
+        seen = TrainingLabels(
+            {"emotion": np.array(counts), "sentiment": np.ones(3, np.int64)}, np.zeros((3, 3), np.int64)
+        )
+        said = LabelSupport.throughout(seen, 4).unseen_classes("emotion", np.zeros(4, np.int64), names)
         assert len(said) == words, counts
 
 
 def test_without_folds_all_rows_are_shown_train() -> None:
     corpus = corpus_of(planted_cache())
     plan = protocol.plan(corpus)
-    shown = Shown.of(plan)
-    assert shown.pairs.shape == (80, 3, 3)
-    np.testing.assert_array_equal(shown.pairs[0], np.eye(3, dtype=bool))
+    support = LabelSupport.of(plan)
+    assert support.pairs.shape == (80, 3, 3)
+    np.testing.assert_array_equal(support.pairs[0], np.eye(3, dtype=bool))
     # what check counts, who knows no features: 240, of which 9 have none
-    np.testing.assert_array_equal(shown.train["emotion"], np.bincount(corpus.features.emotion[:240]))
-    assert shown.train["emotion"].sum() == 240 and shown.parts[0].counts["emotion"].sum() == 231
+    np.testing.assert_array_equal(support.train["emotion"], np.bincount(corpus.features.emotion[:240]))
+    assert support.train["emotion"].sum() == 240 and support.parts[0].counts["emotion"].sum() == 231
 
 
 def test_train_without_labels_of_a_task_leaves_the_scored_line_alone() -> None:
     corpus = corpus_of(planted_cache())
-    none = Seen({"emotion": np.array([3, 0, 0]), "sentiment": np.zeros(3, np.int64)}, np.zeros((3, 3), np.int64))
-    shown = Shown.throughout(none, 80)
+    none = TrainingLabels(
+        {"emotion": np.array([3, 0, 0]), "sentiment": np.zeros(3, np.int64)}, np.zeros((3, 3), np.int64)
+    )
+    support = LabelSupport.throughout(none, 80)
     plan = protocol.plan(corpus)
     predictions = protocol.fit_and_predict(plan, "linear", FIT).predictions
-    scores = score_predictions(predictions, corpus.vocabulary, groups=plan.clusters(), shown=shown)
+    scores = score_predictions(predictions, corpus.vocabulary, groups=plan.clusters(), support=support)
     sentiment = scores["tasks"]["sentiment"]
     assert sentiment["train_majority"] is None and scores["contradiction"] is None
     truth = corpus.features.sentiment[plan.scored]

@@ -12,8 +12,9 @@ import pytest
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import write_cache
 from dualstream.pipeline.experiments import protocol
-from dualstream.pipeline.experiments.parallel import Work, fit_all
-from dualstream.pipeline.experiments.protocol import Answering
+from dualstream.pipeline.experiments.comparison import VariantRow
+from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
+from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.reporting.terminal import event_words
 from typer.testing import CliRunner
@@ -26,12 +27,12 @@ QUICK = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
 ENDLESS = FitOptions(seeds=(0,), epochs=100_000, patience=99_999, hidden=16, threads=1)
 
 
-def work(fit: FitOptions = QUICK) -> Work:
-    return Work(protocol.plan(corpus_of(planted_cache())), fit, Answering())
+def work(fit: FitOptions = QUICK) -> VariantJob:
+    return VariantJob(protocol.plan(corpus_of(planted_cache())), fit, DecodingOptions())
 
 
-def untimed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "fit_s"} for row in rows]
+def untimed(rows: list[VariantRow]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.to_json().items() if key != "fit_s"} for row in rows]
 
 
 def test_the_rows_are_those_of_one_after_the_other() -> None:

@@ -17,6 +17,7 @@ from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.presence import Presence
+from dualstream.pipeline.experiments.scores import MissingFeatures
 from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.reporting.tables import presence_words
 from typer.testing import CliRunner
@@ -138,7 +139,7 @@ def test_only_labelled_utterances_are_counted() -> None:
     )
     dev = corpus.split("dev")
     labelled = corpus.features.emotion[dev] >= 0
-    assert Presence.of(corpus, dev).to_json("emotion", labelled) == {
+    assert Presence.of(corpus, dev).missing("emotion", labelled).to_json() == {
         "rule": "all", "streams": {"video": 4, "audio": 2}, "all_streams": 2, "left_out": 0
     }  # fmt: skip
     present = Presence.of(corpus, dev, "present")
@@ -146,13 +147,11 @@ def test_only_labelled_utterances_are_counted() -> None:
 
 
 def test_words_for_each_case() -> None:
-    facts = {"rule": "all", "streams": {"audio": 2}, "all_streams": 2, "left_out": 0}
-    assert presence_words({"count": 9, "without_features": facts}).startswith(
-        "of 9 scored utterances 2 no audio; what"
-    )
-    facts = {"rule": "all", "streams": {"video": 0, "audio": 0}, "all_streams": 0, "left_out": 0}
-    assert presence_words({"count": 9, "without_features": facts}) == "all 9 have features of video and audio"
-    assert presence_words({"count": 9}) == ""  # runs of before
+    facts = MissingFeatures(rule="all", streams={"audio": 2}, all_streams=2, left_out=0)
+    assert presence_words(9, facts).startswith("of 9 scored utterances 2 no audio; what")
+    facts = MissingFeatures(rule="all", streams={"video": 0, "audio": 0}, all_streams=0, left_out=0)
+    assert presence_words(9, facts) == "all 9 have features of video and audio"
+    assert presence_words(9, None) == ""  # runs of before
 
 
 def test_every_command_says_it(cache_path: Path, tmp_path: Path) -> None:

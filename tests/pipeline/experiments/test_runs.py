@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -12,17 +13,43 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from dualstream.heads.variants.registry import History, Prediction
+from dualstream.heads.variants.registry import FitOptions, History, Prediction
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import CorruptError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run
 from dualstream.pipeline.experiments.predictions import Predictions, read_predictions, write_predictions
+from dualstream.pipeline.experiments.protocol import DecodingOptions
+from dualstream.pipeline.experiments.run_config import (
+    FittedCache,
+    FittedOn,
+    LogEntry,
+    LoggedCache,
+    LoggedScores,
+    RunConfig,
+)
+from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.storage.documents import write_json
 
 from tests.pipeline.planted_corpus import EMOTIONS, SENTIMENTS, Constant, constant_variant
 from tests.registries import variants
 
 VOCABULARY = {"emotion": EMOTIONS, "sentiment": SENTIMENTS}
+CONFIG = RunConfig(
+    variant="constant",
+    options=FitOptions(),
+    protocol="",
+    streams={},
+    vocabulary={task: tuple(names) for task, names in VOCABULARY.items()},
+    cache=FittedCache("in memory", None, "", "", {}),
+    fitted_on=FittedOn(0, "", {}, ()),
+    versions={},
+    created="",
+    fit_s=0.0,
+    widths={},
+    specs={},
+    answering=DecodingOptions(),
+)
+SCORES = SplitScores(split="dev", utterances=7, unit="utterance", models=("seed 0", "seed 1"), tasks={})
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +77,7 @@ def models() -> list[Constant]:
 
 
 def written(path, **kwargs) -> None:
-    run = Run({"variant": "constant", "vocabulary": VOCABULARY}, {"tasks": {}}, [])
+    run = Run(CONFIG, SCORES)
     with experiments.new_folder(path, **kwargs) as folder:
         experiments.write_run(folder, run, models(), predictions())
 
@@ -58,7 +85,8 @@ def written(path, **kwargs) -> None:
 def test_run_comes_back_as_it_was(tmp_path) -> None:
     written(tmp_path / "runs" / "one")
     run = experiments.read_run(tmp_path / "runs" / "one")
-    assert (run.name, run.config["variant"], run.metrics) == ("one", "constant", {"tasks": {}})
+    assert (run.name, run.config["variant"], run.metrics) == ("one", "constant", SCORES)
+    assert run.config == CONFIG
     restored = experiments.read_models(tmp_path / "runs" / "one" / experiments.WEIGHTS)
     assert [model.seed for model in restored] == [0, 1]
     np.testing.assert_array_equal(restored[0].emotion, models()[0].emotion)
@@ -155,9 +183,10 @@ def test_what_a_killed_process_left_is_swept(tmp_path) -> None:
 
 def test_replacing_a_run_does_not_make_test_unseen(tmp_path) -> None:
     written(tmp_path / "one")
-    experiments.log_test(tmp_path / "one", {"split": "test", "when": "then"})
+    look = LogEntry("then", "test", LoggedCache("d"), 7, LoggedScores({}))
+    experiments.log_test(tmp_path / "one", look)
     written(tmp_path / "one", replace=True)
-    assert experiments.read_test_log(tmp_path / "one") == [{"split": "test", "when": "then", "earlier_fit": True}]
+    assert experiments.read_test_log(tmp_path / "one") == [dataclasses.replace(look, earlier_fit=True)]
 
 
 def test_no_file_of_a_run_is_a_pickle(tmp_path) -> None:

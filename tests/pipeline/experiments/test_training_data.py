@@ -1,4 +1,4 @@
-"""Streams are chosen, dialogues and speakers coded, folds dealt without shared groups, speakers normalised."""
+"""Streams are chosen, dialogues and speakers coded, folds assigned without shared groups, speakers normalised."""
 
 from __future__ import annotations
 
@@ -118,14 +118,14 @@ def test_folds_share_no_group_and_cover_everything_but_test(by: str, count: int)
     parts = folds(corpus, by)
     assert len(parts) == count
     names = corpus.dialogues if by.startswith("dialogue") else corpus.speakers
-    held = np.concatenate([part.held for part in parts])
+    held = np.concatenate([part.held_out for part in parts])
     np.testing.assert_array_equal(np.sort(held), np.flatnonzero(corpus.splits != "test"))
     for part in parts:
-        three = [set(names[index]) for index in (part.fit, part.stop, part.held)]
+        three = [set(names[index]) for index in (part.fit, part.stop, part.held_out)]
         assert not (three[0] & three[1] or three[0] & three[2] or three[1] & three[2])
-        assert len(part.fit) + len(part.stop) + len(part.held) == 320
+        assert len(part.fit) + len(part.stop) + len(part.held_out) == 320
         assert "test" not in corpus.splits[part.fit]
-    sizes = [len(part.held) for part in parts]
+    sizes = [len(part.held_out) for part in parts]
     assert max(sizes) - min(sizes) <= 60  # one speaker's worth
 
 
@@ -146,8 +146,8 @@ def test_folds_that_make_no_sense_fail(by: str) -> None:
 
 def test_utterances_without_dialogues_are_folded_one_by_one() -> None:
     corpus = corpus_of(with_rows(planted_cache(), dialogue=[""] * 400, speaker=[""] * 400))
-    assert [len(part.held) for part in folds(corpus, "dialogue:5")] == [64] * 5
-    assert [len(part.held) for part in folds(corpus, "5")] == [64] * 5
+    assert [len(part.held_out) for part in folds(corpus, "dialogue:5")] == [64] * 5
+    assert [len(part.held_out) for part in folds(corpus, "5")] == [64] * 5
 
 
 def test_folds_without_speakers_fail() -> None:
@@ -240,7 +240,7 @@ def test_folds_by_speaker_hold_out_whole_sessions(by: str, count: int) -> None:
     session = np.array([name[:4] for name in corpus.speakers])
     for part in parts:
         for values in (session, corpus.speakers, corpus.dialogues):
-            three = [set(values[index]) for index in (part.fit, part.stop, part.held)]
+            three = [set(values[index]) for index in (part.fit, part.stop, part.held_out)]
             assert not (three[0] & three[1] or three[0] & three[2] or three[1] & three[2])
 
 
@@ -263,7 +263,7 @@ def test_folds_by_speaker_only_cut_dialogues() -> None:
     rows, shared = shared_between(corpus, parts, "dialogue")
     assert rows > 0 and shared > 0
     for part in parts:
-        assert not set(corpus.speakers[part.fit]) & set(corpus.speakers[part.held])
+        assert not set(corpus.speakers[part.fit]) & set(corpus.speakers[part.held_out])
     assert shared_between(corpus, folds(corpus, "speaker:5"), "dialogue") == (0, 0)
     assert shared_between(corpus, folds(corpus, "dialogue:5"), "speaker") == (300, 10)
 

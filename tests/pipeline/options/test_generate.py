@@ -12,7 +12,7 @@ import pytest
 import typer
 from annotated_types import Ge, Interval, Le
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.options.generate import Cli, Group, build, field_docs, parameters_of
+from dualstream.pipeline.options.generate import Cli, OptionGroup, build, field_docs, parameters_of
 from typer.testing import CliRunner
 
 from dualstream.validation import validate
@@ -55,7 +55,7 @@ class Job:
     quiet: bool = False
     fit: Annotated[
         Fit,
-        Group(
+        OptionGroup(
             "Training",
             without=("dropout",),
             cli={

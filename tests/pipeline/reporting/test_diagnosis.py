@@ -8,7 +8,7 @@ from dualstream.heads.diagnosis import causes, conclusion
 def test_every_cause_has_a_title_of_its_own() -> None:
     titles = {name: conclusion.title(name) for name in [*causes.names(), *conclusion.OTHERWISE]}
     assert len(set(titles.values())) == len(titles)
-    assert titles["leakage"] == "Leakage: dev utterances stand in train"
+    assert titles["leakage"] == "Leakage: dev utterances appear in train"
     assert not any("_" in title for title in titles.values())
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dualstream.pipeline.corpus.checks.findings import Case
-from dualstream.pipeline.corpus.checks.registry import Corpus, check
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check
 from dualstream.pipeline.corpus.utterance import SPLITS
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     severity="error",
     noun="utterance",
     topic="repeats",
-    what="its file's very bytes stand in another split too",
+    what="its file's very bytes appear in another split too",
     means="what is scored was trained on: scores are too high.",
 )
-def duplicate_across_splits(corpus: Corpus) -> Iterator[Case]:
+def duplicate_across_splits(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find copies of a clip of another split."""
     return _copies(corpus, across=True)
 
@@ -32,15 +32,15 @@ def duplicate_across_splits(corpus: Corpus) -> Iterator[Case]:
     severity="warning",
     noun="utterance",
     topic="repeats",
-    what="its file's very bytes stand in its split already",
+    what="its file's very bytes appear in its split already",
     means="it weighs double, and where the labels differ one is wrong.",
 )
-def duplicate(corpus: Corpus) -> Iterator[Case]:
+def duplicate(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find copies of a clip of the same split."""
     return _copies(corpus, across=False)
 
 
-def _copies(corpus: Corpus, *, across: bool) -> Iterator[Case]:
+def _copies(corpus: CheckedCorpus, *, across: bool) -> Iterator[Case]:
     """Yield the copies of whole files whose original is of another split, or of the same."""
     same: dict[str, list[Facts]] = defaultdict(list)
     for fact in corpus.clips:

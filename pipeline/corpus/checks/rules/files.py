@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dualstream.pipeline.corpus.checks.findings import ANSWERED, Case
-from dualstream.pipeline.corpus.checks.registry import Corpus, check
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check
 from dualstream.pipeline.corpus.checks.rules.meld import surplus
 from dualstream.pipeline.storage.tree import is_hidden
 
@@ -20,7 +20,7 @@ SPAN_TOLERANCE_S = 0.05  # a span may end a frame after the last packet
     what="no file at the path",
     means=f"extract records it as failed; {ANSWERED}",
 )
-def missing(corpus: Corpus) -> Iterator[Case]:
+def missing(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find rows whose path leads to no file."""
     return _faulty(corpus, "missing")
 
@@ -33,7 +33,7 @@ def missing(corpus: Corpus) -> Iterator[Case]:
     what="the path leads out of the data root through a link",
     means="extract refuses it: put the file itself below the root, or name the real folder as the root.",
 )
-def escapes_root(corpus: Corpus) -> Iterator[Case]:
+def escapes_root(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find rows whose path leaves the data root."""
     return _faulty(corpus, "escapes-root")
 
@@ -46,7 +46,7 @@ def escapes_root(corpus: Corpus) -> Iterator[Case]:
     what="the file can't be read as a clip",
     means=f"extract records it as failed, with this reason; {ANSWERED}",
 )
-def unreadable(corpus: Corpus) -> Iterator[Case]:
+def unreadable(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find rows whose file is no clip."""
     return _faulty(corpus, "unreadable")
 
@@ -59,7 +59,7 @@ def unreadable(corpus: Corpus) -> Iterator[Case]:
     what="the span ends after its file does",
     means="less is decoded than the table says, or nothing.",
 )
-def span_beyond_end(corpus: Corpus) -> Iterator[Case]:
+def span_beyond_end(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find rows whose span is longer than their file."""
     for fact in corpus.readable:
         assert fact.probe is not None
@@ -76,7 +76,7 @@ def span_beyond_end(corpus: Corpus) -> Iterator[Case]:
     what="a clip that no row names",
     means="nothing reads it; its row may be missing.",
 )
-def extra_file(corpus: Corpus) -> Iterator[Case]:
+def extra_file(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips that the manifest leaves out and that are no known ones of MELD."""
     return (Case(path) for path in surplus(corpus).rest)
 
@@ -89,10 +89,10 @@ def extra_file(corpus: Corpus) -> Iterator[Case]:
     what="a hidden twin such as ._name.mp4",
     means="nothing reads it: archives from a Mac hold them.",
 )
-def hidden_file(corpus: Corpus) -> Iterator[Case]:
+def hidden_file(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find hidden files that are called as clips are."""
     return (Case(path) for path in corpus.extra_files if is_hidden(path))
 
 
-def _faulty(corpus: Corpus, fault: str) -> Iterator[Case]:
+def _faulty(corpus: CheckedCorpus, fault: str) -> Iterator[Case]:
     return (Case(fact.utterance.id, fact.reason) for fact in corpus.clips if fact.fault == fault)

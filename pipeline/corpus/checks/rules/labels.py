@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from dualstream.pipeline.corpus.checks.findings import Case, Finding, Rule
-from dualstream.pipeline.corpus.checks.registry import Corpus, check, examines
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check, examines
 from dualstream.pipeline.corpus.checks.tasks import TASKS, label_of
 from dualstream.pipeline.corpus.labels import canonical_emotion, sentiment_of
 from dualstream.pipeline.corpus.utterance import SPLITS, Utterance
@@ -21,7 +21,7 @@ from dualstream.pipeline.corpus.utterance import SPLITS, Utterance
     means="without dev nothing can be chosen, without test nothing is scored: split by speaker, or "
     "cross-validate.",
 )
-def split_missing(corpus: Corpus) -> Iterator[Case]:
+def split_missing(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find empty splits."""
     return (Case(split) for split in SPLITS if split not in _splits(corpus))
 
@@ -34,7 +34,7 @@ def split_missing(corpus: Corpus) -> Iterator[Case]:
     what="no utterance has a label",
     means="features can be extracted; no head can be fitted.",
 )
-def unlabelled(corpus: Corpus) -> Iterator[Case]:
+def unlabelled(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find tasks without a single label."""
     return (Case(task) for task in TASKS if not _names(corpus, task))
 
@@ -47,7 +47,7 @@ def unlabelled(corpus: Corpus) -> Iterator[Case]:
     what="no label, while others have one",
     means="extracted, but neither trained on nor scored.",
 )
-def label_missing(corpus: Corpus) -> Iterator[Case]:
+def label_missing(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find utterances without a label where others have one."""
     for task in TASKS:
         if _names(corpus, task):
@@ -62,7 +62,7 @@ def label_missing(corpus: Corpus) -> Iterator[Case]:
     what="the sentiment contradicts the emotion",
     means="one of the two is wrong, or irony is meant; both heads learn from it.",
 )
-def sentiment_contradicts(corpus: Corpus) -> Iterator[Case]:
+def sentiment_contradicts(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find utterances of a positive emotion and a negative sentiment, or the other way round."""
     for u in _labelled_twice(corpus):
         if {sentiment_of(u.emotion), u.sentiment} == {"positive", "negative"}:
@@ -77,7 +77,7 @@ def sentiment_contradicts(corpus: Corpus) -> Iterator[Case]:
     what="a second spelling of a known label",
     means="it counts as a class of its own: write it as the other is written.",
 )
-def label_spelling(corpus: Corpus) -> Iterator[Case]:
+def label_spelling(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find labels that are another spelling of a known one."""
     for task in TASKS:
         names = _names(corpus, task)
@@ -94,7 +94,7 @@ def label_spelling(corpus: Corpus) -> Iterator[Case]:
     what="a label that MELD does not have",
     means="heads fitted on MELD can't predict it, and scores don't compare with MELD's.",
 )
-def label_foreign(corpus: Corpus) -> Iterator[Case]:
+def label_foreign(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find labels that MELD has in no spelling."""
     for task, known in TASKS.items():
         names = _names(corpus, task)
@@ -111,7 +111,7 @@ def label_foreign(corpus: Corpus) -> Iterator[Case]:
     what="in dev or test, but not in train",
     means="no head can ever predict it: its recall is 0.",
 )
-def class_untrained(corpus: Corpus) -> Iterator[Case]:
+def class_untrained(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find classes that train lacks, where there is a train split."""
     for task, name, counts in _classes(corpus):
         if "train" in counts and not counts["train"]:
@@ -126,7 +126,7 @@ def class_untrained(corpus: Corpus) -> Iterator[Case]:
     what="the one class that train has for a task",
     means="there is nothing to tell apart: every head answers it, and is right wherever nothing else is scored.",
 )
-def class_alone(corpus: Corpus) -> Iterator[Case]:
+def class_alone(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find tasks of which train has one class."""
     for task in TASKS:
         learned = {label_of(u, task) for u in corpus.manifest if u.split == "train"} - {""}
@@ -142,7 +142,7 @@ def class_alone(corpus: Corpus) -> Iterator[Case]:
     what="in train, but not in dev or test",
     means="nothing is known of how well it is recognised.",
 )
-def class_unscored(corpus: Corpus) -> Iterator[Case]:
+def class_unscored(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find classes of train that dev or test lack."""
     for task, name, counts in _classes(corpus):
         lacking = [split for split, count in counts.items() if split != "train" and not count]
@@ -158,7 +158,7 @@ def class_unscored(corpus: Corpus) -> Iterator[Case]:
     what="very few utterances in a split",
     means="its recall moves in large steps, and macro scores with it: mind the intervals.",
 )
-def class_rare(corpus: Corpus) -> Iterator[Case]:
+def class_rare(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find classes with few utterances in a split."""
     limits = corpus.limits
     for task, name, counts in _classes(corpus):
@@ -178,7 +178,7 @@ SENTIMENT_FOLLOWS = Rule(
 
 
 @examines(SENTIMENT_FOLLOWS)
-def sentiment_follows(corpus: Corpus) -> list[Finding]:
+def sentiment_follows(corpus: CheckedCorpus) -> list[Finding]:
     """Find emotions that settle the sentiment."""
     both = _labelled_twice(corpus)
     sentiments: dict[str, set[str]] = defaultdict(set)
@@ -198,7 +198,7 @@ def sentiment_follows(corpus: Corpus) -> list[Finding]:
     what="no speaker named",
     means="shared speakers can't be seen, and speaker normalisation can't be done.",
 )
-def speaker_unknown(corpus: Corpus) -> Iterator[Case]:
+def speaker_unknown(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find utterances without a speaker."""
     return (Case(u.id) for u in corpus.manifest if not u.speaker)
 
@@ -211,18 +211,18 @@ def speaker_unknown(corpus: Corpus) -> Iterator[Case]:
     what="no dialogue named",
     means="intervals resample speakers or single utterances; context variants see no context.",
 )
-def dialogue_unknown(corpus: Corpus) -> Iterator[Case]:
+def dialogue_unknown(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find utterances without a dialogue."""
     return (Case(u.id) for u in corpus.manifest if not u.dialogue)
 
 
-def _splits(corpus: Corpus) -> list[str]:
+def _splits(corpus: CheckedCorpus) -> list[str]:
     """Return the splits that are not empty, in order."""
     held = {u.split for u in corpus.manifest}
     return [split for split in SPLITS if split in held]
 
 
-def _names(corpus: Corpus, task: str) -> Counter[str]:
+def _names(corpus: CheckedCorpus, task: str) -> Counter[str]:
     """Return how often each label of a task occurs."""
     return Counter(name for u in corpus.manifest if (name := label_of(u, task)))
 
@@ -233,7 +233,7 @@ def _known_spelling(name: str, names: Counter[str], task: str) -> str | None:
     return plain if name != plain and (plain in TASKS[task] or plain in names) else None
 
 
-def _classes(corpus: Corpus) -> Iterator[tuple[str, str, dict[str, int]]]:
+def _classes(corpus: CheckedCorpus) -> Iterator[tuple[str, str, dict[str, int]]]:
     """Yield task, class and its count in each split that is not empty."""
     for task in TASKS:
         counts = {
@@ -244,5 +244,5 @@ def _classes(corpus: Corpus) -> Iterator[tuple[str, str, dict[str, int]]]:
             yield task, name, {split: some[name] for split, some in counts.items()}
 
 
-def _labelled_twice(corpus: Corpus) -> list[Utterance]:
+def _labelled_twice(corpus: CheckedCorpus) -> list[Utterance]:
     return [u for u in corpus.manifest if u.emotion and u.sentiment]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from dualstream.pipeline.corpus.checks.findings import Case, Finding, Rule
-from dualstream.pipeline.corpus.checks.registry import Corpus, check, examines
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check, examines
 from dualstream.pipeline.corpus.checks.spans import Stretch, overlap, stretch, stretch_of_file
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import SPLITS, Utterance
@@ -17,7 +17,7 @@ SPAN_ACROSS_SPLITS = Rule(
     severity="error",
     noun="utterance",
     topic="repeats",
-    what="the same stretch of the same recording stands in another split too",
+    what="the same stretch of the same recording appears in another split too",
     means="what is scored was trained on: scores are too high.",
 )
 OVERLAP_ACROSS_SPLITS = Rule(
@@ -33,7 +33,7 @@ SPAN_REPEATED = Rule(
     severity="warning",
     noun="utterance",
     topic="repeats",
-    what="the same stretch of the same recording stands in its split already",
+    what="the same stretch of the same recording appears in its split already",
     means="it weighs double, and where the labels differ no model can be right on both.",
 )
 OVERLAP_WITHIN_SPLIT = Rule(
@@ -55,7 +55,7 @@ class _Pair(NamedTuple):
 
 
 @examines(SPAN_ACROSS_SPLITS, OVERLAP_ACROSS_SPLITS, SPAN_REPEATED, OVERLAP_WITHIN_SPLIT)
-def shared_stretches(corpus: Corpus) -> Iterator[Finding]:
+def shared_stretches(corpus: CheckedCorpus) -> Iterator[Finding]:
     """Find pairs of utterances from one stretch, or from two that overlap."""
     manifest, limits = corpus.manifest, corpus.limits
     recordings: dict[str, list[tuple[Stretch, Utterance]]] = defaultdict(list)
@@ -109,11 +109,11 @@ def _pair_counts(pairs: Iterable[_Pair]) -> str:
     severity="error",
     noun="dialogue",
     topic="repeats",
-    what="the dialogue stands in several splits",
+    what="the dialogue appears in several splits",
     means="utterances of one conversation are alike: scores are too high.",
 )
-def shared_dialogue(corpus: Corpus) -> Iterator[Case]:
-    """Find dialogues that stand in several splits."""
+def shared_dialogue(corpus: CheckedCorpus) -> Iterator[Case]:
+    """Find dialogues that appear in several splits."""
     splits: dict[str, set[str]] = defaultdict(set)
     for utterance in corpus.manifest:
         splits[utterance.dialogue].add(utterance.split)
@@ -144,12 +144,12 @@ SAME_LINE = Rule(
     noun="utterance",
     topic="repeats",
     what="the same speaker says the same words in train",
-    means="short stock phrases mostly; a model that knows them by heart gains on these.",
+    means="short stock phrases mostly; a model that memorises them gains on these.",
 )
 
 
 @examines(SAME_LINE)
-def same_line(corpus: Corpus) -> list[Finding]:
+def same_line(corpus: CheckedCorpus) -> list[Finding]:
     """Find utterances of dev and test whose (speaker, words) pair occurs in train."""
     said: dict[str, str] = {}
     for utterance in corpus.manifest:
@@ -163,13 +163,13 @@ def same_line(corpus: Corpus) -> list[Finding]:
 
 
 @examines(SHARED_EPISODE)
-def shared_episode(corpus: Corpus) -> list[Finding]:
+def shared_episode(corpus: CheckedCorpus) -> list[Finding]:
     """Find the episodes of dev and test that occur in train too."""
     return _known_from_train(corpus.manifest, SHARED_EPISODE, lambda u: u.extra.get("episode", ""))
 
 
 @examines(SHARED_SPEAKER)
-def shared_speaker(corpus: Corpus) -> list[Finding]:
+def shared_speaker(corpus: CheckedCorpus) -> list[Finding]:
     """Find the speakers of dev and test that occur in train too."""
     return _known_from_train(corpus.manifest, SHARED_SPEAKER, lambda u: u.speaker)
 

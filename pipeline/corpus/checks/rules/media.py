@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from dualstream.pipeline.corpus.checks.findings import Case, Finding, Rule
-from dualstream.pipeline.corpus.checks.registry import Corpus, check, examines
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check, examines
 from dualstream.pipeline.corpus.checks.spans import table_span
 from dualstream.pipeline.corpus.pairs import pair
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     what="no sound",
     means="its audio stream is masked: variants that need sound see none.",
 )
-def no_sound(corpus: Corpus) -> Iterator[Case]:
+def no_sound(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips without sound."""
     return _where(corpus, lambda probe, fact: "" if probe.audio is None else None)
 
@@ -37,7 +37,7 @@ def no_sound(corpus: Corpus) -> Iterator[Case]:
     what="no moving picture",
     means="its video stream is masked: variants that need a picture see none.",
 )
-def no_picture(corpus: Corpus) -> Iterator[Case]:
+def no_picture(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips without moving pictures."""
     return _where(corpus, lambda probe, fact: "" if probe.video is None else None)
 
@@ -50,7 +50,7 @@ def no_picture(corpus: Corpus) -> Iterator[Case]:
     what="the video file holds sound beside the sound's own file",
     means="the file named as sound is what is heard; the video file's own is not used.",
 )
-def two_sounds(corpus: Corpus) -> Iterator[Case]:
+def two_sounds(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find pairs of files whose video file has sound of its own."""
     return _where(corpus, lambda probe, fact: f"heard is {fact.utterance.sound}" if probe.unused_sound else None)
 
@@ -63,7 +63,7 @@ def two_sounds(corpus: Corpus) -> Iterator[Case]:
     what="one picture throughout",
     means="every window shows the same: motion tells nothing.",
 )
-def still_picture(corpus: Corpus) -> Iterator[Case]:
+def still_picture(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips that show one picture."""
     return _where(corpus, lambda probe, fact: "" if probe.video is not None and probe.video.still else None)
 
@@ -76,7 +76,7 @@ def still_picture(corpus: Corpus) -> Iterator[Case]:
     what="more than two channels of sound",
     means="the channel policy matters: auto takes the centre, where speech is; a mix drowns it in music.",
 )
-def multichannel(corpus: Corpus) -> Iterator[Case]:
+def multichannel(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips with more than two channels of sound."""
 
     def many(probe: Probe, fact: Facts) -> str | None:
@@ -94,7 +94,7 @@ def multichannel(corpus: Corpus) -> Iterator[Case]:
     what="sound sampled below 16 kHz",
     means="its high bands are empty: features tell its origin as well as its emotion.",
 )
-def narrow_band(corpus: Corpus) -> Iterator[Case]:
+def narrow_band(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips whose sound has a low sampling rate."""
 
     def narrow(probe: Probe, fact: Facts) -> str | None:
@@ -116,7 +116,7 @@ PAIR_APART = Rule(
 
 
 @examines(PAIR_APART)
-def pair_apart(corpus: Corpus) -> list[Finding]:
+def pair_apart(corpus: CheckedCorpus) -> list[Finding]:
     """Find videos without sound whose sound, by its name, is an utterance of its own."""
     whole = {fact.utterance.path: fact for fact in corpus.readable if len(fact.utterance.files) == 1}
     halves = [path for path, fact in whole.items() if fact.probe and not (fact.probe.audio and fact.probe.video)]
@@ -138,7 +138,7 @@ def pair_apart(corpus: Corpus) -> list[Finding]:
     what="silent throughout",
     means="its audio features describe silence: they are noise in every score.",
 )
-def silent(corpus: Corpus) -> Iterator[Case]:
+def silent(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips that are silent throughout."""
     for fact, loudness in _heard(corpus):
         peak_dbfs = 20 * math.log10(loudness.peak) if loudness.peak > 0 else -math.inf
@@ -155,7 +155,7 @@ def silent(corpus: Corpus) -> Iterator[Case]:
     what="channels of its sound cancel, or one is silent beside the others",
     means="extract takes what is heard, and the cache says so: listen, and ask how it was recorded.",
 )
-def odd_channels(corpus: Corpus) -> Iterator[Case]:
+def odd_channels(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips whose channels cancel, or of which one is silent beside the others."""
     from dualstream.features.media.mixing import NOTE
 
@@ -173,7 +173,7 @@ def odd_channels(corpus: Corpus) -> Iterator[Case]:
     what="the sound is clipped",
     means="its loudest parts are distorted: audio features are doubtful.",
 )
-def clipped(corpus: Corpus) -> Iterator[Case]:
+def clipped(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips with many samples at full scale."""
     for fact, loudness in _heard(corpus):
         if loudness.clipped_share >= corpus.limits.clipped_share:
@@ -188,7 +188,7 @@ def clipped(corpus: Corpus) -> Iterator[Case]:
     what="parts of it can't be decoded",
     means="features come from what can be; the cache says so with its reason.",
 )
-def damaged(corpus: Corpus) -> Iterator[Case]:
+def damaged(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find clips of which parts can't be decoded, by their packets or else by their sound."""
 
     def reason(probe: Probe, fact: Facts) -> str | None:
@@ -209,7 +209,7 @@ def damaged(corpus: Corpus) -> Iterator[Case]:
     what="hardly any length",
     means="one window, mostly padding: next to no emotion to see or hear.",
 )
-def too_short(corpus: Corpus) -> Iterator[Case]:
+def too_short(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find whole clips with hardly any length."""
     short_s = corpus.limits.short_s
     return _where_whole(corpus, lambda s, fact: f"{s:.3f} s" if s < short_s else None)
@@ -223,7 +223,7 @@ def too_short(corpus: Corpus) -> Iterator[Case]:
     what="very long",
     means="most of its windows are not about the label, and what passes extract's limit is cut off.",
 )
-def too_long(corpus: Corpus) -> Iterator[Case]:
+def too_long(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find whole clips that are very long."""
     long_s = corpus.limits.long_s
     return _where_whole(corpus, lambda s, fact: f"{s:.1f} s" if s > long_s else None)
@@ -237,7 +237,7 @@ def too_long(corpus: Corpus) -> Iterator[Case]:
     what="picture and sound start or end at different times",
     means="extract places both on one clock, and masks the windows that only one of them has.",
 )
-def desynchronised(corpus: Corpus) -> Iterator[Case]:
+def desynchronised(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find whole clips whose picture and sound start or end apart."""
 
     def apart(probe: Probe, fact: Facts) -> str | None:
@@ -260,7 +260,7 @@ def desynchronised(corpus: Corpus) -> Iterator[Case]:
     what="its length is not the table's",
     means="it was not cut where the table says: it may hold other words than those labelled.",
 )
-def length_disagrees(corpus: Corpus) -> Iterator[Case]:
+def length_disagrees(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find whole clips that are not as long as the corpus's table says."""
 
     def differs(duration_s: float, fact: Facts) -> str | None:
@@ -272,7 +272,7 @@ def length_disagrees(corpus: Corpus) -> Iterator[Case]:
     return _where_whole(corpus, differs)
 
 
-def _where(corpus: Corpus, detail: Callable[[Probe, Facts], str | None]) -> Iterator[Case]:
+def _where(corpus: CheckedCorpus, detail: Callable[[Probe, Facts], str | None]) -> Iterator[Case]:
     """Yield a case for each readable clip of which `detail` returns a text, be it empty."""
     for fact in corpus.readable:
         assert fact.probe is not None
@@ -281,14 +281,14 @@ def _where(corpus: Corpus, detail: Callable[[Probe, Facts], str | None]) -> Iter
             yield Case(fact.utterance.id, text)
 
 
-def _where_whole(corpus: Corpus, detail: Callable[[float, Facts], str | None]) -> Iterator[Case]:
+def _where_whole(corpus: CheckedCorpus, detail: Callable[[float, Facts], str | None]) -> Iterator[Case]:
     """Likewise, for rows that are a whole file; `detail` gets the file's length, seconds."""
     return _where(
         corpus, lambda probe, fact: detail(probe.duration_s, fact) if fact.utterance.end_s is None else None
     )
 
 
-def _heard(corpus: Corpus) -> Iterator[tuple[Facts, Loudness]]:
+def _heard(corpus: CheckedCorpus) -> Iterator[tuple[Facts, Loudness]]:
     """Yield the readable clips whose sound was decoded, with how loud it is."""
     for fact in corpus.readable:
         if fact.loudness is not None and not math.isnan(fact.loudness.peak):

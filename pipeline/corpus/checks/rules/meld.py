@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dualstream.pipeline.corpus.checks.findings import ANSWERED, Case
-from dualstream.pipeline.corpus.checks.registry import Corpus, check
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check
 from dualstream.pipeline.corpus.importers.meld import CLIP_FOLDERS
 from dualstream.pipeline.storage.tree import is_hidden
 
@@ -49,7 +49,7 @@ class Surplus:
     what="MELD's clip that can't be opened",
     means=f"it has no index (moov atom); {ANSWERED}",
 )
-def unreadable(corpus: Corpus) -> Iterator[Case]:
+def unreadable(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find MELD's clip that can't be opened, unless it can be here."""
     return _broken(corpus, UNREADABLE)
 
@@ -62,7 +62,7 @@ def unreadable(corpus: Corpus) -> Iterator[Case]:
     what="MELD's row without a clip",
     means=f"MELD.Raw does not hold it; {ANSWERED}",
 )
-def absent(corpus: Corpus) -> Iterator[Case]:
+def absent(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find MELD's row without a clip, unless it has one here."""
     return _broken(corpus, ABSENT)
 
@@ -75,7 +75,7 @@ def absent(corpus: Corpus) -> Iterator[Case]:
     what="MELD's row with a wrong time",
     means="the clip holds minutes of other talk, or next to nothing: features say little about the label.",
 )
-def wrong_time(corpus: Corpus) -> Iterator[Case]:
+def wrong_time(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find MELD's rows whose times are known to be wrong."""
     speakers = _speakers(corpus)
     return (Case(name, detail) for name, (speaker, detail) in WRONG_TIME.items() if speakers.get(name) == speaker)
@@ -89,7 +89,7 @@ def wrong_time(corpus: Corpus) -> Iterator[Case]:
     what="MELD holds a second cut of the clip, final_videos_test…",
     means="which cut is right is disputed; the manifest names the plain one, others may have used the twin.",
 )
-def twin(corpus: Corpus) -> Iterator[Case]:
+def twin(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find second cuts of test clips."""
     return iter(surplus(corpus).twins)
 
@@ -102,7 +102,7 @@ def twin(corpus: Corpus) -> Iterator[Case]:
     what="MELD's train clip over 2.5 MB",
     means="about 200 clips of that size have distorted sound: its audio features are doubtful.",
 )
-def distorted(corpus: Corpus) -> Iterator[Case]:
+def distorted(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find MELD's train clips that are so large that their sound is probably distorted."""
     size_bytes = {fact.utterance.id: fact.size_bytes for fact in corpus.clips}
     for u in corpus.manifest:
@@ -119,7 +119,7 @@ def distorted(corpus: Corpus) -> Iterator[Case]:
     what="a number that MELD leaves out",
     means="nothing is lost: no table has it.",
 )
-def missing_dialogue(corpus: Corpus) -> Iterator[Case]:
+def missing_dialogue(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find the number that MELD leaves out, where both its neighbours are there."""
     speakers, dialogues = _speakers(corpus), {u.dialogue for u in corpus.manifest}
     if MISSING_DIALOGUE not in dialogues and all(speakers.get(n) == s for n, s in NEIGHBOURS.items()):
@@ -134,12 +134,12 @@ def missing_dialogue(corpus: Corpus) -> Iterator[Case]:
     what="MELD's clip without a row",
     means="nothing reads it: no table labels it.",
 )
-def unlabelled_clip(corpus: Corpus) -> Iterator[Case]:
+def unlabelled_clip(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find MELD's clips without a row."""
     return iter(surplus(corpus).unlabelled)
 
 
-def surplus(corpus: Corpus) -> Surplus:
+def surplus(corpus: CheckedCorpus) -> Surplus:
     """Sort the clips that no row names, hidden files apart."""
     ids = {u.id for u in corpus.manifest}
     twins: list[Case] = []
@@ -162,12 +162,12 @@ def surplus(corpus: Corpus) -> Surplus:
     return Surplus(tuple(twins), tuple(unlabelled), tuple(rest))
 
 
-def _broken(corpus: Corpus, rows: Mapping[str, str]) -> Iterator[Case]:
+def _broken(corpus: CheckedCorpus, rows: Mapping[str, str]) -> Iterator[Case]:
     speakers, readable = _speakers(corpus), {fact.utterance.id for fact in corpus.readable}
     return (Case(name) for name, speaker in rows.items() if speakers.get(name) == speaker and name not in readable)
 
 
-def _speakers(corpus: Corpus) -> dict[str, str]:
+def _speakers(corpus: CheckedCorpus) -> dict[str, str]:
     return {u.id: u.speaker for u in corpus.manifest}
 
 

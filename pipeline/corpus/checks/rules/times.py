@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from dualstream.pipeline.corpus.checks.findings import Case, Finding, Rule
-from dualstream.pipeline.corpus.checks.registry import Corpus, examines
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examines
 from dualstream.pipeline.corpus.checks.spans import table_span
 from dualstream.pipeline.corpus.utterance import Utterance
 
@@ -16,7 +16,7 @@ TURN_REPEATED = Rule(
     severity="warning",
     noun="dialogue",
     topic="times",
-    what="a turn stands twice",
+    what="a turn appears twice",
     means="its order is not known: context may be wrong.",
 )
 TURN_GAP = Rule(
@@ -62,7 +62,7 @@ TABLE_TOO_LONG = Rule(
 
 
 @examines(TURN_REPEATED, TURN_GAP, TIME_BACKWARDS)
-def turns(corpus: Corpus) -> Iterator[Finding]:
+def turns(corpus: CheckedCorpus) -> Iterator[Finding]:
     """Find dialogues whose turns repeat, leave numbers out, or run backwards in time."""
     dialogues: dict[str, list[Utterance]] = defaultdict(list)
     for utterance in corpus.manifest:
@@ -89,7 +89,7 @@ def turns(corpus: Corpus) -> Iterator[Finding]:
 
 
 @examines(TABLE_TIME_INVALID, TABLE_TOO_SHORT, TABLE_TOO_LONG)
-def lengths(corpus: Corpus) -> Iterator[Finding]:
+def lengths(corpus: CheckedCorpus) -> Iterator[Finding]:
     """Judge lengths by the corpus's table, or by the span that a row names."""
     invalid: list[Case] = []
     short: list[tuple[float, str]] = []

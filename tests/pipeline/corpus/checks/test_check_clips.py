@@ -13,7 +13,7 @@ import pytest
 from dualstream.features.media import write_clip
 from dualstream.pipeline.commands.check import CheckOptions, Checkup, main
 from dualstream.pipeline.corpus.checks.findings import Finding
-from dualstream.pipeline.corpus.checks.registry import Corpus, examine
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, Utterance, write_manifest
 from dualstream.pipeline.errors import UsageError
 from typer.testing import CliRunner
@@ -318,5 +318,5 @@ def test_rows_of_two_splits_that_share_a_sound_are_named() -> None:
         Utterance("left", "left/a.mp4", "test", sound="a.wav"),
         Utterance("other", "left/b.mp4", "test", sound="b.wav"),
     )
-    found = {finding.rule.code: finding for finding in examine(Corpus(Manifest(rows)))}
+    found = {finding.rule.code: finding for finding in examine(CheckedCorpus(Manifest(rows)))}
     assert [case.subject for case in found["span-across-splits"].cases] == ["left"]

@@ -34,7 +34,7 @@ def cut(name: str, split: str, start_s: float, end_s: float, **values: object) -
 
 
 def examine(rows: Sequence[Utterance]) -> dict[str, Finding]:
-    findings = registry.examine(registry.Corpus(Manifest(tuple(rows))))
+    findings = registry.examine(registry.CheckedCorpus(Manifest(tuple(rows))))
     assert len({finding.code for finding in findings}) == len(findings)
     return {finding.code: finding for finding in findings}
 
@@ -289,7 +289,7 @@ def test_melds_faults_are_not_seen_elsewhere() -> None:
 def test_a_known_fault_that_is_mended_is_not_reported() -> None:
     manifest = read_manifest(REPOSITORY / "data_manifest.csv")
     clips = tuple(Facts(u, "missing" if u.id == "dev_dia110_utt7" else "") for u in manifest)
-    corpus = registry.Corpus(manifest, clips=clips)
+    corpus = registry.CheckedCorpus(manifest, clips=clips)
     codes = ("meld-unreadable", "meld-absent")
     found = {finding.code: finding for code in codes for finding in registry.CHECKS.get(code).run(corpus)}
     assert "meld-unreadable" not in found and cases(found, "meld-absent") == {"dev_dia110_utt7": ""}

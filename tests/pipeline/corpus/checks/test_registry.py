@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 from dualstream.pipeline.corpus.checks.findings import Case, Rule
-from dualstream.pipeline.corpus.checks.registry import CHECKS, Corpus, check, examine, examines, rules
+from dualstream.pipeline.corpus.checks.registry import CHECKS, CheckedCorpus, check, examine, examines, rules
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 
 from tests.registries import scratch
 
 WORDS = {"noun": "utterance", "what": "odd", "means": "nothing."}
-CORPUS = Corpus(Manifest((Utterance("a", "a.mp4", "train"),)))
+CORPUS = CheckedCorpus(Manifest((Utterance("a", "a.mp4", "train"),)))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,104 @@
+"""What `predict` answers: the document that it prints, an entry for each utterance."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dualstream.heads.variants.options import Task
+
+from dualstream.documents import Document, JsonObject
+
+ANSWERED, FAILED = "ok", "failed"
+
+
+@dataclass(frozen=True)
+class TaskAnswer(Document):
+    """The answer to one task."""
+
+    answer: str
+    probability: float
+    """Of the answer, calibrated."""
+    probabilities: dict[str, float]
+    """Of each class, calibrated."""
+    uncalibrated: dict[str, float]
+    """Of each class, the mean of the seeds."""
+    seeds: dict[str, dict[str, float]]
+    """Of each class, by seed."""
+
+
+@dataclass(frozen=True)
+class UtteranceAnswer(Document):
+    """One utterance: its answers, or the reason why there are none."""
+
+    name: str
+    path: str | None
+    start_s: float | None
+    """Of a stretch of a recording; None: the whole file."""
+    end_s: float | None
+    status: str
+    """``ok`` or ``failed``."""
+    reason: str
+    """Why there is no answer, or what was odd; empty: nothing."""
+    sound: str | None = None
+    """The file of the sound, where it is another one."""
+    streams: dict[str, bool] | None = None
+    """Which streams were there; None where there is no answer, as in all that follows."""
+    far_outside: tuple[str, ...] = ()
+    """In which streams it lies far outside of what the heads were fitted on."""
+    duration_s: float | None = None
+    sha256: str | None = None
+    emotion: TaskAnswer | None = None
+    sentiment: TaskAnswer | None = None
+    timeline: tuple[JsonObject, ...] | None = None
+    """Answers along the clip, where they were asked for."""
+
+    def task(self, task: Task) -> TaskAnswer | None:
+        """Return the answer to one task."""
+        return self.emotion if task == "emotion" else self.sentiment
+
+    @property
+    def missing(self) -> list[str]:
+        """The streams that it lacks."""
+        return [name for name, there in (self.streams or {}).items() if not there]
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values: without answers their keys are left out, like ``sound`` and ``timeline``."""
+        own = super().to_json()
+        head = ("name", "path", *(("sound",) if self.sound is not None else ()), "start_s", "end_s")
+        keys = [*head, "status", "reason"]
+        if self.status == ANSWERED:
+            keys += ["streams", "far_outside", "duration_s", "sha256", "emotion", "sentiment"]
+        return {key: own[key] for key in [*keys, *(("timeline",) if self.timeline is not None else ())]}
+
+
+@dataclass(frozen=True)
+class PredictionReport(Document):
+    """What `predict` returns and prints."""
+
+    FORMAT: ClassVar[str] = "dualstream predictions"
+
+    bundle: str
+    variant: str
+    fingerprint: str
+    notes: tuple[str, ...]
+    """How this machine differs from the one that the features were made on."""
+    warnings: tuple[str, ...]
+    """Of the bundle: what must be said of any answer."""
+    vocabulary: dict[Task, tuple[str, ...]]
+    """Classes of each task that has a head."""
+    timeline_s: float | None
+    """Length of the stretches of timelines."""
+    utterances: tuple[UtteranceAnswer, ...]
+    failed: int
+    csv: str | None
+    """Where the table is; None: not asked for, or it could not be written."""
+    page: str | None
+    unwritten: tuple[str, ...] = ()
+    """Why a table or page could not be written."""
+
+    def without(self, key: str, reason: str) -> PredictionReport:
+        """Return it with a file of `key` (``csv`` or ``page``) that could not be written."""
+        changed = dataclasses.replace(self, unwritten=(*self.unwritten, reason))
+        return dataclasses.replace(changed, csv=None) if key == "csv" else dataclasses.replace(changed, page=None)
