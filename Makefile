@@ -6,7 +6,7 @@ TREE   := build/tree# the package as it is installed, in links: what reads no __
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-all lint format bench results clean
+.PHONY: help install demo test test-slow test-all lint format docs bench results clean
 
 help:            ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ lint: $(STAMP)   ## ruff, mypy, import-linter
 format: $(STAMP) ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: $(STAMP)   ## docs/reference/ again, from the docstrings
+	$(PY) docs/make_reference.py
 
 bench: $(STAMP)  ## the benchmarks, one after the other
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -17,15 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from dualstream.features.acoustic import COLUMNS, AcousticEncoder
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
 from dualstream.features.acoustic.functionals import tracks_of
 from dualstream.features.windows import WindowPlan
+from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 

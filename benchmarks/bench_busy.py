@@ -29,7 +29,8 @@ from pathlib import Path
 
 import bench_fit_head
 import numpy as np
-from bench_fit_head import ROOT, make_cache, taken
+from bench_fit_head import make_cache, taken
+from checkout import ROOT
 
 LIMIT, AUTO_LIMIT = 2.0, 3.0
 WHOLE = 13_708  # utterances of MELD
@@ -131,7 +132,7 @@ def commands(folder: Path, utterances: int, clips: int) -> dict[str, list[str]]:
         name: ["fit-head", str(cache), "--fusion", name, "--out", f"{out}/{name}", "--replace", "--no-report"]
         for name in ("linear_video", "linear_late", "concat", "aligned", "auto")
     }
-    by_speaker = [*fit["linear_late"], "--folds", "speaker:4"]
+    by_speaker = [*fit["linear_late"], "--folds", "speaker-only:4"]  # dialogues connect all speakers, as in MELD
     network = ["--video", "torchvision:mobilenet_v2", "--video-weights", "random:0"]
     extract = ["extract", manifest, "--root", root, "--projection", "gaussian"]
     made, run, bundle = f"{folder}/made.h5", f"{out}/of-clips", f"{folder}/bundle"

@@ -26,10 +26,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from dualstream.pipeline.cache import Cache, Stream, Utterances, read_cache, write_cache
 
 MEAN_WINDOWS = 87_000 / 13_708

@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench_fit_head import ROOT, make_cache
+from bench_fit_head import make_cache
+from checkout import ROOT
 
 LIMIT_S = 120.0
 

@@ -35,10 +35,7 @@ from typing import Any
 
 import numpy as np
 from bench_media import bare, make_clips
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
+from checkout import ROOT
 from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, build
 from dualstream.features.media import DecodeSettings, find_ffmpeg
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -46,8 +43,7 @@ from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher
-
-ROOT = Path(__file__).resolve().parent.parent
+from numpy.typing import NDArray
 
 
 @dataclass

@@ -23,16 +23,13 @@ import contextlib
 import importlib.util
 import logging
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 import numpy as np
 import torch
 from dualstream.heads.data.batch import FeatureSet, StreamArrays

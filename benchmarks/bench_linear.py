@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import time
 
+import checkout  # noqa: F401
+
 ROWS, COLUMNS = 9_989, 292
 SHARES = (0.47, 0.17, 0.12, 0.10, 0.08, 0.03, 0.03)  # about MELD's
 SENTIMENT_OF = (0, 1, 2, 2, 1, 2, 2)

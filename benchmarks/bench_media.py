@@ -16,7 +16,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,10 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from dualstream.features.media import Clip, DecodeSettings, decoder_version, find_ffmpeg, read_clip
 from dualstream.features.windows import Sampling, WindowPlan
 

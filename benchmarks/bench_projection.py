@@ -11,6 +11,7 @@ import argparse
 import json
 import time
 
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.features.projection import PcaFit
 from sklearn.decomposition import PCA

@@ -20,6 +20,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+import checkout  # noqa: F401
 import numpy as np
 import torch
 import torchvision

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
+from checkout import ROOT
 from dualstream.features.windows import WindowPlan
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
 
-ROOT = Path(__file__).resolve().parents[1]
 PLAN = WindowPlan()
 SAMPLE_RATE_HZ = 16_000
 FRAMES_PER_S = 50  # of Whisper's encoder

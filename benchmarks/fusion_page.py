@@ -13,17 +13,14 @@ import argparse
 import json
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from checkout import ROOT
 from dualstream.pipeline.commands.demo import DemoOptions, commands, draw_corpus, plan_corpus, run_command
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE, FIGURES = ROOT / "docs" / "fusion.md", ROOT / "docs" / "fusion.json"
 BEGIN, END = "<!-- written by benchmarks/fusion_page.py -->", "<!-- end of what it wrote -->"
 NEEDED = ("manifest", "extract", "diagnose")

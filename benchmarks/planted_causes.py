@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays, join
 from dualstream.heads.diagnosis.changes import pooled_rows

@@ -24,10 +24,9 @@ import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from checkout import ROOT
 from results_page import moved, render
-from results_parts import PARTS, ROOT, Document, Job
+from results_parts import PARTS, Document, Job
 
 from dualstream.cores import one_core
 

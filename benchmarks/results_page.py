@@ -364,4 +364,4 @@ def _is_comparison(document: Document, name: str) -> bool:
 
 def _order(line: str) -> tuple[int, str]:
     steps = ("manifest", "extract", "compare", "fit-head", "evaluate")
-    return steps.index(line.split()[2]), line
+    return steps.index(line.split()[1]), line

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from checkout import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 UNITS_HOP_S = 0.5  # action units stand once each half second, so that every window has a row
 LINEAR = "linear_video,linear_audio,linear,linear_late"
 FEW = f"{LINEAR},concat,concat_norm"  # what --quick compares
@@ -53,7 +53,7 @@ class Job:
         if done.returncode:
             sys.exit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr[-2000:]}")
         shown = [word.replace(str(self.data), "DATA").replace(str(self.scratch), "results") for word in words]
-        return "python cli.py " + " ".join(shown)
+        return "dualstream " + " ".join(shown)
 
 
 # ---- the road of a user

@@ -22,20 +22,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import numpy as np
 import soundfile
+from dualstream.features.acoustic import COLUMNS, DEFAULT_COLUMNS, GROUPS, LISTS
+from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
+from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from dualstream.features.acoustic import COLUMNS, DEFAULT_COLUMNS, GROUPS, LISTS
-from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ, measure
-from dualstream.features.acoustic.functionals import MODULATIONS, summarise, tracks_of
 
 from dualstream.cores import one_core
 

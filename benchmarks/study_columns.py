@@ -8,22 +8,18 @@ speakers of every fold, and prints a Markdown table. Minutes, one thread.
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from dualstream.features.acoustic.columns import FAMILIES
 from dualstream.features.acoustic.functionals import MODULATIONS, RHYTHM
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
 from study_acoustic import (
     KINDS,
     Array,

@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 
 STRENGTHS = (0.6, 0.8, 1.0, 1.25, 1.5)
 LATER = {"memorised_labels", "outlying_rows", "whitened_projection"}  # what `--false-alarms` looks for

@@ -11,13 +11,11 @@ the draws. Nothing is stopped or chosen by what is scored: epochs are fixed. One
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.evaluation.folds import group_folds

@@ -16,11 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from dualstream.features.projection import PcaFit, Projection, turned
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
@@ -29,6 +26,7 @@ from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from frozen_rows import Rows, picture_rows, whisper_rows
+from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 

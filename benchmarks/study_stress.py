@@ -8,20 +8,16 @@ installed. One thread.
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import numpy as np
 import scipy.fft
+from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ
 from numpy.typing import NDArray
 from scipy import signal
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ
 from study_acoustic import KINDS, Corpus, Store, corpora, feature_sets, nested, uar
 
 from dualstream.cores import one_core

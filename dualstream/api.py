@@ -18,6 +18,7 @@ from dualstream.keywords import assemble, require_known, takes
 from dualstream.pipeline import cache as cache_file
 from dualstream.pipeline import experiments
 from dualstream.pipeline.cache import Cache
+from dualstream.pipeline.commands import check as check_command
 from dualstream.pipeline.commands import compare as compare_command
 from dualstream.pipeline.commands import diagnose as diagnose_command
 from dualstream.pipeline.commands import evaluate as evaluate_command
@@ -32,6 +33,7 @@ from dualstream.pipeline.options.corpus import ManifestOptions
 from dualstream.pipeline.options.heads import CompareOptions, DiagnoseOptions, FitHeadOptions
 from dualstream.pipeline.reporting.heartbeat import silenced
 from dualstream.results import (
+    CheckResult,
     ComparisonResult,
     DiagnosisResult,
     EvaluationResult,
@@ -77,6 +79,31 @@ def manifest(
     chosen = assemble(ManifestOptions, options)
     found = manifest_command.main(corpus, Path(root), Path(out), chosen, replace=replace)
     return ManifestResult(_document(found), Path(out))
+
+
+@takes(check_command.CheckOptions, without=("strict",))
+def check(manifest: PathLike, root: PathLike | None = None, **options: Any) -> CheckResult:
+    """Examine a manifest and its clips: what is wrong, and what that means for the results.
+
+    Parameters
+    ----------
+    manifest
+        A CSV file as docs/manifest.md has it.
+    root
+        The folder that the manifest's paths start from; None: only the table is examined.
+    options
+        Fields of CheckOptions (``sound=False``, ``workers=4``, …).
+
+    Raises
+    ------
+    DualstreamError
+        As the command does.
+    """
+    require_known("check", options, (check_command.CheckOptions,), without=("strict",))
+    chosen = assemble(check_command.CheckOptions, {"media": root is not None, **options})
+    with silent():
+        found = check_command.main(Path(manifest), None if root is None else Path(root), chosen, notice=log.info)
+    return CheckResult(_document(found.document), Path(manifest))
 
 
 def read_cache(path: PathLike) -> Cache:

@@ -5,6 +5,7 @@ Two kinds of extension point, for features, heads and pipeline alike:
     Registry       modules register themselves by a decorator when they are imported; one module may register
                    several things. Encoders, checks.
     NamedObjects   one module, one thing, called as its file is; imported when it is asked for. Importers.
+                   A running program adds one by `add`.
 
 Another package joins in through an entry point of the same group, in its pyproject.toml:
 
@@ -22,6 +23,7 @@ import ast
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from dataclasses import dataclass, field
@@ -138,10 +140,25 @@ class NamedObjects:
     """Entry point group. An entry point names a module, or the thing itself as ``module:attribute``."""
     attribute: str
     """Name of the thing in its module: ``rows``."""
+    _added: dict[str, Any] = field(default_factory=dict, repr=False)
+    """Things that this process added, by name."""
+
+    def add(self, name: str, thing: Any) -> None:
+        """Add a thing under `name`, for as long as this process runs.
+
+        Raises
+        ------
+        ValueError
+            Where the name is taken.
+        """
+        if name in self.names():
+            raise ValueError(f"{self.noun} {name!r} is registered twice: it is there already")
+        self._added[name] = thing
 
     def names(self) -> list[str]:
         """Return all names, sorted; nothing is imported for it."""
-        return sorted({*module_names(self.package), *(one.name for one in entry_points(self.group))})
+        points = (one.name for one in entry_points(self.group))
+        return sorted({*module_names(self.package), *points, *self._added})
 
     def get(self, name: str) -> Any:
         """Return the thing of that name.
@@ -153,6 +170,8 @@ class NamedObjects:
         DiscoveryError
             Where two claim the name, a third-party package is missing, or an entry point can't be loaded.
         """
+        if name in self._added:
+            return self._added[name]
         modules = [name] if name in module_names(self.package) else []
         points = [point for point in entry_points(self.group) if point.name == name]
         if len(modules) + len(points) > 1:
@@ -170,11 +189,15 @@ class NamedObjects:
     def summary(self, name: str) -> str:
         """Return the first line of the docstring of the module of that name, which is not imported for it.
 
+        Of a thing that this process added it is the first line of its own docstring.
+
         Raises
         ------
         UnknownNameError
             Where there is none of that name.
         """
+        if name in self._added:
+            return (inspect.getdoc(self._added[name]) or "").partition("\n")[0]
         values = [point.value for point in entry_points(self.group) if point.name == name]
         modules = [f"{self.package}.{name}"] if name in module_names(self.package) else values
         if not modules:

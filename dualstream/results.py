@@ -66,6 +66,22 @@ class ManifestResult(Result):
         return [["split", "utterances"], *([name, count] for name, count in self["splits"].items())]
 
 
+class CheckResult(Result):
+    """What the data doctor found: ``["findings"]``, errors first, ``["unusable"]`` clips, ``["balance"]``."""
+
+    def summary(self) -> str:
+        """Return how many findings of each severity there are."""
+        counts = ", ".join(
+            f"{count} {name}{'s' * (count != 1)}" for name, count in self["counts"].items() if count
+        )
+        return f"{self['utterances']} utterances, {counts or 'nothing found'}"
+
+    def table(self) -> list[list[Any]]:
+        """Return one line per finding."""
+        keys = ["code", "severity", "what", "means"]
+        return [[*keys, "cases"], *([*(one[key] for key in keys), len(one["cases"])] for one in self["findings"])]
+
+
 class ExportResult(Result):
     """A bundle that was written: ``["variant"]``, ``["streams"]``, ``["needs_weights"]``, ``["files"]``."""
 

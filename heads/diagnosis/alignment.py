@@ -33,6 +33,8 @@ FLIPS = 299  # turns of signs that say what the best of all shifts reaches by ch
 UNITS = 64  # of a fold: lots of dialogues whose signs are turned together
 ALPHA = 0.01  # chance that unrelated streams have a peak that stands out
 
+Verdict = Literal["aligned", "shifted", "none", "unknown"]
+
 
 @dataclass(frozen=True)
 class OffsetCurve:
@@ -52,7 +54,7 @@ class OffsetCurve:
     """95 % interval of the peak over resampled dialogues, seconds."""
     p_value: float
     """Chance that the best of all shifts agrees so well where the streams are unrelated; NaN likewise."""
-    verdict: Literal["aligned", "shifted", "none", "unknown"]
+    verdict: Verdict
     """``aligned``: the peak is at zero, its interval within a hop of it; ``shifted``: it is elsewhere, and its
     interval excludes zero; ``none``: no shift agrees; ``unknown``: too few windows, or a wider interval."""
 
@@ -130,19 +132,42 @@ def offset_curve(
         if len(left) < MIN_PAIRS:
             continue
         scored[index] = True
-        group = group_of[owner[left]]
-        for fold in range(folds):
-            held = fold_of_group[group] == fold
-            x, y = _directions(video.rows[left[~held]], audio.rows[right[~held]])
-            u, v = video.rows[left[held]] @ x, audio.rows[right[held]] @ y  # (P, COMPONENTS)
-            for part, product in enumerate((u * v, u * u, v * v)):
-                np.add.at(sums[index, :, :, part], group[held], product)
+        x, y, group = video.rows[left], audio.rows[right], group_of[owner[left]]
+        sums[index] = _held_out_sums(x, y, group, fold_of_group)
         unit = fold_of_group[group] * UNITS + group % UNITS
-        turned = _turned(video.rows[left], audio.rows[right], fold_of_group[group], unit, signs)
-        chance = np.maximum(chance, turned)
+        chance = np.maximum(chance, _turned(x, y, fold_of_group[group], unit, signs))
     if not scored.any():
         return _unknown(shift_s)
     weights = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
+    return _curve(hops, hop_s, sums, scored, weights, chance)
+
+
+def _held_out_sums(
+    x: NDArray[np.float64], y: NDArray[np.float64], group: NDArray[np.int64], fold_of_group: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the sums of pairs of rows that make a correlation, shape (groups, COMPONENTS, 3).
+
+    Each fold's are along the directions of the other folds.
+    """
+    sums = np.zeros((len(fold_of_group), COMPONENTS, 3))
+    for fold in range(int(fold_of_group.max()) + 1):
+        held = fold_of_group[group] == fold
+        of_x, of_y = _directions(x[~held], y[~held])
+        u, v = x[held] @ of_x, y[held] @ of_y  # (P, COMPONENTS)
+        for part, product in enumerate((u * v, u * u, v * v)):
+            np.add.at(sums[:, :, part], group[held], product)
+    return sums
+
+
+def _curve(
+    hops: NDArray[np.int64],
+    hop_s: float,
+    sums: NDArray[np.float64],
+    scored: NDArray[np.bool_],
+    weights: NDArray[np.int64],
+    chance: NDArray[np.float64],
+) -> OffsetCurve:
+    """Return the curve of the sums of each shift and group; each row of `weights` is a resample of the groups."""
     agreement = np.where(scored, _correlation(sums.sum(axis=1)), np.nan)  # (S,)
     drawn = _correlation(np.einsum("rg,sgcp->rscp", weights, sums))  # (R, S)
     low, high = (np.where(scored, np.quantile(drawn, q, axis=0), np.nan) for q in (0.025, 0.975))
@@ -150,23 +175,25 @@ def offset_curve(
     peaks_s = hops[np.argmax(np.where(scored, drawn, -np.inf), axis=1)] * hop_s
     interval = (float(np.quantile(peaks_s, 0.025)), float(np.quantile(peaks_s, 0.975)))
     p_value = float((1 + np.sum(chance >= agreement[peak])) / (1 + FLIPS))
-    if p_value > ALPHA:
-        verdict = "none"
-    elif interval[0] > 0 or interval[1] < 0:
-        verdict = "shifted"
-    else:
-        near = hops[peak] == 0 and max(-interval[0], interval[1]) <= hop_s
-        verdict = "aligned" if near else "unknown"
+    at_zero = bool(hops[peak] == 0)
     return OffsetCurve(
-        shift_s,
+        hops.astype(np.float64) * hop_s,
         agreement,
         low,
         high,
         float(hops[peak] * hop_s),
         interval,
         p_value,
-        verdict,  # type: ignore[arg-type]
+        _verdict(p_value, interval, at_zero, hop_s),
     )
+
+
+def _verdict(p_value: float, interval_s: tuple[float, float], at_zero: bool, hop_s: float) -> Verdict:
+    if p_value > ALPHA:
+        return "none"
+    if interval_s[0] > 0 or interval_s[1] < 0:
+        return "shifted"
+    return "aligned" if at_zero and max(-interval_s[0], interval_s[1]) <= hop_s else "unknown"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     @register_loss("squared")
     def squared(labels: Labels) -> Loss: ...
 
-Another package names its module under the entry points ``dualstream.losses``; see docs/write_a_loss.md. What
+Another package names its module under the entry points ``dualstream.losses``; see docs/extend_loss.md. What
 registers imports torch inside its function, so that options can be checked without it.
 """
 

@@ -5,7 +5,7 @@
         def __init__(self, settings: Settings) -> None: ...
         def forward(self, batch: Batch) -> Logits: ...
 
-See docs/write_a_variant.md.
+See docs/extend_variant.md.
 """
 
 from __future__ import annotations

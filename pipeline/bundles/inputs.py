@@ -16,6 +16,7 @@ from dualstream.pipeline.corpus.manifest import InvalidRowError, clip_at, read_m
 from dualstream.pipeline.corpus.pairs import pair
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.storage.printable import escaped
 from numpy.typing import NDArray
 
 SILENCE = "silence"
@@ -119,12 +120,6 @@ def gather(
     return numbered
 
 
-def printable(text: str) -> str:
-    """Return a name as it may be printed: what is not printable, or no UTF-8, in backslashes."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in safe)
-
-
 def _length(segments: str | None) -> float | None:
     if segments is None or segments == SILENCE:
         return None
@@ -178,7 +173,7 @@ def _below(path: Path) -> Iterable[tuple[Path, Path | None]]:
 
 
 def _file(path: Path, sound: Path | None) -> Item:
-    name = printable(str(path))
+    name = escaped(str(path))
     try:
         require_file(path)
         if sound is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan
 from dualstream.heads.data.speaker_batches import SpeakerBatch, speaker_batches
 from dualstream.pipeline.bundles.folder import Bundle
@@ -103,7 +104,7 @@ def load(
     FingerprintMismatchError, UsageError
         As `make_plan` does.
     """
-    plan, notes = make_plan(bundle, weights=weights, device=_device(device), ffmpeg=ffmpeg)
+    plan, notes = make_plan(bundle, weights=weights, device=choose_device(device), ffmpeg=ffmpeg)
     specs = {name: one["spec"] for name, one in bundle.streams.items()}
     warnings = integrity.with_random_weights(bundle.document.get("warnings", []), specs)
     return LoadedBundle(bundle, plan, notes, warnings)
@@ -113,14 +114,6 @@ def speaker_codes(names: Sequence[str]) -> NDArray[np.int64]:
     """Number the speakers; -1 where the name is empty, which is unknown."""
     known = {name: code for code, name in enumerate(sorted({name for name in names if name}))}
     return np.array([known.get(name, -1) for name in names], dtype=np.int64)
-
-
-def _device(text: str) -> str:
-    if text != "auto":
-        return text
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _dialogues(items: Sequence[Item]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -20,6 +20,7 @@ from dualstream.installation import install_hint
 
 if TYPE_CHECKING:
     from dualstream.heads.export import HeadGraph
+    from torch import Tensor
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 OPSET = 18
@@ -55,23 +56,42 @@ def write_onnx(
     DualstreamError
         Where the variant does not export, or the graph says something else than the heads.
     """
-    for package in PACKAGES:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise UsageError(f"--onnx needs the package {package}: {install_hint('onnx')}") from error
-    import torch
+    _require_packages()
 
     try:
         graph = _graph(bundle).eval()
     except ValueError as error:
         raise DualstreamError(f"{bundle.variant} can't be written as ONNX: {error}") from error
     example = graph.feed(random_features(bundle, np.random.default_rng(seed), count=5, windows=4))
+    _save(graph, example, path, bundle.variant)
+    found = parity(bundle, path, batches=batches, seed=seed)
+    if not found.worst <= TOLERANCE:
+        raise DualstreamError(
+            f"the ONNX graph of {bundle.variant} differs from its heads by {found.worst:.1e} in a probability; "
+            f"{TOLERANCE:g} is the most that is allowed, so it is not written"
+        )
+    return _facts(graph, example, bundle, found), found
+
+
+def _require_packages() -> None:
+    for package in PACKAGES:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise UsageError(f"--onnx needs the package {package}: {install_hint('onnx')}") from error
+
+
+def _has_time(graph: HeadGraph, name: str) -> bool:
+    """Tell whether an input of the graph has an axis of windows, after that of utterances."""
+    return graph.windowed and not name.endswith(("_present", "dialogue"))
+
+
+def _save(graph: HeadGraph, example: tuple[Tensor, ...], path: Path, variant: str) -> None:
+    """Export the graph with any number of utterances and windows, without the exporter's own messages."""
+    import torch
+
     batch, time = torch.export.Dim("batch", min=1, max=65536), torch.export.Dim("time", min=1, max=65536)
-    shapes = tuple(
-        {0: batch, 1: time} if graph.windowed and not name.endswith(("_present", "dialogue")) else {0: batch}
-        for name in graph.input_names
-    )
+    shapes = tuple({0: batch, 1: time} if _has_time(graph, name) else {0: batch} for name in graph.input_names)
     quiet = logging.getLogger("torch.onnx").level
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
@@ -91,29 +111,25 @@ def write_onnx(
             program.save(str(path))
     except (RuntimeError, ValueError, TypeError) as error:
         raise DualstreamError(
-            f"{bundle.variant} can't be written as ONNX by torch {torch.__version__}: "
+            f"{variant} can't be written as ONNX by torch {torch.__version__}: "
             f"{(str(error).splitlines() or [type(error).__name__])[0]}"
         ) from error
     finally:
         logging.getLogger("torch.onnx").setLevel(quiet)
-    found = parity(bundle, path, batches=batches, seed=seed)
-    if not found.worst <= TOLERANCE:
-        raise DualstreamError(
-            f"the ONNX graph of {bundle.variant} differs from its heads by {found.worst:.1e} in a probability; "
-            f"{TOLERANCE:g} is the most that is allowed, so it is not written"
-        )
-    facts: dict[str, Any] = {
+
+
+def _facts(graph: HeadGraph, example: tuple[Tensor, ...], bundle: Bundle, found: Parity) -> dict[str, Any]:
+    """Return what config.json says of the graph; `example` is one of each input."""
+    shapes = {name: list(value.shape[1:]) for name, value in zip(graph.input_names, example, strict=True)}
+    return {
         "opset": OPSET,
-        "inputs": {name: list(value.shape[1:]) for name, value in zip(graph.input_names, example, strict=True)},
+        "inputs": {
+            name: ["time", *shape[1:]] if shape and _has_time(graph, name) else shape
+            for name, shape in shapes.items()
+        },
         "outputs": {task: len(bundle.vocabulary[task]) for task in graph.output_names},
         "parity": {"batches": found.batches, "largest_difference": found.worst},
     }
-    if graph.windowed:
-        facts["inputs"] = {
-            name: ["time", *shape[1:]] if len(shape) and not name.endswith(("_present", "dialogue")) else shape
-            for name, shape in facts["inputs"].items()
-        }
-    return facts, found
 
 
 def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity:

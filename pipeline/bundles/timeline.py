@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encode import ClipPlan, FrameBatcher
+from dualstream.features.batching import FrameBatcher
+from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import AudioEncoder, StreamFeatures
 from dualstream.features.media import Clip
 from dualstream.heads.data.speaker_prior import SpeakerScales

@@ -186,7 +186,7 @@ def _claim(out: Path) -> None:
         raise UsageError(f"{out} holds files that no demo made; name another folder with --out")
     make_folder(out)
     marker.write_text(
-        "This folder was made by `python cli.py demo`. Faces and voices are drawn by a program:\n"
+        "This folder was made by `dualstream demo`. Faces and voices are drawn by a program:\n"
         "nothing in it says anything about people, and its scores are no results.\n"
     )
 

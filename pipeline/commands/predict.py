@@ -13,7 +13,7 @@ from dualstream.features.media import MediaError
 from dualstream.heads.data.speaker_batches import SpeakerBatch, batch_warnings
 from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
-from dualstream.pipeline.bundles.inputs import Item, gather, printable
+from dualstream.pipeline.bundles.inputs import Item, gather
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load, speaker_codes
 from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, UNKNOWN, Timeline, clip_timeline, has_timeline
@@ -24,6 +24,7 @@ from dualstream.pipeline.reporting.prediction_report import answers_of, as_csv, 
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
+from dualstream.pipeline.storage.printable import escaped
 
 from dualstream.cores import one_blas_thread
 
@@ -77,7 +78,7 @@ def predict(
         notice(text)
     said, timelines = _with_timelines(found, bundle, loaded.plan, context_s)
     report = PredictionReport(
-        bundle=printable(str(path)),
+        bundle=escaped(str(path)),
         variant=bundle.variant,
         fingerprint=bundle.fingerprint,
         notes=tuple(loaded.notes),
@@ -86,8 +87,8 @@ def predict(
         timeline_s=context_s,
         utterances=tuple(said),
         failed=sum(one.status == FAILED for one in said),
-        csv=None if options.csv is None else printable(str(options.csv)),
-        page=None if options.page is None else printable(str(options.page)),
+        csv=None if options.csv is None else escaped(str(options.csv)),
+        page=None if options.page is None else escaped(str(options.page)),
         speakers=tuple(found.speakers),
     )
     report = _write(report, timelines, options)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.storage.printable import escaped
 from dualstream.pipeline.storage.tree import files_below, folders_passed_over, is_hidden, is_media, suffix_of
 
 from dualstream.documents import JsonObject
@@ -99,7 +100,7 @@ def describe(one: LeftOut) -> str:
         shown = [f"{count} {suffix}" for suffix, count in counts.most_common(SHOWN)]
         rest = len(counts) - len(shown)
     else:
-        shown = [_printable(name) for name in one.names[:SHOWN]]
+        shown = [escaped(name) for name in one.names[:SHOWN]]
         rest = len(one.names) - len(shown)
     more = f", … {rest} more" if rest else ""
     return f"left out: {len(one.names)} {one.what}: {', '.join(shown)}{more}"
@@ -114,7 +115,3 @@ def _reason(path: str, name: re.Pattern[str] | None, known: set[str], spare: str
     if name is None:
         return spare if stem in known else "row"
     return spare if name.fullmatch(stem) else "name"
-
-
-def _printable(name: str) -> str:
-    return "".join(ch if ch.isprintable() else ch.encode("unicode_escape").decode() for ch in name)

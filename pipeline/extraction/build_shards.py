@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encode import BegunClip, ClipPlan, FrameBatcher, begin_clip, finish_clip, unread
+from dualstream.features.batching import FrameBatcher
+from dualstream.features.encode import BegunClip, ClipPlan, begin_clip, finish_clip, unread
 from dualstream.features.media import MediaError, stop_all
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.utterance import Utterance

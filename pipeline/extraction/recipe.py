@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find, require_known
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
@@ -102,7 +103,7 @@ def make_recipe(
     has_network = any(
         is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE
     )
-    device = _device(options.device) if has_network else "cpu"
+    device = choose_device(options.device) if has_network else "cpu"
     binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
@@ -350,16 +351,6 @@ def _read_memo(memo: Path, key: str) -> tuple[dict[str, Any], dict[str, dict[str
     except (OSError, ValueError, TypeError, KeyError):
         pass
     return None
-
-
-def _device(text: str) -> str:
-    if text != "auto":
-        return text
-    try:
-        import torch
-    except ImportError:
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _packages() -> dict[str, str]:

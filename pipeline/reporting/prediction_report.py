@@ -13,7 +13,7 @@ import numpy as np
 from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers
-from dualstream.pipeline.bundles.inputs import Item, printable
+from dualstream.pipeline.bundles.inputs import Item
 from dualstream.pipeline.bundles.predictions import (
     ANSWERED,
     FAILED,
@@ -23,6 +23,7 @@ from dualstream.pipeline.bundles.predictions import (
 )
 from dualstream.pipeline.experiments.ranges import odd_rows
 from dualstream.pipeline.extraction.shards import ClipRows
+from dualstream.pipeline.storage.printable import escaped
 from numpy.typing import NDArray
 
 
@@ -56,7 +57,7 @@ def answered(bundle: Bundle, item: Item, clip: ClipRows, answers: Answers, at: i
         return unanswered(item, f"no_streams: {missing}: {reason}")
     return replace(
         _head(item, ANSWERED, reason),
-        speaker=printable(item.speaker) if item.speaker and answers.scales is not None else None,
+        speaker=escaped(item.speaker) if item.speaker and answers.scales is not None else None,
         streams=streams,
         far_outside=tuple(far_outside(bundle, clip)),
         duration_s=clip.duration_s if math.isfinite(clip.duration_s) else None,
@@ -114,13 +115,13 @@ def _task(bundle: Bundle, task: Task, answers: Answers, at: int) -> TaskAnswer:
 
 def unanswered(item: Item, reason: str) -> UtteranceAnswer:
     """Return an utterance that has a reason in place of an answer."""
-    return _head(item, FAILED, printable(reason))
+    return _head(item, FAILED, escaped(reason))
 
 
 def _head(item: Item, status: str, reason: str) -> UtteranceAnswer:
     span = item.span_s or (None, None)
-    path = None if item.path is None else printable(str(item.path))
-    sound = None if item.sound is None else printable(str(item.sound))
+    path = None if item.path is None else escaped(str(item.path))
+    sound = None if item.sound is None else escaped(str(item.sound))
     return UtteranceAnswer(item.name, path, span[0], span[1], status, reason, sound)
 
 
@@ -164,7 +165,7 @@ def show(report: PredictionReport) -> None:
         streams = (one.streams or {}).items()
         there = ", ".join(name if present else f"{name} missing" for name, present in streams)
         style = "red" if one.status == FAILED else ""
-        table.add_row(*(Text(cell, style=style) for cell in (one.name, *said, there, printable(note(one)))))
+        table.add_row(*(Text(cell, style=style) for cell in (one.name, *said, there, escaped(note(one)))))
     out.print(table)
     count = len(report.utterances)
     lines = [f"{count - report.failed} of {count} answered by {report.variant}, {report.bundle}"]

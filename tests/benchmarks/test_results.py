@@ -191,7 +191,7 @@ def test_commands_are_shown_without_the_places_they_ran_in(tmp_path, monkeypatch
     monkeypatch.setattr(results_parts.subprocess, "run", lambda *_, **__: Done())
     job = Job(tmp_path / "data", tmp_path / "scratch", 3, quick=False)
     shown = job.cli("extract", f"{tmp_path}/scratch/a.csv", "--root", f"{tmp_path}/data/emodb")
-    assert shown == "python cli.py extract results/a.csv --root DATA/emodb"
+    assert shown == "dualstream extract results/a.csv --root DATA/emodb"
 
 
 def write_corpora(data):

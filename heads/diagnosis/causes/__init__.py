@@ -5,7 +5,7 @@
 
 A rule fires on what is broken by itself (dead columns, copies, frames that were never sampled, a peak of the
 offset curve away from zero) or on a remedy that gains significantly. Another package names its module under the
-entry points ``dualstream.causes``.
+entry points ``dualstream.causes``; see docs/extend_cause.md.
 """
 
 from __future__ import annotations

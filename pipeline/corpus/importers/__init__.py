@@ -13,7 +13,9 @@ What it leaves out is counted for it, file by file. The file may say more, each 
     NAME, EXPECTED   what a recording's name matches, and such a name; else tables say what there is
     SPARE            why a recording of such a name is left out, if not as a copy
     READS            what the paths of the corpus's tables match
-    left_out(root)   yields further (reason, name) (storage/left_out.py)
+    left_out(root)   yields further (reason, name) (corpus/left_out.py)
+
+A running program adds a corpus by `register_importer`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from dualstream.pipeline.corpus.left_out import LeftOut, left_out
 from dualstream.pipeline.corpus.manifest import ManifestError
@@ -32,7 +35,10 @@ from dualstream.pipeline.storage.tree import is_video, media_below, others
 from dualstream.discovery import DiscoveryError, NamedObjects, UnknownNameError
 
 Rows = Callable[[Path], Sequence[Utterance]]
+R = TypeVar("R", bound=Rows)
 IMPORTERS = NamedObjects("importer", package=__name__, group="dualstream.importers", attribute="rows")
+_REGISTERED: dict[str, dict[str, Any]] = {}
+"""What `left_out` is to know of each importer that a program registered."""
 
 
 def names() -> tuple[str, ...]:
@@ -55,8 +61,39 @@ def importer(name: str) -> Rows:
     return rows
 
 
+def register_importer(
+    name: str, *, recordings: re.Pattern[str] | None = None, expected: str = ""
+) -> Callable[[R], R]:
+    """Register a function ``rows(root)`` as the importer `name`, in this process.
+
+    The first line of its docstring says what it reads.
+
+    Parameters
+    ----------
+    recordings
+        What a recording's name, without suffix, matches whole, to tell why another one is left out; None: the
+        corpus's tables say which recordings there are.
+    expected
+        Such a name.
+
+    Raises
+    ------
+    ValueError
+        Where the name is taken.
+    """
+
+    def add(rows: R) -> R:
+        IMPORTERS.add(name, rows)
+        _REGISTERED[name] = {"name": recordings, "expected": expected}
+        return rows
+
+    return add
+
+
 def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOut]:
     """Return what the importer of that name left out below `root`, by reason."""
+    if name in _REGISTERED:
+        return left_out(root, rows, **_REGISTERED[name])
     module = sys.modules[importer(name).__module__]
     return left_out(
         root,

@@ -11,8 +11,8 @@ from dualstream.heads.diagnosis.causes.too_little_data import too_little_data
 from dualstream.heads.diagnosis.changes import subsampled
 from dualstream.heads.diagnosis.conclusion import conclude
 from dualstream.heads.diagnosis.evidence import DiagnosisOptions
-from dualstream.heads.diagnosis.gathering import single_stream
 from dualstream.heads.diagnosis.refit import Trial
+from dualstream.heads.diagnosis.trials import single_stream
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants.registry import FitOptions
 from planted_causes import CAUSES, HOP_S, PlantOptions, plant

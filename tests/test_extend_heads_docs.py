@@ -1,4 +1,4 @@
-"""The pages on extending the heads, typed: their files as an installed package, their commands in an empty folder."""
+"""The pages on extending the heads and the diagnosis, typed: their files as an installed package, their commands in an empty folder."""
 
 from __future__ import annotations
 
@@ -20,15 +20,7 @@ from tests.outside import write_package
 from tests.pipeline.planted_corpus import planted_cache
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("write_a_variant", "write_a_loss")
-CAUSE = '''
-from dualstream.heads.diagnosis.causes import Cause, cause
-
-@cause(rank=1, explained_by="leakage")
-def loud_fans(evidence):
-    """The fans of the recording room are heard."""
-    return Cause("loud_fans", f"{evidence.utterances} utterances have fans in them", 0.0, None, (), "switch them off")
-'''
+PAGES = ("extend_variant", "extend_loss", "extend_cause")
 QUICK = ["--seeds", "2", "--epochs", "4", "--no-report"]
 
 
@@ -53,9 +45,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 modules[place[1]] = source
         for block in blocks(page, "toml"):
             points |= tomllib.loads(block)["project"]["entry-points"]
-    assert set(modules) == {"gate", "smoothed"}
-    assert set(points) == {"dualstream.variants", "dualstream.losses"}
-    modules["fans"], points["dualstream.causes"] = CAUSE, {"loud-fans": "acme.fans"}
+    assert set(modules) == {"gate", "smoothed", "absent"}
+    assert set(points) == {"dualstream.variants", "dualstream.losses", "dualstream.causes"}
     return write_package(tmp_path_factory.mktemp("site"), "acme", modules, points)
 
 
@@ -80,22 +71,39 @@ def dualstream(words: Sequence[str], site: Path | None, cwd: Path) -> subprocess
 
 @pytest.mark.slow
 def test_a_package_outside_adds_a_variant_and_a_loss(site: Path, work: Path) -> None:
-    for page in PAGES:
-        for words in commands(page):
-            done = dualstream(words, site, work)
-            assert done.returncode == 0, (words, done.stderr)
+    for words in (*commands("extend_variant"), *commands("extend_loss")):
+        done = dualstream(words, site, work)
+        assert done.returncode == 0, (words, done.stderr)
     config = json.loads((work / "runs" / "gate" / "config.json").read_text())
     assert config["variant"] == "acme-gate" and config["options"]["parameters"] == {"temperature": 2.0}
     rows = json.loads((work / "runs" / "compared" / "compare.json").read_text())["rows"]
     assert "acme-gate" in {row["variant"] for row in rows if row["status"] == "done"}
-    (first, *_) = json.loads((work / "why" / "diagnosis.json").read_text())["causes"]
-    assert first["name"] == "loud_fans" and first["text"].endswith("utterances have fans in them")
     # without the package the run's weights can't be read, and that is said
     done = dualstream(["evaluate", "runs/gate", "--cache", "cache.h5"], None, work)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "no fusion variant is called 'acme-gate'" in done.stderr and "install that" in done.stderr
     done = dualstream(["fit-head", "cache.h5", "--fusion", "concat", "--loss", "acme-smoothed"], None, work)
     assert done.returncode == 2 and "expected one of: cross_entropy" in done.stderr
+
+
+def test_a_package_outside_adds_a_cause(site: Path, work: Path) -> None:
+    (words,) = commands("extend_cause")
+    done = dualstream(words, site, work)
+    assert done.returncode == 0, done.stderr
+    cache = planted_cache()
+    seen = cache.streams["video"].present[np.isin(cache.utterances.split, ("train", "dev"))]
+    causes = json.loads((work / words[words.index("--out") + 1] / "diagnosis.json").read_text())["causes"]
+    (found,) = [cause for cause in causes if cause["name"] == "absent_stream"]
+    absent = f"{np.mean(~seen):.1%}"
+    assert absent == "7.8%"  # of 320: each 20th and each 25th
+    assert (
+        found["text"]
+        == f"video is missing in {absent} of the utterances, which are answered from the other stream"
+    )
+    assert found["effect"] == 0.0 and found["remedies"] == []  # modality dropout is nothing to a linear head
+    assert "A stream is missing in many utterances" in done.stdout
+    without = dualstream([*words[:-1], "without"], None, work)
+    assert without.returncode == 0 and "absent_stream" not in (work / "without" / "diagnosis.json").read_text()
 
 
 def test_the_loss_of_the_page_is_torchs_label_smoothing(site: Path) -> None:
@@ -116,7 +124,7 @@ def test_the_loss_of_the_page_is_torchs_label_smoothing(site: Path) -> None:
 
 
 def test_the_estimator_of_the_page(site: Path) -> None:
-    own = next(block for block in blocks("write_a_variant", "python") if "DualHeadClassifier" in block)
+    own = next(block for block in blocks("extend_variant", "python") if "DualHeadClassifier" in block)
     program = own + (
         "import numpy as np\n"
         "rows = np.random.default_rng(0).normal(size=(120, 8))\n"
@@ -128,7 +136,9 @@ def test_the_estimator_of_the_page(site: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("contract", "name"), [("variants", "acme-gate"), ("losses", "acme-smoothed")])
+@pytest.mark.parametrize(
+    ("contract", "name"), [("variants", "acme-gate"), ("losses", "acme-smoothed"), ("causes", "absent_stream")]
+)
 def test_the_contract_tests_take_it_in(site: Path, contract: str, name: str) -> None:
     words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"tests/contracts/test_{contract}.py", "-k", name]
     done = run([*words, "-rA"], site, ROOT)

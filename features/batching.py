@@ -1,0 +1,118 @@
+"""Frames of many clips through encoders, in full batches.
+
+Which frames share a forward pass follows from the clips' order alone, so that no number of workers changes a bit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from dualstream.features.encoder import VideoEncoder
+from numpy.typing import NDArray
+
+from dualstream.cores import one_blas_thread
+
+
+class FrameBatcher:
+    """Frames of many clips through encoders, in full batches that cross clips, in the order they come.
+
+    Parameters
+    ----------
+    encoders
+        By stream name; each gets batches of its own `batch_size`.
+    on_batch
+        Called with the number of frames of each batch that is sent through.
+    at_once
+        Batches in work at a time, each in a thread, of encoders that allow it (`VideoEncoder.batch_size`).
+    """
+
+    def __init__(
+        self,
+        encoders: Mapping[str, VideoEncoder],
+        on_batch: Callable[[int], None] | None = None,
+        *,
+        at_once: int = 1,
+    ) -> None:
+        self._encoders = dict(encoders)
+        self._on_batch = on_batch
+        self._at_once = at_once
+        self._pool: ThreadPoolExecutor | None = None
+        self._running: deque[Future[NDArray[np.float32]]] = deque()
+        self._counts: list[int] = []
+        self._buffers: dict[str, NDArray[np.uint8] | None] = dict.fromkeys(encoders)
+        self._filled = dict.fromkeys(encoders, 0)
+        self._rows: dict[str, list[_Rows]] = {name: [] for name in encoders}
+
+    def add(self, frames: NDArray[np.uint8]) -> None:
+        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied."""
+        self._counts.append(len(frames))
+        for name, encoder in self._encoders.items():
+            position = 0
+            while position < len(frames):
+                buffer = self._buffers[name]
+                if buffer is None:
+                    buffer = np.empty((encoder.batch_size, *frames.shape[1:]), dtype=np.uint8)
+                    self._buffers[name] = buffer
+                filled = self._filled[name]
+                taken = min(len(frames) - position, len(buffer) - filled)
+                buffer[filled : filled + taken] = frames[position : position + taken]
+                self._filled[name] = filled + taken
+                position += taken
+                if self._filled[name] == len(buffer):
+                    self._flush(name)
+
+    def finish(self) -> dict[str, list[NDArray[np.float32]]]:
+        """Encode what is left, and return the rows of each clip, shape (F, raw_width), by stream."""
+        ends = np.cumsum(self._counts)[:-1].astype(np.int64)
+        answer = {}
+        for name, encoder in self._encoders.items():
+            if self._filled[name]:
+                self._flush(name)
+            nothing = np.empty((0, encoder.spec.raw_width), np.float32)
+            rows = [one.result() if isinstance(one, Future) else one for one in self._rows[name]]
+            answer[name] = list(np.split(np.concatenate([nothing, *rows]), ends))
+            self._rows[name] = []
+        self._counts = []
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        return answer
+
+    def _flush(self, name: str) -> None:
+        buffer, filled = self._buffers[name], self._filled[name]
+        assert buffer is not None
+        encoder = self._encoders[name]
+        if self._at_once > 1 and getattr(encoder, "side_by_side", False):
+            self._buffers[name] = None  # it is the thread's now
+            self._rows[name].append(self._sent(encoder, buffer[:filled]))
+        else:
+            self._rows[name].append(_encoded(encoder, buffer[:filled]))
+        self._filled[name] = 0
+        if self._on_batch is not None:
+            self._on_batch(filled)
+
+    def _sent(self, encoder: VideoEncoder, frames: NDArray[np.uint8]) -> Future[NDArray[np.float32]]:
+        """Give a batch to a thread, once one of them is free: what waits is held in memory."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._at_once, thread_name_prefix="dualstream-frames")
+        while len(self._running) >= self._at_once:
+            self._running.popleft().result()
+        self._running.append(self._pool.submit(_encoded, encoder, frames))
+        return self._running[-1]
+
+
+_Rows = NDArray[np.float32] | Future[NDArray[np.float32]]
+
+
+@one_blas_thread()
+def _encoded(encoder: VideoEncoder, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    rows = encoder.encode_frames(frames)
+    if rows.shape != (len(frames), encoder.spec.raw_width):
+        raise RuntimeError(
+            f"encoder {encoder.spec.name} gave {rows.shape} for {len(frames)} frames; its spec says "
+            f"{encoder.spec.raw_width} columns"
+        )
+    return np.asarray(rows, dtype=np.float32)

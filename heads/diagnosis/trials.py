@@ -1,0 +1,238 @@
+"""The heads of a diagnosis, refitted on the same folds: the one that fails, its single streams, every change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.diagnosis import changes
+from dualstream.heads.diagnosis.alignment import OffsetCurve
+from dualstream.heads.diagnosis.evidence import (
+    BETTER_BY_WINDOWS,
+    DROP,
+    OTHER,
+    SHIFT,
+    SUBSAMPLE,
+    TURN,
+    TURN_ONE,
+    DiagnosisOptions,
+    Intervention,
+)
+from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
+from dualstream.heads.diagnosis.strength import STREAMS, late_sum
+from dualstream.heads.evaluation import metrics
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import FitOptions
+from numpy.typing import NDArray
+
+Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
+Progress = Callable[[str], None]
+PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
+OTHER_STREAM = {"video": "audio", "audio": "video"}
+THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
+
+
+@dataclass(repr=False)
+class Heads:
+    """The head that is diagnosed, the single streams, and every change of it, on the same folds."""
+
+    pooled: Pool
+    options: DiagnosisOptions
+    progress: Progress
+    base: Trial
+    """The head as it is."""
+    refits: dict[str, Refit] = field(default_factory=dict)
+    """Of ``fused``, ``video`` and ``audio``."""
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """Out-of-fold answers of everything that was fitted."""
+    interventions: dict[str, Intervention] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> Heads:
+        """Fit the head as it is, and each stream alone."""
+        fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
+        made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
+        trials = {"fused": made.base, **{name: single_stream(made.base, name) for name in STREAMS}}
+        for name, trial in trials.items():
+            progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
+            made.refits[name] = refit(trial, pooled)
+            made.rows[name] = made.refits[name].log_probabilities
+        return made
+
+    @property
+    def best(self) -> str:
+        """The better single stream."""
+        return max(STREAMS, key=lambda name: self.refits[name].score)
+
+    def join_late(self) -> None:
+        """Progress what the better stream alone and the sum of both streams' answers gain; nothing is fitted."""
+        self.rows["late_sum"] = late_sum(self.refits["video"], self.refits["audio"])
+        self._add(DROP, f"--fusion {self.best}", self.rows[self.best])
+        self._add("join late", "--fusion late", self.rows["late_sum"])
+
+    def try_changes(self, curve: OffsetCurve | None, train: FeatureSet) -> None:
+        """Refit with one thing changed at a time."""
+        by_windows = []
+        for trial, against, remedy in _trials(self.base, curve, self.options, train):
+            self.progress(f"refitting: {trial.name}")
+            self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
+            self._add(trial.name, remedy, self.rows[trial.name], against)
+            if trial.fusion == "aligned":
+                by_windows.append(trial.name)
+        if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
+            return
+        self.progress(f"refitting: {BETTER_BY_WINDOWS}")
+        hide = changes.masked(OTHER_STREAM[self.best])
+        better_by_windows = Trial(
+            BETTER_BY_WINDOWS, "aligned", _one_seed(_options_for(self.base, "aligned")), hide
+        )
+        self.rows[BETTER_BY_WINDOWS] = refit(better_by_windows, self.pooled).log_probabilities
+        self._add(BETTER_BY_WINDOWS, "(what windows give without joining)", self.rows[BETTER_BY_WINDOWS])
+        for name in by_windows:
+            over_best = compare(self.rows[name], self.rows[BETTER_BY_WINDOWS], self.pooled)
+            self.interventions[name] = replace(self.interventions[name], over_best=over_best)
+
+    def try_turning(self, streams: Sequence[str]) -> None:
+        """Refit with the streams that look like principal components turned, joined and each alone."""
+        if not streams:
+            return
+        turn = replace(self.base, name=TURN, prepare=changes.turned(streams))
+        trials: list[tuple[Trial, str | None]] = [(turn, None)]
+        for name in streams:
+            one = single_stream(self.base, name)
+            steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
+            trials.append((replace(one, name=TURN_ONE[name], prepare=changes.in_turn(*steps)), name))
+        for trial, against in trials:
+            self.progress(f"refitting: {trial.name}")
+            self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
+            self._add(trial.name, "multiply the columns by one random rotation", self.rows[trial.name], against)
+
+    def try_other(self, other_pool: Pool) -> None:
+        """Fit the head as it is on other features of the same utterances."""
+        self.progress("fitting on the other cache")
+        same = np.array_equal(other_pool.truth, self.pooled.truth) and np.array_equal(
+            other_pool.fold, self.pooled.fold
+        )
+        if not same:
+            raise ValueError("the other features are not of the same utterances in the same order")
+        self.rows[OTHER] = refit(replace(self.base, name=OTHER), other_pool).log_probabilities
+        self._add(OTHER, "use the other cache", self.rows[OTHER])
+
+    def _add(self, name: str, remedy: str, rows: Rows, against: str | None = None) -> None:
+        """Note what a change gains over the head as it is, or over another change."""
+        gain = compare(rows, self.rows[against or "fused"], self.pooled)
+        over_best = compare(rows, self.rows[self.best], self.pooled)
+        self.interventions[name] = Intervention(name, remedy, estimate(rows, self.pooled), gain, over_best)
+
+
+def single_stream(base: Trial, name: str) -> Trial:
+    """Return one stream by itself, in a head of the kind that joins: another kind's merit is no gain of joining.
+
+    Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
+    windows or dialogues, choose by themselves or are a plain torch module, the other stream is hidden.
+    """
+    joined = registry.get(base.fusion)
+    if joined.kind == "solved":
+        fusion = f"linear_{name}"
+        return Trial(name, fusion, _options_for(base, fusion, shared=registry.get(fusion).parameters))
+    of_its_own = joined.needs_windows or joined.needs_dialogues or joined.kind == "search"
+    if of_its_own or not getattr(joined.network, "has_representation", True):
+        return replace(base, name=name, prepare=changes.masked(OTHER_STREAM[name]))
+    return Trial(name, name, _options_for(base, name))
+
+
+def _trials(
+    base: Trial, curve: OffsetCurve | None, options: DiagnosisOptions, train: FeatureSet
+) -> list[tuple[Trial, str | None, str]]:
+    """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
+    fit = base.options
+    width = min(32, *(train.streams[name].width for name in STREAMS))
+    found: list[tuple[Trial, str | None, str]] = [
+        (
+            Trial("standardise", base.fusion, fit, changes.standardise),
+            None,
+            "--fusion concat_norm: each stream is standardised before they are joined",
+        ),
+        (
+            Trial("equalise widths", base.fusion, fit, changes.equalise(width)),
+            None,
+            f"project both streams to {width} columns of the same total variance",
+        ),
+        (
+            Trial("modality dropout", base.fusion, replace(fit, modality_dropout=0.5)),
+            None,
+            "--modality-dropout 0.5",
+        ),
+        (
+            Trial("rebalance classes", base.fusion, replace(fit, loss="balanced_softmax")),
+            None,
+            "--loss balanced_softmax",
+        ),
+        (
+            Trial("regularise", "linear", _options_for(base, "linear")),
+            None,
+            "--fusion linear: a penalty chosen in train instead of a hidden layer",
+        ),
+    ]
+    if has_windows(train):
+        of_windows = _one_seed(_options_for(base, "aligned"))
+        found.append((Trial("align windows", "aligned", of_windows), None, "--fusion aligned"))
+        found.append(
+            (
+                Trial(SUBSAMPLE, base.fusion, fit, changes.subsampled(THIN_EVERY_S, options.hop_s)),
+                None,
+                "(what sampling one frame each 3 s would cost)",
+            )
+        )
+        if curve is not None and curve.verdict == "shifted" and "align windows" in options.interventions:
+            hops = round(curve.peak_s / options.hop_s)
+            found.append(
+                (
+                    Trial(SHIFT, "aligned", of_windows, changes.shifted(hops)),
+                    "align windows",
+                    f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
+                )
+            )
+    return [entry for entry in found if entry[0].name in options.interventions]
+
+
+def has_windows(features: FeatureSet) -> bool:
+    return all(features.streams[name].windows is not None for name in STREAMS)
+
+
+def _options_for(base: Trial, fusion: str, *, shared: Collection[str] = ()) -> FitOptions:
+    """Return the options of `base` for another variant, which has settings of its own but for those `shared`."""
+    if fusion == base.fusion:
+        return base.options
+    kept = {name: value for name, value in base.options.parameters.items() if name in shared}
+    return replace(base.options, parameters=kept)
+
+
+def _one_seed(fit: FitOptions) -> FitOptions:
+    """Return the options for heads over windows: a fit costs as much as five over utterance rows."""
+    return replace(fit, seeds=fit.seeds[:1])
+
+
+def estimate(rows: Rows, pooled: Pool) -> Estimate:
+    names = getattr(pooled.features, f"{pooled.task}_names")
+    return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
+
+
+def drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> PairedDifference | None:
+    """Compare, on dev rows, out-of-fold predictions with those of models fitted on train alone."""
+    dev = np.flatnonzero(pooled.was_dev)
+    train = np.flatnonzero(~pooled.was_dev)
+    if len(np.unique(pooled.group[dev])) < 2 or not len(train):
+        return None
+    groups = np.unique(pooled.group[train])
+    stopping = np.isin(pooled.group[train], groups[:: 2 * (int(pooled.fold.max()) + 1)])
+    models, change, _ = fit_on(base, pooled, train[~stopping], train[stopping])
+    held = change(pooled.features.take(dev))
+    far = [predict(model, held, pooled.task) for model in models]
+    near = [row[dev] for row in rows]
+    return metrics.compare_models(
+        near, far, pooled.truth[dev], pooled.group[dev], classes=pooled.classes, metric=METRIC
+    )

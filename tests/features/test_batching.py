@@ -1,0 +1,90 @@
+"""Frames of many clips in full batches: each row comes back to its clip, whatever the batches were."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from dualstream.features.batching import FrameBatcher
+from dualstream.features.encoder import EncoderSpec
+from numpy.typing import NDArray
+
+SIDE = 6
+
+
+class MeanColour:
+    """A video encoder: mean red, green and blue."""
+
+    def __init__(self, batch_size: int = 4, side: int = SIDE) -> None:
+        self.spec = EncoderSpec("mean-colour", "video", 3, 3)
+        self.frame_size_px = side
+        self.batch_size = batch_size
+        self.batches: list[int] = []
+
+    def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.batches.append(len(frames))
+        return frames.mean(axis=(1, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 4, 100])
+def test_batches_cross_clips_and_rows_come_back_by_clip(batch_size: int) -> None:
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8) for count in (2, 0, 7, 1, 5)]
+    encoder, seen = MeanColour(batch_size), []
+    batcher = FrameBatcher({"video": encoder}, on_batch=seen.append)
+    for frames in clips:
+        batcher.add(frames)
+    rows = batcher.finish()["video"]
+    for frames, found in zip(clips, rows, strict=True):
+        np.testing.assert_array_equal(found, frames.mean(axis=(1, 2)).astype(np.float32).reshape(-1, 3))
+    full, rest = divmod(15, batch_size)
+    assert encoder.batches == seen == [batch_size] * full + ([rest] if rest else [])
+
+
+class Meeting(MeanColour):
+    """Allows calls from several threads, and notes which thread each came from."""
+
+    def __init__(self, batch_size: int, *, side_by_side: bool) -> None:
+        super().__init__(batch_size)
+        self.side_by_side = side_by_side
+        self.others = threading.Barrier(2)
+        self.threads: set[int] = set()
+
+    def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.side_by_side:
+            self.others.wait(10)  # breaks where no two calls run at once
+        self.threads.add(threading.get_ident())
+        return super().encode_frames(frames)
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_batches_in_work_at_once_give_the_rows_of_one_at_a_time(side_by_side: bool) -> None:
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8) for count in (2, 9, 1, 4)]
+    encoder = Meeting(2, side_by_side=side_by_side)
+    batcher = FrameBatcher({"video": encoder}, at_once=2)
+    for _ in range(2):  # it can be used again
+        for frames in clips:
+            batcher.add(frames)
+        for frames, found in zip(clips, batcher.finish()["video"], strict=True):
+            np.testing.assert_array_equal(found, frames.mean(axis=(1, 2)).astype(np.float32).reshape(-1, 3))
+    assert sorted(encoder.batches) == [2] * 16
+    assert (threading.get_ident() in encoder.threads) is not side_by_side
+
+
+def test_an_error_of_a_batch_in_a_thread_comes_out() -> None:
+    encoder = MeanColour(2)
+    encoder.side_by_side = True  # type: ignore[attr-defined]
+    encoder.spec = EncoderSpec("mean-colour", "video", 4, 4)
+    batcher = FrameBatcher({"video": encoder}, at_once=2)
+    batcher.add(np.zeros((4, SIDE, SIDE, 3), np.uint8))
+    with pytest.raises(RuntimeError, match="its spec says 4 columns"):
+        batcher.finish()
+
+
+def test_a_batcher_can_be_used_again() -> None:
+    batcher = FrameBatcher({"video": MeanColour()})
+    for _ in range(2):
+        batcher.add(np.zeros((3, SIDE, SIDE, 3), np.uint8))
+        assert [len(rows) for rows in batcher.finish()["video"]] == [3]
