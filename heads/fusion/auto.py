@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dualstream.heads.search import auto
-from dualstream.heads.search.selection import SelectionOptions
+from dualstream.heads.search.options import SelectionOptions
 from dualstream.heads.variants.contract import FitOptions, Variant
 from dualstream.heads.variants.registry import register
 
@@ -15,7 +15,7 @@ def _refuse(name: str, options: FitOptions) -> None:
 register(
     Variant(
         "auto",
-        "the variant that cross-validation by groups is sure of, else the best single stream",
+        "a fusion significantly better than any single stream, else the best of those, by cross-validation",
         ("video", "audio"),
         auto.fit,
         auto.restore,
@@ -29,6 +29,7 @@ register(
             "metric": SelectionOptions.metric,
             "alpha": SelectionOptions.alpha,
             "sample": SelectionOptions.sample,
+            "networks": SelectionOptions.networks,
         },
     ),
     __name__,

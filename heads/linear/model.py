@@ -12,7 +12,7 @@ from dualstream.heads.evaluation.calibration import Pool, fit_pool, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
 from dualstream.heads.linear.design import Design
-from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, fit_heads
+from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, Solver, fit_heads
 from dualstream.heads.variants.contract import (
     FitOptions,
     History,
@@ -38,6 +38,12 @@ SOLVED: dict[str, Callable[[FitOptions], float | None]] = {
 """The losses that a linear head can be solved for, and how much of the classes' log shares each adds to logits."""
 
 Floats = NDArray[np.float64]
+
+
+Solvers = tuple[Solver, ...]
+"""Of each part; empty: as the variant's setting says."""
+Layout = tuple[tuple[str, ...], ...]
+"""Streams of each part: ``(("video", "audio"),)`` joined, ``(("video",), ("audio",))`` late."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,13 +85,8 @@ class LinearModel:
         answer: dict[Task, Floats] = {}
         for task, prior in self.prior.items():
             experts = np.stack([p.heads[task](r) for p, r in zip(self.parts, rows, strict=True)])  # (parts, N, C)
-            complete = there.all(0).astype(np.float64)
-            share = (there & ~there.all(0)) / np.maximum(there.sum(0), 1)  # of each part, where some are missing
-            weights = complete * self.mixing[task][:, None] + share * self.alone[task][:, None]
-            offset = np.vstack([complete, share]).T @ self.offset[task]
-            mixed = log_softmax(np.einsum("pn,pnc->nc", weights, experts) + offset)
-            answer[task] = log_softmax(mixed + self.shift[task])
-            answer[task][~there.any(0)] = prior
+            offset, shift = self.offset[task], self.shift[task]
+            answer[task] = mixed(experts, there, self.mixing[task], self.alone[task], offset, shift, prior)
         return Prediction(answer.get("emotion"), answer.get("sentiment"))
 
     def to_module(self) -> SeedModule:
@@ -169,15 +170,16 @@ def fit(
     options: FitOptions,
     progress: Progress | None,
     *,
-    layout: tuple[tuple[str, ...], ...],
+    layout: Layout,
     defaults: dict[str, Any],
+    solvers: Solvers = (),
 ) -> Sequence[Trained]:
     """Fit a linear variant on `train`. Of `dev` only its speakers are looked at, to choose the folds.
 
     Parameters
     ----------
-    layout
-        Streams of each part: ``(("video", "audio"),)`` joined, ``(("video",), ("audio",))`` late.
+    layout, solvers
+        The parts, and what solves each.
     defaults
         The variant's parameters.
 
@@ -186,29 +188,25 @@ def fit(
     ValueError
         Where an option is of no use to a linear variant, or no utterance is labelled.
     """
-    settings = settings_of(name, defaults, options)
-    tasks = [task for task in options.tasks if (getattr(train, task) != UNLABELLED).any()]
-    if not tasks:
-        raise ValueError(f"no training utterance has a label for {' or '.join(options.tasks)}")
-    names: dict[Task, tuple[str, ...]] = {"emotion": train.emotion_names, "sentiment": train.sentiment_names}
-    classes: dict[Task, int] = {task: len(names[task]) for task in tasks}
-    labels: dict[Task, NDArray[np.int64]] = {task: getattr(train, task) for task in tasks}
-    prior = {task: _log_shares(labels[task], classes[task]) for task in tasks}
+    settings = settings_of(name, defaults, options, solvers)
+    labels, prior = targets(train, options)
+    tasks = list(labels)
     fold, grouped = _folds(train, dev, settings, labels[tasks[0]])
+    solvers = solvers or (settings["solver"],) * len(layout)
     fitted = [
-        _fit_part(train, streams, labels, classes, prior, fold, settings, options, late=len(layout) > 1)
-        for streams in layout
+        fit_part(train, streams, labels, prior, fold, solver, options, need_folds=len(layout) > 1)
+        for streams, solver in zip(layout, solvers, strict=True)
     ]
     there = np.stack([design.available(train) for design, _ in fitted])
-    pools = {task: _mix(fitted, task, labels[task], prior[task], there, settings["mixing"]) for task in tasks}
+    pools = {task: mix(fitted, task, labels[task], prior[task], there, settings["mixing"]) for task in tasks}
     facts = {
-        "solver": settings["solver"],
+        "solver": " and ".join(dict.fromkeys(solvers)),
         "folds": grouped,
         "penalty": {t: [f.penalty for _, heads in fitted for f in (heads[t],)] for t in tasks},
         "losses": {t: [{str(p): v for p, v in heads[t].losses.items()} for _, heads in fitted] for t in tasks},
         "prior_weight": {t: [pool.prior_weight for pool in mixed] for t, mixed in pools.items()},
     }
-    tau = SOLVED[options.loss](options)
+    weights = {task: weights_of(each) for task, each in pools.items()}
     converged = all(f.converged for _, heads in fitted for f in heads.values())
     if progress is not None:
         progress({"variant": name, "epoch": 1, "epochs": 1, "train_loss": None, "dev_score": None})
@@ -219,17 +217,17 @@ def fit(
             history=History(stopped="converged" if converged else "epochs"),
             parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
             prior=prior,
-            mixing={t: mixed[0].weights for t, mixed in pools.items()},
-            alone={t: np.concatenate([pool.weights for pool in mixed[1:]]) for t, mixed in pools.items()},
-            offset={t: np.stack([pool.offset for pool in mixed]) for t, mixed in pools.items()},
-            shift={t: -tau * prior[t] if tau is not None else np.zeros(classes[t]) for t in tasks},
+            mixing={t: mixing for t, (mixing, _, _) in weights.items()},
+            alone={t: alone for t, (_, alone, _) in weights.items()},
+            offset={t: offset for t, (_, _, offset) in weights.items()},
+            shift={t: shift_of(prior[t], options) for t in tasks},
             facts=facts,
         )
         for seed in options.seeds
     ]
 
 
-def settings_of(name: str, defaults: dict[str, Any], options: FitOptions) -> dict[str, Any]:
+def settings_of(name: str, defaults: dict[str, Any], options: FitOptions, solvers: Solvers = ()) -> dict[str, Any]:
     """Return a variant's settings.
 
     Raises
@@ -249,13 +247,55 @@ def settings_of(name: str, defaults: dict[str, Any], options: FitOptions) -> dic
             f"{name} is solved and has no use for {wanted}; for class imbalance it takes: "
             f"{', '.join([*SOLVED][1:])}"
         )
-    if options.penalty is not None and settings["solver"] == "lda":
+    if options.penalty is not None and set(solvers or [settings["solver"]]) == {"lda"}:
         raise ValueError("lda estimates its shrinkage from the rows; a penalty is for logistic and ridge")
     return settings
 
 
+def targets(features: FeatureSet, options: FitOptions) -> tuple[dict[Task, NDArray[np.int64]], dict[Task, Floats]]:
+    """Return the codes of each task that has labels, and the log shares of its classes."""
+    tasks = [task for task in options.tasks if (getattr(features, task) != UNLABELLED).any()]
+    if not tasks:
+        raise ValueError(f"no training utterance has a label for {' or '.join(options.tasks)}")
+    names: dict[Task, tuple[str, ...]] = {"emotion": features.emotion_names, "sentiment": features.sentiment_names}
+    labels: dict[Task, NDArray[np.int64]] = {task: getattr(features, task) for task in tasks}
+    return labels, {task: _log_shares(labels[task], len(names[task])) for task in tasks}
+
+
 def _log_shares(labels: NDArray[np.int64], classes: int) -> Floats:
     return log_shares(np.bincount(labels[labels != UNLABELLED], minlength=classes))
+
+
+def shift_of(prior: Floats, options: FitOptions) -> Floats:
+    """Return what the loss adds to the log-probabilities of the classes."""
+    tau = SOLVED[options.loss](options)
+    return np.zeros(len(prior)) if tau is None else -tau * prior
+
+
+def weights_of(pools: list[Pool]) -> tuple[Floats, Floats, Floats]:
+    """Return what `mix` gave as a model's `mixing`, `alone` and `offset`."""
+    together, *alone = pools
+    offset = np.stack([pool.offset for pool in pools])
+    return together.weights, np.concatenate([pool.weights for pool in alone]), offset
+
+
+def mixed(
+    experts: Floats,
+    there: NDArray[np.bool_],
+    mixing: Floats,
+    alone: Floats,
+    offset: Floats,
+    shift: Floats,
+    prior: Floats,
+) -> Floats:
+    """Mix the parts' log-probabilities (parts, N, C) by which of them have their streams (parts, N)."""
+    complete = there.all(0).astype(np.float64)
+    share = (there & ~there.all(0)) / np.maximum(there.sum(0), 1)  # of each part, where some are missing
+    weights = complete * mixing[:, None] + share * alone[:, None]
+    offsets = np.vstack([complete, share]).T @ offset
+    answer = log_softmax(log_softmax(np.einsum("pn,pnc->nc", weights, experts) + offsets) + shift)
+    answer[~there.any(0)] = prior
+    return answer
 
 
 def _folds(
@@ -267,17 +307,16 @@ def _folds(
     return fold_codes(groups, labels, FOLDS if len(train) < MANY else FOLDS_OF_MANY), kind
 
 
-def _fit_part(
+def fit_part(
     train: FeatureSet,
     streams: tuple[str, ...],
     labels: dict[Task, NDArray[np.int64]],
-    classes: dict[Task, int],
     prior: dict[Task, Floats],
     fold: NDArray[np.int64] | None,
-    settings: dict[str, Any],
+    solver: Solver,
     options: FitOptions,
     *,
-    late: bool,
+    need_folds: bool,
 ) -> tuple[Design, dict[Task, Fitted]]:
     """Fit the heads of one part on the utterances that have one of its streams."""
     design = Design.fit(train, streams)
@@ -295,11 +334,11 @@ def _fit_part(
     fitted = fit_heads(
         rows,
         {task: codes[there] for task, codes in labels.items()},
-        classes,
+        {task: len(shares) for task, shares in prior.items()},
         None if inner is None else np.unique(inner, return_inverse=True)[1],
-        solver=settings["solver"],
-        penalty=options.penalty,
-        need_folds=late,
+        solver=solver,
+        penalty=None if solver == "lda" else options.penalty,
+        need_folds=need_folds,
     )
     if whole:
         return design, fitted
@@ -314,18 +353,21 @@ def _fit_part(
     return design, widened
 
 
-def _mix(
+def mix(
     fitted: list[tuple[Design, dict[Task, Fitted]]],
     task: Task,
     codes: NDArray[np.int64],
     prior: Floats,
     there: NDArray[np.bool_],
     mixing: str,
+    *,
+    need_alone: bool = True,
 ) -> list[Pool]:
     """Return how the parts are mixed together, then how each one answers alone, from out-of-fold answers.
 
     `there` says which utterances have each part's streams, shape (parts, N). A part's answers hold the prior of
-    the utterances that it was fitted on, those that have its streams.
+    the utterances that it was fitted on, those that have its streams. Without `need_alone` nothing is fitted for
+    parts alone: whoever asks has all streams.
     """
     outs = [heads[task].out_of_fold for _, heads in fitted]
     parts, classes = len(fitted), len(prior)
@@ -342,6 +384,8 @@ def _mix(
         pull=0.01 * len(codes),
         shared=mixing != "learned",
     )
+    if not need_alone:
+        return [together, *[Pool.mean(1, classes)] * parts]
     alone = [
         fit_pool(expert[None], np.where(has, codes, UNLABELLED), held=own[None], prior=own)
         for expert, has, own in zip(experts, there, held, strict=True)

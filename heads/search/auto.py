@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.search.selection import Choice, SelectionOptions, select
+from dualstream.heads.search.choice import Choice
+from dualstream.heads.search.options import SelectionOptions
+from dualstream.heads.search.selection import select
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import (
     Exportable,

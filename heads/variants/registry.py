@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
 from dualstream.heads.data.batch import FeatureSet
@@ -26,6 +26,9 @@ from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 from dualstream.discovery import Registry, left_out_words, load
+
+if TYPE_CHECKING:
+    import numpy as np
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
@@ -114,6 +117,31 @@ def fit(
         dev.require_finite(variant.streams)
     with one_core():
         return variant.fit(name, train, dev, options, progress)
+
+
+def held_out(
+    name: str,
+    features: FeatureSet,
+    fold: NDArray[np.int64],
+    *,
+    options: FitOptions,
+    progress: Progress | None = None,
+    work: dict[Any, Any],
+) -> Prediction | None:
+    """Answer every utterance by models that saw nothing of its fold; None where that takes a fit a fold.
+
+    Raises
+    ------
+    ValueError
+        As `fit` does.
+    """
+    variant = get(name)
+    check(name, features, options)
+    if variant.held_out is None:
+        return None
+    features.require_finite(variant.streams)
+    with one_core():
+        return variant.held_out(name, features, fold, options, progress, work)
 
 
 def check(name: str, features: FeatureSet, options: FitOptions) -> None:

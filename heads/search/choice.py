@@ -1,0 +1,44 @@
+"""What `auto` chose, and the table that says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dualstream.heads.evaluation import statistics
+
+from dualstream.documents import Document
+
+
+@dataclass(frozen=True)
+class CandidateEvidence(Document):
+    """What cross-validation said of one candidate."""
+
+    candidate: str
+    single: bool
+    """Whether it reads one stream."""
+    score: statistics.Estimate | None
+    """Out of fold, one value per repeat; None where it was not tried on all folds."""
+    against_single: statistics.PairedDifference | None
+    """Against the best single stream; None for single streams."""
+    corrected_p: float | None
+    """Of that comparison, corrected over all fusions."""
+    chosen: bool
+    reason: str
+    """Why it was chosen or not."""
+    log_loss: float | None = None
+    """Out of fold, mean over the tasks, in nats; None with `score`, and in runs that did not measure it."""
+    tied: bool = False
+    """Whether the log loss decided between it and others that can't be told apart from it."""
+
+
+@dataclass(frozen=True)
+class Choice(Document):
+    """Which variant, and the table that says why."""
+
+    name: str
+    groups: str
+    """What was kept whole: ``speaker`` or ``dialogue``."""
+    utterances: int
+    """That were split into folds."""
+    metric: str
+    evidence: tuple[CandidateEvidence, ...]
