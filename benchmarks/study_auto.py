@@ -3,15 +3,15 @@
     DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_auto.py --rows build/rows
     ... --only real | networks | planted | cost
 
-The choice is nested: candidates are ranked by folds inside the training speakers, what each rule takes is fitted on
-those, and the held-out speakers are scored once. Rules of a tie, over the fusions that are significantly better than
-the best single stream: the highest score; the lowest log loss of all, of those that the paired test can't tell
-apart from the highest score (`auto`), or of those within one standard error of it; the first in the list of
-candidates; the mean of the probabilities of all that are tied.
+The choice is nested: candidates are ranked by folds inside the training speakers, what each rule takes is fitted
+on those, and the held-out speakers are scored once. Rules, over the fusions that are significantly better than the
+best single stream: the highest score; the lowest log loss of all, or of those that the paired test can't tell
+apart from the highest score; the first of these in the list of candidates; the mean of their probabilities; and
+`auto`: the first in the list of those whose log loss is within a standard error of the lowest of them.
 
-`planted`: corpora in which the fusions' true scores are equal by construction as rows grow (Gaussian classes of one
-covariance, streams independent given the class): how far the choice's score on 4,000 rows of new speakers is from
-the best candidate's. `cost`: processor time of the choice with its final fit over that of the most expensive
+`planted`: corpora in which the fusions' true scores are equal by construction as rows grow (Gaussian classes of
+one covariance, streams independent given the class): how far the choice's score on 4,000 rows of new speakers is
+from the best candidate's. `cost`: processor time of the choice with its final fit over that of the most expensive
 candidate in the running. `networks`: whether a network was worth it beside the solved fusions.
 
 The rows are made on the first run (minutes) and kept. One thread, one process; intervals by actor.
@@ -52,12 +52,13 @@ from dualstream.cores import one_core
 
 SOLVED = tuple(name for name in CANDIDATES if registry.is_closed_form(name))
 NETWORKS = tuple(name for name in CANDIDATES if not registry.is_closed_form(name))
-RULES = ("highest score", "lowest loss", "loss among tied", "loss within 1 SE", "first of tied", "mean of tied")
+RULES = ("highest score", "lowest loss", "lowest loss of tied", "first of tied", "mean of tied", "auto")
 OUTER = 4
 FIT = FitOptions(seeds=(0,), loss="cross_entropy", patience=0, threads=1)
 PLANTED_TEST = 4_000
 
 Floats = NDArray[np.float64]
+Taken = dict[str, tuple[str, ...]]  # by rule
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,7 +73,7 @@ class Corpus:
 
 
 def corpora(folder: Path) -> Iterator[Corpus]:
-    """Yield RAVDESS by three encoders of sound beside its action units, raw and normalised, and CREMA-D's votes."""
+    """Yield RAVDESS by three encoders of sound beside its action units, raw and normalised; CREMA-D's votes."""
     data = Path(os.environ["DUALSTREAM_DATA"]).resolve()
     ravdess = cached(folder, data)
     weights = os.environ.get("DUALSTREAM_WEIGHTS")
@@ -164,9 +165,9 @@ def records_of(trial: Trial, names: tuple[str, ...]) -> dict[str, Record]:
     return records
 
 
-def taken(records: dict[str, Record], trial: Trial) -> dict[str, tuple[str, ...]]:
+def taken(records: dict[str, Record], trial: Trial) -> Taken:
     """Return which candidates each rule takes; more than one are averaged."""
-    ranking = rank(records, trial.statistic, SelectionOptions.alpha)
+    ranking = rank(records, CANDIDATES, trial.statistic, SelectionOptions.alpha)
     if not ranking.significant:
         return dict.fromkeys(RULES, (ranking.chosen,))
     best = max(ranking.significant, key=ranking.scores.__getitem__)
@@ -174,23 +175,18 @@ def taken(records: dict[str, Record], trial: Trial) -> dict[str, tuple[str, ...]
     def lowest(names: tuple[str, ...]) -> str:
         return min(names, key=lambda name: records[name].log_loss)
 
-    def near(name: str) -> bool:
-        gap = statistics.compare(records[best].stack, records[name].stack, trial.statistic, swaps=1)
-        assert gap.low is not None and gap.high is not None
-        return gap.difference <= (gap.high - gap.low) / 4
-
     return {
         "highest score": (best,),
         "lowest loss": (lowest(ranking.significant),),
-        "loss among tied": (ranking.chosen,),
-        "loss within 1 SE": (lowest(tuple(name for name in ranking.significant if near(name))),),
-        "first of tied": (next(name for name in records if name in ranking.tied),),
+        "lowest loss of tied": (lowest(ranking.tied),),
+        "first of tied": (next(name for name in CANDIDATES if name in ranking.tied),),
         "mean of tied": ranking.tied,
+        "auto": (ranking.chosen,),
     }
 
 
-def nested(features: FeatureSet, split: int, names: tuple[str, ...]) -> tuple[dict[str, Floats], list[dict]]:
-    """Return log-probabilities (N, C) of emotion for held-out speakers by candidate and by rule, and the choices."""
+def nested(features: FeatureSet, split: int, names: tuple[str, ...]) -> tuple[dict[str, Floats], list[Taken]]:
+    """Return log-probabilities (N, C) of emotion by candidate and by rule for held-out speakers; the choices."""
     fold = fold_codes(features.speaker, features.emotion, OUTER, split)
     size = (len(features), len(features.emotion_names))
     answers = {name: np.full(size, np.nan) for name in (*names, *RULES)}
@@ -236,18 +232,19 @@ def log_loss(log_p: Floats, truth: NDArray[np.int64]) -> float:
 
 
 def real(folder: Path, splits: int, names: tuple[str, ...]) -> None:
-    """Print, for each corpus, every candidate and every rule: means over splits, and the difference to linear_late."""
+    """Print, for each corpus, every candidate and every rule: means over splits, differences to linear_late."""
     for corpus in corpora(folder):
         features, truth = corpus.features, corpus.features.emotion
         found = [nested(features, split, names) for split in range(splits)]
         speaker = np.unique(features.speaker, return_inverse=True)[1]
         print(f"\n### {corpus.name}: {len(features)} utterances, {splits} splits into {OUTER} folds by speaker\n")
         print("| | UAR | log loss | UAR over `linear_late` [95 %] |\n|---|---|---|---|")
+        classes = len(features.emotion_names)
         counts = {
             key: confusion.group_confusions(
                 truth,
                 np.stack([answers[key].argmax(1) for answers, _ in found]),
-                len(features.emotion_names),
+                classes,
                 speaker,
             )
             for key in found[0][0]
@@ -262,7 +259,7 @@ def real(folder: Path, splits: int, names: tuple[str, ...]) -> None:
             label = f"**{key}**" if key in RULES else f"`{key}`"
             interval = "" if gap.low is None else f"{gap.difference:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}]"
             print(f"| {label} | {score:.3f} | {loss:.3f} | {interval} |", flush=True)
-        chosen = [one["loss among tied"][0] for _, choices in found for one in choices]
+        chosen = [one["auto"][0] for _, choices in found for one in choices]
         print("\ntaken by `auto`:", ", ".join(f"{name} {chosen.count(name)}" for name in sorted(set(chosen))))
 
 
@@ -308,9 +305,8 @@ def ties(count: int) -> None:
             behind[key].append(best - scores[key])
             losses[key].append(log_loss(emotion_of(one), test.emotion))
     print(f"\n### {count} planted corpora\n")
-    print(
-        "| | within a point of the best candidate | mean points behind it | worst | log loss |\n|---|---|---|---|---|"
-    )
+    print("| | within a point of the best candidate | mean points behind it | worst | log loss |")
+    print("|---|---|---|---|---|")
     for key, gaps in behind.items():
         near = np.mean(np.array(gaps) <= 0.01)
         label = f"**{key}**" if key in RULES else f"`{key}`"
@@ -333,7 +329,7 @@ def cost(folder: Path, repeat: int) -> None:
                 started = time.process_time()
                 models = registry.fit(name, train, options=options)
                 seconds.setdefault(name, []).append(time.process_time() - started)
-                chosen = getattr(models[0], "choice", {"name": ""})["name"]
+                chosen = getattr(models[0], "choice", {"name": ""}).name
         middle = {name: float(np.median(values)) for name, values in seconds.items()}
         most = max(SOLVED, key=middle.__getitem__)
         ratio = middle["auto"] / middle[most]

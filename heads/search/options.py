@@ -12,16 +12,17 @@ from dualstream.heads.variants import registry
 CANDIDATES = (
     "linear_video",
     "linear_audio",
-    "linear",
-    "linear_late",
-    "lda_late",
     "linear_lda_late",
+    "linear_late",
+    "linear",
+    "lda_late",
     "video",
     "audio",
     "concat_norm",
     "aligned",
 )
-"""Between them they read streams apart, added, multiplied, and moment by moment."""
+"""Between them they read streams apart, added, multiplied, and moment by moment. Of candidates that
+neither score nor log loss can tell apart the first is taken: the mixture of two solvers, then linear_late."""
 
 NETWORKS = ("auto", "needed", "always")
 
@@ -39,8 +40,8 @@ class SelectionOptions:
     metric: str = "balanced_accuracy"
     """A name of confusion.HEADLINES, averaged over the tasks."""
     alpha: float = 0.05
-    """Chance of taking a fusion that is no better than the best single stream; candidates whose difference has
-    a larger p can't be told apart, and the held-out log loss decides."""
+    """Chance of taking a fusion that is no better than the best single stream, by either test; candidates whose
+    difference has a larger p can't be told apart."""
     sample: int = 6_000
     """Of larger corpora whole groups are drawn until there are this many utterances: enough to detect a
     difference of two points, and what is chosen is then fitted on all of them."""

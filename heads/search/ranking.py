@@ -1,11 +1,14 @@
 """Which candidate wins, by what each predicted for held-out utterances.
 
-A fusion is taken only where it is significantly better than the best single stream: the paired test on held-out
-answers, corrected over all fusions (Holm), says so at the level `alpha`. Else a single stream is taken.
+A fusion is taken only where it is significantly better than the best single stream: its score is higher, and a
+paired test on held-out predictions, corrected over all fusions (Holm), says so at the level `alpha`, of the score
+or of the log loss. Else a single stream is taken.
 
-Among those that may be taken, the best by score and all that the paired test can't tell apart from it are tied,
-and of those the one with the lowest held-out log loss is taken: with a dozen speakers a score of right and wrong
-answers can't rank candidates two points apart, and how much probability each gave to the truth still can.
+Among those that may be taken, three questions in turn. Which can the paired test not tell apart from the best by
+score? Of these, whose log loss is within a standard error of the lowest? Of these, the first in the list of
+candidates is taken, where the mixture of several solvers stands before its parts. A score of right and wrong answers
+can't rank candidates that are two points apart with a dozen speakers; how much probability each gave to the truth
+often can, and where it can't either, a mixture is the safest.
 """
 
 from __future__ import annotations
@@ -28,8 +31,8 @@ class Record:
 
     counts: list[Counts] = field(default_factory=list)
     """Confusion counts of all tasks by group, shape (G, cells)."""
-    losses: list[float] = field(default_factory=list)
-    """Log loss, mean over the tasks."""
+    losses: list[Counts] = field(default_factory=list)
+    """Log loss, mean over the tasks: what each group adds to it, shape (G,)."""
 
     @property
     def stack(self) -> Counts:
@@ -39,7 +42,12 @@ class Record:
     @property
     def log_loss(self) -> float:
         """Mean over the repeats."""
-        return float(np.mean(self.losses))
+        return float(np.sum(self.losses) / len(self.losses))
+
+    @property
+    def loss_stack(self) -> Counts:
+        """What each group adds to the log loss, shape (repeats, G, 1)."""
+        return np.stack(self.losses)[..., None]
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,55 +60,92 @@ class Ranking:
     significant: tuple[str, ...]
     """Fusions that are significantly better than the best single stream."""
     tied: tuple[str, ...]
-    """What the log loss decided between, the winner among them."""
+    """Those that the score can't tell apart from the best, the winner among them."""
+    close: tuple[str, ...]
+    """Those of them that the log loss can't tell apart from the lowest, the winner first."""
     scores: dict[str, float]
     against_single: dict[str, statistics.PairedDifference]
     corrected_p: dict[str, float]
 
     def reason(self, name: str, streams: Sequence[str]) -> str:
         """Say why a candidate was chosen or not; `streams` are those of the corpus."""
+        taken = "chosen" if name == self.chosen else "close" if name in self.close else "tied"
         if name == self.chosen and name in self.significant:
             if len(self.tied) == 1:
                 return "best of those significantly better than any single stream"
             best = max(self.significant, key=self.scores.__getitem__)
-            return f"lowest log loss of those that can't be told apart from {best}"
+            lowest = "lowest log loss" if len(self.close) == 1 else "first of those with the lowest log loss"
+            return f"{lowest} of those that can't be told apart from {best}"
         if name == self.fallback:
             return "best single stream" if len(streams) > 1 else f"best of {streams[0]}, the only stream"
+        words = {"close": f"not to be told apart from {self.chosen}", "tied": "its log loss is higher"}
         if is_single(name):
-            tied = name in self.tied and not self.significant
-            return "its log loss is higher" if tied else "another single stream is better"
+            contested = name in self.tied and not self.significant
+            return words[taken] if contested else "another single stream is better"
         if name not in self.significant:
             return "not significantly better than the best single"
-        return "significantly better, but " + ("its log loss is higher" if name in self.tied else "not the best")
+        return "significantly better, but " + (words[taken] if name in self.tied else "not the best")
 
 
-def rank(records: dict[str, Record], statistic: statistics.Statistic, alpha: float) -> Ranking:
+def rank(
+    records: dict[str, Record], order: Sequence[str], statistic: statistics.Statistic, alpha: float
+) -> Ranking:
     """Apply the rule that the module states to candidates of which one at least reads a single stream."""
     stacks = {name: record.stack for name, record in records.items()}
     scores = {name: float(statistic(stack.sum(1)).mean()) for name, stack in stacks.items()}
-
-    def told_apart(name: str, best: str) -> bool:
-        if name == best:
-            return False
-        # resampling is for intervals, which nobody asked for here
-        return statistics.compare(stacks[best], stacks[name], statistic, resamples=1).p_value <= alpha
-
-    def contest(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-        best = max(names, key=scores.__getitem__)
-        tied = tuple(name for name in names if not told_apart(name, best))
-        return min(tied, key=lambda name: records[name].log_loss), tied
-
-    singles = [name for name in stacks if is_single(name)]
     fusions = [name for name in stacks if not is_single(name)]
+    singles = [name for name in stacks if is_single(name)]
     best_single = max(singles, key=scores.__getitem__)
     gaps = {name: statistics.compare(stacks[name], stacks[best_single], statistic) for name in fusions}
-    corrected = dict(zip(fusions, statistics.holm([gaps[name].p_value for name in fusions]), strict=True))
-    significant = [name for name in fusions if gaps[name].difference > 0 and corrected[name] <= alpha]
-    fallback, tied = contest(singles)
+    sharper = _lower_loss(records, fusions, min(singles, key=lambda name: records[name].log_loss))
+    corrected = [
+        np.minimum(*pair)
+        for pair in zip(
+            statistics.holm([gaps[name].p_value for name in fusions]), statistics.holm(sharper), strict=True
+        )
+    ]
+    by_name = {name: float(p) for name, p in zip(fusions, corrected, strict=True)}
+    significant = [name for name in fusions if gaps[name].difference > 0 and by_name[name] <= alpha]
+
+    def contest(names: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+        best = max(names, key=scores.__getitem__)
+        tied = [name for name in names if name == best or not _told_apart(stacks, name, best, statistic, alpha)]
+        lowest = min(tied, key=lambda name: records[name].log_loss)
+        close = [name for name in tied if name == lowest or _within_error(records[name], records[lowest])]
+        close.sort(key=list(order).index)
+        return close[0], tuple(tied), tuple(close)
+
+    fallback, tied, close = contest(singles)
     chosen = fallback
     if significant:
-        chosen, tied = contest(significant)
-    return Ranking(chosen, fallback, tuple(significant), tied, scores, gaps, corrected)
+        chosen, tied, close = contest(significant)
+    return Ranking(chosen, fallback, tuple(significant), tied, close, scores, gaps, by_name)
+
+
+def _told_apart(
+    stacks: dict[str, Counts], name: str, best: str, statistic: statistics.Statistic, alpha: float
+) -> bool:
+    # resampling is for intervals, which nobody asked for here
+    return statistics.compare(stacks[best], stacks[name], statistic, resamples=1).p_value <= alpha
+
+
+def _lower_loss(records: dict[str, Record], names: Sequence[str], other: str) -> list[float]:
+    """Return for each candidate the p-value of its log loss being lower than another's; 1 where it isn't."""
+    found = []
+    for name in names:
+        gap = statistics.compare(records[name].loss_stack, records[other].loss_stack, _total, resamples=1)
+        found.append(gap.p_value if gap.difference < 0 else 1.0)
+    return found
+
+
+def _within_error(record: Record, lowest: Record) -> bool:
+    """Say whether a log loss is within one standard error, over groups, of a lower one."""
+    gap = np.mean(record.losses, axis=0) - np.mean(lowest.losses, axis=0)  # (G,)
+    return bool(gap.sum() <= np.sqrt(len(gap)) * gap.std(ddof=1)) if len(gap) > 1 else False
+
+
+def _total(losses: Counts) -> Counts:
+    return losses[..., 0]
 
 
 def table(

@@ -94,7 +94,7 @@ class _Search:
         """Return who would win now; None where no single stream has been counted."""
         if not any(is_single(name) for name in self.records):
             return None
-        return rank(self.records, self.trial.statistic, self.selection.alpha)
+        return rank(self.records, self.selection.candidates, self.trial.statistic, self.selection.alpha)
 
     def closed_form(self, names: Sequence[str]) -> None:
         """Try solved candidates on the folds of every repeat."""

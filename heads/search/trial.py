@@ -106,9 +106,10 @@ class Trial:
             full = np.zeros((int(self.groups.max()) + 1, self.classes[task] ** 2))
             full[: len(counts)] = counts.reshape(len(counts), -1)
             cells.append(full)
-            losses.append(-np.maximum(rows[keep, truth], np.log(FLOOR)).mean())
+            lost = -np.maximum(rows[keep, truth], np.log(FLOOR)) / len(truth)
+            losses.append(np.bincount(self.groups[keep], weights=lost, minlength=len(full)))
         record.counts.append(np.concatenate(cells, axis=1))
-        record.losses.append(float(np.mean(losses)))
+        record.losses.append(np.mean(losses, axis=0))
 
     def statistic(self, counts: Floats) -> Floats:
         """Score counts (..., cells): the metric's mean over the tasks."""

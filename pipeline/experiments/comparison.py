@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from dualstream.heads.search.selection import Choice
+from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.presence import ALL

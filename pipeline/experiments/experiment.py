@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dualstream.heads.search.selection import Choice
+from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Progress, Trained
 from dualstream.pipeline.experiments import protocol

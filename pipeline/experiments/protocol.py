@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.encoder import is_learned_from_labels
 from dualstream.heads.data.speaker_prior import SpeakerPrior
-from dualstream.heads.search.selection import Choice
+from dualstream.heads.search.choice import Choice
 from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained

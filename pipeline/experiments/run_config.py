@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dualstream.heads.evaluation.memorised import Certainty
-from dualstream.heads.search.selection import Choice
+from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.presence import ALL
 from dualstream.pipeline.experiments.protocol import DecodingOptions, stored_folds

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dualstream.heads.search.selection import CandidateEvidence, Choice
+from dualstream.heads.search.choice import CandidateEvidence, Choice
 from dualstream.heads.variants import registry
 from dualstream.pipeline.experiments import FIGURES, REPORT, Run, folder_name
 from dualstream.pipeline.experiments.comparison import Comparison, PairedTest, VariantRow

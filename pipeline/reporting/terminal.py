@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dualstream.heads.search.selection import Choice
+from dualstream.heads.search.choice import Choice
 from dualstream.pipeline.experiments import COMPARISON, REPORT, Run
 from dualstream.pipeline.experiments.comparison import Comparison
 from dualstream.pipeline.experiments.evaluation import Evaluation
