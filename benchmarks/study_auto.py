@@ -7,7 +7,7 @@ The choice is nested: candidates are ranked by folds inside the training speaker
 on those, and the held-out speakers are scored once. Rules, over the fusions that are significantly better than the
 best single stream: the highest score; the lowest log loss of all, or of those that the paired test can't tell
 apart from the highest score; the first of these in the list of candidates; the mean of their probabilities; and
-`auto`: the first in the list of those whose log loss is within a standard error of the lowest of them.
+`auto`: the first in the list of those that the test can't tell apart from the lowest log loss of them either.
 
 `planted`: corpora in which the fusions' true scores are equal by construction as rows grow (Gaussian classes of
 one covariance, streams independent given the class): how far the choice's score on 4,000 rows of new speakers is

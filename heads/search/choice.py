@@ -21,14 +21,14 @@ class CandidateEvidence(Document):
     against_single: statistics.PairedDifference | None
     """Against the best single stream; None for single streams."""
     corrected_p: float | None
-    """Of that comparison, corrected over all fusions."""
+    """The smaller of two, each corrected over all fusions: of that comparison, and of a lower log loss."""
     chosen: bool
     reason: str
     """Why it was chosen or not."""
     log_loss: float | None = None
     """Out of fold, mean over the tasks, in nats; None with `score`, and in runs that did not measure it."""
     tied: bool = False
-    """Whether the log loss decided between it and others that can't be told apart from it."""
+    """Whether it was among those that the score can't tell apart from the best."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ paired test on held-out predictions, corrected over all fusions (Holm), says so 
 or of the log loss. Else a single stream is taken.
 
 Among those that may be taken, three questions in turn. Which can the paired test not tell apart from the best by
-score? Of these, whose log loss is within a standard error of the lowest? Of these, the first in the list of
-candidates is taken, where the mixture of several solvers stands before its parts. A score of right and wrong answers
-can't rank candidates that are two points apart with a dozen speakers; how much probability each gave to the truth
-often can, and where it can't either, a mixture is the safest.
+score? Of these, which can it not tell apart from the one with the lowest log loss? Of these, the first in the list
+of candidates is taken, where the mixture of several solvers stands before its parts. A score of right and wrong
+answers can't rank candidates that are two points apart with a dozen speakers; how much probability each gave to
+the truth often can, and where it can't either, a mixture is the safest.
 """
 
 from __future__ import annotations
@@ -97,21 +97,18 @@ def rank(
     singles = [name for name in stacks if is_single(name)]
     best_single = max(singles, key=scores.__getitem__)
     gaps = {name: statistics.compare(stacks[name], stacks[best_single], statistic) for name in fusions}
-    sharper = _lower_loss(records, fusions, min(singles, key=lambda name: records[name].log_loss))
-    corrected = [
-        np.minimum(*pair)
-        for pair in zip(
-            statistics.holm([gaps[name].p_value for name in fusions]), statistics.holm(sharper), strict=True
-        )
-    ]
-    by_name = {name: float(p) for name, p in zip(fusions, corrected, strict=True)}
+    sharp = min(singles, key=lambda name: records[name].log_loss)
+    by_score = statistics.holm([gaps[name].p_value for name in fusions])
+    by_loss = statistics.holm([_p_of_loss(records[name], records[sharp]) for name in fusions])
+    corrected = [min(pair) for pair in zip(by_score, by_loss, strict=True)]
+    by_name = dict(zip(fusions, corrected, strict=True))
     significant = [name for name in fusions if gaps[name].difference > 0 and by_name[name] <= alpha]
 
     def contest(names: Sequence[str]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         best = max(names, key=scores.__getitem__)
         tied = [name for name in names if name == best or not _told_apart(stacks, name, best, statistic, alpha)]
         lowest = min(tied, key=lambda name: records[name].log_loss)
-        close = [name for name in tied if name == lowest or _within_error(records[name], records[lowest])]
+        close = [name for name in tied if _p_of_loss(records[lowest], records[name]) > alpha]
         close.sort(key=list(order).index)
         return close[0], tuple(tied), tuple(close)
 
@@ -129,19 +126,10 @@ def _told_apart(
     return statistics.compare(stacks[best], stacks[name], statistic, resamples=1).p_value <= alpha
 
 
-def _lower_loss(records: dict[str, Record], names: Sequence[str], other: str) -> list[float]:
-    """Return for each candidate the p-value of its log loss being lower than another's; 1 where it isn't."""
-    found = []
-    for name in names:
-        gap = statistics.compare(records[name].loss_stack, records[other].loss_stack, _total, resamples=1)
-        found.append(gap.p_value if gap.difference < 0 else 1.0)
-    return found
-
-
-def _within_error(record: Record, lowest: Record) -> bool:
-    """Say whether a log loss is within one standard error, over groups, of a lower one."""
-    gap = np.mean(record.losses, axis=0) - np.mean(lowest.losses, axis=0)  # (G,)
-    return bool(gap.sum() <= np.sqrt(len(gap)) * gap.std(ddof=1)) if len(gap) > 1 else False
+def _p_of_loss(record: Record, other: Record) -> float:
+    """Return the p-value of a log loss being lower than another; 1 where it isn't."""
+    gap = statistics.compare(record.loss_stack, other.loss_stack, _total, resamples=1)
+    return gap.p_value if gap.difference < 0 else 1.0
 
 
 def _total(losses: Counts) -> Counts:

@@ -228,6 +228,7 @@ def _config(
     return RunConfig(
         variant=done.variant,
         choice=done.choice,
+        chosen=done.chosen,
         options=fit,
         folds=plan.by,
         whole_dialogues=True,

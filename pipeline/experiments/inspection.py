@@ -51,16 +51,22 @@ class Health(Document):
     dead_columns: tuple[int, ...]
     """Columns that never change."""
     repeated_rows: int
+    """Rows, windows where there are some, that are the same as an earlier one: silence and tables have many."""
     not_finite: int
     least: float | None = None
     largest: float | None = None
     mean_norm: float | None = None
+    repeated_utterances: int = 0
+    """Utterances with rows, each of which is another utterance's too."""
 
     def to_json(self) -> JsonObject:
         """Return JSON values; of a stream without rows only their numbers."""
         own = super().to_json()
         values = ("least", "largest", "mean_norm") if self.rows else ()
-        return {key: own[key] for key in ("rows", "dead_columns", "repeated_rows", *values, "not_finite")}
+        return {
+            key: own[key]
+            for key in ("rows", "dead_columns", "repeated_rows", "repeated_utterances", *values, "not_finite")
+        }
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,9 @@ class RunConfig(Document):
     answering: DecodingOptions
     folds: str | None = None
     choice: Choice | None = None
-    """What `auto` chose and why."""
+    """What `auto` chose and why, of the models that are kept."""
+    chosen: tuple[str, ...] = ()
+    """What `auto` chose for the scores of ``metrics.json``, one name for each fold; empty in older runs."""
     whole_dialogues: bool = False
     """Whether folds by speaker keep dialogues whole: older versions cut them."""
     scored: str = ALL
@@ -132,18 +134,8 @@ class RunConfig(Document):
 
 _RUN_KEYS = (
     *("variant", "choice", "options", "folds", "whole_dialogues", "scored", "protocol", "streams", "widths"),
-    *(
-        "specs",
-        "speaker_norm",
-        "speaker_prior",
-        "answering",
-        "vocabulary",
-        "cache",
-        "fitted_on",
-        "train_counts",
-        "versions",
-    ),
-    *("created", "fit_s", "interrupted", "certainty"),
+    *("specs", "speaker_norm", "speaker_prior", "answering", "vocabulary", "cache", "fitted_on"),
+    *("train_counts", "versions", "created", "fit_s", "interrupted", "certainty", "chosen"),
 )
 
 

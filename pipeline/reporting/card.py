@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS
 from dualstream.pipeline.experiments.run_config import RunConfig
 from dualstream.pipeline.experiments.scores import SplitScores
@@ -91,7 +92,7 @@ def model_card(
         f"Held out: {held_out.utterances} utterances ({_cell(held_out.split)}). "
         + _interval_words(held_out)
         + " Per cent but for the log loss (nats). "
-        + _flattered(seeds),
+        + _flattered(seeds, config, calibrated=any(one["utterances"] for one in document["calibration"].values())),
         "",
     ]
     lines += _table(held_out, seeds, "what the bundle answers (mean of the seeds)", "single seeds, ± over them")
@@ -170,12 +171,22 @@ def _table(first: SplitScores, second: SplitScores | None, name: str, second_nam
     return lines
 
 
-def _flattered(seeds: SplitScores) -> str:
+def _flattered(seeds: SplitScores, config: RunConfig, *, calibrated: bool) -> str:
     """Return what of the fit was chosen on the held-out utterances."""
-    if not seeds.states_stopping:  # runs of versions that did not note it
-        return "Models and stopping may have been chosen on these utterances, so they flatter a little."
-    stopped = f", and {seeds.stopped_by} said when training was to stop" if seeds.stopped_by else ""
-    return f"The temperature was fitted on these utterances{stopped}, so they flatter a little."
+    facts = ["the temperature was fitted on these utterances"] if calibrated else []
+    fitted = config.variant if config.choice is None else config.choice.name
+    by_dev = config.folds is None and config.options.patience > 0
+    if by_dev and config.choice is not None:
+        facts.append("auto chose the variant by their labels among others")
+    if by_dev and not registry.is_closed_form(fitted):
+        if seeds.stopped_by:
+            facts.append(f"{seeds.stopped_by} said when training was to stop")
+        elif not seeds.states_stopping:  # runs of versions that did not note it
+            facts.append("they may have said when training was to stop")
+    if not facts:
+        return "Nothing was fitted, chosen or stopped by these utterances."
+    words = facts[0] if len(facts) == 1 else f"{', '.join(facts[:-1])}, and {facts[-1]}"
+    return f"{words[0].upper()}{words[1:]}, so they flatter a little."
 
 
 def _interval_words(scores: SplitScores) -> str:

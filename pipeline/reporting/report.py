@@ -15,7 +15,7 @@ from dualstream.pipeline.experiments.diagnosis import DiagnosedCache
 from dualstream.pipeline.experiments.experiment import reads_one
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.integrity import with_random_weights
-from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, LoggedScore
+from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, LoggedScore, RunConfig
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.figures import Picture
@@ -47,13 +47,31 @@ class ReportPage:
 def run_row(run: Run, *, named: bool = False) -> Row:
     """Return a run as a line of the score tables; `named`: with the name of its folder."""
     single = reads_one(run.config.variant)
-    what = chosen_name(run.config.variant, run.config.choice)
+    what = scored_name(run.config)
     return Row(f"{run.name}: {what}" if named else what, run.metrics, single=single)
 
 
 def chosen_name(name: str, choice: Choice | None) -> str:
     """Return a variant's name, and for ``auto`` what it chose."""
     return name if choice is None else f"{name}: {choice.name}"
+
+
+def scored_name(config: RunConfig) -> str:
+    """Return a run's variant, and for ``auto`` what it chose where the run's scores come from."""
+    if config.choice is not None and config.folds is not None and not config.chosen:
+        return f"{config.variant}: each fold's own choice"  # runs of versions that did not note it
+    return (
+        with_choices(config.variant, config.chosen) if config.folds else chosen_name(config.variant, config.choice)
+    )
+
+
+def with_choices(variant: str, chosen: Sequence[str]) -> str:
+    """Return a variant's name, and for ``auto`` what it chose: with folds, in how many of them."""
+    counts = {name: chosen.count(name) for name in sorted(set(chosen), key=chosen.index)}
+    words = [
+        name if len(chosen) == 1 else f"{name} ({count} of {len(chosen)} folds)" for name, count in counts.items()
+    ]
+    return variant + (f": {', '.join(words)}" if words else "")
 
 
 def run_report(runs: Sequence[Run]) -> ReportPage:
@@ -132,7 +150,9 @@ def comparison_rows(comparison: Comparison) -> list[Row]:
                 cells = {f"UAR less {against}": difference_cell(test), "p (Holm)": f"{test.p_holm:.4f}"}
             extra[task] = {**cells, "fit": "" if row.fit_s is None else f"{row.fit_s:.1f} s"}
         note = f"{row.status}: {row.reason}" if row.reason else ""
-        rows.append(Row(_row_name(row), row.scores, note=note, extra=extra, single=row.single))
+        rows.append(
+            Row(with_choices(row.variant, row.chosen), row.scores, note=note, extra=extra, single=row.single)
+        )
     return rows
 
 
@@ -187,16 +207,6 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         warnings=with_random_weights(comparison.warnings, comparison.specs),
     )
     return ReportPage(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
-
-
-def _row_name(row: VariantRow) -> str:
-    """Return a variant's name, and for ``auto`` what it chose: with folds, in how many of them."""
-    chosen = row.chosen
-    counts = {name: chosen.count(name) for name in sorted(set(chosen), key=chosen.index)}
-    words = [
-        name if len(chosen) == 1 else f"{name} ({count} of {len(chosen)} folds)" for name, count in counts.items()
-    ]
-    return row.variant + (f": {', '.join(words)}" if words else "")
 
 
 def _reads_one(row: VariantRow) -> bool:

@@ -103,6 +103,29 @@ def test_dead_and_repeated_rows_are_warned_of(tmp_path: Path) -> None:
     assert any("repeat another one" in text for text in inspect(written(tmp_path, again))["warnings"])
 
 
+def test_clips_that_repeat_another_are_counted_by_utterance(tmp_path: Path) -> None:
+    """Silence and a table with one row for each clip repeat windows, which says nothing; whole clips say something."""
+    cache = random_cache(40)
+    audio = cache.streams["audio"]
+    assert audio.windows is not None and audio.window_present is not None
+    owner = np.repeat(np.arange(40), np.diff(cache.offsets))
+    windows = audio.windows.copy()
+    first = np.unique(owner[audio.window_present], return_index=True)[1]
+    places = np.flatnonzero(audio.window_present)
+    silent = np.setdiff1d(places, places[first])  # all windows but the first of each clip
+    windows[silent] = 0.25
+    document = inspect(written(tmp_path, replace(cache, streams={"audio": replace(audio, windows=windows)})))
+    health = document["streams"]["audio"]["health"]
+    assert health["repeated_rows"] == len(silent) - 1 and health["repeated_utterances"] == 0
+    assert not any("repeat another one" in text for text in document["warnings"])
+    one, other = np.unique(owner[audio.window_present])[:2]
+    windows[(owner == other) & audio.window_present] = windows[places[owner[places] == one][0]]
+    windows[(owner == one) & audio.window_present] = windows[places[owner[places] == one][0]]
+    document = inspect(written(tmp_path, replace(cache, streams={"audio": replace(audio, windows=windows)})))
+    assert document["streams"]["audio"]["health"]["repeated_utterances"] == 2
+    assert any("audio: 2 of " in text and "repeat another one" in text for text in document["warnings"])
+
+
 def test_rows_that_are_not_finite_are_warned_of_and_fail_to_verify(tmp_path: Path) -> None:
     cache = random_cache(20)
     video = cache.streams["video"]
