@@ -85,6 +85,14 @@ def tables(document: Document) -> dict[str, Callable[[], str]]:
     return made
 
 
+def choices(chose: list[str] | str | None) -> str:
+    """Say what `auto` chose in the folds; older figures have the choice of the last fold, from four variants."""
+    if isinstance(chose, str):
+        return f" (of four linear variants alone; last fold: `{chose}`)"
+    counts = {name: chose.count(name) for name in dict.fromkeys(chose or [])}
+    return f" ({', '.join(f'`{name}` in {count} folds' for name, count in counts.items())})" if counts else ""
+
+
 def compared(document: Document) -> str:
     """Draw what `compare` found: single streams, fusions, and what could not be fitted with its reason."""
     tests = {test["variant"]: test for test in document["tests"]}
@@ -96,7 +104,7 @@ def compared(document: Document) -> str:
         test = tests.get(row["variant"])
         lines.append(
             (
-                f"`{row['variant']}`" + (f" (last fold: `{row['chose']}`)" if row["chose"] else ""),
+                f"`{row['variant']}`" + choices(row["chose"]),
                 interval(score["mean"], *score["interval"]),
                 "" if score["spread"] is None else f"{score['spread']:.3f}",
                 f"{row['emotion']['weighted_f1']['mean']:.3f}",

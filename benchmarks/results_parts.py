@@ -14,9 +14,8 @@ import numpy as np
 from checkout import ROOT
 
 UNITS_HOP_S = 0.5  # action units stand once each half second, so that every window has a row
-LINEAR = "linear_video,linear_audio,linear,linear_late"
+LINEAR = "linear_video,linear_audio,linear,linear_late,lda_late,linear_lda_late"
 FEW = f"{LINEAR},concat,concat_norm"  # what --quick compares
-AUTO = f"candidates={LINEAR}"  # what `auto` chooses from here
 OWN_LIST = "acoustic"  # chosen on RAVDESS: its scores there are optimistic
 OTHER_LIST = "acoustic:emodb"  # chosen on EMO-DB alone: RAVDESS had no part in it
 EVEN = ("--loss", "cross_entropy")  # acted corpora have about as many clips of each class: nothing to even out
@@ -126,7 +125,7 @@ def reduced(document: Document) -> Document:
     rows, majority = [], {}
     for row in document["rows"]:
         one = {key: row.get(key) for key in ("variant", "single", "status", "reason", "fit_s")}
-        one["chose"] = (row.get("choice") or {}).get("name")
+        one["chose"] = row.get("chosen") or []  # by `auto`, one name for each fold
         for task, scores in ((row["scores"] or {}).get("tasks") or {}).items():
             kept = ("balanced_accuracy", "weighted_f1", "log_loss", "calibrated_log_loss")
             one[task] = {name: scores[name] for name in kept}
@@ -154,8 +153,6 @@ def emodb(job: Job, *words: str) -> Document:
 
 def ravdess(job: Job, out: str, cache: str, fusions: str, *words: str) -> Document:
     """Compare variants on RAVDESS, sixteen actors in four folds."""
-    if fusions == "all" or "auto" in fusions:
-        words = ("--set", AUTO, *words)
     return compare(job, cache, out, "--folds", "speaker:4", "--fusions", fusions, *EVEN, *words)
 
 

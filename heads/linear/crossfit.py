@@ -35,9 +35,10 @@ def held_out(
 ) -> Prediction:
     """Answer each utterance by heads that saw nothing of its fold (`heads.variants.contract.HeldOut`).
 
-    These are the answers by which `fit` chooses penalties, so that they cost no more than it does; a fold's
-    answers are mixed by weights that the other folds gave. Only the penalty has seen the fold that it is
-    judged on. Parts are kept in `work`: `linear_late` has those of the single streams.
+    These are the predictions by which `fit` chooses penalties, so that they cost no more than it does. A fold's
+    are mixed by weights that those of the other folds gave. What has seen the fold is the penalty, and the weights
+    through the heads that predicted the other folds. Parts are kept in `work`: `linear_late` has those of the
+    single streams.
     """
     settings = settings_of(name, defaults, options, solvers)
     labels, prior = targets(features, options)

@@ -340,3 +340,58 @@ def test_neither_torch_nor_scikit_learn_is_imported():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_lda_late_is_linear_late_solved_by_lda():
+    train = with_signal(noise_corpus(200, seed=1), video=0.5, audio=0.4)
+    options = FitOptions(seeds=(0,))
+    (one,) = registry.fit("lda_late", train, options=options)
+    (other,) = registry.fit("linear_late", train, options=replace(options, parameters={"solver": "lda"}))
+    np.testing.assert_array_equal(one.predict(train).emotion, other.predict(train).emotion)
+    with pytest.raises(ValueError, match="lda estimates its shrinkage"):
+        registry.fit("lda_late", train, options=replace(options, penalty=4.0))
+
+
+def test_linear_lda_late_mixes_the_answers_of_both_solvers():
+    """By hand: the parts' log-probabilities, weighed alike, plus what the model adds of the prior."""
+    train = with_signal(noise_corpus(200, seed=1), video=0.5, audio=0.4)
+    options = FitOptions(seeds=(0,), loss="cross_entropy", penalty=16.0)
+    (model,) = registry.fit("linear_lda_late", train, options=options)
+    assert model.facts["solver"] == "logistic and lda" and model.facts["penalty"]["emotion"] == [
+        16.0,
+        16.0,
+        None,
+        None,
+    ]
+    parts = [part.heads["emotion"](part.design.rows(train)) for part in model.parts]
+    assert len(set(model.mixing["emotion"])) == 1
+    mixed = model.mixing["emotion"][0] * sum(parts) + model.offset["emotion"][0]
+    expected = mixed - np.log(np.exp(mixed).sum(1, keepdims=True))
+    np.testing.assert_allclose(model.predict(train).emotion, expected, atol=1e-12)
+    (logistic,) = registry.fit("linear_late", train, options=options)
+    np.testing.assert_array_equal(
+        logistic.parts[0].heads["emotion"].weights, model.parts[0].heads["emotion"].weights
+    )
+
+
+@pytest.mark.parametrize("name", ["linear_video", "linear", "linear_late", "lda_late", "linear_lda_late"])
+def test_held_out_predictions_are_those_of_heads_that_saw_nothing_of_the_fold(name):
+    """As if each fold were fitted by itself, at one penalty; what is fitted on held-out labels is a weight or two."""
+    train = with_signal(noise_corpus(240, seed=1), video=0.5, audio=0.4)
+    fold = np.arange(240) // 6 % 3
+    options = FitOptions(seeds=(0,), loss="cross_entropy", penalty=None if name.startswith("lda") else 64.0)
+    work = {}
+    found = registry.held_out(name, train, fold, options=options, work=work).emotion
+    again = registry.held_out(name, train, fold, options=options, work=work).emotion
+    np.testing.assert_array_equal(found, again)
+    for number in range(3):
+        held = fold == number
+        (model,) = registry.fit(name, train.take(np.flatnonzero(~held)), options=options)
+        own = model.predict(train.take(np.flatnonzero(held))).emotion
+        assert (own.argmax(1) == found[held].argmax(1)).mean() > 0.85
+        if len(model.parts) == 1:  # weights of a mixture are fitted on what heads that saw the fold say of others
+            flipped = np.where(held, (train.emotion + 1) % len(train.emotion_names), train.emotion)
+            other = registry.held_out(name, replace(train, emotion=flipped), fold, options=options, work={})
+            np.testing.assert_allclose(
+                other.emotion[held], found[held], atol=0.02
+            )  # its labels have no part in it
