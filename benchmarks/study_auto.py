@@ -329,7 +329,7 @@ def cost(folder: Path, repeat: int) -> None:
                 started = time.process_time()
                 models = registry.fit(name, train, options=options)
                 seconds.setdefault(name, []).append(time.process_time() - started)
-                chosen = getattr(models[0], "choice", {"name": ""}).name
+                chosen = getattr(getattr(models[0], "choice", None), "name", "")
         middle = {name: float(np.median(values)) for name, values in seconds.items()}
         most = max(SOLVED, key=middle.__getitem__)
         ratio = middle["auto"] / middle[most]

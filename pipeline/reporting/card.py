@@ -92,7 +92,7 @@ def model_card(
         f"Held out: {held_out.utterances} utterances ({_cell(held_out.split)}). "
         + _interval_words(held_out)
         + " Per cent but for the log loss (nats). "
-        + _flattered(seeds, config, calibrated=any(one["utterances"] for one in document["calibration"].values())),
+        + flattered(seeds, config, calibrated=any(one["utterances"] for one in document["calibration"].values())),
         "",
     ]
     lines += _table(held_out, seeds, "what the bundle answers (mean of the seeds)", "single seeds, ± over them")
@@ -171,7 +171,7 @@ def _table(first: SplitScores, second: SplitScores | None, name: str, second_nam
     return lines
 
 
-def _flattered(seeds: SplitScores, config: RunConfig, *, calibrated: bool) -> str:
+def flattered(seeds: SplitScores, config: RunConfig, *, calibrated: bool) -> str:
     """Return what of the fit was chosen on the held-out utterances."""
     facts = ["the temperature was fitted on these utterances"] if calibrated else []
     fitted = config.variant if config.choice is None else config.choice.name

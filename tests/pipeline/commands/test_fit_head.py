@@ -26,7 +26,8 @@ from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
 from dualstream.pipeline.reporting import figures
-from dualstream.pipeline.reporting.report import run_report
+from dualstream.pipeline.reporting.card import flattered
+from dualstream.pipeline.reporting.report import run_report, scored_name
 from dualstream.pipeline.reporting.tensorboard import write_events
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -356,6 +357,38 @@ def test_auto_says_what_it_chose_and_that_it_saw_dev(cache_path, tmp_path) -> No
             words += f", {100 * one['against_single']['difference']:+.1f} to the best single stream"
         assert words in page
     assert "balanced accuracy, mean over the tasks, per cent, out of fold over whole dialogues" in page
+
+
+def test_a_run_of_auto_by_folds_is_named_by_the_choices_that_its_scores_come_from(cache_path, tmp_path) -> None:
+    fit = dataclasses.replace(QUICK, parameters={"candidates": "linear_video,linear_audio,linear"})
+    run = fit_head(cache_path, "auto", tmp_path / "run", fit=fit, options=FitHeadOptions(folds="speaker:3"))
+    assert len(run.config.chosen) == 3
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["chosen"] == list(run.config.chosen)
+    mixed = dataclasses.replace(run.config, chosen=("linear", "linear_video", "linear"))
+    assert scored_name(mixed) == "auto: linear (2 of 3 folds), linear_video (1 of 3 folds)"
+    assert scored_name(dataclasses.replace(mixed, chosen=())) == "auto: each fold's own choice"
+    assert scored_name(dataclasses.replace(mixed, folds=None)) == f"auto: {run.config.choice.name}"
+    assert scored_name(run.config) in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("fusion", "folds", "calibrated", "words"),
+    [
+        ("linear", "speaker:3", False, "Nothing was fitted, chosen or stopped by these utterances."),
+        ("linear", None, True, "The temperature was fitted on these utterances, so they flatter a little."),
+        ("linear", None, False, "Nothing was fitted, chosen or stopped by these utterances."),
+        ("concat", None, False, "Dev said when training was to stop, so they flatter a little."),
+    ],
+)
+def test_the_card_says_only_what_was_chosen(cache_path, tmp_path, fusion, folds, calibrated, words) -> None:
+    options = FitHeadOptions(folds=folds, report=False)
+    run = fit_head(cache_path, fusion, tmp_path / "run", fit=dataclasses.replace(QUICK, epochs=2), options=options)
+    assert flattered(run.metrics, run.config, calibrated=calibrated) == words
+    old = dataclasses.replace(run.metrics, stopped_by=None, states_stopping=False)
+    if fusion == "linear":  # runs of versions that noted nothing: closed form, nothing was stopped
+        assert flattered(old, run.config, calibrated=calibrated) == words
+    else:
+        assert "may have said when" in flattered(old, run.config, calibrated=calibrated)
 
 
 @pytest.mark.parametrize("folds", [None, "speaker:2"])
