@@ -5,7 +5,7 @@ the variants best on dev were among the worst on test.
 
 Where the corpus has one stream there is no fusion to take, and the best variant of that stream is taken.
 
-The budget: the choice and the fit of what is chosen take three times as long, at most, as the most expensive
+The budget: the choice and the fit of what is chosen take about three times as long as the most expensive
 candidate still in the running takes when it is fitted for itself. Solved variants give their held-out answers for
 the price of one fit (`heads.variants.contract.HeldOut`) and share what they have in common. Networks cost many
 times that, and on the corpora in docs/heads.md none was worth it beside a fusion of solved heads; so they are
