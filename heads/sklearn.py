@@ -20,6 +20,7 @@ from dualstream.heads.evaluation import metrics
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.decode import joint_decode
 from dualstream.heads.variants.ensemble import ensemble
+from dualstream.heads.variants.options import Parameters
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -86,7 +87,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         joint: bool = False,
         models: int = 1,
         random_state: int | np.random.RandomState | None = 0,
-        parameters: dict[str, Any] | None = None,
+        parameters: Parameters | None = None,
     ) -> None:
         self.fusion = fusion
         self.video_width = video_width

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from dualstream.heads.fusion.network import Network, Settings, resolve
 from dualstream.heads.fusion.pooled import ConcatNorm, concat
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants import registry
+from dualstream.heads.variants.options import Parameters
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +39,10 @@ class Dialogue(Network):
     """
 
     whole_dialogues = True
-    own: ClassVar[dict[str, Any]] = {"causal": False, "context": 64}
+    own: ClassVar[Parameters] = {"causal": False, "context": 64}
     base: ClassVar[type[Network]] = ConcatNorm
     scale = ConcatNorm.scale
-    parameters: ClassVar[dict[str, Any]] = ConcatNorm.parameters | own
+    parameters: ClassVar[Parameters] = ConcatNorm.parameters | own
 
     @classmethod
     def over(cls, argument: str) -> type[Network]:

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants.contract import FitOptions, Prediction, Progress, Trained, Variant
+from dualstream.heads.variants.contract import Arrays, FitOptions, Prediction, Progress, Trained, Variant
+from dualstream.heads.variants.options import Parameters
 from dualstream.heads.variants.registry import register
-from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 Layout = tuple[tuple[str, ...], ...]
 SETTINGS = {"solver": "logistic", "folds": "auto"}
@@ -27,7 +30,7 @@ class _Linear:
     """One variant: what its parts read, its settings, and what solves each part. NumPy comes in with a fit."""
 
     layout: Layout
-    defaults: dict[str, Any]
+    defaults: Parameters
     solvers: tuple[Any, ...] = ()
     """Of each part; empty: as the setting says."""
 
@@ -61,7 +64,7 @@ class _Linear:
         model.settings_of(name, self.defaults, options, self.solvers)
 
 
-def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+def _restore(arrays: Arrays, values: JsonObject) -> Trained:
     from dualstream.heads.linear import model
 
     return model.restore(arrays, values)
@@ -71,7 +74,7 @@ def _register(
     name: str,
     summary: str,
     layout: Layout,
-    parameters: dict[str, Any],
+    parameters: Parameters,
     paper: str = "",
     solvers: tuple[str, ...] = (),
 ) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from dualstream.heads.data.batch import Batch, Logits
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import Task
 from dualstream.heads.variants.dual import DualHead
+from dualstream.heads.variants.options import Parameters
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +43,7 @@ class Settings:
     hidden: int
     dropout: float
     max_windows: int
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     """The variant's own, defaults filled in."""
 
     @property
@@ -49,7 +52,7 @@ class Settings:
         sized: tuple[tuple[Task, int], ...] = (("emotion", self.emotions), ("sentiment", self.sentiments))
         return tuple(task for task, classes in sized if classes)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return plain JSON values."""
         return asdict(self)
 
@@ -78,7 +81,7 @@ class Network:
     streams: ClassVar[tuple[str, ...]] = ("video", "audio")
     wants_held_out: ClassVar[bool] = False
     """True where `finish` needs utterances that training did not see."""
-    parameters: ClassVar[dict[str, Any]] = {}
+    parameters: ClassVar[Parameters] = {}
     """Settings of its own, with their defaults."""
     whole_dialogues: ClassVar[bool] = False
     """True where batches must hold dialogues whole, in turn order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, Logits
@@ -11,6 +11,7 @@ from dualstream.heads.evaluation.calibration import fit_pool
 from dualstream.heads.fusion.network import Network, Priors, Settings
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants.dual import DualHead
+from dualstream.heads.variants.options import Parameters
 from dualstream.heads.variants.registry import Task
 from numpy.typing import NDArray
 
@@ -231,7 +232,7 @@ class LowRank(Network):
     """
 
     scale = "normed"
-    parameters: ClassVar[dict[str, Any]] = {"rank": 4, "factors": 64}
+    parameters: ClassVar[Parameters] = {"rank": 4, "factors": 64}
 
     def build(self, weights: Weights, settings: Settings) -> int:
         self.rank, width = int(settings.parameters["rank"]), max(1, settings.hidden // 2)
@@ -265,7 +266,7 @@ class TensorFusion(Network):
     """
 
     scale = "normed"
-    parameters: ClassVar[dict[str, Any]] = {"columns": 15}
+    parameters: ClassVar[Parameters] = {"columns": 15}
 
     def build(self, weights: Weights, settings: Settings) -> int:
         columns, width = int(settings.parameters["columns"]), max(1, settings.hidden // 2)

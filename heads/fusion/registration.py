@@ -6,13 +6,13 @@ Torch comes in with `heads.training.fit`, when the first variant is fitted: list
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.fusion.network import Network
-from dualstream.heads.variants.contract import FitOptions, Progress, Trained, Variant
+from dualstream.heads.variants.contract import Arrays, FitOptions, Progress, Trained, Variant
 from dualstream.heads.variants.registry import register
-from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 
 def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Network]], type[Network]]:
@@ -57,7 +57,7 @@ def _fit(
     return fit_network(name, train, dev, options, progress)
 
 
-def _restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+def _restore(arrays: Arrays, values: JsonObject) -> Trained:
     from dualstream.heads.training.fit import restore_network
 
     return restore_network(arrays, values)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dualstream.heads.fusion.network import Network, Settings
 from dualstream.heads.fusion.pooled import absence, concat
 from dualstream.heads.fusion.registration import network
+from dualstream.heads.variants.options import Parameters
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class Aligned(OverWindows):
     learned attention, which may favour a window for what it holds or for where it stands.
     """
 
-    parameters: ClassVar[dict[str, Any]] = {"width": 64, "convolutions": 1}
+    parameters: ClassVar[Parameters] = {"width": 64, "convolutions": 1}
 
     def build(self, weights: Weights, settings: Settings) -> int:
         width = int(settings.parameters["width"])
@@ -97,7 +98,7 @@ class CrossModal(OverWindows):
     place of more self-attention and the last window, which is half the work.
     """
 
-    parameters: ClassVar[dict[str, Any]] = {"width": 32, "heads": 1, "layers": 1}
+    parameters: ClassVar[Parameters] = {"width": 32, "heads": 1, "layers": 1}
 
     def build(self, weights: Weights, settings: Settings) -> int:
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
@@ -136,7 +137,7 @@ class Bottleneck(OverWindows):
     through the tokens alone. The heads read the tokens, so that in the last layer only these ask.
     """
 
-    parameters: ClassVar[dict[str, Any]] = {"width": 32, "heads": 1, "layers": 2, "tokens": 4}
+    parameters: ClassVar[Parameters] = {"width": 32, "heads": 1, "layers": 2, "tokens": 4}
 
     def build(self, weights: Weights, settings: Settings) -> int:
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])

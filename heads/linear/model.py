@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
@@ -14,6 +14,7 @@ from dualstream.heads.evaluation.majority import log_shares, log_shares_near
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, Solver, fit_heads
 from dualstream.heads.variants.contract import (
+    Arrays,
     FitOptions,
     History,
     Prediction,
@@ -22,9 +23,11 @@ from dualstream.heads.variants.contract import (
     Task,
     Trained,
 )
+from dualstream.heads.variants.options import Parameters
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
+from dualstream.documents import JsonObject
 
 FOLDS = 5
 FOLDS_OF_MANY = 3  # from MANY utterances on: penalties a factor of four apart are told apart all the same
@@ -73,7 +76,7 @@ class LinearModel:
     each part where others' are missing. It holds the prior, so that it counts once however many parts answer."""
     shift: dict[Task, Floats]
     """Added to the log-probabilities, shape (C,): the correction for unequal class counts, or zeros."""
-    facts: dict[str, Any]
+    facts: JsonObject
     """Solver, folds, penalties and their losses, for whoever wants to know."""
 
     @one_blas_thread()
@@ -96,9 +99,9 @@ class LinearModel:
         weights = {name: getattr(self, name) for name in self._by_task}
         return LinearModule([(part.design, part.heads) for part in self.parts], weights)
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self) -> tuple[Arrays, JsonObject]:
         """Return (arrays, JSON values) from which `restore` makes the same model again."""
-        arrays: dict[str, NDArray[Any]] = {}
+        arrays: Arrays = {}
         for number, part in enumerate(self.parts):
             arrays[f"part{number}.mean"] = part.design.mean
             arrays[f"part{number}.spread"] = part.design.spread
@@ -132,7 +135,7 @@ class LinearModel:
         return f"LinearModel({self.variant!r}, {self.facts.get('solver')}, tasks={list(self.prior)})"
 
 
-def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+def restore(arrays: Arrays, values: JsonObject) -> Trained:
     """Make a fitted model from what its `state()` gave."""
     tasks: list[Task] = values["tasks"]
     for task in tasks:  # models of versions that added no prior to a mixture
@@ -171,7 +174,7 @@ def fit(
     progress: Progress | None,
     *,
     layout: Layout,
-    defaults: dict[str, Any],
+    defaults: Parameters,
     solvers: Solvers = (),
 ) -> Sequence[Trained]:
     """Fit a linear variant on `train`. Of `dev` only its speakers are looked at, to choose the folds.
@@ -227,7 +230,7 @@ def fit(
     ]
 
 
-def settings_of(name: str, defaults: dict[str, Any], options: FitOptions, solvers: Solvers = ()) -> dict[str, Any]:
+def settings_of(name: str, defaults: Parameters, options: FitOptions, solvers: Solvers = ()) -> Parameters:
     """Return a variant's settings.
 
     Raises
@@ -299,7 +302,7 @@ def mixed(
 
 
 def _folds(
-    train: FeatureSet, dev: FeatureSet | None, settings: dict[str, Any], labels: NDArray[np.int64]
+    train: FeatureSet, dev: FeatureSet | None, settings: Parameters, labels: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64] | None, str]:
     groups, kind = groups_of(train, settings["folds"], dev)
     if len(np.unique(groups)) < 2:

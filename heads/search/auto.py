@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.search.choice import Choice
@@ -12,6 +11,7 @@ from dualstream.heads.search.options import SelectionOptions
 from dualstream.heads.search.selection import select
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import (
+    Arrays,
     Exportable,
     FitOptions,
     History,
@@ -20,7 +20,8 @@ from dualstream.heads.variants.contract import (
     SeedModule,
     Trained,
 )
-from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 
 @dataclass(repr=False)
@@ -37,7 +38,7 @@ class AutoModel:
         """Return the chosen variant's log-probabilities."""
         return self.inner.predict(features)
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self) -> tuple[Arrays, JsonObject]:
         """Return (arrays, JSON values) from which `restore` makes the same model again."""
         arrays, values = self.inner.state()
         choice = self.choice.to_json()
@@ -72,7 +73,7 @@ def fit_more(models: Sequence[Trained], features: FeatureSet, options: FitOption
     return [AutoModel(chosen.variant, one.seed, one.history, one, chosen.choice) for one in again]
 
 
-def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+def restore(arrays: Arrays, values: JsonObject) -> Trained:
     """Make a model from what `AutoModel.state` gave."""
     inner = registry.restore(arrays, values["inner"])
     return AutoModel(

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, join
@@ -27,6 +26,7 @@ from dualstream.heads.search.options import SelectionOptions, is_single
 from dualstream.heads.search.ranking import Ranking, Record, rank, table
 from dualstream.heads.search.trial import LogProbs, Trial
 from dualstream.heads.variants import registry
+from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import FitOptions, Progress
 from numpy.typing import NDArray
 
@@ -159,9 +159,9 @@ class _Told:
     """Tells of a candidate the same in all its folds and epochs; whoever listens may interrupt at each."""
 
     progress: Progress | None
-    event: dict[str, Any]
+    event: ProgressEvent
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         if self.progress is not None:
             self.progress(self.event)
 

@@ -25,10 +25,20 @@ from dualstream.heads.training.plan import Order
 from dualstream.heads.training.seed_group import PREDICT_ROWS, HeldOut, SeedGroup, SeedRecord, TrainingData
 from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
 from dualstream.heads.training.weights import EVAL, Weights
-from dualstream.heads.variants.contract import FitOptions, History, Prediction, Progress, SeedModule, Task
+from dualstream.heads.variants.contract import (
+    Arrays,
+    FitOptions,
+    History,
+    Prediction,
+    Progress,
+    ProgressEvent,
+    SeedModule,
+    Task,
+)
 from numpy.typing import NDArray
 
 from dualstream.cores import available_cores, one_core, threads
+from dualstream.documents import JsonObject
 
 HELD_OUT = 0.15  # share of train that calibrates a variant which must calibrate, where dev may not be used
 
@@ -123,7 +133,7 @@ def _train(data: TrainingData, options: FitOptions, progress: Progress | None) -
     return groups
 
 
-def _news(name: str, epoch: int, epochs: int, groups: Sequence[SeedGroup]) -> dict[str, Any]:
+def _news(name: str, epoch: int, epochs: int, groups: Sequence[SeedGroup]) -> ProgressEvent:
     """Return what `Progress` is told: means over the seeds that trained in this epoch."""
 
     def mean(column: str) -> float | None:
@@ -187,7 +197,7 @@ class TorchModel:
     history: History
     settings: Settings
     scalers: dict[str, Scaler]
-    arrays: dict[str, NDArray[Any]] = field(repr=False)
+    arrays: Arrays = field(repr=False)
     prior: dict[Task, NDArray[np.float64]] = field(default_factory=dict, repr=False)
     """Log shares of the classes in training, shape (C,): the answer where there is nothing to read. Empty in
     models of versions that kept none."""
@@ -235,7 +245,7 @@ class TorchModel:
         """Return the model as a torch module that takes unscaled features."""
         return NetworkModule(self.kind, self.settings, self.scalers, self.log_probabilities)
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self) -> tuple[Arrays, JsonObject]:
         """Return (arrays, JSON values) from which `restore_network` makes the same model again."""
         arrays = {f"weights/{name}": value for name, value in self.arrays.items()}
         for stream, scaler in self.scalers.items():
@@ -254,7 +264,7 @@ class TorchModel:
         return arrays, values
 
 
-def restore_network(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> TorchModel:
+def restore_network(arrays: Arrays, values: JsonObject) -> TorchModel:
     """Make a model from what `TorchModel.state` gave."""
     settings = Settings(**values["settings"])
     kind = resolve(settings.variant)

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.variants.options import TASKS as TASKS
 from dualstream.heads.variants.options import FitOptions as FitOptions
+from dualstream.heads.variants.options import Parameters as Parameters
 from dualstream.heads.variants.options import Task as Task
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +26,8 @@ Kind = Literal["trained", "solved", "search"]
 KINDS: tuple[Kind, ...] = ("trained", "solved", "search")
 """In the order in which tables show them."""
 STREAMS = ("video", "audio")
+Arrays = dict[str, NDArray[Any]]
+"""What a fitted model has learned, by name."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +72,7 @@ class Trained(Protocol):
         """Return log-probabilities for every utterance of `features`, whatever streams it lacks."""
         ...
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self) -> tuple[Arrays, JsonObject]:
         """Return (arrays, JSON values) from which `restore` makes the same model again."""
         ...
 
@@ -98,9 +103,27 @@ class Exportable(Protocol):
         ...
 
 
-Progress = Callable[[dict[str, Any]], None]
-"""Called now and then with {"variant", "epoch", "epochs", "train_loss", "dev_score"}; it may raise
-KeyboardInterrupt, upon which the best so far is kept."""
+class ProgressEvent(TypedDict, total=False):
+    """How far fitting is; which keys it has depends on what is being fitted."""
+
+    variant: str
+    epoch: int
+    epochs: int
+    train_loss: float | None
+    dev_score: float | None
+    fold: int
+    """From 1 on."""
+    folds: int
+    done: int
+    """Variants that are fitted, in `compare`."""
+    of: int
+    """Variants in all."""
+    side_by_side: list[ProgressEvent]
+    """The last event of each variant that is being fitted, where several are at the same time."""
+
+
+Progress = Callable[[ProgressEvent], None]
+"""Called now and then; it may raise KeyboardInterrupt, upon which the best so far is kept."""
 
 
 class Fit(Protocol):
@@ -137,7 +160,7 @@ class HeldOut(Protocol):
 class Restore(Protocol):
     """Make a fitted model from its state."""
 
-    def __call__(self, arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained: ...
+    def __call__(self, arrays: Arrays, values: JsonObject) -> Trained: ...
 
 
 @dataclass(frozen=True)
@@ -160,7 +183,7 @@ class Variant:
     """Whether it makes do with one of its streams where the corpus lacks the other."""
     needs_windows: bool = False
     needs_dialogues: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     """Settings of its own with their defaults, settable by FitOptions.parameters."""
     refuse: Callable[[str, FitOptions], None] | None = None
     """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""

@@ -18,6 +18,10 @@ BALANCES: tuple[Balance, ...] = get_args(Balance)
 REFIT_SEEDS = (0, 1)  # where a variant is fitted again and again, as a diagnosis does
 
 
+Parameters = dict[str, Any]
+"""Settings of a variant by name: numbers, words, true or false; which type each has, its variant knows."""
+
+
 @dataclass(frozen=True)
 class FitOptions:
     """How a variant is fitted. Each default exists here and nowhere else."""
@@ -78,7 +82,7 @@ class FitOptions:
     """Cores that a fit may use; default: all. Predictions do not depend on it.
 
     Threads share the seeds (in `auto`, the folds) among them, one core each."""
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     """A setting of the variant: key=value, repeatable.
 
     By the variant's own names; an unknown one is an error."""

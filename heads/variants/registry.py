@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants.contract import KINDS, Variant
+from dualstream.heads.variants.contract import KINDS, Arrays, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
 from dualstream.heads.variants.contract import FitOptions as FitOptions
 from dualstream.heads.variants.contract import History as History
@@ -22,13 +22,14 @@ from dualstream.heads.variants.contract import Prediction as Prediction
 from dualstream.heads.variants.contract import Progress as Progress
 from dualstream.heads.variants.contract import Task as Task
 from dualstream.heads.variants.contract import Trained as Trained
-from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 from dualstream.discovery import Registry, left_out_words, load
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
@@ -206,7 +207,7 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
     return {key: why for key, why in reasons.items() if getattr(options, key) != getattr(default, key)}
 
 
-def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
+def restore(arrays: Arrays, values: JsonObject) -> Trained:
     """Make a fitted model from what its `state()` gave.
 
     Raises

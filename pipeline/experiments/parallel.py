@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dualstream.heads.variants import registry
+from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import FitOptions, Progress
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import experiment, protocol
@@ -122,7 +123,7 @@ def _at_once(work: VariantJob, chosen: Sequence[str], workers: int, report: Prog
     context = multiprocessing.get_context("spawn")
     news, stop = context.Queue(), context.Event()
     pairs: Pairs = {}
-    latest: dict[str, dict[str, Any]] = {}
+    latest: dict[str, ProgressEvent] = {}
     expensive = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
     waiting = [
         *expensive,
@@ -154,7 +155,7 @@ def _at_once(work: VariantJob, chosen: Sequence[str], workers: int, report: Prog
     return pairs
 
 
-def _drain(news: Any, latest: dict[str, dict[str, Any]]) -> None:
+def _drain(news: Any, latest: dict[str, ProgressEvent]) -> None:
     """Keep of each variant the last that its process told."""
     try:
         while True:
@@ -183,7 +184,7 @@ def _init_worker(work: VariantJob, news: Any, stop: Any) -> None:
 
 @one_blas_thread()
 def _fit_here(name: str) -> Fitted:
-    def report(event: dict[str, Any]) -> None:
+    def report(event: ProgressEvent) -> None:
         _here["news"].put((name, event))
         if _here["stop"].is_set():
             raise KeyboardInterrupt

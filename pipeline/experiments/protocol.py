@@ -9,11 +9,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
-from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import is_learned_from_labels
@@ -21,6 +20,7 @@ from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants import registry
+from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.history import ModelHistory
@@ -368,7 +368,7 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
     """
     asked = threading.Event()
 
-    def report(event: dict[str, Any]) -> None:
+    def report(event: ProgressEvent) -> None:
         if progress is not None:
             progress(event)
         if asked.is_set():
@@ -422,5 +422,5 @@ def looks_at_dev(name: str, options: FitOptions) -> bool:
 def _in_fold(progress: Progress | None, k: int, count: int) -> Progress | None:
     if progress is None or count == 1:
         return progress
-    outer: Callable[[dict[str, Any]], None] = progress
+    outer: Progress = progress
     return lambda event: outer({**event, "fold": k + 1, "folds": count})

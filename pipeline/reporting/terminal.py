@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dualstream.heads.search.choice import Choice
+from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.pipeline.experiments import COMPARISON, REPORT, Run
 from dualstream.pipeline.experiments.comparison import Comparison
 from dualstream.pipeline.experiments.evaluation import Evaluation
@@ -199,7 +200,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self._status: Any = None
-        self._event: dict[str, Any] = {}
+        self._event: ProgressEvent = {}
         drawn = sys.stderr.isatty() and not Heartbeat.muted
         self._heartbeat = Heartbeat(self._describe, silent=drawn)
         if drawn:
@@ -216,7 +217,7 @@ class ProgressLine:
     def __exit__(self, *reason: object) -> None:
         self.stop()
 
-    def __call__(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: ProgressEvent) -> None:
         """Report an event of a fit."""
         self._event = event
         if self._status is None:
@@ -235,7 +236,7 @@ class ProgressLine:
         return event_words(self._event) if self._event else "reading the cache"
 
 
-def event_words(event: dict[str, Any]) -> str:
+def event_words(event: ProgressEvent) -> str:
     """Return a fit's event in words: variant, fold, epoch, loss, dev score; several fitted in parallel."""
     if "side_by_side" in event:
         running = "; ".join(event_words(one) for one in event["side_by_side"])

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from dualstream.heads.diagnosis.evidence import Evidence, Intervention
 from dualstream.heads.diagnosis.remedies import interval
 
 from dualstream.discovery import Registry
+from dualstream.documents import JsonObject
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Cause:
     advice: str
     """What to do."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the values."""
         return {
             "name": self.name,
