@@ -12,7 +12,19 @@ import functools
 import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 JsonObject = dict[str, Any]
 """A JSON object as it stands in a file: what `to_json` gives and `from_json` takes, and nothing in between."""
@@ -110,6 +122,8 @@ def _read(hint: Any, value: Any, where: str) -> Any:
         if value is None or len(others) > 1:
             return value
         return _read(others[0], value, where)
+    if is_typeddict(hint):
+        return _mapping(value, where)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return hint.from_json(value) if hasattr(hint, "from_json") else read_fields(hint, value)
     if origin is not None and origin is not Literal:
@@ -124,8 +138,7 @@ def _read_many(origin: Any, parts: tuple[Any, ...], value: Any, where: str) -> A
 
         return np.asarray(value, dtype=get_args(parts[1])[0])
     if issubclass(origin, Mapping):
-        if not isinstance(value, Mapping):
-            raise ValueError(f"{where}: found {_kind(value)}; expected an object")
+        _mapping(value, where)
         return {key: _read(parts[1], item, f"{where}.{key}") for key, item in value.items()}
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise ValueError(f"{where}: found {_kind(value)}; expected an array")
@@ -134,6 +147,12 @@ def _read_many(origin: Any, parts: tuple[Any, ...], value: Any, where: str) -> A
         raise ValueError(f"{where}: found {len(value)} values; expected {len(each)}")
     pairs = enumerate(zip(each, value, strict=True))
     return tuple(_read(part, item, f"{where}[{i}]") for i, (part, item) in pairs)
+
+
+def _mapping(value: Any, where: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where}: found {_kind(value)}; expected an object")
+    return value
 
 
 def _read_scalar(hint: Any, value: Any, where: str) -> Any:

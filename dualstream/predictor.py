@@ -98,7 +98,7 @@ class Predictor:
     def vocabulary(self) -> dict[str, list[str]]:
         """Class names of each task that it predicts."""
         bundle = self._loaded.bundle
-        return {task: bundle.vocabulary[task] for task in bundle.calibration}
+        return {task: list(bundle.vocabulary[task]) for task in bundle.calibration}
 
     @property
     def notes(self) -> list[str]:

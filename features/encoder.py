@@ -16,19 +16,43 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
 from dualstream.features.options import Precision as Precision
 from numpy.typing import NDArray
 
 from dualstream.discovery import ENCODERS_GROUP, Registry
+from dualstream.documents import JsonObject
 from dualstream.installation import install_hint
 
 StreamName = Literal["video", "audio"]
 
 VIDEO_WIDTH = 100  # columns of the video stream of our own encoders, after projection
 AUDIO_WIDTH = 192  # columns of the audio stream of our own encoders
+
+
+class WeightsDocument(TypedDict, total=False):
+    """What a spec says of weights; caches of other programs may lack keys."""
+
+    source: str
+    """``imagenet:IMAGENET1K_V1``, ``file`` or ``random:SEED``."""
+    sha256: str
+    licence: str
+
+
+class SpecDocument(TypedDict, total=False):
+    """An encoder's spec as a cache and a fingerprint hold it; caches of other programs may lack keys."""
+
+    name: str
+    stream: StreamName
+    raw_width: int
+    width: int
+    version: int
+    parameters: JsonObject
+    weights: WeightsDocument | None
+    has_windows: bool
+    column_names: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -44,16 +68,16 @@ class EncoderSpec:
     """Columns of the stream in the cache. Below `raw_width` a projection bridges the two."""
     version: int = 1
     """Raised whenever the same input would give other numbers."""
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: JsonObject = field(default_factory=dict)
     """All settings that shape the numbers; JSON values only."""
-    weights: dict[str, Any] | None = None
+    weights: WeightsDocument | None = None
     """``{"source": "imagenet" | "file" | "random:SEED", "sha256": ..., "licence": ...}``; None: no weights."""
     has_windows: bool = True
     """False for a stream that knows only one row per utterance (a table without times)."""
     column_names: tuple[str, ...] | None = None
     """Names of the stream's columns, where each has a meaning of its own."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SpecDocument:
         """Return the spec as JSON values, keys in the order of the fields."""
         return {
             "name": self.name,

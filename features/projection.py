@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
+from dualstream.documents import JsonObject
 
 CHUNK_ROWS = 1024  # rows that are made float64 at once
 PCA: Final = "pca"
@@ -42,7 +43,7 @@ class Projection:
     components: NDArray[np.float32]
     """Shape (width, raw_width). ``pca``: orthonormal rows, the largest variance first; ``pca-turned``: orthonormal
     rows that span the same, each a mixture of all components."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)
     """JSON values: rows and share of variance kept (``pca``), beside them the rotation's seed (``pca-turned``);
     the seed (``gaussian``)."""
 

@@ -18,6 +18,7 @@ from dualstream.features.encoders.frozen import preprocess
 from numpy.typing import NDArray
 
 from dualstream.discovery import ENCODERS_GROUP, Registry, UnknownNameError
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import torch
@@ -70,12 +71,12 @@ class TrainableEncoder:
     decode: dict[str, int | None]
     """`frame_size_px` and `sample_rate_hz` of the samples."""
     cut: Cut
-    cut_parameters: dict[str, Any]
+    cut_parameters: JsonObject
     """All that shapes what `cut` makes, JSON values: samples on disk are named by its digest."""
     prepare: Prepare
     blocks: tuple[ParameterBlock, ...] = (ParameterBlock("all", ("",)),)
     """From the heads downwards; the first trains from the first epoch on."""
-    augmentation: dict[str, Any] | None = None
+    augmentation: JsonObject | None = None
     """JSON values for the recipe; None: nothing is changed."""
     file_name: Callable[[str], str] = field(default=lambda name: name)
     """From a tensor's name in `net` to its name in the weights file."""

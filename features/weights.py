@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
 
+from dualstream.features.encoder import WeightsDocument
 from dualstream.features.memory import raise_shortage
 from dualstream.features.single_read import open_hashed
 
@@ -75,7 +76,7 @@ class WeightsRecord:
     """Of the whole file; for random weights that of `digest_of_state`."""
     licence: str
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> WeightsDocument:
         """Return the record as JSON values."""
         return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
 
@@ -87,7 +88,7 @@ class OwnNetwork(Protocol):
         """Draw all weights from a seed."""
         ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
 
     def load_state_dict(self, state: dict[str, Tensor], /) -> Any: ...
 

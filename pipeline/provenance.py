@@ -6,11 +6,87 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from dualstream.pipeline.errors import FingerprintMismatchError
 
+from dualstream.documents import JsonObject
+
+if TYPE_CHECKING:
+    from dualstream.features.encoder import Precision, SpecDocument
+
 SHOWN_DIFFERENCES = 8
+
+
+class WindowsDocument(TypedDict):
+    """The grid of windows."""
+
+    length_s: float
+    hop_s: float
+
+
+class RecipeDocument(TypedDict, total=False):
+    """All that shapes the numbers of an extraction: what the fingerprint is over."""
+
+    version: int
+    windows: WindowsDocument
+    sampling: str
+    decode: JsonObject | None
+    """`DecodeSettings.to_json`; None where every stream is a table."""
+    decoder: str | None
+    device: str | None
+    precision: Precision
+    shard_size: int
+    streams: dict[str, SpecDocument]
+    """Without their widths after projection."""
+
+
+class Environment(TypedDict, total=False):
+    """What may change last digits: it is noted, and no part of the fingerprint."""
+
+    packages: dict[str, str]
+    blas_threads: int
+    threads: int
+    processor: str
+    shards: int
+    """In a cache: how many of its shards were made so."""
+
+
+class ManifestDocument(TypedDict):
+    """The manifest that a cache was made of."""
+
+    sha256: str
+    utterances: int
+
+
+class ShardsDocument(TypedDict):
+    """The shards that a cache was made of."""
+
+    sha256: str
+    size: int
+    count: int
+
+
+class ProjectionDocument(TypedDict, total=False):
+    """How a cache's streams were projected; the first version did not state itself."""
+
+    kind: str
+    widths: dict[str, int]
+    seed: int
+    version: int
+
+
+class Provenance(TypedDict, total=False):
+    """How a cache came to be; caches of other programs may lack keys."""
+
+    fingerprint: str
+    recipe: RecipeDocument
+    manifest: ManifestDocument
+    shards: ShardsDocument
+    widths: dict[str, int]
+    """Of the streams, before anybody asked for others."""
+    projection: ProjectionDocument
+    environments: list[Environment]
 
 
 def canonical_json(value: Any) -> str:

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, StreamName, register
 from dualstream.features.encoders.table_files import Table, read_table
 from dualstream.features.windows import nearest
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 NO_FEATURES = {  # lower case: labels, and what the manifest says of an utterance
     *("emotion", "sentiment", "label", "labels", "class", "target"),
@@ -82,7 +83,7 @@ class FeatureTable:
             )
         self._time = _time_column(table)
         self._rows = _rows_by_id(table, self._time)
-        passed_over: dict[str, Any] = {"left_out": list(table.left_out), "failed_rows": table.failed_rows}
+        passed_over: JsonObject = {"left_out": list(table.left_out), "failed_rows": table.failed_rows}
         self.spec = EncoderSpec(
             name=f"table:{table.path.name}",
             stream=stream,

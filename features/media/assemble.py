@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.media.channels import channel_count
@@ -15,6 +14,8 @@ from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import MediaError
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 STILL_LIMIT_S = 1.0  # a longer clip with a single picture shows a still image
 HOLE_S = 0.1  # a hole in the sound that is worth a note; ffmpeg fills those with silence
@@ -47,7 +48,7 @@ class ClipFacts:
     processes: int
     """ffmpeg processes that it took."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the facts as JSON values."""
         return asdict(self)
 

@@ -14,6 +14,8 @@ from dualstream.features.options import Fit as Fit
 from dualstream.features.options import ReadingOptions
 from dualstream.features.options import Speed as Speed
 
+from dualstream.documents import JsonObject
+
 ErrorKind = Literal[
     "missing", "not_a_file", "unreadable", "damaged", "empty", "no_streams", "timeout", "too_large", "killed"
 ]
@@ -104,7 +106,7 @@ class DecodeSettings:
         if not (math.isfinite(self.max_clip_s) and 0 < self.max_clip_s <= 24 * 3600):
             raise ValueError(f"max_clip_s is {self.max_clip_s}; expected seconds above 0, at most a day")
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the settings as JSON values, for the fingerprint."""
         return {
             "reading": FAST_READING_VERSION if self.speed == "fast" else READING_VERSION,

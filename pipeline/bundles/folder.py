@@ -15,7 +15,7 @@ docs/bundle.md says what each MUST and MAY hold.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +25,16 @@ from dualstream.features.single_read import read_hashed
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.variants.registry import TASKS, Task, Trained
 from dualstream.pipeline import experiments
+from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream, Calibration
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError
 from dualstream.pipeline.experiments.ranges import RANGES, Ranges, ranges_of, write_ranges
 from dualstream.pipeline.experiments.speaker_prior import SPEAKER_PRIOR, speaker_prior_of, write_speaker_prior
 from dualstream.pipeline.memory import refuse_shortage
-from dualstream.pipeline.provenance import digest_file, digest_of, fingerprint
+from dualstream.pipeline.provenance import RecipeDocument, digest_file, digest_of, fingerprint
 from dualstream.pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 from numpy.typing import NDArray
 
-BUNDLE_FORMAT = "dualstream bundle"
-BUNDLE_VERSION = 1
-SPEAKER_VERSION = 2  # of bundles that normalise speakers: older programs, which would not, refuse it
+BUNDLE_FORMAT, BUNDLE_VERSIONS = BundleManifest.FORMAT, (BundleManifest.VERSION, BundleManifest.SPEAKER_VERSION)
 CONFIG, MODELS, PROJECTIONS, ONNX, CARD = (
     experiments.CONFIG, "models.safetensors", "projections.safetensors", "head.onnx", "MODEL_CARD.md",
 )  # fmt: skip
@@ -43,26 +42,11 @@ WEIGHTS = "weights"
 MAX_CONFIG_BYTES = 16 << 20
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """How sure one task's answers may be: log-probabilities times `sharpness`, then normalised."""
-
-    sharpness: float
-    """Inverse temperature, 0 or more; 1 leaves all as it is."""
-    split: str
-    """What it was fitted on: ``dev``, or ``folds`` for out-of-fold answers."""
-    utterances: int
-    """Labelled ones; 0: nothing was fitted."""
-    log_loss: tuple[float, float] | None = None
-    """Before and after on those same utterances, nats."""
-
-
 @dataclass(frozen=True, repr=False)
 class Bundle:
     """A bundle in memory."""
 
-    document: dict[str, Any]
-    """config.json without ``format``, ``version`` and ``files``."""
+    manifest: BundleManifest
     models: tuple[Trained, ...]
     projections: dict[str, Projection] = field(default_factory=dict)
     """By head stream (``video``, ``audio``), where there is one."""
@@ -78,46 +62,41 @@ class Bundle:
     @property
     def variant(self) -> str:
         """The fusion variant, argument included."""
-        return str(self.document["variant"])
+        return self.manifest.variant
 
     @property
-    def streams(self) -> dict[str, dict[str, Any]]:
-        """By head stream: ``{"name", "spec", "projection", "carried"}``; the width is that after projection."""
-        return dict(self.document["streams"])
+    def streams(self) -> dict[str, BundleStream]:
+        """By head stream."""
+        return self.manifest.streams
 
     @property
-    def recipe(self) -> dict[str, Any]:
+    def recipe(self) -> RecipeDocument:
         """All that shaped the numbers: what the fingerprint is computed from."""
-        return dict(self.document["recipe"])
+        return self.manifest.recipe
 
     @property
     def fingerprint(self) -> str:
         """Of the extraction that the heads were fitted on."""
-        return str(self.document["fingerprint"])
+        return self.manifest.fingerprint
 
     @property
-    def vocabulary(self) -> dict[str, list[str]]:
+    def vocabulary(self) -> dict[Task, tuple[str, ...]]:
         """Class names of each task, in code order."""
-        return dict(self.document["vocabulary"])
+        return self.manifest.vocabulary
 
     @property
     def calibration(self) -> dict[Task, Calibration]:
         """Of each task that has a head."""
-        found: dict[Task, Calibration] = {}
-        for task in TASKS:
-            if task in self.document["calibration"]:
-                found[task] = Calibration(**self.document["calibration"][task])
-        return found
+        return {task: self.manifest.calibration[task] for task in TASKS if task in self.manifest.calibration}
 
     @property
     def pairs(self) -> NDArray[np.bool_] | None:
         """Emotion and sentiment pairs that training showed, shape (E, S), where answers are decoded jointly."""
-        pairs = self.document["joint_pairs"]
-        return None if pairs is None else np.array(pairs, dtype=np.bool_)
+        return self.manifest.pairs
 
     def weights_file(self, stream: str) -> Path | None:
         """Return where a stream's weights lie inside the bundle; None where they were not copied in."""
-        if self.path is None or self.streams[stream].get("carried") is None:
+        if self.path is None or self.streams[stream].carried is None:
             return None
         return self.path / WEIGHTS / f"{stream}.safetensors"
 
@@ -137,9 +116,9 @@ def write_bundle(folder: Path, bundle: Bundle, *, card: str) -> None:
     if bundle.speaker_prior is not None:
         write_speaker_prior(folder, bundle.speaker_prior)
     write_bytes(folder / CARD, card.encode())
-    files = {name: digest_file(folder / name) for name in _file_names(bundle.document, folder)}
-    version = BUNDLE_VERSION if bundle.speaker_prior is None else SPEAKER_VERSION
-    write_json(folder / CONFIG, {"format": BUNDLE_FORMAT, "version": version, **bundle.document, "files": files})
+    names = _file_names(bundle.manifest, ranges=bool(bundle.ranges), onnx=(folder / ONNX).exists())
+    files = {name: digest_file(folder / name) for name in names}
+    write_json(folder / CONFIG, replace(bundle.manifest, files=files).stamped())
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -164,22 +143,20 @@ def read_bundle(path: Path) -> Bundle:
         kind = document.get("format") if isinstance(document, dict) else None
         hint = "; `export` makes a bundle of a run" if kind == experiments.RUN_FORMAT else ""
         raise NoCacheError(f"{path} is not a bundle: its {CONFIG} says {str(kind)[:80]!r}{hint}")
-    if document.get("version") not in (BUNDLE_VERSION, SPEAKER_VERSION):
-        raise CorruptError(
-            f"{path} is a bundle of version {document.get('version')}; this program reads {BUNDLE_VERSION} and "
-            f"{SPEAKER_VERSION}"
-        )
+    if document.get("version") not in BUNDLE_VERSIONS:
+        known = " and ".join(map(str, BUNDLE_VERSIONS))
+        raise CorruptError(f"{path} is a bundle of version {document.get('version')}; this program reads {known}")
     try:
-        _check_shape(document)
-        _check_recipe(document, path)
-        held = _checked_files(document, path)
+        manifest = BundleManifest.from_json(document)
+        _check_recipe(manifest, path)
+        held = _checked_files(manifest, path)
         bundle = Bundle(
-            document={key: document[key] for key in document if key not in ("format", "version", "files")},
+            manifest=manifest,
             models=tuple(experiments.models_of(held[MODELS], path / MODELS)),
-            projections=_read_projections(document, path, held.get(PROJECTIONS)),
+            projections=_read_projections(manifest, path, held.get(PROJECTIONS)),
             path=path,
-            ranges=_read_ranges(document, path, held),
-            speaker_prior=_read_speaker_prior(document, path, held),
+            ranges=_read_ranges(manifest, path, held),
+            speaker_prior=_read_speaker_prior(manifest, path, held),
         )
         _check_models(bundle)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -194,46 +171,20 @@ def sections(recipe: Mapping[str, Any]) -> dict[str, str]:
     return {key: digest_of(value) for key, value in parts.items()}
 
 
-def _file_names(document: Mapping[str, Any], folder: Path) -> list[str]:
+def _file_names(manifest: BundleManifest, *, ranges: bool, onnx: bool) -> list[str]:
     """Return the files whose digests a bundle states: all but the card, which people may add to."""
     names = [MODELS]
-    if any(one["projection"] for one in document["streams"].values()):
+    if any(one.projection for one in manifest.streams.values()):
         names.append(PROJECTIONS)
-    names += [f"{WEIGHTS}/{name}.safetensors" for name, one in document["streams"].items() if one["carried"]]
-    if RANGES in document.get("files", ()) or ("files" not in document and (folder / RANGES).exists()):
-        names.append(RANGES)
-    if document.get("speaker_norm"):
-        names.append(SPEAKER_PRIOR)
-    return [*names, ONNX] if (folder / ONNX).exists() else names
+    names += [f"{WEIGHTS}/{name}.safetensors" for name, one in manifest.streams.items() if one.carried]
+    names += [RANGES] if ranges else []
+    names += [SPEAKER_PRIOR] if manifest.speaker_norm is not None else []
+    return [*names, ONNX] if onnx else names
 
 
-def _check_shape(document: Mapping[str, Any]) -> None:
-    """Raise ValueError where config.json lacks something, or has it in another type."""
-    kinds: dict[str, Any] = {
-        "variant": str, "streams": dict, "recipe": dict, "recipe_sections": dict, "fingerprint": str,
-        "vocabulary": dict, "calibration": dict, "files": dict, "created_with": dict,
-    }  # fmt: skip
-    for key, kind in kinds.items():
-        if not isinstance(document[key], kind):
-            raise ValueError(f"{key} is a {type(document[key]).__name__}; expected a {kind.__name__}")
-    if not document["streams"] or not set(document["streams"]) <= {"video", "audio"}:
-        raise ValueError(f"streams are {sorted(document['streams'])}; expected video, audio or both")
-    for name, one in document["streams"].items():
-        if one["spec"]["stream"] != name or not isinstance(one["spec"]["name"], str):
-            raise ValueError(f"the encoder of {name} is one of {one['spec']['stream']}")
-    for task in TASKS:
-        names = document["vocabulary"][task]
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"the classes of {task} are no list of names")
-    for task, one in document["calibration"].items():
-        sharpness = Calibration(**one).sharpness
-        if task not in TASKS or isinstance(sharpness, bool) or not 0 <= float(sharpness) < 1e9:
-            raise ValueError(f"the calibration of {task} has a sharpness of {sharpness}")
-
-
-def _check_recipe(document: Mapping[str, Any], path: Path) -> None:
+def _check_recipe(manifest: BundleManifest, path: Path) -> None:
     """Refuse a plan or an encoder that was changed after the heads were fitted."""
-    recipe, stated = document["recipe"], document["recipe_sections"]
+    recipe, stated = manifest.recipe, manifest.recipe_sections
     found = sections(recipe)
     changed = sorted(key for key in {*found, *stated} if found.get(key) != stated.get(key))
     if changed:
@@ -241,24 +192,25 @@ def _check_recipe(document: Mapping[str, Any], path: Path) -> None:
             f"{path}: {', '.join(changed)} in the extraction recipe {'is' if len(changed) == 1 else 'are'} not "
             "what the heads were fitted on; export the run again"
         )
-    if fingerprint(recipe) != document["fingerprint"]:
+    if fingerprint(recipe) != manifest.fingerprint:
         raise FingerprintMismatchError(
             f"{path}: the recipe's fingerprint is {fingerprint(recipe)[:16]}…, the bundle states "
-            f"{document['fingerprint'][:16]}…; export the run again"
+            f"{manifest.fingerprint[:16]}…; export the run again"
         )
-    for name, one in document["streams"].items():
-        own = recipe["streams"][one["name"]]
-        if {key: value for key, value in one["spec"].items() if key != "width"} != own:
+    for name, one in manifest.streams.items():
+        own = recipe["streams"][one.name]
+        if {key: value for key, value in one.spec.items() if key != "width"} != own:
             raise FingerprintMismatchError(
-                f"{path}: the encoder of {name}, {one['spec']['name']}, is not the one that the recipe names, "
+                f"{path}: the encoder of {name}, {one.spec['name']}, is not the one that the recipe names, "
                 f"{own['name']}, with the same settings and weights; export the run again"
             )
 
 
-def _checked_files(document: Mapping[str, Any], path: Path) -> dict[str, bytes]:
+def _checked_files(manifest: BundleManifest, path: Path) -> dict[str, bytes]:
     """Check the digest of every file, and return the bytes of those that are read here."""
-    stated, held = document["files"], {}
-    for name in _file_names(document, path):
+    stated, held = manifest.files, {}
+    names = _file_names(manifest, ranges=RANGES in stated, onnx=(path / ONNX).exists())
+    for name in names:
         place = path / name
         if not place.is_file():
             raise CorruptError(f"{place} is missing; export the run again")
@@ -278,22 +230,22 @@ def _checked_files(document: Mapping[str, Any], path: Path) -> dict[str, bytes]:
     return held
 
 
-def _read_projections(document: Mapping[str, Any], path: Path, held: bytes | None) -> dict[str, Projection]:
+def _read_projections(manifest: BundleManifest, path: Path, held: bytes | None) -> dict[str, Projection]:
     from safetensors import SafetensorError
 
-    wanted = {name: one["projection"] for name, one in document["streams"].items() if one["projection"]}
+    wanted = {name: one.projection for name, one in manifest.streams.items() if one.projection}
     found = {}
     if wanted and held is not None:
         try:
             arrays, _ = unpack_safetensors(held)
-            for name, facts in wanted.items():
+            for name, stated in wanted.items():
                 mean, components = (arrays[f"{name}/{part}"] for part in ("mean", "components"))
-                found[name] = Projection(facts["kind"], mean, components, facts["fitted_on"])
+                found[name] = Projection(stated.kind, mean, components, stated.fitted_on)
         except SafetensorError as error:
             refuse_shortage(error, f"while {path / PROJECTIONS} is read")
             raise CorruptError(f"{path / PROJECTIONS} can't be read: {error}") from error
-    for name, one in document["streams"].items():
-        spec, projection = one["spec"], found.get(name)
+    for name, one in manifest.streams.items():
+        spec, projection = one.spec, found.get(name)
         shape = (spec["width"], spec["raw_width"])
         if projection is None and shape[0] != shape[1]:
             raise ValueError(f"stream {name} goes from {shape[1]} columns to {shape[0]} without a projection")
@@ -302,21 +254,21 @@ def _read_projections(document: Mapping[str, Any], path: Path, held: bytes | Non
     return found
 
 
-def _read_ranges(document: Mapping[str, Any], path: Path, held: Mapping[str, bytes]) -> Ranges:
+def _read_ranges(manifest: BundleManifest, path: Path, held: Mapping[str, bytes]) -> Ranges:
     if RANGES not in held:
         return {}
-    widths = {name: int(one["spec"]["width"]) for name, one in document["streams"].items()}
+    widths = {name: int(one.spec["width"]) for name, one in manifest.streams.items()}
     return ranges_of(held[RANGES], path / RANGES, widths)
 
 
-def _read_speaker_prior(document: Mapping[str, Any], path: Path, held: Mapping[str, bytes]) -> SpeakerPrior | None:
+def _read_speaker_prior(manifest: BundleManifest, path: Path, held: Mapping[str, bytes]) -> SpeakerPrior | None:
     if SPEAKER_PRIOR not in held:
         return None
     prior = speaker_prior_of(held[SPEAKER_PRIOR], path / SPEAKER_PRIOR)
-    for name, one in document["streams"].items():
+    for name, one in manifest.streams.items():
         moments = prior.utterance.get(name)
-        if moments is None or moments.mean.shape != (int(one["spec"]["width"]),):
-            raise ValueError(f"the speakers' prior has no {name} stream of {one['spec']['width']} columns")
+        if moments is None or moments.mean.shape != (one.spec["width"],):
+            raise ValueError(f"the speakers' prior has no {name} stream of {one.spec['width']} columns")
     return prior
 
 

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encode import ClipPlan
-from dualstream.features.encoder import Encoder, EncoderOptions, StreamFeatures, build
+from dualstream.features.encoder import (
+    Encoder,
+    EncoderOptions,
+    SpecDocument,
+    StreamFeatures,
+    WeightsDocument,
+    build,
+)
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
@@ -22,10 +29,13 @@ from dualstream.heads.variants.decode import joint_decode, separate_decode
 from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.registry import TASKS, Prediction, Task
 from dualstream.pipeline.bundles.folder import Bundle
+from dualstream.pipeline.bundles.manifest import BundleStream
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.recipe import Recipe, is_network
-from dualstream.pipeline.provenance import canonical_json, differences, digest_file, listed
+from dualstream.pipeline.provenance import Environment, canonical_json, differences, digest_file, listed
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 LOG_ZERO = -1e4  # a log-probability below this is as good as none, and stays a number
 
@@ -50,7 +60,7 @@ class Features:
         blank = np.full(count, UNLABELLED, dtype=np.int64)
         streams = {}
         for name, rows in self.streams.items():
-            windowed = bool(bundle.streams[name]["spec"]["has_windows"])
+            windowed = bool(bundle.streams[name].spec["has_windows"])
             streams[name] = StreamArrays(
                 utterance=np.stack([one.utterance for one in rows]),
                 present=np.array([one.present for one in rows], dtype=np.bool_),
@@ -114,18 +124,19 @@ def make_plan(
     UsageError
         Where weights have to be named and are not.
     """
-    recipe = bundle.recipe
+    recipe, stated = bundle.recipe, bundle.recipe["decode"]
+    assert stated is not None, "a bundle reads clips: export refuses tables"
     encoders = _encoders(bundle, weights, device)
     try:
         windows = WindowPlan(**recipe["windows"])
-        sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(recipe["decode"])
+        sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(stated)
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
         version = decoder_version(binary)
     except MediaError as error:
         raise DualstreamError(str(error)) from error
     if version != recipe["decoder"]:
         notes.append(f"features were made with {recipe['decoder']}, here it is {version}: last digits may differ")
-    networks = any(is_network(one["spec"]["stream"], one["spec"]["name"]) for one in bundle.streams.values())
+    networks = any(is_network(one.spec["stream"], one.spec["name"]) for one in bundle.streams.values())
     if networks and device.partition(":")[0] != recipe["device"]:
         notes.append(f"features were made on {recipe['device']}, here on {device}: last digits may differ")
     return ClipPlan(encoders, windows, sampling, decode, partial(read_clip, ffmpeg=str(binary))), notes
@@ -133,8 +144,8 @@ def make_plan(
 
 def recipe_of(bundle: Bundle, plan: ClipPlan) -> Recipe:
     """Return the bundle's recipe with the encoders that were built for it."""
-    specs = {name: one["spec"] for name, one in bundle.streams.items()}
-    return Recipe(bundle.recipe, specs, lambda: plan, dict)
+    specs = {name: one.spec for name, one in bundle.streams.items()}
+    return Recipe(bundle.recipe, specs, lambda: plan, Environment)
 
 
 def projected(rows: Sequence[StreamFeatures], projection: Projection | None) -> list[StreamFeatures]:
@@ -218,7 +229,7 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
     used: set[str] = set()
     encoders = {}
     for name, one in bundle.streams.items():
-        spec = one["spec"]
+        spec = one.spec
         source, expected = _source(bundle, name, one, given, used)
         try:
             encoder = build(
@@ -232,16 +243,16 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
     if strangers:
         raise FingerprintMismatchError(
             f"--weights {', '.join(strangers)}: of none of the bundle's encoders, which have the weights "
-            + "; ".join(_told(name, one["spec"]) for name, one in bundle.streams.items())
+            + "; ".join(_told(name, one.spec) for name, one in bundle.streams.items())
         )
     return encoders
 
 
 def _source(
-    bundle: Bundle, name: str, one: Mapping[str, Any], given: Mapping[str, Path], used: set[str]
+    bundle: Bundle, name: str, one: BundleStream, given: Mapping[str, Path], used: set[str]
 ) -> tuple[str | None, str | None]:
     """Return where an encoder's weights come from, as `build` takes it, and the digest that they must have."""
-    wanted = one["spec"]["weights"]
+    wanted = one.spec["weights"]
     if wanted is None:
         return None, None
     digest = str(wanted["sha256"])
@@ -249,8 +260,8 @@ def _source(
         used.add(digest)
         return str(given[digest]), digest
     carried = bundle.weights_file(name)
-    if carried is not None:
-        return str(carried), str(one["carried"]["sha256"])
+    if carried is not None and one.carried is not None:
+        return str(carried), one.carried.sha256
     kind = str(wanted["source"])
     if kind.startswith("random:"):
         return kind, digest
@@ -258,23 +269,23 @@ def _source(
         return "imagenet", digest
     if given:
         raise FingerprintMismatchError(
-            f"the {name} encoder has other weights than those that were named: {_told(name, one['spec'])}; "
+            f"the {name} encoder has other weights than those that were named: {_told(name, one.spec)}; "
             f"found {', '.join(f'{path} ({found[:16]}…)' for found, path in given.items())}"
         )
     raise UsageError(
-        f"the bundle does not carry the weights of its encoder: {_told(name, one['spec'])}; name that file: "
+        f"the bundle does not carry the weights of its encoder: {_told(name, one.spec)}; name that file: "
         "--weights FILE"
     )
 
 
-def _told(name: str, spec: Mapping[str, Any]) -> str:
+def _told(name: str, spec: SpecDocument) -> str:
     weights = spec["weights"]
     return f"{name} {spec['name']}" + (f", sha256 {weights['sha256'][:16]}…" if weights else ", no weights")
 
 
-def _check_encoder(name: str, stated: Mapping[str, Any], built: Mapping[str, Any], digest: str | None) -> None:
+def _check_encoder(name: str, stated: SpecDocument, built: SpecDocument, digest: str | None) -> None:
     """Refuse an encoder that would give other numbers; where its weights lie does not matter."""
-    found = dict(built["weights"] or {}).get("sha256")
+    found = (built["weights"] or WeightsDocument()).get("sha256")
     if found != digest:
         raise FingerprintMismatchError(
             f"the weights of the {name} encoder {stated['name']} have sha256 {found}; the bundle's have {digest}"
@@ -287,7 +298,7 @@ def _check_encoder(name: str, stated: Mapping[str, Any], built: Mapping[str, Any
         )
 
 
-def _settings(spec: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(spec: SpecDocument) -> JsonObject:
     kept = ("name", "stream", "raw_width", "version", "parameters", "has_windows")
-    plain: dict[str, Any] = json.loads(canonical_json({key: spec[key] for key in kept}))
+    plain: JsonObject = json.loads(canonical_json({key: value for key, value in spec.items() if key in kept}))
     return plain

@@ -105,8 +105,8 @@ def load(
         As `make_plan` does.
     """
     plan, notes = make_plan(bundle, weights=weights, device=choose_device(device), ffmpeg=ffmpeg)
-    specs = {name: one["spec"] for name, one in bundle.streams.items()}
-    warnings = integrity.with_random_weights(bundle.document.get("warnings", []), specs)
+    specs = {name: one.spec for name, one in bundle.streams.items()}
+    warnings = integrity.with_random_weights(bundle.manifest.warnings, specs)
     return LoadedBundle(bundle, plan, notes, warnings)
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
+from dualstream.features.encoder import SpecDocument
 from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.errors import CorruptError, NoCacheError
-from dualstream.pipeline.provenance import canonical_json
+from dualstream.pipeline.provenance import Provenance, canonical_json
 from dualstream.pipeline.storage.container import pack, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values
 from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 KIND = "cache"
 STATUSES = ("ok", "failed")
@@ -220,7 +223,7 @@ def _to_values(cache: Cache) -> Values:
     return values
 
 
-def _from_values(values: dict[str, Any], name: str) -> Cache:
+def _from_values(values: JsonObject, name: str) -> Cache:
     utterances = {
         path.partition("/")[2]: value for path, value in values.items() if path.startswith("utterances/")
     }
@@ -231,11 +234,11 @@ def _from_values(values: dict[str, Any], name: str) -> Cache:
         start_s=values["windows/start_s"],
         streams={stream: _stream(values, stream, name) for stream in streams},
         vocabulary={key: values[f"vocabulary/{key}"] for key in VOCABULARIES},
-        provenance=_object(values["provenance"], f"{name}: /provenance"),
+        provenance=cast(Provenance, _object(values["provenance"], f"{name}: /provenance")),
     )
 
 
-def _stream(values: dict[str, Any], stream: str, name: str) -> Stream:
+def _stream(values: JsonObject, stream: str, name: str) -> Stream:
     at = f"streams/{stream}"
     projection = None
     if f"{at}/projection/kind" in values:
@@ -252,12 +255,12 @@ def _stream(values: dict[str, Any], stream: str, name: str) -> Stream:
         windows=values.get(f"{at}/windows"),
         window_present=values.get(f"{at}/window_present"),
         time_s=values.get(f"{at}/time_s"),
-        spec=_object(values[f"{at}/spec"], f"{name}: /{at}/spec"),
+        spec=cast(SpecDocument, _object(values[f"{at}/spec"], f"{name}: /{at}/spec")),
         projection=projection,
     )
 
 
-def _object(text: str | Value, place: str) -> dict[str, Any]:
+def _object(text: str | Value, place: str) -> JsonObject:
     """Read a JSON object; NaN, infinities and deep nesting are refused."""
     try:
         value = json.loads(str(text), parse_constant=_no_constant)

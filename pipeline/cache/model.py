@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dualstream.features.encoder import SpecDocument
 from dualstream.pipeline.cache import convert
+from dualstream.pipeline.provenance import Provenance
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +32,7 @@ class StoredProjection:
     """Shape (raw_width,)."""
     components: NDArray[np.float32]
     """Shape (width, raw_width)."""
-    fitted_on: dict[str, Any]
+    fitted_on: JsonObject
     """Split, number of rows and sha256 over their ids and digests; for ``gaussian`` the seed."""
 
 
@@ -47,7 +51,7 @@ class Stream:
     """Shape (W,), or None with `windows`."""
     time_s: NDArray[np.float64] | None
     """Shape (W,): the instant each row stands for on its clip's clock, NaN where absent; None with `windows`."""
-    spec: dict[str, Any]
+    spec: SpecDocument
     """features.encoder.EncoderSpec.to_json() of the encoder that made it."""
     projection: StoredProjection | None = None
 
@@ -104,7 +108,7 @@ class Cache:
     streams: dict[str, Stream]
     vocabulary: dict[str, list[str]]
     """``emotion`` and ``sentiment``: class names in code order."""
-    provenance: dict[str, Any]
+    provenance: Provenance
     """How it was made: fingerprint and what it was computed from. No times, hosts or paths."""
 
     def __repr__(self) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encoder import is_table
+from dualstream.features.encoder import SpecDocument, WeightsDocument, is_table
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import load_file
@@ -23,11 +23,17 @@ from dualstream.pipeline.bundles.folder import (
     ONNX,
     WEIGHTS,
     Bundle,
-    Calibration,
     sections,
     write_bundle,
 )
 from dualstream.pipeline.bundles.inference import LOG_ZERO, sharpened
+from dualstream.pipeline.bundles.manifest import (
+    BundleManifest,
+    BundleProjection,
+    BundleStream,
+    Calibration,
+    CarriedWeights,
+)
 from dualstream.pipeline.cache import Cache, read_cache_and_digest
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity
@@ -42,7 +48,7 @@ from dualstream.pipeline.experiments.training_data import corpus_of
 from dualstream.pipeline.options.bundles import ExportCommand, ExportOptions
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.reporting.card import model_card
-from dualstream.pipeline.storage.documents import finite, write_bytes
+from dualstream.pipeline.storage.documents import write_bytes
 
 from dualstream.documents import JsonObject
 
@@ -98,33 +104,31 @@ def export(
     joint = run.config.answering.joint_decoding
     mean = DecodingOptions(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
     calibration = {task: _calibrate(mean, task) for task in mean.true}
-    document: JsonObject = {
-        "variant": run.config.variant,
-        "streams": streams,
-        "recipe": cache.provenance["recipe"],
-        "recipe_sections": sections(cache.provenance["recipe"]),
-        "fingerprint": run.config.cache.fingerprint,
-        "vocabulary": {task: list(run.config.vocabulary[task]) for task in TASKS},
-        "calibration": {task: vars(one) for task, one in calibration.items()},
-        "joint_pairs": (seen.pairs > 0).tolist() if joint else None,
-        "fitted_on": run.config.fitted_on.to_json(),
-        "created_with": run.config.versions,
-        "onnx": None,
-        "speaker_norm": None if run.config.speaker_prior is None else run.config.speaker_prior.to_json(),
-        "warnings": [*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings],
-    }
+    manifest = BundleManifest(
+        variant=run.config.variant,
+        streams=streams,
+        recipe=cache.provenance["recipe"],
+        recipe_sections=sections(cache.provenance["recipe"]),
+        fingerprint=run.config.cache.fingerprint,
+        vocabulary={task: run.config.vocabulary[task] for task in TASKS},
+        calibration=calibration,
+        joint_pairs=tuple(tuple(row) for row in (seen.pairs > 0).tolist()) if joint else None,
+        fitted_on=run.config.fitted_on,
+        created_with=run.config.versions,
+        speaker_norm=run.config.speaker_prior,
+        warnings=(*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings),
+    )
     models = tuple(experiments.read_models(path / experiments.WEIGHTS))
     ranges = usual_ranges(corpus, planned.fitted_on(), streams)
     with experiments.new_folder(out, replace=options.replace, kind=BUNDLE_FORMAT) as folder:
-        _copy_weights(document, folder, options.with_weights)
+        manifest = _with_weights(manifest, folder, options.with_weights)
         prior = _speaker_prior(run, streams)
-        bundle = Bundle(finite(document), models, _projections(cache, streams), ranges=ranges, speaker_prior=prior)
+        bundle = Bundle(manifest, models, _projections(cache, streams), ranges=ranges, speaker_prior=prior)
         if options.onnx:
-            document["onnx"] = _onnx(bundle, folder, notice)
-            bundle = replace(bundle, document=finite(document))
+            bundle = replace(bundle, manifest=replace(manifest, onnx=_onnx(bundle, folder, notice)))
         tests = [one for one in run.test_log if one.split == "test"]
         card = model_card(
-            document=document,
+            manifest=bundle.manifest,
             config=run.config,
             held_out=_score(mean, calibration, target),
             seeds=run.metrics,
@@ -135,16 +139,16 @@ def export(
         files = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
     return ExportReport(
         bundle=str(out),
-        variant=document["variant"],
+        variant=manifest.variant,
         models=len(models),
-        streams={name: one["spec"]["name"] for name, one in streams.items()},
+        streams={name: one.spec["name"] for name, one in streams.items()},
         calibration={task: one.sharpness for task, one in calibration.items()},
         needs_weights=tuple(
-            NeededWeights(name, one["spec"]["name"], one["spec"]["weights"]["sha256"])
-            for name, one in document["streams"].items()
-            if one["spec"]["weights"] and not one["carried"] and not _drawn(one["spec"])
+            NeededWeights(name, one.spec["name"], weights["sha256"])
+            for name, one in manifest.streams.items()
+            if (weights := one.spec["weights"]) and not one.carried and not _drawn(weights)
         ),
-        onnx=document["onnx"],
+        onnx=bundle.manifest.onnx,
         files=tuple(files),
     )
 
@@ -185,7 +189,7 @@ def _read_cache(run: Run, named: Path | None) -> Cache:
     return cache
 
 
-def _streams(run: Run, cache: Cache) -> dict[str, JsonObject]:
+def _streams(run: Run, cache: Cache) -> dict[str, BundleStream]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
     reads = registry.get(run.config.variant).streams
     recipe = cache.provenance.get("recipe")
@@ -198,28 +202,26 @@ def _streams(run: Run, cache: Cache) -> dict[str, JsonObject]:
         if head not in reads:
             continue
         stream = cache.streams[name]
-        spec = {**recipe["streams"][name], "width": int(stream.utterance.shape[1])}
+        spec: SpecDocument = {**recipe["streams"][name], "width": int(stream.utterance.shape[1])}
         if is_table(spec):
             raise UsageError(
                 f"{run.path} reads {head} from {spec['name']}: a new clip has no row in that table; fit on "
                 "streams that an encoder makes"
             )
         projection = stream.projection
-        found[head] = {
-            "name": name,
-            "spec": spec,
-            "projection": None
-            if projection is None
-            else {"kind": projection.kind, "fitted_on": projection.fitted_on},
-            "carried": None,
-        }
+        found[head] = BundleStream(
+            name=name,
+            spec=spec,
+            projection=None if projection is None else BundleProjection(projection.kind, projection.fitted_on),
+            carried=None,
+        )
     return found
 
 
-def _projections(cache: Cache, streams: dict[str, JsonObject]) -> dict[str, Projection]:
+def _projections(cache: Cache, streams: Mapping[str, BundleStream]) -> dict[str, Projection]:
     found = {}
     for head, one in streams.items():
-        stored = cache.streams[one["name"]].projection
+        stored = cache.streams[one.name].projection
         if stored is not None:
             found[head] = Projection(stored.kind, stored.mean, stored.components, stored.fitted_on)
     return found
@@ -273,25 +275,21 @@ def _score(mean: Predictions, calibration: dict[Task, Calibration], target: Eval
     return target.score_answers(replace(mean, models=models))
 
 
-def _copy_weights(document: JsonObject, folder: Path, files: Sequence[Path]) -> None:
-    """Copy weights in, as safetensors: a .pth is a pickle, so its tensors are written anew."""
+def _with_weights(manifest: BundleManifest, folder: Path, files: Sequence[Path]) -> BundleManifest:
+    """Copy weights in, and say so; as safetensors: a .pth is a pickle, so its tensors are written anew."""
     from safetensors.torch import save
 
+    streams = dict(manifest.streams)
+    stated = {name: weights for name, one in streams.items() if (weights := one.spec["weights"])}
     for place in files:
         try:
             state, sha256, licence = load_file(place)
         except (OSError, ValueError) as error:
             raise UsageError(f"--with-weights {place}: {error}") from error
-        owners = [
-            name
-            for name, one in document["streams"].items()
-            if one["spec"]["weights"] and one["spec"]["weights"]["sha256"] == sha256
-        ]
+        owners = [name for name, weights in stated.items() if weights["sha256"] == sha256]
         if not owners:
             wanted = "; ".join(
-                f"{name} {one['spec']['name']} {one['spec']['weights']['sha256']}"
-                for name, one in document["streams"].items()
-                if one["spec"]["weights"]
+                f"{name} {streams[name].spec['name']} {weights['sha256']}" for name, weights in stated.items()
             )
             raise FingerprintMismatchError(
                 f"--with-weights {place}: its sha256 is {sha256}, which is of no encoder of this run; "
@@ -300,15 +298,15 @@ def _copy_weights(document: JsonObject, folder: Path, files: Sequence[Path]) -> 
         (folder / WEIGHTS).mkdir(exist_ok=True)
         for name in owners:
             target = folder / WEIGHTS / f"{name}.safetensors"
-            stated = licence or document["streams"][name]["spec"]["weights"]["licence"]
-            data = save({key: value.contiguous() for key, value in state.items()}, {"licence": stated})
+            terms = licence or stated[name]["licence"]
+            data = save({key: value.contiguous() for key, value in state.items()}, {"licence": terms})
             if place.suffix.lower() == ".safetensors":
                 data, found = read_hashed(place)
                 if found != sha256:
                     raise UsageError(f"--with-weights {place} changed while it was copied; export again")
             write_bytes(target, data)
-            carried = {"sha256": hashlib.sha256(data).hexdigest()}
-            document["streams"][name] = {**document["streams"][name], "carried": carried}
+            streams[name] = replace(streams[name], carried=CarriedWeights(hashlib.sha256(data).hexdigest()))
+    return replace(manifest, streams=streams)
 
 
 def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> JsonObject | None:
@@ -326,5 +324,5 @@ def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> JsonOb
     return facts
 
 
-def _drawn(spec: JsonObject) -> bool:
-    return str(spec["weights"]["source"]).startswith("random:")
+def _drawn(weights: WeightsDocument) -> bool:
+    return str(weights["source"]).startswith("random:")

@@ -31,10 +31,8 @@ from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.features import InspectCommand
-from dualstream.pipeline.provenance import digest_of, fingerprint, listed
+from dualstream.pipeline.provenance import Provenance, digest_of, fingerprint, listed
 from numpy.typing import NDArray
-
-from dualstream.documents import JsonObject
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
@@ -319,7 +317,7 @@ def _verify(path: Path, cache: Cache) -> tuple[tuple[str, ...], tuple[str, ...]]
     return (*done, *there), tuple(lacking)
 
 
-def _verify_shards(path: Path, provenance: JsonObject) -> tuple[list[str], list[str]]:
+def _verify_shards(path: Path, provenance: Provenance) -> tuple[list[str], list[str]]:
     shards = provenance.get("shards")
     if not isinstance(shards, dict):
         return [], ["its shards: it does not say which it was made of"]

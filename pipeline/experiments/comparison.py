@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from dualstream.features.encoder import SpecDocument
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.history import ModelHistory
@@ -92,7 +93,7 @@ class Comparison(Document):
 
     cache: CacheOrigin
     streams: dict[str, str]
-    specs: dict[str, JsonObject]
+    specs: dict[str, SpecDocument]
     protocol: str
     split: str
     options: FitOptions

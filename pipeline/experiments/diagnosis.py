@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dualstream.features.encoder import SpecDocument
 from dualstream.heads.diagnosis import Diagnosis
 
 from dualstream.documents import Document, JsonObject
@@ -37,7 +38,7 @@ class DiagnosisDocument(Document):
     against: OtherCache | None
     streams: dict[str, str]
     """Which stream of the cache stood for ``video`` and for ``audio``."""
-    specs: dict[str, JsonObject]
+    specs: dict[str, SpecDocument]
     """Spec of each stream's encoder, as the cache has it."""
     speaker_norm: bool
     scored: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dualstream.features.encoder import WeightsDocument
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.ranges import Outliers
+from dualstream.pipeline.provenance import Environment, RecipeDocument
 
 from dualstream.documents import Document, JsonObject
 
@@ -74,7 +76,7 @@ class StreamReport(Document):
     """One stream of a cache."""
 
     encoder: str | None
-    weights: JsonObject | None
+    weights: WeightsDocument | None
     """As the cache has it: source, digest, licence."""
     raw_width: int | None
     """Columns of the encoder."""
@@ -142,8 +144,9 @@ class InspectReport(Document):
     failed: tuple[FailedClip, ...]
     odd: tuple[OddClip, ...]
     fingerprint: str | None
-    recipe: JsonObject
-    environments: tuple[JsonObject, ...]
+    recipe: RecipeDocument
+    """Empty where the cache does not say."""
+    environments: tuple[Environment, ...]
     streams: dict[str, StreamReport]
     labels: dict[Task, LabelReport]
     outliers: dict[str, Outliers]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from dualstream.features.encoder import SpecDocument
 from dualstream.heads.evaluation.memorised import Certainty
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.presence import ALL
 from dualstream.pipeline.experiments.protocol import DecodingOptions, stored_folds
 from dualstream.pipeline.experiments.speaker_prior import SpeakerNorm
+from dualstream.pipeline.provenance import Provenance
 
 from dualstream.documents import Document, JsonObject
 
@@ -24,7 +26,7 @@ class CacheOrigin(Document):
     """SHA-256 of its bytes."""
     fingerprint: str
     """Of the extraction; empty: not stated."""
-    provenance: JsonObject
+    provenance: Provenance
     """How it was made, as the cache has it."""
 
 
@@ -37,7 +39,7 @@ class FittedCache(Document):
     """Relative to the run, so that both can move together; None: it was never a file."""
     digest: str
     fingerprint: str
-    provenance: JsonObject
+    provenance: Provenance
 
     @property
     def origin(self) -> CacheOrigin:
@@ -97,7 +99,7 @@ class RunConfig(Document):
     created: str
     fit_s: float
     widths: dict[str, int]
-    specs: dict[str, JsonObject]
+    specs: dict[str, SpecDocument]
     """Spec of each stream's encoder, as the cache has it."""
     answering: DecodingOptions
     folds: str | None = None

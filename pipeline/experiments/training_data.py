@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.encoder import SpecDocument
 from dualstream.heads.data.batch import FeatureSet, StreamArrays, join
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.data.speaker_prior import SpeakerPrior
@@ -20,6 +21,7 @@ from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.provenance import Provenance
 from numpy.typing import NDArray
 
 HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
@@ -44,11 +46,11 @@ class Corpus:
     """Names, shape (N,); an empty string where unknown."""
     streams: dict[str, str]
     """Which stream of the cache stands for ``video`` and which for ``audio``."""
-    specs: dict[str, dict[str, Any]]
+    specs: dict[str, SpecDocument]
     """Encoder spec of each of them."""
     digest: str
     """SHA-256 of the bytes that the cache was read from; of its arrays for a cache that never was a file."""
-    provenance: dict[str, Any]
+    provenance: Provenance
     projections: dict[str, str] = field(default_factory=dict)
     """Kind of the projection of those of them that the cache projected."""
     speaker_norm: bool = False
@@ -263,9 +265,9 @@ def corpus_of(
         dialogues=dialogues,
         speakers=speakers,
         streams=chosen,
-        specs={head: dict(cache.streams[name].spec) for head, name in chosen.items()},
+        specs={head: cache.streams[name].spec for head, name in chosen.items()},
         digest=digest or _digest(cache),
-        provenance=dict(cache.provenance),
+        provenance=cache.provenance,
         projections=_projections(cache, chosen),
     )
     if speaker_norm and not np.any(speakers != ""):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import cast, get_args
 
 import numpy as np
+from dualstream.features.encoder import SpecDocument
 from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
 from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
@@ -15,9 +16,17 @@ from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.extraction.options import ProjectionKind
 from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
-from dualstream.pipeline.provenance import digest_of
+from dualstream.pipeline.provenance import (
+    Environment,
+    ProjectionDocument,
+    RecipeDocument,
+    ShardsDocument,
+    digest_of,
+)
 from dualstream.pipeline.storage.sealed import peek_digest
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 KINDS: tuple[ProjectionKind, ...] = get_args(ProjectionKind)
 AS_THEY_ARE, PROJECTION_VERSION = 1, 2  # versions: in the first, ``auto`` left principal components unturned
@@ -60,13 +69,15 @@ class ProjectionChoice:
             return self
         return replace(self, kind=TURNED if self.kind == PCA else self.kind, version=PROJECTION_VERSION)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProjectionDocument:
         """Return the choice as JSON values, as the cache's provenance holds it."""
-        values = {"kind": self.kind, "widths": dict(sorted(self.widths.items())), "seed": self.seed}
-        return values if self.version == AS_THEY_ARE else {**values, "version": self.version}
+        values = ProjectionDocument(kind=self.kind, widths=dict(sorted(self.widths.items())), seed=self.seed)
+        if self.version > AS_THEY_ARE:
+            values["version"] = self.version
+        return values
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ProjectionChoice:
+    def from_json(cls, value: ProjectionDocument) -> ProjectionChoice:
         """Read what `to_json` gave; the first version did not state itself.
 
         Raises
@@ -76,7 +87,12 @@ class ProjectionChoice:
         """
         widths = {str(k): int(v) for k, v in value["widths"].items()}
         try:
-            return cls(value["kind"], widths, int(value["seed"]), int(value.get("version", AS_THEY_ARE)))
+            return cls(
+                cast(ProjectionKind, value["kind"]),
+                widths,
+                int(value["seed"]),
+                int(value.get("version", AS_THEY_ARE)),
+            )
         except ValueError as error:
             raise DualstreamError(f"the cache was projected in a way that is not known here: {error}") from error
 
@@ -94,7 +110,7 @@ class ShardFolder:
         """Return one digest over the digests of all shards, from their headers alone."""
         return digest_of([peek_digest(shard_path(self.path, index), KIND) for index in range(self.count)])
 
-    def to_json(self, digest: str | None = None) -> dict[str, Any]:
+    def to_json(self, digest: str | None = None) -> ShardsDocument:
         """Return what a cache says of its shards; `digest` is that of the bytes that were read of them."""
         return {"sha256": digest or self.digest(), "size": self.size, "count": self.count}
 
@@ -112,7 +128,7 @@ class Gathered:
     offsets: NDArray[np.int64]
     """Shape (N+1,)."""
     streams: dict[str, Stream]
-    environments: list[dict[str, Any]]
+    environments: list[Environment]
     """What the shards were made with, each with the number of its shards."""
     digest: str
     """As `ShardFolder.digest`, over the bytes that the rows were read from."""
@@ -122,9 +138,9 @@ def build_cache(
     manifest: Manifest,
     folder: ShardFolder,
     *,
-    document: dict[str, Any],
+    document: RecipeDocument,
     fingerprint: str,
-    specs: dict[str, dict[str, Any]],
+    specs: dict[str, SpecDocument],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
 ) -> Cache:
@@ -179,7 +195,9 @@ def project_cache(
         As `build_cache`.
     """
     widths = cache.provenance["widths"]
-    specs = {name: {**stream.spec, "width": widths[name]} for name, stream in cache.streams.items()}
+    specs: dict[str, SpecDocument] = {
+        name: {**stream.spec, "width": widths[name]} for name, stream in cache.streams.items()
+    }
     rows = cache.utterances
     got = gather(folder, rows.id, rows.split, specs=specs, choice=choice, notice=notice)
     if got.digest != cache.provenance["shards"]["sha256"]:
@@ -203,7 +221,7 @@ def gather(
     ids: Sequence[str],
     splits: Sequence[str],
     *,
-    specs: dict[str, dict[str, Any]],
+    specs: dict[str, SpecDocument],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
 ) -> Gathered:
@@ -211,7 +229,7 @@ def gather(
     read = _Reading(folder, ids)
     fitted = _fit(read, splits, specs, choice, notice)
     collected: list[ClipRows] = []
-    environments: dict[str, dict[str, Any]] = {}
+    environments: dict[str, Environment] = {}
     for index in range(folder.count):
         shard = read.shard(index)
         collected += _projected(shard.clips, fitted)
@@ -259,7 +277,7 @@ def _changed(path: Path) -> DualstreamError:
 def _fit(
     read: _Reading,
     splits: Sequence[str],
-    specs: dict[str, dict[str, Any]],
+    specs: dict[str, SpecDocument],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
 ) -> dict[str, StoredProjection]:
@@ -321,7 +339,7 @@ def _solve(
     return _stated(gaussian(raw_width, width, seed=choice.seed), {})
 
 
-def _stated(fitted: Fitted, facts: dict[str, Any]) -> StoredProjection:
+def _stated(fitted: Fitted, facts: JsonObject) -> StoredProjection:
     return StoredProjection(fitted.kind, fitted.mean, fitted.components, {**facts, **fitted.facts})
 
 
@@ -344,7 +362,7 @@ def _projected(clips: Sequence[ClipRows], fitted: dict[str, StoredProjection]) -
 
 
 def _stream(
-    name: str, clips: Sequence[ClipRows], spec: dict[str, Any], projection: StoredProjection | None
+    name: str, clips: Sequence[ClipRows], spec: SpecDocument, projection: StoredProjection | None
 ) -> Stream:
     rows = [clip.streams[name] for clip in clips]
     utterance = np.stack([one.utterance for one in rows])

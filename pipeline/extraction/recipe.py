@@ -10,11 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find, require_known
+from dualstream.features.encoder import (
+    Encoder,
+    EncoderOptions,
+    Precision,
+    SpecDocument,
+    StreamName,
+    build,
+    find,
+    require_known,
+)
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
@@ -23,7 +32,14 @@ from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
 from dualstream.pipeline.extraction.options import ExtractionOptions as ExtractionOptions
 from dualstream.pipeline.extraction.options import RunOptions
 from dualstream.pipeline.extraction.processor import cpu_capability
-from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of, fingerprint
+from dualstream.pipeline.provenance import (
+    Environment,
+    RecipeDocument,
+    canonical_json,
+    digest_file,
+    digest_of,
+    fingerprint,
+)
 from dualstream.pipeline.storage.sealed import publish
 
 from dualstream import features
@@ -41,12 +57,12 @@ SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 class Recipe:
     """All that shapes the numbers as JSON, and a plan for clips, which is built when it is first asked for."""
 
-    document: dict[str, Any]
+    document: RecipeDocument
     """JSON values; `fingerprint` is computed from it."""
-    specs: dict[str, dict[str, Any]]
+    specs: dict[str, SpecDocument]
     """`EncoderSpec.to_json` by stream name."""
     make_plan: Callable[[], ClipPlan]
-    find_environment: Callable[[], dict[str, Any]]
+    find_environment: Callable[[], Environment]
 
     @property
     def fingerprint(self) -> str:
@@ -69,7 +85,7 @@ class Recipe:
         return self.make_plan()
 
     @cached_property
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> Environment:
         """Versions, threads and kind of processor: they may change last digits, and are noted in each shard."""
         return self.find_environment()
 
@@ -109,7 +125,7 @@ def make_recipe(
     def build_plan() -> ClipPlan:
         return _plan(options, device, build_encoder)
 
-    def find_environment() -> dict[str, Any]:
+    def find_environment() -> Environment:
         return _environment(device, options.torch_threads)
 
     key = _memo_key(options, shard_size, device, binaries) if memo is not None else ""
@@ -129,13 +145,19 @@ def make_recipe(
         "precision": options.precision if has_network else "fp32",
         "shard_size": shard_size,
         # The width after projection is not part of it: projecting again needs no new rows.
-        "streams": {name: {key: spec[key] for key in spec if key != "width"} for name, spec in specs.items()},
+        "streams": {name: _without_width(spec) for name, spec in specs.items()},
     }
     if memo is not None:
         memo.parent.mkdir(parents=True, exist_ok=True)
         note = {"key": key, "document": document, "specs": specs}
         publish(memo, canonical_json(note).encode("utf-8"), durable=False)
     return Recipe(document, specs, lambda: plan, find_environment)
+
+
+def _without_width(spec: SpecDocument) -> SpecDocument:
+    kept = spec.copy()
+    kept.pop("width", None)
+    return kept
 
 
 def _refuse_early(options: ExtractionOptions) -> None:
@@ -290,14 +312,14 @@ def _named(options: ExtractionOptions) -> str | None:
 # The memo
 
 
-def _specs(plan: ClipPlan) -> dict[str, dict[str, Any]]:
-    specs: dict[str, dict[str, Any]] = json.loads(
+def _specs(plan: ClipPlan) -> dict[str, SpecDocument]:
+    specs: dict[str, SpecDocument] = json.loads(
         canonical_json({name: encoder.spec.to_json() for name, encoder in plan.encoders.items()})
     )
     return specs
 
 
-def _as_noted(plan: ClipPlan, specs: dict[str, dict[str, Any]], memo: Path) -> ClipPlan:
+def _as_noted(plan: ClipPlan, specs: dict[str, SpecDocument], memo: Path) -> ClipPlan:
     """Return the plan, after making sure that it is the one that the note told of."""
     if _specs(plan) != specs:
         memo.unlink(missing_ok=True)
@@ -342,12 +364,12 @@ def _stamps(place: Path | None) -> list[list[Any]]:
     return [_stamp(path) for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
 
 
-def _read_memo(memo: Path, key: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]] | None:
+def _read_memo(memo: Path, key: str) -> tuple[RecipeDocument, dict[str, SpecDocument]] | None:
     """Return document and specs where the note is about the same things; it is a shortcut only."""
     try:
         note = json.loads(memo.read_bytes())
         if note["key"] == key and isinstance(note["document"], dict) and isinstance(note["specs"], dict):
-            return note["document"], note["specs"]
+            return cast(RecipeDocument, note["document"]), note["specs"]
     except (OSError, ValueError, TypeError, KeyError):
         pass
     return None
@@ -363,8 +385,8 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _environment(device: str, threads: int) -> dict[str, Any]:
-    facts: dict[str, Any] = {"packages": _packages(), "blas_threads": BLAS_THREADS}
+def _environment(device: str, threads: int) -> Environment:
+    facts: Environment = {"packages": _packages(), "blas_threads": BLAS_THREADS}
     if "torch" in facts["packages"]:
         facts["threads"] = threads
         facts["processor"] = _cuda_name(device) or cpu_capability()

@@ -11,7 +11,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.features.encoder import is_table
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -19,7 +18,7 @@ from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.shards import Shard, read_shard, shard_path
 from dualstream.pipeline.extraction.staleness import Hasher, check_freshness
-from dualstream.pipeline.provenance import digest_of, fingerprint
+from dualstream.pipeline.provenance import Environment, RecipeDocument, digest_of, fingerprint
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class SiblingRecipes:
         return found
 
 
-def stream_key(document: dict[str, Any], name: str) -> str | None:
+def stream_key(document: RecipeDocument, name: str) -> str | None:
     """Return a digest of all that shapes one stream's rows; None for a table, which is looked up at once."""
     spec, decode = document["streams"][name], document["decode"]
     if decode is None or is_table(spec):
@@ -84,9 +83,7 @@ def stream_key(document: dict[str, Any], name: str) -> str | None:
     return digest_of(shaping)
 
 
-def read_reusable(
-    reusable: dict[str, tuple[Path, str]], environment: dict[str, Any]
-) -> dict[str, tuple[Shard, str]]:
+def read_reusable(reusable: dict[str, tuple[Path, str]], environment: Environment) -> dict[str, tuple[Shard, str]]:
     """Read donor shards; leave out what is damaged, was made elsewhere, or has notes that belong to its rows."""
     found: dict[str, tuple[Shard, str]] = {}
     read: dict[Path, Shard | None] = {}
@@ -104,14 +101,14 @@ def read_reusable(
     return found
 
 
-def _same(there: dict[str, Any], here: dict[str, Any], stream: str) -> bool:
+def _same(there: Environment, here: Environment, stream: str) -> bool:
     """Tell whether rows would come out alike; shards did not always note BLAS's threads, which only sound uses."""
     if stream.partition(".")[0] == "video":
-        there, here = ({**one, "blas_threads": None} for one in (there, here))
+        return {**there, "blas_threads": None} == {**here, "blas_threads": None}
     return there == here
 
 
-def _read_document(path: Path) -> dict[str, Any] | None:
+def _read_document(path: Path) -> RecipeDocument | None:
     """Return the recipe beside shards, or None where it is not the one that the folder is named after."""
     try:
         document = json.loads(path.read_bytes())

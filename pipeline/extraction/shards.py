@@ -16,18 +16,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from dualstream.features.encoder import StreamFeatures
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.options import LARGEST_SHARD
-from dualstream.pipeline.provenance import canonical_json, digest_of
+from dualstream.pipeline.provenance import Environment, canonical_json, digest_of
 from dualstream.pipeline.storage.container import pack, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Values
 from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 KIND = "shard"
 FORMAT_VERSION = 1
@@ -97,7 +99,7 @@ class Shard:
     members: str
     """Digest of what was asked for: `members_digest`."""
     clips: tuple[ClipRows, ...]
-    environment: dict[str, Any] = field(default_factory=dict)
+    environment: Environment = field(default_factory=Environment)
     """Versions and threads of the run that made it; JSON values, no host, no time, no path."""
 
     def __repr__(self) -> str:
@@ -211,7 +213,7 @@ def _to_values(shard: Shard) -> Values:
 
 
 def _from_image(image: NDArray[np.uint8], name: str) -> Shard:
-    values: dict[str, Any] = unpack(SCHEMA, image, name)
+    values: JsonObject = unpack(SCHEMA, image, name)
     try:
         shard = _from_values(values)
     except (ValueError, IndexError) as error:
@@ -221,7 +223,7 @@ def _from_image(image: NDArray[np.uint8], name: str) -> Shard:
     return shard
 
 
-def _from_values(values: dict[str, Any]) -> Shard:
+def _from_values(values: JsonObject) -> Shard:
     ids, offsets, start_s = values["utterances/id"], values["windows/offsets"], values["windows/start_s"]
     names = sorted({path.split("/")[1] for path in values if path.startswith("streams/")})
     count = len(ids)
@@ -257,10 +259,10 @@ def _from_values(values: dict[str, Any]) -> Shard:
     environment = json.loads(values["environment"])
     if not isinstance(environment, dict):
         raise ValueError("environment is not a JSON object")
-    return Shard(values["members"], tuple(clips), environment)
+    return Shard(values["members"], tuple(clips), cast(Environment, environment))
 
 
-def _rows(values: dict[str, Any], name: str, index: int, span: slice) -> StreamFeatures:
+def _rows(values: JsonObject, name: str, index: int, span: slice) -> StreamFeatures:
     at = f"streams/{name}"
     utterance = values[f"{at}/utterance"][index]
     present = bool(values[f"{at}/present"][index])

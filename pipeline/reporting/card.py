@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS
+from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream
 from dualstream.pipeline.experiments.run_config import RunConfig
 from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.reporting.tables import (
@@ -36,7 +34,7 @@ SPEAKERS = (
 
 def model_card(
     *,
-    document: Mapping[str, Any],
+    manifest: BundleManifest,
     config: RunConfig,
     held_out: SplitScores,
     seeds: SplitScores,
@@ -47,7 +45,7 @@ def model_card(
 
     Parameters
     ----------
-    document
+    manifest
         The bundle's config.json.
     config
         The run's.
@@ -62,37 +60,37 @@ def model_card(
     """
     fitted = config.fitted_on
     lines = [
-        f"# {_cell(document['variant'])}: emotion and sentiment of spoken clips",
+        f"# {_cell(manifest.variant)}: emotion and sentiment of spoken clips",
         "",
         f"Made by dualstream's `export` of a run fitted {config.created}. Input: video, audio or both, no "
         "text. Output: a label of each task with calibrated probabilities.",
         "",
-        *(line for text in document.get("warnings", ()) for line in (f"**Warning: {_cell(text)}.**", "")),
+        *(line for text in manifest.warnings for line in (f"**Warning: {_cell(text)}.**", "")),
         "## What it was fitted on",
         "",
         f"{fitted.utterances} utterances (sha256 over their ids {fitted.sha256[:16]}…); {_cell(config.protocol)}.",
         "",
     ]
     for task in TASKS:
-        names, counts = document["vocabulary"][task], fitted.counts[task]
+        names, counts = manifest.vocabulary[task], fitted.counts[task]
         if sum(counts):
             said = ", ".join(f"{_cell(name)} {count}" for name, count in zip(names, counts, strict=True))
             lines += [f"- {task}: {said}"]
     lines += ["", "Features:", ""]
-    for name, one in document["streams"].items():
+    for name, one in manifest.streams.items():
         lines.append(f"- {name}: {_encoder(one)}")
     lines += [
         "",
-        f"Windows of {document['recipe']['windows']['length_s']:g} s each "
-        f"{document['recipe']['windows']['hop_s']:g} s, frames {_cell(document['recipe']['sampling'])}; "
-        f"fingerprint {document['fingerprint']}.",
+        f"Windows of {manifest.recipe['windows']['length_s']:g} s each "
+        f"{manifest.recipe['windows']['hop_s']:g} s, frames {_cell(manifest.recipe['sampling'])}; "
+        f"fingerprint {manifest.fingerprint}.",
         "",
         "## How it scored",
         "",
         f"Held out: {held_out.utterances} utterances ({_cell(held_out.split)}). "
         + _interval_words(held_out)
         + " Per cent but for the log loss (nats). "
-        + flattered(seeds, config, calibrated=any(one["utterances"] for one in document["calibration"].values())),
+        + flattered(seeds, config, calibrated=any(one.utterances for one in manifest.calibration.values())),
         "",
     ]
     lines += _table(held_out, seeds, "what the bundle answers (mean of the seeds)", "single seeds, ± over them")
@@ -106,12 +104,12 @@ def model_card(
             *_table(test, None, "the run as evaluated", ""),
         ]
     lines += ["## Calibration", ""]
-    for task, one in document["calibration"].items():
-        if one["utterances"]:
-            before, after = one["log_loss"]
+    for task, how in manifest.calibration.items():
+        if how.log_loss is not None:
+            before, after = how.log_loss
             lines.append(
-                f"- {task}: log-probabilities times {one['sharpness']:.3f}, fitted on {one['utterances']} "
-                f"held-out answers ({_cell(one['split'])}): log loss {before:.3f} → {after:.3f} there"
+                f"- {task}: log-probabilities times {how.sharpness:.3f}, fitted on {how.utterances} "
+                f"held-out answers ({_cell(how.split)}): log loss {before:.3f} → {after:.3f} there"
             )
         else:
             lines.append(f"- {task}: not calibrated, nothing held out is labelled")
@@ -138,9 +136,7 @@ def model_card(
         *(f"- {_cell(text)}" for text in held_out.warnings),
         "",
     ]
-    licences = {
-        one["spec"]["weights"]["licence"] for one in document["streams"].values() if one["spec"]["weights"]
-    }
+    licences = {weights["licence"] for one in manifest.streams.values() if (weights := one.spec["weights"])}
     if licences:
         lines += [
             "## Licences of the encoders' weights",
@@ -196,15 +192,15 @@ def _interval_words(scores: SplitScores) -> str:
     return f"In brackets: 95 % interval by a bootstrap over {one.groups} {scores.unit}s."
 
 
-def _encoder(one: Mapping[str, Any]) -> str:
-    spec, projection = one["spec"], one["projection"]
+def _encoder(one: BundleStream) -> str:
+    spec, projection = one.spec, one.projection
     text = f"{_cell(spec['name'])} (version {spec['version']}), {spec['raw_width']} columns"
     if projection:
-        text += f", brought to {spec['width']} by a {projection['kind']} projection"
+        text += f", brought to {spec['width']} by a {projection.kind} projection"
     weights = spec["weights"]
     if weights is None:
         return f"{text}; no weights"
-    where = "in this bundle" if one["carried"] else "not in this bundle"
+    where = "in this bundle" if one.carried else "not in this bundle"
     if str(weights["source"]).startswith("random:"):
         where = "drawn anew from the seed"
     return f"{text}; weights {_cell(weights['source'])}, sha256 {weights['sha256']}, {where}"

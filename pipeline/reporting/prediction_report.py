@@ -72,7 +72,7 @@ def far_outside(bundle: Bundle, clip: ClipRows) -> list[str]:
     words = []
     for name, usual in bundle.ranges.items():
         one = clip.streams[name]
-        columns = bundle.streams[name]["spec"].get("column_names")
+        columns = bundle.streams[name].spec.get("column_names")
         present = np.array([one.present])
         odd = odd_rows(name, one.utterance[None], present, [clip.id], usual, columns)
         for row in odd.far:

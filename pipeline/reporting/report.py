@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dualstream.features.encoder import SpecDocument
 from dualstream.heads.search.choice import CandidateEvidence, Choice
 from dualstream.heads.variants import registry
 from dualstream.pipeline.experiments import FIGURES, REPORT, Run, folder_name
@@ -24,7 +25,7 @@ from dualstream.pipeline.reporting.tables import Row, scores_mark
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
 
-from dualstream.documents import JsonObject, plain
+from dualstream.documents import plain
 
 
 @dataclass(frozen=True, repr=False)
@@ -232,7 +233,7 @@ def detail_pictures(scores: SplitScores, history: Sequence[ModelHistory], suffix
 
 
 def cache_facts(
-    cache: CacheOrigin | DiagnosedCache, streams: Mapping[str, str], specs: Mapping[str, JsonObject]
+    cache: CacheOrigin | DiagnosedCache, streams: Mapping[str, str], specs: Mapping[str, SpecDocument]
 ) -> dict[str, str]:
     """Return where the features come from, in words."""
     facts = {

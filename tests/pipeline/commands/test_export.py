@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.bundles import folder
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.inference import sharpened
+from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream, Calibration
 from dualstream.pipeline.bundles.onnx_graph import TOLERANCE, parity, write_onnx
 from dualstream.pipeline.commands import export, extract, predict
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments.predictions import read_predictions
+from dualstream.pipeline.experiments.run_config import FittedOn
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from scipy.optimize import minimize_scalar
 
@@ -194,17 +197,20 @@ def planted_bundle(name: str, *, speaker_norm: bool = False) -> Bundle:
         train, dev = prior.normalise_training(replace(train, streams=streams)), None
     models = registry.fit(name, train, dev, options=FitOptions(seeds=(0, 1), epochs=2, threads=1))
     reads = registry.get(name).streams
-    document = {
-        "variant": name,
-        "streams": {s: {"spec": {"width": train.streams[s].width, "has_windows": True}} for s in reads},
-        "vocabulary": {"emotion": list(train.emotion_names), "sentiment": list(train.sentiment_names)},
-        "calibration": {
-            "emotion": {"sharpness": 1.3, "split": "dev", "utterances": 20},
-            "sentiment": {"sharpness": 0.7, "split": "dev", "utterances": 20},
-        },
-        "joint_pairs": None,
-    }
-    return Bundle(document, tuple(models), speaker_prior=prior)
+    specs = {s: {"name": "none", "stream": s, "width": train.streams[s].width, "has_windows": True} for s in reads}
+    manifest = BundleManifest(
+        variant=name,
+        streams={s: BundleStream(s, spec, projection=None, carried=None) for s, spec in specs.items()},
+        recipe={},
+        recipe_sections={},
+        fingerprint="",
+        vocabulary={"emotion": train.emotion_names, "sentiment": train.sentiment_names},
+        calibration={"emotion": Calibration(1.3, "dev", 20), "sentiment": Calibration(0.7, "dev", 20)},
+        joint_pairs=None,
+        fitted_on=FittedOn(60, "", {}, ()),
+        created_with={},
+    )
+    return Bundle(manifest, tuple(models), speaker_prior=prior)
 
 
 def test_onnx_takes_batches_of_any_length(tmp_path: Path) -> None:
@@ -223,8 +229,8 @@ def test_onnx_says_what_the_heads_say_and_others_are_told_apart(tmp_path: Path) 
     facts, found = write_onnx(bundle, tmp_path / "head.onnx", batches=40)
     assert found.worst <= TOLERANCE and found.batches == 40
     assert list(facts["inputs"]) == ["video", "video_present", "audio", "audio_present"]
-    changed = {**bundle.document["calibration"], "emotion": {"sharpness": 1.31, "split": "dev", "utterances": 20}}
-    other = Bundle({**bundle.document, "calibration": changed}, bundle.models)
+    changed = {**bundle.calibration, "emotion": Calibration(1.31, "dev", 20)}
+    other = Bundle(dataclasses.replace(bundle.manifest, calibration=changed), bundle.models)
     assert parity(other, tmp_path / "head.onnx", batches=5).worst > TOLERANCE
 
 

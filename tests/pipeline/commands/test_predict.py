@@ -577,11 +577,11 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
 
 def test_another_device_is_said_where_a_network_runs(corpus: Path) -> None:
     bundle = read_bundle(corpus / "linear-bundle")
-    streams = bundle.document["streams"]
-    elsewhere = {**bundle.document, "recipe": {**bundle.recipe, "device": "cuda"}}
-    _, notes = make_plan(replace(bundle, document=elsewhere), device="cpu")
+    streams = bundle.streams
+    elsewhere = replace(bundle.manifest, recipe={**bundle.recipe, "device": "cuda"})
+    _, notes = make_plan(replace(bundle, manifest=elsewhere), device="cpu")
     assert notes == ["features were made on cuda, here on cpu: last digits may differ"]
-    sound = replace(bundle, document={**elsewhere, "streams": {"audio": streams["audio"]}})
+    sound = replace(bundle, manifest=replace(elsewhere, streams={"audio": streams["audio"]}))
     assert streams["audio"]["spec"]["name"] == "acoustic" and make_plan(sound, device="cpu")[1] == []
 
 
