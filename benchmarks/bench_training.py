@@ -15,7 +15,6 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import checkout  # noqa: F401
 import numpy as np
@@ -23,6 +22,7 @@ import torch
 from dualstream.features import log_mel
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.trainable import TrainableEncoder, build_trainable
+from dualstream.pipeline.encoder_training.document import EpochNews
 from dualstream.pipeline.encoder_training.engine import Training
 from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
@@ -61,10 +61,10 @@ def main() -> None:
     floor = Floor(build_trainable(options.encoder, "random:0"), samples, how, device)
     loops, floors = [], []
 
-    def look(record: dict[str, Any]) -> None:
+    def look(news: EpochNews) -> None:
         bare = floor.rate(options.steps)
-        if record["epoch"] > warm_up:
-            loops.append(len(samples) / record["train_seconds"])
+        if news.record.epoch > warm_up:
+            loops.append(len(samples) / news.train_seconds)
             floors.append(bare)
 
     with tempfile.TemporaryDirectory() as folder:

@@ -6,10 +6,13 @@ import pkgutil
 import re
 import shlex
 from pathlib import Path
+from typing import is_typeddict
 
 import click
 import pytest
 import typer
+from dualstream.features import encoder
+from dualstream.pipeline import provenance
 
 from dualstream import cli, pipeline
 from dualstream.documents import Document
@@ -83,17 +86,27 @@ def test_every_document_of_a_file_or_of_json_is_described():
             importlib.import_module(module.name)
     page = (ROOT / "docs" / "json.md").read_text()
     sections = {part.partition("\n")[0]: part for part in page.split("\n### ")[1:]}
-    flattened = {"holds", "found", "states_stopping"}  # their keys stand beside the others, or nowhere
+    flattened = {"holds", "found", "states_stopping", "document"}  # their keys stand beside the others, or nowhere
     renamed = {
         ("MajorityReport", "name"): "class",
         ("MajorityReport", "base"): "from",
         ("MajorityLine", "line"): "name",
     }
     kinds = [one for one in documents() if one.FORMAT]
-    assert len(kinds) >= 14 and len({one.FORMAT for one in kinds}) == len(kinds)
+    assert len(kinds) >= 18 and len({one.FORMAT for one in kinds}) == len(kinds)
     for kind in (one for one in documents() if one.__module__.startswith("dualstream.")):
         title = kind.FORMAT or ("dualstream manifest" if kind.__name__ == "ManifestSummary" else kind.__name__)
         assert title in sections, f"docs/json.md has no section {title}"
         for name in {field.name for field in dataclasses.fields(kind)} - flattened:
             key = renamed.get((kind.__name__, name), name)
             assert f"| `{key}` |" in sections[title], f"docs/json.md does not say what {title} has in {key}"
+    for kind in (encoder.SpecDocument, encoder.WeightsDocument, *typed_dictionaries(provenance)):
+        for key in kind.__annotations__:
+            assert f"| `{key}` |" in sections[kind.__name__], f"docs/json.md: {kind.__name__} lacks {key}"
+
+
+def typed_dictionaries(module):
+    """Return the classes of typed dictionaries that a module defines."""
+    found = [one for one in vars(module).values() if is_typeddict(one) and one.__module__ == module.__name__]
+    assert len(found) >= 7
+    return found

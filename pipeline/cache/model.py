@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 UNLABELLED = -1
+
+
+class FailedClip(NamedTuple):
+    """An utterance without features, and why."""
+
+    id: str
+    reason: str
+
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        return self._asdict()
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,6 +98,12 @@ class Utterances:
 
     def __len__(self) -> int:
         return len(self.id)
+
+    @property
+    def failed(self) -> list[FailedClip]:
+        """Those without features, in manifest order."""
+        marked = zip(self.id, self.status, self.reason, strict=True)
+        return [FailedClip(name, reason) for name, status, reason in marked if status == "failed"]
 
 
 @dataclass(frozen=True, repr=False)

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
@@ -20,7 +19,7 @@ from dualstream.pipeline.extraction.estimate import estimate
 from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
-from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractReport, RunOptions
+from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractedStream, ExtractReport, RunOptions
 from dualstream.pipeline.extraction.scheduling import ExtractionJob, jobs_to_do, set_damaged_aside
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher, record_stats
@@ -47,7 +46,7 @@ def run(options: ExtractCommand) -> CommandResult:
         run=options.run,
         notice=notice,
     )
-    return text_result(report.to_json(), describe(report), report.exit_status)
+    return text_result(report, describe(report), report.exit_status)
 
 
 @one_blas_thread()
@@ -88,28 +87,30 @@ def extract(
             remove_leftovers(shards)
         recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "recipe-memo.json")
         existing = _existing(out, recipe, run.replace, notice)
-        report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
+        notices: list[str] = []
 
         def note(text: str) -> None:
-            report.notices.append(text)
+            notices.append(text)
             notice(text)
 
         folder = _folder(out, recipe, manifest, run.shard_size)
         _open(folder, recipe)
         work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
-        _make_missing(work, report, note)
-        cache = _sealed_at_last(out, work, existing, report, note)
+        made = _make_missing(work, note)
+        cache, again = _sealed_at_last(out, work, existing, note)
         if whitened := whitened_words(cache, out):
             note(whitened)
-    report.failed = [
-        (name, reason)
-        for name, status, reason in zip(
-            cache.utterances.id, cache.utterances.status, cache.utterances.reason, strict=True
-        )
-        if status == "failed"
-    ]
-    report.streams = {name: _stream_facts(cache, name) for name in cache.streams}
-    report.seconds = time.monotonic() - started_s
+    report = ExtractReport(
+        cache=str(out),
+        fingerprint=recipe.fingerprint,
+        utterances=len(manifest),
+        made=made + again,
+        kept=max(0, len(manifest) - made - again),
+        failed=cache.utterances.failed,
+        notices=notices,
+        streams={name: ExtractedStream.of(cache, name) for name in cache.streams},
+        seconds=time.monotonic() - started_s,
+    )
     try:
         _log(out, report)
     except OSError as error:
@@ -163,14 +164,12 @@ def _open(folder: ShardFolder, recipe: Recipe) -> None:
         publish(folder.path / "recipe.json", (canonical_json(recipe.document) + "\n").encode("utf-8"))
 
 
-def _make_missing(work: ExtractionJob, report: ExtractReport, note: Callable[[str], None]) -> None:
-    """Make and commit every shard that is not there, not whole, or not of these clips."""
+def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> int:
+    """Make and commit every shard that is not there, not whole, or not of these clips; return how many clips."""
     jobs = jobs_to_do(work, note)
     made = sum(len(job.utterances) for job in jobs)
-    report.made += made
-    report.kept = max(0, len(work.manifest) - report.made)
     if not jobs:  # no encoder is built for nothing
-        return
+        return 0
     taken = sorted({name for job in jobs for name in job.reusable})
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
@@ -185,6 +184,7 @@ def _make_missing(work: ExtractionJob, report: ExtractReport, note: Callable[[st
                 presence.require(f"shard {one.job.index}", _failures(one))
             sealed = commit_shard(folder, one.job.index, pack_shard(one.shard))
             record_stats(folder, one.job.index, one.job.utterances, one.stats, one.shard, sealed)
+    return made
 
 
 def _failures(made: MadeShard) -> list[tuple[Utterance, str, str]]:
@@ -215,17 +215,20 @@ def _executed(
 
 
 def _sealed_at_last(
-    out: Path, work: ExtractionJob, existing: Cache | None, report: ExtractReport, note: Callable[[str], None]
-) -> Cache:
-    """Seal the cache; where a shard proves damaged only now, set it aside and make it again, once."""
+    out: Path, work: ExtractionJob, existing: Cache | None, note: Callable[[str], None]
+) -> tuple[Cache, int]:
+    """Seal the cache; where a shard proves damaged only now, set it aside and make it again, once.
+
+    Returns it, and how many clips were made for that.
+    """
     try:
-        return _sealed(out, work, existing, note)
+        return _sealed(out, work, existing, note), 0
     except CorruptError as error:
         damage = CorruptError(str(error))  # without the frames that hold all rows which were read by then
     if not set_damaged_aside(work.folder, note):
         raise damage
-    _make_missing(work, report, note)
-    return _sealed(out, work, existing, note)
+    made = _make_missing(work, note)
+    return _sealed(out, work, existing, note), made
 
 
 def _sealed(out: Path, work: ExtractionJob, existing: Cache | None, note: Callable[[str], None]) -> Cache:
@@ -255,18 +258,6 @@ def _sealed(out: Path, work: ExtractionJob, existing: Cache | None, note: Callab
     return cache
 
 
-def _stream_facts(cache: Cache, name: str) -> dict[str, Any]:
-    stream = cache.streams[name]
-    return {
-        "encoder": stream.spec["name"],
-        "weights": stream.spec["weights"],
-        "width": stream.utterance.shape[1],
-        "utterances": int(stream.present.sum()),
-        "windows": None if stream.window_present is None else int(stream.window_present.sum()),
-        "projection": stream.projection.kind if stream.projection else None,
-    }
-
-
 def _dry_run(
     manifest: Manifest,
     root: Path,
@@ -276,16 +267,23 @@ def _dry_run(
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
     recipe = build_recipe(options, shard_size=run.shard_size)
-    report = ExtractReport(str(out), recipe.fingerprint, len(manifest))
-    _existing(out, recipe, run.replace, report.notices.append)
+    notices: list[str] = []
+    _existing(out, recipe, run.replace, notices.append)
     folder = _folder(out, recipe, manifest, run.shard_size)
     work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
-    to_make = [one for job in jobs_to_do(work, report.notices.append) for one in job.utterances]
-    report.made, report.kept = len(to_make), len(manifest) - len(to_make)
+    to_make = [one for job in jobs_to_do(work, notices.append) for one in job.utterances]
     workers = run.workers or available_cores()
     with torch_threads(options.torch_threads if recipe.has_network else None):
-        report.estimate = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
-    return report
+        guess = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
+    return ExtractReport(
+        cache=str(out),
+        fingerprint=recipe.fingerprint,
+        utterances=len(manifest),
+        made=len(to_make),
+        kept=len(manifest) - len(to_make),
+        notices=notices,
+        estimate=guess,
+    )
 
 
 def _log(out: Path, report: ExtractReport) -> None:

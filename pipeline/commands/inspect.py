@@ -16,7 +16,6 @@ from dualstream.heads.variants.options import TASKS, Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.experiments.inspection import (
-    FailedClip,
     Health,
     InspectReport,
     LabelReport,
@@ -82,7 +81,7 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         utterances=len(utterances),
         windows=int(cache.offsets[-1]),
         seconds_of_clips=float(np.nansum(utterances.duration_s)),
-        failed=tuple(FailedClip(name, reason) for name, status, reason in marked if status == "failed"),
+        failed=tuple(utterances.failed),
         odd=tuple(OddClip(name, reason) for name, status, reason in marked if status == "ok" and reason),
         fingerprint=cache.provenance.get("fingerprint"),
         recipe=cache.provenance.get("recipe", {}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import NoCacheError, UsageError
@@ -13,11 +15,24 @@ from dualstream.pipeline.options.heads import ReportCommand
 from dualstream.pipeline.reporting.report import comparison_report, run_report
 from dualstream.pipeline.storage.documents import read_document
 
+from dualstream.documents import Document
+
 
 def run(options: ReportCommand) -> CommandResult:
     """Do what the command line asks."""
-    written = [str(path) for path in report(options.run, out=options.out)]
-    return text_result({"report": written[0], "figures": written[1:]}, "\n".join(written))
+    page, *figures = [str(path) for path in report(options.run, out=options.out)]
+    return text_result(DrawnReport(page, tuple(figures)), "\n".join([page, *figures]))
+
+
+@dataclass(frozen=True)
+class DrawnReport(Document):
+    """What `report` drew."""
+
+    FORMAT: ClassVar[str] = "dualstream report"
+
+    report: str
+    """The page."""
+    figures: tuple[str, ...]
 
 
 def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:

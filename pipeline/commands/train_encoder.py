@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.features.encoders.frozen import usable_device
@@ -17,10 +17,10 @@ from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.encoder_training.document import EncoderDocument, EpochNews, TrainingPlan, TrainReport
 from dualstream.pipeline.encoder_training.options import SPLITS, SampleOptions, TrainingRunOptions, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
-from dualstream.pipeline.errors import DONE_WITH_FAILURES, DualstreamError, UsageError, resumable
-from dualstream.pipeline.experiments.scores import TaskScores
+from dualstream.pipeline.errors import DualstreamError, UsageError, resumable
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
 from dualstream.pipeline.reporting.heartbeat import format_duration
@@ -36,35 +36,6 @@ if TYPE_CHECKING:
     from dualstream.pipeline.encoder_training.objective import SampleLabels
 
 
-@dataclass
-class TrainReport:
-    """What a run did."""
-
-    weights: str
-    document: dict[str, Any]
-    """What the weights file says of itself; for a dry run, what would be done."""
-    trained: bool = True
-    """False where the file stood already, or for a dry run."""
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    """(id, reason) of utterances without a sample."""
-    seconds: float = 0.0
-
-    @property
-    def exit_status(self) -> int:
-        """0, or 3 where clips failed."""
-        return DONE_WITH_FAILURES if self.failed else 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {
-            "weights": self.weights,
-            "trained": self.trained,
-            **self.document,
-            "failed": [{"id": name, "reason": reason} for name, reason in self.failed],
-            "seconds": round(self.seconds, 3),
-        }
-
-
 def run(options: TrainEncoderCommand) -> CommandResult:
     """Do what the command line asks."""
     _refuse_early(options)
@@ -75,9 +46,9 @@ def run(options: TrainEncoderCommand) -> CommandResult:
         sampling=options.samples,
         training=options.training,
         run=options.run,
-        report=lambda record: notice(epoch_line(record)),
+        report=lambda news: notice(epoch_line(news)),
     )
-    return text_result(found.to_json(), describe(found), found.exit_status)
+    return text_result(found, describe(found), found.exit_status)
 
 
 def _refuse_early(options: TrainEncoderCommand) -> None:
@@ -100,7 +71,7 @@ def train_encoder(
     sampling: SampleOptions,
     training: TrainOptions,
     run: TrainingRunOptions,
-    report: Callable[[dict[str, Any]], None] = lambda record: None,
+    report: Callable[[EpochNews], None] = lambda news: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> TrainReport:
     """Train an encoder and write its weights to `out`; go on from the checkpoint of a run that was cut short.
@@ -123,7 +94,7 @@ def _trained(
     sampling: SampleOptions,
     training: TrainOptions,
     run: TrainingRunOptions,
-    report: Callable[[dict[str, Any]], None],
+    report: Callable[[EpochNews], None],
 ) -> TrainReport:
     import torch
     from dualstream.pipeline.encoder_training import weights_file
@@ -171,7 +142,7 @@ def _trained(
             checkpoint.unlink(missing_ok=True)
         elif out.exists():
             stands = weights_file.require_same_training(out, document, identity)
-            return TrainReport(str(out), stands, False, failed, time.monotonic() - started_s)
+            return TrainReport(str(out), False, stands, None, failed, time.monotonic() - started_s)
         engine = Training(
             one,
             samples,
@@ -183,45 +154,45 @@ def _trained(
             checkpoint_s=run.checkpoint_s,
             report=report,
         )
-        document["history"] = engine.run()
-        document["best_epoch"] = engine.best_epoch
-        document["stopped"] = engine.progress.stopped or "epochs"
+        history = engine.run()
         at, answers = engine.predict(labels.dev)
-        document["scores"] = weights_file.dev_scores(
-            at, answers, labels, utterances, manifest, engine.objective.owners
+        document = replace(
+            document,
+            history=tuple(history),
+            best_epoch=engine.best_epoch,
+            stopped=engine.progress.stopped or "epochs",
+            scores=weights_file.dev_scores(at, answers, labels, utterances, manifest, engine.objective.owners),
+            licence=weights_file.licence_words(one, run.licence),
+            environment={
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+                "device": device.type,
+            },
         )
-        document["licence"] = weights_file.licence_words(one, run.licence)
-        document["environment"] = {
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "device": device.type,
-        }
         note = answers_note(utterances, samples.sha256, at)
         publish(
             out, weights_file.pack_weights(engine.state(), document, identity, answers if len(at) else {}, note)
         )
         checkpoint.unlink(missing_ok=True)
-    return TrainReport(str(out), document, True, failed, time.monotonic() - started_s)
+    return TrainReport(str(out), True, document, None, failed, time.monotonic() - started_s)
 
 
 def describe(report: TrainReport) -> str:
     """Return the report as text for a person."""
-    document = report.document
-    if "plan" in document:
-        plan = document["plan"]
+    document, plan = report.document, report.plan
+    if plan is not None:
         return (
-            f"would train {plan['encoder']} ({plan['trained_parameters']:,} of {plan['parameters']:,} parameters) "
-            f"on {plan['utterances']} utterances; {plan['to_decode']} clips are to be decoded first"
+            f"would train {plan.encoder} ({plan.trained_parameters:,} of {plan.parameters:,} parameters) "
+            f"on {plan.utterances} utterances; {plan.to_decode} clips are to be decoded first"
         )
+    assert document is not None
     head = (
         "trained in " + format_duration(report.seconds) if report.trained else "already exists, nothing was done"
     )
     lines = [f"{report.weights}: {head}"]
-    lines.append(
-        f"epoch {document['best_epoch']} of {len(document['history'])} was kept; licence: {document['licence']}"
-    )
-    for task, values in document["scores"].items():
-        scores, lacking = TaskScores.from_json(values), values.get("without_sample")
+    lines.append(f"epoch {document.best_epoch} of {len(document.history)} was kept; licence: {document.licence}")
+    for task, one in document.scores.items():
+        scores, lacking = one.scores, one.without_sample
         constant = "; ".join(
             f"{name}: {line.accuracy:.3f} and {line.balanced_accuracy:.3f}"
             for name, line in majority_rows(scores.majority, scores.train_majority)
@@ -239,21 +210,22 @@ def describe(report: TrainReport) -> str:
     return "\n".join(lines)
 
 
-def _chosen_by(document: dict[str, Any]) -> str:
+def _chosen_by(document: EncoderDocument) -> str:
     """Return which epoch was kept and what that means for the scores."""
-    if not document["scores"]:
+    if not document.scores:
         return "no utterance of dev has both a sample and a label that train has: nothing was scored"
-    if document["recipe"]["training"]["patience"] > 0:
+    if document.watches_dev:
         return "dev chose the epoch, so its scores are a little too good"
     return "all epochs were run, and the last was kept: dev had no part in that"
 
 
-def epoch_line(record: dict[str, Any]) -> str:
+def epoch_line(news: EpochNews) -> str:
     """Return one epoch's record as a line."""
-    dev = "" if record["dev_score"] is None else f", dev macro F1 {record['dev_score']:.3f}"
+    record = news.record
+    dev = "" if record.dev_score is None else f", dev macro F1 {record.dev_score:.3f}"
     return (
-        f"epoch {record['epoch']} of {record['epochs']}: loss {record['train_loss']:.3f}{dev}, "
-        f"{format_duration(record['seconds'])}, trains {', '.join(record['thawed'])}"
+        f"epoch {record.epoch} of {news.epochs}: loss {record.train_loss:.3f}{dev}, "
+        f"{format_duration(news.seconds)}, trains {', '.join(record.thawed)}"
     )
 
 
@@ -347,11 +319,11 @@ def _dry_run(
 
     trained = depths(one, training)
     sizes = {name: array.numel() for name, array in one.net.named_parameters()}
-    plan = {
-        "encoder": one.name,
-        "utterances": len(utterances),
-        "to_decode": missing_files(folder, utterances, recipe, root),
-        "parameters": sum(sizes.values()),
-        "trained_parameters": sum(sizes[name] for name in trained),
-    }
-    return TrainReport(str(out), {"plan": plan}, trained=False)
+    plan = TrainingPlan(
+        encoder=one.name,
+        utterances=len(utterances),
+        to_decode=missing_files(folder, utterances, recipe, root),
+        parameters=sum(sizes.values()),
+        trained_parameters=sum(sizes[name] for name in trained),
+    )
+    return TrainReport(str(out), trained=False, plan=plan)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from dualstream.features.weights import digest_of_state
 from dualstream.pipeline.errors import CorruptError
@@ -15,10 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dualstream.documents import JsonObject
+
 FORMAT = "dualstream checkpoint 1"
 
 
-def write_checkpoint(path: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
+def write_checkpoint(path: Path, tensors: dict[str, Tensor], note: JsonObject) -> None:
     """Put a checkpoint at `path`, in the place of an older one; `note` holds JSON values."""
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     facts = {"format": FORMAT, "note": canonical_json(note), "sha256": digest_of_state(whole)}
@@ -37,7 +38,7 @@ def packed(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     return len(header).to_bytes(8, "little") + header + image[8 + size :]
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], JsonObject]:
     """Return the tensors, on the CPU, and the note of a checkpoint.
 
     Raises

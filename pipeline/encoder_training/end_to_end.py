@@ -12,13 +12,14 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from dualstream.features.single_read import read_hashed
 from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.variants.registry import TASKS, Prediction, Task
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.encoder_training.document import EncoderDocument
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.comparison import EndToEndFacts, WeightsSeed
 from dualstream.pipeline.experiments.history import ModelHistory
@@ -36,36 +37,53 @@ METADATA = "answers"
 VERSION = 1
 
 
+class LabelsDigest(TypedDict):
+    """Labelled utterances of a split, in one digest."""
+
+    count: int
+    sha256: str
+
+
+class AnswersNote(TypedDict):
+    """The metadata `answers`."""
+
+    version: int
+    utterances: list[tuple[str, str]]
+    """(id, digest of the clip) of those that the rows are of."""
+    dev: LabelsDigest
+    train: LabelsDigest
+
+
 @dataclass(frozen=True, repr=False)
 class EndToEnd:
     """One trained encoder's answers for dev, read from its weights file."""
 
     path: Path
     sha256: str
-    document: dict[str, Any]
+    document: EncoderDocument
     """What the weights file says of itself: docs/training.md."""
-    note: dict[str, Any]
+    note: AnswersNote
     """The metadata `answers`."""
     log_p: dict[Task, NDArray[np.float64]]
     """Shape (U, C) by task, rows of exp() sum to 1."""
 
     @property
     def encoder(self) -> str:
-        return str(self.document["encoder"])
+        return self.document.encoder
 
     @property
     def seed(self) -> int:
-        return int(self.document["recipe"]["training"]["seed"])
+        return self.document.seed
 
     @property
     def stopped_by_dev(self) -> bool:
         """Whether dev chose the epoch."""
-        return int(self.document["recipe"]["training"]["patience"]) > 0
+        return self.document.watches_dev
 
     @property
     def method(self) -> str:
         """Digest of the training but for its seed: models that share it are seeds of one row."""
-        recipe = dict(self.document["recipe"])
+        recipe = dict(self.document.recipe)
         recipe["training"] = {key: value for key, value in recipe["training"].items() if key != "seed"}
         if recipe["start"]["source"].startswith("random"):
             recipe["start"] = "random"
@@ -77,7 +95,7 @@ class EndToEnd:
 
 def answers_note(
     utterances: Sequence[Utterance], sha256: Sequence[str], answered: NDArray[np.int64]
-) -> dict[str, Any]:
+) -> AnswersNote:
     """Return the metadata `answers`, as JSON values.
 
     Parameters
@@ -92,7 +110,7 @@ def answers_note(
     """
     return {
         "version": VERSION,
-        "utterances": [[utterances[i].id, sha256[i]] for i in answered],
+        "utterances": [(utterances[i].id, sha256[i]) for i in answered],
         "dev": _labels_digest((u.id, u.emotion, u.sentiment) for u in utterances if u.split == "dev"),
         "train": _labels_digest((u.id, u.emotion, u.sentiment) for u in utterances if u.split == "train"),
     }
@@ -115,7 +133,7 @@ def read_end_to_end(path: Path) -> EndToEnd:
             task: np.array(arrays[PREFIX + task]) for task in TASKS if PREFIX + task in arrays
         }
         document = json.loads(facts["document"])
-        note = json.loads(facts[METADATA]) if METADATA in facts else None
+        note: AnswersNote | None = json.loads(facts[METADATA]) if METADATA in facts else None
     except (SafetensorError, KeyError, ValueError) as error:
         refuse_shortage(error, f"while {path} is read")
         raise UsageError(
@@ -126,7 +144,10 @@ def read_end_to_end(path: Path) -> EndToEnd:
             f"--end-to-end {path}: it holds no answers for dev; train-encoder writes them where there is a dev "
             "split (files of older versions lack them: train again)"
         )
-    return EndToEnd(path, sha256, document, note, log_p)
+    try:
+        return EndToEnd(path, sha256, EncoderDocument.from_json(document), note, log_p)
+    except ValueError as error:
+        raise UsageError(f"--end-to-end {path}: what it says of itself is not whole: {error}") from error
 
 
 def by_method(models: Sequence[EndToEnd]) -> dict[str, list[EndToEnd]]:
@@ -168,13 +189,13 @@ def require_fit(model: EndToEnd, plan: Plan) -> None:
             "compare without --folds"
         )
     for task in TASKS:
-        here, there = list(corpus.vocabulary[task]), model.document["vocabulary"][task]
+        here, there = list(corpus.vocabulary[task]), list(model.document.vocabulary[task])
         if here != there:
             raise UsageError(
                 f"{what}: its classes of {task} are {', '.join(there)}; the cache's {', '.join(here)}"
             )
-    for split in ("train", "dev"):
-        labels, its = _corpus_labels(corpus, split), model.note[split]
+    for split, its in (("train", model.note["train"]), ("dev", model.note["dev"])):
+        labels = _corpus_labels(corpus, split)
         if labels != its:
             raise UsageError(
                 f"{what}: it was made with another manifest: its {split} has {its['count']} labelled utterances, "
@@ -244,17 +265,17 @@ def histories(models: Sequence[EndToEnd]) -> tuple[ModelHistory, ...]:
             seed=model.seed,
             fold="",
             columns={
-                key: tuple(record[key] for record in model.document["history"])
+                key: tuple(getattr(record, key) for record in model.document.history)
                 for key in ("train_loss", "dev_score", "dev_loss")
             },
-            best_epoch=model.document["best_epoch"] - 1,
-            stopped=model.document["stopped"],
+            best_epoch=model.document.best_epoch - 1,
+            stopped=model.document.stopped,
         )
         for model in models
     )
 
 
-def _corpus_labels(corpus: Corpus, split: str) -> dict[str, Any]:
+def _corpus_labels(corpus: Corpus, split: str) -> LabelsDigest:
     emotions, sentiments = ([*corpus.vocabulary[task], ""] for task in TASKS)  # -1, unlabelled, is the last
     rows = [
         (corpus.ids[i], emotions[corpus.features.emotion[i]], sentiments[corpus.features.sentiment[i]])
@@ -263,6 +284,6 @@ def _corpus_labels(corpus: Corpus, split: str) -> dict[str, Any]:
     return _labels_digest(row for row in rows if row[1] or row[2])
 
 
-def _labels_digest(rows: Iterable[tuple[str, str, str]]) -> dict[str, Any]:
+def _labels_digest(rows: Iterable[tuple[str, str, str]]) -> LabelsDigest:
     ordered = sorted(rows)
     return {"count": len(ordered), "sha256": digest_of(ordered)}

@@ -23,6 +23,7 @@ from dualstream.heads.evaluation import confusion
 from dualstream.heads.training.task_balance import make_balance
 from dualstream.heads.training.weights import Weights
 from dualstream.heads.variants.registry import Task
+from dualstream.pipeline.encoder_training.document import DevLook, EpochNews, EpochRecord
 from dualstream.pipeline.encoder_training.objective import HEAD, Objective, SampleLabels, Step
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
@@ -72,7 +73,7 @@ class Training:
         identity: str,
         checkpoint: Path,
         checkpoint_s: float = 120.0,
-        report: Callable[[dict[str, Any]], None] = lambda record: None,
+        report: Callable[[EpochNews], None] = lambda news: None,
     ) -> None:
         self.encoder, self.samples, self.labels, self.options = encoder, samples, labels, options
         self.device, self.identity, self.checkpoint = device, identity, checkpoint
@@ -104,7 +105,7 @@ class Training:
         """The epoch whose weights are left in place, from 1 on."""
         return self.progress.best_epoch + 1 if self.training_state.best else self.progress.epoch
 
-    def run(self) -> list[dict[str, Any]]:
+    def run(self) -> tuple[EpochRecord, ...]:
         """Train to the end, from the checkpoint if one is there; leave the best weights in place; return history.
 
         Raises
@@ -180,18 +181,19 @@ class Training:
                 f"({options.learning_rate:g}), or train in fp32"
             )
         last = rate_share(options, len(steps), progress.epoch, len(steps) - 1)
-        record = {
-            "epoch": progress.epoch + 1,
-            "train_loss": progress.loss_sum / len(steps),
-            "learning_rate": last * options.learning_rate,
-            "thawed": unfrozen,
-        }
-        record |= self._look()
-        progress.history.append(record)
+        seen = self._look()
+        record = EpochRecord(
+            epoch=progress.epoch + 1,
+            train_loss=progress.loss_sum / len(steps),
+            learning_rate=last * options.learning_rate,
+            thawed=tuple(unfrozen),
+            dev_score=seen.dev_score,
+            dev_loss=seen.dev_loss,
+        )
+        progress.history += (record,)
         progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
         self.training_state.write(self.checkpoint, self.identity)
-        seconds = {"seconds": time.monotonic() - started_s, "train_seconds": trained_s}
-        self.report({**record, "epochs": options.epochs, **seconds})
+        self.report(EpochNews(record, options.epochs, time.monotonic() - started_s, trained_s))
 
     def _step(self, step: Step, x: NDArray[Any], lengths: NDArray[np.int64], rate: float) -> float:
         """Train on one step's samples at this share of the learning rate; return the loss."""
@@ -226,7 +228,7 @@ class Training:
             embedding = functional_call(self.net, arrays, inputs)  # (B, width)
         return embedding.float().cpu()
 
-    def _look(self) -> dict[str, Any]:
+    def _look(self) -> DevLook:
         """Score dev, keep the weights if they are the best yet, and stop where patience is at its end."""
         progress, options = self.progress, self.options
         at, found = self.predict(self.labels.dev)
@@ -256,7 +258,7 @@ class Training:
                 progress.lowest_loss, progress.last_gain = loss, progress.epoch
             if progress.epoch - progress.last_gain >= options.patience and self._all_thawed():
                 progress.stopped = "patience"
-        return {"dev_score": score, "dev_loss": loss}
+        return DevLook(score, loss)
 
     def _thaw(self, epoch: int) -> list[str]:
         """Let gradients into what is unfrozen in this epoch; return the blocks' names."""

@@ -25,6 +25,7 @@ import numpy as np
 from dualstream.features.media import DecodeSettings, MediaError, read_clip, stop_all
 from dualstream.features.trainable import Cut
 from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, LockedError
@@ -48,6 +49,8 @@ from dualstream.pipeline.storage.sealed import (
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from dualstream.documents import JsonObject
+
 KIND = "samples"
 FORMAT_VERSION = 1
 PER_FILE = 32  # utterances
@@ -62,14 +65,14 @@ class SampleRecipe:
     windows: WindowPlan
     sampling: Sampling
     cut: Cut
-    cut_parameters: dict[str, Any]
+    cut_parameters: JsonObject
     """JSON values: what `cut` does."""
     decoder: str
     """Version of ffmpeg."""
     ffmpeg: str
     """Path of the binary; no part of the digest."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return what the digest is made of."""
         return {
             "version": FORMAT_VERSION,
@@ -105,8 +108,8 @@ class Samples:
     """Which utterance each sample is of, rising, shape (N,)."""
     sha256: tuple[str, ...]
     """Digest of each utterance's clip; empty where it is missing."""
-    failed: tuple[tuple[str, str], ...]
-    """(id, reason) of the utterances without a sample."""
+    failed: tuple[FailedClip, ...]
+    """The utterances without a sample."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -334,7 +337,7 @@ def _opened(path: Path, group: Sequence[Utterance], hasher: Hasher | None = None
 _TYPES = {"U8": np.uint8, "F32": np.float32, "I64": np.int64}
 
 
-def _array(mapped: mmap.mmap, start: int, facts: dict[str, Any]) -> NDArray[Any]:
+def _array(mapped: mmap.mmap, start: int, facts: JsonObject) -> NDArray[Any]:
     """Return one array of a safetensors image, as a view of the mapped file."""
     first, stop = facts["data_offsets"]
     dtype = np.dtype(_TYPES[facts["dtype"]])
@@ -350,5 +353,5 @@ def _joined(files: Sequence[_File]) -> Samples:
         lengths=np.concatenate([file.lengths for file in files]),
         utterance=np.repeat(np.arange(len(clips)), counts),
         sha256=tuple(clip[1] for clip in clips),
-        failed=tuple((clip[0], clip[5]) for clip in clips if clip[4] == 0),
+        failed=tuple(FailedClip(clip[0], clip[5]) for clip in clips if clip[4] == 0),
     )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from dualstream.heads.training.weights import Weights
 from dualstream.pipeline.encoder_training.checkpoint import read_checkpoint, write_checkpoint
+from dualstream.pipeline.encoder_training.document import EpochRecord
 from dualstream.pipeline.errors import CorruptError, UsageError
 from dualstream.pipeline.memory import refuse_shortage
 from torch import Tensor, nn
+
+from dualstream.documents import plain, read_fields
 
 BEST = "best/"
 
@@ -33,7 +35,7 @@ class TrainingProgress:
     last_gain: int = -1
     """The latest epoch that brought a better score or a lower loss: patience counts from here."""
     stopped: str = ""
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: tuple[EpochRecord, ...] = ()
 
 
 class TrainingState:
@@ -61,7 +63,8 @@ class TrainingState:
             for part, value in self.optimiser.state.get(array, {}).items():
                 tensors[f"adam/{part}/{name}"] = value.reshape(1) if value.ndim == 0 else value
         # JSON has no infinity: what is not finite is what a Position begins with
-        where = {k: v for k, v in vars(self.progress).items() if not isinstance(v, float) or math.isfinite(v)}
+        facts = vars(self.progress).items()
+        where = {k: plain(v) for k, v in facts if not isinstance(v, float) or math.isfinite(v)}
         note = {"identity": identity, "position": where, "random": "drawn from seed, epoch and step"}
         write_checkpoint(path, tensors, note)
 
@@ -98,8 +101,8 @@ class TrainingState:
                             for key in ("exp_avg", "exp_avg_sq")
                         },
                     }
-            self.progress = TrainingProgress(**note["position"])
-        except (KeyError, TypeError, RuntimeError) as error:
+            self.progress = read_fields(TrainingProgress, note["position"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             refuse_shortage(error, f"while {path} is taken up")
             raise CorruptError(f"{path} does not fit this training: {error}; remove it") from error
 

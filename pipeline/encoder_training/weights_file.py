@@ -9,10 +9,9 @@ metadata   format, encoder, licence
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,12 +23,14 @@ from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.checkpoint import packed
-from dualstream.pipeline.encoder_training.end_to_end import METADATA, PREFIX
+from dualstream.pipeline.encoder_training.document import DevScores, EncoderDocument
+from dualstream.pipeline.encoder_training.end_to_end import METADATA, PREFIX, AnswersNote
 from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import SPLITS, TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.label_support import unseen_classes
+from dualstream.pipeline.experiments.scores import TaskScores
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.provenance import canonical_json, differences, digest_of, listed
 from numpy.typing import NDArray
@@ -40,9 +41,9 @@ FORMAT = "dualstream encoder 1"
 OWN_LICENCE = "not stated by who trained it (--licence); the terms of the training data apply"
 
 
-def training_identity(document: Mapping[str, Any]) -> str:
+def training_identity(document: EncoderDocument) -> str:
     """Return the digest of all that shapes the weights."""
-    return digest_of({key: document[key] for key in ("recipe", "data")})
+    return digest_of({"recipe": document.recipe, "data": document.data})
 
 
 def training_document(
@@ -52,8 +53,8 @@ def training_document(
     utterances: Sequence[Utterance],
     samples: Samples,
     manifest: Manifest,
-) -> dict[str, Any]:
-    """Return what shapes the weights, as JSON values: recipe, data, vocabulary."""
+) -> EncoderDocument:
+    """Return what shapes the weights: recipe, data, vocabulary."""
     rows = [
         [u.id, u.split, u.start_s, u.end_s, u.emotion, u.sentiment, sha256]
         for u, sha256 in zip(utterances, samples.sha256, strict=True)
@@ -77,7 +78,7 @@ def training_document(
         },
         "vocabulary": {"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
     }
-    return dict(json.loads(canonical_json(document)))
+    return EncoderDocument.from_json(json.loads(canonical_json(document)))
 
 
 def dev_scores(
@@ -87,7 +88,7 @@ def dev_scores(
     utterances: Sequence[Utterance],
     manifest: Manifest,
     learned_from: NDArray[np.int64],
-) -> dict[str, Any]:
+) -> dict[Task, DevScores]:
     """Score dev by utterance: majority line, intervals over dialogues, or else speakers.
 
     Utterances without a sample are answered by the classes' shares in train, as everywhere. `learned_from` names
@@ -96,7 +97,7 @@ def dev_scores(
     dev = np.flatnonzero(labels.dev)
     groups = _groups([utterances[index] for index in dev.tolist()])
     names = {"emotion": manifest.emotions, "sentiment": manifest.sentiments}
-    scores = {}
+    scores: dict[Task, DevScores] = {}
     for task in TASKS:
         truth = labels.of(task)
         if task in found and len(at) and (truth[dev] >= 0).any():
@@ -104,13 +105,16 @@ def dev_scores(
             counts = np.bincount(trains[trains >= 0], minlength=len(names[task]))
             rows = np.tile(log_shares(counts), (len(dev), 1))
             rows[np.searchsorted(dev, at)] = found[task]
-            one = metrics.score(rows, truth[dev], names[task], groups=groups, train_counts=counts).to_json()
+            one = metrics.score(rows, truth[dev], names[task], groups=groups, train_counts=counts)
             learned = truth[learned_from]
             shown = np.bincount(learned[learned >= 0], minlength=len(names[task]))[None]
-            one["warnings"] += unseen_classes(shown, np.zeros(len(dev), np.int64), truth[dev], names[task])
+            unseen = unseen_classes(shown, np.zeros(len(dev), np.int64), truth[dev], names[task])
             answered = np.isin(dev, at)
-            scores[task] = one | {"without_sample": int((~answered & (truth[dev] >= 0)).sum())}
-    return dict(json.loads(canonical_json(scores)))
+            scores[task] = DevScores(
+                replace(TaskScores.of(one, None), warnings=(*one.warnings, *unseen)),
+                without_sample=int((~answered & (truth[dev] >= 0)).sum()),
+            )
+    return scores
 
 
 def licence_words(one: TrainableEncoder, own: str) -> str:
@@ -124,18 +128,18 @@ def licence_words(one: TrainableEncoder, own: str) -> str:
 
 def pack_weights(
     state: dict[str, Tensor],
-    document: dict[str, Any],
+    document: EncoderDocument,
     identity: str,
     answers: dict[Task, NDArray[np.float64]],
-    note: dict[str, Any],
+    note: AnswersNote,
 ) -> bytes:
     """Return the bytes of a weights file; where nothing of dev was answered, it holds no answers."""
     metadata = {
         "format": FORMAT,
-        "encoder": str(document["encoder"]),
-        "licence": str(document["licence"]),
+        "encoder": document.encoder,
+        "licence": document.licence,
         "identity": identity,
-        "document": canonical_json(document),
+        "document": canonical_json(document.to_json()),
     }
     if answers:
         metadata[METADATA] = canonical_json(note)
@@ -143,7 +147,7 @@ def pack_weights(
     return packed(whole, metadata)
 
 
-def require_same_training(out: Path, document: dict[str, Any], identity: str) -> dict[str, Any]:
+def require_same_training(out: Path, document: EncoderDocument, identity: str) -> EncoderDocument:
     """Return what a weights file that stands at `out` says of itself, if it came of the same training.
 
     Raises
@@ -154,20 +158,19 @@ def require_same_training(out: Path, document: dict[str, Any], identity: str) ->
     try:
         with safe_open(out, framework="pt") as file:
             facts = file.metadata() or {}
-        there = json.loads(facts["document"])
+        there = EncoderDocument.from_json(json.loads(facts["document"]))
     except (SafetensorError, KeyError, ValueError) as error:
         refuse_shortage(error, f"while {out} is read")
         raise UsageError(
             f"{out} is there and no train-encoder wrote it; choose another --out, or use --replace"
         ) from error
     if facts["identity"] != identity:
-        found = [
-            difference for key in ("recipe", "data") for difference in differences(document[key], there[key], key)
-        ]
+        found = differences(document.recipe, there.recipe, "recipe")
+        found += differences(document.data, there.data, "data")
         raise UsageError(
             f"{out} came of another training: {listed(found)}. Choose another --out, or use --replace"
         )
-    return dict(there)
+    return there
 
 
 def _groups(utterances: Sequence[Utterance]) -> NDArray[np.int64]:

@@ -8,18 +8,11 @@ from typing import ClassVar
 from dualstream.features.encoder import WeightsDocument
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.variants.options import Task
+from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.experiments.ranges import Outliers
 from dualstream.pipeline.provenance import Environment, RecipeDocument
 
 from dualstream.documents import Document, JsonObject
-
-
-@dataclass(frozen=True)
-class FailedClip(Document):
-    """An utterance without features."""
-
-    id: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from dualstream.features.encoder import VideoEncoder
@@ -14,11 +13,13 @@ from dualstream.pipeline.extraction.build_shards import read_facts
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 
+from dualstream.documents import Document
+
 MEASURED_CLIPS = 5
 
 
 @dataclass(frozen=True)
-class TimeEstimate:
+class TimeEstimate(Document):
     """What a run would make, from a few clips measured."""
 
     clips: int
@@ -33,10 +34,6 @@ class TimeEstimate:
     """Size of their shards, about."""
     seconds: float | None
     """Time for all of them, about; None where nothing could be measured."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the estimate as JSON values."""
-        return asdict(self)
 
 
 def estimate(

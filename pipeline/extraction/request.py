@@ -3,18 +3,52 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
+from dualstream.features.encoder import WeightsDocument
+from dualstream.pipeline.cache.model import Cache, FailedClip
 from dualstream.pipeline.errors import DONE_WITH_FAILURES
 from dualstream.pipeline.extraction.estimate import TimeEstimate
 from dualstream.pipeline.extraction.options import LOCAL as LOCAL
 from dualstream.pipeline.extraction.options import RAY as RAY
 from dualstream.pipeline.extraction.options import RunOptions as RunOptions
 
+from dualstream.documents import Document, JsonObject
 
-@dataclass
-class ExtractReport:
+
+@dataclass(frozen=True)
+class ExtractedStream(Document):
+    """One stream of a cache that was made."""
+
+    encoder: str
+    weights: WeightsDocument | None
+    width: int
+    utterances: int
+    """Those that have it."""
+    windows: int | None
+    """Those that have it; None for a stream without windows."""
+    projection: str | None
+    """Its kind."""
+
+    @classmethod
+    def of(cls, cache: Cache, name: str) -> ExtractedStream:
+        """Return what there is to say of a stream."""
+        stream = cache.streams[name]
+        return cls(
+            encoder=stream.spec["name"],
+            weights=stream.spec["weights"],
+            width=stream.utterance.shape[1],
+            utterances=int(stream.present.sum()),
+            windows=None if stream.window_present is None else int(stream.window_present.sum()),
+            projection=stream.projection.kind if stream.projection else None,
+        )
+
+
+@dataclass(frozen=True)
+class ExtractReport(Document):
     """What a run did."""
+
+    FORMAT: ClassVar[str] = "dualstream extraction"
 
     cache: str
     fingerprint: str
@@ -23,32 +57,22 @@ class ExtractReport:
     """Clips that were decoded and encoded in this run."""
     kept: int = 0
     """Clips whose rows stood already."""
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    """(id, reason) of every failed clip in the cache."""
+    failed: list[FailedClip] = field(default_factory=list)
+    """Every failed clip in the cache."""
     notices: list[str] = field(default_factory=list)
-    streams: dict[str, dict[str, Any]] = field(default_factory=dict)
+    streams: dict[str, ExtractedStream] = field(default_factory=dict)
     seconds: float = 0.0
     estimate: TimeEstimate | None = None
-    """Of a dry run."""
+    """Of a dry run; no key where there was none."""
 
     @property
     def exit_status(self) -> int:
         """0, or 3 where clips failed."""
         return DONE_WITH_FAILURES if self.failed else 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        document: dict[str, Any] = {
-            "cache": self.cache,
-            "fingerprint": self.fingerprint,
-            "utterances": self.utterances,
-            "made": self.made,
-            "kept": self.kept,
-            "failed": [{"id": name, "reason": reason} for name, reason in self.failed],
-            "notices": self.notices,
-            "streams": self.streams,
-            "seconds": round(self.seconds, 3),
-        }
-        if self.estimate is not None:
-            document["estimate"] = self.estimate.to_json()
-        return document
+    def to_json(self) -> JsonObject:
+        """Return JSON values."""
+        own = super().to_json() | {"seconds": round(self.seconds, 3)}
+        if self.estimate is None:
+            del own["estimate"]
+        return own

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import typer
 from dualstream.pipeline.errors import DualstreamError
@@ -19,8 +19,8 @@ from dualstream.documents import Document
 class CommandResult:
     """What a command has to say, and how it ended."""
 
-    document: Any
-    """A document, or JSON values; None where all was said before."""
+    document: Document | None
+    """What ``--json`` prints; None where all was said before."""
     render: Callable[[], None]
     """Prints the document for a person."""
     exit_status: int = 0
@@ -42,7 +42,7 @@ class Notices:
             cls.quiet = before
 
 
-def text_result(document: Any, text: str, exit_status: int = 0) -> CommandResult:
+def text_result(document: Document, text: str, exit_status: int = 0) -> CommandResult:
     """Return a result whose text is printed as it is."""
     return CommandResult(document, lambda: typer.echo(text), exit_status)
 
@@ -52,7 +52,7 @@ def said_before(exit_status: int = 0) -> CommandResult:
     return CommandResult(None, lambda: None, exit_status)
 
 
-def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
+def emit(document: Document | None, as_json: bool, render: Callable[[], None]) -> None:
     """Print one JSON document on standard output, or let `render` print for a person.
 
     Raises
@@ -63,7 +63,8 @@ def emit(document: Any, as_json: bool, render: Callable[[], None]) -> None:
     if not as_json:
         render()
         return
-    values = document.stamped() if isinstance(document, Document) else document
+    assert document is not None and document.FORMAT, "what is printed has a format and a version"
+    values = document.stamped()
     typer.echo(json.dumps(values, indent=2, ensure_ascii=not speaks_unicode(), allow_nan=False))
     if lost := lost_output():
         raise DualstreamError(f"the JSON document could not be written to standard output: {lost}")

@@ -28,11 +28,10 @@ def describe(report: ExtractReport) -> str:
         f"fingerprint {report.fingerprint}",
     ]
     for name, facts in report.streams.items():
-        windows = "" if facts["windows"] is None else f", {facts['windows']:,} windows"
-        road = f" by {facts['projection']}" if facts["projection"] else ""
+        windows = "" if facts.windows is None else f", {facts.windows:,} windows"
+        road = f" by {facts.projection}" if facts.projection else ""
         lines.append(
-            f"  {name}: {facts['encoder']}, {facts['width']} columns{road}; "
-            f"{facts['utterances']:,} utterances{windows}"
+            f"  {name}: {facts.encoder}, {facts.width} columns{road}; {facts.utterances:,} utterances{windows}"
         )
     if report.failed:
         lines.append(f"{len(report.failed)} clips failed and are masked:")

@@ -118,7 +118,7 @@ def test_pairs_of_film_and_sound_are_trained_on(corpus: Path, tmp_path: Path, en
     assert all("the sound 3.wav" in reason for _, reason in report.failed)
     (root / "4.wav").write_bytes((root / "5.wav").read_bytes())
     again = train(root, tmp_path / "w2.safetensors", encoder, dry_run=True)
-    assert again.document["plan"]["to_decode"] == 18  # one file of samples holds them all, and is made again
+    assert again["plan"]["to_decode"] == 18  # one file of samples holds them all, and is made again
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dualstream.features.networks import bilstm, cnn5
 from dualstream.features.trainable import build_trainable, prepare_frames
 from dualstream.features.weights import HEAD_PREFIX
 from dualstream.pipeline.encoder_training.checkpoint import packed, read_checkpoint, write_checkpoint
+from dualstream.pipeline.encoder_training.document import EpochNews
 from dualstream.pipeline.encoder_training.engine import Training
 from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
@@ -224,7 +225,7 @@ def test_vgg16_moves_the_thawed_blocks_alone(tmp_path: Path) -> None:
     before = {name: array.clone() for name, array in small.net.named_parameters()}
     seen: list[list[str]] = []
 
-    def moved(record: dict[str, Any]) -> None:
+    def moved(news: EpochNews) -> None:
         now = training.state()
         seen.append([name for name, old in before.items() if not torch.equal(now[small.file_name(name)], old)])
 
