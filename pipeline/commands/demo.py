@@ -28,7 +28,7 @@ from dualstream.pipeline.corpus.synthetic import (
 )
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.options.corpus import DemoCommand, DemoOptions
-from dualstream.pipeline.options.emit import CommandResult
+from dualstream.pipeline.options.emit import CommandResult, said_before
 from dualstream.pipeline.storage.folders import make_folder
 
 MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever replaced
@@ -73,7 +73,8 @@ class ScriptedClip:
 def run(options: DemoCommand) -> CommandResult:
     """Do what the command line asks, each line said when it is due."""
     page = main(options.out, options.corpus, _say)
-    return CommandResult(None, lambda: typer.echo(f"\nDone. Open {page}"))
+    _say(f"\nDone. Open {page}")
+    return said_before()
 
 
 def _say(line: str) -> None:

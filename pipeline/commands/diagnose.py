@@ -121,8 +121,9 @@ def diagnose(
 
 def _said_of_rows(corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]) -> list[str]:
     """Return what must be said of the encoders' weights and of odd rows, by their ids."""
-    ranges = usual_ranges(corpus, train, corpus.streams)
-    odd = outliers(corpus, np.concatenate((train, dev)), ranges)
+    ranges = usual_ranges(corpus.features, train, corpus.streams)
+    both = np.concatenate((train, dev))
+    odd = outliers(corpus.features, both, ranges, ids=corpus.ids, columns=corpus.column_names)
     words = [text for one in odd for text in one.warnings(against="what is usual in train")]
     return [*integrity.random_weights(corpus.specs), *words]
 

@@ -198,7 +198,8 @@ def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Out
     assert run.path is not None
     reads = registry.get(run.config.variant).streams
     widths = {head: width for head, width in run.config.widths.items() if head in reads}
-    return outliers(corpus, index, read_ranges(run.path, widths))
+    ranges = read_ranges(run.path, widths)
+    return outliers(corpus.features, index, ranges, ids=corpus.ids, columns=corpus.column_names)
 
 
 def _own_cache(run: Run) -> Path:

@@ -119,7 +119,7 @@ def export(
         warnings=(*integrity.planned(planned, streams), *integrity.memorised(corpus, streams).warnings),
     )
     models = tuple(experiments.read_models(path / experiments.WEIGHTS))
-    ranges = usual_ranges(corpus, planned.fitted_on(), streams)
+    ranges = usual_ranges(corpus.features, planned.fitted_on(), streams)
     with experiments.new_folder(out, replace=options.replace, kind=BUNDLE_FORMAT) as folder:
         manifest = _with_weights(manifest, folder, options.with_weights)
         prior = _speaker_prior(run, streams)

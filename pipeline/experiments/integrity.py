@@ -43,7 +43,7 @@ def examine(plan: Plan, heads: Iterable[str], tasks: Sequence[Task] = TASKS) -> 
     read = [head for head in heads if head in plan.corpus.features.streams]
     corpus = plan.corpus.as_extracted()
     known = memorised(corpus, read, tasks)
-    ranges = usual_ranges(corpus, plan.fitted_on(), read)
+    ranges = usual_ranges(corpus.features, plan.fitted_on(), read)
     said = (*planned(plan, read), *known.warnings, *row_warnings(plan, ranges))
     return Findings(said, known.certainty, ranges)
 
@@ -148,4 +148,5 @@ def row_warnings(plan: Plan, ranges: Ranges) -> list[str]:
     """Return which rows that are fitted on or scored lie far outside of the rest, or hold nothing."""
     looked_at = np.union1d(plan.fitted_on(), plan.scored)
     corpus = plan.corpus.as_extracted()
-    return [text for found in outliers(corpus, looked_at, ranges) for text in found.warnings()]
+    odd = outliers(corpus.features, looked_at, ranges, ids=corpus.ids, columns=corpus.column_names)
+    return [text for found in odd for text in found.warnings()]

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.evaluation.outliers import UsualRange, zero_rows
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.experiments.training_data import Corpus
 from dualstream.pipeline.storage.documents import unpack_safetensors, write_bytes
 from numpy.typing import NDArray
 
@@ -77,25 +77,40 @@ class Outliers:
         return words
 
 
-def usual_ranges(corpus: Corpus, index: NDArray[np.int64], heads: Iterable[str]) -> Ranges:
+def usual_ranges(features: FeatureSet, index: NDArray[np.int64], heads: Iterable[str]) -> Ranges:
     """Learn what is usual in the utterances of `index`, for those of the streams `heads` with rows enough."""
     found = {}
     for head in heads:
-        stream = corpus.features.streams.get(head)
+        stream = features.streams.get(head)
         usual = None if stream is None else UsualRange.of(stream.utterance[index][stream.present[index]])
         if usual is not None:
             found[head] = usual
     return found
 
 
-def outliers(corpus: Corpus, index: NDArray[np.int64], ranges: Ranges) -> list[Outliers]:
-    """Return what lies far outside of `ranges` among the utterances of `index`, a stream each."""
+def outliers(
+    features: FeatureSet,
+    index: NDArray[np.int64],
+    ranges: Ranges,
+    *,
+    ids: Sequence[str],
+    columns: Mapping[str, Sequence[str] | None],
+) -> list[Outliers]:
+    """Return what lies far outside of `ranges` among the utterances of `index`, one entry per stream.
+
+    Parameters
+    ----------
+    ids
+        Of all utterances of `features`.
+    columns
+        Names of each stream's columns, where they have names.
+    """
+    asked = [ids[i] for i in index]
     found = []
     for head, usual in ranges.items():
-        stream = corpus.features.streams[head]
-        ids = [corpus.ids[i] for i in index]
-        names = corpus.specs[head].get("column_names")
-        found.append(odd_rows(head, stream.utterance[index], stream.present[index], ids, usual, names))
+        stream = features.streams[head]
+        names = columns.get(head)
+        found.append(odd_rows(head, stream.utterance[index], stream.present[index], asked, usual, names))
     return found
 
 

@@ -69,6 +69,11 @@ class Corpus:
         return f"Corpus({self.features!r}, splits={self.split_sizes()})"
 
     @property
+    def column_names(self) -> dict[str, list[str] | None]:
+        """Names of each stream's columns, where each has a meaning of its own."""
+        return {head: spec.get("column_names") for head, spec in self.specs.items()}
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the extraction, empty where the cache states none."""
         return str(self.provenance.get("fingerprint", ""))
