@@ -53,9 +53,10 @@ from dualstream.heads.variants.options import FitOptions
 from dualstream.pipeline import experiments
 from dualstream.pipeline.commands import fit_head as step
 from dualstream.pipeline.experiments import protocol
-from dualstream.pipeline.experiments.label_support import Shown
+from dualstream.pipeline.experiments.experiment import Experiment
+from dualstream.pipeline.experiments.options import DecodingOptions
+from dualstream.pipeline.experiments.scoring import EvaluationSet
 from dualstream.pipeline.options.heads import FitHeadOptions
-from dualstream.pipeline.experiments.scoring import score_predictions
 from dualstream.pipeline.experiments.training_data import read_corpus
 from dualstream.pipeline.reporting import terminal
 registry.names(); mark("import pipeline and registry")
@@ -65,19 +66,21 @@ corpus = read_corpus(Path(cache)); mark("read the cache")
 fit = FitOptions(seeds=tuple(range(int(seeds))), threads=int(threads) or None)
 plan = protocol.plan(corpus)
 outcome = protocol.fit_and_predict(plan, fusion, fit); mark("fit and predict")
-metrics = score_predictions(outcome.predictions, corpus.vocabulary, groups=plan.clusters(),
-                            shown=Shown.of(plan)); mark("score and bootstrap")
-config = step._config(plan, fusion, fit, FitHeadOptions(), outcome, Path(out), Path(cache))
-run = experiments.Run(config, metrics, outcome.history)
+answered, scores = EvaluationSet.of(plan).score(outcome.predictions, DecodingOptions())
+mark("score and bootstrap")
+done = Experiment(fusion, outcome.models, answered, scores, outcome.history, outcome.fit_s, outcome.interrupted,
+                  outcome.choice, outcome.chosen)
+config = step._config(plan, fit, FitHeadOptions(), done, (), step._cache(corpus, Path(out), Path(cache)))
+run = experiments.Run(config, scores, done.history)
 sys.stdout, real = open("/dev/null", "w"), sys.stdout
 terminal.print_run(run); mark("print the table")
 sys.stdout = real
 with experiments.new_folder(Path(out), replace=True) as folder:
-    experiments.write_run(folder, run, outcome.models, outcome.predictions); mark("write the run")
+    experiments.write_run(folder, run, done.models, done.predictions); mark("write the run")
     from dualstream.pipeline.reporting.report import run_report
-    whole = experiments.Run(run.config, run.metrics, run.history, [], Path(out))
+    whole = experiments.Run(run.config, run.metrics, run.history, (), Path(out))
     run_report([whole]).write(folder); mark("draw the report")
-print(json.dumps(marks | {"epochs": [len(h["columns"].get("train_loss", [])) for h in outcome.history]}))
+print(json.dumps(marks | {"epochs": [one.epochs for one in done.history]}))
 """
 
 
@@ -240,7 +243,7 @@ def make_cache(path: Path, signal: float) -> tuple[int, int]:
             start_s=starts,
             streams=streams,
             vocabulary={"emotion": EMOTIONS, "sentiment": ["neutral", "positive", "negative"]},
-            provenance={"fingerprint": "0" * 64, "made by": "benchmarks/bench_fit_head.py"},
+            provenance={"fingerprint": "0" * 64},
         ),
     )
     return count, int(offsets[-1])

@@ -164,7 +164,7 @@ def test_a_failure_while_replacing_leaves_the_old_run(tmp_path) -> None:
 
 
 def test_the_folder_that_comes_first_stays(tmp_path) -> None:
-    with pytest.raises(UsageError, match="there already"), experiments.new_folder(tmp_path / "one"):
+    with pytest.raises(UsageError, match="already exists"), experiments.new_folder(tmp_path / "one"):
         written(tmp_path / "one")  # another process is quicker
     assert experiments.read_run(tmp_path / "one").config["variant"] == "constant"
     assert os.listdir(tmp_path) == ["one"]
