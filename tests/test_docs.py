@@ -13,6 +13,8 @@ import pytest
 import typer
 from dualstream.features import encoder
 from dualstream.pipeline import provenance
+from dualstream.pipeline.bundles import manifest, predictions
+from dualstream.pipeline.encoder_training import document as encoder_training
 
 from dualstream import cli, pipeline
 from dualstream.documents import Document
@@ -100,13 +102,18 @@ def test_every_document_of_a_file_or_of_json_is_described():
         for name in {field.name for field in dataclasses.fields(kind)} - flattened:
             key = renamed.get((kind.__name__, name), name)
             assert f"| `{key}` |" in sections[title], f"docs/json.md does not say what {title} has in {key}"
-    for kind in (encoder.SpecDocument, encoder.WeightsDocument, *typed_dictionaries(provenance)):
+    for kind in typed_dictionaries(provenance, encoder, manifest, predictions, encoder_training):
         for key in kind.__annotations__:
             assert f"| `{key}` |" in sections[kind.__name__], f"docs/json.md: {kind.__name__} lacks {key}"
 
 
-def typed_dictionaries(module):
-    """Return the classes of typed dictionaries that a module defines."""
-    found = [one for one in vars(module).values() if is_typeddict(one) and one.__module__ == module.__name__]
-    assert len(found) >= 7
+def typed_dictionaries(*modules):
+    """Return the classes of typed dictionaries that some modules define."""
+    found = [
+        one
+        for module in modules
+        for one in vars(module).values()
+        if is_typeddict(one) and one.__module__ == module.__name__
+    ]
+    assert len(found) >= 13
     return found

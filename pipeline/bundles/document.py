@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dualstream.heads.variants.options import Task
+from dualstream.pipeline.bundles.manifest import OnnxDocument
 
-from dualstream.documents import Document, JsonObject
+from dualstream.documents import Document
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,6 @@ class ExportReport(Document):
     calibration: dict[Task, float]
     """Inverse temperature of each task."""
     needs_weights: tuple[NeededWeights, ...]
-    onnx: JsonObject | None
+    onnx: OnnxDocument | None
     """Of the ONNX graph, as config.json has it; None: there is none."""
     files: tuple[str, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
@@ -31,6 +31,25 @@ class Calibration(Document):
     """Labelled ones; 0: nothing was fitted."""
     log_loss: tuple[float, float] | None = None
     """Before and after on those same utterances, nats."""
+
+
+class OnnxParity(TypedDict):
+    """How far the graph is from the heads."""
+
+    batches: int
+    largest_difference: float
+    """Of a calibrated probability."""
+
+
+class OnnxDocument(TypedDict):
+    """What there is to say of an ONNX graph."""
+
+    opset: int
+    inputs: dict[str, list[int | str]]
+    """Shape of each, without the batch; ``time`` is of any length."""
+    outputs: dict[Task, int]
+    """Classes of each task."""
+    parity: OnnxParity
 
 
 @dataclass(frozen=True)
@@ -90,8 +109,8 @@ class BundleManifest(Document):
     fitted_on: FittedOn
     created_with: dict[str, str]
     """Versions."""
-    onnx: JsonObject | None = None
-    """Of the ONNX graph: opset, inputs, outputs, and how far it is from the heads; None: there is none."""
+    onnx: OnnxDocument | None = None
+    """None: there is no graph."""
     speaker_norm: SpeakerNorm | None = None
     """How speakers are normalised; None: they are not."""
     warnings: tuple[str, ...] = ()

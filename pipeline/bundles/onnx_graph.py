@@ -13,10 +13,10 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import answer
+from dualstream.pipeline.bundles.manifest import OnnxDocument
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from numpy.typing import NDArray
 
-from dualstream.documents import JsonObject
 from dualstream.installation import install_hint
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Parity:
 
 def write_onnx(
     bundle: Bundle, path: Path, *, batches: int = PARITY_BATCHES, seed: int = 0
-) -> tuple[JsonObject, Parity]:
+) -> tuple[OnnxDocument, Parity]:
     """Write the heads of a bundle as ONNX, and check them on random batches.
 
     Batches have 1 to 16 utterances, in dialogues of several turns, some without a stream, of up to 12 windows.
@@ -119,9 +119,11 @@ def _save(graph: HeadGraph, example: tuple[Tensor, ...], path: Path, variant: st
         logging.getLogger("torch.onnx").setLevel(quiet)
 
 
-def _facts(graph: HeadGraph, example: tuple[Tensor, ...], bundle: Bundle, found: Parity) -> JsonObject:
+def _facts(graph: HeadGraph, example: tuple[Tensor, ...], bundle: Bundle, found: Parity) -> OnnxDocument:
     """Return what config.json says of the graph; `example` is one of each input."""
-    shapes = {name: list(value.shape[1:]) for name, value in zip(graph.input_names, example, strict=True)}
+    shapes: dict[str, list[int | str]] = {
+        name: list(value.shape[1:]) for name, value in zip(graph.input_names, example, strict=True)
+    }
     return {
         "opset": OPSET,
         "inputs": {

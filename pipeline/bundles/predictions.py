@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from dualstream.heads.data.speaker_batches import SpeakerBatch
 from dualstream.heads.variants.options import Task
@@ -12,6 +12,18 @@ from dualstream.heads.variants.options import Task
 from dualstream.documents import Document, JsonObject
 
 ANSWERED, FAILED = "ok", "failed"
+
+
+class TimelinePoint(TypedDict, total=False):
+    """The answer for a stretch of a clip."""
+
+    time_s: float
+    """Its middle."""
+    start_s: float
+    end_s: float
+    emotion: dict[str, float] | None
+    """Probability of each class; None where no stream has anything in the stretch, no key without a head."""
+    sentiment: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ class UtteranceAnswer(Document):
     sentiment: TaskAnswer | None = None
     speaker: str | None = None
     """Who speaks, where that is known and the bundle normalises speakers."""
-    timeline: tuple[JsonObject, ...] | None = None
+    timeline: tuple[TimelinePoint, ...] | None = None
     """Answers along the clip, where they were asked for."""
 
     def task(self, task: Task) -> TaskAnswer | None:

@@ -24,10 +24,10 @@ from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Features, answer, projected
+from dualstream.pipeline.bundles.predictions import TimelinePoint
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
-from dualstream.documents import JsonObject
 
 UNKNOWN = -1  # the code of a speaker who is not known
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
@@ -50,11 +50,11 @@ class Timeline:
     """Width over height that the picture is shown with."""
     duration_s: float
 
-    def to_json(self, bundle: Bundle) -> list[JsonObject]:
+    def to_json(self, bundle: Bundle) -> list[TimelinePoint]:
         """Return a JSON value for each stretch; those without a stream have no probabilities."""
         points = []
         for k in range(len(self.time_s)):
-            point: JsonObject = {
+            point: TimelinePoint = {
                 "time_s": float(self.time_s[k]),
                 "start_s": float(self.span_s[k, 0]),
                 "end_s": float(self.span_s[k, 1]),

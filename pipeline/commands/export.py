@@ -33,6 +33,7 @@ from dualstream.pipeline.bundles.manifest import (
     BundleStream,
     Calibration,
     CarriedWeights,
+    OnnxDocument,
 )
 from dualstream.pipeline.cache import Cache, read_cache_and_digest
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
@@ -49,8 +50,6 @@ from dualstream.pipeline.options.bundles import ExportCommand, ExportOptions
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.reporting.card import model_card
 from dualstream.pipeline.storage.documents import write_bytes
-
-from dualstream.documents import JsonObject
 
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
@@ -309,7 +308,7 @@ def _with_weights(manifest: BundleManifest, folder: Path, files: Sequence[Path])
     return replace(manifest, streams=streams)
 
 
-def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> JsonObject | None:
+def _onnx(bundle: Bundle, folder: Path, notice: Callable[[str], None]) -> OnnxDocument | None:
     """Write the graph; a variant that does not export is said, and the bundle is written without it."""
     from dualstream.pipeline.bundles.onnx_graph import write_onnx
 
