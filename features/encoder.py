@@ -323,7 +323,7 @@ def require_known(stream: StreamName, text: str) -> EncoderEntry:
         other: StreamName = "audio" if stream == "video" else "video"
         if find(other, text) is not None:
             raise ValueError(
-                f"{name!r} is an encoder of {other}; say --{other} {text}, or one of {stream}, which are: {there}"
+                f"{name!r} is an encoder of {other}; use --{other} {text}, or one of {stream}, which are: {there}"
             )
         raise ValueError(f"no {stream} encoder is called {name!r}; there are: {there}")
     return entry

@@ -86,7 +86,7 @@ def test_an_unknown_name_lists_the_known() -> None:
             "vgg16",
             "'vgg16' is an encoder of video; use --video vgg16, or one of audio, which are: acoustic, ",
         ),
-        ("audio", "torchvision:resnet18", "say --video torchvision:resnet18, or one of audio"),
+        ("audio", "torchvision:resnet18", "use --video torchvision:resnet18, or one of audio"),
         (
             "video",
             "acoustic",
