@@ -66,6 +66,9 @@ class LinearModel:
     """Added to the log-probabilities, shape (C,): the correction for unequal class counts, or zeros."""
     facts: dict[str, Any]
     """Solver, folds, penalties and their losses, for whoever wants to know."""
+    out_of_fold: Prediction | None = None
+    """Of the training rows, by heads that didn't see their group; None without folds, and in a model that was
+    restored."""
 
     @one_blas_thread()
     def predict(self, features: FeatureSet) -> Prediction:
@@ -73,16 +76,23 @@ class LinearModel:
         features.require_finite({stream for part in self.parts for stream in part.design.streams})
         rows = [part.design.rows(features) for part in self.parts]
         there = np.stack([part.design.available(features) for part in self.parts])  # (parts, N)
-        answer: dict[Task, Floats] = {}
-        for task, prior in self.prior.items():
-            experts = np.stack([p.heads[task](r) for p, r in zip(self.parts, rows, strict=True)])  # (parts, N, C)
-            weights = np.where(there.all(0), self.mixing[task][:, None], 0.0)
-            some = there & ~there.all(0)
-            weights += np.where(some, self.alone[task][:, None], 0.0) / np.maximum(some.sum(0), 1)
-            mixed = log_softmax(np.einsum("pn,pnc->nc", weights, experts))
-            answer[task] = log_softmax(mixed + self.shift[task])
-            answer[task][~there.any(0)] = prior
+        answer = {
+            task: self.mixed(
+                task, np.stack([p.heads[task](r) for p, r in zip(self.parts, rows, strict=True)]), there
+            )
+            for task in self.prior
+        }
         return Prediction(answer.get("emotion"), answer.get("sentiment"))
+
+    def mixed(self, task: Task, experts: Floats, there: NDArray[np.bool_]) -> Floats:
+        """Return log-probabilities (N, C) of the parts' (parts, N, C); `there`: who has the streams."""
+        weights = np.where(there.all(0), self.mixing[task][:, None], 0.0)
+        some = there & ~there.all(0)
+        weights += np.where(some, self.alone[task][:, None], 0.0) / np.maximum(some.sum(0), 1)
+        mixed = log_softmax(np.einsum("pn,pnc->nc", weights, experts))
+        answer = log_softmax(mixed + self.shift[task])
+        answer[~there.any(0)] = self.prior[task]
+        return answer
 
     def to_module(self) -> SeedModule:
         """Return the model as a torch module that takes unscaled features."""
@@ -188,8 +198,9 @@ def fit(
     labels: dict[Task, NDArray[np.int64]] = {task: getattr(train, task) for task in tasks}
     prior = {task: _log_shares(labels[task], classes[task]) for task in tasks}
     fold, grouped = _folds(train, dev, settings, labels[tasks[0]])
+    held_out = len(layout) > 1 or (len(tasks) > 1 and options.decoding == "joint")
     fitted = [
-        _fit_part(train, streams, labels, classes, prior, fold, settings, options, late=len(layout) > 1)
+        _fit_part(train, streams, labels, classes, prior, fold, settings, options, held_out=held_out)
         for streams in layout
     ]
     there = np.stack([design.available(train) for design, _ in fitted])
@@ -204,20 +215,32 @@ def fit(
     converged = all(f.converged for _, heads in fitted for f in heads.values())
     if progress is not None:
         progress({"variant": name, "epoch": 1, "epochs": 1, "train_loss": None, "dev_score": None})
-    return [
-        LinearModel(
-            variant=name,
-            seed=seed,
-            history=History(stopped="converged" if converged else "epochs"),
-            parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
-            prior=prior,
-            mixing=mixing,
-            alone=alone,
-            shift={t: -tau * prior[t] if tau is not None else np.zeros(classes[t]) for t in tasks},
-            facts=facts,
-        )
-        for seed in options.seeds
-    ]
+    model = LinearModel(
+        variant=name,
+        seed=options.seeds[0],
+        history=History(stopped="converged" if converged else "epochs"),
+        parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
+        prior=prior,
+        mixing=mixing,
+        alone=alone,
+        shift={t: -tau * prior[t] if tau is not None else np.zeros(classes[t]) for t in tasks},
+        facts=facts,
+    )
+    model.out_of_fold = _out_of_fold(model, [heads for _, heads in fitted], there)
+    return [replace(model, seed=seed) for seed in options.seeds]
+
+
+def _out_of_fold(
+    model: LinearModel, fitted: Sequence[dict[Task, Fitted]], there: NDArray[np.bool_]
+) -> Prediction | None:
+    """Return what the model would say of the training rows had their heads not seen their group."""
+    answer: dict[Task, Floats] = {}
+    for task in model.prior:
+        outs = [heads[task].out_of_fold for heads in fitted]
+        if any(out is None for out in outs):
+            return None
+        answer[task] = model.mixed(task, np.stack([out for out in outs if out is not None]), there)
+    return Prediction(answer.get("emotion"), answer.get("sentiment"))
 
 
 def settings_of(name: str, defaults: dict[str, Any], options: FitOptions) -> dict[str, Any]:
@@ -268,9 +291,12 @@ def _fit_part(
     settings: dict[str, Any],
     options: FitOptions,
     *,
-    late: bool,
+    held_out: bool,
 ) -> tuple[Design, dict[Task, Fitted]]:
-    """Fit the heads of one part on the utterances that have one of its streams."""
+    """Fit the heads of one part on the utterances that have one of its streams.
+
+    `held_out`: answers out of fold are wanted even where no penalty is chosen by them.
+    """
     design = Design.fit(train, streams)
     there = np.flatnonzero(design.available(train))
     short = [task for task in labels if not (labels[task][there] != UNLABELLED).any()]
@@ -290,7 +316,7 @@ def _fit_part(
         None if inner is None else np.unique(inner, return_inverse=True)[1],
         solver=settings["solver"],
         penalty=options.penalty,
-        need_folds=late,
+        need_folds=held_out,
     )
     if whole:
         return design, fitted

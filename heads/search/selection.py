@@ -25,8 +25,9 @@ import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, join
 from dualstream.heads.evaluation import confusion, statistics
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, group_codes, groups_of, holds_apart
-from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import FitOptions, Progress, Task
+from dualstream.heads.variants import joint_fit, registry
+from dualstream.heads.variants.decode import decode
+from dualstream.heads.variants.registry import TASKS, FitOptions, Progress, Task
 from numpy.typing import NDArray
 
 from dualstream.cores import available_cores, one_core, threads
@@ -238,15 +239,15 @@ class _Trial:
                 stop, fit = self.pooled.take(fit[inner == 0]), fit[inner != 0]
             part = self.pooled.take(fit)
             own = replace(options, parameters={"folds": self._grouped_in(part)}) if closed_form else options
-            (model,) = registry.fit(name, part, stop, options=own, progress=news)
+            models = registry.fit(name, part, stop, options=own, progress=news)
+            (model,) = joint_fit.joined(models, part, own, held_out=stop, again=False)
             if model.history.stopped == "interrupted":
                 raise KeyboardInterrupt
-            found = model.predict(self.pooled.take(held))
-            for task in self.tasks:
-                rows = found.task(task)
-                if rows is None:
-                    raise ValueError(f"a fold has no label for {task}")
-                answers[task][held] = rows.argmax(1)
+            for task, codes in zip(TASKS, decode(model.predict(self.pooled.take(held))), strict=True):
+                if task in self.tasks:
+                    if codes is None:
+                        raise ValueError(f"a fold has no label for {task}")
+                    answers[task][held] = codes
 
         numbers = range(int(fold.max()) + 1)
         _side_by_side(answer, numbers, options.threads)
