@@ -17,7 +17,7 @@ one, M^(1 - own) * H^own, as held-out answers have them likeliest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -201,3 +201,29 @@ def pair_counts(features: FeatureSet) -> NDArray[np.int64]:
     both = (features.emotion != UNLABELLED) & (features.sentiment != UNLABELLED)
     np.add.at(counts, (features.emotion[both], features.sentiment[both]), 1)
     return counts
+
+
+def joined_rows(parts: Sequence[Prediction], order: NDArray[np.int64]) -> Prediction:
+    """Return the rows of several predictions as one, in another order; all have the same tasks.
+
+    Where some of them answer both tasks as one and others don't, as where the rows that a fold leaves never have
+    both labels, the latter keep their separate answers.
+    """
+    def rows(task: Task) -> Floats | None:
+        each = [one for part in parts if (one := part.task(task)) is not None]
+        return np.concatenate(each)[order] if each else None
+
+    if all(part.pairs is None for part in parts):
+        return Prediction(rows("emotion"), rows("sentiment"))
+    pairs, leads = zip(*(_pairs_of(part) for part in parts), strict=True)
+    return Prediction(
+        rows("emotion"), rows("sentiment"), np.concatenate(pairs)[order], np.concatenate(leads)[order]
+    )
+
+
+def _pairs_of(part: Prediction) -> tuple[Floats, NDArray[np.bool_]]:
+    if part.pairs is not None and part.sentiment_leads is not None:
+        return part.pairs, part.sentiment_leads
+    assert part.emotion is not None and part.sentiment is not None
+    apart = np.maximum(part.emotion, FLOOR)[:, :, None] + np.maximum(part.sentiment, FLOOR)[:, None, :]
+    return apart, np.zeros(len(apart), np.bool_)

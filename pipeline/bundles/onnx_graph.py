@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.variants.registry import TASKS
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import answer
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from numpy.typing import NDArray
 
 from dualstream.installation import install_hint
 
@@ -58,6 +60,7 @@ def write_onnx(
             raise UsageError(f"--onnx needs the package {package}: {install_hint('onnx')}") from error
     import torch
     from dualstream.heads.export import HeadGraph
+    from dualstream.heads.variants.joint_graph import PAIRS
 
     try:
         graph = HeadGraph(bundle.models, {task: one.sharpness for task, one in bundle.calibration.items()}).eval()
@@ -102,9 +105,12 @@ def write_onnx(
     facts: dict[str, Any] = {
         "opset": OPSET,
         "inputs": {name: list(value.shape[1:]) for name, value in zip(graph.input_names, example, strict=True)},
-        "outputs": {task: len(bundle.vocabulary[task]) for task in graph.output_names},
+        "outputs": {task: len(bundle.vocabulary[task]) for task in graph.tasks},
         "parity": {"batches": found.batches, "largest_difference": found.worst},
     }
+    if graph.lead is not None:
+        facts["outputs"][PAIRS] = [len(bundle.vocabulary[task]) for task in TASKS]
+        facts["lead"] = graph.lead
     if graph.windowed:
         facts["inputs"] = {
             name: ["time", *shape[1:]] if len(shape) and not name.endswith(("_present", "dialogue")) else shape
@@ -134,9 +140,11 @@ def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity
         said = session.run(
             list(graph.output_names), {name: value for name, value in feed.items() if name in known}
         )
-        own = answer(bundle, features).calibrated
-        for task, rows in zip(graph.output_names, said, strict=True):
-            worst = max(worst, float(np.abs(rows - own[task]).max()))
+        answers = answer(bundle, features)
+        own: list[NDArray[np.float64]] = [answers.calibrated[task] for task in graph.tasks]
+        own += [] if answers.plain.pairs is None else [np.exp(answers.plain.pairs)]
+        for rows, expected in zip(said, own, strict=True):
+            worst = max(worst, float(np.abs(rows - expected).max()))
     return Parity(batches, worst)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from dualstream.heads.evaluation.memorised import Certainty
 from dualstream.heads.search.selection import Choice
@@ -11,7 +11,7 @@ from dualstream.heads.variants.registry import FitOptions, Task
 from dualstream.pipeline.experiments.presence import ALL
 from dualstream.pipeline.experiments.protocol import DecodingOptions, stored_folds
 
-from dualstream.documents import Document, JsonObject
+from dualstream.documents import Document, JsonObject, read_fields
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,13 @@ class RunConfig(Document):
         """Return JSON values."""
         own = super().to_json()
         return {key: own[key] for key in _RUN_KEYS}
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> Self:
+        """Read what `to_json` gave, of this version or of one whose heads answered each for itself."""
+        options = values.get("options")
+        older = {"options": {"decoding": "separate", **options}} if isinstance(options, dict) else {}
+        return read_fields(cls, values | older)
 
 
 _RUN_KEYS = (

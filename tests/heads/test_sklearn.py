@@ -146,7 +146,7 @@ def test_groups_are_kept_whole(corpus):
     (model,) = found.models_
     assert model.inner.facts["folds"] == "dialogue"
     alone = DualHeadClassifier(video_width=8).fit(X, y, groups=np.zeros(len(X)))  # one group: nothing to fold
-    assert alone.models_[0].facts["folds"] == "none"
+    assert alone.models_[0].inner.facts["folds"] == "none"
 
 
 @pytest.mark.parametrize(
