@@ -64,7 +64,9 @@ class HeadGraph(nn.Module):
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
         """Return the probabilities of each task, and of pairs, in the order of `output_names`."""
         inputs = dict(zip(self.input_names, values, strict=True))
-        said: list[Mapping[str, Tensor]] = [member(inputs) for member in self.members]
+        said: list[dict[str, Tensor]] = [
+            {str(key): rows for key, rows in member(inputs).items()} for member in self.members
+        ]
         answers = []
         for task in self.tasks:
             stacked = torch.stack([one[task] for one in said])  # (seeds, B, C)

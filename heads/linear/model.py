@@ -162,7 +162,15 @@ def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
         }
         parts.append(Part(design, heads))
     history = History(stopped="converged")
-    return LinearModel(values["variant"], values["seed"], history, tuple(parts), facts=values["facts"], **by_task)
+    return LinearModel(
+        values["variant"],
+        values["seed"],
+        history,
+        tuple(parts),
+        facts=values["facts"],
+        out_of_fold=None,
+        **by_task,
+    )
 
 
 def fit(

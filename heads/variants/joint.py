@@ -18,15 +18,27 @@ one, M^(1 - own) * H^own, as held-out answers have them likeliest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.majority import log_shares
-from dualstream.heads.variants.contract import Exportable, History, Prediction, SeedModule, Task, Trained
+from dualstream.heads.variants.contract import (
+    Exportable,
+    History,
+    Prediction,
+    SeedModule,
+    Task,
+    Trained,
+)
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
+
+if TYPE_CHECKING:
+    from dualstream.heads.search.selection import Choice
 
 FLOOR = -1e4  # a log-probability below this is as good as none, and stays a number
 UNSEEN = 0.5  # utterances of an emotion that count as of sentiments which it was never shown with
@@ -125,24 +137,15 @@ class JointModel:
 
     inner: Trained
     joint: Joint
+    variant: str = field(init=False)
+    seed: int = field(init=False)
+    history: History = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.variant, self.seed, self.history = self.inner.variant, self.inner.seed, self.inner.history
 
     @property
-    def variant(self) -> str:
-        """The inner model's."""
-        return self.inner.variant
-
-    @property
-    def seed(self) -> int:
-        """The inner model's."""
-        return self.inner.seed
-
-    @property
-    def history(self) -> History:
-        """The inner model's."""
-        return self.inner.history
-
-    @property
-    def choice(self) -> dict[str, Any] | None:
+    def choice(self) -> Choice | None:
         """What `auto` chose, where the inner model is its."""
         return getattr(self.inner, "choice", None)
 
@@ -150,7 +153,7 @@ class JointModel:
         """Return the joint answer for every utterance."""
         return self.joint.apply(self.inner.predict(features))
 
-    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, NDArray[Any]], JsonObject]:
         """Return (arrays, JSON values) from which `heads.variants.registry.restore` makes the same model again."""
         arrays, values = self.inner.state()
         numbers = np.array([getattr(self.joint, name) for name in NUMBERS])
@@ -179,7 +182,7 @@ def led_by_sentiment(joint: Floats, sentiment: Floats) -> Floats:
     return joint + (sentiment - np.logaddexp.reduce(joint, axis=1))[:, None, :]
 
 
-def restored(inner: Trained, arrays: Mapping[str, NDArray[Any]], values: Mapping[str, Any]) -> JointModel:
+def restored(inner: Trained, arrays: Mapping[str, NDArray[Any]], values: JsonObject) -> JointModel:
     """Make a joint model of a restored one, from what `JointModel.state` gave.
 
     Raises
@@ -209,6 +212,7 @@ def joined_rows(parts: Sequence[Prediction], order: NDArray[np.int64]) -> Predic
     Where some of them answer both tasks as one and others don't, as where the rows that a fold leaves never have
     both labels, the latter keep their separate answers.
     """
+
     def rows(task: Task) -> Floats | None:
         each = [one for part in parts if (one := part.task(task)) is not None]
         return np.concatenate(each)[order] if each else None

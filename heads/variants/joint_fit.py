@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.folds import groups_of
 from dualstream.heads.evaluation.metrics import compare_models
+from dualstream.heads.evaluation.statistics import Comparison
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import TASKS, FitOptions, Prediction, Progress, Trained
 from dualstream.heads.variants.decode import decode
@@ -217,13 +219,14 @@ def _own_share(joint: Joint, evidence: Evidence) -> float:
 def _sentiment_leads(joint: Joint, evidence: Evidence) -> bool:
     """Say whether, held out, sentiment is significantly better where it leads, and emotion no worse."""
     answers = [decode(replace(joint, lead=lead).apply(evidence.said)) for lead in TASKS]
-    gaps = []
+    gaps: list[Comparison] = []
     for at, truth in enumerate((evidence.emotion, evidence.sentiment)):
         follows, leads = answers[0][at], answers[1][at]
         assert follows is not None and leads is not None
         if not (truth != UNLABELLED).any():
             return False
         classes = joint.counts.shape[at]
-        gaps.append(compare_models([leads], [follows], truth, evidence.groups, classes=classes, metric=SCORE))
+        both: list[Any] = [leads, follows]  # compare_models takes codes too
+        gaps.append(compare_models(both[:1], both[1:], truth, evidence.groups, classes=classes, metric=SCORE))
     emotion, sentiment = gaps
     return emotion.difference >= 0 and sentiment.difference > 0 and sentiment.p_value <= ALPHA

@@ -168,8 +168,10 @@ def sharpened(log_p: NDArray[np.float64], sharpness: float) -> NDArray[np.float6
 
 
 def _floored(prediction: Prediction) -> Prediction:
-    rows = (None if one is None else np.maximum(one, LOG_ZERO) for one in map(prediction.task, TASKS))
-    return Prediction(*rows, prediction.pairs, prediction.sentiment_leads)
+    emotion, sentiment = (
+        None if one is None else np.maximum(one, LOG_ZERO) for one in map(prediction.task, TASKS)
+    )
+    return Prediction(emotion, sentiment, prediction.pairs, prediction.sentiment_leads)
 
 
 def _decode_settings(stated: Mapping[str, Any]) -> tuple[DecodeSettings, list[str]]:

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -112,7 +112,7 @@ def fit_head_on(
     """Do what `fit_head` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or FitHeadOptions()
     fit, answering = agreed(fit, options.answering)
-    options = dataclasses.replace(options, answering=answering)
+    options = replace(options, answering=answering)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)

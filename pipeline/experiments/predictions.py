@@ -126,12 +126,12 @@ def _answerable(predictions: Predictions) -> list[tuple[int, int]]:
     return [(int(e), int(s)) for e, s in np.argwhere(np.isfinite(there[0]).any(0))]
 
 
-def _pair_column(pair: tuple[int, int], vocabulary: Mapping[str, Sequence[str]]) -> str:
+def _pair_column(pair: tuple[int, int], vocabulary: Mapping[Task, Sequence[str]]) -> str:
     return "pair_logp:" + "/".join(vocabulary[task][code] for task, code in zip(TASKS, pair, strict=True))
 
 
 def _read_pairs(
-    rows: Sequence[Mapping[str, str]], vocabulary: Mapping[str, Sequence[str]]
+    rows: Sequence[Mapping[str, str]], vocabulary: Mapping[Task, Sequence[str]]
 ) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
     if LEADS not in rows[0]:
         return None, None
