@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Scored = Literal["all", "present"]
-NO_PAIRS = "--decoding pairs (--joint-decoding) needs both tasks, and training utterances with both labels"
+NO_PAIRS = "--decoding pairs or --joint-decoding needs both tasks, and training utterances with both labels"
 
 
 @dataclass(frozen=True)
