@@ -62,7 +62,11 @@ class History:
 
 
 class Trained(Protocol):
-    """A fitted model of one seed."""
+    """A fitted model of one seed.
+
+    It may have `out_of_fold`, a `Prediction` of the training utterances by models that didn't see their group:
+    a joint answer (`heads.variants.joint_fit`) then needs no fit of its own to be weighed by.
+    """
 
     variant: str
     seed: int

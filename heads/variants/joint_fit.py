@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import log_softmax
+from dualstream.heads.evaluation.confusion import group_confusions, headline_statistic
 from dualstream.heads.evaluation.folds import groups_of
-from dualstream.heads.evaluation.metrics import compare_models
-from dualstream.heads.evaluation.statistics import Comparison
+from dualstream.heads.evaluation.statistics import compare
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import TASKS, FitOptions, Prediction, Progress, Trained
 from dualstream.heads.variants.decode import decode
@@ -28,6 +27,7 @@ from scipy.special import gammaln
 CONCENTRATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, np.inf)
 PULL = 1.0  # towards a power of 1, in nats at a distance of sqrt(2)
 SCORE = "balanced_accuracy"  # by which it is decided who leads
+SWAPS = 999
 ALPHA = 0.05  # chance that sentiment leads though its answers gain nothing by it
 
 Codes = NDArray[np.int64]
@@ -165,8 +165,10 @@ def _fitted_again(
         (model,) = registry.fit(inner.variant, kept, None, options=own, progress=progress)
     except ValueError:  # the part that is left has no label of a task, or is of one group
         return None
+    if not len(rest) or model.history.stopped == "interrupted":
+        return None
     said = model.predict(rest)
-    if said.emotion is None or said.sentiment is None or not len(rest):
+    if said.emotion is None or said.sentiment is None:
         return None
     return Evidence.of(said, rest, counted=True)
 
@@ -218,15 +220,23 @@ def _own_share(joint: Joint, evidence: Evidence) -> float:
 
 def _sentiment_leads(joint: Joint, evidence: Evidence) -> bool:
     """Say whether, held out, sentiment is significantly better where it leads, and emotion no worse."""
-    answers = [decode(replace(joint, lead=lead).apply(evidence.said)) for lead in TASKS]
-    gaps: list[Comparison] = []
-    for at, truth in enumerate((evidence.emotion, evidence.sentiment)):
-        follows, leads = answers[0][at], answers[1][at]
-        assert follows is not None and leads is not None
-        if not (truth != UNLABELLED).any():
-            return False
-        classes = joint.counts.shape[at]
-        both: list[Any] = [leads, follows]  # compare_models takes codes too
-        gaps.append(compare_models(both[:1], both[1:], truth, evidence.groups, classes=classes, metric=SCORE))
-    emotion, sentiment = gaps
-    return emotion.difference >= 0 and sentiment.difference > 0 and sentiment.p_value <= ALPHA
+    follows, leads = (decode(replace(joint, lead=lead).apply(evidence.said)) for lead in TASKS)
+    score = headline_statistic(SCORE)
+    emotion, sentiment = (
+        [_counted(answers[at], truth, evidence.groups, classes) for answers in (leads, follows)]
+        for at, truth, classes in zip(
+            (0, 1), (evidence.emotion, evidence.sentiment), joint.counts.shape, strict=True
+        )
+    )
+    gains = [float(score(one.sum((0, 1))) - score(other.sum((0, 1)))) for one, other in (emotion, sentiment)]
+    if gains[0] < 0 or gains[1] <= 0:  # the test costs more than all the rest
+        return False
+    return compare(*sentiment, score, resamples=1, swaps=SWAPS).p_value <= ALPHA
+
+
+def _counted(answers: Codes | None, truth: Codes, groups: Codes, classes: int) -> Floats:
+    """Count the answers to what is labelled, (1, G, C, C)."""
+    assert answers is not None
+    row = np.flatnonzero(truth != UNLABELLED)
+    group = np.unique(groups, return_inverse=True)[1]
+    return group_confusions(truth[row], answers[None, row], classes, group[row])

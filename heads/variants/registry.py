@@ -160,7 +160,7 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
     variant, default = get(name), FitOptions()
     reasons: dict[str, str] = {}
     if len(options.tasks) < 2:
-        reasons |= dict.fromkeys(("task_balance", "sentiment_weight"), "there is one task")
+        reasons |= dict.fromkeys(("task_balance", "sentiment_weight", "decoding"), "there is one task")
     elif options.task_balance != "fixed":
         reasons["sentiment_weight"] = f"the balance of the tasks is {options.task_balance}"
     idle = [key for key in losses.OPTIONS if key not in losses.get(options.loss).options]
