@@ -1,4 +1,4 @@
-"""Emotion and sentiment as one joint answer: a table of pairs that training showed, and a model that uses it.
+"""Emotion and sentiment as one joint answer: a table of pairs that training showed, and what it makes of two heads.
 
 With q the emotion head, H the sentiment head and P(s|e) the table, over the pairs that training showed:
 
@@ -17,33 +17,25 @@ one, M^(1 - own) * H^own, as held-out answers have them likeliest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.majority import log_shares
 from dualstream.heads.variants.contract import (
-    Exportable,
-    History,
     Prediction,
-    SeedModule,
     Task,
-    Trained,
 )
 from numpy.typing import NDArray
 
-from dualstream.documents import JsonObject
-
 if TYPE_CHECKING:
-    from dualstream.heads.search.selection import Choice
+    pass
 
 FLOOR = -1e4  # a log-probability below this is as good as none, and stays a number
 UNSEEN = 0.5  # utterances of an emotion that count as of sentiments which it was never shown with
-NUMBERS = ("concentration", "table", "head", "own")
-PREFIX = "joint."  # of a joint's arrays among those of its model
 
 Floats = NDArray[np.float64]
 
@@ -131,47 +123,6 @@ class Joint:
         return Prediction(emotion, sentiment, np.where(self.allowed, joint, -np.inf), leads)
 
 
-@dataclass(repr=False)
-class JointModel:
-    """A fitted model of one seed whose two heads answer as one (`heads.variants.contract.Trained`)."""
-
-    inner: Trained
-    joint: Joint
-    variant: str = field(init=False)
-    seed: int = field(init=False)
-    history: History = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.variant, self.seed, self.history = self.inner.variant, self.inner.seed, self.inner.history
-
-    @property
-    def choice(self) -> Choice | None:
-        """What `auto` chose, where the inner model is its."""
-        return getattr(self.inner, "choice", None)
-
-    def predict(self, features: FeatureSet) -> Prediction:
-        """Return the joint answer for every utterance."""
-        return self.joint.apply(self.inner.predict(features))
-
-    def state(self) -> tuple[dict[str, NDArray[Any]], JsonObject]:
-        """Return (arrays, JSON values) from which `heads.variants.registry.restore` makes the same model again."""
-        arrays, values = self.inner.state()
-        numbers = np.array([getattr(self.joint, name) for name in NUMBERS])
-        own = {f"{PREFIX}counts": self.joint.counts, f"{PREFIX}numbers": numbers}
-        return arrays | own, values | {"joint": {"lead": self.joint.lead}}
-
-    def to_module(self) -> SeedModule:
-        """Return the model as a torch module that takes unscaled features."""
-        from dualstream.heads.variants.joint_graph import JointModule
-
-        if not isinstance(self.inner, Exportable):
-            raise ValueError(f"{self.variant} is a {type(self.inner).__name__}, for which there is no graph")
-        return JointModule(self.inner.to_module(), self.joint)
-
-    def __repr__(self) -> str:
-        return f"JointModel({self.inner!r}, {self.joint.lead} leads)"
-
-
 def pooled(marginal: Floats, sentiment: Floats, own: float) -> Floats:
     """Return the joint's marginal (N, S) with the share `own` of what the sentiment head says."""
     return log_softmax((1 - own) * marginal + own * sentiment)
@@ -180,22 +131,6 @@ def pooled(marginal: Floats, sentiment: Floats, own: float) -> Floats:
 def led_by_sentiment(joint: Floats, sentiment: Floats) -> Floats:
     """Return log-probabilities of pairs (N, E, S) whose marginal over emotions is what `sentiment` (N, S) says."""
     return joint + (sentiment - np.logaddexp.reduce(joint, axis=1))[:, None, :]
-
-
-def restored(inner: Trained, arrays: Mapping[str, NDArray[Any]], values: JsonObject) -> JointModel:
-    """Make a joint model of a restored one, from what `JointModel.state` gave.
-
-    Raises
-    ------
-    ValueError
-        Where the table is no table of counts.
-    """
-    counts = np.asarray(arrays[f"{PREFIX}counts"], dtype=np.int64)
-    numbers = arrays[f"{PREFIX}numbers"].tolist()
-    lead = values["lead"]
-    if counts.ndim != 2 or (counts < 0).any() or lead not in ("emotion", "sentiment"):
-        raise ValueError(f"a joint answer has a table of shape {counts.shape}, and {lead!r} leads")
-    return JointModel(inner, Joint(counts, **dict(zip(NUMBERS, numbers, strict=True)), lead=lead))
 
 
 def pair_counts(features: FeatureSet) -> NDArray[np.int64]:

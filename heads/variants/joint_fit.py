@@ -19,7 +19,8 @@ from dualstream.heads.evaluation.statistics import compare
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import TASKS, FitOptions, Prediction, Progress, Trained
 from dualstream.heads.variants.decode import decode
-from dualstream.heads.variants.joint import FLOOR, Joint, JointModel, pair_counts, pooled
+from dualstream.heads.variants.joint import FLOOR, Joint, pair_counts, pooled
+from dualstream.heads.variants.joint_model import JointModel
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaln

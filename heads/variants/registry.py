@@ -14,7 +14,7 @@ from typing import Any
 
 from dualstream.heads import losses
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants import joint
+from dualstream.heads.variants import joint_model
 from dualstream.heads.variants.contract import KINDS, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
 from dualstream.heads.variants.contract import FitOptions as FitOptions
@@ -187,9 +187,9 @@ def restore(arrays: dict[str, NDArray[Any]], values: dict[str, Any]) -> Trained:
     ValueError
         Where the variant is not there any more, as where a package that registered it is not installed.
     """
-    own = {name: array for name, array in arrays.items() if not name.startswith(joint.PREFIX)}
+    own = {name: array for name, array in arrays.items() if not name.startswith(joint_model.PREFIX)}
     model = get(values["variant"]).restore(own, values)
-    return joint.restored(model, arrays, values["joint"]) if "joint" in values else model
+    return joint_model.restored(model, arrays, values["joint"]) if "joint" in values else model
 
 
 def _check_setting(variant: Variant, key: str, value: Any) -> None:

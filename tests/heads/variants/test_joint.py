@@ -14,8 +14,9 @@ from dualstream.heads.export import HeadGraph
 from dualstream.heads.variants import joint_fit, registry
 from dualstream.heads.variants.decode import decode
 from dualstream.heads.variants.ensemble import ensemble
-from dualstream.heads.variants.joint import UNSEEN, Joint, JointModel, pair_counts
+from dualstream.heads.variants.joint import UNSEEN, Joint, pair_counts
 from dualstream.heads.variants.joint_fit import Evidence, best_concentration, weighed
+from dualstream.heads.variants.joint_model import JointModel
 from dualstream.heads.variants.registry import FitOptions, Prediction
 from scipy.special import softmax
 

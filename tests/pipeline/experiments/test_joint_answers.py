@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dualstream.heads.variants.joint import Joint, JointModel
+from dualstream.heads.variants.joint import Joint
+from dualstream.heads.variants.joint_model import JointModel
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline import experiments
 from dualstream.pipeline.cache import Cache, write_cache
