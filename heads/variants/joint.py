@@ -1,4 +1,4 @@
-"""Emotion and sentiment as one joint answer: a table of pairs that training showed, and what it makes of two heads.
+"""Emotion and sentiment as one joint answer: a table of pairs that training showed, and two heads.
 
 With q the emotion head, H the sentiment head and P(s|e) the table, over the pairs that training showed:
 
@@ -19,20 +19,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.majority import log_shares
-from dualstream.heads.variants.contract import (
-    Prediction,
-    Task,
-)
+from dualstream.heads.variants.contract import Prediction, Task
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    pass
 
 FLOOR = -1e4  # a log-probability below this is as good as none, and stays a number
 UNSEEN = 0.5  # utterances of an emotion that count as of sentiments which it was never shown with

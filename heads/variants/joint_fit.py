@@ -232,7 +232,8 @@ def _sentiment_leads(joint: Joint, evidence: Evidence) -> bool:
     gains = [float(score(one.sum((0, 1))) - score(other.sum((0, 1)))) for one, other in (emotion, sentiment)]
     if gains[0] < 0 or gains[1] <= 0:  # the test costs more than all the rest
         return False
-    return compare(*sentiment, score, resamples=1, swaps=SWAPS).p_value <= ALPHA
+    first, second = sentiment
+    return compare(first, second, score, resamples=1, swaps=SWAPS).p_value <= ALPHA
 
 
 def _counted(answers: Codes | None, truth: Codes, groups: Codes, classes: int) -> Floats:
