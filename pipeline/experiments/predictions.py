@@ -127,7 +127,7 @@ def _answerable(predictions: Predictions) -> list[tuple[int, int]]:
 
 
 def _pair_column(pair: tuple[int, int], vocabulary: Mapping[Task, Sequence[str]]) -> str:
-    return "pair_logp:" + "/".join(vocabulary[task][code] for task, code in zip(TASKS, pair, strict=True))
+    return "pair:" + "/".join(vocabulary[task][code] for task, code in zip(TASKS, pair, strict=True))
 
 
 def _read_pairs(

@@ -73,8 +73,8 @@ def test_a_run_answers_pairs_that_training_showed_and_emotion_as_before(name: st
         assert joint.metrics.tasks["sentiment"].accuracy.seeds[i] == pytest.approx(right)
     with (tmp_path / "a" / f"predictions_{joint.metrics.split}.csv").open(newline="") as lines:
         first = next(csv.DictReader(lines))
-    assert first["leads"] == "emotion" and "pair_logp:anger/positive" in first
-    assert "pair_logp:joy/negative" not in first  # never shown
+    assert first["leads"] == "emotion" and "pair:anger/positive" in first
+    assert "pair:joy/negative" not in first  # never shown
 
 
 def test_each_fold_has_its_own_table(tmp_path: Path) -> None:
