@@ -13,6 +13,7 @@ from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.training.tensors import subsample
 from dualstream.heads.variants.contract import TASKS, Exportable, SeedModule, Task, Trained
+from dualstream.heads.variants.joint_graph import PAIRS, JointModule
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,7 +36,9 @@ class HeadGraph(nn.Module):
     `input_names` are, for each stream that is read: ``video``, its rows, (B, D), or (B, T, D) for a variant
     that reads windows; then ``video_mask`` (B, T), bool, True where a window means something; and
     ``video_present`` (B,), bool. A variant over dialogues also takes ``dialogue`` (B,), int64: utterances of
-    one dialogue stand side by side in turn order. `output_names` are the tasks, probabilities (B, C).
+    one dialogue stand side by side in turn order. `output_names` are the tasks, probabilities (B, C), and, where
+    both are answered as one, ``pairs`` (B, E, S): of the pairs that may be answered, before calibration, 0 for the
+    others. `lead` is the task whose likeliest class is answered; the other's is the likeliest pair's with it.
 
     Raises
     ------
@@ -57,20 +60,29 @@ class HeadGraph(nn.Module):
         if first.over_dialogues:
             self.input_names.append("dialogue")
         self.over_dialogues = first.over_dialogues
-        self.output_names: list[Task] = [task for task in TASKS if task in first.tasks]
+        self.tasks: list[Task] = [task for task in TASKS if task in first.tasks]
+        joint = {member.joint.lead for member in self.members if isinstance(member, JointModule)}
+        if len(joint) > 1:
+            raise ValueError("the models' joint answers are led by different tasks; they are of different fits")
+        self.lead: Task | None = next(iter(joint), None)
+        self.output_names: list[str] = [*self.tasks, *([PAIRS] if joint else [])]
         self.prior = {} if prior is None else _affine(prior, first.widths, windowed=self.windowed)
 
     def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
-        """Return the probabilities of each task, in the order of `output_names`."""
+        """Return the probabilities of each task, and of pairs, in the order of `output_names`."""
         inputs = dict(zip(self.input_names, values, strict=True))
         for stream, (centre, inverse) in self.prior.items():
             there = inputs[f"{stream}_mask" if self.windowed else f"{stream}_present"][..., None]
             inputs[stream] = torch.where(there, (inputs[stream].double() - centre) * inverse, 0.0).float()
-        said = [member(inputs) for member in self.members]
+        said: list[dict[str, Tensor]] = [
+            {str(key): rows for key, rows in member(inputs).items()} for member in self.members
+        ]
         answers = []
-        for task in self.output_names:
+        for task in self.tasks:
             stacked = torch.stack([one[task] for one in said])  # (seeds, B, C)
             answers.append(functional.softmax(self.sharpness[task] * stacked.logsumexp(0), dim=-1))
+        if self.lead is not None:
+            answers.append(torch.stack([one[PAIRS] for one in said]).exp().mean(0))
         return tuple(answers)
 
     def feed(self, features: FeatureSet) -> tuple[Tensor, ...]:

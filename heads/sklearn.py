@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation import metrics
-from dualstream.heads.variants import registry
-from dualstream.heads.variants.decode import joint_decode
+from dualstream.heads.variants import joint_fit, registry
+from dualstream.heads.variants.decode import decode, joint_decode
 from dualstream.heads.variants.ensemble import ensemble
-from dualstream.heads.variants.options import Parameters
+from dualstream.heads.variants.options import Decoding, Parameters
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -51,8 +51,12 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
     loss, epochs, batch_size, hidden, dropout, learning_rate, weight_decay
         As in `heads.variants.registry.FitOptions`, whose defaults None stands for; all but `loss` are for variants
         that are trained, not solved. No rows are held out for early stopping.
+    decoding
+        How two columns of y are answered: ``joint``, one answer, a pair that training showed
+        (`heads.variants.joint`); ``separate``, each head for itself; ``pairs``, the sum of both heads'
+        log-probabilities over the pairs that training showed.
     joint
-        Answer the likeliest pair among those seen in training, where y has two columns.
+        Deprecated: ``decoding="pairs"`` where it is true.
     models
         Models that are fitted, a seed each; their mean probabilities are the answer.
     random_state
@@ -84,6 +88,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         dropout: float | None = None,
         learning_rate: float | None = None,
         weight_decay: float | None = None,
+        decoding: Decoding = "joint",
         joint: bool = False,
         models: int = 1,
         random_state: int | np.random.RandomState | None = 0,
@@ -100,6 +105,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.decoding = decoding
         self.joint = joint
         self.models = models
         self.random_state = random_state
@@ -139,7 +145,9 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         self._video = self._video_mask(rows.shape[1])
         self.classes_ = coded[0][0] if single else [classes for classes, _ in coded]
         features = self._features(rows, codes, groups)
-        self.models_ = list(registry.fit(self.fusion, features, None, options=self._options(len(codes))))
+        options = self._options(len(codes))
+        self.models_ = list(joint_fit.fit(self.fusion, features, options=options))
+        self._by_pairs = options.decoding == "pairs"
         self._seen = None if single else metrics.seen_pairs(codes[0], codes[1], self._sizes[0], self._sizes[1])
         return self
 
@@ -156,11 +164,9 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
             assert prediction.emotion is not None
             return self.classes_[prediction.emotion.argmax(1)]
         assert prediction.emotion is not None and prediction.sentiment is not None
-        if self.joint:
-            assert self._seen is not None
+        codes = decode(prediction)
+        if self._by_pairs and self._seen is not None:
             codes = joint_decode(prediction, self._seen)
-        else:
-            codes = prediction.emotion.argmax(1), prediction.sentiment.argmax(1)
         return np.stack([classes[code] for classes, code in zip(self.classes_, codes, strict=True)], axis=1)
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -256,6 +262,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         return replace(
             FitOptions(**settings),
             tasks=TASKS[:tasks],
+            decoding="pairs" if self.joint else self.decoding,
             seeds=tuple(range(first, first + self.models)),
             penalty=self.penalty,
             patience=0,

@@ -78,6 +78,9 @@ class LinearModel:
     """Added to the log-probabilities, shape (C,): the correction for unequal class counts, or zeros."""
     facts: JsonObject
     """Solver, folds, penalties and their losses, for whoever wants to know."""
+    out_of_fold: Prediction | None = None
+    """Of the training rows, by heads that didn't see their group; None without folds, and in a model that was
+    restored."""
 
     @one_blas_thread()
     def predict(self, features: FeatureSet) -> Prediction:
@@ -85,12 +88,18 @@ class LinearModel:
         features.require_finite({stream for part in self.parts for stream in part.design.streams})
         rows = [part.design.rows(features) for part in self.parts]
         there = np.stack([part.design.available(features) for part in self.parts])  # (parts, N)
-        answer: dict[Task, Floats] = {}
-        for task, prior in self.prior.items():
-            experts = np.stack([p.heads[task](r) for p, r in zip(self.parts, rows, strict=True)])  # (parts, N, C)
-            offset, shift = self.offset[task], self.shift[task]
-            answer[task] = mixed(experts, there, self.mixing[task], self.alone[task], offset, shift, prior)
+        answer = {
+            task: self.mixed(
+                task, np.stack([p.heads[task](r) for p, r in zip(self.parts, rows, strict=True)]), there
+            )
+            for task in self.prior
+        }
         return Prediction(answer.get("emotion"), answer.get("sentiment"))
+
+    def mixed(self, task: Task, experts: Floats, there: NDArray[np.bool_]) -> Floats:
+        """Return log-probabilities (N, C) of the parts' (parts, N, C); `there`: who has the streams."""
+        offset, shift = self.offset[task], self.shift[task]
+        return mixed(experts, there, self.mixing[task], self.alone[task], offset, shift, self.prior[task])
 
     def to_module(self) -> SeedModule:
         """Return the model as a torch module that takes unscaled features."""
@@ -163,7 +172,15 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
         }
         parts.append(Part(design, heads))
     history = History(stopped="converged")
-    return LinearModel(values["variant"], values["seed"], history, tuple(parts), facts=values["facts"], **by_task)
+    return LinearModel(
+        values["variant"],
+        values["seed"],
+        history,
+        tuple(parts),
+        facts=values["facts"],
+        out_of_fold=None,
+        **by_task,
+    )
 
 
 def fit(
@@ -195,9 +212,10 @@ def fit(
     labels, prior = targets(train, options)
     tasks = list(labels)
     fold, grouped = _folds(train, dev, settings, labels[tasks[0]])
+    held_out = len(layout) > 1 or (len(tasks) > 1 and options.decoding == "joint")
     solvers = solvers or (settings["solver"],) * len(layout)
     fitted = [
-        fit_part(train, streams, labels, prior, fold, solver, options, need_folds=len(layout) > 1)
+        fit_part(train, streams, labels, prior, fold, solver, options, need_folds=held_out)
         for streams, solver in zip(layout, solvers, strict=True)
     ]
     there = np.stack([design.available(train) for design, _ in fitted])
@@ -213,21 +231,33 @@ def fit(
     converged = all(f.converged for _, heads in fitted for f in heads.values())
     if progress is not None:
         progress({"variant": name, "epoch": 1, "epochs": 1, "train_loss": None, "dev_score": None})
-    return [
-        LinearModel(
-            variant=name,
-            seed=seed,
-            history=History(stopped="converged" if converged else "epochs"),
-            parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
-            prior=prior,
-            mixing={t: mixing for t, (mixing, _, _) in weights.items()},
-            alone={t: alone for t, (_, alone, _) in weights.items()},
-            offset={t: offset for t, (_, _, offset) in weights.items()},
-            shift={t: shift_of(prior[t], options) for t in tasks},
-            facts=facts,
-        )
-        for seed in options.seeds
-    ]
+    model = LinearModel(
+        variant=name,
+        seed=options.seeds[0],
+        history=History(stopped="converged" if converged else "epochs"),
+        parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
+        prior=prior,
+        mixing={t: mixing for t, (mixing, _, _) in weights.items()},
+        alone={t: alone for t, (_, alone, _) in weights.items()},
+        offset={t: offset for t, (_, _, offset) in weights.items()},
+        shift={t: shift_of(prior[t], options) for t in tasks},
+        facts=facts,
+    )
+    model.out_of_fold = _out_of_fold(model, [heads for _, heads in fitted], there)
+    return [replace(model, seed=seed) for seed in options.seeds]
+
+
+def _out_of_fold(
+    model: LinearModel, fitted: Sequence[dict[Task, Fitted]], there: NDArray[np.bool_]
+) -> Prediction | None:
+    """Return what the model would say of the training rows had their heads not seen their group."""
+    answer: dict[Task, Floats] = {}
+    for task in model.prior:
+        outs = [heads[task].out_of_fold for heads in fitted]
+        if any(out is None for out in outs):
+            return None
+        answer[task] = model.mixed(task, np.stack([out for out in outs if out is not None]), there)
+    return Prediction(answer.get("emotion"), answer.get("sentiment"))
 
 
 def settings_of(name: str, defaults: Parameters, options: FitOptions, solvers: Solvers = ()) -> Parameters:
@@ -321,7 +351,10 @@ def fit_part(
     *,
     need_folds: bool,
 ) -> tuple[Design, dict[Task, Fitted]]:
-    """Fit the heads of one part on the utterances that have one of its streams."""
+    """Fit the heads of one part on the utterances that have one of its streams.
+
+    `held_out`: answers out of fold are wanted even where no penalty is chosen by them.
+    """
     design = Design.fit(train, streams)
     there = np.flatnonzero(design.available(train))
     short = [task for task in labels if not (labels[task][there] != UNLABELLED).any()]

@@ -34,6 +34,11 @@ class AutoModel:
     inner: Trained
     choice: Choice
 
+    @property
+    def out_of_fold(self) -> Prediction | None:
+        """What the chosen variant says of the training rows out of fold; None where it keeps none."""
+        return getattr(self.inner, "out_of_fold", None)
+
     def predict(self, features: FeatureSet) -> Prediction:
         """Return the chosen variant's log-probabilities."""
         return self.inner.predict(features)

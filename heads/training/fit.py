@@ -213,7 +213,8 @@ class TorchModel:
         """Return log-probabilities for every utterance, whatever streams it lacks."""
         if len(features) == 0:
             sizes = (self.settings.emotions, self.settings.sentiments)
-            return Prediction(*(np.zeros((0, size)) if size else None for size in sizes))
+            emotion, sentiment = (np.zeros((0, size)) if size else None for size in sizes)
+            return Prediction(emotion, sentiment)
         features.require_finite(self.kind.streams)
         tensors = TensorSet(features, self.kind, self.settings, self.scalers)
         found: dict[Task, NDArray[np.float64]] = {}

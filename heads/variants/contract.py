@@ -38,6 +38,11 @@ class Prediction:
     """Shape (N, E), natural logarithms; rows of exp() sum to 1."""
     sentiment: NDArray[np.float64] | None
     """Shape (N, S)."""
+    pairs: NDArray[np.float64] | None = None
+    """Of both together, shape (N, E, S), minus infinity for pairs that may not be answered; None where each head
+    answers for itself (`heads.variants.joint`)."""
+    sentiment_leads: NDArray[np.bool_] | None = None
+    """Whose likeliest class is answered first, shape (N,), the other's follows; None with `pairs`."""
 
     def task(self, task: Task) -> NDArray[np.float64] | None:
         """Return the log-probabilities of one task."""
@@ -62,7 +67,11 @@ class History:
 
 
 class Trained(Protocol):
-    """A fitted model of one seed."""
+    """A fitted model of one seed.
+
+    It may have `out_of_fold`, a `Prediction` of the training utterances by models that didn't see their group:
+    a joint answer (`heads.variants.joint_fit`) then needs no fit of its own to be weighed by.
+    """
 
     variant: str
     seed: int

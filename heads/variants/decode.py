@@ -1,4 +1,4 @@
-"""From log-probabilities to answers: each task by itself, or both at once over the pairs seen in training."""
+"""From log-probabilities to answers: one joint answer, each task by itself, or the likeliest of the pairs seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,27 @@ from dualstream.heads.variants.registry import Prediction
 from numpy.typing import NDArray
 
 Codes = NDArray[np.int64]
+
+
+def decode(prediction: Prediction) -> tuple[Codes | None, Codes | None]:
+    """Return the classes that a model answers, (N,) each; None for a task without a head.
+
+    A joint answer is the likeliest class of the task that leads, and the other's likeliest given it: a pair that
+    training showed. Without one, each task's likeliest.
+    """
+    pairs, leads = prediction.pairs, prediction.sentiment_leads
+    if pairs is None or leads is None:
+        return separate_decode(prediction)
+    assert prediction.emotion is not None and prediction.sentiment is not None
+    row = np.arange(len(pairs))
+    able = np.isfinite(pairs).any(1)  # sentiments that stand in some pair, (N, S)
+    emotion = prediction.emotion.argmax(1)
+    sentiment = np.where(able, np.maximum(prediction.sentiment, np.finfo(np.float64).min), -np.inf).argmax(1)
+    answers = (
+        np.where(leads, pairs[row, :, sentiment].argmax(1), emotion),
+        np.where(leads, sentiment, pairs[row, emotion].argmax(1)),
+    )
+    return answers[0].astype(np.int64), answers[1].astype(np.int64)
 
 
 def separate_decode(prediction: Prediction) -> tuple[Codes | None, Codes | None]:

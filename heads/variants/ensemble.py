@@ -34,7 +34,13 @@ def ensemble(predictions: Sequence[Prediction]) -> Prediction:
         there = [row for row in rows if row is not None]
         return _log_mean_exp(np.stack(there)) if there else None
 
-    return Prediction(mean("emotion"), mean("sentiment"))
+    pairs = [one.pairs for one in predictions if one.pairs is not None]
+    if len(pairs) < len(predictions):
+        return Prediction(mean("emotion"), mean("sentiment"))
+    leads = predictions[0].sentiment_leads
+    if any(not np.array_equal(one.sentiment_leads, leads) for one in predictions):  # type: ignore[arg-type]
+        raise ValueError("the models' joint answers are led by different tasks; they are of different fits")
+    return Prediction(mean("emotion"), mean("sentiment"), _log_mean_exp(np.stack(pairs)), leads)
 
 
 def _log_mean_exp(log_p: Floats) -> Floats:

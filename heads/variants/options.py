@@ -13,6 +13,7 @@ from dualstream.validation import validate
 Task = Literal["emotion", "sentiment"]
 Balance = Literal["fixed", "uncertainty", "surgery"]
 Watch = Literal["score", "loss"]
+Decoding = Literal["joint", "separate", "pairs"]
 TASKS: tuple[Task, ...] = get_args(Task)
 BALANCES: tuple[Balance, ...] = get_args(Balance)
 REFIT_SEEDS = (0, 1)  # where a variant is fitted again and again, as a diagnosis does
@@ -74,6 +75,10 @@ class FitOptions:
     """L2 penalty of linear variants; default: chosen in train.
 
     By group-wise cross-validation."""
+    decoding: Decoding = "joint"
+    """How both tasks are answered: joint (one answer, a pair that training showed), separate or pairs.
+
+    heads/variants/joint.py. pairs adds both heads' log-probabilities over the pairs that training showed."""
     max_windows: Annotated[int, Ge(1)] = 64
     """Windows of an utterance that sequence variants see.
 

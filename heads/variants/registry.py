@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
 from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.variants import joint_model
 from dualstream.heads.variants.contract import KINDS, Arrays, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
 from dualstream.heads.variants.contract import FitOptions as FitOptions
@@ -188,7 +189,7 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
     variant, default = get(name), FitOptions()
     reasons: dict[str, str] = {}
     if len(options.tasks) < 2:
-        reasons |= dict.fromkeys(("task_balance", "sentiment_weight"), "there is one task")
+        reasons |= dict.fromkeys(("task_balance", "sentiment_weight", "decoding"), "there is one task")
     elif options.task_balance != "fixed":
         reasons["sentiment_weight"] = f"the balance of the tasks is {options.task_balance}"
     idle = [key for key in losses.OPTIONS if key not in losses.get(options.loss).options]
@@ -215,7 +216,9 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
     ValueError
         Where the variant is not there any more, as where a package that registered it is not installed.
     """
-    return get(values["variant"]).restore(arrays, values)
+    own = {name: array for name, array in arrays.items() if not name.startswith(joint_model.PREFIX)}
+    model = get(values["variant"]).restore(own, values)
+    return joint_model.restored(model, arrays, values["joint"]) if "joint" in values else model
 
 
 def _check_setting(variant: Variant, key: str, value: Any) -> None:

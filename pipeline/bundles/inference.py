@@ -25,7 +25,7 @@ from dualstream.features.projection import Projection
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
 from dualstream.heads.data.speaker_prior import SpeakerScales
-from dualstream.heads.variants.decode import joint_decode, separate_decode
+from dualstream.heads.variants.decode import decode, joint_decode
 from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.registry import TASKS, Prediction, Task
 from dualstream.pipeline.bundles.folder import Bundle
@@ -173,11 +173,11 @@ def answer(bundle: Bundle, features: FeatureSet, scales: SpeakerScales | None = 
     seeds = tuple(model.predict(features) for model in bundle.models)
     plain = ensemble([_floored(one) for one in seeds])
     calibrated, codes = {}, {}
-    separate = dict(zip(TASKS, separate_decode(plain), strict=True))
+    own_answers = dict(zip(TASKS, decode(plain), strict=True))
     joint = None if bundle.pairs is None else dict(zip(TASKS, joint_decode(plain, bundle.pairs), strict=True))
     for task, how in bundle.calibration.items():
         log_p = plain.task(task)
-        own = separate[task]
+        own = own_answers[task]
         assert log_p is not None and own is not None, f"the models of {bundle.variant} lack {task}"
         calibrated[task] = sharpened(log_p, how.sharpness)
         codes[task] = own if joint is None else joint[task]
@@ -192,8 +192,10 @@ def sharpened(log_p: NDArray[np.float64], sharpness: float) -> NDArray[np.float6
 
 
 def _floored(prediction: Prediction) -> Prediction:
-    rows = [prediction.task(task) for task in TASKS]
-    return Prediction(*(None if one is None else np.maximum(one, LOG_ZERO) for one in rows))
+    emotion, sentiment = (
+        None if one is None else np.maximum(one, LOG_ZERO) for one in map(prediction.task, TASKS)
+    )
+    return Prediction(emotion, sentiment, prediction.pairs, prediction.sentiment_leads)
 
 
 def _decode_settings(stated: Mapping[str, Any]) -> tuple[DecodeSettings, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar, TypedDict
+from typing import ClassVar, NotRequired, TypedDict
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
@@ -47,9 +47,11 @@ class OnnxDocument(TypedDict):
     opset: int
     inputs: dict[str, list[int | str]]
     """Shape of each, without the batch; ``time`` is of any length."""
-    outputs: dict[Task, int]
-    """Classes of each task."""
+    outputs: dict[str, int | list[int]]
+    """Classes of each task; of ``pairs`` those of both."""
     parity: OnnxParity
+    lead: NotRequired[Task]
+    """Where emotion and sentiment are one answer: the task that is decided first."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.variants.registry import TASKS
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import answer
 from dualstream.pipeline.bundles.manifest import OnnxDocument
@@ -121,18 +122,24 @@ def _save(graph: HeadGraph, example: tuple[Tensor, ...], path: Path, variant: st
 
 def _facts(graph: HeadGraph, example: tuple[Tensor, ...], bundle: Bundle, found: Parity) -> OnnxDocument:
     """Return what config.json says of the graph; `example` is one of each input."""
+    from dualstream.heads.variants.joint_graph import PAIRS
+
     shapes: dict[str, list[int | str]] = {
         name: list(value.shape[1:]) for name, value in zip(graph.input_names, example, strict=True)
     }
-    return {
+    facts: OnnxDocument = {
         "opset": OPSET,
         "inputs": {
             name: ["time", *shape[1:]] if shape and _has_time(graph, name) else shape
             for name, shape in shapes.items()
         },
-        "outputs": {task: len(bundle.vocabulary[task]) for task in graph.output_names},
+        "outputs": {task: len(bundle.vocabulary[task]) for task in graph.tasks},
         "parity": {"batches": found.batches, "largest_difference": found.worst},
     }
+    if graph.lead is not None:
+        facts["outputs"][PAIRS] = [len(bundle.vocabulary[task]) for task in TASKS]
+        facts["lead"] = graph.lead
+    return facts
 
 
 def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity:
@@ -155,9 +162,11 @@ def parity(bundle: Bundle, path: Path, *, batches: int, seed: int = 0) -> Parity
         said = session.run(
             list(graph.output_names), {name: value for name, value in feed.items() if name in known}
         )
-        own = answer(bundle, features).calibrated
-        for task, rows in zip(graph.output_names, said, strict=True):
-            worst = max(worst, float(np.abs(rows - own[task]).max()))
+        answers = answer(bundle, features)
+        own: list[NDArray[np.float64]] = [answers.calibrated[task] for task in graph.tasks]
+        own += [] if answers.plain.pairs is None else [np.exp(answers.plain.pairs)]
+        for rows, expected in zip(said, own, strict=True):
+            worst = max(worst, float(np.abs(rows - expected).max()))
     return Parity(batches, worst)
 
 

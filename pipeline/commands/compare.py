@@ -32,6 +32,7 @@ from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.experiments import integrity, protocol
 from dualstream.pipeline.experiments.comparison import FAILED, Comparison, PairedTest, VariantRow
 from dualstream.pipeline.experiments.label_support import LabelSupport
+from dualstream.pipeline.experiments.options import agreed
 from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
 from dualstream.pipeline.experiments.plans import ComparisonPlan, PlannedScores, PlannedTask
 from dualstream.pipeline.experiments.predictions import Predictions
@@ -118,6 +119,8 @@ def compare_on(
 ) -> Comparison:
     """Do what `compare` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or CompareOptions()
+    fit, answering = agreed(fit, options.answering)
+    options = dataclasses.replace(options, answering=answering)
     _check_parameters(chosen, fit)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     protocol.check_answering(plan, fit, options.answering)
@@ -177,9 +180,10 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     chosen = choose(options.fusions)
     experiments.check_target(out, replace=options.replace, kind=experiments.COMPARISON_FORMAT)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    fit, answering = agreed(fit, options.answering)
     _check_parameters(chosen, fit)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
-    protocol.check_answering(plan, fit, options.answering)
+    protocol.check_answering(plan, fit, answering)
     trained, _ = _end_to_end(plan, fit, options)
     fitted, left_out = _applicable(plan, chosen, fit)
     support = LabelSupport.of(plan)

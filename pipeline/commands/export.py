@@ -270,7 +270,8 @@ def _score(mean: Predictions, calibration: dict[Task, Calibration], target: Eval
         log_p = mean.models[0].task(task)
         assert log_p is not None
         rows[task] = np.log(np.maximum(sharpened(np.maximum(log_p, LOG_ZERO), how.sharpness), SURE))
-    models = (registry.Prediction(rows.get("emotion"), rows.get("sentiment")),)
+    pairs, leads = mean.models[0].pairs, mean.models[0].sentiment_leads
+    models = (registry.Prediction(rows.get("emotion"), rows.get("sentiment"), pairs, leads),)
     return target.score_answers(replace(mean, models=models))
 
 

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +23,7 @@ from dualstream.pipeline.experiments import REPORT, Run, experiment, integrity, 
 from dualstream.pipeline.experiments.experiment import Experiment
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.label_support import TrainingLabels
+from dualstream.pipeline.experiments.options import agreed
 from dualstream.pipeline.experiments.plans import FitHeadPlan
 from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import write_ranges
@@ -111,6 +112,8 @@ def fit_head_on(
 ) -> Run:
     """Do what `fit_head` does, for a corpus in memory."""
     fit, options = fit or FitOptions(), options or FitHeadOptions()
+    fit, answering = agreed(fit, options.answering)
+    options = replace(options, answering=answering)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)
@@ -168,10 +171,11 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
     """Return what `fit_head` would do, without doing it (`--dry-run`)."""
     chosen = check_request(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    fit, answering = agreed(fit, options.answering)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
-    protocol.check_answering(plan, fit, options.answering)
+    protocol.check_answering(plan, fit, answering)
     return FitHeadPlan(
         dry_run=True,
         variant=fusion,

@@ -13,6 +13,7 @@ from dualstream.heads.variants.registry import FitOptions, Progress, Trained
 from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.comparison import VariantRow
 from dualstream.pipeline.experiments.history import ModelHistory
+from dualstream.pipeline.experiments.options import agreed
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.experiments.scores import SplitScores
@@ -88,6 +89,7 @@ def run(
     KeyboardInterrupt
         Where a fit was interrupted and there is nothing to keep.
     """
+    fit, answering = agreed(fit, answering)
     outcome = protocol.fit_and_predict(plan, variant, fit, progress, refit=for_new)
     if outcome.interrupted and not for_new:
         raise KeyboardInterrupt

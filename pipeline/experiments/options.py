@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from dualstream.heads.variants.options import TASKS, Task
+from dualstream.heads.variants.options import TASKS, FitOptions, Task
 from dualstream.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Scored = Literal["all", "present"]
-NO_PAIRS = "--joint-decoding needs both tasks, and training utterances with both labels"
+NO_PAIRS = "--decoding pairs or --joint-decoding needs both tasks, and training utterances with both labels"
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How the models' log-probabilities become answers; each default is what plain variants do."""
+    """How the models' log-probabilities become answers.
+
+    Models that answer both tasks as one (`heads.variants.joint`) are asked for that and nothing else.
+    """
 
     ensemble: bool = False
     """Average the seeds' probabilities into one model.
 
     It is that model which is scored."""
     joint_decoding: bool = False
-    """Predict the likeliest pair of labels that training showed."""
+    """Deprecated: --decoding pairs."""
 
     def apply(self, predictions: Predictions, pairs: NDArray[np.bool_]) -> Predictions:
         """Return the predictions of the ensemble, or with decoded answers, or as they are.
@@ -59,6 +62,13 @@ class DecodingOptions:
                 decoded.append({"emotion": emotion, "sentiment": sentiment})
             predictions = replace(predictions, decoded=tuple(decoded))
         return predictions
+
+
+def agreed(fit: FitOptions, answering: DecodingOptions) -> tuple[FitOptions, DecodingOptions]:
+    """Return both saying the same of `--decoding pairs`, which `--joint-decoding` is an older word for."""
+    if answering.joint_decoding:
+        fit = replace(fit, decoding="pairs")
+    return fit, replace(answering, joint_decoding=fit.decoding == "pairs")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.heads.variants.decode import decode
 from dualstream.heads.variants.registry import TASKS, Prediction, Task
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.storage.documents import replacing
 from numpy.typing import NDArray
 
+LEADS = "leads"  # column that says which task is answered first, where both are answered as one
 LOG_PROBABILITY_FLOOR = -1e4  # what a log-probability of minus infinity is written as: CSV has no such number
 
 
@@ -31,16 +33,21 @@ class Predictions:
     names: tuple[str, ...]
     """Of the models: ``seed 0``, ``ensemble``."""
     decoded: tuple[dict[Task, NDArray[np.int64]], ...] = ()
-    """Class codes that each model answers, where they are not each task's largest log-probability
-    (joint decoding); empty: they are."""
+    """Class codes that each model answers, where they are not what it says itself (`--decoding pairs`); empty:
+    they are."""
+
+    @property
+    def jointly(self) -> bool:
+        """Whether both tasks are answered as one, by the models or by what is decoded of them."""
+        return bool(self.decoded) or any(model.pairs is not None for model in self.models)
 
     def answers(self, model: int, task: Task) -> NDArray[np.int64]:
         """Return the class codes that a model answers, shape (N,)."""
         if self.decoded:
             return self.decoded[model][task]
-        log_p = self.models[model].task(task)
-        assert log_p is not None, f"{task} was not predicted"
-        return log_p.argmax(axis=1).astype(np.int64)
+        codes = decode(self.models[model])[TASKS.index(task)]
+        assert codes is not None, f"{task} was not predicted"
+        return codes
 
     def __repr__(self) -> str:
         return f"Predictions({self.split}: {len(self.ids)} utterances, {len(self.models)} models)"
@@ -49,9 +56,12 @@ class Predictions:
 def write_predictions(path: Path, predictions: Predictions, vocabulary: Mapping[Task, Sequence[str]]) -> None:
     """Write predictions as CSV: one row for each model and utterance, floats in full precision."""
     tasks = [task for task in TASKS if predictions.models and predictions.models[0].task(task) is not None]
+    pairs = _answerable(predictions)
     header = ["model", "id", "split"]
     for task in tasks:
         header += [task, f"{task}_predicted", *(f"{task}_logp:{name}" for name in vocabulary[task])]
+    if pairs:
+        header += [LEADS, *(_pair_column(pair, vocabulary) for pair in pairs)]
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
@@ -68,6 +78,9 @@ def write_predictions(path: Path, predictions: Predictions, vocabulary: Mapping[
                 columns.append([words[code] for code in predictions.true[task].tolist()])
                 columns.append([words[code] for code in predictions.answers(i, task).tolist()])
                 columns += np.maximum(log_p, LOG_PROBABILITY_FLOOR).T.tolist()
+            if pairs and model.pairs is not None and model.sentiment_leads is not None:
+                columns.append([TASKS[leads] for leads in model.sentiment_leads.astype(int).tolist()])
+                columns += [np.maximum(model.pairs[:, e, s], LOG_PROBABILITY_FLOOR).tolist() for e, s in pairs]
             writer.writerows(zip(*columns, strict=True))
 
 
@@ -97,8 +110,35 @@ def read_predictions(path: Path, vocabulary: Mapping[Task, Sequence[str]]) -> Pr
                 task: np.array([[float(row[f"{task}_logp:{word}"]) for word in vocabulary[task]] for row in own])
                 for task in tasks
             }
-            models.append(Prediction(log_p.get("emotion"), log_p.get("sentiment")))
+            models.append(Prediction(log_p.get("emotion"), log_p.get("sentiment"), *_read_pairs(own, vocabulary)))
         ids = tuple(row["id"] for row in first)
-        return Predictions(ids, first[0]["split"], true, tuple(models), names, tuple(decoded))
+        kept = () if LEADS in rows[0] else tuple(decoded)  # models that answer as one say it again
+        return Predictions(ids, first[0]["split"], true, tuple(models), names, kept)
     except (KeyError, ValueError, IndexError) as error:
         raise CorruptError(f"{path} is not a table of predictions of this run: {error!r}") from error
+
+
+def _answerable(predictions: Predictions) -> list[tuple[int, int]]:
+    """Return the pairs of class codes that may be answered to any utterance; none without a joint answer."""
+    there = [model.pairs for model in predictions.models if model.pairs is not None]
+    if len(there) < len(predictions.models) or not there:
+        return []
+    return [(int(e), int(s)) for e, s in np.argwhere(np.isfinite(there[0]).any(0))]
+
+
+def _pair_column(pair: tuple[int, int], vocabulary: Mapping[Task, Sequence[str]]) -> str:
+    return "pair:" + "/".join(vocabulary[task][code] for task, code in zip(TASKS, pair, strict=True))
+
+
+def _read_pairs(
+    rows: Sequence[Mapping[str, str]], vocabulary: Mapping[Task, Sequence[str]]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
+    if LEADS not in rows[0]:
+        return None, None
+    pairs = np.full((len(rows), *(len(vocabulary[task]) for task in TASKS)), -np.inf)
+    for pair in np.ndindex(*pairs.shape[1:]):
+        column = _pair_column(pair, vocabulary)
+        if column in rows[0]:
+            values = np.array([float(row[column]) for row in rows])
+            pairs[:, *pair] = np.where(values > LOG_PROBABILITY_FLOOR, values, -np.inf)
+    return pairs, np.array([row[LEADS] == "sentiment" for row in rows])

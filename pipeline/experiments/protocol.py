@@ -19,8 +19,9 @@ from dualstream.features.encoder import is_learned_from_labels
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.search.speaker_weight import fit_speaker_prior
-from dualstream.heads.variants import registry
+from dualstream.heads.variants import joint_fit, registry
 from dualstream.heads.variants.contract import ProgressEvent
+from dualstream.heads.variants.joint import joined_rows
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments.history import ModelHistory
@@ -299,7 +300,7 @@ def fit_and_predict(
     scored = plan.scored
     corpus.require_finite(np.union1d(plan.fitted_on(), scored), registry.get(name).streams)
     history: list[ModelHistory] = []
-    filled: list[dict[Task, NDArray[np.float64]]] = [{} for _ in options.seeds]
+    said: list[list[Prediction]] = [[] for _ in options.seeds]
     models: Sequence[Trained] = ()
     interrupted = False
     chosen: list[str] = []
@@ -316,18 +317,13 @@ def fit_and_predict(
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
         if interrupted and plan.by is not None:
             raise KeyboardInterrupt  # folds that are not all there score nothing
-        where = np.searchsorted(scored, part.held_out)
-        for store, model in zip(filled, models, strict=True):
-            prediction = model.predict(corpus.take(part.held_out))
-            if k and {task for task in TASKS if prediction.task(task) is not None} != set(store):
+        for store, model in zip(said, models, strict=True):
+            store.append(model.predict(corpus.take(part.held_out)))
+            if _tasks(store[-1]) != _tasks(store[0]):
                 raise UsageError(
                     f"{part.name} leaves no label of a task that another fold leaves some of: its labels are all "
                     "of one group; name the other task: --tasks"
                 )
-            for task in TASKS:
-                rows = prediction.task(task)
-                if rows is not None:
-                    store.setdefault(task, np.zeros((len(scored), rows.shape[1])))[where] = rows
     if plan.by is not None and refit:
         started = time.perf_counter()
         everything = np.sort(np.concatenate([part.held_out for part in plan.parts]))
@@ -336,11 +332,12 @@ def fit_and_predict(
         interrupted |= any(model.history.stopped == "interrupted" for model in models)
         fit_s += time.perf_counter() - started
         history += [ModelHistory.of(model, "all") for model in models]
+    order = np.argsort(np.concatenate([part.held_out for part in plan.parts]), kind="stable")
     predictions = Predictions(
         ids=tuple(corpus.ids[i] for i in scored),
         split=plan.split,
-        true=truth(corpus, scored, [task for task in options.tasks if task in filled[0]]),
-        models=tuple(Prediction(one.get("emotion"), one.get("sentiment")) for one in filled),
+        true=truth(corpus, scored, [task for task in options.tasks if task in _tasks(said[0][0])]),
+        models=tuple(joined_rows(store, order) for store in said),
         names=tuple(f"seed {seed}" for seed in options.seeds),
     )
     return Outcome(tuple(models), predictions, tuple(history), fit_s, interrupted, tuple(chosen))
@@ -391,6 +388,10 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
             signal.signal(number, old)
 
 
+def _tasks(prediction: Prediction) -> set[Task]:
+    return {task for task in TASKS if prediction.task(task) is not None}
+
+
 def _fit(
     plan: Plan, corpus: Corpus, part: Fold, name: str, options: FitOptions, progress: Progress | None
 ) -> Sequence[Trained]:
@@ -401,13 +402,19 @@ def _fit(
     if not len(fitted_on):
         raise UsageError(f"no utterance to fit on has a stream ({len(fit)} utterances, all of them failed)")
     dev = corpus.take(stop) if len(stop) else None
-    models = registry.fit(name, corpus.take(fitted_on), dev, options=options, progress=progress)
+    train = corpus.take(fitted_on)
+    models = registry.fit(name, train, dev, options=options, progress=progress)
     if plan.by is not None and dev is not None and registry.is_search(name):
         from dualstream.heads.search import auto
 
-        everything = corpus.train(np.sort(np.concatenate([fit, stop])))
-        models = auto.fit_more(models, corpus.take(everything), options)
-    return models
+        everything = corpus.take(corpus.train(np.sort(np.concatenate([fit, stop]))))
+        again = auto.fit_more(models, everything, options)
+        if again is not models:
+            models, train, dev = again, everything, None
+    # what stopped a fold's training is not scored; without folds it is dev, which is
+    return joint_fit.joined(
+        models, train, options, held_out=dev if plan.by is not None else None, progress=progress
+    )
 
 
 def _choice(models: Sequence[Trained]) -> Choice | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from dualstream.features.encoder import SpecDocument
 from dualstream.heads.evaluation.memorised import Certainty
@@ -14,7 +14,7 @@ from dualstream.pipeline.experiments.protocol import DecodingOptions, stored_fol
 from dualstream.pipeline.experiments.speaker_prior import SpeakerNorm
 from dualstream.pipeline.provenance import Provenance
 
-from dualstream.documents import Document, JsonObject
+from dualstream.documents import Document, JsonObject, read_fields
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,13 @@ class RunConfig(Document):
         """Return JSON values with ``format`` and ``version`` before them."""
         version = self.VERSION if self.speaker_prior is None else self.SPEAKER_VERSION
         return super().stamped() | {"version": version}
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> Self:
+        """Read what `to_json` gave, of this version or of one whose heads answered each for itself."""
+        options = values.get("options")
+        older = {"options": {"decoding": "separate", **options}} if isinstance(options, dict) else {}
+        return read_fields(cls, values | older)
 
 
 _RUN_KEYS = (

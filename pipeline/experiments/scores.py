@@ -88,6 +88,9 @@ class SplitScores(Document):
     speaker_norm: bool = False
     """Whether speakers were normalised by their own unlabelled utterances (transductive)."""
     joint_decoding: bool = False
+    """Whether the answers are the likeliest pairs, decoded of both heads (`--decoding pairs`)."""
+    joint: bool = False
+    """Whether the models answer both tasks as one (`heads.variants.joint`)."""
     stopped_by: str | None = None
     """The split that said when training was to stop, where it is the one that is scored."""
     contradiction: Contradiction | None = None
@@ -99,8 +102,8 @@ class SplitScores(Document):
     def to_json(self) -> JsonObject:
         """Return JSON values."""
         own = super().to_json()
-        order = ("split", "utterances", "unit", "models", "speaker_norm", "joint_decoding", "stopped_by", "tasks")
-        return {key: own[key] for key in (*order, "contradiction", "warnings")}
+        order = ("split", "utterances", "unit", "models", "speaker_norm", "joint_decoding", "joint", "stopped_by")
+        return {key: own[key] for key in (*order, "tasks", "contradiction", "warnings")}
 
     @classmethod
     def from_json(cls, values: JsonObject) -> Self:

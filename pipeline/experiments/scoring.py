@@ -108,7 +108,7 @@ def score_predictions(
             groups=codes,
             train_counts=support.train[task],
         )
-        if predictions.decoded:  # the answers are not the largest log-probabilities; those keep their own scores
+        if predictions.jointly:  # the answers are not the largest log-probabilities; those keep their own scores
             answers = [predictions.answers(i, task) for i in count]
             joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=support.train[task])
             own = {name: getattr(scores, name) for name in metrics.OF_PROBABILITIES}
@@ -133,6 +133,7 @@ def score_predictions(
         models=predictions.names,
         speaker_norm=speaker_norm,
         joint_decoding=bool(predictions.decoded),
+        joint=predictions.jointly and not predictions.decoded,
         stopped_by=stopped_by,
         tasks=tasks,
         contradiction=_contradiction(predictions, support),

@@ -185,7 +185,10 @@ class DiagnoseOptions:
             cli={"max_shift_s": Cli(name="max-shift")},
             groups={
                 "fit": OptionGroup(
-                    TRAINING, panels=FIT_PANELS, cli=FIT_AS, without=("tasks", "task_balance", "sentiment_weight")
+                    TRAINING,
+                    panels=FIT_PANELS,
+                    cli=FIT_AS,
+                    without=("tasks", "task_balance", "sentiment_weight", "decoding"),
                 )
             },
         ),

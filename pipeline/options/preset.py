@@ -73,7 +73,8 @@ def from_run(cls: type, path: Path) -> dict[str, Any]:
 def _protocol(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields of the options by their names, as a run and a comparison keep them."""
     kept = {name: config[name] for name in ("streams", "speaker_norm") if name in config}
-    return {**config["options"], **config["answering"], **kept, "scored": config.get("scored", "all")}
+    older = {"decoding": "separate"}  # of runs that don't state it
+    return {**older, **config["options"], **config["answering"], **kept, "scored": config.get("scored", "all")}
 
 
 def _key(one: Option) -> str:

@@ -134,6 +134,11 @@ def answer_notes(every: Sequence[SplitScores]) -> list[str]:
             "joint decoding: the answer is the likeliest pair of labels that training showed, log loss and "
             "calibration are of each head before that"
         )
+    if any(scores.joint for scores in every):
+        notes.append(
+            "emotion and sentiment are one answer, a pair that training showed; sentiment's log loss and "
+            "calibration are of the joint's marginal"
+        )
     if any(scores.speaker_norm for scores in every):
         notes.append(LABEL)
     if any(one.calibrated_log_loss is not None for scores in every for one in scores.tasks.values()):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dualstream.heads import DualHeadClassifier
-from dualstream.heads.variants import registry
+from dualstream.heads.variants import joint_fit
 from dualstream.heads.variants.registry import FitOptions
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
@@ -46,8 +46,8 @@ def corpus():
 
 def test_answers_as_the_variant_does(corpus):
     X, y = arrays(corpus)
-    found = DualHeadClassifier(video_width=8, penalty=3.0).fit(X, y)
-    (model,) = registry.fit("linear", corpus, options=FitOptions(seeds=(0,), penalty=3.0))
+    found = DualHeadClassifier(video_width=8, penalty=3.0).fit(X, y, groups=corpus.dialogue)
+    (model,) = joint_fit.fit("linear", corpus, options=FitOptions(seeds=(0,), penalty=3.0))
     emotion, sentiment = found.predict_proba(X)
     np.testing.assert_allclose(emotion, np.exp(model.predict(corpus).emotion), atol=1e-6)
     np.testing.assert_allclose(sentiment, np.exp(model.predict(corpus).sentiment), atol=1e-6)
@@ -114,11 +114,18 @@ def test_joint_answers_never_contradict():
     X, y = arrays(with_signal(noise_corpus(300, classes=5), video=0.4, audio=0.4))  # three sentiments of five
     rng = np.random.default_rng(0)
     noise = rng.normal(size=X.shape)
-    apart = DualHeadClassifier("linear_late", video_width=8).fit(X, y)
-    joint = DualHeadClassifier("linear_late", video_width=8, joint=True).fit(X, y)
     pairs = {tuple(pair) for pair in y.tolist()}
-    assert not {tuple(pair) for pair in apart.predict(noise).tolist()} <= pairs
-    assert {tuple(pair) for pair in joint.predict(noise).tolist()} <= pairs
+    said = {}
+    for how in ({}, {"decoding": "separate"}, {"decoding": "pairs"}, {"joint": True}):
+        said[str(how)] = DualHeadClassifier("linear_late", video_width=8, **how).fit(X, y).predict(noise)
+    joint, apart, by_pairs, deprecated = said.values()
+    assert not {tuple(pair) for pair in apart.tolist()} <= pairs
+    assert {tuple(pair) for pair in joint.tolist()} <= pairs
+    assert {tuple(pair) for pair in by_pairs.tolist()} <= pairs
+    np.testing.assert_array_equal(joint[:, 0], apart[:, 0])  # emotion leads
+    np.testing.assert_array_equal(by_pairs, deprecated)
+    with pytest.raises(ValueError, match="decoding is 'both'"):
+        DualHeadClassifier(video_width=8, decoding="both").fit(X, y)
 
 
 def test_models_are_averaged(corpus):
@@ -137,9 +144,9 @@ def test_groups_are_kept_whole(corpus):
     X, y = arrays(corpus)
     found = DualHeadClassifier(video_width=8).fit(X, y, groups=corpus.speaker)
     (model,) = found.models_
-    assert model.facts["folds"] == "dialogue"
+    assert model.inner.facts["folds"] == "dialogue"
     alone = DualHeadClassifier(video_width=8).fit(X, y, groups=np.zeros(len(X)))  # one group: nothing to fold
-    assert alone.models_[0].facts["folds"] == "none"
+    assert alone.models_[0].inner.facts["folds"] == "none"
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,23 @@ def test_joint_decoding_travels(corpus: Path, tmp_path: Path) -> None:
         }
 
 
+def test_joint_answers_travel_and_the_graph_says_them(corpus: Path, tmp_path: Path) -> None:
+    """The default: the bundle's models carry the table, and pairs stand in the graph's outputs."""
+    run = fit(corpus / "cache.h5", "linear", corpus / "as_one")
+    found = export.export(run, tmp_path / "b", export.ExportOptions(onnx=True))
+    bundle = read_bundle(tmp_path / "b")
+    assert bundle.pairs is None and all(model.joint.counts.sum() for model in bundle.models)
+    facts = found["onnx"]
+    sizes = [len(bundle.vocabulary[task]) for task in ("emotion", "sentiment")]
+    assert facts["outputs"] == {"emotion": sizes[0], "sentiment": sizes[1], "pairs": sizes}
+    assert facts["lead"] == "emotion" and facts["parity"]["largest_difference"] < 1e-5
+    for one in predict.predict(tmp_path / "b", [corpus / "clips"])["utterances"]:
+        assert (one["emotion"]["answer"], one["sentiment"]["answer"]) in {
+            ("joy", "positive"),
+            ("anger", "negative"),
+        }
+
+
 # Weights from a file
 
 

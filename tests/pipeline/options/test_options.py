@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "adjustment": 0.75,
     "sentiment_weight": 2.0,
     "penalty": 4.0,
+    "decoding": "separate",
     "max_windows": 7,
     "threads": 1,
 }
