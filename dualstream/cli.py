@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualstream.pipeline.options import bundles, corpus, features, heads
+from dualstream.pipeline.options import bundles, corpus, features, heads, weights
 from dualstream.pipeline.options.command import App, Command, add_command
 from dualstream.pipeline.reporting.heartbeat import Heartbeat, silenced
 from dualstream.version import __version__
@@ -50,6 +50,7 @@ for command in (
     Command("project", features.ProjectCommand, f"{COMMANDS}.project"),
     Command("inspect", features.InspectCommand, f"{COMMANDS}.inspect"),
     Command("train-encoder", features.TrainEncoderCommand, f"{COMMANDS}.train_encoder"),
+    Command("weights", weights.WeightsCommand, f"{COMMANDS}.weights"),
     # Stage 2: cache to decisions.
     Command("fit-head", heads.FitHeadCommand, f"{COMMANDS}.fit_head"),
     Command("compare", heads.CompareCommand, f"{COMMANDS}.compare"),

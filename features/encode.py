@@ -20,6 +20,7 @@ import numpy as np
 from dualstream.features.batching import FrameBatcher
 from dualstream.features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
 from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip
+from dualstream.features.scramble import scrambled
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
 
@@ -52,6 +53,8 @@ class ClipPlan:
     decode: DecodeSettings | None = field(default_factory=DecodeSettings)
     """None where every stream is a table: no media is read then."""
     reader: ClipReader = read_clip
+    scramble_s: float | None = None
+    """Length of the pieces that sound is cut into and put in random order, seconds; None: as it is."""
 
     def read(self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None) -> Clip:
         """Decode a clip, or a span of it, as `decode` says; its sound from `sound` where that is given."""
@@ -63,6 +66,15 @@ class ClipPlan:
             sampling=self.sampling,
             settings=self.decode,
             span_s=span_s or (None, None),
+        )
+
+    def heard(self, clip: Clip, utterance_id: str) -> NDArray[np.float32] | None:
+        """Return a clip's sound as the encoders hear it: scrambled where that is asked for; None: it has none."""
+        if clip.audio is None or clip.audio_covered_s is None or self.scramble_s is None:
+            return clip.audio
+        assert self.decode is not None and self.decode.sample_rate_hz is not None
+        return scrambled(
+            clip.audio, clip.audio_covered_s, self.scramble_s, self.decode.sample_rate_hz, key=utterance_id
         )
 
     @property
@@ -167,12 +179,15 @@ def begin_clip(
     clip = plan.read(path, span_s=span_s, sound=sound)
     streams = _from_tables(plan, utterance_id, clip.starts_s)
     notes = [str(note) for note in clip.notes]
+    sound_heard = plan.heard(clip, utterance_id)
     for name, encoder in plan.audio.items():
-        if clip.audio is None or clip.audio_covered_s is None:
+        if sound_heard is None or clip.audio_covered_s is None:
             streams[name] = absent(encoder, len(clip.starts_s))
         else:
             with one_blas_thread():
-                said = encoder.encode_audio(clip.audio, clip.starts_s, plan.windows.length_s, clip.audio_covered_s)
+                said = encoder.encode_audio(
+                    sound_heard, clip.starts_s, plan.windows.length_s, clip.audio_covered_s
+                )
             streams[name] = _tidy(said, name, notes)
     return BegunClip(
         duration_s=clip.duration_s,

@@ -16,10 +16,14 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
+from dualstream.features.options import Context as Context
 from dualstream.features.options import Precision as Precision
+from dualstream.features.single_read import digest_of_file
+from dualstream.features.weights import WeightsChoice
 from numpy.typing import NDArray
 
 from dualstream.discovery import ENCODERS_GROUP, Registry
@@ -101,6 +105,9 @@ class EncoderOptions:
     device: str = "cpu"
     """``cpu``, ``cuda`` or ``cuda:N``, already decided."""
     precision: Precision = "fp32"
+    context: Context = "clip"
+    """What the row of a window of sound has heard: its ``clip``, or the ``window`` alone; for encoders that say
+    so (`EncoderEntry.context`)."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,21 @@ Builder = Callable[[str, EncoderOptions], Encoder]
 B = TypeVar("B", bound=Builder)
 
 LearnedFromLabels = Callable[[Mapping[str, Any]], bool]
+FilesOf = Callable[[str, str | None], list[Path]]
+DigestOf = Callable[[Path], str]
+
+
+def named_files(argument: str, weights: str | None) -> list[Path]:
+    """Return the argument and the weights as files.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where the weights are a file that is not there, or can't be read as what `WeightsChoice` takes.
+    """
+    if weights is not None:
+        WeightsChoice.parse(weights).require_there()
+    return [Path(word) for word in (argument, weights) if word]
 
 
 @dataclass(frozen=True)
@@ -197,6 +219,18 @@ class EncoderEntry:
     """Whether it keeps the TableEncoder protocol: rows are looked up, no media is read."""
     learned_from_labels: LearnedFromLabels
     """Tells by the spec that a cache keeps whether the weights were fitted on emotion or sentiment labels."""
+    folder: bool = False
+    """Whether `argument` is a folder, which holds the weights, and settings behind ``@``; the name in its spec has
+    the folder's own name."""
+    context: bool = False
+    """Whether `EncoderOptions.context` matters."""
+    packages: tuple[str, ...] = ()
+    """Installed packages whose versions may change last digits, beside those that every shard notes."""
+    files: FilesOf = named_files
+    """Tells by the argument and the weights, as typed, which files the encoder rests on, and refuses those that
+    are not there, before anything is imported."""
+    digest: DigestOf = digest_of_file
+    """Gives the digest that a spec's weights state, of what ``predict --weights`` names."""
 
     @property
     def summary(self) -> str:
@@ -228,6 +262,11 @@ def register(
     network: bool = False,
     table: bool = False,
     learned_from_labels: LearnedFromLabels = weights_from_file,
+    folder: bool = False,
+    context: bool = False,
+    packages: tuple[str, ...] = (),
+    files: FilesOf = named_files,
+    digest: DigestOf = digest_of_file,
 ) -> Callable[[B], B]:
     """Put a builder into the registry under `name`; a name given twice is an error.
 
@@ -244,6 +283,16 @@ def register(
     learned_from_labels
         Tells by a spec whether the weights were fitted on emotion or sentiment labels, for the warning that
         scores by folds are then too good. By default every file of weights counts as such.
+    folder
+        True where `argument` is a model's folder, and what follows ``@`` in it is a setting.
+    context
+        True where `EncoderOptions.context` matters.
+    packages
+        Installed packages whose versions may change last digits.
+    files
+        Tells which files an argument and weights stand for, where they are not these files themselves.
+    digest
+        Gives the digest of weights that are more than one file.
 
     Raises
     ------
@@ -258,7 +307,20 @@ def register(
         )
 
     def add(builder: B) -> B:
-        entry = EncoderEntry(stream, name, builder, weights, network, table, learned_from_labels)
+        entry = EncoderEntry(
+            stream,
+            name,
+            builder,
+            weights,
+            network,
+            table,
+            learned_from_labels,
+            folder,
+            context,
+            packages,
+            files,
+            digest,
+        )
         REGISTRIES[stream].add(name, entry, builder.__module__)
         return builder
 

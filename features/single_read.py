@@ -30,6 +30,12 @@ def open_hashed(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             raise ValueError(f"{path} changed while it was read; run the same command again when it is whole")
 
 
+def digest_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hex, without holding them all."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def read_hashed(path: Path) -> tuple[bytes, str]:
     """Return all bytes of a file, and their SHA-256 in hex."""
     data = path.read_bytes()

@@ -39,6 +39,8 @@ class RecipeDocument(TypedDict, total=False):
     shard_size: int
     streams: dict[str, SpecDocument]
     """Without their widths after projection."""
+    scramble_s: float
+    """Where sound was scrambled: seconds of each piece."""
 
 
 class Environment(TypedDict, total=False):

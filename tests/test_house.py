@@ -54,6 +54,11 @@ def test_processes_are_started_in_media_and_the_demo_alone():
     assert places <= {"pipeline/commands/demo.py"}
 
 
+def test_the_network_is_opened_by_one_file():
+    for module in ("urllib.request", "http.client", "socket", "requests", "httpx", "huggingface_hub"):
+        assert users_of(module) <= {"pipeline/storage/download.py"}, module
+
+
 def file_of(module):
     top, _, rest = module.partition(".")
     names = rest.split(".") if top == "dualstream" and rest.partition(".")[0] in PARTS else module.split(".")

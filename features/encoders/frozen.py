@@ -89,7 +89,7 @@ class FrozenFrameEncoder:
             )
         rows = np.empty((len(frames), self.spec.raw_width), dtype=np.float32)
         frames = np.require(frames, requirements=["C", "W"])  # what torch can share; a copy where it is not
-        with torch.inference_mode(), _exact_kernels(self.device), self._autocast():
+        with torch.inference_mode(), exact_kernels(self.device), self._autocast():
             for first in range(0, len(frames), self.batch_size):
                 batch = torch.from_numpy(frames[first : first + self.batch_size]).to(self.device)
                 x = preprocess(batch, self.frame_size_px, self._mean, self._std)  # (B, 3, S, S)
@@ -153,7 +153,7 @@ def _freeze(net: nn.Module, device: torch.device, precision: str) -> nn.Module:
     return net
 
 
-def _exact_kernels(device: torch.device) -> AbstractContextManager[None]:
+def exact_kernels(device: torch.device) -> AbstractContextManager[None]:
     """Hold cuDNN to repeatable kernels and to real float32 (its default is TF32) while frames are encoded."""
     from torch.backends import cudnn
 

@@ -22,6 +22,7 @@ from dualstream.features.encoder import (
     weights_from_file,
 )
 from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.published import IMAGENET_LICENCE
 from dualstream.features.trainable import (
     ParameterBlock,
     TrainableEncoder,
@@ -45,10 +46,6 @@ if TYPE_CHECKING:
 
 IMAGENET_CLASSES = 1000
 TRAINED_OVER = "trained over"  # stands in the spec's layer where train-encoder put a layer over it
-IMAGENET_LICENCE = (
-    "published with torchvision (BSD-3-Clause) without a licence of their own; trained on ImageNet, whose terms "
-    "allow non-commercial research"
-)
 # The name holds the first 8 digits of the digest; this is all of it, for the one that most people need.
 FULL_SHA256 = {"vgg16-397923af.pth": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"}
 
@@ -262,6 +259,7 @@ def _cached_file(entry: Any, spec_name: str) -> Path:
         f"  sha256  {digest}\n"
         f"  licence {_licence(entry)}\n"
         f"  put it  at {path}, or name it: --video-weights {name}\n"
+        f"`dualstream weights get {spec_name}` does that. "
         "For a dry run without them: --video-weights random:0"
     )
 

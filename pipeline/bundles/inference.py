@@ -13,11 +13,13 @@ import numpy as np
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import (
     Encoder,
+    EncoderEntry,
     EncoderOptions,
     SpecDocument,
     StreamFeatures,
     WeightsDocument,
     build,
+    find,
 )
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
 from dualstream.features.media.settings import ALIKE
@@ -31,7 +33,8 @@ from dualstream.heads.variants.registry import TASKS, Prediction, Task
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.manifest import BundleStream
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
-from dualstream.pipeline.extraction.recipe import Recipe, is_network
+from dualstream.pipeline.extraction.encoder_choice import is_network
+from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.provenance import Environment, canonical_json, differences, digest_file, listed
 from numpy.typing import NDArray
 
@@ -139,7 +142,8 @@ def make_plan(
     networks = any(is_network(one.spec["stream"], one.spec["name"]) for one in bundle.streams.values())
     if networks and device.partition(":")[0] != recipe["device"]:
         notes.append(f"features were made on {recipe['device']}, here on {device}: last digits may differ")
-    return ClipPlan(encoders, windows, sampling, decode, partial(read_clip, ffmpeg=str(binary))), notes
+    reader = partial(read_clip, ffmpeg=str(binary))
+    return ClipPlan(encoders, windows, sampling, decode, reader, recipe.get("scramble_s")), notes
 
 
 def recipe_of(bundle: Bundle, plan: ClipPlan) -> Recipe:
@@ -223,25 +227,24 @@ def _decode_settings(stated: Mapping[str, Any]) -> tuple[DecodeSettings, list[st
 
 
 def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str, Encoder]:
-    given: dict[str, Path] = {}
     for path in weights:
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"--weights {path}: there is no such file")
-        given[digest_file(path)] = path
-    used: set[str] = set()
+    used: set[Path] = set()
     encoders = {}
     for name, one in bundle.streams.items():
         spec = one.spec
-        source, expected = _source(bundle, name, one, given, used)
+        text, source, expected = _source(bundle, name, one, weights, used)
+        context = spec["parameters"].get("context", EncoderOptions.context)
         try:
             encoder = build(
-                spec["stream"], spec["name"], EncoderOptions(source, device, bundle.recipe["precision"])
+                spec["stream"], text, EncoderOptions(source, device, bundle.recipe["precision"], context)
             )
         except (ValueError, OSError) as error:
             raise DualstreamError(f"the {name} encoder {spec['name']} can't be built: {error}") from error
         _check_encoder(name, spec, encoder.spec.to_json(), expected)
         encoders[name] = encoder
-    strangers = [str(path) for digest, path in given.items() if digest not in used]
+    strangers = [str(path) for path in weights if path not in used]
     if strangers:
         raise FingerprintMismatchError(
             f"--weights {', '.join(strangers)}: of none of the bundle's encoders, which have the weights "
@@ -251,33 +254,55 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
 
 
 def _source(
-    bundle: Bundle, name: str, one: BundleStream, given: Mapping[str, Path], used: set[str]
-) -> tuple[str | None, str | None]:
-    """Return where an encoder's weights come from, as `build` takes it, and the digest that they must have."""
-    wanted = one.spec["weights"]
+    bundle: Bundle, name: str, one: BundleStream, given: Sequence[Path], used: set[Path]
+) -> tuple[str, str | None, str | None]:
+    """Return an encoder and its weights' source, as `build` takes them, and the digest that they must have."""
+    spec = one.spec
+    text, wanted = str(spec["name"]), spec["weights"]
     if wanted is None:
-        return None, None
+        return text, None, None
     digest = str(wanted["sha256"])
-    if digest in given:
-        used.add(digest)
-        return str(given[digest]), digest
+    entry = find(spec["stream"], text)
+    for path in given:
+        if _digest(entry, path) == digest:
+            used.add(path)
+            if entry is not None and entry.folder:
+                return _in_folder(text, path), None, digest
+            return text, str(path), digest
     carried = bundle.weights_file(name)
     if carried is not None and one.carried is not None:
-        return str(carried), one.carried.sha256
+        return text, str(carried), one.carried.sha256
     kind = str(wanted["source"])
     if kind.startswith("random:"):
-        return kind, digest
+        return text, kind, digest
     if kind.startswith("imagenet"):
-        return "imagenet", digest
+        return text, "imagenet", digest
     if given:
         raise FingerprintMismatchError(
-            f"the {name} encoder has other weights than those that were named: {_told(name, one.spec)}; "
-            f"found {', '.join(f'{path} ({found[:16]}…)' for found, path in given.items())}"
+            f"the {name} encoder has other weights than those that were named: {_told(name, spec)}; "
+            f"found {', '.join(f'{path} ({_digest(entry, path)[:16]}…)' for path in given)}"
         )
+    folder = entry is not None and entry.folder
     raise UsageError(
-        f"the bundle does not carry the weights of its encoder: {_told(name, one.spec)}; name that file: "
-        "--weights FILE"
+        f"the bundle does not carry the weights of its encoder: {_told(name, spec)}; "
+        + ("name the model's folder: --weights FOLDER" if folder else "name that file: --weights FILE")
     )
+
+
+def _digest(entry: EncoderEntry | None, path: Path) -> str:
+    """Return the digest of what was named as weights, as the encoder's spec states it; empty where it is none."""
+    try:
+        return digest_file(path) if entry is None else entry.digest(path)
+    except (ValueError, OSError):
+        return ""
+
+
+def _in_folder(text: str, path: Path) -> str:
+    """Return an encoder's name with the folder that holds its weights here, and its settings behind ``@``."""
+    kind, _, argument = text.partition(":")
+    folder = path if path.is_dir() else path.parent
+    name, at, settings = argument.rpartition("@")
+    return f"{kind}:{folder}{at}{settings}" if name else f"{kind}:{folder}"
 
 
 def _told(name: str, spec: SpecDocument) -> str:
@@ -292,6 +317,9 @@ def _check_encoder(name: str, stated: SpecDocument, built: SpecDocument, digest:
         raise FingerprintMismatchError(
             f"the weights of the {name} encoder {stated['name']} have sha256 {found}; the bundle's have {digest}"
         )
+    entry = find(stated["stream"], stated["name"])
+    if entry is not None and entry.folder:  # whatever the folder is called here, its files have these digests
+        built = {**built, "name": stated["name"]}
     wrong = differences(_settings(built), _settings(stated))
     if wrong:
         raise FingerprintMismatchError(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encoder import SpecDocument, WeightsDocument, is_table
+from dualstream.features.encoder import SpecDocument, WeightsDocument, find, is_table
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import load_file
@@ -295,6 +295,14 @@ def _with_weights(manifest: BundleManifest, folder: Path, files: Sequence[Path])
                 f"--with-weights {place}: its sha256 is {sha256}, which is of no encoder of this run; "
                 f"they have {wanted or 'no weights'}"
             )
+        for name in owners:
+            spec = streams[name].spec
+            entry = find(spec["stream"], spec["name"])
+            if entry is not None and entry.folder:
+                raise UsageError(
+                    f"--with-weights {place}: the {name} encoder {spec['name']} needs its whole folder, which no "
+                    "bundle carries; export without, and name the folder to predict: --weights FOLDER"
+                )
         (folder / WEIGHTS).mkdir(exist_ok=True)
         for name in owners:
             target = folder / WEIGHTS / f"{name}.safetensors"

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
-from dualstream.features.options import Precision, ReadingOptions, Speed
+from dualstream.features.options import (
+    LONGEST_PIECE_S,
+    SHORTEST_PIECE_S,
+    Context,
+    Precision,
+    ReadingOptions,
+    Speed,
+)
 from dualstream.pipeline.errors import require_valid
 
 from dualstream.cores import available_cores
@@ -25,13 +32,22 @@ class ExtractionOptions(ReadingOptions):
     """All that shapes the numbers, as a person types it."""
 
     video: tuple[str, ...] = ("vgg16",)
-    """vgg16, cnn5, torchvision:NAME, table:FILE or none; repeat for more streams."""
+    """vgg16, cnn5, expression, torchvision:NAME, timm:NAME, hf:FOLDER, table:FILE or none; repeatable.
+
+    hf:FOLDER is a network of transformers that lies on this machine (docs/encoders.md)."""
     audio: tuple[str, ...] = ("acoustic",)
-    """acoustic, acoustic:emodb, bilstm, table:FILE or none; repeat for more streams."""
+    """acoustic, acoustic:emodb, bilstm, hf:FOLDER, table:FILE or none; repeat for more streams.
+
+    hf:FOLDER is a network of transformers that lies on this machine; hf:FOLDER@6, @5-7 or @all chooses its layers
+    (docs/encoders.md)."""
     video_weights: tuple[str, ...] = ()
     """imagenet, random:SEED or a file; once for each video encoder that has weights, in their order."""
     audio_weights: tuple[str, ...] = ()
     """imagenet, random:SEED or a file; once for each audio encoder that has weights, in their order."""
+    context: Context = "clip"
+    """What the row of a window of sound has heard, for hf: its whole clip, or the window alone."""
+    scramble: Annotated[float, Interval(ge=SHORTEST_PIECE_S, le=LONGEST_PIECE_S)] | None = None
+    """Cut the sound into pieces of so many seconds, in random order: a control for words."""
     decode: Speed = "exact"
     """exact; or fast: no loop filter, only reference frames, a third less time."""
     device: str = "auto"

@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,20 +13,19 @@ from typing import Any, cast
 
 from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import (
-    Encoder,
-    EncoderOptions,
-    Precision,
-    SpecDocument,
-    StreamName,
-    build,
-    find,
-    require_known,
-)
+from dualstream.features.encoder import SpecDocument, build, find
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
-from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.extraction.encoder_choice import (
+    NONE,
+    STREAMS,
+    build_encoders,
+    files_of,
+    is_network,
+    refuse_early,
+    refuse_unused,
+)
 from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
 from dualstream.pipeline.extraction.options import ExtractionOptions as ExtractionOptions
 from dualstream.pipeline.extraction.options import RunOptions
@@ -47,9 +45,6 @@ from dualstream.cores import BLAS_THREADS
 from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
-NONE = "none"
-STREAMS: tuple[StreamName, ...] = ("video", "audio")
-LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -115,7 +110,7 @@ def make_recipe(
         Where there is no ffmpeg, or an encoder can't be built (no such weights, a table that can't be read).
     """
     if build_encoder is build:
-        _refuse_early(options)
+        refuse_early(options)
     has_network = any(
         is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE
     )
@@ -126,7 +121,7 @@ def make_recipe(
         return _plan(options, device, build_encoder)
 
     def find_environment() -> Environment:
-        return _environment(device, options.torch_threads)
+        return _environment(device, options.torch_threads, _shaping_packages(options))
 
     key = _memo_key(options, shard_size, device, binaries) if memo is not None else ""
     noted = _read_memo(memo, key) if memo is not None else None
@@ -147,6 +142,8 @@ def make_recipe(
         # The width after projection is not part of it: projecting again needs no new rows.
         "streams": {name: _without_width(spec) for name, spec in specs.items()},
     }
+    if plan.scramble_s is not None:
+        document["scramble_s"] = plan.scramble_s
     if memo is not None:
         memo.parent.mkdir(parents=True, exist_ok=True)
         note = {"key": key, "document": document, "specs": specs}
@@ -160,36 +157,13 @@ def _without_width(spec: SpecDocument) -> SpecDocument:
     return kept
 
 
-def _refuse_early(options: ExtractionOptions) -> None:
-    """Refuse names of no encoder, and files that are not there, before torch is imported.
-
-    Raises
-    ------
-    UsageError
-        As building the encoders would, seconds later.
-    """
-    try:
-        for stream in STREAMS:
-            for text in getattr(options, stream):
-                if text == NONE:
-                    continue
-                argument = text.partition(":")[2]
-                if require_known(stream, text).table and argument and not Path(argument).is_file():
-                    raise FileNotFoundError(f"table {argument} does not exist")
-            chosen = getattr(options, f"{stream}_weights")
-            _takers(stream, getattr(options, stream), chosen)
-            for weights in chosen:
-                WeightsChoice.parse(weights).require_there()
-    except (ValueError, OSError) as error:
-        raise UsageError(str(error)) from error
-
-
 def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPlan:
+    refuse_unused(options)
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
         encoders = {
-            **_encoders("video", options.video, options.video_weights, device, options.precision, build_encoder),
-            **_encoders("audio", options.audio, options.audio_weights, device, options.precision, build_encoder),
+            **build_encoders("video", options, device, build_encoder),
+            **build_encoders("audio", options, device, build_encoder),
         }
         if not encoders:
             raise UsageError("--video none --audio none leaves nothing to extract")
@@ -204,77 +178,7 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
         raise UsageError(str(error)) from error
     if decode is None:
         return ClipPlan(encoders, windows, sampling, None)
-    return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)))
-
-
-def is_network(stream: StreamName, text: str) -> bool:
-    """Tell whether an encoder runs on a device and in a precision; an unknown one, which `build` refuses, does."""
-    entry = find(stream, text)
-    return entry is None or entry.network
-
-
-def takes_weights(stream: StreamName, text: str) -> bool:
-    """Tell whether weights can be named for an encoder; an unknown one, which `build` refuses, takes them."""
-    entry = find(stream, text)
-    return entry is None or entry.weights
-
-
-def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
-    """Return the streams' names: the first encoder's is ``video``, another's ``video.cnn5``.
-
-    Raises
-    ------
-    UsageError
-        Where an encoder is named twice.
-    """
-    if len(set(texts)) != len(texts):
-        raise UsageError(f"--{stream} names an encoder twice: {', '.join(texts)}")
-    names: list[str] = [stream]
-    for text in texts[1:]:
-        kind, _, argument = text.partition(":")
-        entry = find(stream, text)
-        called = f"{kind}-{Path(argument).stem}" if entry is not None and entry.table else Path(text).name
-        plain = re.sub(r"[^a-z0-9._-]", "-", called.lower())
-        wanted = f"{stream}.{plain}"
-        name, number = wanted[:LONGEST_NAME], 2
-        while name in names:
-            name, number = f"{wanted[: LONGEST_NAME - 4]}-{number}", number + 1
-        names.append(name)
-    return names[: len(texts)]
-
-
-def _encoders(
-    stream: StreamName,
-    texts: tuple[str, ...],
-    weights: tuple[str, ...],
-    device: str,
-    precision: Precision,
-    build_encoder: Any,
-) -> Mapping[str, Encoder]:
-    takers = _takers(stream, texts, weights)
-    texts = tuple(text for text in texts if text != NONE)
-    chosen = dict(zip(takers, weights, strict=False))
-    return {
-        name: build_encoder(stream, text, EncoderOptions(chosen.get(text), device, precision))
-        for name, text in zip(stream_names(stream, texts), texts, strict=True)
-    }
-
-
-def _takers(stream: StreamName, texts: tuple[str, ...], weights: tuple[str, ...]) -> list[str]:
-    """Return the encoders that the weights are for, in their order; refuse another number of weights."""
-    if NONE in texts and len(texts) > 1:
-        raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
-    takers = [text for text in texts if text != NONE and takes_weights(stream, text)]
-    if len(weights) > len(takers):
-        raise UsageError(
-            f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"
-        )
-    if weights and len(weights) != len(takers):
-        raise UsageError(
-            f"{len(takers)} {stream} encoders take weights ({', '.join(takers)}); give --{stream}-weights once "
-            f"for each of them, in that order; found {len(weights)}"
-        )
-    return takers
+    return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)), options.scramble)
 
 
 @dataclass(frozen=True)
@@ -330,8 +234,10 @@ def _as_noted(plan: ClipPlan, specs: dict[str, SpecDocument], memo: Path) -> Cli
 def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries: Sequence[str]) -> str:
     """Return a digest of all that the document rests on: options, our own source, packages, and files by stamp."""
     sources = sorted(Path(features.__file__).parent.rglob("*.py"))
-    arguments = [text.partition(":")[2] for text in (*options.video, *options.audio)]
-    named = [Path(word) for word in (*arguments, *options.video_weights, *options.audio_weights) if word]
+    try:
+        named = [path for stream in STREAMS for path in files_of(stream, options)]
+    except (ValueError, OSError):  # building the encoders will say so
+        named = []
     home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
     hub = Path(home) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
@@ -341,7 +247,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
             "shard_size": shard_size,
             "device": device,
             "sources": [digest_file(path) for path in sources],
-            "packages": _packages(),
+            "packages": _packages(_shaping_packages(options)),
             "outside": [[name, *_stamps(path)] for name, path in origins(ENCODERS_GROUP)],
             "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
         }
@@ -375,9 +281,16 @@ def _read_memo(memo: Path, key: str) -> tuple[RecipeDocument, dict[str, SpecDocu
     return None
 
 
-def _packages() -> dict[str, str]:
+def _shaping_packages(options: ExtractionOptions) -> list[str]:
+    """Return the packages that may change last digits: the usual ones, and those that an encoder states."""
+    entries = [find(stream, text) for stream in STREAMS for text in getattr(options, stream)]
+    stated = {package for one in entries if one is not None for package in one.packages}
+    return [*SHAPING_PACKAGES, *sorted(stated.difference(SHAPING_PACKAGES))]
+
+
+def _packages(names: Sequence[str]) -> dict[str, str]:
     found = {}
-    for package in ("dualstream", *SHAPING_PACKAGES):
+    for package in ("dualstream", *names):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -385,8 +298,8 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _environment(device: str, threads: int) -> Environment:
-    facts: Environment = {"packages": _packages(), "blas_threads": BLAS_THREADS}
+def _environment(device: str, threads: int, packages: Sequence[str]) -> Environment:
+    facts: Environment = {"packages": _packages(packages), "blas_threads": BLAS_THREADS}
     if "torch" in facts["packages"]:
         facts["threads"] = threads
         facts["processor"] = _cuda_name(device) or cpu_capability()

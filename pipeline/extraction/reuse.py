@@ -80,6 +80,7 @@ def stream_key(document: RecipeDocument, name: str) -> str | None:
         shaping |= {key: document[key] for key in ("sampling", "shard_size")}
     else:
         shaping |= {key: decode[key] for key in ("sample_rate_hz", "channels")}
+        shaping |= {"scramble_s": document["scramble_s"]} if "scramble_s" in document else {}
     return digest_of(shaping)
 
 

@@ -74,7 +74,7 @@ class PredictOptions:
     replace: bool = False
     """Write over what exists."""
     weights: tuple[Path, ...] = ()
-    """A file of encoder weights that the bundle does not carry; repeatable."""
+    """A file of encoder weights (or the folder of an hf: encoder) that the bundle does not carry; repeatable."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     ffmpeg: Path | None = None

@@ -77,6 +77,13 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def expect(self, total: int) -> None:
+        """Note that there are `total` to do."""
+        if total != self.rate.total:
+            self.rate.total = total
+            if self._bar is not None:
+                self._bar.update(self._task, total=total)
+
     def describe(self) -> str:
         """Return where the work is, as a line of text."""
         rate = self.rate

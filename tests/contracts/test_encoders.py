@@ -30,14 +30,33 @@ from dualstream import cli
 
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 ALL = [(stream, name) for stream in STREAMS for name in names(stream)]
-ARGUMENTS = {"torchvision": "shufflenet_v2_x0_5", "table": "{folder}/table.csv"}  # what stands behind the colon
+ARGUMENTS = {  # what stands behind the colon
+    "torchvision": "shufflenet_v2_x0_5",
+    "timm": "mobilenetv3_small_050",
+    "table": "{folder}/table.csv",
+}
 STARTS_S = np.arange(5) * 0.5
 LENGTH_S = 1.0
 DURATION_S = 2.9
 
 
+def save_model(stream: StreamName, place: Path, seed: int) -> None:
+    """Save a random network where an encoder's argument is a folder."""
+    pytest.importorskip("transformers")
+    from tests.features.encoders import hf_models
+
+    save = hf_models.save_sound if stream == "audio" else hf_models.save_pictures
+    save(place, seed=seed)
+
+
 def make(stream: StreamName, name: str, folder: Path, seed: int = 0, precision: str = "fp32") -> Encoder:
     """Build an encoder with random weights, or without weights where it has none and says so."""
+    entry = find(stream, name)
+    if entry is not None and entry.folder:
+        place = folder / "model"
+        if not place.is_dir():
+            save_model(stream, place, seed)
+        return build(stream, f"{name}:{place}", EncoderOptions(precision=precision))  # type: ignore[arg-type]
     argument = ARGUMENTS.get(name, "").format(folder=folder)
     (folder / "table.csv").write_text("id,time_s,x,y\na,0.5,1,2\na,1.5,3,4\nb,0.2,5,6\n")
     text = f"{name}:{argument}" if argument else name
@@ -126,6 +145,7 @@ def test_it_keeps_one_protocol(encoder: Encoder) -> None:
 
 def test_its_spec_is_whole_and_json(encoder: Encoder, request: pytest.FixtureRequest) -> None:
     spec = encoder.spec
+    entry = find(spec.stream, spec.name)
     said = spec.to_json()
     assert json.loads(json.dumps(said, allow_nan=False)) == said  # no tuples, no arrays, no NaN
     stream, name = request.node.callspec.params["encoder"]
@@ -135,7 +155,8 @@ def test_its_spec_is_whole_and_json(encoder: Encoder, request: pytest.FixtureReq
         assert len(spec.column_names) == len(set(spec.column_names)) == spec.width
     if spec.weights is not None:
         assert set(spec.weights) >= {"source", "sha256", "licence"}
-        assert len(spec.weights["sha256"]) == 64 and spec.weights["source"] == "random:0"
+        assert entry is not None and len(spec.weights["sha256"]) == 64
+        assert spec.weights["source"] == ("file" if entry.folder else "random:0")
 
 
 def test_its_registration_says_what_it_is(encoder: Encoder) -> None:
@@ -143,7 +164,9 @@ def test_its_registration_says_what_it_is(encoder: Encoder) -> None:
     entry = find(spec.stream, spec.name)
     assert entry is not None and entry.summary
     assert entry.table == isinstance(encoder, TableEncoder)
-    assert not entry.weights or spec.weights is not None
+    assert not (entry.weights or entry.folder) or spec.weights is not None
+    assert entry.context == ("context" in spec.parameters)
+    assert not entry.folder or not (entry.weights or entry.table)
     assert entry.network == ("precision" in spec.parameters)
     assert not entry.table or not entry.network
 
@@ -172,7 +195,9 @@ def test_another_seed_gives_other_numbers(encoder: Encoder, tmp_path: Path) -> N
     if encoder.spec.weights is None:
         pytest.skip("has no weights")
     other = make(encoder.spec.stream, encoder.spec.name.partition(":")[0], tmp_path, seed=1)
-    assert other.spec.weights is not None and other.spec.weights["source"] == "random:1"
+    entry = find(encoder.spec.stream, encoder.spec.name)
+    assert entry is not None and other.spec.weights is not None
+    assert other.spec.weights["source"] == ("file" if entry.folder else "random:1")
     assert other.spec.weights["sha256"] != encoder.spec.weights["sha256"]
     if isinstance(encoder, VideoEncoder) and isinstance(other, VideoEncoder):
         frames = frames_for(encoder, 1)
@@ -200,6 +225,15 @@ def test_bad_weights_fail(encoder: Encoder, tmp_path: Path) -> None:
         pytest.skip("has no weights")
     name, _, argument = encoder.spec.name.partition(":")
     text = f"{name}:{argument}" if argument else name
+    entry = find(encoder.spec.stream, name)
+    assert entry is not None
+    if entry.folder:
+        make(encoder.spec.stream, name, tmp_path)
+        with pytest.raises(ValueError, match="cuda:99"):
+            build(encoder.spec.stream, f"{name}:{tmp_path / 'model'}", EncoderOptions(device="cuda:99"))
+        with pytest.raises(FileNotFoundError, match="there is no such folder"):
+            build(encoder.spec.stream, f"{name}:{tmp_path / 'absent'}", EncoderOptions())
+        return
     for weights in (str(tmp_path / "absent.safetensors"), "random:x"):
         with pytest.raises((ValueError, OSError)):
             build(encoder.spec.stream, text, EncoderOptions(weights=weights))

@@ -158,6 +158,7 @@ def test_imagenet_weights_that_are_not_there_fail(tmp_path: Path, monkeypatch: p
         "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         "licence",
         str(tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"),
+        "`dualstream weights get vgg16` does that",
         "--video-weights random:0",
     ):
         assert part in message

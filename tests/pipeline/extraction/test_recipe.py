@@ -11,7 +11,8 @@ import pytest
 from dualstream.features.encoder import EncoderOptions, EncoderSpec
 from dualstream.features.media import find_ffmpeg
 from dualstream.pipeline.errors import DualstreamError, UsageError
-from dualstream.pipeline.extraction.recipe import MOST_BATCHES, ExtractionOptions, make_recipe, stream_names
+from dualstream.pipeline.extraction.encoder_choice import stream_names
+from dualstream.pipeline.extraction.recipe import MOST_BATCHES, ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.shards import SCHEMA
 
 from dualstream.cores import available_cores
@@ -39,6 +40,12 @@ def test_streams_are_named_by_order() -> None:
         "video.table-action-units",
     ]
     assert stream_names("audio", ("acoustic", "bilstm")) == ["audio", "audio.bilstm"]
+    folders = ("hf:models/whisper-tiny.en@2", "hf:models/whisper-tiny.en@3", "hf:wavlm")
+    assert stream_names("audio", ("acoustic", *folders))[1:] == [
+        "audio.whisper-tiny.en-2",
+        "audio.whisper-tiny.en-3",
+        "audio.wavlm",
+    ]
     with pytest.raises(UsageError, match="twice"):
         stream_names("video", ("vgg16", "vgg16"))
 
@@ -113,6 +120,7 @@ def test_fingerprints_differ_by_everything_that_shapes_numbers() -> None:
         {},
         *({"window_s": 2.0}, {"hop_s": 0.25}, {"sampling": "uniform:4"}, {"fit": "pad"}, {"channels": "mix"}),
         *({"decode": "fast"}, {"max_clip_s": 60.0}, {"precision": "bf16"}, {"audio": ("none",)}),
+        {"scramble": 0.2},
     ]
     prints = [make_recipe(replace(STUBS, **change), build_encoder=Builder()).fingerprint for change in changes]
     prints.append(make_recipe(STUBS, shard_size=16, build_encoder=Builder()).fingerprint)

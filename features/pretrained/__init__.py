@@ -1,0 +1,1 @@
+"""Networks of transformers and timm that lie on this machine: found, checked, loaded, and cut at a layer."""

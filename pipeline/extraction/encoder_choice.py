@@ -1,0 +1,143 @@
+"""The encoders that options name: whether they fit together, their files, and the names of their streams."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dualstream.features.encoder import Encoder, EncoderOptions, StreamName, find, named_files, require_known
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.extraction.options import ExtractionOptions
+
+NONE = "none"
+STREAMS: tuple[StreamName, ...] = ("video", "audio")
+LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
+
+
+def refuse_early(options: ExtractionOptions) -> None:
+    """Refuse names of no encoder, and files that are not there, before torch is imported.
+
+    Raises
+    ------
+    UsageError
+        As building the encoders would, seconds later.
+    """
+    try:
+        for stream in STREAMS:
+            for text in getattr(options, stream):
+                if text == NONE:
+                    continue
+                argument = text.partition(":")[2]
+                if require_known(stream, text).table and argument and not Path(argument).is_file():
+                    raise FileNotFoundError(f"table {argument} does not exist")
+            files_of(stream, options)
+        refuse_unused(options)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+
+
+def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:
+    """Return the files that the encoders of a stream rest on.
+
+    Raises
+    ------
+    UsageError, ValueError, OSError
+        Where weights are given for other encoders than there are, or a file is not there.
+    """
+    texts = getattr(options, stream)
+    chosen = getattr(options, f"{stream}_weights")
+    weights = dict(zip(takers_of(stream, texts, chosen), chosen, strict=False))
+    found = []
+    for text in texts:
+        entry = find(stream, text)
+        files = named_files if entry is None else entry.files
+        found += [] if text == NONE else files(text.partition(":")[2], weights.get(text))
+    return found
+
+
+def refuse_unused(options: ExtractionOptions) -> None:
+    """Refuse options of sound that no encoder would hear."""
+    entries = [find("audio", text) for text in options.audio if text != NONE]
+    known = [one for one in entries if one is not None]
+    if options.context != "clip" and len(known) == len(entries) and not any(one.context for one in known):
+        raise UsageError(
+            f"--context {options.context} is for audio encoders that hear the whole clip (hf:FOLDER); found "
+            f"--audio {', '.join(options.audio)}"
+        )
+    if options.scramble is not None and all(one is not None and one.table for one in entries):
+        raise UsageError(
+            f"--scramble {options.scramble:g} changes sound, and none is read for --audio "
+            + ", ".join(options.audio)
+        )
+
+
+def is_network(stream: StreamName, text: str) -> bool:
+    """Tell whether an encoder runs on a device and in a precision; an unknown one, which `build` refuses, does."""
+    entry = find(stream, text)
+    return entry is None or entry.network
+
+
+def takes_weights(stream: StreamName, text: str) -> bool:
+    """Tell whether weights can be named for an encoder; an unknown one, which `build` refuses, takes them."""
+    entry = find(stream, text)
+    return entry is None or entry.weights
+
+
+def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
+    """Return the streams' names: the first encoder's is ``video``, another's ``video.cnn5``.
+
+    Raises
+    ------
+    UsageError
+        Where an encoder is named twice.
+    """
+    if len(set(texts)) != len(texts):
+        raise UsageError(f"--{stream} names an encoder twice: {', '.join(texts)}")
+    names: list[str] = [stream]
+    for text in texts[1:]:
+        kind, _, argument = text.partition(":")
+        entry = find(stream, text)
+        called = f"{kind}-{Path(argument).stem}" if entry is not None and entry.table else Path(text).name
+        if entry is not None and entry.folder:
+            called = Path(argument).name
+        plain = re.sub(r"[^a-z0-9._-]", "-", called.lower())
+        wanted = f"{stream}.{plain}"
+        name, number = wanted[:LONGEST_NAME], 2
+        while name in names:
+            name, number = f"{wanted[: LONGEST_NAME - 4]}-{number}", number + 1
+        names.append(name)
+    return names[: len(texts)]
+
+
+def build_encoders(
+    stream: StreamName, options: ExtractionOptions, device: str, build_encoder: Any
+) -> Mapping[str, Encoder]:
+    weights = getattr(options, f"{stream}_weights")
+    takers = takers_of(stream, getattr(options, stream), weights)
+    texts = tuple(text for text in getattr(options, stream) if text != NONE)
+    chosen = dict(zip(takers, weights, strict=False))
+    return {
+        name: build_encoder(
+            stream, text, EncoderOptions(chosen.get(text), device, options.precision, options.context)
+        )
+        for name, text in zip(stream_names(stream, texts), texts, strict=True)
+    }
+
+
+def takers_of(stream: StreamName, texts: tuple[str, ...], weights: tuple[str, ...]) -> list[str]:
+    """Return the encoders that the weights are for, in their order; refuse another number of weights."""
+    if NONE in texts and len(texts) > 1:
+        raise UsageError(f"--{stream} none stands alone; found {', '.join(texts)}")
+    takers = [text for text in texts if text != NONE and takes_weights(stream, text)]
+    if len(weights) > len(takers):
+        raise UsageError(
+            f"--{stream}-weights is given {len(weights)} times; {len(takers)} {stream} encoders take weights"
+        )
+    if weights and len(weights) != len(takers):
+        raise UsageError(
+            f"{len(takers)} {stream} encoders take weights ({', '.join(takers)}); give --{stream}-weights once "
+            f"for each of them, in that order; found {len(weights)}"
+        )
+    return takers
