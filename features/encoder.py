@@ -23,7 +23,7 @@ import numpy as np
 from dualstream.features.options import Context as Context
 from dualstream.features.options import Precision as Precision
 from dualstream.features.single_read import digest_of_file
-from dualstream.features.weights import WeightsChoice
+from dualstream.features.weights import WeightsChoice, WeightsDocument
 from numpy.typing import NDArray
 
 from dualstream.discovery import ENCODERS_GROUP, Registry
@@ -34,15 +34,6 @@ StreamName = Literal["video", "audio"]
 
 VIDEO_WIDTH = 100  # columns of the video stream of our own encoders, after projection
 AUDIO_WIDTH = 192  # columns of the audio stream of our own encoders
-
-
-class WeightsDocument(TypedDict, total=False):
-    """What a spec says of weights; caches of other programs may lack keys."""
-
-    source: str
-    """``imagenet:IMAGENET1K_V1``, ``file`` or ``random:SEED``."""
-    sha256: str
-    licence: str
 
 
 class SpecDocument(TypedDict, total=False):

@@ -14,9 +14,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, TypedDict
 
-from dualstream.features.encoder import WeightsDocument
 from dualstream.features.memory import raise_shortage
 from dualstream.features.single_read import open_hashed
 
@@ -31,6 +30,15 @@ MAX_SEED = 2**63 - 1
 PICKLE_SUFFIXES = (".pth", ".pt")
 HEAD_PREFIX = "dual_head."  # tensors of the emotion and sentiment heads that train-encoder leaves in a file
 DIGEST_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|safetensors)$")  # torch hub's: vgg16-397923af.pth
+
+
+class WeightsDocument(TypedDict, total=False):
+    """What a spec says of weights; caches of other programs may lack keys."""
+
+    source: str
+    """``imagenet:IMAGENET1K_V1``, ``file`` or ``random:SEED``."""
+    sha256: str
+    licence: str
 
 
 @dataclass(frozen=True)

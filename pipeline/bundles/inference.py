@@ -17,13 +17,13 @@ from dualstream.features.encoder import (
     EncoderOptions,
     SpecDocument,
     StreamFeatures,
-    WeightsDocument,
     build,
     find,
 )
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
+from dualstream.features.weights import WeightsDocument
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
 from dualstream.heads.data.speaker_prior import SpeakerScales

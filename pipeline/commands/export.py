@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encoder import SpecDocument, WeightsDocument, find, is_table
+from dualstream.features.encoder import SpecDocument, find, is_table
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import read_hashed
-from dualstream.features.weights import load_file
+from dualstream.features.weights import WeightsDocument, load_file
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.evaluation.calibration import fit_weights
 from dualstream.heads.variants import registry

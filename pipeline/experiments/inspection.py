@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dualstream.features.encoder import WeightsDocument
+from dualstream.features.weights import WeightsDocument
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache.model import FailedClip

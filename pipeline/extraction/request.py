@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from dualstream.features.encoder import WeightsDocument
+from dualstream.features.weights import WeightsDocument
 from dualstream.pipeline.cache.model import Cache, FailedClip
 from dualstream.pipeline.errors import DONE_WITH_FAILURES
 from dualstream.pipeline.extraction.estimate import TimeEstimate
