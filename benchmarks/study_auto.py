@@ -38,7 +38,7 @@ from dualstream.heads.evaluation.folds import fold_codes
 from dualstream.heads.search.options import CANDIDATES, SelectionOptions
 from dualstream.heads.search.ranking import Record, rank
 from dualstream.heads.search.selection import FOLDS
-from dualstream.heads.search.trial import Trial
+from dualstream.heads.search.trial import CandidateTrial
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.options import FitOptions
@@ -152,7 +152,7 @@ def _without_windows(
 # ---- the choice
 
 
-def records_of(trial: Trial, names: tuple[str, ...]) -> dict[str, Record]:
+def records_of(trial: CandidateTrial, names: tuple[str, ...]) -> dict[str, Record]:
     """Try candidates on the folds that `auto` makes."""
     records: dict[str, Record] = {}
     for name in names:
@@ -165,7 +165,7 @@ def records_of(trial: Trial, names: tuple[str, ...]) -> dict[str, Record]:
     return records
 
 
-def taken(records: dict[str, Record], trial: Trial) -> Taken:
+def taken(records: dict[str, Record], trial: CandidateTrial) -> Taken:
     """Return which candidates each rule takes; more than one are averaged."""
     ranking = rank(records, CANDIDATES, trial.statistic, SelectionOptions.alpha)
     if not ranking.significant:
@@ -194,7 +194,7 @@ def nested(features: FeatureSet, split: int, names: tuple[str, ...]) -> tuple[di
     for number in range(OUTER):
         train, held = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         part, test = features.take(train), features.take(held)
-        trial = Trial.of(part, "speaker", FIT, SelectionOptions.metric)
+        trial = CandidateTrial.of(part, "speaker", FIT, SelectionOptions.metric)
         records = records_of(trial, names)
         predicted = {name: fitted(name, part, test) for name in records}
         for name, one in predicted.items():
@@ -291,7 +291,7 @@ def ties(count: int) -> None:
     losses: dict[str, list[float]] = {key: [] for key in (*SOLVED, *RULES)}
     for seed in range(count):
         train, test = planted(seed)
-        trial = Trial.of(train, "speaker", options, SelectionOptions.metric)
+        trial = CandidateTrial.of(train, "speaker", options, SelectionOptions.metric)
         records = records_of(trial, SOLVED)
         predicted = {}
         for name in records:

@@ -12,11 +12,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.single_read import digest_of_file, read_hashed
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 MANIFEST = "-weights_manifest.json"
 TYPES = {"float32": "<f4", "uint8": "<u1", "uint16": "<u2"}
@@ -92,7 +93,7 @@ class RawWeights:
         return found, hashlib.sha256(lines.encode()).hexdigest()
 
     def _take(
-        self, entry: dict[str, Any], numbers: bytes, position: int, found: dict[str, NDArray[np.float32]]
+        self, entry: JsonObject, numbers: bytes, position: int, found: dict[str, NDArray[np.float32]]
     ) -> int:
         """Put one tensor into `found`; return where the next one begins."""
         try:
@@ -116,7 +117,7 @@ class RawWeights:
         return position + count * kind.itemsize
 
 
-def _groups(manifest: Path) -> list[dict[str, Any]]:
+def _groups(manifest: Path) -> list[JsonObject]:
     try:
         groups = json.loads(manifest.read_bytes())
         return [{"paths": list(one["paths"]), "weights": list(one["weights"])} for one in groups]

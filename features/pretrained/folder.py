@@ -13,11 +13,12 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.features.published import ON_HUB, cache_folder, licence_of
 from dualstream.features.single_read import digest_of_file
 from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
+
+from dualstream.documents import JsonObject
 
 CONFIG = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
@@ -140,7 +141,7 @@ class ModelFolder:
                 f"hf:{self.path} changed while it was read; run the same command again when it is whole"
             )
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> JsonObject:
         """Return config.json.
 
         Raises
@@ -228,7 +229,7 @@ def _told(path: Path) -> str:
     return text
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> JsonObject:
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, OSError) as error:

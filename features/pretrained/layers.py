@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from dualstream.documents import JsonObject
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -70,7 +72,7 @@ class Layers:
             return torch.stack(list(rows)).mean(0) if len(rows) > 1 else rows[0]
         return torch.cat(list(rows), dim=-1)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return them as JSON values, for the spec."""
         return {"layers": list(self.wanted), "layers_joined": self.joined}
 

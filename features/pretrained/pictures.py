@@ -16,6 +16,8 @@ from dualstream.features.pretrained.layers import Layers, Tap, UnequalLayersErro
 from dualstream.features.pretrained.loading import EXTRA, LOCAL, WHO, load_config, load_model, quiet
 from torch import nn
 
+from dualstream.documents import JsonObject
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,7 +26,7 @@ ONE_EIGHTH_BIT = 1 / 255
 
 
 @dataclass(frozen=True)
-class InputSpec:
+class ImageSpec:
     """What a network takes."""
 
     size_px: int
@@ -71,7 +73,7 @@ class PictureModel(nn.Module):
         return last[:, 0] if self._has_class_token else _over_places(last)
 
 
-def load_pictures(named: Named, folder: ModelFolder) -> tuple[PictureModel, InputSpec, dict[str, Any]]:
+def load_pictures(named: Named, folder: ModelFolder) -> tuple[PictureModel, ImageSpec, JsonObject]:
     """Load the network of a folder; return it, what it takes, and its kind and layers as JSON values.
 
     Raises
@@ -105,7 +107,7 @@ def load_pictures(named: Named, folder: ModelFolder) -> tuple[PictureModel, Inpu
     return model, takes, {"network": str(config.model_type), **reading}
 
 
-def width_of(model: nn.Module, takes: InputSpec) -> int:
+def width_of(model: nn.Module, takes: ImageSpec) -> int:
     """Return the columns of the network's rows, by a frame of noise."""
     import torch
 
@@ -114,7 +116,7 @@ def width_of(model: nn.Module, takes: InputSpec) -> int:
         return int(model(noise).shape[1])
 
 
-def _fitting(model: nn.Module, stated: Mapping[str, Any], image_size: Any, what: str) -> InputSpec:
+def _fitting(model: nn.Module, stated: Mapping[str, Any], image_size: Any, what: str) -> ImageSpec:
     """Return what the network takes: the preprocessor's side, or the configuration's where it refuses that."""
     sides = [one for one in (_side(stated), _square(image_size)) if one is not None]
     factor = float(stated.get("rescale_factor") or ONE_EIGHTH_BIT) if stated.get("do_rescale", True) else 1.0
@@ -128,7 +130,7 @@ def _fitting(model: nn.Module, stated: Mapping[str, Any], image_size: Any, what:
         )
     refused: Exception | None = None
     for side in sides:
-        takes = InputSpec(side, mean, std)
+        takes = ImageSpec(side, mean, std)
         try:
             width_of(model, takes)
             return takes

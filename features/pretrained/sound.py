@@ -12,13 +12,14 @@ A window's row is the mean of the frames whose centres it holds. Each frame has 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import AUDIO_WIDTH, EncoderOptions, EncoderSpec, StreamFeatures
 from dualstream.features.pretrained.speech import FrameGrid, SpeechModel
 from dualstream.features.weights import WeightsRecord
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 CHUNK_S = 30.0  # the most that goes through at once: Whisper has positions for no more
 EDGE_S = 2.0  # of each chunk that is dropped where another chunk has heard it from further inside
@@ -35,7 +36,7 @@ class SpeechEncoder:
         *,
         name: str,
         record: WeightsRecord,
-        settings: dict[str, Any],
+        settings: JsonObject,
         options: EncoderOptions,
     ) -> None:
         self.model = model

@@ -21,6 +21,8 @@ from dualstream.features.pretrained.layers import Layers, Tap, find_blocks
 from dualstream.features.pretrained.loading import EXTRA, LOCAL, WHO, load_config, load_model, quiet, read_tensors
 from numpy.typing import NDArray
 
+from dualstream.documents import JsonObject
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
@@ -148,7 +150,7 @@ class SpeechModel:
                 continue
         return round(PROBE_S[0] * self.sample_rate_hz)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> JsonObject:
         """Return what shapes the numbers, as JSON values."""
         return {
             "network": self.kind,

@@ -45,7 +45,7 @@ class Moments:
 
 
 @dataclass(frozen=True, repr=False)
-class Rows:
+class SpeakerRows:
     """Rows of one stream at one level, the usable ones marked."""
 
     values: NDArray[np.float32]
@@ -59,7 +59,7 @@ class Rows:
     """What each row counts for: those of an utterance that are usable together 1."""
 
 
-def levels(features: FeatureSet, stream: StreamArrays) -> dict[str, Rows]:
+def levels(features: FeatureSet, stream: StreamArrays) -> dict[str, SpeakerRows]:
     """Return a stream's utterance rows and, where it has any, its windows."""
     count = len(features)
     found = {"utterance": _rows(stream.utterance, stream.present, np.arange(count), count)}
@@ -69,14 +69,16 @@ def levels(features: FeatureSet, stream: StreamArrays) -> dict[str, Rows]:
     return found
 
 
-def _rows(values: NDArray[np.float32], present: NDArray[np.bool_], of: Codes, count: int) -> Rows:
+def _rows(values: NDArray[np.float32], present: NDArray[np.bool_], of: Codes, count: int) -> SpeakerRows:
     usable = present & np.isfinite(values).all(axis=1)
     seen = np.bincount(of, weights=usable, minlength=count)
-    return Rows(values, present, usable, of, np.where(usable, 1 / np.maximum(seen, 1)[of], 0.0))
+    return SpeakerRows(values, present, usable, of, np.where(usable, 1 / np.maximum(seen, 1)[of], 0.0))
 
 
-def with_rows(features: FeatureSet, normalised: Callable[[str, str, Rows], NDArray[np.float32]]) -> FeatureSet:
-    """Return the features with the rows that `normalised` makes of each stream's, told its name and the level."""
+def with_rows(
+    features: FeatureSet, normalised: Callable[[str, str, SpeakerRows], NDArray[np.float32]]
+) -> FeatureSet:
+    """Return the features with the rows that `normalised` makes of each stream, given its name and level."""
     streams = {}
     for name, stream in features.streams.items():
         done = {level: normalised(name, level, rows) for level, rows in levels(features, stream).items()}
@@ -116,7 +118,7 @@ class SpeakerSums:
     """Utterances with usable rows, unknown speakers' too."""
 
     @classmethod
-    def of(cls, rows: Rows, group: Codes, count: int | None = None) -> SpeakerSums:
+    def of(cls, rows: SpeakerRows, group: Codes, count: int | None = None) -> SpeakerSums:
         """Sum the usable rows by group, of `count` groups; None: as many as have rows."""
         size, mean, variance = _by_group(rows, group, int(group.max(initial=-1)) + 1 if count is None else count)
         (everyone,), (centre,), (total,) = _by_group(rows, np.zeros_like(group), 1)
@@ -162,7 +164,7 @@ def spread_of(mean: Floats, variance: Floats) -> Floats:
     return np.where(spread <= CONSTANT * np.maximum(np.abs(mean), CONSTANT), 0.0, spread)
 
 
-def _by_group(rows: Rows, group: Codes, count: int) -> tuple[Floats, Floats, Floats]:
+def _by_group(rows: SpeakerRows, group: Codes, count: int) -> tuple[Floats, Floats, Floats]:
     """Return utterances (G,), means (G, D) and variances (G, D) of groups 0 to G - 1; zeros of an empty one."""
     width = rows.values.shape[1]
     total, mean, variance = np.zeros(count), np.zeros((count, width)), np.zeros((count, width))

@@ -34,7 +34,7 @@ from dualstream.heads.data.speaker_moments import (
     Codes,
     Floats,
     Moments,
-    Rows,
+    SpeakerRows,
     SpeakerSums,
     levels,
     speaker_groups,
@@ -42,6 +42,8 @@ from dualstream.heads.data.speaker_moments import (
     with_rows,
 )
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 RULE = 2
 DEFAULT_WEIGHT = 30.0
@@ -113,7 +115,7 @@ class SpeakerPrior:
         """
         groups = speaker_groups(features, batch)
 
-        def one(name: str, level: str, rows: Rows) -> NDArray[np.float32]:
+        def one(name: str, level: str, rows: SpeakerRows) -> NDArray[np.float32]:
             sums, prior = SpeakerSums.of(rows, groups[rows.of]), self._of(name, level, rows)
             return _scaled(rows, sums.group, *_scales(sums, prior, prior, self.weight))
 
@@ -134,7 +136,7 @@ class SpeakerPrior:
         """Return the rows that `fit` saw, each speaker drawn towards the other training speakers."""
         groups = speaker_groups(train)
 
-        def one(name: str, level: str, rows: Rows) -> NDArray[np.float32]:
+        def one(name: str, level: str, rows: SpeakerRows) -> NDArray[np.float32]:
             prior = getattr(self, level)[name]
             sums = SpeakerSums.of(rows, groups[rows.of])
             scales = _scales(sums, sums.moments_of_others(), prior, self.weight)
@@ -142,7 +144,7 @@ class SpeakerPrior:
 
         return with_rows(train, one)
 
-    def state(self) -> tuple[dict[str, Floats], dict[str, Any]]:
+    def state(self) -> tuple[dict[str, Floats], JsonObject]:
         """Return (arrays, JSON values) from which `restore` makes the same prior again."""
         arrays = {
             f"{level}/{name}/{part}": getattr(one, part)
@@ -182,7 +184,7 @@ class SpeakerPrior:
         shares = [_shares(np.array([utterances]), one, self.weight) for one in self.utterance.values()]
         return float(np.concatenate(shares, axis=1).mean()) if shares else 0.0
 
-    def _of(self, name: str, level: str, rows: Rows) -> Moments:
+    def _of(self, name: str, level: str, rows: SpeakerRows) -> Moments:
         prior: Moments | None = getattr(self, level).get(name)
         if prior is None or prior.mean.shape != rows.values.shape[1:]:
             known = "none" if prior is None else f"{len(prior.mean)} columns"
@@ -234,7 +236,7 @@ def _shares(size: Floats, prior: Moments, weight: float) -> Floats:
                      where=freedom > 0)  # fmt: skip
 
 
-def _scaled(rows: Rows, group: Codes, centre: Floats, spread: Floats) -> NDArray[np.float32]:
+def _scaled(rows: SpeakerRows, group: Codes, centre: Floats, spread: Floats) -> NDArray[np.float32]:
     """Return the rows less their group's centre over its spread; group -1 takes the last row of both."""
     spread = spread[group]
     values = (rows.values - centre[group]) / np.where(spread > 0, spread, 1)

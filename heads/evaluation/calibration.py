@@ -35,7 +35,7 @@ def log_softmax(logits: Floats) -> Floats:
 
 
 @dataclass(frozen=True, repr=False)
-class Pool:
+class LogPool:
     """How the log-probabilities of S experts become one answer: ``log_softmax(sum(w_s log_p_s) + offset)``."""
 
     weights: Floats
@@ -47,7 +47,7 @@ class Pool:
     experts hold the prior whole."""
 
     @classmethod
-    def mean(cls, count: int, classes: int) -> Pool:
+    def mean(cls, count: int, classes: int) -> LogPool:
         """Return the mean of `count` experts, which holds the prior once as it is."""
         return cls(np.full(count, 1 / count), np.zeros(classes), 0.0)
 
@@ -120,7 +120,7 @@ def fit_pool(
     prior: Floats,
     pull: float = 0.0,
     shared: bool = False,
-) -> Pool:
+) -> LogPool:
     """Fit a mixture of experts, and how often it counts the prior, on held-out answers.
 
     What is fitted are weights of the evidence, ``log_p_s - held_s``, and of the prior: one and a little more or
@@ -164,7 +164,7 @@ def fit_pool(
         values = _solve(experts, _smoothed(labels[keep], np.exp(log_softmax(prior))), level, values, lowest, pulls)
     weights = np.full(count, values[0] / count) if shared else values[:-1]
     offset = (1 + values[-1]) * prior - weights @ held
-    return Pool(weights, offset - offset.mean(), float(1 + values[-1] - weights.sum()))
+    return LogPool(weights, offset - offset.mean(), float(1 + values[-1] - weights.sum()))
 
 
 def _smoothed(truth: NDArray[np.int64], shares: Floats) -> Floats:

@@ -18,6 +18,7 @@ from dualstream.heads.linear.model import (
     weights_of,
 )
 from dualstream.heads.variants.contract import FitOptions, Prediction, Progress
+from dualstream.heads.variants.options import Parameters
 from numpy.typing import NDArray
 
 
@@ -30,7 +31,7 @@ def held_out(
     work: dict[Any, Any],
     *,
     layout: Layout,
-    defaults: dict[str, Any],
+    defaults: Parameters,
     solvers: Solvers = (),
 ) -> Prediction:
     """Answer each utterance by heads that saw nothing of its fold (`heads.variants.contract.HeldOut`).

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
-from dualstream.heads.evaluation.calibration import Pool, fit_pool, log_softmax
+from dualstream.heads.evaluation.calibration import LogPool, fit_pool, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
 from dualstream.heads.linear.design import Design
@@ -305,7 +305,7 @@ def shift_of(prior: Floats, options: FitOptions) -> Floats:
     return np.zeros(len(prior)) if tau is None else -tau * prior
 
 
-def weights_of(pools: list[Pool]) -> tuple[Floats, Floats, Floats]:
+def weights_of(pools: list[LogPool]) -> tuple[Floats, Floats, Floats]:
     """Return what `mix` gave as a model's `mixing`, `alone` and `offset`."""
     together, *alone = pools
     offset = np.stack([pool.offset for pool in pools])
@@ -398,7 +398,7 @@ def mix(
     mixing: str,
     *,
     need_alone: bool = True,
-) -> list[Pool]:
+) -> list[LogPool]:
     """Return how the parts are mixed together, then how each one answers alone, from out-of-fold answers.
 
     `there` says which utterances have each part's streams, shape (parts, N). A part's answers hold the prior of
@@ -408,7 +408,7 @@ def mix(
     outs = [heads[task].out_of_fold for _, heads in fitted]
     parts, classes = len(fitted), len(prior)
     if parts == 1 or any(out is None for out in outs):
-        return [Pool.mean(parts, classes), *[Pool.mean(1, classes)] * parts]
+        return [LogPool.mean(parts, classes), *[LogPool.mean(1, classes)] * parts]
     experts = np.stack([out for out in outs if out is not None])  # (parts, N, C)
     held = np.stack([_log_shares(codes[has], classes) for has in there])
     whole = there.all(0)
@@ -421,7 +421,7 @@ def mix(
         shared=mixing != "learned",
     )
     if not need_alone:
-        return [together, *[Pool.mean(1, classes)] * parts]
+        return [together, *[LogPool.mean(1, classes)] * parts]
     alone = [
         fit_pool(expert[None], np.where(has, codes, UNLABELLED), held=own[None], prior=own)
         for expert, has, own in zip(experts, there, held, strict=True)

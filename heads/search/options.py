@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from dualstream.heads.evaluation import confusion
 from dualstream.heads.evaluation.folds import GROUP_BY
 from dualstream.heads.variants import registry
+from dualstream.heads.variants.options import Parameters
 
 CANDIDATES = (
     "linear_video",
@@ -74,7 +74,7 @@ class SelectionOptions:
         return self.networks == "always" or (self.networks == "auto" and self.candidates != CANDIDATES)
 
     @classmethod
-    def of(cls, parameters: dict[str, Any]) -> SelectionOptions:
+    def of(cls, parameters: Parameters) -> SelectionOptions:
         """Read a variant's parameters; candidates may be words between commas."""
         settings = dict(parameters)
         asked = settings.get("candidates")

@@ -24,7 +24,7 @@ from dualstream.heads.evaluation.folds import group_codes, groups_of, holds_apar
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.search.options import SelectionOptions, is_single
 from dualstream.heads.search.ranking import Ranking, Record, rank, table
-from dualstream.heads.search.trial import LogProbs, Trial
+from dualstream.heads.search.trial import CandidateTrial, LogProbs
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import FitOptions, Progress
@@ -60,9 +60,9 @@ def select(
     if grouped_by == "speaker" and not holds_apart(group_codes(pooled, "speaker"), pooled.speaker):
         grouped_by = "dialogue"  # dev's dialogues connect what train alone keeps apart
     pooled = _sample(pooled, group_codes(pooled, grouped_by), selection.sample)
-    trial = Trial.of(pooled, grouped_by, options, selection.metric)
+    trial = CandidateTrial.of(pooled, grouped_by, options, selection.metric)
     asked = list(dict.fromkeys(selection.candidates))
-    search = _Search(trial, selection, progress, len(asked))
+    search = _Selection(trial, selection, progress, len(asked))
     search.closed_form([name for name in asked if registry.is_closed_form(name)])
     ranking = search.trained([name for name in asked if not registry.is_closed_form(name)])
     if ranking is None:
@@ -75,10 +75,10 @@ def select(
 
 
 @dataclass(repr=False)
-class _Search:
+class _Selection:
     """What is known so far."""
 
-    trial: Trial
+    trial: CandidateTrial
     selection: SelectionOptions
     progress: Progress | None
     count: int

@@ -29,7 +29,7 @@ LogProbs = dict[Task, Floats]
 
 
 @dataclass(frozen=True, repr=False)
-class Trial:
+class CandidateTrial:
     """Train and dev together, and how candidates are tried on them."""
 
     pooled: FeatureSet
@@ -43,7 +43,7 @@ class Trial:
     """What solved variants share, by repeat."""
 
     @classmethod
-    def of(cls, pooled: FeatureSet, grouped_by: str, options: FitOptions, metric: str) -> Trial:
+    def of(cls, pooled: FeatureSet, grouped_by: str, options: FitOptions, metric: str) -> CandidateTrial:
         """Make one of what is labelled.
 
         Raises

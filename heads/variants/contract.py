@@ -148,7 +148,7 @@ class Fit(Protocol):
     ) -> Sequence[Trained]: ...
 
 
-class HeldOut(Protocol):
+class HeldOutFit(Protocol):
     """Answer every utterance of `features` by models that saw nothing of its fold, for less than a fit a fold.
 
     `fold` numbers the fold that holds each utterance out, shape (N,). What is put into `work` the other variants
@@ -198,7 +198,7 @@ class Variant:
     """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""
     argument: Callable[[str], Variant] | None = None
     """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
-    held_out: HeldOut | None = None
+    held_out: HeldOutFit | None = None
     """How a search may have its held-out answers; None: by a fit a fold."""
     network: type[Any] | None = None
     """The `heads.fusion.network.Network` that `heads.training.fit` trains; None where it fits no network."""

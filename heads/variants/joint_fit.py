@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, repr=False)
-class Evidence:
+class JointEvidence:
     """Answers of both heads for utterances that they were not fitted on."""
 
     said: Prediction
@@ -48,7 +48,7 @@ class Evidence:
     """Whether the utterances' own labels stand in the table, which then leaves them out."""
 
     @classmethod
-    def of(cls, said: Prediction, features: FeatureSet, *, counted: bool) -> Evidence:
+    def of(cls, said: Prediction, features: FeatureSet, *, counted: bool) -> JointEvidence:
         """Pair answers with the labels of the utterances."""
         return cls(said, features.emotion, features.sentiment, groups_of(features)[0], counted)
 
@@ -121,7 +121,7 @@ def best_concentration(counts: Codes, log_shares: Floats) -> float:
     return max(CONCENTRATIONS, key=likelihood)
 
 
-def weighed(joint: Joint, evidence: Evidence) -> Joint:
+def weighed(joint: Joint, evidence: JointEvidence) -> Joint:
     """Return the joint with the heads' say, and who leads, as held-out answers have it."""
     table, head = _powers(joint, evidence)
     joint = replace(joint, table=table, head=head)
@@ -136,18 +136,18 @@ def _evidence(
     held_out: FeatureSet | None,
     again: bool,
     progress: Progress | None,
-) -> Evidence | None:
+) -> JointEvidence | None:
     own: Prediction | None = getattr(models[0], "out_of_fold", None)
     if own is not None:
-        return Evidence.of(own, train, counted=True)
+        return JointEvidence.of(own, train, counted=True)
     if held_out is not None and len(held_out):
-        return Evidence.of(models[0].predict(held_out), held_out, counted=False)
+        return JointEvidence.of(models[0].predict(held_out), held_out, counted=False)
     return _fitted_again(models, train, options, progress) if again else None
 
 
 def _fitted_again(
     models: Sequence[Trained], train: FeatureSet, options: FitOptions, progress: Progress | None
-) -> Evidence | None:
+) -> JointEvidence | None:
     """Fit one seed without a part of train, for as many epochs as the models were, and ask it of that part."""
     from dualstream.heads.training.fit import HELD_OUT, split_groups
 
@@ -171,10 +171,10 @@ def _fitted_again(
     said = model.predict(rest)
     if said.emotion is None or said.sentiment is None:
         return None
-    return Evidence.of(said, rest, counted=True)
+    return JointEvidence.of(said, rest, counted=True)
 
 
-def _powers(joint: Joint, evidence: Evidence) -> tuple[float, float]:
+def _powers(joint: Joint, evidence: JointEvidence) -> tuple[float, float]:
     """Return the powers of the table and of the sentiment head.
 
     A power of the sentiments' shares is fitted with them and left out: it takes up what the loss did to the head's
@@ -205,7 +205,7 @@ def _powers(joint: Joint, evidence: Evidence) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
-def _own_share(joint: Joint, evidence: Evidence) -> float:
+def _own_share(joint: Joint, evidence: JointEvidence) -> float:
     """Return the share of the sentiment head under which held-out sentiments are likeliest."""
     row = np.flatnonzero(evidence.sentiment != UNLABELLED)
     marginal, head = joint.apply(evidence.said).sentiment, evidence.said.sentiment
@@ -219,7 +219,7 @@ def _own_share(joint: Joint, evidence: Evidence) -> float:
     return float(minimize_scalar(loss, bounds=(0, 1), method="bounded").x)
 
 
-def _sentiment_leads(joint: Joint, evidence: Evidence) -> bool:
+def _sentiment_leads(joint: Joint, evidence: JointEvidence) -> bool:
     """Say whether, held out, sentiment is significantly better where it leads, and emotion no worse."""
     follows, leads = (decode(replace(joint, lead=lead).apply(evidence.said)) for lead in TASKS)
     score = headline_statistic(SCORE)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from dualstream.features.media import DecodeSettings
 from dualstream.pipeline.corpus.clip_files import NoClipError
@@ -19,6 +19,8 @@ from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path
 from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of
 from dualstream.pipeline.storage.sealed import peek_digest, publish
+
+from dualstream.documents import JsonObject
 
 ABSENT = (-1, -1)  # size and time of a clip that is no regular file inside the data root
 
@@ -208,7 +210,7 @@ def _state_path(folder: Path, index: int) -> Path:
     return folder / f"shard-{index:05d}.clips.json"
 
 
-def _read_state(folder: Path, index: int) -> dict[str, Any] | None:
+def _read_state(folder: Path, index: int) -> JsonObject | None:
     """Return the note beside a shard, or None where there is none that makes sense: it is only a shortcut."""
     try:
         state = json.loads(_state_path(folder, index).read_bytes())

@@ -15,7 +15,7 @@ from dualstream.heads.variants import joint_fit, registry
 from dualstream.heads.variants.decode import decode
 from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.joint import UNSEEN, Joint, pair_counts
-from dualstream.heads.variants.joint_fit import Evidence, best_concentration, weighed
+from dualstream.heads.variants.joint_fit import JointEvidence, best_concentration, weighed
 from dualstream.heads.variants.joint_model import JointModel
 from dualstream.heads.variants.registry import FitOptions, Prediction
 from scipy.special import softmax
@@ -165,7 +165,7 @@ def test_sentiment_leads_where_its_head_alone_knows_anything() -> None:
     sentiment = np.log(
         0.8 * np.eye(3)[np.where(rng.random(count) < 0.66, follows, rng.integers(0, 3, count))] + 0.2 / 3
     )
-    evidence = Evidence(Prediction(emotion, sentiment), truth, follows, np.arange(count) // 4, counted=True)
+    evidence = JointEvidence(Prediction(emotion, sentiment), truth, follows, np.arange(count) // 4, counted=True)
     counts = metrics_pairs(truth, follows)
     assert weighed(Joint(counts), evidence).lead == "sentiment"
     # the other way round, and where both know as much, emotion leads
@@ -191,7 +191,7 @@ def test_powers_are_recovered_from_held_out_answers() -> None:
     p = np.exp(true.follow(1.4 * head)[np.arange(len(head)), emotion])
     sentiment = (rng.random(len(head))[:, None] > p.cumsum(1)).sum(1)
     said = Prediction(np.log(np.full((len(head), 2), 0.5)), head)
-    evidence = Evidence(said, emotion, sentiment, np.arange(len(head)), counted=False)
+    evidence = JointEvidence(said, emotion, sentiment, np.arange(len(head)), counted=False)
     found = weighed(Joint(counts), evidence)
     assert (found.table, found.head) == pytest.approx((0.6, 1.4), abs=0.06)
     evened = replace(said, sentiment=head - 0.5 * true.log_shares)
@@ -217,7 +217,7 @@ def test_what_stopped_a_fold_is_what_it_is_fitted_on() -> None:
     (found,) = joint_fit.joined(models, train, options, held_out=stop)
     expected = weighed(
         replace(Joint(pair_counts(train)), concentration=found.joint.concentration),
-        Evidence.of(models[0].predict(stop), stop, counted=False),
+        JointEvidence.of(models[0].predict(stop), stop, counted=False),
     )
     assert repr_of(found.joint) == repr_of(expected)
     (plain,) = joint_fit.joined(models, train, options, again=False)
