@@ -28,8 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.data.normalisation import normalise_speakers

@@ -9,14 +9,10 @@ rows only where it has some, and calibrating each seed changes what the seeds an
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.calibration import fit_weights, log_softmax
 from dualstream.heads.evaluation.folds import fold_codes
@@ -24,6 +20,7 @@ from dualstream.heads.variants import registry
 from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.options import FitOptions
 from dualstream.heads.variants.registry import Prediction
+from numpy.typing import NDArray
 from study_priors import HEADS, LOSSES, STOPPING, Answers, Case, cases
 
 from dualstream.cores import one_core

@@ -18,11 +18,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.evaluation import metrics
@@ -34,6 +31,7 @@ from dualstream.heads.variants.options import TASKS, FitOptions
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, canonical_emotion, sentiment_of, vocabulary
 from dualstream.pipeline.experiments.training_data import read_corpus
 from frozen_rows import whisper_rows
+from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 

@@ -19,17 +19,13 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 import soundfile
 from dualstream.features.acoustic import AcousticConfig, acoustic_features
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
@@ -40,6 +36,7 @@ from dualstream.heads.variants.options import FitOptions, Task
 from dualstream.pipeline.corpus.importers.ravdess import EMOTIONS as RAVDESS
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
 from frozen_rows import whisper_rows
+from numpy.typing import NDArray
 from study_losses import uneven
 
 from dualstream.cores import one_core

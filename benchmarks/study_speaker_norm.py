@@ -21,11 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
-from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.data.speaker_prior import SpeakerPrior
@@ -36,6 +33,7 @@ from dualstream.heads.search.speaker_weight import WEIGHTS, fit_speaker_prior
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from frozen_rows import action_units, whisper_rows
+from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 

@@ -146,8 +146,8 @@ def test_help_and_errors_name_what_is_installed(site: Path, work: Path) -> None:
     extract = ["extract", "manifest.csv", "--root", "clips", "--video", "none", "--out", "x.h5", "--audio"]
     with_it, without = (dualstream([*extract, "loudnes"], where, work) for where in (site, None))
     assert with_it.returncode == without.returncode == 2
-    assert "there are: acoustic, bilstm, loudness, table" in with_it.stderr
-    assert "there are: acoustic, bilstm, table" in without.stderr
+    assert "there are: acoustic, bilstm, hf, loudness, table" in with_it.stderr
+    assert "there are: acoustic, bilstm, hf, table" in without.stderr
 
 
 def test_weights_are_refused_for_an_encoder_outside(site: Path, work: Path) -> None:

@@ -109,7 +109,7 @@ def _require_two_streams(train: FeatureSet, options: DiagnosisOptions) -> None:
             )
     read = registry.get(options.fusion).streams
     if len(read) < len(STREAMS):
-        raise ValueError(f"{options.fusion} reads the {read[0]} stream alone; name a variant that joins two")
+        raise ValueError(f"{options.fusion} reads only the {read[0]} stream; name a variant that joins two")
 
 
 def _pooled(train: FeatureSet, dev: FeatureSet | None, by: GroupBy, options: DiagnosisOptions) -> Pool:

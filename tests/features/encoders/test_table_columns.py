@@ -65,6 +65,6 @@ def test_case_matters_in_features_alone():
 
 
 @pytest.mark.parametrize("header", [["id", "x", "x"], ["id", "x", " x"], ["id", "", "x"], ["id", "' '", "x"]])
-def test_names_that_are_blank_or_stand_twice(header):
-    with pytest.raises(ValueError, match="is blank or stands twice"):
+def test_names_that_are_blank_or_appear_twice(header):
+    with pytest.raises(ValueError, match="is blank or appears twice"):
         sort_columns(header, has_id=True)

@@ -242,7 +242,8 @@ def test_linear_answers_out_of_fold_are_of_heads_that_did_not_see_the_group() ->
     for name in ("linear", "linear_late"):  # with a penalty of the user's no folds are needed for one
         (model,) = registry.fit(name, train, None, options=replace(ONE, penalty=1.0))
         assert model.out_of_fold.sentiment.shape == (240, 3)
-        assert (model.predict(train).emotion.argmax(1) == lottery).mean() > 0.9
+        if name == "linear":  # a mixture gives no weight to heads that know nothing out of fold
+            assert (model.predict(train).emotion.argmax(1) == lottery).mean() > 0.9
         assert (model.out_of_fold.emotion.argmax(1) == lottery).mean() < 0.5
 
 

@@ -30,7 +30,7 @@ def test_counts_are_in_melds_order_and_leave_blanks_out():
     assert found["splits"]["dev"]["counts"] == {"neutral": 0, "joy": 1, "anger": 4}
     assert found["guess"] == "joy" and "test" not in found["splits"]
     assert found["outside_test"]["counts"] == {"neutral": 3, "joy": 6, "anger": 6}
-    json.dumps(found)
+    json.dumps(found.to_json())
 
 
 @pytest.mark.parametrize("line", ["majority", "train_majority"])
