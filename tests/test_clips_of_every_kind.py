@@ -92,7 +92,7 @@ def trained(encoder: str, stream: str, kind: str, folder: Path) -> None:
     if not made.tasks:
         refused = "no labelled utterance in the train split"
     elif "dev" not in made.splits:
-        refused = "say --patience 0 to train all epochs unwatched"
+        refused = "use --patience 0 to train all epochs unwatched"
     elif stream not in made.streams:
         refused = f"gave {encoder} a sample; the first, "
     if refused:
