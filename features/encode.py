@@ -20,7 +20,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from dualstream.features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
+from dualstream.features.faces.region import Crops, FaceReading, RegionEncoder
+from dualstream.features.faces.rows import FaceRows
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ
 from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip
+from dualstream.features.media.pictures import Watcher
+from dualstream.features.options import Region
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
 
@@ -39,6 +44,7 @@ class ClipReader(Protocol):
         settings: DecodeSettings,
         span_s: tuple[float | None, float | None],
         sound: Path | None = None,
+        watch: Callable[[float], Watcher] | None = None,
     ) -> Clip: ...
 
 
@@ -65,6 +71,29 @@ class ClipPlan:
             settings=self.decode,
             span_s=span_s or (None, None),
         )
+
+    def read_regions(
+        self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None
+    ) -> tuple[Clip, dict[Region, Crops]]:
+        """Decode a clip as `read` does, and with it the crops of the regions that its encoders see.
+
+        Where some encoders see the whole frame and others faces, the clip is decoded twice, so that the frames are
+        those that `read` gives.
+        """
+        faces = {one.region for one in self.video.values() if isinstance(one, RegionEncoder)}
+        if not faces:
+            return self.read(path, span_s=span_s, sound=sound), {}
+        assert self.decode is not None
+        method = next(one.method for one in self.video.values() if isinstance(one, RegionEncoder))
+        assert self.decode.frame_size_px is not None
+        reading = FaceReading(method, self.windows, self.sampling, self.decode.frame_size_px)
+        watched = replace(self, reader=partial(self.reader, watch=reading.watch)).read(
+            path, span_s=span_s, sound=sound
+        )
+        crops = reading.crops(watched, faces)
+        if all(isinstance(one, RegionEncoder) for one in self.video.values()):
+            return watched, crops
+        return self.read(path, span_s=span_s, sound=sound), crops
 
     @property
     def video(self) -> dict[str, VideoEncoder]:
@@ -101,6 +130,13 @@ def decode_settings(encoders: Mapping[str, Encoder], **choices: Any) -> DecodeSe
         )
     if not sizes and not rates:
         return None
+    if any(isinstance(one, RegionEncoder) and one.region == "speaker" for one in encoders.values()):
+        if rates - {SAMPLE_RATE_HZ}:
+            raise ValueError(
+                f"--region speaker listens at {SAMPLE_RATE_HZ} Hz, and an audio encoder takes {rates.pop()} Hz; "
+                "extract that one by itself"
+            )
+        rates = {SAMPLE_RATE_HZ}  # the sound is read though no encoder takes it
     return DecodeSettings(
         frame_size_px=max(sizes) if sizes else None, sample_rate_hz=rates.pop() if rates else None, **choices
     )
@@ -122,6 +158,8 @@ class BegunClip:
     """The window that each frame stands for, shape (F,)."""
     frame_time_s: NDArray[np.float64]
     """The presentation time of each frame on the clip's clock, seconds, shape (F,)."""
+    crops: dict[Region, Crops] = field(default_factory=dict)
+    """Crops to encode, by region, where encoders see faces."""
     notes: list[str] = field(default_factory=list)
     """What was odd."""
 
@@ -129,7 +167,24 @@ class BegunClip:
     def size_bytes(self) -> int:
         """Memory that the clip holds while it waits."""
         rows = sum(one.windows.nbytes + one.utterance.nbytes for one in self.streams.values())
-        return int(self.frames.nbytes) + rows
+        return int(self.frames.nbytes) + sum(one.frames.nbytes for one in self.crops.values()) + rows
+
+    @property
+    def frame_count(self) -> int:
+        """Frames and crops that wait."""
+        return len(self.frames) + sum(len(one.frames) for one in self.crops.values())
+
+    def frames_by_stream(self, video: Mapping[str, VideoEncoder]) -> dict[str, NDArray[np.uint8]]:
+        """Return the frames that each encoder is to see."""
+        return {
+            name: self.crops[one.region].frames if isinstance(one, RegionEncoder) else self.frames
+            for name, one in video.items()
+        }
+
+    def release(self) -> None:
+        """Let go of the pixels."""
+        self.frames = self.frames[:0].copy()
+        self.crops = {region: replace(one, frames=one.frames[:0].copy()) for region, one in self.crops.items()}
 
 
 def begin_clip(
@@ -165,7 +220,7 @@ def begin_clip(
         starts_s = plan.windows.starts_s(duration_s) if span_s else _starts_of_tables(plan, utterance_id)
         streams = _from_tables(plan, utterance_id, starts_s)
         return BegunClip(duration_s, starts_s, streams, *_no_frames())
-    clip = plan.read(path, span_s=span_s, sound=sound)
+    clip, crops = plan.read_regions(path, span_s=span_s, sound=sound)
     streams = _from_tables(plan, utterance_id, clip.starts_s)
     notes = [str(note) for note in clip.notes]
     for name, encoder in plan.audio.items():
@@ -182,6 +237,7 @@ def begin_clip(
         frames=clip.frames,
         frame_window=clip.frame_window,
         frame_time_s=clip.frame_time_s,
+        crops=crops,
         notes=notes,
     )
 
@@ -191,9 +247,10 @@ def finish_clip(begun: BegunClip, rows: Mapping[str, NDArray[np.float32]], plan:
     notes = list(begun.notes)
     streams = dict(begun.streams)
     for name, encoder in plan.video.items():
-        streams[name] = _tidy(_from_frames(begun, rows[name], encoder.spec.raw_width), name, notes)
-    frames, _, _ = _no_frames()
-    return replace(begun, streams={name: streams[name] for name in plan.encoders}, frames=frames, notes=notes)
+        streams[name] = _tidy(_of_frames(begun, rows[name], encoder), name, notes)
+    done = replace(begun, streams={name: streams[name] for name in plan.encoders}, notes=notes)
+    done.release()
+    return done
 
 
 def unread(plan: ClipPlan, utterance_id: str) -> BegunClip:
@@ -217,6 +274,7 @@ def absent(encoder: Encoder, count: int) -> StreamFeatures:
         windows=np.zeros((rows, width), np.float32),
         window_present=np.zeros(rows, np.bool_),
         time_s=np.full(rows, np.nan),
+        faces=FaceRows.nothing(rows) if isinstance(encoder, RegionEncoder) else None,
     )
 
 
@@ -232,7 +290,7 @@ def encode_clip(
     """
     begun = begin_clip(path, utterance_id, plan, span_s=span_s)
     batcher = FrameBatcher(plan.video)
-    batcher.add(begun.frames)
+    batcher.add(begun.frames_by_stream(plan.video))
     return finish_clip(begun, {name: rows[0] for name, rows in batcher.finish().items()}, plan)
 
 
@@ -261,15 +319,20 @@ class FrameBatcher:
         self._at_once = at_once
         self._pool: ThreadPoolExecutor | None = None
         self._running: deque[Future[NDArray[np.float32]]] = deque()
-        self._counts: list[int] = []
+        self._counts: dict[str, list[int]] = {name: [] for name in encoders}
         self._buffers: dict[str, NDArray[np.uint8] | None] = dict.fromkeys(encoders)
         self._filled = dict.fromkeys(encoders, 0)
         self._rows: dict[str, list[_Rows]] = {name: [] for name in encoders}
 
-    def add(self, frames: NDArray[np.uint8]) -> None:
-        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied."""
-        self._counts.append(len(frames))
+    def add(self, frames: NDArray[np.uint8] | Mapping[str, NDArray[np.uint8]]) -> None:
+        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied.
+
+        A mapping gives each stream's encoder frames of its own.
+        """
+        by_stream = frames if isinstance(frames, Mapping) else dict.fromkeys(self._encoders, frames)
         for name, encoder in self._encoders.items():
+            frames = by_stream[name]
+            self._counts[name].append(len(frames))
             position = 0
             while position < len(frames):
                 buffer = self._buffers[name]
@@ -286,16 +349,16 @@ class FrameBatcher:
 
     def finish(self) -> dict[str, list[NDArray[np.float32]]]:
         """Encode what is left, and return the rows of each clip, shape (F, raw_width), by stream."""
-        ends = np.cumsum(self._counts)[:-1].astype(np.int64)
         answer = {}
         for name, encoder in self._encoders.items():
+            ends = np.cumsum(self._counts[name])[:-1].astype(np.int64)
             if self._filled[name]:
                 self._flush(name)
             nothing = np.empty((0, encoder.spec.raw_width), np.float32)
             rows = [one.result() if isinstance(one, Future) else one for one in self._rows[name]]
             answer[name] = list(np.split(np.concatenate([nothing, *rows]), ends))
             self._rows[name] = []
-        self._counts = []
+            self._counts[name] = []
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -338,15 +401,26 @@ def _encoded(encoder: VideoEncoder, frames: NDArray[np.uint8]) -> NDArray[np.flo
     return np.asarray(rows, dtype=np.float32)
 
 
-def _from_frames(begun: BegunClip, rows: NDArray[np.float32], width: int) -> StreamFeatures:
-    """Put each frame's row into its window; the utterance's row is the mean of the windows that have one."""
-    count = len(begun.starts_s)
+def _of_frames(begun: BegunClip, rows: NDArray[np.float32], encoder: VideoEncoder) -> StreamFeatures:
+    """Put each frame's row, or each crop's, into its window."""
+    width = encoder.spec.raw_width
+    if not isinstance(encoder, RegionEncoder):
+        return place_rows(rows, begun.frame_window, begun.frame_time_s, len(begun.starts_s), width)
+    crops = begun.crops[encoder.region]
+    placed = place_rows(rows, crops.window, crops.time_s, len(begun.starts_s), width)
+    return replace(placed, faces=crops.faces)
+
+
+def place_rows(
+    rows: NDArray[np.float32], window: NDArray[np.int64], row_time_s: NDArray[np.float64], count: int, width: int
+) -> StreamFeatures:
+    """Put rows into their windows; the utterance's row is the mean of the windows that have one."""
     windows = np.zeros((count, width), np.float32)
     mask = np.zeros(count, np.bool_)
     time_s = np.full(count, np.nan)
-    windows[begun.frame_window] = rows
-    mask[begun.frame_window] = True
-    time_s[begun.frame_window] = begun.frame_time_s
+    windows[window] = rows
+    mask[window] = True
+    time_s[window] = row_time_s
     return StreamFeatures(_mean_row(windows, mask), bool(mask.any()), windows, mask, time_s)
 
 
@@ -376,6 +450,7 @@ def _tidy(said: StreamFeatures, name: str, notes: list[str]) -> StreamFeatures:
         windows=np.where(mask[:, None], said.windows, np.float32(0)),
         window_present=mask,
         time_s=np.where(mask, said.time_s, np.nan),
+        faces=said.faces,
     )
 
 

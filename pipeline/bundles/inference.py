@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dualstream.features.encode import ClipPlan
-from dualstream.features.encoder import Encoder, EncoderOptions, StreamFeatures, build
+from dualstream.features.encoder import Encoder, EncoderOptions, StreamFeatures, VideoEncoder, build
+from dualstream.features.faces.region import FaceMethod, RegionEncoder, method_as_stated, weights_in
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
@@ -137,7 +138,7 @@ def projected(rows: Sequence[StreamFeatures], projection: Projection | None) -> 
         out = projection.transform(np.concatenate([one.utterance[None], one.windows]))
         utterance = out[0] if one.present else np.zeros_like(out[0])
         windows = np.where(one.window_present[:, None], out[1:], np.float32(0))
-        done.append(StreamFeatures(utterance, one.present, windows, one.window_present, one.time_s))
+        done.append(replace(one, utterance=utterance, windows=windows))
     return done
 
 
@@ -203,6 +204,7 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
             raise UsageError(f"--weights {path}: there is no such file")
         given[digest_file(path)] = path
     used: set[str] = set()
+    methods: dict[str, FaceMethod] = {}
     encoders = {}
     for name, one in bundle.streams.items():
         spec = one["spec"]
@@ -213,6 +215,9 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
             )
         except (ValueError, OSError) as error:
             raise DualstreamError(f"the {name} encoder {spec['name']} can't be built: {error}") from error
+        if "region" in spec["parameters"]:
+            assert isinstance(encoder, VideoEncoder)
+            encoder = _by_region(name, encoder, spec["parameters"]["region"], given, used, methods)
         _check_encoder(name, spec, encoder.spec.to_json(), expected)
         encoders[name] = encoder
     strangers = [str(path) for digest, path in given.items() if digest not in used]
@@ -222,6 +227,34 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
             + "; ".join(_told(name, one["spec"]) for name, one in bundle.streams.items())
         )
     return encoders
+
+
+def _by_region(
+    name: str,
+    encoder: VideoEncoder,
+    stated: Mapping[str, Any],
+    given: Mapping[str, Path],
+    used: set[str],
+    methods: dict[str, FaceMethod],
+) -> Encoder:
+    """Return an encoder of crops, its detector and scorer built from the files of their digests."""
+    files: dict[str, Path] = {}
+    for part, record in weights_in(stated).items():
+        digest = str(record["sha256"])
+        if digest not in given:
+            raise UsageError(
+                f"the {name} encoder sees {stated['name']} regions: the weights of its {part} "
+                f"{stated[part]['name']}, sha256 {digest[:16]}…, are not in the bundle; "
+                "name that file: --weights FILE"
+            )
+        used.add(digest)
+        files[part] = given[digest]
+    key = canonical_json({part: stated.get(part) for part in ("detector", "scorer", "least_margin")})
+    try:
+        method = methods.setdefault(key, method_as_stated(stated, files)) if key not in methods else methods[key]
+    except (ValueError, OSError) as error:
+        raise DualstreamError(f"the {name} encoder's faces can't be found: {error}") from error
+    return RegionEncoder(encoder, stated["name"], method)
 
 
 def _source(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dualstream.features.faces.rows import FaceRows
 from dualstream.pipeline.cache import convert
 from numpy.typing import NDArray
 
@@ -50,6 +51,8 @@ class Stream:
     spec: dict[str, Any]
     """features.encoder.EncoderSpec.to_json() of the encoder that made it."""
     projection: StoredProjection | None = None
+    faces: FaceRows | None = None
+    """Whose face each of the W windows shows, where the encoder saw faces."""
 
     def __repr__(self) -> str:
         windows = "none" if self.windows is None else str(self.windows.shape)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
-from dualstream.features.options import Precision, ReadingOptions, Speed
+from dualstream.features.options import FaceOptions, Precision, ReadingOptions, Speed
 from dualstream.pipeline.errors import require_valid
 
 from dualstream.cores import available_cores
@@ -21,7 +21,7 @@ LARGEST_SHARD = 256  # clips
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractionOptions(ReadingOptions):
+class ExtractionOptions(ReadingOptions, FaceOptions):
     """All that shapes the numbers, as a person types it."""
 
     video: tuple[str, ...] = ("vgg16",)

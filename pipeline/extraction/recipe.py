@@ -10,11 +10,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import Encoder, EncoderOptions, Precision, StreamName, build, find, require_known
+from dualstream.features.encoder import (
+    Encoder,
+    EncoderOptions,
+    Precision,
+    StreamName,
+    VideoEncoder,
+    build,
+    find,
+    require_known,
+)
+from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
+from dualstream.features.faces.region import FaceMethod, RegionEncoder, make_method
+from dualstream.features.faces.scoring import GROUP as SCORERS_GROUP
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
+from dualstream.features.options import Region
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
@@ -30,6 +43,7 @@ from dualstream.cores import BLAS_THREADS
 from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
+GROUPS = (ENCODERS_GROUP, DETECTORS_GROUP, SCORERS_GROUP)  # of entry points whose code shapes rows
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
@@ -164,8 +178,10 @@ def _refuse_early(options: ExtractionOptions) -> None:
 def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPlan:
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
+        method = make_method(options)
+        whole = _encoders("video", options.video, options.video_weights, device, options.precision, build_encoder)
         encoders = {
-            **_encoders("video", options.video, options.video_weights, device, options.precision, build_encoder),
+            **_by_region(whole, options.region, method),
             **_encoders("audio", options.audio, options.audio_weights, device, options.precision, build_encoder),
         }
         if not encoders:
@@ -182,6 +198,31 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     if decode is None:
         return ClipPlan(encoders, windows, sampling, None)
     return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)))
+
+
+def _by_region(
+    whole: Mapping[str, Encoder], regions: tuple[str, ...], method: FaceMethod | None
+) -> dict[str, Encoder]:
+    """Return the encoders of every region: of the first one under the names of `whole`, then ``video.frame`` …
+
+    A table has no picture to look at, and is looked up once.
+
+    Raises
+    ------
+    ValueError
+        Where no encoder sees a picture and a region is asked for.
+    """
+    seen = {name: one for name, one in whole.items() if isinstance(one, VideoEncoder)}
+    if method is not None and not seen:
+        raise ValueError(f"--region {regions[0]} needs a video encoder that sees pictures; found none")
+    encoders = dict(whole)
+    for number, region in enumerate(regions):
+        for name, one in seen.items():
+            called = f"video.{region}{name.removeprefix('video')}"[:LONGEST_NAME] if number else name
+            encoders[called] = (
+                RegionEncoder(one, cast(Region, region), method) if method and region != "frame" else one
+            )
+    return encoders
 
 
 def is_network(stream: StreamName, text: str) -> bool:
@@ -309,6 +350,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
     sources = sorted(Path(features.__file__).parent.rglob("*.py"))
     arguments = [text.partition(":")[2] for text in (*options.video, *options.audio)]
     named = [Path(word) for word in (*arguments, *options.video_weights, *options.audio_weights) if word]
+    named += [one for one in (options.face_weights, options.speaker_weights) if one is not None]
     home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
     hub = Path(home) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
@@ -319,7 +361,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
             "device": device,
             "sources": [digest_file(path) for path in sources],
             "packages": _packages(),
-            "outside": [[name, *_stamps(path)] for name, path in origins(ENCODERS_GROUP)],
+            "outside": [[name, *_stamps(path)] for group in GROUPS for name, path in origins(group)],
             "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
         }
     )
