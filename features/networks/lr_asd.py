@@ -138,18 +138,18 @@ class LrAsd(nn.Module):
         self.lossAV = _Loss()
         self.lossV = _Loss()  # of the crops alone: a help in training
 
-    def forward(self, crops: Tensor, coefficients: Tensor) -> Tensor:
-        """Return the logit of talking less that of not, shape (T,).
-
-        Parameters
-        ----------
-        crops
-            0 to 255, shape (T, 112, 112).
-        coefficients
-            Shape (4T, 13).
-        """
+    def see(self, crops: Tensor) -> Tensor:
+        """Return what is seen in crops, 0 to 255, shape (T, 112, 112), as (1, T, 128)."""
         x = ((crops.float() / 255 - GREY_MEAN) / GREY_STD)[None, None]  # (1, 1, T, 112, 112)
-        seen = self.model.visualEncoder(x)  # (1, T, 128)
-        heard = self.model.audioEncoder(coefficients.T[None, None])  # (1, T, 128)
+        seen: Tensor = self.model.visualEncoder(x)
+        return seen
+
+    def hear(self, coefficients: Tensor) -> Tensor:
+        """Return what is heard in coefficients, shape (4T, 13), as (1, T, 128)."""
+        heard: Tensor = self.model.audioEncoder(coefficients.T[None, None])
+        return heard
+
+    def compare(self, heard: Tensor, seen: Tensor) -> Tensor:
+        """Return the logit of talking less that of not, shape (T,)."""
         logits = self.lossAV.FC(self.model.detector(self.model.fusion(torch.cat([heard, seen], dim=2)))[0])
         return logits[:, 1] - logits[:, 0]

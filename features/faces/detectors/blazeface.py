@@ -35,6 +35,9 @@ class _Kind:
     cells: tuple[tuple[int, int], ...]
     """Cells along a side, and boxes in each."""
     least_score: float
+    side_share: float = 1.0
+    """Of the box's side, and how far it is moved down, in sides: so that both kinds give the same square."""
+    down: float = 0.0
 
     def anchors(self) -> NDArray[np.float32]:
         """Return the boxes' cells, shape (boxes, 2), as shares of the side."""
@@ -47,7 +50,7 @@ class _Kind:
 
 
 KINDS = {
-    896: _Kind("short range", 128, ((16, 2), (8, 6)), 0.5),
+    896: _Kind("short range", 128, ((16, 2), (8, 6)), 0.5, 1.05, -0.04),
     2304: _Kind("full range", 192, ((48, 1),), 0.5),
 }
 
@@ -109,7 +112,9 @@ class BlazeFace:
         found = np.flatnonzero(score >= self._kind.least_score)
         points = out[16][found].astype(np.float64).reshape(-1, 8, 2)  # centre, size, 6 landmarks
         points[:, np.arange(8) != 1] += self._anchors[found, None] * side
-        return merged([_face(one, float(score[at])) for at, one in zip(found, points, strict=True)], SAME_FACE)
+        return merged(
+            [_face(one, float(score[at]), self._kind) for at, one in zip(found, points, strict=True)], SAME_FACE
+        )
 
     def _interpreter(self, name: str = "") -> Any:
         if not hasattr(self._local, "interpreter"):
@@ -122,11 +127,13 @@ class BlazeFace:
         return self._local.interpreter
 
 
-def _face(points: NDArray[np.float64], score: float) -> Face:
+def _face(points: NDArray[np.float64], score: float, kind: _Kind) -> Face:
     """Return a face from a row of centre, size, right eye, left eye, nose, mouth, right ear, left ear."""
     centre, size, right_eye, left_eye, _, mouth = points[:6]
     eyes = (right_eye + left_eye) / 2
-    return square_face(_point(centre), float(size.max()), _point(eyes), _point(mouth), score)
+    side = float(size.max()) * kind.side_share
+    middle = float(centre[0]), float(centre[1]) + kind.down * side
+    return square_face(middle, side, _point(eyes), _point(mouth), score)
 
 
 def _point(pair: NDArray[np.float64]) -> tuple[float, float]:

@@ -22,7 +22,7 @@ FREE_SIDE_PX = 640  # of pictures for a file of free size
 LEAST_SCORE = 0.7
 SAME_FACE = 0.3
 LARGEST_EXPONENT = 6.0  # of a box's sides, in strides: more than the picture
-SIDE_SHARE, DOWN_SHARE = 0.93, 0.04  # BlazeFace's side as a share of this box's height, and how far it lies below
+SIDE_SHARE, DOWN_SHARE = 0.86, 0.06  # BlazeFace's side as a share of this box's height, and how far it lies below
 
 
 @register("yunet", weights=True)
