@@ -144,7 +144,7 @@ def _make_shard(
         if on_clip is not None:
             on_clip(bool(one.failure), count)
     rows = batcher.finish()
-    done = []
+    done: list[ClipRows] = []
     position = 0  # among the clips that did not fail
     for one in read:
         its_rows = {} if one.failure else {name: of_clip[position] for name, of_clip in rows.items()}

@@ -86,6 +86,8 @@ class RunOptions:
     """Record clips that disappear while they are read as missing, even more than a fifth of a shard."""
     limit: Annotated[int, Ge(1)] | None = None
     """Only the first so many clips."""
+    region_debug: Path | None = None
+    """A folder for annotated clips and a page, faces.html, of the first 40 utterances: whose face was chosen."""
     dry_run: bool = False
     """Say what would be made and how long it takes; write nothing."""
 

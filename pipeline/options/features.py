@@ -42,7 +42,7 @@ class ExtractCommand(DocumentOptions):
     ] = field(default_factory=ExtractionOptions)
     run: Annotated[
         RunOptions,
-        OptionGroup(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "replace")}),
+        OptionGroup(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "region_debug", "replace")}),
     ] = field(default_factory=RunOptions)
 
     @classmethod

@@ -2,8 +2,8 @@
 
 At each tick the two are correlated over four seconds around it, on the ticks with a voice and 0.4 s beside them;
 the best lag counts. Motion is what changes in the mouth's region from picture to picture beyond what changes in
-the rest of the face, so that nodding is no talking. It is weighed by a floor: a still picture's coding noise follows
-nothing. To the correlation is added a little for a mouth that moves at all while a voice is heard.
+the rest of the face, so that nodding is no talking. It is weighed by a floor: a still picture's coding noise
+follows nothing. To the correlation is added a little for a mouth that moves at all while a voice is heard.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ BESIDE_TICKS = 10  # of a voice: that it begins and ends is what tells most
 SMOOTHED_TICKS = 3
 LEAST_VOICED = 8  # ticks around a tick, or there is nothing to correlate
 MOTION_FLOOR = 0.35  # grey levels a tick
-ACTIVITY, HALF_ACTIVE = (
-    0.2,
-    1.2,
-)  # the most that moving at all is worth; grey levels a tick that are worth half of it
+ACTIVITY = 0.2  # the most that moving at all adds
+HALF_ACTIVE = 1.2  # grey levels a tick that add half of it
 SIZE_PX = 64
 MOUTH = slice(38, 62), slice(16, 48)  # rows and columns of the crop
 REST = slice(4, 32), slice(8, 56)

@@ -67,10 +67,10 @@ def corpus(tmp_path_factory: Any) -> Path:
     return root
 
 
-def run(corpus: Path, out: Path, *regions: str, workers: int = 1, **more: Any) -> Cache:
+def run(corpus: Path, out: Path, *regions: str, workers: int = 1, debug: Path | None = None, **more: Any) -> Cache:
     options = ExtractionOptions(video=("vgg16",), audio=("none",), region=regions, face_detector="colour", **more)
     recipe = partial(make_recipe, build_encoder=build)
-    how = RunOptions(workers=workers, shard_size=2, projection="none")
+    how = RunOptions(workers=workers, shard_size=2, projection="none", region_debug=debug)
     extract(corpus / "m.csv", root=corpus, out=out, options=options, run=how, build_recipe=recipe)
     return read_cache(out)
 
@@ -170,3 +170,52 @@ def test_faces_that_are_damaged_are_refused(corpus: Path, tmp_path: Path) -> Non
     wrong = replace(stream.faces, track=stream.faces.track * 0 - 1)
     with pytest.raises(ValueError, match="faces/track"):
         check(replace(cache, streams={"video": replace(stream, faces=wrong)}))
+
+
+def test_check_tells_of_faces(corpus: Path) -> None:
+    from dualstream.features.options import FaceOptions
+    from dualstream.pipeline.commands.check import main
+    from dualstream.pipeline.options.corpus import CheckOptions
+
+    face = FaceOptions(region=("speaker",), face_detector="colour")
+    found = main(corpus / "m.csv", corpus, CheckOptions(faces=True), face=face)
+    cases = {one.code: [case.subject for case in one.cases] for one in found.findings}
+    assert cases["no-face"] == ["none"]
+    assert sorted(cases["several-faces"]) == ["span", "two"]
+    assert "undecided-speaker" not in cases
+    strict = main(corpus / "m.csv", corpus, CheckOptions(faces=True), face=replace(face, speaker_margin=5.0))
+    assert "two" in [
+        case.subject for one in strict.findings if one.code == "undecided-speaker" for case in one.cases
+    ]
+
+
+def test_check_without_faces_refuses_their_options(corpus: Path) -> None:
+    from dualstream.features.options import FaceOptions
+    from dualstream.pipeline.commands.check import main
+    from dualstream.pipeline.options.corpus import CheckOptions
+
+    with pytest.raises(UsageError, match="go with --faces"):
+        main(corpus / "m.csv", corpus, CheckOptions(), face=FaceOptions(speaker_margin=1.0))
+    plain = main(corpus / "m.csv", corpus, CheckOptions())
+    assert not {"no-face", "several-faces"} & {one.code for one in plain.findings}
+
+
+def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
+    from dualstream.features.media import DecodeSettings, read_clip
+    from dualstream.features.windows import Sampling, WindowPlan
+
+    folder = tmp_path / "debug"
+    run(corpus, tmp_path / "c.h5", "speaker", debug=folder)
+    assert sorted(one.name for one in folder.iterdir()) == [
+        "faces.html", "none.mp4", "one.mp4", "span.mp4", "two.mp4"
+    ]  # fmt: skip
+    page = (folder / "faces.html").read_text()
+    assert page.count("<section>") == 4 and "7 alone" in page and "<script" not in page
+    settings = DecodeSettings(frame_size_px=96)
+    marked, plain = (
+        read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=settings).frames[3].astype(int)
+        for path in (folder / "one.mp4", corpus / "one.mp4")
+    )
+    green = (marked[:, :, 1] - marked[:, :, 0] > 60) & (marked[:, :, 1] - marked[:, :, 2] > 40)
+    assert green.sum() > 30 > ((plain[:, :, 1] - plain[:, :, 0] > 60).sum())
+    run(corpus, tmp_path / "frame.h5", "frame", debug=folder)  # nothing to show is said, not raised
