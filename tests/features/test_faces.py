@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import functools
+import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +20,7 @@ from dualstream.features.faces.scorers.sync import Sync
 from dualstream.features.faces.scoring import build_scorer
 from dualstream.features.faces.shots import ShotFinder
 from dualstream.features.faces.tracks import Tracker
-from dualstream.features.media import Clip
+from dualstream.features.media import Clip, DecodeSettings, read_clip
 from dualstream.features.options import FaceOptions
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
@@ -285,8 +289,6 @@ def test_face_rows_that_contradict_themselves_are_refused() -> None:
     ],
 )
 def test_options_that_do_not_fit_are_refused(options: FaceOptions, words: str) -> None:
-    import pathlib
-
     if isinstance(options.face_weights, str):
         options = dataclasses.replace(options, face_weights=pathlib.Path(options.face_weights))
     with pytest.raises((ValueError, FileNotFoundError), match=words):
@@ -303,3 +305,71 @@ def test_weights_that_are_none_are_refused(tmp_path: Any) -> None:
     (tmp_path / "x.onnx").write_bytes(b"nothing")
     with pytest.raises(ValueError, match="can't be read as an ONNX file"):
         build_detector("yunet", tmp_path / "x.onnx")
+
+
+WEIGHTS = os.environ.get("DUALSTREAM_WEIGHTS", "")
+DATA = os.environ.get("DUALSTREAM_DATA", "")
+real = pytest.mark.skipif(not (WEIGHTS and DATA), reason="DUALSTREAM_WEIGHTS and DUALSTREAM_DATA are not set")
+
+
+def on_file(name: str, scorer: Any) -> tuple[Crops, Clip]:
+    """Return the crops of one of the composites of two faces, windows of a second."""
+    pytest.importorskip("ai_edge_litert")
+    weights = pathlib.Path(WEIGHTS) / "face" / "face_detection_full_range_sparse.tflite"
+    method = FaceMethod(build_detector("blazeface", weights), scorer)
+    reading = FaceReading(method, PLAN, Sampling(), 48)
+    settings = DecodeSettings(frame_size_px=48)
+    path = pathlib.Path(DATA) / name
+    clip = read_clip(path, plan=PLAN, sampling=Sampling(), settings=settings, watch=reading.watch)
+    return reading.crops(clip, {"speaker"})["speaker"], clip
+
+
+@real
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["s1_still", "s2_still"])
+def test_the_network_takes_the_face_that_talks_beside_one_that_rests(name: str) -> None:
+    scorer = build_scorer("lr-asd", pathlib.Path(WEIGHTS) / "face" / "lr_asd_ava.pt")
+    crops, _ = on_file(f"two_faces/{name}.mp4", scorer)
+    with open(pathlib.Path(DATA) / "two_faces" / "truth.csv", encoding="utf-8") as file:
+        swap_s = next(float(row["end_s"]) for row in csv.DictReader(file) if row["path"] == f"{name}.mp4")
+    left = (crops.faces.box[:, 0] + crops.faces.box[:, 2]) < 1
+    centres = PLAN.starts_s(len(left) * 0.5 + 0.5) + 0.5
+    clear = np.abs(centres[: len(left)] - swap_s) > 0.75
+    decided = crops.faces.state == BY_MARGIN
+    right = left == (centres[: len(left)] < swap_s)
+    assert (right & decided)[clear].sum() >= 0.95 * decided[clear].sum()
+    assert decided[clear].mean() >= 0.9
+
+
+@real
+@pytest.mark.slow
+def test_the_detector_finds_a_face_where_there_is_one() -> None:
+    with_face, _ = on_file("clips/bbaf2n.mpg", Sync())
+    assert (with_face.faces.state == ALONE).all()
+    half, _ = on_file("clips/face_noface.mov", Sync())
+    assert half.faces.state[:3].tolist() == [ALONE] * 3
+    assert half.faces.state[-4:].tolist() == [NO_FACE] * 4
+
+
+@real
+@pytest.mark.slow
+def test_the_network_is_the_one_that_was_published() -> None:
+    """On real talking faces every normalisation sees what it saw in training, which names and shapes can't tell."""
+    import torch
+
+    scorer: Any = build_scorer("lr-asd", pathlib.Path(WEIGHTS) / "face" / "lr_asd_ava.pt")
+    _, clip = on_file("two_faces/s0_both.mp4", scorer)
+    correlations = {}
+
+    def seen(module: Any, given: Any, _: Any, name: str = "") -> None:
+        mean = given[0].transpose(0, 1).flatten(1).mean(1)
+        correlations[name] = np.corrcoef(mean.numpy(), module.running_mean.numpy())[0, 1]
+
+    for name, module in scorer._net.named_modules():
+        if isinstance(module, torch.nn.BatchNorm3d | torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            module.register_forward_hook(functools.partial(seen, name=name))
+    one = clip.watcher.seen()[0]  # type: ignore[union-attr]
+    assert clip.audio is not None
+    scorer.score(np.stack(one.grey)[:75], clip.audio[: 75 * 640])
+    assert min(value for name, value in correlations.items() if not name.endswith("block1.s_norm_1")) > 0.6
+    assert np.median(list(correlations.values())) > 0.9
