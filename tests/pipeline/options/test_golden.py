@@ -13,11 +13,14 @@ import typer
 from dualstream import cli
 
 GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
-ADDED = {
-    command: {"--config", "--quiet -q", "--verbose -v"}
-    | ({"--like"} if command in ("fit-head", "compare") else set())
-    for command in GOLDEN
+FACES = {"--face-detector", "--face-weights", "--speaker-scorer", "--speaker-weights", "--speaker-margin"}
+MORE = {
+    "fit-head": {"--like"},
+    "compare": {"--like"},
+    "extract": {"--region", "--region-debug", *FACES},
+    "check": {"--faces", *FACES},
 }
+ADDED = {command: {"--config", "--quiet -q", "--verbose -v"} | MORE.get(command, set()) for command in GOLDEN}
 """What came later, by command."""
 
 
