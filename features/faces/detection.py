@@ -56,6 +56,8 @@ class FaceDetector(Protocol):
     name: str
     side_px: int
     """The longest side of the pictures that it wants, pixels; smaller ones are as good."""
+    sure_score: float
+    """A track is kept where one of its faces scores this much: single weak ones come and go."""
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers, for the fingerprint: name, version, settings, digest of weights."""

@@ -144,6 +144,10 @@ class Tracker:
             track.until_s = time_s
         self._active = []
 
-    def long_enough(self) -> list[Track]:
-        """Return the tracks from SHORTEST_S up."""
-        return [one for one in self.tracks if one.end_s - one.start_s >= SHORTEST_S - 1e-6]
+    def kept(self, sure_score: float = 0.0) -> list[Track]:
+        """Return the tracks from SHORTEST_S up, one of whose faces scores `sure_score` or more."""
+        return [
+            one
+            for one in self.tracks
+            if one.end_s - one.start_s >= SHORTEST_S - 1e-6 and max(face.score for face in one.faces) >= sure_score
+        ]

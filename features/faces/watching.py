@@ -119,8 +119,9 @@ class FaceWatcher:
         self._settle(np.inf)
 
     def seen(self) -> list[Seen]:
-        """Return the tracks that are long enough, with what was cropped of them."""
-        return [self._seen[one.number] for one in self._tracker.long_enough() if one.number in self._seen]
+        """Return the tracks that are long and sure enough, with what was cropped of them."""
+        kept = self._tracker.kept(self._detector.sure_score)
+        return [self._seen[one.number] for one in kept if one.number in self._seen]
 
     def _faces(self, picture: Picture) -> list[Face]:
         width, height = picture.width_px, picture.height_px

@@ -6,8 +6,10 @@ seed, and so are the mouths that follow nothing. Pictures are made without ffmpe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,9 +100,14 @@ class ColourDetector:
 
     name = "colour"
     side_px = WIDTH
+    sure_score = 0.5
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self.sha256 = hashlib.sha256(weights.read_bytes()).hexdigest() if weights else None
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "version": 1}
+        weights = {"source": "file", "sha256": self.sha256, "licence": "none"} if self.sha256 else None
+        return {"name": self.name, "version": 1, "weights": weights}
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         found = []

@@ -146,7 +146,8 @@ def test_short_tracks_are_dropped_and_gaps_filled() -> None:
     for time_s in (0.0, 0.12, 0.24, 0.6, 0.72):  # a gap of 0.36 s
         tracker.see(time_s, 0, 0.0, [face(10)])
     tracker.see(1.2, 0, 0.0, [face(10)])  # a gap of 0.48 s: another track, of one detection
-    kept = tracker.long_enough()
+    kept = tracker.kept()
+    assert tracker.kept(0.95) == []  # none of its faces is so sure
     assert [(round(one.start_s, 2), round(one.end_s, 2)) for one in kept] == [(0.0, 0.85)]
     place = kept[0].place(0.42)
     assert place is not None and abs(place.centre[0] - 30) < 1e-9

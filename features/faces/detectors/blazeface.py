@@ -35,6 +35,7 @@ class _Kind:
     cells: tuple[tuple[int, int], ...]
     """Cells along a side, and boxes in each."""
     least_score: float
+    sure_score: float
     side_share: float = 1.0
     """Of the box's side, and how far it is moved down, in sides: so that both kinds give the same square."""
     down: float = 0.0
@@ -50,8 +51,8 @@ class _Kind:
 
 
 KINDS = {
-    896: _Kind("short range", 128, ((16, 2), (8, 6)), 0.5, 1.05, -0.04),
-    2304: _Kind("full range", 192, ((48, 1),), 0.5),
+    896: _Kind("short range", 128, ((16, 2), (8, 6)), 0.5, 0.5, 1.05, -0.04),
+    2304: _Kind("full range", 192, ((48, 1),), 0.5, 0.6),
 }
 
 
@@ -82,7 +83,7 @@ class BlazeFace:
             )
         self._kind = KINDS[boxes]
         self._anchors = self._kind.anchors()
-        self.side_px = self._kind.side_px
+        self.side_px, self.sure_score = self._kind.side_px, self._kind.sure_score
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers."""
@@ -91,6 +92,7 @@ class BlazeFace:
             "version": 1,
             "kind": self._kind.name,
             "least_score": self._kind.least_score,
+            "sure_score": self.sure_score,
             "weights": {
                 "source": "file",
                 "sha256": self._sha256,

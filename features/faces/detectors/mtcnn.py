@@ -36,6 +36,7 @@ class Mtcnn:
 
     name = "mtcnn"
     side_px = SIDE_PX
+    sure_score = LEAST_SCORE
 
     def __init__(self) -> None:
         if importlib.util.find_spec("facenet_pytorch") is None:

@@ -36,6 +36,7 @@ class YuNet:
     """An ONNX file of YuNet; keeps the FaceDetector protocol. A session serves all threads."""
 
     name = "yunet"
+    sure_score = LEAST_SCORE
 
     def __init__(self, weights: Path) -> None:
         runtime = require("onnxruntime", "YuNet's ONNX files", "faces")

@@ -14,6 +14,7 @@ from dualstream.pipeline.commands import export, extract, predict
 from dualstream.pipeline.commands.extract import RunOptions
 from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 
 from tests.features.planted_faces import AUDIO_HZ, ColourDetector, Drawn, bursts, image, rest, voice
@@ -26,7 +27,7 @@ CLIPS, SECONDS = 8, 2
 def colour_detector() -> Iterator[None]:
     """Register the detector of colours."""
     REGISTRY.names()
-    REGISTRY.add("colour", DetectorEntry("colour", lambda weights: ColourDetector(), weights=False), __name__)
+    REGISTRY.add("colour", DetectorEntry("colour", ColourDetector, weights=True), __name__)
     yield
     del REGISTRY._entries["colour"]
 
@@ -49,6 +50,7 @@ def run(tmp_path: Path) -> Path:
             )
         )
     write_manifest(Manifest(tuple(rows)), tmp_path / "manifest.csv")
+    (tmp_path / "colours.bin").write_bytes(b"red, green, blue")
     options = ExtractionOptions(
         video=("cnn5",),
         video_weights=("random:0",),
@@ -56,6 +58,7 @@ def run(tmp_path: Path) -> Path:
         threads=1,
         region=("speaker", "frame"),
         face_detector="colour",
+        face_weights=tmp_path / "colours.bin",
     )
     extract.extract(
         tmp_path / "manifest.csv",
@@ -72,7 +75,7 @@ def test_a_bundle_over_faces_gives_the_runs_answers(run: Path, tmp_path: Path) -
     found = predict.predict(
         tmp_path / "bundle",
         [tmp_path / "manifest.csv"],
-        predict.PredictOptions(page=tmp_path / "page.html"),
+        predict.PredictOptions(page=tmp_path / "page.html", weights=(tmp_path / "colours.bin",)),
     )
     answers = {one["name"]: one for one in found.to_json()["utterances"]}
     with next(run.glob("predictions_*.csv")).open(newline="") as file:
@@ -83,3 +86,10 @@ def test_a_bundle_over_faces_gives_the_runs_answers(run: Path, tmp_path: Path) -
             expected = float(np.exp(float(row[f"emotion_logp:{label}"])))
             assert answers[row["id"]]["emotion"]["seeds"][row["model"]][label] == pytest.approx(expected, abs=1e-5)
     assert (tmp_path / "page.html").read_text().count("data:image/jpeg") >= CLIPS
+    with pytest.raises(UsageError, match="weights of its detector colour"):
+        predict.predict(tmp_path / "bundle", [tmp_path / "0.mp4"])
+    (tmp_path / "other.bin").write_bytes(b"cyan")
+    with pytest.raises(UsageError, match="weights of its detector colour"):
+        predict.predict(
+            tmp_path / "bundle", [tmp_path / "0.mp4"], predict.PredictOptions(weights=(tmp_path / "other.bin",))
+        )
