@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
+from dualstream.heads.diagnosis import Diagnosis
 from dualstream.heads.diagnosis import diagnose as diagnose_features
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.variants.registry import TASKS, Task
@@ -90,16 +91,8 @@ def diagnose(
     except ValueError as error:
         raise UsageError(str(error)) from error
     found = replace(found, evidence=_with_presence(found.evidence, corpus, np.union1d(*common), options))
-    if found.evidence.grouped_by == "dialogue" and not np.any(corpus.dialogues[train] != ""):
-        note = (
-            "no dialogues are known: each utterance counts as one, and intervals take utterances for independent"
-        )
-        found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
-    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - sum(map(len, common))
-    if left_out:
-        note = f"{left_out} utterances that the other cache lacks were left out"
-        found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, note)))
-    found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, *odd)))
+    notes = [*_group_notes(found, corpus, train), *_left_out(corpus, common), *odd]
+    found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, *notes)))
     looked_at = "train and dev; the test split was not looked at"
     if strangers is not None:
         looked_at = "train, and rows of test without their labels (whether an encoder knows train's labels)"
@@ -117,6 +110,17 @@ def diagnose(
     write_json(out / DIAGNOSIS, document.stamped())
     diagnosis.diagnosis_report(document).write(out)
     return document
+
+
+def _group_notes(found: Diagnosis, corpus: Corpus, train: NDArray[np.int64]) -> list[str]:
+    if found.evidence.grouped_by != "dialogue" or np.any(corpus.dialogues[train] != ""):
+        return []
+    return ["no dialogues are known: each utterance counts as one, and intervals take utterances for independent"]
+
+
+def _left_out(corpus: Corpus, common: Sequence[NDArray[np.int64]]) -> list[str]:
+    left_out = int(np.isin(corpus.splits, ("train", "dev")).sum()) - sum(map(len, common))
+    return [f"{left_out} utterances that the other cache lacks were left out"] if left_out else []
 
 
 def _said_of_rows(corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]) -> list[str]:

@@ -92,14 +92,9 @@ def export(
     corpus = corpus_of(cache, digest=run.config.cache.digest, streams=run.config.streams)
     held_out = _held_out(run)
     planned = plan(corpus, run.config.stored_folds, scored=run.config.scored)
-    seen, target = (
-        TrainingLabels.of_run(run.config.fitted_on),
-        replace(
-            EvaluationSet.of(planned),
-            vocabulary=run.config.vocabulary,
-            speaker_norm=run.config.speaker_norm,
-        ),
-    )
+    seen = TrainingLabels.of_run(run.config.fitted_on)
+    scored = EvaluationSet.of(planned)
+    target = replace(scored, vocabulary=run.config.vocabulary, speaker_norm=run.config.speaker_norm)
     joint = run.config.answering.joint_decoding
     mean = DecodingOptions(ensemble=True, joint_decoding=joint).apply(held_out, target.support.pairs)
     calibration = {task: _calibrate(mean, task) for task in mean.true}
@@ -136,18 +131,23 @@ def export(
         )
         write_bundle(folder, bundle, card=card)
         files = sorted(str(place.relative_to(folder)) for place in folder.rglob("*") if place.is_file())
+    return _report(out, bundle, files)
+
+
+def _report(out: Path, bundle: Bundle, files: Sequence[str]) -> ExportReport:
+    manifest = bundle.manifest
     return ExportReport(
         bundle=str(out),
         variant=manifest.variant,
-        models=len(models),
-        streams={name: one.spec["name"] for name, one in streams.items()},
-        calibration={task: one.sharpness for task, one in calibration.items()},
+        models=len(bundle.models),
+        streams={name: one.spec["name"] for name, one in manifest.streams.items()},
+        calibration={task: one.sharpness for task, one in manifest.calibration.items()},
         needs_weights=tuple(
             NeededWeights(name, one.spec["name"], weights["sha256"])
             for name, one in manifest.streams.items()
             if (weights := one.spec["weights"]) and not one.carried and not _drawn(weights)
         ),
-        onnx=bundle.manifest.onnx,
+        onnx=manifest.onnx,
         files=tuple(files),
     )
 

@@ -78,7 +78,7 @@ def score_predictions(
         Class names of each task.
     groups
         What the bootstrap resamples, its name and codes, shape (N,).
-    shown
+    support
         Training's labels: they give train's majority class, and the pairs that contradict nothing.
     presence
         Which of the utterances have features; None: not known, and then no table says it.
@@ -100,19 +100,7 @@ def score_predictions(
         if not np.any(true >= 0):
             warnings.append(f"no utterance of {predictions.split} has a label for {task}: it is not scored")
             continue
-        count = range(len(predictions.models))
-        scores = metrics.score(
-            [_rows(predictions, i, task) for i in count],
-            true,
-            vocabulary[task],
-            groups=codes,
-            train_counts=support.train[task],
-        )
-        if predictions.jointly:  # the answers are not the largest log-probabilities; those keep their own scores
-            answers = [predictions.answers(i, task) for i in count]
-            joint = metrics.score(answers, true, vocabulary[task], groups=codes, train_counts=support.train[task])
-            own = {name: getattr(scores, name) for name in metrics.OF_PROBABILITIES}
-            scores = replace(joint, **own)
+        scores = _scored(predictions, task, vocabulary[task], codes, support)
         warnings += support.unseen_classes(task, true, vocabulary[task])
         tasks[task] = TaskScores.of(scores, None if presence is None else presence.missing(task, true >= 0))
         warnings += [f"{task}: {warning}" for warning in scores.warnings]
@@ -139,6 +127,23 @@ def score_predictions(
         contradiction=_contradiction(predictions, support),
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def _scored(
+    predictions: Predictions, task: Task, names: Sequence[str], codes: NDArray[np.int64], support: LabelSupport
+) -> metrics.Scores:
+    """Score one task's answers; `codes`: the groups that the bootstrap resamples."""
+    true, count = predictions.true[task], range(len(predictions.models))
+
+    def score(answers: Sequence[NDArray[Any]]) -> metrics.Scores:
+        return metrics.score(answers, true, names, groups=codes, train_counts=support.train[task])
+
+    scores = score([_rows(predictions, i, task) for i in count])
+    if not predictions.jointly:
+        return scores
+    # the answers are not the largest log-probabilities; those keep their own scores
+    own = {name: getattr(scores, name) for name in metrics.OF_PROBABILITIES}
+    return replace(score([predictions.answers(i, task) for i in count]), **own)
 
 
 def compare_to(

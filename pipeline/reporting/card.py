@@ -58,6 +58,17 @@ def model_card(
     test_looks
         How often that split was scored.
     """
+    lines = [
+        *_fitted_on(manifest, config),
+        *_scored(manifest, config, held_out, seeds, test, test_looks),
+        *_calibration(manifest),
+        *_use(config, held_out),
+        *_licences(manifest),
+    ]
+    return "\n".join(lines)
+
+
+def _fitted_on(manifest: BundleManifest, config: RunConfig) -> list[str]:
     fitted = config.fitted_on
     lines = [
         f"# {_cell(manifest.variant)}: emotion and sentiment of spoken clips",
@@ -85,6 +96,19 @@ def model_card(
         f"{manifest.recipe['windows']['hop_s']:g} s, frames {_cell(manifest.recipe['sampling'])}; "
         f"fingerprint {manifest.fingerprint}.",
         "",
+    ]
+    return lines
+
+
+def _scored(
+    manifest: BundleManifest,
+    config: RunConfig,
+    held_out: SplitScores,
+    seeds: SplitScores,
+    test: SplitScores | None,
+    test_looks: int,
+) -> list[str]:
+    lines = [
         "## How it scored",
         "",
         f"Held out: {held_out.utterances} utterances ({_cell(held_out.split)}). "
@@ -103,7 +127,11 @@ def model_card(
             "",
             *_table(test, None, "the run as evaluated", ""),
         ]
-    lines += ["## Calibration", ""]
+    return lines
+
+
+def _calibration(manifest: BundleManifest) -> list[str]:
+    lines = ["## Calibration", ""]
     for task, how in manifest.calibration.items():
         if how.log_loss is not None:
             before, after = how.log_loss
@@ -113,7 +141,11 @@ def model_card(
             )
         else:
             lines.append(f"- {task}: not calibrated, nothing held out is labelled")
-    lines += [
+    return lines
+
+
+def _use(config: RunConfig, held_out: SplitScores) -> list[str]:
+    return [
         "",
         "The probabilities are meant for clips like those that were held out; on others they may be far too sure.",
         "",
@@ -136,15 +168,13 @@ def model_card(
         *(f"- {_cell(text)}" for text in held_out.warnings),
         "",
     ]
+
+
+def _licences(manifest: BundleManifest) -> list[str]:
     licences = {weights["licence"] for one in manifest.streams.values() if (weights := one.spec["weights"])}
-    if licences:
-        lines += [
-            "## Licences of the encoders' weights",
-            "",
-            *(f"- {_cell(text)}" for text in sorted(licences)),
-            "",
-        ]
-    return "\n".join(lines)
+    if not licences:
+        return []
+    return ["## Licences of the encoders' weights", "", *(f"- {_cell(text)}" for text in sorted(licences)), ""]
 
 
 def _table(first: SplitScores, second: SplitScores | None, name: str, second_name: str) -> list[str]:
