@@ -182,7 +182,7 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     fit, answering = agreed(fit, options.answering)
     _check_parameters(chosen, fit)
-    plan = protocol.plan(corpus, options.folds, scored=options.scored)
+    plan = protocol.plan(corpus, options.folds, scored=options.scored, normalise=False)
     protocol.check_answering(plan, fit, answering)
     trained, _ = _end_to_end(plan, fit, options)
     fitted, left_out = _applicable(plan, chosen, fit)

@@ -172,7 +172,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
     chosen = check_request(fusion, out, options)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
     fit, answering = agreed(fit, options.answering)
-    plan = protocol.plan(corpus, options.folds, scored=options.scored)
+    plan = protocol.plan(corpus, options.folds, scored=options.scored, normalise=False)
     _check_fit(fusion, corpus, fit)
     corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
     protocol.check_answering(plan, fit, answering)

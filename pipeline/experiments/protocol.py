@@ -193,8 +193,10 @@ def trained_encoders(corpus: Corpus) -> list[str]:
     ]
 
 
-def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
+def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL, normalise: bool = True) -> Plan:
     """Decide who is fitted on and who is scored; `scored` is a rule of `pipeline.experiments.presence`.
+
+    A plan that is only described needs no speakers normalised, which takes seconds: `normalise`.
 
     Raises
     ------
@@ -202,7 +204,8 @@ def plan(corpus: Corpus, by: str | None = None, *, scored: str = ALL) -> Plan:
         Where there is no train or dev split and no folds are asked for, there is no such rule, or it leaves
         nothing to score.
     """
-    return _normalised(_ruled(_all_scored(corpus, by), require_rule(scored)))
+    whole = _ruled(_all_scored(corpus, by), require_rule(scored))
+    return _normalised(whole) if normalise else whole
 
 
 def _normalised(whole: Plan) -> Plan:
