@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register
-from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register
+from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder
 from dualstream.features.trainable import TrainableEncoder, cut_frames, prepare_frames, register_trainable
 from dualstream.features.weights import WeightsRecord, fill
 
@@ -28,22 +28,18 @@ def build_cnn5(argument: str, options: EncoderOptions) -> FrozenFrameEncoder:
     from dualstream.features.networks.cnn5 import CHANNELS, LEAK, MEAN, SIZE_PX, STD
 
     net, record = start_cnn5(options.weights)
-    spec = EncoderSpec(
-        name="cnn5",
-        stream="video",
+    return frame_encoder(
+        net,
+        "cnn5",
+        record,
+        parameters={"channels": list(CHANNELS), "leak": LEAK},
         raw_width=VIDEO_WIDTH,
         width=VIDEO_WIDTH,
-        parameters={
-            "channels": list(CHANNELS),
-            "leak": LEAK,
-            "frame_size_px": SIZE_PX,
-            "mean": list(MEAN),
-            "std": list(STD),
-            "precision": options.precision,
-        },
-        weights=record.to_json(),
+        size_px=SIZE_PX,
+        mean=MEAN,
+        std=STD,
+        options=options,
     )
-    return FrozenFrameEncoder(net, spec=spec, frame_size_px=SIZE_PX, mean=MEAN, std=STD, options=options)
 
 
 def start_cnn5(weights: str | None) -> tuple[Cnn5, WeightsRecord]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register
-from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register
+from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder
 from dualstream.features.published import PUBLISHED, licence_of
 from dualstream.features.raw_weights import RawWeights
 from dualstream.features.single_read import digest_of_file
@@ -58,22 +58,18 @@ def build_expression(argument: str, options: EncoderOptions) -> FrozenFrameEncod
         record = random_record(seed, net.reset(seed).state_dict())
     else:
         record = _fill(net, found)
-    spec = EncoderSpec(
-        name="expression",
-        stream="video",
+    return frame_encoder(
+        net,
+        "expression",
+        record,
+        parameters={"network": "face-api's face expression model", "layer": "before the expressions"},
         raw_width=FEATURES,
         width=VIDEO_WIDTH,
-        parameters={
-            "network": "face-api's face expression model",
-            "layer": "before the expressions",
-            "frame_size_px": SIZE_PX,
-            "mean": list(MEAN),
-            "std": list(STD),
-            "precision": options.precision,
-        },
-        weights=record.to_json(),
+        size_px=SIZE_PX,
+        mean=MEAN,
+        std=STD,
+        options=options,
     )
-    return FrozenFrameEncoder(net, spec=spec, frame_size_px=SIZE_PX, mean=MEAN, std=STD, options=options)
 
 
 def _find(weights: str | None) -> RawWeights | None:

@@ -5,12 +5,13 @@ Preprocessing, precision and device are here; which network it is, is the busine
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dualstream.features.encoder import EncoderOptions, EncoderSpec
+from dualstream.features.weights import WeightsRecord
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -100,6 +101,53 @@ class FrozenFrameEncoder:
         import torch
 
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def frame_encoder(
+    net: nn.Module,
+    name: str,
+    record: WeightsRecord,
+    *,
+    parameters: Mapping[str, Any],
+    raw_width: int,
+    width: int,
+    size_px: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    options: EncoderOptions,
+) -> FrozenFrameEncoder:
+    """Return the encoder of a network with the spec that says so.
+
+    Parameters
+    ----------
+    net
+        As `FrozenFrameEncoder` takes it.
+    name
+        As ``--video`` takes it.
+    record
+        Of the network's weights.
+    parameters
+        What shapes its numbers beside side, mean, std and precision, which are put to it.
+    raw_width, width
+        Columns as the network has them, and as `extract` keeps them.
+    size_px, mean, std
+        Of the frames, as `FrozenFrameEncoder` takes them.
+    """
+    spec = EncoderSpec(
+        name=name,
+        stream="video",
+        raw_width=raw_width,
+        width=width,
+        parameters={
+            **parameters,
+            "frame_size_px": size_px,
+            "mean": list(mean),
+            "std": list(std),
+            "precision": options.precision,
+        },
+        weights=record.to_json(),
+    )
+    return FrozenFrameEncoder(net, spec=spec, frame_size_px=size_px, mean=mean, std=std, options=options)
 
 
 def preprocess(frames: Tensor, size_px: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:

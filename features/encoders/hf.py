@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register
-from dualstream.features.encoders.frozen import FrozenFrameEncoder, usable_device
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register
+from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder, usable_device
 from dualstream.features.pretrained.folder import ModelFolder, Named, digest_of_folder, files_of
 
 if TYPE_CHECKING:
@@ -46,10 +46,9 @@ def build_hf_sound(argument: str, options: EncoderOptions) -> SpeechEncoder:
 
     named = Named.parse(argument)
     folder = ModelFolder.find(named.path)
-    before = folder.stamps()
-    record, files = folder.record(), folder.settings()
-    model = load_speech(named, folder, device=usable_device(options.device), precision=options.precision)
-    folder.require_unchanged(before)
+    with folder.unchanged():
+        record, files = folder.record(), folder.settings()
+        model = load_speech(named, folder, device=usable_device(options.device), precision=options.precision)
     return SpeechEncoder(
         model,
         name=f"hf:{named.name}",
@@ -79,32 +78,24 @@ def build_hf_pictures(argument: str, options: EncoderOptions) -> FrozenFrameEnco
     ValueError
         Where its network takes no pictures, or has no such layers.
     """
-    from dualstream.features.pretrained.pictures import load_pictures, width_of
+    from dualstream.features.pretrained.pictures import load_pictures
 
     named = Named.parse(argument)
     folder = ModelFolder.find(named.path)
-    before = folder.stamps()
-    record, files = folder.record(), folder.settings()
     usable_device(options.device)
-    model, takes, reading = load_pictures(named, folder)
-    folder.require_unchanged(before)
-    width = width_of(model, takes)
-    spec = EncoderSpec(
-        name=f"hf:{named.name}",
-        stream="video",
-        raw_width=width,
-        width=width if reading.get("layers_joined") == "each" else min(VIDEO_WIDTH, width),
-        parameters={
-            **reading,
-            "files": files,
-            "emotion_labels": folder.emotion_labels(),
-            "frame_size_px": takes.size_px,
-            "mean": list(takes.mean),
-            "std": list(takes.std),
-            "precision": options.precision,
-        },
-        weights=record.to_json(),
-    )
-    return FrozenFrameEncoder(
-        model, spec=spec, frame_size_px=takes.size_px, mean=takes.mean, std=takes.std, options=options
+    with folder.unchanged():
+        record, files = folder.record(), folder.settings()
+        model, takes, reading = load_pictures(named, folder)
+    each = reading.get("layers_joined") == "each"
+    return frame_encoder(
+        model,
+        f"hf:{named.name}",
+        record,
+        parameters={**reading, "files": files, "emotion_labels": folder.emotion_labels()},
+        raw_width=takes.width,
+        width=takes.width if each else min(VIDEO_WIDTH, takes.width),
+        size_px=takes.size_px,
+        mean=takes.mean,
+        std=takes.std,
+        options=options,
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, EncoderSpec, register, require
-from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register, require
+from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder
 from dualstream.features.memory import raise_shortage
 from dualstream.features.weights import (
     UNKNOWN_LICENCE,
@@ -65,22 +65,18 @@ def _encoder(
     takes = timm.data.resolve_model_data_config(net)
     size_px, mean, std = int(takes["input_size"][-1]), tuple(takes["mean"]), tuple(takes["std"])
     width = _width(net, size_px)
-    spec = EncoderSpec(
-        name=f"timm:{argument}",
-        stream="video",
+    return frame_encoder(
+        net,
+        f"timm:{argument}",
+        record,
+        parameters={"network": f"timm {argument}", "layer": "before the classes"},
         raw_width=width,
         width=min(VIDEO_WIDTH, width),
-        parameters={
-            "network": f"timm {argument}",
-            "layer": "before the classes",
-            "frame_size_px": size_px,
-            "mean": list(mean),
-            "std": list(std),
-            "precision": options.precision,
-        },
-        weights=record.to_json(),
+        size_px=size_px,
+        mean=mean,
+        std=std,
+        options=options,
     )
-    return FrozenFrameEncoder(net, spec=spec, frame_size_px=size_px, mean=mean, std=std, options=options)
 
 
 def _network(timm: Any, argument: str, seed: int) -> nn.Module:

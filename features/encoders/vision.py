@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from dualstream.features.encoder import (
     VIDEO_WIDTH,
     EncoderOptions,
-    EncoderSpec,
     register,
     require,
     weights_from_file,
 )
-from dualstream.features.encoders.frozen import FrozenFrameEncoder
+from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder
 from dualstream.features.published import IMAGENET_LICENCE
 from dualstream.features.trainable import (
     ParameterBlock,
@@ -138,25 +137,14 @@ def trainable_vgg16(weights: str | None, augment: bool) -> TrainableEncoder:
 def _build(spec_name: str, model_name: str, options: EncoderOptions) -> FrozenFrameEncoder:
     found = _start(spec_name, model_name, options.weights or "imagenet")
     input_spec = found.input_spec
-    spec = EncoderSpec(
-        name=spec_name,
-        stream="video",
+    return frame_encoder(
+        found.net,
+        spec_name,
+        found.record,
+        parameters={"network": f"torchvision {model_name}", "layer": found.layer},
         raw_width=found.raw_width,
         width=min(VIDEO_WIDTH, found.raw_width),
-        parameters={
-            "network": f"torchvision {model_name}",
-            "layer": found.layer,
-            "frame_size_px": input_spec.size_px,
-            "mean": list(input_spec.mean),
-            "std": list(input_spec.std),
-            "precision": options.precision,
-        },
-        weights=found.record.to_json(),
-    )
-    return FrozenFrameEncoder(
-        found.net,
-        spec=spec,
-        frame_size_px=input_spec.size_px,
+        size_px=input_spec.size_px,
         mean=input_spec.mean,
         std=input_spec.std,
         options=options,

@@ -11,6 +11,8 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,16 +132,18 @@ class ModelFolder:
         lines = "".join(f"{one.name} {digest_of_file(one)}\n" for one in self.weights)
         return hashlib.sha256(lines.encode()).hexdigest()
 
-    def stamps(self) -> list[tuple[int, int]]:
-        """Return size and time of change of each file, to tell whether one changed while it was read."""
-        return [(facts.st_size, facts.st_mtime_ns) for facts in (one.stat() for one in self.files)]
-
-    def require_unchanged(self, before: list[tuple[int, int]]) -> None:
-        """Raise ValueError where a file was written to since `stamps` gave `before`."""
-        if self.stamps() != before:
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Raise ValueError at the end of the block where one of the files was written to meanwhile."""
+        before = self._stamps()
+        yield
+        if self._stamps() != before:
             raise ValueError(
                 f"hf:{self.path} changed while it was read; run the same command again when it is whole"
             )
+
+    def _stamps(self) -> list[tuple[int, int]]:
+        return [(facts.st_size, facts.st_mtime_ns) for facts in (one.stat() for one in self.files)]
 
     def config(self) -> JsonObject:
         """Return config.json.

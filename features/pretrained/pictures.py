@@ -27,12 +27,14 @@ ONE_EIGHTH_BIT = 1 / 255
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a network takes."""
+    """What a network takes, and what comes of it."""
 
     size_px: int
     mean: tuple[float, ...]
     """Of the red, green and blue channel on the scale 0 to 1."""
     std: tuple[float, ...]
+    width: int
+    """Columns of the rows that it gives of such frames."""
 
 
 class PictureModel(nn.Module):
@@ -107,15 +109,6 @@ def load_pictures(named: Named, folder: ModelFolder) -> tuple[PictureModel, Imag
     return model, takes, {"network": str(config.model_type), **reading}
 
 
-def width_of(model: nn.Module, takes: ImageSpec) -> int:
-    """Return the columns of the network's rows, by a frame of noise."""
-    import torch
-
-    noise = torch.randn(1, 3, takes.size_px, takes.size_px, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        return int(model(noise).shape[1])
-
-
 def _fitting(model: nn.Module, stated: Mapping[str, Any], image_size: Any, what: str) -> ImageSpec:
     """Return what the network takes: the preprocessor's side, or the configuration's where it refuses that."""
     sides = [one for one in (_side(stated), _square(image_size)) if one is not None]
@@ -130,15 +123,22 @@ def _fitting(model: nn.Module, stated: Mapping[str, Any], image_size: Any, what:
         )
     refused: Exception | None = None
     for side in sides:
-        takes = ImageSpec(side, mean, std)
         try:
-            width_of(model, takes)
-            return takes
+            return ImageSpec(side, mean, std, _width(model, side))
         except UnequalLayersError:
             raise
         except (ValueError, RuntimeError, TypeError, AttributeError) as error:
             refused = error
     raise ValueError(f"{what} takes no frames of {' or '.join(map(str, sides))} px: {refused}") from refused
+
+
+def _width(model: nn.Module, size_px: int) -> int:
+    """Return the columns of the network's rows, by a frame of noise."""
+    import torch
+
+    noise = torch.randn(1, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return int(model(noise).shape[1])
 
 
 def _side(stated: Mapping[str, Any]) -> int | None:
