@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from dualstream.pipeline.errors import FingerprintMismatchError
@@ -110,12 +109,6 @@ def digest_of(value: Any) -> str:
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Return the SHA-256 over all that shapes the numbers: the name of a shard folder."""
     return digest_of(dict(recipe))
-
-
-def digest_file(path: Path) -> str:
-    """Return the SHA-256, in hex, of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def differences(here: Any, there: Any, at: str = "") -> list[str]:

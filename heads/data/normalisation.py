@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.speaker_moments import spread_of
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
@@ -18,7 +19,6 @@ from dualstream.cores import one_blas_thread
 LABEL = "transductive: normalised per speaker from unlabelled utterances"
 PRIOR_UTTERANCES = 5.0
 """Utterances that all speakers' mean and variance count for next to a speaker's own."""
-CONSTANT = 1e-6  # a column whose spread is below this share of its size is constant
 
 Floats = NDArray[np.float64]
 
@@ -95,8 +95,8 @@ def _by_speaker(
                 centre = share * own_mean + (1 - share) * mean
                 # around the centre in use: what is within the speaker, and what lies between the two means
                 bend = share * own_variance + (1 - share) * (variance + share * (own_mean - mean) ** 2)
-            spread = np.sqrt(bend)
-            flat = spread <= CONSTANT * np.maximum(np.abs(centre), CONSTANT)
+            spread = spread_of(centre, bend)
+            flat = spread == 0
             answer[mine] = np.where(flat, 0, (rows[mine] - centre) / np.where(flat, 1, spread))
     return answer
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.projection import Projection
-from dualstream.features.single_read import read_hashed
+from dualstream.features.single_read import digest_of_file, read_hashed
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.variants.registry import TASKS, Task, Trained
 from dualstream.pipeline import experiments
@@ -30,7 +30,7 @@ from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, N
 from dualstream.pipeline.experiments.ranges import RANGES, Ranges, ranges_of, write_ranges
 from dualstream.pipeline.experiments.speaker_prior import SPEAKER_PRIOR, speaker_prior_of, write_speaker_prior
 from dualstream.pipeline.memory import refuse_shortage
-from dualstream.pipeline.provenance import RecipeDocument, digest_file, digest_of, fingerprint
+from dualstream.pipeline.provenance import RecipeDocument, digest_of, fingerprint
 from dualstream.pipeline.storage.documents import read_json, unpack_safetensors, write_bytes, write_json
 from numpy.typing import NDArray
 
@@ -117,7 +117,7 @@ def write_bundle(folder: Path, bundle: Bundle, *, card: str) -> None:
         write_speaker_prior(folder, bundle.speaker_prior)
     write_bytes(folder / CARD, card.encode())
     names = _file_names(bundle.manifest, ranges=bool(bundle.ranges), onnx=(folder / ONNX).exists())
-    files = {name: digest_file(folder / name) for name in names}
+    files = {name: digest_of_file(folder / name) for name in names}
     write_json(folder / CONFIG, replace(bundle.manifest, files=files).stamped())
 
 
@@ -217,7 +217,7 @@ def _checked_files(manifest: BundleManifest, path: Path) -> dict[str, bytes]:
         if name in (MODELS, PROJECTIONS, RANGES, SPEAKER_PRIOR):
             held[name], found = read_hashed(place)
         else:  # weights are checked again as their encoder reads them, the graph is for others
-            found = digest_file(place)
+            found = digest_of_file(place)
         if found == stated.get(name):
             continue
         told = f"its sha256 is {found[:16]}…, the bundle states {str(stated.get(name))[:16]}…"

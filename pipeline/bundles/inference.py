@@ -23,6 +23,7 @@ from dualstream.features.encoder import (
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
+from dualstream.features.single_read import digest_of_file
 from dualstream.features.weights import WeightsDocument
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
@@ -35,7 +36,7 @@ from dualstream.pipeline.bundles.manifest import BundleStream
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.encoder_choice import is_network
 from dualstream.pipeline.extraction.recipe import Recipe
-from dualstream.pipeline.provenance import Environment, canonical_json, differences, digest_file, listed
+from dualstream.pipeline.provenance import Environment, canonical_json, differences, listed
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
@@ -292,7 +293,7 @@ def _source(
 def _digest(entry: EncoderEntry | None, path: Path) -> str:
     """Return the digest of what was named as weights, as the encoder's spec states it; empty where it is none."""
     try:
-        return digest_file(path) if entry is None else entry.digest(path)
+        return digest_of_file(path) if entry is None else entry.digest(path)
     except (ValueError, OSError):
         return ""
 

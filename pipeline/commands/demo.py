@@ -35,7 +35,6 @@ MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever r
 SPLITS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 SHARES = {"train": 4, "dev": 1, "test": 1}  # dialogues of each split, of six
 LEAST_DIALOGUES = 9  # eight of them are of train and dev: two for each fold of the diagnosis
-DIALOGUE_LENGTH = 7  # one utterance of each emotion, in drawn order
 SENTIMENT = {"neutral": "neutral", "joy": "positive"}  # surprise is either; all others are negative
 TABLE_COLUMNS = (
     "Sr No.",

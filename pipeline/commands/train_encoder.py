@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from dualstream.features.device import choose_device
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
 from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
@@ -104,7 +105,7 @@ def _trained(
     started_s = time.monotonic()
     manifest, utterances = _labelled(manifest_path, root, out, training)
     try:
-        device = usable_device(_device(run.device))
+        device = usable_device(choose_device(run.device))
         one = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
         recipe = _sample_recipe(one, sampling, run)
     except (ValueError, OSError) as error:
@@ -248,12 +249,6 @@ def _labelled(
     utterances = [one for one in manifest if one.split in SPLITS and (one.emotion or one.sentiment)]
     _require_splits(utterances, training)
     return manifest, utterances
-
-
-def _device(text: str) -> str:
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
 
 
 def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> None:

@@ -15,6 +15,7 @@ from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import SpecDocument, build, find
 from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
+from dualstream.features.single_read import digest_of_file
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.encoder_choice import (
@@ -34,7 +35,6 @@ from dualstream.pipeline.provenance import (
     Environment,
     RecipeDocument,
     canonical_json,
-    digest_file,
     digest_of,
     fingerprint,
 )
@@ -246,7 +246,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
             "options": {key: str(value) for key, value in vars(options).items()},
             "shard_size": shard_size,
             "device": device,
-            "sources": [digest_file(path) for path in sources],
+            "sources": [digest_of_file(path) for path in sources],
             "packages": _packages(_shaping_packages(options)),
             "outside": [[name, *_stamps(path)] for name, path in origins(ENCODERS_GROUP)],
             "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import cast
 
 from dualstream.features.media import DecodeSettings
+from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.manifest import clip_at
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path
-from dualstream.pipeline.provenance import canonical_json, digest_file, digest_of
+from dualstream.pipeline.provenance import canonical_json, digest_of
 from dualstream.pipeline.storage.sealed import peek_digest, publish
 
 from dualstream.documents import JsonObject
@@ -132,7 +133,7 @@ class Hasher:
             with self._lock:
                 known = self._known.get(key)
             if known is None:
-                known = digest_file(place)
+                known = digest_of_file(place)
                 with self._lock:
                     self._known[key] = known
             return known

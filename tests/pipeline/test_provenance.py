@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.errors import FingerprintMismatchError
-from dualstream.pipeline.provenance import canonical_json, differences, digest_file, fingerprint, require_same
+from dualstream.pipeline.provenance import canonical_json, differences, fingerprint, require_same
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,4 +65,4 @@ def test_mixing_is_refused_by_name() -> None:
 
 def test_digest_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc" * 500_000)
-    assert digest_file(tmp_path / "x") == hashlib.sha256(b"abc" * 500_000).hexdigest()
+    assert digest_of_file(tmp_path / "x") == hashlib.sha256(b"abc" * 500_000).hexdigest()

@@ -119,11 +119,11 @@ def test_whether_dev_chose_the_epoch_is_said_beside_the_scores(tmp_path: Path, c
 
 
 def test_a_stream_of_the_same_weights_is_named(tmp_path: Path, cache: Cache) -> None:
-    from dualstream.pipeline.provenance import digest_file
+    from dualstream.features.single_read import digest_of_file
 
     path = weights(tmp_path / "w.safetensors", cache)
     video = cache.streams["video"]
-    spec = {**video.spec, "weights": {"source": "file", "sha256": digest_file(path), "licence": ""}}
+    spec = {**video.spec, "weights": {"source": "file", "sha256": digest_of_file(path), "licence": ""}}
     own = dataclasses.replace(cache, streams={**cache.streams, "video": dataclasses.replace(video, spec=spec)})
     (row, _) = compared(tmp_path, corpus_of(own), path)["rows"]
     assert row["end_to_end"]["streams"] == ["video"]
