@@ -33,6 +33,13 @@ THIRDS = ("down", "ahead", "up")
 NEAR_S = 0.06  # a measure stands each 0.1 s; a picture without one this near has no label
 
 
+def folder_of(variable: str) -> Path:
+    """Return the folder that DUALSTREAM_DATA or DUALSTREAM_WEIGHTS names; end the program where it is not set."""
+    if not os.environ.get(variable):
+        sys.exit(f"{variable} is not set; the module's docstring says what it names")
+    return Path(os.environ[variable])
+
+
 @dataclass(frozen=True, repr=False)
 class Rows:
     """Raw rows of one corpus as an encoder gives them: windows, and one row for each utterance."""

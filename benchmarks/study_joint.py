@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ from dualstream.heads.variants.joint import pair_counts
 from dualstream.heads.variants.options import TASKS, FitOptions
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, canonical_emotion, sentiment_of, vocabulary
 from dualstream.pipeline.experiments.training_data import read_corpus
-from frozen_rows import whisper_rows
+from frozen_rows import folder_of, whisper_rows
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
@@ -82,8 +80,9 @@ def ravdess(words: argparse.Namespace) -> None:
     if words.cache is not None:
         features, what = read_corpus(words.cache).features, words.cache.name
     else:
-        rows = whisper_rows(words.out, _place("DUALSTREAM_WEIGHTS") / "whisper-tiny.en", "ravdess", _data())
-        features, what = _ravdess(rows.utterance, _data() / "ravdess"), "whisper-tiny.en and action units"
+        data, weights = folder_of("DUALSTREAM_DATA"), folder_of("DUALSTREAM_WEIGHTS")
+        rows = whisper_rows(words.out, weights / "whisper-tiny.en", "ravdess", data)
+        features, what = _ravdess(rows.utterance, data / "ravdess"), "whisper-tiny.en and action units"
     for normalised in (False, True):
         corpus = normalise_speakers(features, np.zeros(len(features), np.int64)) if normalised else features
         title = f"RAVDESS, {what}" + (", speaker-normalised (transductive)" if normalised else "")
@@ -92,7 +91,9 @@ def ravdess(words: argparse.Namespace) -> None:
 
 def emodb(words: argparse.Namespace) -> None:
     """EMO-DB, one speaker out."""
-    rows = whisper_rows(words.out, _place("DUALSTREAM_WEIGHTS") / "whisper-tiny.en", "emodb", _data())
+    rows = whisper_rows(
+        words.out, folder_of("DUALSTREAM_WEIGHTS") / "whisper-tiny.en", "emodb", folder_of("DUALSTREAM_DATA")
+    )
     emotion = [EMODB[letter] for letter in rows.label.tolist()]
     corpus = _corpus(
         {"audio": rows.utterance}, emotion, [sentiment_of(one) for one in emotion], rows.group.tolist()
@@ -109,7 +110,7 @@ def emodb(words: argparse.Namespace) -> None:
 
 def meld(words: argparse.Namespace) -> None:
     """MELD's face stream, fitted on train, scored on dev; nothing is stopped by dev."""
-    corpus, train, dev = meld_face(_data() / "meld")
+    corpus, train, dev = meld_face(folder_of("DUALSTREAM_DATA") / "meld")
     for loss in ("logit_adjusted", "cross_entropy"):
         study(f"MELD, action units, {loss}", corpus, [(train, dev)], ("linear_video", "video"), words.seeds, loss)
 
@@ -308,16 +309,6 @@ def _folds(corpus: FeatureSet, count: int) -> Parts:
 def _table(path: Path) -> Iterator[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as lines:
         yield from csv.DictReader(lines)
-
-
-def _data() -> Path:
-    return _place("DUALSTREAM_DATA")
-
-
-def _place(variable: str) -> Path:
-    if not os.environ.get(variable):
-        sys.exit(f"{variable} is not set; the module's docstring says what it names")
-    return Path(os.environ[variable])
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ in `--out`; it needs `transformers` (the extra `bench`). One thread.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from dualstream.heads.evaluation.folds import fold_codes
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
-from frozen_rows import Rows, picture_rows, whisper_rows
+from frozen_rows import Rows, folder_of, picture_rows, whisper_rows
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
@@ -85,12 +83,7 @@ def main() -> None:
 
 def read(name: str, folder: Path) -> Rows:
     """Return the rows of a corpus that the command line names."""
-    places = {}
-    for variable in ("DUALSTREAM_DATA", "DUALSTREAM_WEIGHTS"):
-        if not os.environ.get(variable):
-            sys.exit(f"{variable} is not set; the module's docstring says what it names")
-        places[variable] = Path(os.environ[variable])
-    data, weights = places.values()
+    data, weights = folder_of("DUALSTREAM_DATA"), folder_of("DUALSTREAM_WEIGHTS")
     if name == "mosi":
         return picture_rows(folder, weights / "mobilenet_v2-b0353104.pth", data / "mosi")
     return whisper_rows(folder, weights / "whisper-tiny.en", name, data)

@@ -14,8 +14,6 @@ thread.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +30,7 @@ from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.heads.search.speaker_weight import WEIGHTS, fit_speaker_prior
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
-from frozen_rows import action_units, whisper_rows
+from frozen_rows import action_units, folder_of, whisper_rows
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
@@ -135,12 +133,7 @@ def main() -> None:
 
 def read(corpus: str, folder: Path) -> FeatureSet:
     """Return the utterance rows of a corpus that the command line names: sound, and RAVDESS's action units."""
-    places = {}
-    for variable in ("DUALSTREAM_DATA", "DUALSTREAM_WEIGHTS"):
-        if not os.environ.get(variable):
-            sys.exit(f"{variable} is not set; the module's docstring says what it names")
-        places[variable] = Path(os.environ[variable])
-    data, weights = places.values()
+    data, weights = folder_of("DUALSTREAM_DATA"), folder_of("DUALSTREAM_WEIGHTS")
     rows = whisper_rows(folder, weights / "whisper-tiny.en", corpus, data)
     streams = {"audio": rows.utterance}
     if corpus == "ravdess":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -19,22 +18,11 @@ from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import read_cache
 
 from tests.outside import write_package
+from tests.pages import ROOT, blocks, commands
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("extend_encoder", "extend_importer", "extend_check", "extend_trainable_encoder")
 RATE_HZ = 16_000
 LEVELS = {"anna_joy_01": 0.5, "anna_anger_01": 0.05, "bert_joy_01": 0.5, "bert_joy_02": 0.25, "cleo_sad_01": 0.1}
-
-
-def blocks(page: str, language: str) -> list[str]:
-    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def commands(page: str) -> list[list[str]]:
-    lines = "".join(blocks(page, "sh")).splitlines()
-    assert lines and all(line.startswith("dualstream ") for line in lines)
-    return [shlex.split(line)[1:] for line in lines]
 
 
 def modules(page: str) -> dict[str, str]:

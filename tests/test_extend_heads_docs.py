@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -17,22 +16,11 @@ import pytest
 from dualstream.pipeline.cache import write_cache
 
 from tests.outside import write_package
+from tests.pages import ROOT, blocks, commands
 from tests.pipeline.planted_corpus import planted_cache
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("extend_variant", "extend_loss", "extend_cause")
 QUICK = ["--seeds", "2", "--epochs", "4", "--no-report"]
-
-
-def blocks(page: str, language: str) -> list[str]:
-    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def commands(page: str) -> list[list[str]]:
-    lines = "".join(blocks(page, "sh")).splitlines()
-    assert lines and all(line.startswith("dualstream ") for line in lines)
-    return [shlex.split(line)[1:] for line in lines]
 
 
 @pytest.fixture(scope="module")

@@ -18,19 +18,15 @@ from dualstream.pipeline.errors import DualstreamError, UsageError
 from typer.testing import CliRunner
 
 from dualstream import cli
-from tests.pipeline.storage.test_download import DATA, SHA256, Site, fetcher, serve
+from tests.pipeline.storage.loopback import DATA, SHA256, Site, fetcher, serving
 
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    made = Site()
-    server = serve(made, tls=True)
-    made.url = f"https://127.0.0.1:{server.server_port}"
-    yield made
-    server.shutdown()
-    server.server_close()
+    with serving() as made:
+        yield made
 
 
 def plant(site: Site, monkeypatch: pytest.MonkeyPatch, name: str = "expression", sha256: str = SHA256) -> None:
