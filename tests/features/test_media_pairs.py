@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,11 @@ def test_time_stamps_of_other_formats_say_nothing_of_a_start(folder: Path, ffmpe
 def test_a_film_that_states_a_later_start_begins_later(folder: Path, ffmpeg: str, film: str) -> None:
     for span in ((None, None), (1.5, 3.8)):
         pair = read(folder / film, ffmpeg, span_s=span, sound=folder / "sound.wav")
-        assert_same(pair, read(folder / "late-film.mkv", ffmpeg, span_s=span))
+        whole = read(folder / "late-film.mkv", ffmpeg, span_s=span)
+        if film == "late.mp4" and clips.counts_delays(ffmpeg):  # which adds the late start to the length it states
+            assert all("the header states 4.600 s" in note for note in pair.notes)
+            pair = replace(pair, notes=())
+        assert_same(pair, whole)
     inside = read(folder / film, ffmpeg, span_s=(0.3, 2.2), sound=folder / "sound.wav")
     assert inside.frame_time_s[0] == pytest.approx(0.5, abs=1e-3)  # its first picture, at 0.8 s
     assert inside.audio_covered_s == (0.0, 1.9)
