@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from dualstream.pipeline.errors import FingerprintMismatchError
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from dualstream.features.encoder import Precision, SpecDocument
 
 SHOWN_DIFFERENCES = 8
+
+
+def utc_now() -> str:
+    """Return the time in UTC, to the second, as documents have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class WindowsDocument(TypedDict):

@@ -43,6 +43,7 @@ from dualstream.pipeline.experiments.scoring import EvaluationSet, compare_to
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import CompareCommand, CompareOptions
+from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import terminal
 from dualstream.pipeline.storage.documents import write_json
 
@@ -153,6 +154,7 @@ def compare_on(
         ),
         certainty=found.certainty,
         interrupted=interrupted,
+        created=utc_now(),
     )
     _write(comparison, out, options)
     return comparison

@@ -20,6 +20,7 @@ from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import DiagnoseCommand, DiagnoseOptions
+from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import diagnosis, terminal
 from dualstream.pipeline.reporting.tables import presence_words
 from dualstream.pipeline.storage.documents import write_json
@@ -105,6 +106,7 @@ def diagnose(
         scored=options.scored,
         looked_at=looked_at,
         found=found,
+        created=utc_now(),
     )
     make_folder(out)
     write_json(out / DIAGNOSIS, document.stamped())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from dualstream.pipeline.experiments.speaker_prior import batches_of, read_speak
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult, emit, said_before
 from dualstream.pipeline.options.heads import EvaluateCommand
+from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import terminal
 from dualstream.pipeline.storage.documents import write_json
 from numpy.typing import NDArray
@@ -278,7 +278,7 @@ def _entry(scores: SplitScores, corpus: Corpus, split: str, *, named: bool) -> L
         return {key: LoggedScore(one.headline(key).mean, one.headline(key).interval) for key in LOGGED}
 
     return LogEntry(
-        when=datetime.now(UTC).isoformat(timespec="seconds"),
+        when=utc_now(),
         split=split,
         cache=LoggedCache(corpus.digest, corpus.fingerprint, named),
         utterances=scores.utterances,

@@ -8,7 +8,6 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import ClassVar
@@ -33,6 +32,7 @@ from dualstream.pipeline.experiments.speaker_prior import SpeakerNorm, write_spe
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import FitHeadCommand, FitHeadOptions
+from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import tensorboard, terminal
 from numpy.typing import NDArray
 
@@ -249,7 +249,7 @@ def _config(
         fitted_on=_fitted_on(corpus, plan.fitted_on()),
         train_counts={task: tuple(counts.tolist()) for task, counts in plan.training_counts().items()},
         versions=_versions(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=utc_now(),
         fit_s=round(done.fit_s, 3),
         interrupted=done.interrupted,
         certainty=certainty,

@@ -12,7 +12,15 @@ from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments.comparison import Comparison
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.heads import ReportCommand
-from dualstream.pipeline.reporting.report import comparison_report, run_report
+from dualstream.pipeline.reporting.report import (
+    ReportPage,
+    comparison_report,
+    comparison_rows,
+    run_report,
+    run_rows,
+)
+from dualstream.pipeline.reporting.table_files import check_ending, write_table
+from dualstream.pipeline.reporting.tables import Row
 from dualstream.pipeline.storage.documents import read_document
 
 from dualstream.documents import Document
@@ -20,8 +28,9 @@ from dualstream.documents import Document
 
 def run(options: ReportCommand) -> CommandResult:
     """Do what the command line asks."""
-    page, *figures = [str(path) for path in report(options.run, out=options.out)]
-    return text_result(DrawnReport(page, tuple(figures)), "\n".join([page, *figures]))
+    page, *figures = [str(path) for path in report(options.run, out=options.out, tables=options.table)]
+    tables = tuple(str(path) for path in options.table)
+    return text_result(DrawnReport(page, tuple(figures), tables), "\n".join([page, *figures, *tables]))
 
 
 @dataclass(frozen=True)
@@ -33,10 +42,12 @@ class DrawnReport(Document):
     report: str
     """The page."""
     figures: tuple[str, ...]
+    tables: tuple[str, ...] = ()
+    """Files of the score tables."""
 
 
-def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:
-    """Write report.html and figures/*.png; return their paths, the page first.
+def report(paths: Sequence[Path], *, out: Path | None = None, tables: Sequence[Path] = ()) -> list[Path]:
+    """Write report.html and the figures as PNG and PDF; return their paths, the page first.
 
     Parameters
     ----------
@@ -44,25 +55,38 @@ def report(paths: Sequence[Path], *, out: Path | None = None) -> list[Path]:
         Run folders, or one folder that `compare` made.
     out
         The folder to write into; None: the run's own, where one is named.
+    tables
+        Files for the score tables; their endings say the format: ``.csv``, ``.md`` or ``.tex``.
 
     Raises
     ------
     NoCacheError
         Where a folder is not there, or is neither a run nor a comparison.
     UsageError
-        Where several runs are named and `out` is not.
+        Where several runs are named and `out` is not, or a table's ending is unknown.
     """
     if not paths:
         raise UsageError("name at least one run folder")
     if len(paths) > 1 and out is None:
         raise UsageError("several runs make one page: say where, with --out FOLDER")
-    place = out or paths[0]
+    for table in tables:
+        check_ending(table)
+    page, rows = _drawn(paths)
+    for table in tables:
+        write_table(table, rows)
+    return page.write(out or paths[0], ("png", "pdf"))
+
+
+def _drawn(paths: Sequence[Path]) -> tuple[ReportPage, list[Row]]:
+    """Return the page and the lines of its score tables."""
     kinds = [experiments.format_of(path) for path in paths]
     if kinds == [experiments.COMPARISON_FORMAT]:
-        return comparison_report(read_document(paths[0] / experiments.COMPARISON, Comparison)).write(place)
+        comparison = read_document(paths[0] / experiments.COMPARISON, Comparison)
+        return comparison_report(comparison), comparison_rows(comparison)
     if experiments.COMPARISON_FORMAT in kinds:
         raise UsageError("a comparison has a page of its own: name it alone")
     for path, kind in zip(paths, kinds, strict=True):
         if kind != experiments.RUN_FORMAT:
             raise NoCacheError(f"there is no run {path}; fit-head and compare make such folders")
-    return run_report([experiments.read_run(path) for path in paths]).write(place)
+    runs = [experiments.read_run(path) for path in paths]
+    return run_report(runs), run_rows(runs)

@@ -109,6 +109,8 @@ class Comparison(Document):
     metric: str = HEADLINE
     certainty: tuple[SplitCertainty, ...] = ()
     interrupted: bool = False
+    created: str = ""
+    """When, in UTC; empty in documents of before 0.3."""
 
     def to_json(self) -> JsonObject:
         """Return JSON values."""
@@ -119,4 +121,5 @@ class Comparison(Document):
 _KEYS = (
     *("cache", "streams", "specs", "speaker_norm", "scored", "answering", "protocol", "split", "options"),
     *("import_torch_s", "metric", "rows", "best_single", "tests", "warnings", "certainty", "interrupted"),
+    "created",
 )

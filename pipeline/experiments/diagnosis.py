@@ -46,6 +46,8 @@ class DiagnosisDocument(Document):
     """Which splits, in words."""
     found: Diagnosis
     """Its keys stand beside the others."""
+    created: str = ""
+    """When, in UTC; empty in documents of before 0.3."""
 
     def to_json(self) -> JsonObject:
         """Return JSON values."""

@@ -163,7 +163,7 @@ class EvaluateCommand(DocumentOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportCommand(DocumentOptions):
-    """Draw one self-contained page, and the figures as PNG."""
+    """Draw one self-contained page, and the figures as PNG and PDF; write the score tables for a paper."""
 
     EXAMPLE: ClassVar[str] = "report runs/concat_norm runs/late --out runs/both"
 
@@ -171,6 +171,8 @@ class ReportCommand(DocumentOptions):
     """Run folders, or a folder that compare made."""
     out: Annotated[Path | None, Cli(panel=OUTPUT)] = None
     """Folder to write into; default: the run's own."""
+    table: Annotated[tuple[Path, ...], Cli(panel=OUTPUT, repeat=True)] = ()
+    """The score tables as a file too: .csv, .md or .tex."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dualstream.pipeline.experiments.diagnosis import DiagnosisDocument
 from dualstream.pipeline.reporting import diagnosis_figures as figures
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.page import Section, page
-from dualstream.pipeline.reporting.report import ReportPage, cache_facts
+from dualstream.pipeline.reporting.report import ReportPage, cache_facts, made_on
 
 
 def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
@@ -107,8 +107,8 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
     names = ", ".join(conclusion.title(cause.name).lower() for cause in document.found.causes)
     size = f"{evidence.utterances} utterances of {evidence.groups} {evidence.grouped_by}s"
     html = page(
-        f"Why {evidence.fusion}{mark} does what it does",
-        f"{names[0].upper()}{names[1:]}. {size}.",
+        f"{document.cache.name}: why {evidence.fusion}{mark} does what it does",
+        f"{names[0].upper()}{names[1:]}. {size}.{made_on(document.created)}",
         rows=[],
         sections=[
             *sections[:-1],

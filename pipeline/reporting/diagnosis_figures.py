@@ -10,14 +10,14 @@ import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.pipeline.reporting.figures import GRID, INK, MUTED, Picture, render
+from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, MUTED, ORANGE, RED, Picture, render
 from dualstream.pipeline.reporting.tables import answer_mark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STREAM_COLOUR = {"video": "#2563a8", "audio": "#c2621b"}
-GOOD, BAD, UNSURE = "#2f7d4f", "#9a3b3b", "#98a3af"
+STREAM_COLOUR = {"video": BLUE, "audio": ORANGE}
+GOOD, BAD, UNSURE = GREEN, RED, GREY
 
 
 def offset_words(curve: OffsetCurve | None) -> str:

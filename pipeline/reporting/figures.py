@@ -1,26 +1,23 @@
-"""The figures of a report, drawn from the documents of a run alone; PNG bytes. matplotlib comes in when drawn."""
+"""The figures of a report, drawn from the documents of a run alone. matplotlib comes in when they are drawn."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.heads.variants.options import TASKS
 from dualstream.pipeline.experiments.history import ModelHistory
-from dualstream.pipeline.experiments.scores import SplitScores
-from dualstream.pipeline.reporting.tables import scores_mark
+from dualstream.pipeline.experiments.scores import SplitScores, TaskScores
+from dualstream.pipeline.reporting.drawing import BLUE, GRID, INK, MUTED, ORANGE, RED, Picture, render
+from dualstream.pipeline.reporting.tables import PER_CENT, scores_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DPI = 144
-INK, MUTED, GRID = "#1f2933", "#6b7785", "#e3e8ee"
-TASK_COLOUR = {"emotion": "#2563a8", "sentiment": "#c2621b"}
-MAJORITY_COLOUR = "#9a3b3b"
+TASK_COLOUR = {"emotion": BLUE, "sentiment": ORANGE}
+MAJORITY_COLOUR = RED
 METRIC_WORDS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "UAR (balanced accuracy)",
@@ -30,34 +27,6 @@ METRIC_WORDS = {
     "calibrated_log_loss": "calibrated log loss",
     "calibration_error": "calibration error",
 }
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": INK,
-    "text.color": INK,
-    "text.parse_math": False,  # a class may be called "$x$"
-    "legend.frameon": False,
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure, drawn."""
-
-    name: str
-    """File name without its ending."""
-    title: str
-    caption: str
-    """What to read off it, for a person and as the alternative text."""
-    png: bytes
 
 
 def score_lines(
@@ -65,6 +34,7 @@ def score_lines(
 ) -> Picture:
     """Draw each run's score with its 95 % interval, a dot a seed, against the majority line."""
     tasks = [task for task in TASKS if any(task in one.tasks for one in scores)]
+    scale = 100 if metric in PER_CENT else 1  # as in the tables
 
     def draw(figure: Figure) -> None:
         for k, task in enumerate(tasks):
@@ -75,10 +45,14 @@ def score_lines(
                     continue
                 value = one.headline(metric)
                 if value.interval is not None:
-                    axes.plot(value.interval, [y, y], color=TASK_COLOUR[task], lw=2.5, alpha=0.45)
-                axes.plot(value.seeds, [y] * len(value.seeds), "|", color=MUTED, ms=7, mew=1)
-                axes.plot([value.mean], [y], "o", color=TASK_COLOUR[task], ms=6)
-            lines = {y: getattr(one.majority, metric) for y, one in enumerate(here) if one and one.majority}
+                    ends = [scale * end for end in value.interval]
+                    axes.plot(ends, [y, y], color=TASK_COLOUR[task], lw=2.5, alpha=0.45)
+                seeds = [scale * seed for seed in value.seeds]
+                axes.plot(seeds, [y] * len(seeds), "|", color=MUTED, ms=7, mew=1)
+                axes.plot([scale * value.mean], [y], "o", color=TASK_COLOUR[task], ms=6)
+            lines = {
+                y: scale * getattr(one.majority, metric) for y, one in enumerate(here) if one and one.majority
+            }
             if len(set(lines.values())) > 1:  # rows of different utterances have each a line of their own
                 for y, line in lines.items():
                     axes.plot([line, line], [y - 0.4, y + 0.4], color=MAJORITY_COLOUR, lw=1.2, ls=(0, (4, 3)))
@@ -92,7 +66,7 @@ def score_lines(
                 )  # fmt: skip
             axes.set_yticks(range(len(names)), names if k == 0 else [""] * len(names))
             axes.set_ylim(len(names) - 0.5, -0.5)
-            axes.set_xlabel(METRIC_WORDS[metric])
+            axes.set_xlabel(METRIC_WORDS[metric] + (", per cent" if metric in PER_CENT else ""))
             axes.set_title(task, pad=14)
             axes.grid(axis="x", color=GRID, lw=0.8)
             axes.tick_params(axis="y", length=0)
@@ -101,7 +75,14 @@ def score_lines(
 
     what = METRIC_WORDS[metric]
     caption = f"{what}: mean over seeds (dot), each seed (tick), 95 % interval (bar), majority class (dashed)."
-    return Picture(name, f"Scores: {what}", caption, render(draw, 8.6, 1.1 + 0.3 * max(2, len(names))))
+    said = [
+        f"{task}, {name}: {scale * one.tasks[task].headline(metric).mean:.1f}"
+        for task in tasks
+        for name, one in zip(names, scores, strict=True)
+        if task in one.tasks
+    ]
+    drawing = render(draw, 8.6, 1.1 + 0.3 * max(2, len(names)))
+    return Picture(name, f"Scores: {what}", caption, drawing, "; ".join(said))
 
 
 def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
@@ -117,7 +98,9 @@ def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
             total = counts.sum(axis=1, keepdims=True)
             share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
             axes = figure.add_subplot(grid[0, k])
-            axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+            edges = np.arange(len(share) + 1) - 0.5
+            axes.pcolormesh(edges, edges, np.dstack([*np.broadcast_arrays(*_rgb(TASK_COLOUR[task]), share)]))
+            axes.invert_yaxis()
             classes = [_short(name) for name in one.names]
             rows = [f"{_short(row.name)}  ({row.support})" for row in one.classes]
             axes.set_xticks(range(len(classes)), classes, rotation=35, ha="right", rotation_mode="anchor")
@@ -130,7 +113,7 @@ def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
                     if total[i, 0] > 0:
                         axes.text(
                             j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8,
-                            color="white" if share[i, j] > 0.55 else INK,
+                            color="white" if share[i, j] > 0.6 else INK,
                         )  # fmt: skip
             axes.set_title(task + scores_mark(scores))
             axes.set_xlabel("predicted")
@@ -140,26 +123,28 @@ def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
         "Of the utterances that are truly of the row's class, how many per cent were called what; mean over seeds."
     )
     rows = max(len(scores.tasks[task].names) for task in tasks)
-    return Picture(name, "Confusion", caption, render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24))))
+    drawing = render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24)))
+    said = "; ".join(f"{task}: {', '.join(_taken_for(scores.tasks[task]))}" for task in tasks)
+    return Picture(name, "Confusion", caption, drawing, said)
 
 
 def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
-    """Draw precision, recall and F1 of each class, the commonest class first."""
+    """Draw precision, recall and F1 of each class, per cent, in the order of the tables."""
     tasks = list(scores.tasks)
 
     def draw(figure: Figure) -> None:
         widths = [max(3, len(scores.tasks[task].names)) for task in tasks]
         grid = figure.add_gridspec(1, len(tasks), width_ratios=widths)
         for k, task in enumerate(tasks):
-            rows = sorted(scores.tasks[task].classes, key=lambda row: -row.support)
+            rows = scores.tasks[task].classes
             axes = figure.add_subplot(grid[0, k])
             x = np.arange(len(rows))
-            for shift, (key, alpha) in enumerate((("precision", 0.35), ("recall", 0.6), ("f1", 1.0))):
-                heights = [getattr(row, key) for row in rows]
+            for shift, (key, alpha) in enumerate((("precision", 0.35), ("recall", 0.6), ("F1", 1.0))):
+                heights = [100 * getattr(row, key.lower()) for row in rows]
                 axes.bar(x + (shift - 1) * 0.27, heights, 0.25, color=TASK_COLOUR[task], alpha=alpha, label=key)
             labels = [f"{_short(row.name)}\n({row.support})" for row in rows]
             axes.set_xticks(x, labels, rotation=0 if len(rows) <= 8 else 60, fontsize=7.5)
-            axes.set_ylim(0, 1)
+            axes.set_ylim(0, 100)
             axes.grid(axis="y", color=GRID, lw=0.8)
             axes.set_axisbelow(True)
             axes.tick_params(length=0)
@@ -167,8 +152,12 @@ def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
             if k == 0:
                 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
 
-    caption = "Precision, recall and F1 by class (utterances in brackets), mean over seeds."
-    return Picture(name, "By class", caption, render(draw, 8.6, 2.9))
+    caption = "Precision, recall and F1 by class, per cent (utterances in brackets), mean over seeds."
+    said = "; ".join(
+        f"{task}, F1: " + ", ".join(f"{row.name} {100 * row.f1:.0f}" for row in scores.tasks[task].classes)
+        for task in tasks
+    )
+    return Picture(name, "By class", caption, render(draw, 8.6, 2.9), said)
 
 
 def curves(history: Sequence[ModelHistory], *, name: str = "curves") -> Picture | None:
@@ -230,20 +219,24 @@ def _numbers(column: Sequence[float | None]) -> bool:
     return any(value is not None for value in column)
 
 
+def _taken_for(one: TaskScores) -> list[str]:
+    """Return, of each class that was there, how much was found and what it was most often taken for."""
+    words = []
+    for code, row in enumerate(np.asarray(one.confusion, dtype=float)):
+        if row.sum() == 0:
+            continue
+        share = 100 * row / row.sum()
+        wrong = int(np.argmax(np.where(np.arange(len(row)) == code, -1, row)))
+        missed = (
+            f", taken for {one.names[wrong]} {share[wrong]:.0f} %" if share[wrong] > 0 and wrong != code else ""
+        )
+        words.append(f"{one.names[code]} found {share[code]:.0f} %{missed}")
+    return words
+
+
+def _rgb(colour: str) -> tuple[float, ...]:
+    return tuple(int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+
+
 def _short(text: str, limit: int = 14) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def render(draw: Callable[[Figure], None], width: float, height: float) -> bytes:
-    """Return a drawing as PNG bytes, without pyplot and its global state; the same input, the same bytes."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        draw(figure)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()

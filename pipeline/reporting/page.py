@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from html import escape
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.comparison import PairedTest
 from dualstream.pipeline.experiments.scores import SplitScores
-from dualstream.pipeline.reporting.figures import Picture
+from dualstream.pipeline.reporting.drawing import Picture
+from dualstream.pipeline.reporting.style import CSS, POLICY
 from dualstream.pipeline.reporting.tables import (
     METRICS,
     PER_CENT,
@@ -25,58 +25,6 @@ from dualstream.pipeline.reporting.tables import (
 )
 
 from dualstream.documents import plain
-
-# No script, no network: the browser is told so too.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
-CSS = """
-:root { --ink:#1f2933; --muted:#5f6c7b; --line:#dde3ea; --soft:#f5f7fa; --accent:#2563a8; --warn:#8a5a00;
-  --warnbg:#fff6e0 }
-* { box-sizing:border-box }
-body { margin:0; font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;
-  color:var(--ink); background:#fff }
-main { max-width:1180px; margin:0 auto; padding:2.2rem 1.4rem 4rem }
-h1 { font-size:1.7rem; line-height:1.25; margin:0 0 .2rem; letter-spacing:-.01em; overflow-wrap:anywhere }
-h2 { font-size:1.22rem; margin:2.6rem 0 .6rem; padding-top:1.1rem; border-top:1px solid var(--line);
-  overflow-wrap:anywhere }
-h3 { font-size:1rem; margin:1.6rem 0 .4rem }
-p { margin:.4rem 0; max-width:76ch }
-.lead { color:var(--muted) }
-.note { color:var(--muted); font-size:.84rem; max-width:100ch }
-.cards { display:flex; flex-wrap:wrap; gap:.8rem; margin:1.4rem 0 }
-.card { flex:1 1 12rem; border:1px solid var(--line); border-radius:10px; padding:.8rem 1rem;
-  background:var(--soft) }
-.card b { display:block; font-size:1.5rem; font-variant-numeric:tabular-nums; line-height:1.3 }
-.card small { color:var(--muted); font-size:.82rem; display:block }
-.warn { border-left:4px solid #e0a526; background:var(--warnbg); color:var(--warn); padding:.5rem .9rem;
-  border-radius:0 8px 8px 0; margin:.5rem 0 }
-.scroll { overflow-x:auto; margin:.6rem 0 }
-table { border-collapse:collapse; font-size:.86rem; font-variant-numeric:tabular-nums; width:100% }
-th,td { padding:.38rem .55rem; text-align:right; vertical-align:top; border-bottom:1px solid var(--line) }
-th { font-weight:600; color:var(--muted); white-space:nowrap; border-bottom:2px solid var(--line);
-  vertical-align:bottom }
-td { white-space:nowrap }
-th:first-child,td:first-child { text-align:left; font-weight:600 }
-td:first-child { white-space:normal; min-width:9rem; overflow-wrap:break-word }
-td small { display:block; color:var(--muted); font-size:.78rem; font-weight:400; white-space:nowrap }
-tr.majority td { color:#9a3b3b; background:#fdf5f5; font-weight:400 }
-tr.last td { border-bottom:2px solid #b8c2cd }
-tr.failed td { color:var(--muted); font-weight:400 }
-tr.best td { background:#eef5fc }
-td.wide { text-align:left; white-space:normal }
-figure { margin:1rem 0 }
-figure img { width:100%; height:auto; max-width:980px; display:block }
-figcaption { color:var(--muted); font-size:.84rem; max-width:86ch }
-details { margin:.6rem 0; border:1px solid var(--line); border-radius:8px; padding:.5rem .9rem }
-summary { cursor:pointer; font-weight:600 }
-pre { background:var(--soft); padding:.8rem; border-radius:8px; overflow-x:auto; font-size:.8rem;
-  line-height:1.4 }
-dl { display:grid; grid-template-columns:max-content 1fr; gap:.25rem 1.2rem; font-size:.9rem; margin:.6rem 0 }
-dt { color:var(--muted) } dd { margin:0; overflow-wrap:anywhere }
-code { font-family:ui-monospace,"DejaVu Sans Mono",monospace; font-size:.86em }
-@media print { main { max-width:none;
-  padding:0 } h2 { break-after:avoid } figure,table { break-inside:avoid } }
-"""
 
 
 @dataclass(frozen=True)
@@ -174,7 +122,7 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
     kinds = _kinds(rows, task)
     extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
     heads = ["", *(head for _, head in METRICS), "contradicting", *extra]
-    lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
+    lines = [_head_row(f"Scores of {task}", heads)]
     for number, same in enumerate(kinds, start=1):
         assert same[0].scores is not None
         of = f" ({what_is_scored(same[0].scores, task)})" if len(kinds) > 1 else ""
@@ -185,13 +133,13 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
             shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in values)
             last = " last" if number == len(kinds) and place == len(constant) else ""
             blank = "<td></td>" * (1 + len(extra))
-            lines.append(f'<tr class="majority{last}"><td>{escape(name + of)}</td>{shown}{blank}</tr>')
+            lines.append(f'<tr class="majority{last}">{_row_head(name + of)}{shown}{blank}</tr>')
     best = _best(rows, task)
     for i, row in enumerate(rows):
         last = " last" if row.single and i + 1 < len(rows) and not rows[i + 1].single else ""
         if row.scores is None or task not in row.scores.tasks:
             lines.append(
-                f'<tr class="failed{last}"><td>{escape(row.name)}</td>'
+                f'<tr class="failed{last}">{_row_head(row.name)}'
                 f'<td class="wide" colspan="{len(heads) - 1}">{escape(row.note or "not scored")}</td></tr>'
             )
             continue
@@ -202,7 +150,7 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
         cells += [_two_lines(row.extra.get(task, {}).get(head, "")) for head in extra]
         kind = ("best" if row is best and len(scored) > 1 else "") + last
         lines.append(
-            f'<tr class="{kind}"><td>{escape(row.title)}</td>' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
+            f'<tr class="{kind}">{_row_head(row.title)}' + "".join(f"<td>{c}</td>" for c in cells) + "</tr>"
         )
     of_whom = dict.fromkeys(_of_whom(row.scores, task) for row in scored if row.scores)
     by_row = {
@@ -217,7 +165,9 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
     note += "".join(
         f" {text[0].upper()}{text[1:]}." for text in answer_notes([row.scores for row in scored if row.scores])
     )
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+    return (
+        f'<div class="scroll" tabindex="0"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+    )
 
 
 def _of_whom(scores: SplitScores, task: Task) -> str:
@@ -244,7 +194,7 @@ def _kinds(rows: Sequence[Row], task: Task) -> list[list[Row]]:
 
 def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
     heads = ("variant", "task", "against", "difference of UAR", "95 % interval", "p", "p (Holm)")
-    lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
+    lines = [_head_row("Paired tests", heads)]
     for row in comparisons:
         interval = "–"
         if row.interval:
@@ -258,14 +208,17 @@ def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
             f"{row.p_value:.4f}",
             f"{row.p_holm:.4f}",
         )
-        lines.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
+        rest = "".join(f"<td>{escape(str(cell))}</td>" for cell in cells[1:])
+        lines.append(f"<tr>{_row_head(cells[0])}{rest}</tr>")
     note = (
         "Each variant against the best single stream of the same table, the best on these very utterances: that "
         "flatters the stream, not what is held against it. The test swaps the two models' answers for whole "
         "groups; p is two-sided, and corrected in each task by Holm's method over all rows here. Intervals "
         "are of each difference by itself, not corrected."
     )
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+    return (
+        f'<div class="scroll" tabindex="0"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
+    )
 
 
 def _section(section: Section) -> list[str]:
@@ -285,10 +238,24 @@ def _section(section: Section) -> list[str]:
     return parts
 
 
+def _table(lines: Sequence[str], note: str) -> str:
+    table = f"<table>{''.join(lines)}</table>"
+    return f'<div class="scroll" tabindex="0">{table}</div><p class="note">{escape(note)}</p>'
+
+
+def _head_row(caption: str, heads: Sequence[str]) -> str:
+    cells = "".join(f'<th scope="col">{escape(head)}</th>' for head in heads)
+    return f"<caption>{escape(caption)}</caption><thead><tr>{cells}</tr></thead>"
+
+
+def _row_head(title: str) -> str:
+    return f'<th scope="row">{escape(title)}</th>'
+
+
 def _figure(picture: Picture) -> str:
-    data = base64.b64encode(picture.png).decode("ascii")
+    words = escape(f"{picture.title}. {picture.seen or picture.caption}")
     return (
-        f'<figure><img alt="{escape(picture.title + ": " + picture.caption)}" src="data:image/png;base64,{data}">'
+        f'<figure><div class="drawing" role="img" aria-label="{words}" tabindex="0">{picture.drawing.inline}</div>'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
 

@@ -11,8 +11,8 @@ import numpy as np
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import Timeline
-from dualstream.pipeline.reporting.page import CSS, POLICY
 from dualstream.pipeline.reporting.prediction_report import note
+from dualstream.pipeline.reporting.style import CSS, POLICY
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
@@ -38,7 +38,7 @@ svg { display:block; width:100%; max-width:960px; height:auto; background:var(--
 .key { font-size:.82rem; color:var(--muted); max-width:960px; margin:.6rem 0 .2rem }
 .key span { display:inline-block; margin-right:.9rem }
 .key i { display:inline-block; width:.8em; height:.8em; border-radius:2px; margin-right:.3em }
-.bad { color:#9a3b3b }
+.bad { color:var(--red) }
 """
 
 
@@ -112,7 +112,7 @@ def _curve(task: str, timeline: Timeline, rows: NDArray[np.float64], names: Sequ
     """Draw the probability of each class over time, as far as there is one."""
     end_s = max(timeline.duration_s, 1e-3)
     lines = [
-        f'<line x1="0" x2="{WIDTH}" y1="{HEIGHT * share:.1f}" y2="{HEIGHT * share:.1f}" stroke="#dde3ea"/>'
+        f'<line x1="0" x2="{WIDTH}" y1="{HEIGHT * share:.1f}" y2="{HEIGHT * share:.1f}" stroke="var(--line)"/>'
         for share in (0.25, 0.5, 0.75)
     ]
     for code, name in enumerate(names):

@@ -19,7 +19,7 @@ from dualstream.pipeline.experiments.integrity import with_random_weights
 from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, LoggedScore, RunConfig
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 from dualstream.pipeline.reporting import figures
-from dualstream.pipeline.reporting.figures import Picture
+from dualstream.pipeline.reporting.drawing import FileKind, Picture
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.tables import Row, scores_mark
 from dualstream.pipeline.storage.documents import write_bytes
@@ -35,12 +35,14 @@ class ReportPage:
     html: str
     pictures: tuple[Picture, ...]
 
-    def write(self, folder: Path) -> list[Path]:
-        """Write the page, and each figure as PNG beside it; return their paths, the page first."""
+    def write(self, folder: Path, kinds: Sequence[FileKind] = ("png",)) -> list[Path]:
+        """Write the page, and each figure as such files beside it; return their paths, the page first."""
         make_folder(folder / FIGURES)
-        places = [folder / FIGURES / f"{picture.name}.png" for picture in self.pictures]
-        for place, picture in zip(places, self.pictures, strict=True):
-            write_bytes(place, picture.png)
+        places = []
+        for picture in self.pictures:
+            for kind in kinds:
+                places.append(folder / FIGURES / f"{picture.name}.{kind}")
+                write_bytes(places[-1], picture.drawing.file(kind))
         write_bytes(folder / REPORT, self.html.encode())
         return [folder / REPORT, *places]
 
@@ -50,6 +52,13 @@ def run_row(run: Run, *, named: bool = False) -> Row:
     single = reads_one(run.config.variant)
     what = scored_name(run.config)
     return Row(f"{run.name}: {what}" if named else what, run.metrics, single=single)
+
+
+def run_rows(runs: Sequence[Run]) -> list[Row]:
+    """Return all that runs were scored on as lines of score tables: their own split, and test where it was."""
+    rows = [run_row(run, named=len(runs) > 1) for run in runs]
+    tested = [(row, run.other_scores("test")) for row, run in zip(rows, runs, strict=True)]
+    return rows + [replace(row, scores=scores) for row, scores in tested if scores is not None]
 
 
 def chosen_name(name: str, choice: Choice | None) -> str:
@@ -88,7 +97,9 @@ def run_report(runs: Sequence[Run]) -> ReportPage:
     ]
     sections = [part for i, run in enumerate(runs) for part in _run_sections(run, str(i + 1) if several else "")]
     title = (
-        f"{len(runs)} runs compared" if several else f"{first.config.variant}: {' and '.join(first.metrics.tasks)}"
+        f"{len(runs)} runs compared: {_caches(runs)}"
+        if several
+        else f"{first.config.variant} on {first.config.cache.name}: {' and '.join(first.metrics.tasks)}"
     )
     warnings = [] if several else _said_of(first)
     if several and len({run.config.cache.digest for run in runs}) > 1:
@@ -199,8 +210,8 @@ def comparison_report(comparison: Comparison) -> ReportPage:
     if comparison.interrupted:
         words += " Interrupted: rows that were not finished have no scores."
     html = page(
-        f"{len(done)} variants compared",
-        words,
+        f"{comparison.cache.name}: {len(done)} variant{'s' if len(done) != 1 else ''} compared",
+        words + made_on(comparison.created),
         rows=rows,
         pictures=pictures,
         comparisons=[_marked(test, comparison) for test in comparison.tests],
@@ -256,7 +267,13 @@ def lead(run: Run) -> str:
     """Return one sentence on what a run is."""
     config = run.config
     seeds = len(config.options.seeds)
-    return f"{config.protocol}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config.fit_s:.1f} s."
+    words = f"{config.protocol}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config.fit_s:.1f} s."
+    return words + made_on(config.created)
+
+
+def made_on(created: str) -> str:
+    """Return the day of a document's time stamp as a sentence; nothing for one without."""
+    return f" Made on {created[:10]}." if created else ""
 
 
 def _run_sections(run: Run, suffix: str) -> list[Section]:
@@ -322,6 +339,10 @@ def _with_interval(value: LoggedScore) -> str:
         return words
     low, high = value.interval
     return f"{words} (95 % interval {100 * low:.1f}–{100 * high:.1f})"
+
+
+def _caches(runs: Sequence[Run]) -> str:
+    return ", ".join(dict.fromkeys(run.config.cache.name for run in runs))
 
 
 def _names(runs: Sequence[Run]) -> str:

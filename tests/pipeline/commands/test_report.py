@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib.image
 import numpy as np
@@ -49,11 +51,11 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         for name, value in attrs:
-            if name in ("src", "href", "srcset", "action", "data", "background", "poster"):
+            if name in ("src", "href", "xlink:href", "srcset", "action", "data", "background", "poster"):
                 self.loads.append(value or "")
-            if name.startswith("on") or name == "style":
+            if name.startswith("on"):
                 self.handlers.append(name)
-            if name == "alt":
+            if name in ("alt", "aria-label"):
                 self.alts.append(value or "")
 
     def handle_data(self, data: str) -> None:
@@ -180,19 +182,23 @@ def test_scores_of_another_cache_are_called_that(tmp_path) -> None:
 def test_figures_are_png_files_too_and_the_same(plain, tmp_path) -> None:
     written = report([plain], out=tmp_path / "page")
     names = [path.name for path in written[1:]]
-    assert names == ["scores_balanced_accuracy.png", "confusion.png", "per_class.png", "curves.png"]
-    import base64
-
-    text = written[0].read_text()
-    for path in written[1:]:
+    drawn_names = ("scores_balanced_accuracy", "confusion", "per_class", "curves")
+    assert names == [f"{name}.{kind}" for name in drawn_names for kind in ("png", "pdf")]
+    for path in written[1::2]:
         image = matplotlib.image.imread(io.BytesIO(path.read_bytes()), format="png")
         assert image.shape[1] > 800 and image.std() > 0.01
-        assert base64.b64encode(path.read_bytes()).decode() in text
+    text = written[0].read_text()
+    drawn = [ElementTree.fromstring(one) for one in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL)]
+    assert len(drawn) == 4
+    words = [" ".join(one.itertext()) for one in drawn]
+    assert "majority class" in words[0] and "UAR (balanced accuracy), per cent" in words[0]
+    assert all("var(--ink)" in one for one in re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert "#1f2933" not in text.partition("</style>")[2]  # what a dark page would hide
 
 
 def test_page_loads_nothing_and_runs_nothing(plain, tmp_path) -> None:
     page = Page(report([plain], out=tmp_path)[0].read_text())
-    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert page.loads and all(load.startswith("#") for load in page.loads)  # what a drawing uses twice
     assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & set(page.tags)
     assert page.handlers == []
 
@@ -213,7 +219,7 @@ def test_several_runs_stand_side_by_side(plain, tmp_path) -> None:
     written = report([one, two], out=tmp_path / "page")
     page = Page(written[0].read_text())
     assert "2 runs compared" in page.text and "run: concat" in page.text and "other: linear_video" in page.text
-    assert len({path.name for path in written}) == len(written) == 8
+    assert len({path.name for path in written}) == len(written) == 15
 
 
 def test_runs_of_different_caches_are_warned_of(plain, tmp_path) -> None:
@@ -306,5 +312,5 @@ def test_command(plain, tmp_path) -> None:
     found = CliRunner().invoke(cli.app, ["report", str(plain), "--out", str(tmp_path / "page"), "--json"])
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["report"] == str(tmp_path / "page" / "report.html")
-    assert len(json.loads(found.stdout)["figures"]) == 4
+    assert len(json.loads(found.stdout)["figures"]) == 8
     assert CliRunner().invoke(cli.app, ["report", str(tmp_path / "none")]).exit_code == 10
