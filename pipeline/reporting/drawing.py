@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FileKind = Literal["png", "pdf"]
 DPI = 144
+PX_PER_INCH = 114  # on a page: letters about as large as the text around them
 INK, MUTED, GRID = "#1f2933", "#6b7785", "#e3e8ee"
 BLUE, ORANGE, RED, GREEN, GREY = "#2563a8", "#c2621b", "#9a3b3b", "#2f7d4f", "#98a3af"
 VARIABLES = {
@@ -25,6 +26,7 @@ FONTS = "'DejaVu Sans', Verdana, sans-serif"
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
+    "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.titlesize": 10,
@@ -61,6 +63,9 @@ class Drawing:
         text = text[text.index("<svg") :]
         text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
         text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text))
+        text = text.replace(
+            "<svg ", f'<svg style="max-width:{self._figure.get_figwidth() * PX_PER_INCH:.0f}px" ', 1
+        )
         text = text.replace("*{stroke-linejoin", "figure svg *{stroke-linejoin").replace("'DejaVu Sans'", FONTS)
         for colour, name in VARIABLES.items():
             text = re.sub(rf"(fill|stroke): {colour}", rf"\1: var(--{name})", text)

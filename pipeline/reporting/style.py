@@ -47,7 +47,7 @@ tr.best th,tr.best td { background:var(--bestground) }
 td.wide { text-align:left; white-space:normal; overflow-wrap:anywhere }
 figure { margin:1rem 0 }
 .drawing { overflow-x:auto }
-.drawing svg { display:block; width:100%; max-width:980px; height:auto }
+.drawing svg { display:block; width:100%; height:auto }
 figcaption { color:var(--muted); font-size:.84rem; max-width:86ch }
 details { margin:.6rem 0; border:1px solid var(--line); border-radius:8px; padding:.5rem .9rem }
 summary { cursor:pointer; font-weight:600 }

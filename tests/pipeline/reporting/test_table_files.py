@@ -80,7 +80,10 @@ def test_markdown_and_latex_have_the_same_cells(run: Path, tmp_path: Path) -> No
         for line in latex.splitlines()
         if line.endswith("\\\\")
     ]
-    plain = [[cell.replace("$\\pm$", "±").replace("--", "–").replace("$\\dagger$", "†") for cell in line] for line in in_latex]
+    plain = [
+        [cell.replace("$\\pm$", "±").replace("--", "–").replace("$\\dagger$", "†") for cell in line]
+        for line in in_latex
+    ]
     assert plain == in_markdown and len(plain) >= 4 * 3 and {len(line) for line in plain} == {8}
     assert latex.count("\\begin{tabular}") == latex.count("\\end{tabular}") == 4
 
