@@ -26,9 +26,15 @@ METRICS = (
     ("calibration_error", "calib. error"),
 )
 PER_CENT = ("balanced_accuracy", "accuracy", "weighted_f1", "macro_f1", "calibration_error")
-FIRST_DROPPED = ("calibration_error", "log_loss", "calibrated_log_loss", "macro_f1", "accuracy")
-"""Where a terminal is too narrow: in this order."""
-CELL_WIDTH = 12  # characters of a column with its padding
+CONTRADICTING = "contradicting"
+KEPT_LONGEST = (
+    *("calib. error", "log loss", "calibrated log loss", "fit", CONTRADICTING),
+    *("macro F1", "accuracy", "p (Holm)", "weighted F1", "UAR"),
+)
+"""Where a terminal is too narrow columns go in this order; others, such as a difference of UAR, go last."""
+LABEL_SHARE = 0.32  # of the width, for the names of rows; longer ones take a second line, and no column's place
+NARROW = 9  # heads that are no wider stand on one line
+GAP = 2  # between columns
 PIPE_WIDTH = 140  # characters assumed where standard output is no terminal
 
 
@@ -168,6 +174,7 @@ def console(file: TextIO | None = None) -> Console:
 def print_scores(out: Console, task: Task, rows: Sequence[Row], *, title: str = "") -> None:
     """Print one task's table: a row a run, the majority line first, single streams before fusions."""
     from rich import box
+    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
@@ -177,39 +184,86 @@ def print_scores(out: Console, task: Task, rows: Sequence[Row], *, title: str = 
     first = scored[0].scores
     assert first is not None
     one = first.tasks[task]
-    contradictions = any(row.scores and row.scores.contradiction for row in scored)
-    extra = list(dict.fromkeys(head for row in rows for head in row.extra.get(task, {})))
-    titles = _titles(scored)
-    shown_metrics = _fitting(out.width, titles, len(extra) + contradictions)
+    constant = majority_rows(one.majority, one.train_majority)
+    names = [*(name for name, _ in constant), *_titles(scored)]
+    columns = _columns(task, scored, [line for _, line in constant])
+    label_width = min(int(LABEL_SHARE * out.width), max(map(len, names)))
+    shown = _fitting(columns, out.width - label_width)
     table = Table(
         box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {what_is_scored(first, task)}"),
         title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
-        caption=Text(_caption(scored, one, dropped=len(METRICS) - len(shown_metrics))),
-        caption_justify="left", caption_style="dim",
     )  # fmt: skip
-    table.add_column("", no_wrap=True)
-    for _, head in shown_metrics:
-        words = head if len(head) <= CELL_WIDTH else head.replace(" ", "\n", 1)
-        table.add_column(words, justify="right", min_width=9)
-    if contradictions:
-        table.add_column("contra-\ndicting", justify="right")
-    for head in extra:
-        table.add_column(head, justify="right")
-    constant = majority_rows(one.majority, one.train_majority)
-    for number, (name, line) in enumerate(constant, start=1):
-        cells = [_majority_cell(line, key) for key, _ in shown_metrics]
-        blank = [""] * (contradictions + len(extra))
-        table.add_row(Text(name, style="dim"), *cells, *blank, end_section=number == len(constant))
-    for i, row in enumerate(scored):
-        last_single = row.single and i + 1 < len(scored) and not scored[i + 1].single
-        assert row.scores is not None
-        score = row.scores.tasks[task]
-        shown = [Text(estimate_cell(score.metric(key), per_cent=key in PER_CENT)) for key, _ in shown_metrics]
-        rate = row.scores.contradiction
-        shown += [Text(f"{100 * rate.mean:.1f}" if rate else "")] * contradictions
-        shown += [Text(row.extra.get(task, {}).get(head, "")) for head in extra]
-        table.add_row(Text(titles[i]), *shown, end_section=last_single)
+    table.add_column("", width=label_width, overflow="fold")
+    for column in shown:
+        table.add_column(column.title, justify="right", width=column.width, no_wrap=True)
+    best = _best_row(task, scored)
+    for i, name in enumerate(names):
+        row = scored[i - len(constant)] if i >= len(constant) else None
+        after = scored[i + 1 - len(constant)] if len(constant) <= i + 1 < len(names) else None
+        ends = after is not None and (row is None or (row.single and not after.single))
+        style = "dim" if row is None else "bold" if row is best else ""
+        cells = [Text(column.cells[i], style="dim" if row is None else "") for column in shown]
+        table.add_row(Text(name, style=style), *cells, end_section=ends)
     out.print(table)
+    caption = _caption(scored, one, dropped=[column.head for column in columns if column not in shown])
+    out.print(Padding(Text(caption, style="dim"), (0, 0, 1, 0)))
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column of a table on the terminal."""
+
+    head: str
+    cells: tuple[str, ...]
+    """Of each line of the table; a cell may have two lines."""
+    kept: int
+    """Where all don't fit, those with the smallest go first."""
+
+    @property
+    def title(self) -> str:
+        """The head, broken so that it is no wider than it must be."""
+        if self.head == CONTRADICTING:
+            return "contra-\ndicting"
+        return self.head if len(self.head) <= NARROW else self.head.replace(" ", "\n")
+
+    @property
+    def width(self) -> int:
+        return max(len(line) for text in (self.title, *self.cells) for line in text.split("\n"))
+
+
+def _columns(task: Task, scored: Sequence[Row], constant: Sequence[Majority]) -> list[_Column]:
+    """Return all columns of a task: the metrics, contradictions where known, what rows have of their own."""
+    columns = []
+    for key, head in METRICS:
+        cells = [_majority_cell(line, key) for line in constant]
+        known = [row.scores.tasks[task].metric(key) for row in scored if row.scores]
+        cells += [estimate_cell(value, per_cent=key in PER_CENT) for value in known]
+        columns.append(_Column(head, tuple(cells), KEPT_LONGEST.index(head)))
+    blank = [""] * len(constant)
+    if any(row.scores and row.scores.contradiction for row in scored):
+        rates = [row.scores.contradiction if row.scores else None for row in scored]
+        cells = [f"{100 * rate.mean:.1f}" if rate else "" for rate in rates]
+        columns.append(_Column(CONTRADICTING, (*blank, *cells), KEPT_LONGEST.index(CONTRADICTING)))
+    for head in dict.fromkeys(head for row in scored for head in row.extra.get(task, {})):
+        cells = [row.extra.get(task, {}).get(head, "") for row in scored]
+        kept = KEPT_LONGEST.index(head) if head in KEPT_LONGEST else len(KEPT_LONGEST)
+        columns.append(_Column(head, (*blank, *cells), kept))
+    return columns
+
+
+def _fitting(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """Return the columns that fit into so many characters, in their order; at least one."""
+    shown = list(columns)
+    while len(shown) > 1 and sum(column.width + GAP for column in shown) > width:
+        shown.remove(min(shown, key=lambda column: column.kept))
+    return shown
+
+
+def _best_row(task: Task, scored: Sequence[Row]) -> Row | None:
+    """Return the row of the highest UAR where several can be compared."""
+    if len(scored) < 2 or len({what_is_scored(row.scores, task) for row in scored if row.scores}) > 1:
+        return None
+    return max(scored, key=lambda row: row.scores.mean(task, "balanced_accuracy") if row.scores else 0)
 
 
 def print_classes(out: Console, task: Task, scores: SplitScores) -> None:
@@ -270,23 +324,12 @@ def _titles(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _fitting(width: int, titles: Sequence[str], further: int) -> list[tuple[str, str]]:
-    """Return the metrics that fit into `width` beside the titles and `further` columns."""
-    names = max(map(len, titles)) + 2
-    shown = list(METRICS)
-    for key in FIRST_DROPPED:
-        if names + CELL_WIDTH * (len(shown) + further) <= width:
-            break
-        shown = [metric for metric in shown if metric[0] != key]
-    return shown
-
-
 def _majority_cell(majority: Majority, key: str) -> str:
     value = majority_score(majority, key)
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def _caption(rows: Sequence[Row], one: TaskScores, *, dropped: int) -> str:
+def _caption(rows: Sequence[Row], one: TaskScores, *, dropped: Sequence[str]) -> str:
     every = [row.scores for row in rows if row.scores is not None]
     scores = every[0]
     seeds = len(scores.models)
@@ -300,5 +343,5 @@ def _caption(rows: Sequence[Row], one: TaskScores, *, dropped: int) -> str:
         parts.append(f"contradicting: emotion–sentiment pairs never seen in training ({labels})")
     parts += answer_notes(every)
     if dropped:
-        parts.append(f"{dropped} scores more in the report, or on a wider terminal")
+        parts.append(f"in the report, or on a wider terminal: {', '.join(dropped)}")
     return "; ".join(parts)

@@ -145,7 +145,7 @@ def test_every_table_of_normalised_speakers_is_called_transductive(few, tmp_path
     compared(tmp_path, corpus=corpus, report=True, fit=dataclasses.replace(QUICK, seeds=(0,)))
     page = (tmp_path / "cmp" / "report.html").read_text()
     for name in ("concat", *SINGLES):
-        assert f"<td>{name} (transductive) {TOO_GOOD}</td>" in page  # dev stopped them, too
+        assert f'<th scope="row">{name} (transductive) {TOO_GOOD}</th>' in page  # dev stopped them, too
         assert f"<td>{name}</td>" not in page  # in the scores or in the paired tests
     assert "Best fusion: concat (transductive)" in page
     assert "the best of 3 rows by these very scores" in page and "by itself, not corrected" in page
