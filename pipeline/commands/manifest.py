@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from dualstream.pipeline.corpus.from_paths import read_paths
 from dualstream.pipeline.corpus.importers import importer, passed_over
 from dualstream.pipeline.corpus.labels import sentiment_of
 from dualstream.pipeline.corpus.left_out import LeftOut
@@ -62,6 +63,8 @@ class ManifestReport(Document):
     holds: ManifestSummary
     """Its keys stand beside the others."""
     left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...] = ()
+    """Where the options did not say all."""
 
     def to_json(self) -> JsonObject:
         """Return JSON values."""
@@ -91,7 +94,9 @@ def main(
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; expected the one that holds the corpus")
     rows = importer(corpus)(root)
-    manifest = build(rows, options or ManifestOptions())
+    options = options or ManifestOptions()
+    told, notes = read_paths(rows, options.patterns)
+    manifest = build(told, options)
     state = _state(manifest, out)
     if state == "different" and not (replace or dry_run):
         raise ManifestError(f"{out} holds another manifest; give --replace to write over it, or another --out")
@@ -108,6 +113,7 @@ def main(
         state_before=state,
         holds=summary(manifest),
         left_out=tuple(passed_over(corpus, root, rows)),
+        notes=tuple(notes),
     )
 
 
@@ -127,7 +133,7 @@ def describe(report: ManifestReport) -> str:
     lines.append(f"{holds.speakers} speakers, {holds.dialogues} dialogues")
     if holds.pairs:
         lines.append(f"{holds.pairs} of them with their sound in a file of its own (column sound)")
-    lines += [describe_left_out(one) for one in report.left_out]
+    lines += [*report.notes, *(describe_left_out(one) for one in report.left_out)]
     wrote = "written to" if report.written else "unchanged:" if report.state_before == "same" else "not written:"
     return "\n".join([*lines, f"{wrote} {report.out}"])
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
 from dualstream.pipeline.corpus import importers
+from dualstream.pipeline.corpus.from_paths import PathPatterns
 from dualstream.pipeline.errors import UsageError, require_valid
 from dualstream.pipeline.options import parse
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, CommandOptions, DocumentOptions
@@ -32,6 +33,17 @@ class ManifestOptions:
     """Where a corpus labels only emotions: from-emotion (joy and excitement are positive; neutral, surprise and
     calm neutral; anger, disgust, fear, sadness, boredom, frustration and contempt negative; others none), or
     none."""
+    speaker_from: str = ""
+    """A regular expression whose first group is the speaker, searched in each path, such as '^([^_/]+)_'."""
+    dialogue_from: str = ""
+    """A regular expression whose first group is the dialogue, searched in each path."""
+    split_from: str = ""
+    """A regular expression whose first group is train, dev or test, searched in each path."""
+
+    @property
+    def patterns(self) -> PathPatterns:
+        """What is read off the paths."""
+        return PathPatterns(self.speaker_from, self.dialogue_from, self.split_from)
 
     def __post_init__(self) -> None:
         validate(self)
