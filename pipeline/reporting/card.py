@@ -7,6 +7,7 @@ from dualstream.heads.variants.registry import TASKS
 from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream
 from dualstream.pipeline.experiments.run_config import RunConfig
 from dualstream.pipeline.experiments.scores import SplitScores
+from dualstream.pipeline.reporting.front_matter import front_matter
 from dualstream.pipeline.reporting.tables import (
     METRICS,
     PER_CENT,
@@ -41,7 +42,7 @@ def model_card(
     test: SplitScores | None,
     test_looks: int,
 ) -> str:
-    """Return the card as Markdown.
+    """Return the card as Markdown, with the front matter that the Hub reads.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ def model_card(
         How often that split was scored.
     """
     lines = [
+        *front_matter(manifest, config, [held_out] if test is None else [held_out, test]),
         *_fitted_on(manifest, config),
         *_scored(manifest, config, held_out, seeds, test, test_looks),
         *_calibration(manifest),

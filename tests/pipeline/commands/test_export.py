@@ -55,6 +55,21 @@ def test_card_states_majority_scores_and_limits(corpus: Path, tmp_path: Path) ->
     assert "fedc03015e27d033" in card or "random:0" in card
 
 
+def test_the_hub_reads_the_card(corpus: Path, tmp_path: Path) -> None:
+    """By its own library: tags, and what each task scored on which split."""
+    hub = pytest.importorskip("huggingface_hub")
+    run = fit(corpus / "cache.h5", "linear", corpus / "for-the-hub")
+    export.export(run, tmp_path / "b")
+    data = hub.ModelCard((tmp_path / "b" / "MODEL_CARD.md").read_text()).data
+    assert data.library_name == "dualstream" and data.pipeline_tag == "video-classification"
+    assert {"emotion-recognition", "dualstream"} <= set(data.tags)
+    scored = json.loads((run / "metrics.json").read_text())["tasks"]
+    accuracy = {one.task_type: one.metric_value for one in data.eval_results if one.metric_name == "accuracy"}
+    assert accuracy.keys() == {"emotion-recognition", "sentiment-recognition"}
+    assert accuracy["emotion-recognition"] == pytest.approx(scored["emotion"]["accuracy"]["mean"], abs=0.01)
+    assert {one.dataset_split for one in data.eval_results} == {"dev"}
+
+
 def test_temperature_is_the_one_that_a_search_finds(corpus: Path, tmp_path: Path) -> None:
     """With Platt's targets: as if each class had been seen once more, whatever the clip."""
     run = fit(corpus / "cache.h5", "late", corpus / "searched")
