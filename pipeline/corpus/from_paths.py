@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
@@ -51,7 +52,8 @@ def read_paths(rows: Sequence[Utterance], patterns: PathPatterns) -> tuple[list[
             notes.append(f"{option} finds nothing in {words}: their {field} stays as it was")
         if field == "split":
             values = [_split(value, row.path, option) for row, value in zip(done, values, strict=True)]
-        done = [replace(row, **{field: value}) if value else row for row, value in zip(done, values, strict=True)]
+        told: list[dict[str, Any]] = [{field: value} if value else {} for value in values]
+        done = [replace(row, **one) for row, one in zip(done, told, strict=True)]
     return done, notes
 
 
