@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import partial as partial_call
+from typing import Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import LogPool, fit_pool, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.linear import shared
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, Solver, fit_heads
 from dualstream.heads.linear.partial import PartialPools
@@ -224,7 +226,11 @@ def fit(
     held_out = len(layout) > 1 or (len(tasks) > 1 and options.decoding == "joint")
     solvers = solvers or (settings["solver"],) * len(layout)
     fitted = [
-        fit_part(train, streams, labels, prior, fold, solver, options, need_folds=held_out)
+        shared.once(
+            (streams, solver, options, held_out, list(labels)),
+            [*_read(train, streams), *labels.values(), *prior.values(), fold],
+            partial_call(fit_part, train, streams, labels, prior, fold, solver, options, need_folds=held_out),
+        )
         for streams, solver in zip(layout, solvers, strict=True)
     ]
     there = np.stack([design.available(train) for design, _ in fitted])
@@ -355,6 +361,11 @@ def _folds(
     if len(np.unique(groups)) < 2:
         return None, "none"
     return fold_codes(groups, labels, FOLDS if len(train) < MANY else FOLDS_OF_MANY), kind
+
+
+def _read(train: FeatureSet, streams: tuple[str, ...]) -> list[NDArray[Any]]:
+    """Return the arrays of the corpus that a part is fitted on."""
+    return [array for name in streams for array in (train.streams[name].utterance, train.streams[name].present)]
 
 
 def fit_part(
