@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from functools import reduce
-from itertools import permutations
 from typing import TYPE_CHECKING, ClassVar
 
 from dualstream.heads.fusion.network import Network, Settings
@@ -95,10 +95,12 @@ class Aligned(OverWindows):
 class CrossModal(OverWindows):
     """Cross-modal attention over windows, after MulT (Tsai et al. 2019, https://arxiv.org/abs/1906.00295).
 
-    Each stream's windows ask those of each other stream, in one layer or several: video audio and audio video; of
-    three streams there are six such pairs. Unlike MulT: one head unless asked for more, and the pairs' answers,
-    side by side, are pooled over time by learned attention in place of more self-attention and the last window,
-    which is half the work.
+    Each stream's windows ask those of each other stream, in one layer or several: video asks audio and audio
+    video; of three streams there are six such pairs. Unlike MulT: one head unless asked for more, and what the
+    streams found, side by side, is pooled over time by learned attention in place of more self-attention and the
+    last window, which is half the work. Of three streams or more, what a stream tells is the same for all that ask
+    it, and what it hears of the others is added up: MulT has a network of its own for each pair, which takes three
+    streams three times the work of two.
     """
 
     parameters: ClassVar[Parameters] = {"width": 32, "heads": 1, "layers": 1}
@@ -107,27 +109,40 @@ class CrossModal(OverWindows):
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         layers = range(int(settings.parameters["layers"]))
         self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in settings.streams}
-        pairs = list(permutations(settings.streams, 2))
-        names = {pair: pair[0] if len(pairs) == 2 else "_".join(pair) for pair in pairs}
         self.cross = {
-            pair: [AttentionBlock(weights, f"{name}_cross{k}", width, heads) for k in layers]
-            for pair, name in names.items()
+            s: [AttentionBlock(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in settings.streams
         }
-        self.pool = AttentionPool(weights, "pool", len(pairs) * width)
-        self.after = weights.linear("after", len(pairs) * width, settings.hidden)
+        self.pool = AttentionPool(weights, "pool", len(self.cross) * width)
+        self.after = weights.linear("after", len(self.cross) * width, settings.hidden)
         return settings.hidden
 
     def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         inside = inside_mask(batch)
         place = places(inside)
         start = {s: entry(batch, place) for s, entry in self.entries.items()}  # (S, B, T, width)
+        found = self._of_two(start, inside) if len(start) == 2 else self._of_many(start, inside)
+        return dropout.dropout(self.after(self.pool(concat(*found), inside)).relu())
+
+    def _of_two(self, start: dict[str, torch.Tensor], inside: torch.Tensor) -> list[torch.Tensor]:
         found = []
-        for (own, other), blocks in self.cross.items():
+        for (own, blocks), other in zip(self.cross.items(), reversed(start.values()), strict=True):
             x = start[own]
             for block in blocks:
-                x = block(x, start[other], inside)
+                x = block(x, other, inside)
             found.append(x)
-        return dropout.dropout(self.after(self.pool(concat(*found), inside)).relu())
+        return found
+
+    def _of_many(self, start: dict[str, torch.Tensor], inside: torch.Tensor) -> list[torch.Tensor]:
+        calm = {s: normed(x) for s, x in start.items()}
+        found = dict(start)
+        for layer in zip(*self.cross.values(), strict=True):
+            blocks = dict(zip(self.cross, layer, strict=True))
+            told = {s: block.tell(calm[s]) for s, block in blocks.items()}
+            for s, block in blocks.items():
+                x = found[s]
+                own = calm[s] if x is start[s] else normed(x)
+                found[s] = block.ask(x, own, [told[other] for other in told if other != s], inside)
+        return list(found.values())
 
 
 @network(
@@ -213,14 +228,29 @@ class AttentionBlock:
     def __call__(self, x: torch.Tensor, other: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Let x (S, B, T, width) attend to other (S, B, U, width) where seen (B, U)."""
         calm = normed(other)
+        return self.ask(x, calm if x is other else normed(x), [self.tell(calm)], seen)
+
+    def tell(self, calm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what normed windows (S, B, U, width) give who asks them: keys and values."""
         key, value = self.pair(calm).chunk(2, dim=-1)
-        query = self.query(calm if x is other else normed(x))
+        return key, value
+
+    def ask(
+        self,
+        x: torch.Tensor,
+        calm: torch.Tensor,
+        told: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        seen: torch.Tensor,
+    ) -> torch.Tensor:
+        """Let x, normed as `calm`, attend to what each of others told, one after the other, where seen (B, U)."""
+        query = self.query(calm)
         bias = low_outside(seen)[:, None, None, :]  # (B, 1, 1, U)
-        if self.heads == 1:
-            x = x + attend(query, key, value, bias[:, 0])
-        else:
-            query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
-            x = x + self.out(attend(query, key, value, bias).transpose(-2, -3).flatten(-2))
+        for key, value in told:
+            if self.heads == 1:
+                x = x + attend(query, key, value, bias[:, 0])
+            else:
+                q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
+                x = x + self.out(attend(q, k, v, bias).transpose(-2, -3).flatten(-2))
         return x + self.back(self.wide(normed(x)).relu())
 
 

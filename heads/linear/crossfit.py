@@ -11,14 +11,13 @@ from dualstream.heads.linear.model import (
     Solvers,
     fit_part,
     mix,
-    mix_partial,
     mixed,
     settings_of,
     shift_of,
     targets,
     weights_of,
 )
-from dualstream.heads.linear.partial import PartialPools
+from dualstream.heads.linear.partial import PartialPools, mix_partial
 from dualstream.heads.variants.contract import FitOptions, Prediction, Progress
 from dualstream.heads.variants.options import Parameters
 from numpy.typing import NDArray

@@ -15,7 +15,7 @@ from dualstream.heads.evaluation.majority import log_shares, log_shares_near
 from dualstream.heads.linear import shared
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, Solver, fit_heads
-from dualstream.heads.linear.partial import PartialPools
+from dualstream.heads.linear.partial import PartialPools, mix_partial
 from dualstream.heads.variants.contract import (
     Arrays,
     FitOptions,
@@ -455,30 +455,3 @@ def mix(
         for expert, has, own in zip(experts, there, held, strict=True)
     ]
     return [together, *alone]
-
-
-def mix_partial(
-    fitted: list[tuple[Design, dict[Task, Fitted]]],
-    task: Task,
-    codes: NDArray[np.int64],
-    prior: Floats,
-    there: NDArray[np.bool_],
-    mixing: str,
-) -> PartialPools:
-    """Return how some of the parts are mixed, from out-of-fold answers, as `mix` does for all of them."""
-    outs = [out for _, heads in fitted if (out := heads[task].out_of_fold) is not None]
-    classes = len(prior)
-    if len(outs) < len(fitted):
-        return PartialPools.none(len(fitted), classes)
-
-    def pooled(parts: NDArray[np.int64], has: NDArray[np.bool_]) -> LogPool:
-        return fit_pool(
-            np.stack([outs[k] for k in parts]),
-            np.where(has, codes, UNLABELLED),
-            held=np.stack([_log_shares(codes[there[k]], classes) for k in parts]),
-            prior=log_shares_near(np.bincount(codes[has & (codes != UNLABELLED)], minlength=classes), prior),
-            pull=0.01 * len(codes),
-            shared=mixing != "learned",
-        )
-
-    return PartialPools.fit([design.streams for design, _ in fitted], codes, there, classes, pooled)
