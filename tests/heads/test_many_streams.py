@@ -16,11 +16,14 @@ from dualstream.heads.export import HeadGraph
 from dualstream.heads.training.plan import hide_streams
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import Trained
+from dualstream.heads.variants.module import Batch, Logits, Settings, register_variant
 from dualstream.heads.variants.registry import TASKS, FitOptions
 from scipy.stats import chisquare
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from tests.heads.many_streams import STREAMS, corpus, uar, without
+from tests.registries import scratch
 
 JOINING = [name for name in registry.names() if registry.get(name).joins and name != "auto"]
 NAMES = [*JOINING, "dialogue:late"]
@@ -246,3 +249,40 @@ def test_the_size_of_an_outer_product_is_told_before_memory_is_taken() -> None:
     many = replace(train, streams={f"s{k}": train.streams["face"] for k in range(20)})
     with pytest.raises(ValueError, match=r"or fewer: fewer streams, such as tensor:s0\+s1"):
         registry.check("tensor", many, FitOptions())
+
+
+# ---- a module of the user's
+
+
+class Sum(nn.Module):
+    """A layer for each stream that there is; what they say is added up."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.sizes = settings.emotions, settings.sentiments
+        self.layers = nn.ModuleDict(
+            {name: nn.Linear(settings.widths[name], sum(self.sizes)) for name in settings.streams}
+        )
+
+    def forward(self, batch: Batch) -> Logits:
+        said = [self.layers[name](one.utterance) for name, one in batch.streams.items()]
+        return Logits(*torch.stack(said).sum(0).split(self.sizes, dim=-1))
+
+
+def test_a_module_joins_whatever_streams_there_are() -> None:
+    train, dev, test = each()
+    with scratch(registry.VARIANTS):
+        register_variant("sum", streams=None)(Sum)
+        register_variant("sum-two", streams=("whisper", "face"))(Sum)
+        assert registry.get("sum").reads(STREAMS) == STREAMS
+        for name, reads in (
+            ("sum", STREAMS),
+            ("sum-two", ("whisper", "face")),
+            ("sum:face+acoustic", ("face", "acoustic")),
+        ):
+            (model,) = registry.fit(name, train, dev, options=replace(OPTIONS, learning_rate=3e-2))
+            assert tuple(model.scalers) == reads  # type: ignore[attr-defined]
+            score = uar(model.predict(test).emotion, test.emotion)
+            assert score > 0.93 if len(reads) == 3 else score < 0.85
+        with pytest.raises(ValueError, match="sum-two reads the face stream"):
+            registry.check("sum-two", replace(train, streams={"whisper": train.streams["whisper"]}), OPTIONS)
