@@ -45,6 +45,8 @@ class Settings:
     max_windows: int
     parameters: Parameters = field(default_factory=dict)
     """The variant's own, defaults filled in."""
+    layers: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Numbers of the layers of each stream that has several, whose weights the network learns."""
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -54,7 +56,7 @@ class Settings:
 
     def to_json(self) -> JsonObject:
         """Return plain JSON values."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "layers" or value}
 
 
 @dataclass(frozen=True, repr=False)
@@ -94,6 +96,12 @@ class Network:
         self.settings = settings
         self.width = self.build(weights, settings)
         self.build_heads(weights, settings)
+        unread = [stream for stream in settings.layers if f"layers.{stream}" not in weights.tensors]
+        if unread:
+            raise ValueError(
+                f"{settings.variant} does not say which columns are of {unread[0]} (Weights.linear, streams=), "
+                "so that no layer weights can be learned; take mean, all or the number of a layer"
+            )
 
     def build_heads(self, weights: Weights, settings: Settings) -> None:
         """Make the heads; names of their layers start with ``head``."""

@@ -207,7 +207,8 @@ class Gated(Network):
         widths = settings.widths
         self.video = StreamLayer(weights, "video", widths["video"], settings.hidden)
         self.audio = StreamLayer(weights, "audio", widths["audio"], settings.hidden)
-        self.gate = weights.linear("gate", widths["video"] + widths["audio"], settings.hidden)
+        spans = {"video": (0, widths["video"]), "audio": (widths["video"], widths["video"] + widths["audio"])}
+        self.gate = weights.linear("gate", sum(widths.values()), settings.hidden, streams=spans, counted=False)
         return settings.hidden
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
