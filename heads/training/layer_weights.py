@@ -9,18 +9,26 @@ where a network reads layer-normed rows, each layer's row is normed by itself, a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     from dualstream.heads.data.batch import Batch
-    from dualstream.heads.training.weights import Weights
 
 PACE = (
     30.0  # logits move so much faster than other weights: AdamW's 0.001 a step would leave them where they start
 )
+
+
+class SeedArrays(Protocol):
+    """What `heads.training.weights.Weights` has of S seeds."""
+
+    seeds: list[int]
+    layers: dict[str, int]
+
+    def __getitem__(self, name: str) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -43,12 +51,12 @@ def logits_name(stream: str) -> str:
     return f"layers.{stream}"
 
 
-def shares(weights: Weights, stream: str) -> Tensor:
+def shares(weights: SeedArrays, stream: str) -> Tensor:
     """Return the weights of a stream's layers, shape (S, L), which sum to 1."""
     return (PACE * weights[logits_name(stream)]).softmax(-1)
 
 
-def mixed(weights: Weights, x: Tensor, spans: tuple[LayerSpan, ...], *, shared: bool) -> Tensor:
+def mixed(weights: SeedArrays, x: Tensor, spans: tuple[LayerSpan, ...], *, shared: bool) -> Tensor:
     """Mix the layers in an entry's input, (S, ..., in) or, where all seeds share it, (..., in), to (S, ..., in').
 
     Layer by layer, so that what a seed gets does not depend on how many there are.
@@ -72,7 +80,7 @@ def mixed(weights: Weights, x: Tensor, spans: tuple[LayerSpan, ...], *, shared: 
     return torch.cat(parts, dim=-1)
 
 
-def batch_of_seed(weights: Weights, batch: Batch, seed: int) -> Batch:
+def batch_of_seed(weights: SeedArrays, batch: Batch, seed: int) -> Batch:
     """Return a batch whose streams' layers are mixed by one seed's weights, for a module that takes a `Batch`."""
     rows = {}
     for stream, count in weights.layers.items():
