@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.data.batch import stream_order
 from dualstream.heads.linear.design import CLIP, Design
 from dualstream.heads.linear.head import LinearHead
-from dualstream.heads.variants.contract import STREAMS, Task
+from dualstream.heads.variants.contract import Task
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -37,8 +38,7 @@ class LinearModule(nn.Module):
         widths: dict[str, int] = {}
         for design, _ in parts:
             widths |= dict(zip(design.streams, design.widths, strict=True))
-        order = dict.fromkeys([*(stream for stream in STREAMS if stream in widths), *widths])
-        self.widths = {stream: widths[stream] for stream in order}
+        self.widths = {stream: widths[stream] for stream in stream_order(widths)}
         self.tasks: tuple[Task, ...] = tuple(weights["prior"])
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[Task, Tensor]:

@@ -82,10 +82,12 @@ def mixed(weights: SeedArrays, x: Tensor, spans: tuple[LayerSpan, ...], *, share
 
 def batch_of_seed(weights: SeedArrays, batch: Batch, seed: int) -> Batch:
     """Return a batch whose streams' layers are mixed by one seed's weights, for a module that takes a `Batch`."""
-    rows = {}
+    streams = dict(batch.streams)
     for stream, count in weights.layers.items():
-        for name in (stream, f"{stream}_utterance"):
-            values = getattr(batch, name)
-            share = shares(weights, stream)[seed].unsqueeze(-1)  # (L, 1)
-            rows[name] = (values.unflatten(-1, (count, -1)) * share).sum(-2)
-    return replace(batch, **rows)
+        share = shares(weights, stream)[seed].unsqueeze(-1)  # (L, 1)
+        one = streams[stream]
+        windows, rows = (
+            (values.unflatten(-1, (count, -1)) * share).sum(-2) for values in (one.windows, one.utterance)
+        )
+        streams[stream] = replace(one, windows=windows, utterance=rows)
+    return replace(batch, streams=streams)

@@ -89,7 +89,7 @@ class ModuleNetwork(Network):
 
     def _joined(self, found: Logits, batch: Batch) -> Tensor:
         """Return one seed's logits side by side; a task without a head has no columns."""
-        count, parts = batch.video_present.shape[0], []
+        count, parts = batch.dialogue.shape[0], []
         for task in self.settings.tasks:
             rows = getattr(found, task, None)
             wanted = (count, getattr(self.settings, f"{task}s"))

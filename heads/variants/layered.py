@@ -116,7 +116,8 @@ def fit(
 def held_out_rows(variant: Variant, features: FeatureSet, options: FitOptions) -> FeatureSet | None:
     """Return `features` as the variant reads them in every fold; None where every fold learns layer weights."""
     chosen = chosen_layers(options.layers, layered(features))
-    if any(how == LEARNED and stream in variant.streams for stream, how in chosen.items()):
+    read = variant.reads(features.streams)
+    if any(how == LEARNED and stream in read for stream, how in chosen.items()):
         return None
     return _read(features, _mixes(variant, chosen, features, None, options), set(), variant)
 
@@ -139,10 +140,10 @@ def _mixes(
     variant: Variant, chosen: Mapping[str, str], train: FeatureSet, dev: FeatureSet | None, options: FitOptions
 ) -> dict[str, LayerMix]:
     """Return how layers are mixed before the variant sees them; networks learn theirs themselves."""
-    mixes = {}
+    mixes, read = {}, variant.reads(train.streams)
     for stream, how in chosen.items():
         numbers = train.streams[stream].layers
-        if stream not in variant.streams or how == ALL:
+        if stream not in read or how == ALL:
             continue
         if how == MEAN:
             mixes[stream] = LayerMix.average(numbers)

@@ -16,7 +16,7 @@ from dualstream.heads import losses
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.data.layers import layered as layers_of
 from dualstream.heads.variants import joint_model, layered
-from dualstream.heads.variants.contract import KINDS, Arrays, Variant
+from dualstream.heads.variants.contract import KINDS, STREAMS, Arrays, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
 from dualstream.heads.variants.contract import FitOptions as FitOptions
 from dualstream.heads.variants.contract import History as History
@@ -25,6 +25,7 @@ from dualstream.heads.variants.contract import Progress as Progress
 from dualstream.heads.variants.contract import Task as Task
 from dualstream.heads.variants.contract import Trained as Trained
 from dualstream.heads.variants.layer_option import chosen_layers
+from dualstream.heads.variants.streams import linear_of, network_of
 
 from dualstream.cores import one_core
 from dualstream.discovery import Registry, left_out_words, load
@@ -70,7 +71,15 @@ def names() -> list[str]:
     def place(one: Variant) -> tuple[int, bool, bool]:
         return KINDS.index(one.kind), one.needs_dialogues, one.needs_windows
 
-    return [variant.name for variant in sorted(VARIANTS.entries(), key=place)]
+    return [variant.name for variant in sorted(VARIANTS.entries(), key=place) if not variant.needs_argument]
+
+
+def singles(streams: Sequence[str]) -> list[str]:
+    """Return the variants that read one stream, for each of these, in the order in which tables show them."""
+    fixed = {name: get(name).streams for name in names()}
+    own = [name for name, reads in fixed.items() if len(reads) == 1 and reads[0] in streams]
+    own += [of(stream) for of in (network_of, linear_of) for stream in streams if stream not in STREAMS]
+    return sorted(own, key=lambda name: KINDS.index(get(name).kind))
 
 
 def get(name: str) -> Variant:
@@ -87,9 +96,11 @@ def get(name: str) -> Variant:
         left_out = left_out_words(load(VARIANTS.package, VARIANTS.group))
         raise ValueError(
             f"no fusion variant is called {name!r}; there are: {', '.join(names())}{left_out}; "
-            "if another package has it, install that"
+            "if another package has it, install that; single:NAME and linear:NAME read the stream NAME"
         )
     if not argument:
+        if variant.needs_argument:
+            raise ValueError(f"{base} needs the name of a stream: {base}:NAME")
         return variant
     if variant.argument is None:
         raise ValueError(f"{base} takes no argument; {name!r} was given")
@@ -116,9 +127,10 @@ def fit(
     options = options or FitOptions()
     variant = get(name)
     check(name, train, options)
-    train.require_finite(variant.streams)
+    streams = variant.reads(train.streams)
+    train.require_finite(streams)
     if dev is not None:
-        dev.require_finite(variant.streams)
+        dev.require_finite(streams)
     with one_core():
         return layered.fit(variant, name, train, dev, options, progress)
 
@@ -143,7 +155,7 @@ def held_out(
     check(name, features, options)
     if variant.held_out is None:
         return None
-    features.require_finite(variant.streams)
+    features.require_finite(variant.reads(features.streams))
     read = layered.held_out_rows(variant, features, options)
     if read is None:
         return None
@@ -170,13 +182,19 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
     if variant.refuse is not None:
         variant.refuse(name, options)
     chosen_layers(options.layers, layers_of(features))
+    streams = variant.reads(features.streams)
     lacking = variant.lacking(features.streams)
     if lacking:
         there = " and ".join(sorted(features.streams)) or "no stream"
+        if variant.joins and not set(features.streams) <= set(STREAMS):
+            ways = ", ".join(of(one) for one in features.streams for of in (network_of, linear_of))
+            raise ValueError(f"{name} joins two streams or more; this corpus has {there} alone, which {ways} read")
         raise ValueError(f"{name} reads the {lacking[0]} stream; this corpus has {there} alone")
-    for stream in variant.streams:
+    for stream in streams:
         if variant.needs_windows and features.streams[stream].windows is None:
             raise ValueError(f"{name} needs windows; the {stream} stream has only one row per utterance")
+    if variant.refuse_streams is not None:
+        variant.refuse_streams(name, streams, options)
 
 
 def is_closed_form(name: str) -> bool:

@@ -301,7 +301,7 @@ def fit_and_predict(
     """
     corpus = plan.corpus
     scored = plan.scored
-    corpus.require_finite(np.union1d(plan.fitted_on(), scored), registry.get(name).streams)
+    corpus.require_finite(np.union1d(plan.fitted_on(), scored), corpus.read_by(name))
     history: list[ModelHistory] = []
     said: list[list[Prediction]] = [[] for _ in options.seeds]
     models: Sequence[Trained] = ()

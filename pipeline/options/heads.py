@@ -156,7 +156,7 @@ class EvaluateCommand(DocumentOptions):
     cache: Annotated[Path | None, Cli(panel=INPUT)] = None
     """Another cache than the one that the run was fitted on."""
     streams: Annotated[Mapping[str, str], STREAMS] = field(default_factory=dict)
-    """Streams to join: video=NAME,audio=NAME; default: as in the run."""
+    """Streams to join: NAME,NAME,... or video=NAME,audio=NAME; default: as in the run."""
     scored: Annotated[str | None, Cli(panel=INPUT)] = None
     """all or present, as fit-head has it; default: as in the run."""
 
@@ -196,7 +196,7 @@ class DiagnoseOptions:
     any_task: bool = False
     """Take the other task where train and dev have no label of `diagnosis.task`."""
     streams: Mapping[str, str] = field(default_factory=dict)
-    """Streams to join: video=NAME,audio=NAME; default: those of that name."""
+    """Streams to join, any number: NAME,NAME,... or video=NAME,audio=NAME; default: video and audio."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances, drawn towards training speakers (transductive)."""
     scored: Scored = ProtocolOptions.scored

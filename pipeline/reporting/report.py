@@ -111,7 +111,7 @@ def run_report(runs: Sequence[Run]) -> ReportPage:
 
 def _said_of(run: Run) -> list[str]:
     """Return a run's warnings, those of its encoders among them."""
-    reads = registry.get(run.config.variant).streams
+    reads = registry.get(run.config.variant).reads(run.config.specs)
     specs = {head: spec for head, spec in run.config.specs.items() if head in reads}
     return with_random_weights(run.metrics.warnings, specs)
 
@@ -184,6 +184,12 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
         if best is not None
     ]
+    if comparison.stream_gains:
+        sections.append(
+            Section(
+                "What each stream adds", gains_lead(comparison), facts=gain_facts(comparison), facts_title="UAR"
+            )
+        )
     sections.append(
         Section(
             title="How it was done",
@@ -219,6 +225,26 @@ def comparison_layers(comparison: Comparison) -> dict[str, str]:
         for row in comparison.rows
         for stream, words in layer_words(row.history).items()
     }
+
+
+def gains_lead(comparison: Comparison) -> str:
+    """Return how it was measured what each stream adds."""
+    (whole,) = dict.fromkeys(one.variant for one in comparison.stream_gains)
+    return (
+        f"{whole} over all {len(comparison.streams)} streams, less the same without the one; each interval is by "
+        "itself, p (Holm) is corrected over the streams of a task."
+    )
+
+
+def gain_facts(comparison: Comparison) -> dict[str, str]:
+    """Return what each stream adds to the others, by task and stream, in words."""
+    facts = {}
+    for one in comparison.stream_gains:
+        words = f"{100 * one.difference:+.1f} points"
+        if one.interval:
+            words += f" ({100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f})"
+        facts[f"{one.task}: {one.stream}"] = f"{words}, p (Holm) {one.p_holm:.4f}; without it: {one.without}"
+    return facts
 
 
 def _reads_one(row: VariantRow) -> bool:

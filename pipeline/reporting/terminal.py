@@ -23,6 +23,8 @@ from dualstream.pipeline.reporting.report import (
     comparison_rows,
     evidence_note,
     evidence_words,
+    gain_facts,
+    gains_lead,
     run_row,
 )
 from dualstream.pipeline.reporting.tables import Row
@@ -94,6 +96,10 @@ def print_comparison(comparison: Comparison, out_folder: Path) -> None:
     """Print a comparison's tables and what was done."""
     print_rows(comparison_rows(comparison), comparison.warnings)
     out = tables.console()
+    if comparison.stream_gains:
+        out.print(f"what each stream adds, UAR: {gains_lead(comparison)}", markup=False, soft_wrap=True)
+        for what, gain in gain_facts(comparison).items():
+            out.print(f"  {what}: {gain}", markup=False, soft_wrap=True)
     best = ", ".join(f"{name} for {task}" for task, name in comparison.best_single.items())
     seeds = len(comparison.options.seeds)
     each = f"{seeds} seed{'s' if seeds > 1 else ''} a variant"

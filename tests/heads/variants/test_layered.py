@@ -15,11 +15,13 @@ from dualstream.heads.training.layer_weights import PACE
 from dualstream.heads.variants import joint_fit, registry
 from dualstream.heads.variants.layer_option import chosen_layers, parse_layers
 from dualstream.heads.variants.layered import layer_weights
+from dualstream.heads.variants.module import Batch, Logits, Settings, register_variant
 from dualstream.heads.variants.registry import FitOptions
 from scipy.special import log_softmax, softmax
 
 from tests.heads.planted import plant
 from tests.heads.small_corpora import noise_corpus, without
+from tests.registries import scratch
 
 LAYERS, WIDTH = (0, 1, 2, 3), 6
 SEPARATE = FitOptions(seeds=(0, 1), epochs=4, patience=0, decoding="separate", layers="learned")
@@ -185,6 +187,28 @@ def test_stored_and_exported_models_answer_alike(name: str, layers: str) -> None
     for found, task in ((emotion, "emotion"), (sentiment, "sentiment")):
         expected = np.mean([np.exp(one.predict(new).task(task)) for one in models], axis=0)  # type: ignore[arg-type]
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def test_a_module_of_the_users_reads_mixed_rows() -> None:
+    widths = []
+    with scratch(registry.VARIANTS):
+
+        @register_variant("layered_module", streams=("audio",))
+        class Plain(torch.nn.Module):
+            def __init__(self, settings: Settings) -> None:
+                super().__init__()
+                widths.append(settings.widths["audio"])
+                self.emotion = torch.nn.Linear(settings.widths["audio"], settings.emotions)
+                self.sentiment = torch.nn.Linear(settings.widths["audio"], settings.sentiments)
+
+            def forward(self, batch: Batch) -> Logits:
+                return Logits(self.emotion(batch.audio_utterance), self.sentiment(batch.audio_utterance))
+
+        train = layered_corpus(120, {2: 1.5})
+        (model, _) = registry.fit("layered_module", train, options=replace(SEPARATE, epochs=20))
+        weights = layer_weights(model)["audio"]
+        assert set(widths) == {WIDTH} and max(weights, key=weights.__getitem__) == 2
+        same(registry.restore(*model.state()).predict(train), model.predict(train))
 
 
 def test_auto_weighs_layers_in_each_fold() -> None:
