@@ -62,7 +62,7 @@ class Settings:
         return tuple(task for task, classes in sized if classes)
 
     def to_json(self) -> JsonObject:
-        """Return plain JSON values; ``streams`` only where the names in order don't tell, ``layers`` only if any."""
+        """Return plain JSON values; ``streams`` where the names in order don't tell, ``layers`` if any."""
         values = asdict(self)
         if self.streams == stream_order(sorted(self.widths)):
             del values["streams"]

@@ -190,7 +190,7 @@ def _read_cache(run: Run, named: Path | None) -> Cache:
 
 def _streams(run: Run, cache: Cache) -> dict[str, BundleStream]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
-    reads = registry.get(run.config.variant).streams
+    reads = registry.get(run.config.variant).reads(run.config.streams)
     recipe = cache.provenance.get("recipe")
     if not isinstance(recipe, dict) or recipe.get("decode") is None:
         raise UsageError(
