@@ -37,7 +37,7 @@ def given(X: Rows, streams: Mapping[str, int | Sequence[int]] | None) -> tuple[C
 
 
 def is_named(X: Rows) -> TypeGuard[Mapping[str, ArrayLike]]:
-    """Tell whether X is an array for each stream; SciPy's sparse matrices of keys are mappings too, with a shape."""
+    """Tell whether X is an array for each stream; sparse matrices of keys are mappings too, with a shape."""
     return isinstance(X, Mapping) and not hasattr(X, "shape")
 
 
