@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from numbers import Integral
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,7 @@ def given(X: Rows, streams: Mapping[str, int | Sequence[int]] | None) -> tuple[C
     """
     stated = None if streams is None else positions(streams)
     if not is_named(X):
-        return stated, X
+        return stated, cast("ArrayLike", X)
     arrays = {name: _rows(name, one) for name, one in X.items()}
     found = positions({name: one.shape[1] for name, one in arrays.items()})
     if stated is not None and {name: len(one) for name, one in stated.items()} != {
@@ -50,7 +50,7 @@ def like_fit(X: Rows, columns: Columns) -> ArrayLike:
         Where X is a mapping with other streams or widths.
     """
     if not is_named(X):
-        return X
+        return cast("ArrayLike", X)
     arrays = {name: _rows(name, one) for name, one in X.items()}
     found = positions({name: one.shape[1] for name, one in arrays.items()})
     if {name: len(one) for name, one in found.items()} != {name: len(one) for name, one in columns.items()}:
@@ -78,7 +78,7 @@ def positions(streams: Mapping[str, int | Sequence[int]]) -> Columns:
     found: Columns = {}
     start = 0
     for name, one in streams.items():
-        own = np.arange(start, start + one) if isinstance(one, Integral) else np.asarray(one)  # type: ignore[operator]
+        own = np.arange(start, start + int(one)) if isinstance(one, Integral) else np.asarray(one)
         if own.ndim != 1 or not len(own) or not np.issubdtype(own.dtype, np.integer):
             raise ValueError(f"the stream {name!r} has {one!r} columns; expected 1 or more, or their positions")
         found[str(name)] = own.astype(np.int64)

@@ -6,7 +6,7 @@ training (`heads.linear.layer_choice`), and the variant is fitted on rows of one
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -107,8 +107,7 @@ def fit(
         return variant.fit(name, train, dev, options, progress)
     mixes = _mixes(variant, chosen, train, dev, options)
     inside = {stream for stream, how in chosen.items() if how == LEARNED and stream not in mixes}
-    train, dev = (_read(one, mixes, inside, variant) for one in (train, dev))
-    assert train is not None
+    train, dev = _read(train, mixes, inside, variant), None if dev is None else _read(dev, mixes, inside, variant)
     models = variant.fit(name, train, dev, options, progress)
     return [LayeredModel(model, mixes) for model in models] if mixes else models
 
@@ -119,7 +118,7 @@ def held_out_rows(variant: Variant, features: FeatureSet, options: FitOptions) -
     read = variant.reads(features.streams)
     if any(how == LEARNED and stream in read for stream, how in chosen.items()):
         return None
-    return _read(features, _mixes(variant, chosen, features, None, options), set(), variant)
+    return _read(features, _mixes(variant, chosen, features, None, options), (), variant)
 
 
 def layer_weights(model: Trained) -> LayerWeights:
@@ -157,11 +156,9 @@ def _mixes(
 
 
 def _read(
-    features: FeatureSet | None, mixes: dict[str, LayerMix], inside: set[str], variant: Variant
-) -> FeatureSet | None:
+    features: FeatureSet, mixes: dict[str, LayerMix], inside: Collection[str], variant: Variant
+) -> FeatureSet:
     """Return features with mixed layers; only streams of `inside` still say that they have any."""
-    if features is None:
-        return None
     features = mixed_streams(features, mixes, windows=variant.needs_windows)
     streams = {
         name: one if name in inside or not one.layers else replace(one, layers=())

@@ -76,8 +76,9 @@ class Stream:
         numbers, width = stated.get("layers"), stated.get("layer_width")
         if stated.get("layers_joined") != "each" or self.projection is not None or not isinstance(width, int):
             return ()
-        fits = isinstance(numbers, list) and len(numbers) > 1 and len(numbers) * width == self.utterance.shape[1]
-        return tuple(int(one) for one in numbers) if fits else ()
+        if not isinstance(numbers, list) or len(numbers) < 2 or len(numbers) * width != self.utterance.shape[1]:
+            return ()
+        return tuple(int(one) for one in numbers)
 
     def __repr__(self) -> str:
         windows = "none" if self.windows is None else str(self.windows.shape)
