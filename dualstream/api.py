@@ -296,7 +296,7 @@ def evaluate(
     cache
         Another cache than the one that the run was fitted on.
     streams
-        Which streams of that cache stand for ``video`` and ``audio``; None: as in the run.
+        Which streams of that cache stand for those that the run reads; None: as in the run.
     scored
         ``all`` or ``present`` (without utterances that have no features); None: as in the run.
 

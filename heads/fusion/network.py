@@ -73,12 +73,15 @@ class Settings:
 
 @dataclass(frozen=True, repr=False)
 class Priors:
-    """Log priors of one task's classes among training utterances: those with all streams, then each stream's."""
+    """Log priors of one task's classes among training utterances: with all streams, with each, and with some.
+
+    The last are the cases of `heads.evaluation.partial`.
+    """
 
     shares: NDArray[np.float64]
-    """Of the classes, as they are, shape (1 + streams, C)."""
+    """Of the classes, as they are, shape (1 + streams + cases, C)."""
     answered: NDArray[np.float64]
-    """That answers hold by the loss and the draws they were trained with, shape (1 + streams, C)."""
+    """That answers hold by the loss and the draws they were trained with, shape (1 + streams + cases, C)."""
 
 
 class Network:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, Logits
 from dualstream.heads.evaluation.calibration import fit_pool
+from dualstream.heads.evaluation.partial import case_masks, partial_cases
 from dualstream.heads.fusion.network import Network, Priors, Settings, bound_to
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants.dual import DualHead
@@ -126,6 +127,7 @@ class Late(Network):
             stream: StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
             for stream in settings.streams
         }
+        self.cases = case_masks(len(settings.streams))
         return len(settings.streams) * settings.hidden
 
     def build_heads(self, weights: Weights, settings: Settings) -> None:
@@ -136,7 +138,12 @@ class Late(Network):
         for task in settings.tasks:
             weights.add(f"head_alone.{task}", (count,), fill=1.0)
             weights.add(f"head_mix.{task}", (count,), fill=1 / count)
-            weights.add(f"head_offset.{task}", (1 + count, getattr(settings, f"{task}s")), since="0.2")
+            classes = getattr(settings, f"{task}s")
+            weights.add(f"head_offset.{task}", (1 + count, classes), since="0.2")
+            if len(self.cases):
+                mean = weights[f"head_mix.{task}"].new_tensor(self.cases / self.cases.sum(1, keepdims=True))
+                weights.put(f"head_partial.{task}", mean.expand(len(weights.seeds), -1, -1))
+                weights.add(f"head_partial_offset.{task}", (len(self.cases), classes))
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         return concat(*(dropout.dropout(entry(batch).relu()) for entry in self.entries.values()))
@@ -150,7 +157,10 @@ class Late(Network):
         there = self._there(batch).float()  # (B, streams)
         count, streams = there.sum(-1, keepdim=True), len(self.settings.streams)
         complete, none = (count == streams).float(), (count == 0).float()
+        partial = self._partial(there)  # (B, cases)
         share = (1.0 - complete) * there / count.clamp(min=1.0)
+        if len(self.cases):
+            share = share * (1.0 - partial.sum(-1, keepdim=True))
         cases = concat(complete, share)  # (B, 1 + streams)
         mixed = {}
         for task in ("emotion", "sentiment"):
@@ -161,8 +171,12 @@ class Late(Network):
                 weights = (
                     complete * mix.unsqueeze(1) + share * single.unsqueeze(1) + none / streams
                 )  # (S, B, streams)
+                added = cases @ offset
+                if len(self.cases):
+                    weights = weights + partial @ self.weights[f"head_partial.{task}"]
+                    added = added + partial @ self.weights[f"head_partial_offset.{task}"]
                 parts = [weights[..., [column]] * one for column, one in enumerate(logs)]
-                mixed[task] = sum(parts, cases @ offset)
+                mixed[task] = sum(parts, added)
         return Logits(**mixed)
 
     def finish(
@@ -172,20 +186,31 @@ class Late(Network):
             logs, present, truth = self._held_out(batches, task)
             shares, answered = priors[task].shares, priors[task].answered
             every = range(len(self.settings.streams))
-            for case, columns in enumerate([list(every), *([column] for column in every)]):
+            fewer = [list(case) for case in partial_cases(len(every))]
+            for case, columns in enumerate([list(every), *([column] for column in every), *fewer]):
                 codes = np.where(present[:, columns].all(1), truth, UNLABELLED)
                 if (codes == UNLABELLED).all():
                     continue
                 held = answered[[1 + column for column in columns]]
                 pool = fit_pool(logs[columns], codes, held=held, prior=shares[case], pull=PULL)
-                kind = "alone" if case else "mix"
-                self._set(f"head_{kind}.{task}", columns, pool.weights)
                 # what a stream alone holds of the prior, by its loss, the mixture is to hold
-                self._set(f"head_offset.{task}", [case], pool.offset + answered[case] - shares[case])
+                offset = pool.offset + answered[case] - shares[case]
+                if case <= len(every):
+                    self._set(f"head_{'alone' if case else 'mix'}.{task}", columns, pool.weights)
+                    self._set(f"head_offset.{task}", case, offset)
+                else:
+                    row = case - len(every) - 1
+                    self._set(f"head_partial.{task}", (row, columns), pool.weights)
+                    self._set(f"head_partial_offset.{task}", row, offset)
 
-    def _set(self, name: str, rows: list[int], values: NDArray[np.float64]) -> None:
+    def _set(self, name: str, at: Any, values: NDArray[np.float64]) -> None:
         array = self.weights[name][0]
-        array[rows] = array.new_tensor(values.tolist())
+        array[at] = array.new_tensor(values.tolist())
+
+    def _partial(self, there: torch.Tensor) -> torch.Tensor:
+        """Return which of the partial cases an utterance is, (B, cases), of which streams it has, (B, streams)."""
+        masks = there.new_tensor(self.cases.astype(np.float32))
+        return (there.unsqueeze(-2) == masks).all(-1).float()
 
     def _there(self, batch: Batch) -> torch.Tensor:
         """Return which streams are there, shape (B, streams)."""
@@ -250,7 +275,7 @@ class Gated(Network):
         shut = concat(*(absence(one) for one in there))  # (B, streams)
         shut = shut * (shut.min(-1, keepdim=True).values < 1)  # nothing is there: all are open
         shares = (gate.unflatten(-1, (len(entered), -1)) - 1e9 * shut.unsqueeze(-1)).softmax(-2)
-        return dropout.dropout(sum(shares[..., k, :] * one for k, one in enumerate(entered)))  # type: ignore[arg-type]
+        return dropout.dropout(sum(shares[..., k, :] * one for k, one in enumerate(entered)))
 
     @staticmethod
     def _two(gate: torch.Tensor, entered: list[torch.Tensor], there: list[torch.Tensor]) -> torch.Tensor:
@@ -313,7 +338,7 @@ class TensorFusion(Network):
 
     @classmethod
     def refuse(cls, name: str, streams: tuple[str, ...], options: FitOptions) -> None:
-        columns = int(options.parameters.get("columns", cls.parameters["columns"]))
+        columns = int((cls.parameters | options.parameters)["columns"])
         count = len(streams)
         if (columns + 1) ** count > MOST_PRODUCTS:
             fits = next(k for k in range(columns, -1, -1) if (k + 1) ** count <= MOST_PRODUCTS)

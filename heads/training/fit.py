@@ -18,6 +18,7 @@ import torch
 from dualstream.heads.data.batch import PAIR, UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.evaluation.partial import partial_cases
 from dualstream.heads.fusion.network import Priors, Settings, resolve
 from dualstream.heads.training.graph import NetworkModule
 from dualstream.heads.training.losses import answered_prior
@@ -158,13 +159,13 @@ def _news(name: str, epoch: int, epochs: int, groups: Sequence[SeedGroup]) -> Pr
 
 
 def _priors(data: TrainingData, train: FeatureSet, task: Task) -> Priors:
-    """Return a task's priors among the utterances that have all streams, and among those that have each."""
+    """Return a task's priors among the utterances that have all streams, those that have each, and some."""
     codes, classes = getattr(train, task), len(getattr(train, f"{task}_names"))
     there = np.stack([train.streams[stream].present for stream in data.settings.streams])
     overall = log_shares(np.bincount(codes[codes != UNLABELLED], minlength=classes))
     draws = data.order.frequency()
     shares, answered = [], []
-    for has in (there.all(0), *there):
+    for has in (there.all(0), *there, *(there[list(case)].all(0) for case in partial_cases(len(there)))):
         rows = np.flatnonzero(has & (codes != UNLABELLED))
         shares.append(log_shares_near(np.bincount(codes[rows], minlength=classes), overall))
         come = np.bincount(codes[rows], weights=draws[rows], minlength=classes).astype(np.float64)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import typer
 from dualstream.heads.data.speaker_batches import batch_warnings
-from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
@@ -78,7 +77,7 @@ def evaluate(
     cache
         Another cache than the one that the run was fitted on; None: that one, whose digest must be the same.
     streams
-        Which streams of the other cache stand for ``video`` and ``audio``; None: as in the run.
+        Which streams of the other cache stand for those that the run reads; None: as in the run.
     scored
         ``all`` or ``present`` (`pipeline.experiments.presence`); None: as in the run.
     done
@@ -109,7 +108,7 @@ def evaluate(
     if not len(index):
         raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
     warnings = [*odd, *_known(run, split, same=not odd)]
-    reads = registry.get(run.config.variant).streams
+    reads = corpus.read_by(run.config.variant)
     corpus.require_finite(index, reads)
     models = experiments.read_models(path / experiments.WEIGHTS)
     features = corpus.take(index)
@@ -196,7 +195,7 @@ def _normalised(run: Run, corpus: Corpus) -> Corpus:
 def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:
     """Return what lies far outside of the rows that the run was fitted on; nothing where it doesn't say."""
     assert run.path is not None
-    reads = registry.get(run.config.variant).streams
+    reads = corpus.read_by(run.config.variant)
     widths = {head: width for head, width in run.config.widths.items() if head in reads}
     ranges = read_ranges(run.path, widths)
     return outliers(corpus.features, index, ranges, ids=corpus.ids, columns=corpus.column_names)
