@@ -15,7 +15,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ OPTIONS = FitOptions(tasks=("emotion",), decoding="separate", loss="cross_entrop
 TRAINED = replace(OPTIONS, seeds=(0, 1, 2))
 RESAMPLES = 2_000
 BEST = "best single layer"
+THEIRS = "best layer of the other corpus"
 
 Codes = NDArray[np.int64]
 Figures = dict[str, Any]
@@ -61,10 +62,13 @@ class Case:
             yield np.sort(np.concatenate([part.fit, part.stop])), part.held_out
 
 
-def extract(data: Path, weights: Path, scratch: Path, *, context: str = "clip") -> dict[str, Path]:
+def extract(
+    data: Path, weights: Path, scratch: Path, *, context: str = "clip", corpora: Sequence[str] = tuple(CORPORA)
+) -> dict[str, Path]:
     """Make the manifests and caches that are not there yet; return the caches."""
     caches = {}
-    for name, (importer, words) in CORPORA.items():
+    for name in corpora:
+        importer, words = CORPORA[name]
         manifest, ending = scratch / f"{name}.csv", "" if context == "clip" else f"_{context}"
         caches[name] = scratch / f"{name}_all{ending}.h5"
         if caches[name].exists():
@@ -79,16 +83,19 @@ def extract(data: Path, weights: Path, scratch: Path, *, context: str = "clip") 
 
 
 def figures(caches: dict[str, Path]) -> Figures:
-    """Measure both corpora; return scores, differences and layer weights as JSON values."""
+    """Measure these corpora; return scores, differences and layer weights as JSON values.
+
+    Of two, each is also read by the layers that the other one chose.
+    """
     cases = {name: Case(name, read_corpus(path)) for name, path in caches.items()}
     found: Figures = {}
     for name, case in cases.items():
-        (other,) = [one for key, one in cases.items() if key != name]
+        other = next((one for key, one in cases.items() if key != name), None)
         found[name] = _measured(case, other)
     return found
 
 
-def _measured(case: Case, other: Case) -> Figures:
+def _measured(case: Case, other: Case | None) -> Figures:
     numbers = case.features.streams["audio"].layers
     answers: dict[str, list[Codes]] = {f"layer {one}": _answers(case, OPTIONS, str(one)) for one in numbers}
     losses, picks = _inner_losses(case), []
@@ -101,12 +108,16 @@ def _measured(case: Case, other: Case) -> Figures:
     answers["learned"] = _answers(case, OPTIONS, "learned", weights)
     for how in ("mean", "all"):
         answers[how] = _answers(case, OPTIONS, how)
-    theirs = choose_layers(other.features, "audio", None, OPTIONS).weights
-    answers["learned on the other corpus"] = _answers(_reweighed(case, theirs), OPTIONS, None)
-    alone = numbers[int(np.argmin(_layer_losses(other.features)))]
-    answers["best layer of the other corpus"] = answers[f"layer {alone}"]
-    for how in (str(alone), "mean", "learned", "all"):
-        title = "best layer of the other corpus" if how.isdigit() else how
+    networks = {how: how for how in ("mean", "learned", "all")}
+    theirs: list[float] | None = None
+    if other is not None:
+        mix = choose_layers(other.features, "audio", None, OPTIONS).weights
+        theirs = mix.tolist()
+        answers["learned on the other corpus"] = _answers(_reweighed(case, mix), OPTIONS, None)
+        alone = str(numbers[int(np.argmin(_layer_losses(other.features)))])
+        answers[THEIRS] = answers[f"layer {alone}"]
+        networks = {THEIRS: alone, **networks}
+    for title, how in networks.items():
         answers[f"network: {title}"] = _answers(case, TRAINED, how, name="audio")
     return {
         "utterances": len(case.features),
@@ -114,7 +125,7 @@ def _measured(case: Case, other: Case) -> Figures:
         "folds": FOLDS[case.name],
         "picked": picks,
         "weights": weights,
-        "weights_of_the_other": theirs.tolist(),
+        "weights_of_the_other": theirs,
         "uar": {how: _interval(case, one) for how, one in answers.items()},
         "over_best_single": {
             how: _interval(case, one, answers[BEST]) for how, one in answers.items() if how != BEST
@@ -213,9 +224,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True, help="the folder of whisper-tiny.en")
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--context", choices=("clip", "window"), default="clip")
+    parser.add_argument("--corpora", nargs="+", choices=tuple(CORPORA), default=list(CORPORA))
     given = parser.parse_args()
     given.scratch.mkdir(parents=True, exist_ok=True)
-    found = figures(extract(given.data, given.weights, given.scratch, context=given.context))
+    found = figures(
+        extract(given.data, given.weights, given.scratch, context=given.context, corpora=given.corpora)
+    )
     name = "layers.json" if given.context == "clip" else f"layers_{given.context}.json"
     (given.scratch / name).write_text(json.dumps(found, indent=1) + "\n")
     print(_shown(found))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.variants import joint_fit
 from dualstream.heads.variants.registry import FitOptions
+from dualstream.pipeline.bundles import inference
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream, Calibration
 from dualstream.pipeline.bundles.onnx_graph import TOLERANCE, write_onnx
 from dualstream.pipeline.commands import export, extract, predict
-from dualstream.pipeline.errors import CorruptError
+from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError
 from dualstream.pipeline.experiments.run_config import FittedOn
 from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
 
@@ -170,3 +172,15 @@ def test_onnx_carries_the_weights_of_layers(tmp_path: Path, name: str, layers: s
     facts, found = write_onnx(bundle_of(features, name, layers=layers), tmp_path / "head.onnx", batches=20)
     assert found.worst <= TOLERANCE
     assert facts["inputs"]["audio"][-1] == 24  # all layers come in
+
+
+def test_bundles_that_state_no_width_of_a_layer_stay_readable() -> None:
+    weights = {"source": "file", "sha256": "a" * 64, "licence": ""}
+    own = {"layers": [0, 1], "layers_joined": "each", "layer_width": 16}
+    built: Any = {"name": "hf:vit@all", "stream": "video", "raw_width": 32, "parameters": own, "weights": weights}
+    older = {**built, "parameters": {key: value for key, value in own.items() if key != "layer_width"}}
+    other = {**built, "parameters": {**own, "layer_width": 8}}
+    inference._check_encoder("video", built, built, "a" * 64)
+    inference._check_encoder("video", older, built, "a" * 64)
+    with pytest.raises(FingerprintMismatchError, match="layer_width"):
+        inference._check_encoder("video", other, built, "a" * 64)
