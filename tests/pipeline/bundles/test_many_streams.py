@@ -128,21 +128,10 @@ def three_streams() -> FeatureSet:
     return replace(train, streams={**train.streams, "audio.voice": turned})
 
 
-ALL = (
-    "linear",
-    "linear_late",
-    "late",
-    "gated",
-    "lowrank",
-    "tensor",
-    "aligned",
-    "crossmodal",
-    "bottleneck",
-    "dialogue",
-)
+SOME = ("linear_late", "gated", "crossmodal", "dialogue")  # of each family, and what mixes as no other does
 
 
-@pytest.mark.parametrize("name", ["concat_norm", *(pytest.param(one, marks=pytest.mark.slow) for one in ALL)])
+@pytest.mark.parametrize("name", ["concat_norm", *(pytest.param(one, marks=pytest.mark.slow) for one in SOME)])
 def test_onnx_of_three_streams_says_what_the_heads_say(tmp_path: Path, name: str) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
@@ -152,13 +141,7 @@ def test_onnx_of_three_streams_says_what_the_heads_say(tmp_path: Path, name: str
     assert {f"{stream}_present" for stream in ("video", "audio", "audio.voice")} <= set(facts["inputs"])
 
 
-LAYERED = [
-    ("linear_audio", "learned"),
-    ("concat_norm", "learned"),
-    ("aligned", "learned"),
-    ("gated", "1"),
-    ("linear_late", "mean"),
-]
+LAYERED = [("linear_audio", "learned"), ("aligned", "learned")]
 
 
 @pytest.mark.slow
