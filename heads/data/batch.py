@@ -36,6 +36,8 @@ class StreamArrays:
     """Shape (W, D), or None for a stream without windows."""
     window_present: NDArray[np.bool_] | None = None
     """Shape (W,), or None with `windows`."""
+    layers: tuple[int, ...] = ()
+    """Numbers of a network's layers whose rows stand side by side, D / L columns each; empty: no layers."""
 
     def __post_init__(self) -> None:
         if self.utterance.ndim != 2 or self.present.shape != self.utterance.shape[:1]:
@@ -49,6 +51,8 @@ class StreamArrays:
             expected = (len(self.window_present), self.width)
             if self.windows.shape != expected:
                 raise ValueError(f"windows have shape {self.windows.shape}; expected {expected}")
+        if self.layers and self.width % len(self.layers):
+            raise ValueError(f"{self.width} columns cannot be {len(self.layers)} layers of one width")
 
     @property
     def width(self) -> int:
@@ -142,7 +146,8 @@ class FeatureSet:
         streams = {}
         for name, stream in self.streams.items():
             flat = stream.windows is not None and stream.window_present is not None
-            streams[name] = StreamArrays(
+            streams[name] = replace(
+                stream,
                 utterance=stream.utterance[index],
                 present=stream.present[index],
                 windows=stream.windows[rows] if flat else None,  # type: ignore[index]
@@ -320,6 +325,7 @@ def join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
             np.concatenate((one.present, two.present)),
             windows,
             seen,
+            one.layers,
         )
     return replace(
         first,

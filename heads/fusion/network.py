@@ -47,6 +47,8 @@ class Settings:
     """The variant's own, defaults filled in."""
     streams: tuple[str, ...] = ()
     """The names in `widths` in order, which files don't keep; empty: as `widths` has them."""
+    layers: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Numbers of the layers of each stream that has several, whose weights the network learns."""
 
     def __post_init__(self) -> None:
         order = tuple(self.streams) or stream_order(self.widths)
@@ -60,10 +62,12 @@ class Settings:
         return tuple(task for task, classes in sized if classes)
 
     def to_json(self) -> JsonObject:
-        """Return plain JSON values; ``streams`` stands only where the names in order don't tell."""
+        """Return plain JSON values; ``streams`` where the names in order don't tell, ``layers`` if any."""
         values = asdict(self)
         if self.streams == stream_order(sorted(self.widths)):
             del values["streams"]
+        if not self.layers:
+            del values["layers"]
         return values
 
 
@@ -110,6 +114,12 @@ class Network:
         self.settings = settings
         self.width = self.build(weights, settings)
         self.build_heads(weights, settings)
+        unread = [stream for stream in settings.layers if f"layers.{stream}" not in weights.tensors]
+        if unread:
+            raise ValueError(
+                f"{settings.variant} does not say which columns are of {unread[0]} (Weights.linear, streams=), "
+                "so that no layer weights can be learned; take mean, all or the number of a layer"
+            )
 
     def build_heads(self, weights: Weights, settings: Settings) -> None:
         """Make the heads; names of their layers start with ``head``."""

@@ -256,7 +256,13 @@ class Gated(Network):
             for stream, width in settings.widths.items()
         }
         gates = 1 if len(self.entries) == 2 else len(self.entries)
-        self.gate = weights.linear("gate", sum(settings.widths.values()), gates * settings.hidden)
+        self.gate = weights.linear(
+            "gate",
+            sum(settings.widths.values()),
+            gates * settings.hidden,
+            streams=spans(settings.widths),
+            counted=False,
+        )
         return settings.hidden
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:

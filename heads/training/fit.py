@@ -77,6 +77,7 @@ def fit_network(
         dropout=options.dropout,
         max_windows=options.max_windows,
         parameters=kind.parameters | options.parameters,
+        layers={stream: train.streams[stream].layers for stream in streams if train.streams[stream].layers},
     )
     if dev is not None and (
         options.patience <= 0 or not any((getattr(dev, t) != UNLABELLED).any() for t in tasks)
@@ -207,7 +208,7 @@ class TorchModel:
 
     def __post_init__(self) -> None:
         self.kind = resolve(self.variant)
-        self.network = self.kind(Weights([self.seed], self.arrays), self.settings)
+        self.network = self.kind(Weights([self.seed], self.arrays, self.settings.layers), self.settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return restore_network, self.state()  # a network's class may be made while the program runs
@@ -278,7 +279,12 @@ def restore_network(arrays: Arrays, values: JsonObject) -> TorchModel:
     settings = Settings(**values["settings"])
     kind = resolve(settings.variant)
     scalers = {
-        stream: Scaler(kind.scale, arrays[f"scale/{stream}/mean"], arrays[f"scale/{stream}/spread"])
+        stream: Scaler(
+            kind.scale,
+            arrays[f"scale/{stream}/mean"],
+            arrays[f"scale/{stream}/spread"],
+            len(settings.layers.get(stream, ())) or 1,
+        )
         for stream in settings.streams
     }
     own = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}

@@ -40,7 +40,7 @@ class NetworkModule(nn.Module):
         self.max_windows = settings.max_windows
         self.tasks = settings.tasks
         self.scales = {
-            stream: (torch.from_numpy(scaler.mean), torch.from_numpy(scaler.spread))
+            stream: (torch.from_numpy(scaler.mean), torch.from_numpy(scaler.spread), scaler.layers)
             for stream, scaler in scalers.items()
         }
 
@@ -63,6 +63,10 @@ class NetworkModule(nn.Module):
     def _scaled(self, stream: str, rows: Tensor) -> Tensor:
         if self.scale == "raw":
             return rows
-        mean, spread = self.scales[stream]
+        mean, spread, layers = self.scales[stream]
         scaled = ((rows - mean) / spread).clamp(-CLIP, CLIP)
-        return functional.layer_norm(scaled, (len(mean),)) if self.scale == "normed" else scaled
+        if self.scale != "normed":
+            return scaled
+        if layers == 1:
+            return functional.layer_norm(scaled, (len(mean),))
+        return functional.layer_norm(scaled.unflatten(-1, (layers, -1)), (len(mean) // layers,)).flatten(-2)

@@ -90,7 +90,7 @@ class SeedGroup:
     def __init__(self, data: TrainingData, seeds: Sequence[int], stop: Event) -> None:
         options = data.options
         self.data, self.options, self.stop = data, options, stop
-        self.weights = Weights(seeds)
+        self.weights = Weights(seeds, layers=data.settings.layers)
         self.network = data.kind(self.weights, data.settings)
         self.balance = make_balance(options.task_balance, self.weights, options.sentiment_weight)
         self.weights.train()

@@ -34,17 +34,19 @@ class Scaler:
     """Shape (D,)."""
     spread: NDArray[np.float32]
     """Shape (D,), standard deviation; 1 where the column is constant."""
+    layers: int = 1
+    """Layers side by side, each of which is normed by itself."""
 
     @classmethod
-    def fit(cls, rows: NDArray[np.float32], present: NDArray[np.bool_], kind: Scale) -> Scaler:
+    def fit(cls, rows: NDArray[np.float32], present: NDArray[np.bool_], kind: Scale, layers: int = 1) -> Scaler:
         """Learn from the rows that are present."""
         width = rows.shape[1]
         if kind == "raw" or not present.any():
-            return cls(kind, np.zeros(width, np.float32), np.ones(width, np.float32))
+            return cls(kind, np.zeros(width, np.float32), np.ones(width, np.float32), layers)
         used = rows[present].astype(np.float64)
         mean, spread = used.mean(axis=0), used.std(axis=0)
         constant = spread <= CONSTANT * np.maximum(np.abs(mean), CONSTANT)
-        return cls(kind, mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32))
+        return cls(kind, mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32), layers)
 
     def __call__(self, rows: NDArray[np.float32], present: NDArray[np.bool_]) -> Tensor:
         """Return scaled rows, zeros where a row is absent."""
@@ -52,7 +54,8 @@ class Scaler:
         if self.kind != "raw":
             scaled = ((scaled - torch.from_numpy(self.mean)) / torch.from_numpy(self.spread)).clamp_(-CLIP, CLIP)
         if self.kind == "normed":
-            scaled = torch.nn.functional.layer_norm(scaled, scaled.shape[1:])
+            by_layer = scaled.unflatten(1, (self.layers, -1)) if self.layers > 1 else scaled
+            scaled = torch.nn.functional.layer_norm(by_layer, by_layer.shape[-1:]).reshape(scaled.shape)
         scaled[torch.from_numpy(~present)] = 0.0
         return scaled
 
@@ -83,6 +86,7 @@ class TensorSet:
         self.reads, self.scale = network.reads, network.scale
         self.whole_dialogues = network.whole_dialogues
         self.widths = settings.widths
+        self.layers = settings.layers
         self.dialogue_codes, self.turn = features.dialogue, features.turn
         self.dialogue = torch.from_numpy(features.dialogue)
         max_windows = settings.max_windows
@@ -119,7 +123,7 @@ class TensorSet:
             self.window_present[stream] = torch.from_numpy(np.append(there, False))
         else:
             values, there = arrays.utterance, arrays.present
-        scaler = scaler or Scaler.fit(values, there, self.scale)
+        scaler = scaler or Scaler.fit(values, there, self.scale, len(self.layers.get(stream, ())) or 1)
         self.scalers[stream] = scaler
         scaled = scaler(values, there)
         self.values[stream] = torch.cat([scaled, torch.zeros(1, width)]) if windowed else scaled

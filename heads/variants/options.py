@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Interval
 from dualstream.heads import losses
+from dualstream.heads.variants.layer_option import parse_layers
 
 from dualstream.validation import validate
 
@@ -79,6 +80,10 @@ class FitOptions:
     """How both tasks are answered: joint (one answer, a pair that training showed), separate or pairs.
 
     heads/variants/joint.py. pairs adds both heads' log-probabilities over the pairs that training showed."""
+    layers: str | None = None
+    """How a stream of hf:FOLDER@all is read: learned, mean, a layer's number, or all (side by side, the default).
+
+    For every such stream, or for each by its name: audio=learned,video=3. docs/encoders.md compares them."""
     max_windows: Annotated[int, Ge(1)] = 64
     """Windows of an utterance that sequence variants see.
 
@@ -96,6 +101,7 @@ class FitOptions:
         validate(self)
         if self.loss != FitOptions.loss:  # the default needs no look at what is installed
             require_loss(self.loss)
+        parse_layers(self.layers)
         if not self.seeds or not self.tasks or set(self.tasks) - set(TASKS):
             raise ValueError(
                 f"{len(self.seeds)} seeds for the tasks {self.tasks}; expected one seed or more, of {TASKS}"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants import joint_model
+from dualstream.heads.data.layers import layered as layers_of
+from dualstream.heads.variants import joint_model, layered
 from dualstream.heads.variants.contract import KINDS, STREAMS, Arrays, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
 from dualstream.heads.variants.contract import FitOptions as FitOptions
@@ -23,6 +24,7 @@ from dualstream.heads.variants.contract import Prediction as Prediction
 from dualstream.heads.variants.contract import Progress as Progress
 from dualstream.heads.variants.contract import Task as Task
 from dualstream.heads.variants.contract import Trained as Trained
+from dualstream.heads.variants.layer_option import chosen_layers
 from dualstream.heads.variants.streams import linear_of, network_of
 
 from dualstream.cores import one_core
@@ -130,7 +132,7 @@ def fit(
     if dev is not None:
         dev.require_finite(streams)
     with one_core():
-        return variant.fit(name, train, dev, options, progress)
+        return layered.fit(variant, name, train, dev, options, progress)
 
 
 def held_out(
@@ -154,8 +156,11 @@ def held_out(
     if variant.held_out is None:
         return None
     features.require_finite(variant.reads(features.streams))
+    read = layered.held_out_rows(variant, features, options)
+    if read is None:
+        return None
     with one_core():
-        return variant.held_out(name, features, fold, options, progress, work)
+        return variant.held_out(name, read, fold, options, progress, work)
 
 
 def check(name: str, features: FeatureSet, options: FitOptions) -> None:
@@ -176,6 +181,7 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         _check_setting(variant, key, value)
     if variant.refuse is not None:
         variant.refuse(name, options)
+    chosen_layers(options.layers, layers_of(features))
     streams = variant.reads(features.streams)
     lacking = variant.lacking(features.streams)
     if lacking:
@@ -234,8 +240,11 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
     ValueError
         Where the variant is not there any more, as where a package that registered it is not installed.
     """
-    own = {name: array for name, array in arrays.items() if not name.startswith(joint_model.PREFIX)}
+    added = (joint_model.PREFIX, *([layered.PREFIX] if "layers" in values else []))
+    own = {name: array for name, array in arrays.items() if not name.startswith(added)}
     model = get(values["variant"]).restore(own, values)
+    if "layers" in values:
+        model = layered.restored(model, arrays, values)
     return joint_model.restored(model, arrays, values["joint"]) if "joint" in values else model
 
 

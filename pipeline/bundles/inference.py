@@ -321,6 +321,9 @@ def _check_encoder(name: str, stated: SpecDocument, built: SpecDocument, digest:
     entry = find(stated["stream"], stated["name"])
     if entry is not None and entry.folder:  # whatever the folder is called here, its files have these digests
         built = {**built, "name": stated["name"]}
+    if "layer_width" not in stated["parameters"]:  # earlier versions did not state it of pictures
+        own = {key: value for key, value in built["parameters"].items() if key != "layer_width"}
+        built = {**built, "parameters": own}
     wrong = differences(_settings(built), _settings(stated))
     if wrong:
         raise FingerprintMismatchError(

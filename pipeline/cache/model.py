@@ -66,6 +66,20 @@ class Stream:
     """features.encoder.EncoderSpec.to_json() of the encoder that made it."""
     projection: StoredProjection | None = None
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the layers whose columns stand side by side, one after the other; empty where there are none.
+
+        After a projection columns are of all layers at once.
+        """
+        stated = self.spec.get("parameters") or {}
+        numbers, width = stated.get("layers"), stated.get("layer_width")
+        if stated.get("layers_joined") != "each" or self.projection is not None or not isinstance(width, int):
+            return ()
+        if not isinstance(numbers, list) or len(numbers) < 2 or len(numbers) * width != self.utterance.shape[1]:
+            return ()
+        return tuple(int(one) for one in numbers)
+
     def __repr__(self) -> str:
         windows = "none" if self.windows is None else str(self.windows.shape)
         return f"Stream({self.name!r}, utterance={self.utterance.shape}, windows={windows})"

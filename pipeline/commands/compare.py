@@ -42,7 +42,7 @@ from dualstream.pipeline.experiments.run_config import CacheOrigin
 from dualstream.pipeline.experiments.scores import scored_by
 from dualstream.pipeline.experiments.scoring import EvaluationSet, compare_to
 from dualstream.pipeline.experiments.stream_gains import WHOLE, stream_gains, variants_without
-from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.experiments.training_data import Corpus, check_layers, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import CompareCommand, CompareOptions
 from dualstream.pipeline.provenance import utc_now
@@ -136,6 +136,7 @@ def compare_on(
     fit, answering = agreed(fit, options.answering)
     options = dataclasses.replace(options, answering=answering)
     _check_parameters(chosen, fit)
+    check_layers(corpus, fit)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     protocol.check_answering(plan, fit, options.answering)
     trained, answers = _end_to_end(plan, fit, options)
@@ -200,6 +201,7 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     chosen = choose(options.fusions, tuple(corpus.streams))
     fit, answering = agreed(fit, options.answering)
     _check_parameters(chosen, fit)
+    check_layers(corpus, fit)
     plan = protocol.plan(corpus, options.folds, scored=options.scored, normalise=False)
     protocol.check_answering(plan, fit, answering)
     trained, _ = _end_to_end(plan, fit, options)

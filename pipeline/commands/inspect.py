@@ -154,6 +154,7 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
         weights=stream.spec.get("weights"),
         raw_width=stream.spec.get("raw_width"),
         width=int(stream.utterance.shape[1]),
+        layers=stream.layers,
         windows=stream.windows is not None,
         projection={"kind": stream.projection.kind, **stream.projection.fitted_on} if stream.projection else None,
         coverage=coverage,
@@ -351,7 +352,8 @@ def _stream_lines(name: str, stream: StreamReport) -> list[str]:
             road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
             road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
             road += ", turned" if facts["kind"] == TURNED else ", as they are"
-    lines = [f"{name}: {stream.encoder}, {stream.width} columns{road}{source}"]
+    layers = f" ({stream.layer_words})" if stream.layers else ""
+    lines = [f"{name}: {stream.encoder}, {stream.width} columns{layers}{road}{source}"]
     for split, coverage in stream.coverage.items():
         text = f"  {split:<6} {coverage.present:>7,} of {coverage.utterances:,} utterances"
         if coverage.windows is not None:

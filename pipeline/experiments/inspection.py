@@ -80,6 +80,14 @@ class StreamReport(Document):
     """Its kind, and what it was fitted on."""
     coverage: dict[str, SplitCoverage]
     health: Health
+    layers: tuple[int, ...] = ()
+    """Numbers of a network's layers that stand side by side, which heads can weigh; empty where there are none."""
+
+    @property
+    def layer_words(self) -> str:
+        """How many layers there are, and of how many columns each."""
+        numbers = ", ".join(map(str, self.layers))
+        return f"{len(self.layers)} layers of {self.width // len(self.layers)}: {numbers}"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from dualstream.features.encoder import SpecDocument
 from dualstream.heads.data.batch import PAIR, FeatureSet, StreamArrays, join, stream_order
+from dualstream.heads.data.layers import layered
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.evaluation.folds import connected, holds_apart
 from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants import registry
-from dualstream.heads.variants.options import Task
+from dualstream.heads.variants.layer_option import chosen_layers
+from dualstream.heads.variants.options import FitOptions, Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.provenance import Provenance
@@ -284,6 +286,20 @@ def corpus_of(
     return replace(corpus, speaker_norm=speaker_norm, to_normalise=speaker_norm)
 
 
+def check_layers(corpus: Corpus, fit: FitOptions) -> None:
+    """Say before any fit that no layers can be read as asked for.
+
+    Raises
+    ------
+    UsageError
+        Where ``--layers`` names a stream or a layer that is not there, or no stream has layers.
+    """
+    try:
+        chosen_layers(fit.layers, layered(corpus.features))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
 def _projections(cache: Cache, chosen: Mapping[str, str]) -> dict[str, str]:
     found = {head: cache.streams[name].projection for head, name in chosen.items()}
     return {head: one.kind for head, one in found.items() if one is not None}
@@ -413,7 +429,7 @@ def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, 
 
 
 def _stream_arrays(stream: Stream) -> StreamArrays:
-    return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present)
+    return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present, stream.layers)
 
 
 def _codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.int64]:

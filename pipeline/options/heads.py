@@ -25,7 +25,7 @@ PROTOCOL_PANELS = {
 }
 FIT_PANELS = {
     LOSS: ("loss", "adjustment", "focal_gamma", "resample", "task_balance", "sentiment_weight"),
-    "Model": ("hidden", "dropout", "penalty", "max_windows", "parameters"),
+    "Model": ("hidden", "dropout", "penalty", "max_windows", "layers", "parameters"),
     RUNNING: ("threads",),
 }
 FIT_AS = {
@@ -190,7 +190,7 @@ class DiagnoseOptions:
                     TRAINING,
                     panels=FIT_PANELS,
                     cli=FIT_AS,
-                    without=("tasks", "task_balance", "sentiment_weight", "decoding"),
+                    without=("tasks", "task_balance", "sentiment_weight", "decoding", "layers"),
                 )
             },
         ),

@@ -20,6 +20,7 @@ from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, Lo
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.drawing import FileKind, Picture
+from dualstream.pipeline.reporting.layers import layer_words
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.tables import Row, scores_mark
 from dualstream.pipeline.storage.documents import write_bytes
@@ -204,6 +205,7 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         Section(
             title="How it was done",
             facts=cache_facts(comparison.cache, comparison.streams, comparison.specs)
+            | comparison_layers(comparison)
             | {"seconds to import torch": f"{comparison.import_torch_s:.1f}"},
             documents={
                 "options of the fits": comparison.options,
@@ -225,6 +227,15 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         warnings=with_random_weights(comparison.warnings, comparison.specs),
     )
     return ReportPage(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+
+
+def comparison_layers(comparison: Comparison) -> dict[str, str]:
+    """Return how much each layer of a network weighs in each variant, where any was weighed."""
+    return {
+        f"layers of {stream} in {row.variant}": words
+        for row in comparison.rows
+        for stream, words in layer_words(row.history).items()
+    }
 
 
 def gains_lead(comparison: Comparison) -> str:
@@ -307,6 +318,7 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
     config = run.config
     facts = cache_facts(config.cache.origin, config.streams, config.specs)
     facts["fitted on"] = f"{config.fitted_on.utterances} utterances, SHA-256 {config.fitted_on.sha256}"
+    facts |= {f"layers of {stream}": words for stream, words in layer_words(run.history).items()}
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in config.versions.items())
     facts["test split"] = test_words(run.test_log)
     if config.choice:

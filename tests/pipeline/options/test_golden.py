@@ -15,7 +15,7 @@ from dualstream import cli
 GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
 ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
-    | ({"--like", "--decoding"} if command in ("fit-head", "compare") else set())
+    | ({"--like", "--decoding", "--layers"} if command in ("fit-head", "compare") else set())
     | ({"--speaker", "--speaker-per-file"} if command == "predict" else set())
     | ({"--context", "--scramble"} if command == "extract" else set())
     | ({"--speaker-from", "--dialogue-from", "--split-from"} if command == "manifest" else set())
