@@ -17,6 +17,7 @@ from dualstream.discovery import ENCODERS_GROUP, origins
 
 READING = "Reading clips"
 ENCODERS = "Encoders"
+MACHINES = "Many machines"
 ENCODED = ("video", "audio", "video_weights", "audio_weights", "device", "precision", "threads")
 READ_AS = {"window_s": Cli(name="window"), "hop_s": Cli(name="hop")}
 REPEATED = {name: Cli(repeat=True) for name in ("video", "audio", "video_weights", "audio_weights")}
@@ -39,7 +40,10 @@ class ExtractCommand(DocumentOptions):
     ] = field(default_factory=ExtractionOptions)
     run: Annotated[
         RunOptions,
-        OptionGroup(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "replace")}),
+        OptionGroup(
+            RUNNING,
+            panels={INPUT: ("limit",), OUTPUT: ("projection", "replace"), MACHINES: ("executor", "part")},
+        ),
     ] = field(default_factory=RunOptions)
 
     @classmethod
