@@ -14,15 +14,15 @@ from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError, resumable
-from dualstream.pipeline.executors import ray_tasks, require_ray
 from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache, whitened_words
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
+from dualstream.pipeline.extraction.distributed import Cluster, cluster
 from dualstream.pipeline.extraction.estimate import estimate
 from dualstream.pipeline.extraction.parts import failed_clips, part_report
 from dualstream.pipeline.extraction.presence import ClipPresence
+from dualstream.pipeline.extraction.ray_session import require_ray
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
-from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractedStream, ExtractReport, RunOptions
+from dualstream.pipeline.extraction.request import RAY, ExtractedStream, ExtractReport, RunOptions
 from dualstream.pipeline.extraction.scheduling import ExtractionJob, jobs_to_do, set_damaged_aside
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher, record_stats
@@ -83,24 +83,26 @@ def extract(
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     make_folder(out.parent)
-    # Parts of one whole run at the same time: each publishes whole shards, and only a whole run seals.
-    lock = locked(out.with_name(out.name + ".lock")) if run.part is None else contextlib.nullcontext()
-    with lock, resumable():
+    notices: list[str] = []
+
+    def note(text: str) -> None:
+        notices.append(text)
+        notice(text)
+
+    with contextlib.ExitStack() as held, resumable():
+        if run.part is None:  # parts run at the same time: they publish whole shards, and seal nothing
+            held.enter_context(locked(out.with_name(out.name + ".lock")))
         remove_leftovers(out.parent, of=out.name)
         shards = _shards_of(out)
         if shards.is_dir():
             remove_leftovers(shards)
-        recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "recipe-memo.json")
+        nodes = held.enter_context(_nodes(manifest, root, out, options, run, note))
+        memo = shards / "recipe-memo.json"
+        recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size, memo=memo)
         existing = _existing(out, recipe, run.replace, notice)
-        notices: list[str] = []
-
-        def note(text: str) -> None:
-            notices.append(text)
-            notice(text)
-
         folder = _folder(out, recipe, manifest, run.shard_size)
         _open(folder, recipe)
-        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
+        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run, nodes)
         made = _make_missing(work, note)
         if run.part is not None:
             report = _part_made(out, work, made, note)
@@ -206,7 +208,8 @@ def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> list[int]
     clips = [one for job in jobs for one in job.utterances] if recipe.reads_media else []
     presence = ClipPresence.of(work.root, work.hasher, clips)
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
-    torch = torch_threads(work.options.torch_threads if recipe.has_network else None)
+    here = recipe.has_network and work.nodes is None
+    torch = torch_threads(work.options.torch_threads if here else None)
     with torch, Progress(sum(made)) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
         for one in shards:
             if not work.run.keep_going:
@@ -232,15 +235,29 @@ def _executed(
     def on_clip(failed: bool, frames: int) -> None:
         progress.advance(failed=failed, frames=frames)
 
-    if run.executor == LOCAL:
-        batches = work.options.batches
-        yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
+    if work.nodes is not None:
+        yield from work.nodes.make(jobs, work.hasher, on_clip)
         return
-    tasks = [RemoteJob(job, work.root.resolve(), work.options, run.shard_size, recipe.fingerprint) for job in jobs]
-    for _, made in ray_tasks(make_remotely, tasks, workers=workers):
-        for clip in made.shard.clips:
-            on_clip(clip.status == "failed", 0)
-        yield made
+    batches = work.options.batches
+    yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
+
+
+def _nodes(
+    manifest: Manifest,
+    root: Path,
+    out: Path,
+    options: ExtractionOptions,
+    run: RunOptions,
+    note: Callable[[str], None],
+) -> contextlib.AbstractContextManager[Cluster | None]:
+    """Return the cluster that makes the shards; None where this machine does."""
+    if run.executor != RAY:
+        return contextlib.nullcontext()
+
+    def is_made(fingerprint: str) -> bool:
+        return any((_shards_of(out) / fingerprint).glob("shard-*.h5"))
+
+    return cluster(manifest, root, options, run, is_made=is_made, note=note)
 
 
 def _sealed_at_last(
@@ -295,15 +312,19 @@ def _dry_run(
     run: RunOptions,
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
-    recipe = build_recipe(options, shard_size=run.shard_size)
     notices: list[str] = []
-    _existing(out, recipe, run.replace, notices.append)
-    folder = _folder(out, recipe, manifest, run.shard_size)
-    work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
-    to_make = [one for job in jobs_to_do(work, notices.append) for one in job.utterances]
-    workers = run.workers or available_cores()
-    with torch_threads(options.torch_threads if recipe.has_network else None):
-        guess = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
+    with _nodes(manifest, root, out, options, run, notices.append) as nodes:
+        recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size)
+        _existing(out, recipe, run.replace, notices.append)
+        folder = _folder(out, recipe, manifest, run.shard_size)
+        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run, nodes)
+        to_make = [one for job in jobs_to_do(work, notices.append) for one in job.utterances]
+        if nodes:
+            guess = nodes.estimate(to_make)
+        else:
+            workers = run.workers or available_cores()
+            with torch_threads(options.torch_threads if recipe.has_network else None):
+                guess = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
     of_each = [len(to_make)] if to_make else []
     return replace(_report(out, work, of_each, []), notices=notices, estimate=guess)
 
@@ -314,8 +335,8 @@ def _log(out: Path, report: ExtractReport) -> None:
     rate = f", {report.made / report.seconds:.2f} clips/s" if report.made else ""
     part = f"part {report.part.part}, " if report.part else ""
     line = (
-        f"{when} {platform.node()}: {part}{report.made} clips made, {report.kept} kept, {len(report.failed)} failed, "
-        f"{format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
+        f"{when} {platform.node()}: {part}{report.made} clips made, {report.kept} kept, "
+        f"{len(report.failed)} failed, {format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
     )
     with open(out.with_name(out.name + ".log"), "a", encoding="utf-8") as file:
         file.write(line)

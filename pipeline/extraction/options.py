@@ -116,7 +116,11 @@ class RunOptions:
     workers: Annotated[int, Ge(0)] = 0
     """Clips decoded in parallel; 0: one for each core."""
     executor: Executor = "local"
-    """local, or ray: one shard per task."""
+    """local, or ray: shards are made on the nodes of a Ray cluster, --workers cores of it (docs/cluster.md)."""
+    ray_address: str | None = None
+    """The cluster's address, such as 10.0.0.1:6379 or auto.
+
+    Default: RAY_ADDRESS, else a cluster that is started on this machine for the run."""
     shard_size: Annotated[int, Interval(ge=1, le=LARGEST_SHARD)] = 32
     """Clips in a shard: what a killed run loses at most.
 
@@ -144,6 +148,10 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         require_valid(self)
+        if self.ray_address is not None and self.executor != RAY:
+            raise UsageError(
+                f"--ray-address {self.ray_address} is for --executor ray; found --executor {self.executor}"
+            )
         if self.part is not None:
             Part.parse(self.part)
             if self.projection is not None:

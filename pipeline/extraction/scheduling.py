@@ -14,6 +14,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder
 from dualstream.pipeline.extraction.build_shards import ShardJob
+from dualstream.pipeline.extraction.distributed import Cluster
 from dualstream.pipeline.extraction.presence import require_known
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
 from dualstream.pipeline.extraction.request import RunOptions
@@ -34,6 +35,8 @@ class ExtractionJob:
     root: Path
     options: ExtractionOptions
     run: RunOptions
+    nodes: Cluster | None = None
+    """Who makes the shards; None: this process."""
 
     def groups(self) -> list[tuple[int, tuple[Utterance, ...]]]:
         """Return the shards that are asked for, each by its index and its utterances."""

@@ -42,7 +42,11 @@ class ExtractCommand(DocumentOptions):
         RunOptions,
         OptionGroup(
             RUNNING,
-            panels={INPUT: ("limit",), OUTPUT: ("projection", "replace"), MACHINES: ("executor", "part")},
+            panels={
+                INPUT: ("limit",),
+                OUTPUT: ("projection", "replace"),
+                MACHINES: ("executor", "ray_address", "part"),
+            },
         ),
     ] = field(default_factory=RunOptions)
 
