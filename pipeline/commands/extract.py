@@ -12,6 +12,7 @@ from pathlib import Path
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError, resumable
 from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache, whitened_words
@@ -22,10 +23,11 @@ from dualstream.pipeline.extraction.parts import failed_clips, part_report
 from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.ray_session import require_ray
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.remote_clips import hasher_of
 from dualstream.pipeline.extraction.request import RAY, ExtractedStream, ExtractReport, RunOptions
 from dualstream.pipeline.extraction.scheduling import ExtractionJob, jobs_to_do, set_damaged_aside
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from dualstream.pipeline.extraction.staleness import Hasher, record_stats
+from dualstream.pipeline.extraction.staleness import record_stats
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.provenance import canonical_json, require_same
@@ -56,7 +58,7 @@ def run(options: ExtractCommand) -> CommandResult:
 def extract(
     manifest_path: Path,
     *,
-    root: Path,
+    root: Path | RemoteRoot,
     out: Path,
     options: ExtractionOptions,
     run: RunOptions,
@@ -102,7 +104,9 @@ def extract(
         existing = _existing(out, recipe, run.replace, notice)
         folder = _folder(out, recipe, manifest, run.shard_size)
         _open(folder, recipe)
-        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run, nodes)
+        hasher = hasher_of(root, (path for one in manifest for path in one.files))
+        held.callback(hasher.close)
+        work = ExtractionJob(manifest, folder, recipe, hasher, root, options, run, nodes)
         made = _make_missing(work, note)
         if run.part is not None:
             report = _part_made(out, work, made, note)
@@ -244,7 +248,7 @@ def _executed(
 
 def _nodes(
     manifest: Manifest,
-    root: Path,
+    root: Path | RemoteRoot,
     out: Path,
     options: ExtractionOptions,
     run: RunOptions,
@@ -306,18 +310,21 @@ def _sealed(out: Path, work: ExtractionJob, existing: Cache | None, note: Callab
 
 def _dry_run(
     manifest: Manifest,
-    root: Path,
+    root: Path | RemoteRoot,
     out: Path,
     options: ExtractionOptions,
     run: RunOptions,
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
     notices: list[str] = []
-    with _nodes(manifest, root, out, options, run, notices.append) as nodes:
+    with contextlib.ExitStack() as held:
+        nodes = held.enter_context(_nodes(manifest, root, out, options, run, notices.append))
         recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size)
         _existing(out, recipe, run.replace, notices.append)
         folder = _folder(out, recipe, manifest, run.shard_size)
-        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run, nodes)
+        hasher = hasher_of(root, (path for one in manifest for path in one.files))
+        held.callback(hasher.close)
+        work = ExtractionJob(manifest, folder, recipe, hasher, root, options, run, nodes)
         to_make = [one for job in jobs_to_do(work, notices.append) for one in job.utterances]
         if nodes:
             guess = nodes.estimate(to_make)

@@ -17,6 +17,7 @@ from dualstream.features.media import MediaError, decoder_version
 from dualstream.features.single_read import digest_of_file
 from dualstream.features.weights import WeightsChoice
 from dualstream.pipeline.corpus.manifest import Manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob
@@ -34,6 +35,7 @@ from dualstream.pipeline.extraction.ray_pool import OnClip, RayPool
 from dualstream.pipeline.extraction.ray_session import ray_session
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, named_ffmpeg
 from dualstream.pipeline.extraction.remote import NodeRequest, NodeStatement
+from dualstream.pipeline.extraction.remote_clips import hasher_of
 from dualstream.pipeline.extraction.request import RunOptions
 from dualstream.pipeline.extraction.seen import SeenFile, see_file, seen_ahead
 from dualstream.pipeline.extraction.staleness import Hasher
@@ -49,7 +51,7 @@ class Cluster:
     pool: RayPool
     recipe: Recipe
     options: ExtractionOptions
-    root: Path
+    root: Path | RemoteRoot
 
     def make(self, jobs: Sequence[ShardJob], hasher: Hasher, on_clip: OnClip) -> Iterator[MadeShard]:
         """Make shards, in the order in which they are done; `RayPool.make` says what may go wrong."""
@@ -69,7 +71,7 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(
     manifest: Manifest,
-    root: Path,
+    root: Path | RemoteRoot,
     options: ExtractionOptions,
     run: RunOptions,
     *,
@@ -99,7 +101,7 @@ def cluster(
         )
     there, files = _absolute(options)
     root = root.absolute()
-    request = NodeRequest(root, there, run.shard_size, files, _sample(manifest, Hasher(root)))
+    request = NodeRequest(root, there, run.shard_size, files, _sample(manifest, hasher_of(root)))
     with ray_session(run.ray_address) as ray:
         has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
         gpus = networks and (options.device == "cuda" or (options.device == "auto" and has_gpus))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.build_shards import MadeShard
 from dualstream.pipeline.extraction.ray_actors import Actors, Done, Event, Lost, Slot, Stated, Task
@@ -103,7 +104,9 @@ class RayPool:
 
     # The shards
 
-    def make(self, jobs: Iterator[SeenJob], hasher: Hasher, root: Path, on_clip: OnClip) -> Iterator[MadeShard]:
+    def make(
+        self, jobs: Iterator[SeenJob], hasher: Hasher, root: Path | RemoteRoot, on_clip: OnClip
+    ) -> Iterator[MadeShard]:
         """Make the jobs, and yield shards as they are done.
 
         Parameters
@@ -155,7 +158,7 @@ class RayPool:
                 return
             yield min(free, key=lambda one: len(one.tasks))
 
-    def _made(self, event: Done, hasher: Hasher, root: Path) -> MadeShard | None:
+    def _made(self, event: Done, hasher: Hasher, root: Path | RemoteRoot) -> MadeShard | None:
         """Return the shard of a job; where it came to none, see to it that it is made elsewhere."""
         outcome, task, node = event.outcome, event.task, event.slot.node
         if outcome.made is not None:

@@ -15,13 +15,15 @@ from pathlib import Path
 from dualstream.features.encoder import SpecDocument
 from dualstream.features.media import stop_all
 from dualstream.features.single_read import digest_of_file
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.build_shards import MadeShard, make_shards
 from dualstream.pipeline.extraction.estimate import TimeEstimate, estimate
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
+from dualstream.pipeline.extraction.remote_clips import hasher_of
 from dualstream.pipeline.extraction.seen import SeenFile, SeenHasher, SeenJob
-from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from dualstream.pipeline.extraction.staleness import ABSENT
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
 from dualstream.pipeline.provenance import Environment, RecipeDocument
 
@@ -35,7 +37,7 @@ SHOWN_FILES = 3
 class NodeRequest:
     """What every process of a run is told."""
 
-    root: Path
+    root: Path | RemoteRoot
     """Absolute."""
     options: ExtractionOptions
     """Its paths are absolute."""
@@ -85,7 +87,7 @@ class ShardMaker:
         self._lock = threading.Lock()
         self._shard = -1
         self._frames: list[tuple[bool, int]] = []
-        self._known: dict[tuple[Path, int, int], str] = {}
+        self._hasher = hasher_of(request.root)
 
     def state(self) -> NodeStatement:
         """Build the encoders, and say what the rows that are made here depend on."""
@@ -110,7 +112,7 @@ class ShardMaker:
         job, recipe = seen.job, self._recipe
         with self._lock:
             self._shard, self._frames = job.index, []
-        hasher = SeenHasher(self._request.root, seen.files, self._known)
+        hasher = SeenHasher(self._hasher, seen.files)
         if unseen := hasher.unseen(job.utterances):
             return Outcome(unseen=unseen)
         threads = torch_threads(self._request.options.torch_threads if recipe.has_network else None)
@@ -139,10 +141,9 @@ class ShardMaker:
     def estimate(self, utterances: Sequence[Utterance], workers: int, batches: int) -> TimeEstimate:
         """Measure a few clips on this node."""
         assert self._recipe is not None
-        hasher = Hasher(self._request.root)
         threads = torch_threads(self._request.options.torch_threads if self._recipe.has_network else None)
         with one_blas_thread(), threads:
-            return estimate(utterances, self._recipe, hasher, workers=workers, batches=batches)
+            return estimate(utterances, self._recipe, self._hasher, workers=workers, batches=batches)
 
     def stop(self) -> None:
         """End what ffmpeg does here."""
@@ -172,7 +173,7 @@ class ShardMaker:
         """Say which of a few clips are not seen from here; empty where all are."""
         if not recipe.reads_media:
             return ""
-        hasher = SeenHasher(self._request.root, self._request.sample)
+        hasher = SeenHasher(self._hasher, self._request.sample)
         unseen = {path: why for path in self._request.sample if (why := hasher.why(path))}
         return unseen_words(unseen, len(self._request.sample), self._request.root) if unseen else ""
 
@@ -180,10 +181,10 @@ class ShardMaker:
         """Return files of failed clips that went away, or were exchanged, while they were read here."""
         pairs = zip(made.job.utterances, made.shard.clips, strict=True)
         failed = [one for one, clip in pairs if clip.status == "failed"]
-        return SeenHasher(self._request.root, seen.files, self._known).unseen(failed)
+        return SeenHasher(self._hasher, seen.files).unseen(failed)
 
 
-def unseen_words(unseen: Mapping[str, str], total: int, root: Path) -> str:
+def unseen_words(unseen: Mapping[str, str], total: int, root: Path | RemoteRoot) -> str:
     """Return in words which files a node does not see."""
     shown = "; ".join(f"{path}: {why}" for path, why in list(unseen.items())[:SHOWN_FILES])
     more = f"; and {len(unseen) - SHOWN_FILES} more" if len(unseen) > SHOWN_FILES else ""

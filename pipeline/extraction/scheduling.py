@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.manifest import Manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder
@@ -32,7 +33,7 @@ class ExtractionJob:
     folder: ShardFolder
     recipe: Recipe
     hasher: Hasher
-    root: Path
+    root: Path | RemoteRoot
     options: ExtractionOptions
     run: RunOptions
     nodes: Cluster | None = None

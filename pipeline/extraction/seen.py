@@ -6,6 +6,7 @@ missing. So each job carries the size and the digest of its files, or why there 
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,7 @@ class SeenFile:
     """One file of a clip, as the machine that asks saw it."""
 
     size_bytes: int = -1
+    """-1 where nobody knows."""
     sha256: str = ""
     """Empty where it could not be read."""
     fault: tuple[str, str] | None = None
@@ -53,12 +55,14 @@ def see(job: ShardJob, hasher: Hasher, *, reads_media: bool = True) -> SeenJob:
 
 
 def see_file(path: str, hasher: Hasher, *, read: bool = True) -> SeenFile:
-    """Look at one file; False for `read`: its size only."""
-    try:
-        hasher.require(path)
-    except NoClipError as error:
-        return SeenFile(fault=(error.kind, error.text))
-    return SeenFile(hasher.stat(path)[0], hasher.digest(path) if read else "")
+    """Look at one file; False for `read`, or where it would have to be fetched: its size only."""
+    size_bytes = hasher.stat(path)[0]
+    if size_bytes < 0 or hasher.reads_cheaply:
+        try:
+            hasher.require(path)
+        except NoClipError as error:
+            return SeenFile() if error.kind == "unfetched" else SeenFile(fault=(error.kind, error.text))
+    return SeenFile(size_bytes, hasher.digest(path) if read and hasher.reads_cheaply else "")
 
 
 def seen_ahead(jobs: Sequence[ShardJob], hasher: Hasher, *, reads_media: bool) -> Generator[SeenJob, None, None]:
@@ -80,23 +84,29 @@ def seen_ahead(jobs: Sequence[ShardJob], hasher: Hasher, *, reads_media: bool) -
 class SeenHasher(Hasher):
     """Clips on a node: a file that the machine that asks called missing is so here, whatever lies there."""
 
-    def __init__(
-        self, root: Path, files: Mapping[str, SeenFile], known: dict[tuple[Path, int, int], str] | None = None
-    ) -> None:
-        super().__init__(root)
+    def __init__(self, here: Hasher, files: Mapping[str, SeenFile]) -> None:
+        super().__init__(Path())
+        self._here = here
         self._files = files
-        if known is not None:  # digests of files that jobs before this one shared
-            self._known = known
+        self.reads_cheaply = here.reads_cheaply
+
+    def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
+        """Keep files at hand within a block."""
+        return self._here.held(*paths)
 
     def place(self, path: str) -> Path | None:
         """Return where a manifest's path leads, or None where it is no regular file for who asks."""
-        return None if self._fault(path) else super().place(path)
+        return None if self._fault(path) else self._here.place(path)
 
     def require(self, path: str) -> Path:
         """Return where a manifest's path leads; raise NoClipError in the words of who asks."""
         if fault := self._fault(path):
             raise NoClipError(*fault)
-        return super().require(path)
+        return self._here.require(path)
+
+    def is_readable(self, path: str) -> bool:
+        """Tell whether a clip can be read just now."""
+        return self._here.is_readable(path)
 
     def unseen(self, utterances: Sequence[Utterance]) -> dict[str, str]:
         """Return the files that are not here as they were seen, each with the reason."""
@@ -106,13 +116,14 @@ class SeenHasher(Hasher):
     def why(self, path: str) -> str:
         """Say why a file is not here as it was seen; empty where it is."""
         seen = self._files[path]
-        if seen.fault:
+        if seen.fault or seen.size_bytes < 0:
             return ""
-        try:
-            super().require(path)
-        except NoClipError as error:
-            return str(error)
         size = self.stat(path)[0]
+        if size < 0:
+            try:
+                self._here.require(path)
+            except NoClipError as error:
+                return str(error)
         if size != seen.size_bytes:
             return f"{max(size, 0):,} bytes where the machine that asks sees {seen.size_bytes:,}"
         if not self.is_readable(path):
@@ -120,6 +131,12 @@ class SeenHasher(Hasher):
         if not seen.sha256 or (sha256 := self.digest(path)) == seen.sha256:
             return ""
         return f"other bytes than the machine that asks sees (SHA-256 {sha256[:12]})"
+
+    def _stat(self, path: str) -> tuple[int, int]:
+        return ABSENT if self._fault(path) else self._here.stat(path)
+
+    def _digest(self, path: str) -> str:
+        return "" if self._fault(path) else self._here.digest(path)
 
     def _fault(self, path: str) -> tuple[str, str] | None:
         seen = self._files.get(path)

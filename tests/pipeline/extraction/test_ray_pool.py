@@ -311,7 +311,7 @@ def test_only_who_asks_calls_a_clip_missing(clips: Path, tmp_path: Path) -> None
     copy.mkdir()
     (copy / "clip0.mp4").write_bytes(b"clip 0")
     (copy / "clip1.mp4").write_bytes(b"is here")
-    there = SeenHasher(copy, seen.files)
+    there = SeenHasher(Hasher(copy), seen.files)
     assert there.unseen(seen.job.utterances) == {}
     assert there.stat("clip1.mp4") == ABSENT and there.digest("clip1.mp4") == ""
     with pytest.raises(Exception, match=r"^missing: there is no such file"):
