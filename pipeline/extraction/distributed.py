@@ -19,7 +19,7 @@ from dualstream.features.weights import WeightsChoice
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob
 from dualstream.pipeline.extraction.encoder_choice import (
     NONE,
@@ -30,7 +30,7 @@ from dualstream.pipeline.extraction.encoder_choice import (
     refuse_early,
 )
 from dualstream.pipeline.extraction.estimate import TimeEstimate
-from dualstream.pipeline.extraction.ray_actors import Actors
+from dualstream.pipeline.extraction.ray_actors import Actors, words
 from dualstream.pipeline.extraction.ray_pool import OnClip, RayPool
 from dualstream.pipeline.extraction.ray_session import ray_session
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, named_ffmpeg
@@ -102,7 +102,7 @@ def cluster(
     there, files = _absolute(options)
     root = root.absolute()
     request = NodeRequest(root, there, run.shard_size, files, _sample(manifest, hasher_of(root)))
-    with ray_session(run.ray_address) as ray:
+    with ray_session(run.ray_address) as ray, _one_error(ray):
         has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
         gpus = networks and (options.device == "cuda" or (options.device == "auto" and has_gpus))
         shards = -(-len(manifest) // run.shard_size)
@@ -118,6 +118,18 @@ def cluster(
             pool = RayPool(actors, note)
             chosen = pool.agree(lambda found: _choice(found, options, is_made))
             yield Cluster(pool, _recipe(chosen, options), options, root)
+
+
+@contextlib.contextmanager
+def _one_error(ray: Any) -> Iterator[None]:
+    """Have a cluster that goes away end the run with one line."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        raise DualstreamError(
+            f"the Ray cluster does not answer any more: {words(error)}. What was committed stands: say the same "
+            "command again once it does"
+        ) from error
 
 
 def _absolute(options: ExtractionOptions) -> tuple[ExtractionOptions, dict[str, str]]:

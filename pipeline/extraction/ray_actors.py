@@ -218,7 +218,12 @@ class Actors:
         slot = next(one for one in self.slots if one.agreed)
         cores = sum(one.cores for one in self.slots if one.agreed)
         count = sum(one.agreed for one in self.slots)
-        return self._ray.get(slot.actor.estimate.remote(utterances, cores, batches * count))
+        try:
+            return self._ray.get(slot.actor.estimate.remote(utterances, cores, batches * count))
+        except self._ray.exceptions.RayError as error:
+            raise DualstreamError(
+                f"the clips could not be measured on node {slot.node.name}: {words(error)}"
+            ) from None
 
     def close(self) -> None:
         """End all actors."""
@@ -264,7 +269,7 @@ class Actors:
         log.info("an actor on node %s: %s", slot.node.name, error)
         if slot.node.id not in {one.id for one in nodes(self._ray)}:
             return self._node_gone(slot.node)
-        why = f"{_words(error)} (node {slot.node.name})"
+        why = f"{words(error)} (node {slot.node.name})"
         tasks = list(slot.tasks.values())
         slot.deaths += 1
         self._end(slot)
@@ -307,7 +312,7 @@ def _in_turn(places: Sequence[Sequence[Any]]) -> Iterator[Any]:
         yield from (one for one in row if one is not None)
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     """Return in one line why an actor did not answer."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, BaseException):

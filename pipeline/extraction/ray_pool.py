@@ -16,9 +16,12 @@ from dualstream.pipeline.extraction.seen import SeenJob, see, see_file
 from dualstream.pipeline.extraction.staleness import Hasher
 from dualstream.pipeline.provenance import differences, listed
 
+from dualstream.version import __version__
+
 IN_FLIGHT = 2  # jobs of an actor: one is made, one waits
 MOST_LOSSES = 3  # a job that was lost more often ends the run
-GRACE_S = 60.0  # for the other actors, after the first one has stated its recipe
+GRACE_S = 60.0  # for all actors to state their recipes; those that come later are compared then
+LONGEST_S = 600.0  # more of it, where none that has come is the right one
 SHOWN_CLIPS = 5
 
 OnClip = Callable[[bool, int], None]
@@ -59,7 +62,7 @@ class RayPool:
             if not slots:
                 raise self.actors.nobody()
             late = time.monotonic() > end_s
-            complete = all(one.stating is None for one in slots)
+            complete = all(one.stating is None for one in slots) or time.monotonic() > end_s + LONGEST_S
             chosen = choose(list(stated.values())) if stated and (complete or late) else None
             if stated and complete:
                 chosen = chosen or next(iter(stated.values()))
@@ -91,7 +94,8 @@ class RayPool:
         said, chosen = slot.statement, self._chosen
         if said is None or chosen is None or slot not in self.actors.slots:
             return
-        found = differences(chosen.document, said.document)
+        found = [f"dualstream: {__version__}, there {said.version}"] if said.version != __version__ else []
+        found += differences(chosen.document, said.document)
         if found or self.actors.is_left_out(slot.node):
             why = f"it would extract in another way ({listed(found)})"
             self._returned.extend(self.actors.leave_out(slot.node, why))

@@ -37,7 +37,8 @@ class Node:
     def slots(self, gpus: bool) -> list[tuple[int, int]]:
         """Return the processes that it takes, each with its cores and GPUs."""
         if gpus:
-            return [(max(1, self.cores // self.gpus), 1)] * self.gpus if self.gpus else []
+            count = min(self.gpus, self.cores)
+            return [(self.cores // count, 1)] * count if count else []
         count = -(-self.cores // MOST_CORES)
         return [(self.cores // count + (number < self.cores % count), 0) for number in range(count)]
 

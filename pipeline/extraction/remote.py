@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualstream.features.encoder import SpecDocument
-from dualstream.features.media import stop_all
 from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -144,10 +143,6 @@ class ShardMaker:
         threads = torch_threads(self._request.options.torch_threads if self._recipe.has_network else None)
         with one_blas_thread(), threads:
             return estimate(utterances, self._recipe, self._hasher, workers=workers, batches=batches)
-
-    def stop(self) -> None:
-        """End what ffmpeg does here."""
-        stop_all()
 
     @property
     def _batches(self) -> int:

@@ -98,7 +98,7 @@ class CheckCommand(DocumentOptions):
     manifest: Annotated[Path, Cli(positional=True)]
     """The manifest, such as data_manifest.csv."""
     root: Annotated[Path | RemoteRoot | None, Cli(panel=INPUT, read=clip_root, metavar="PATH")] = None
-    """The folder that the manifest's paths start from."""
+    """The folder that the manifest's paths start from, or s3://, gs://, https://."""
     check: Annotated[
         CheckOptions, OptionGroup("Checks", panels={RUNNING: ("workers", "ffmpeg"), OUTPUT: ("strict",)})
     ] = CheckOptions()

@@ -34,7 +34,7 @@ class ExtractCommand(DocumentOptions):
     manifest: Annotated[Path, Cli(positional=True)]
     """The manifest, such as data_manifest.csv."""
     root: Annotated[Path | RemoteRoot, ROOT] = Path(".")
-    """The folder that the manifest's paths start from, or s3://, gs://, https://… (docs/cluster.md)."""
+    """The folder that the manifest's paths start from, or s3://, gs://, https:// (docs/cluster.md)."""
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("cache.h5")
     """The cache to make."""
     features: Annotated[

@@ -281,3 +281,21 @@ def test_a_cluster_that_does_not_answer(clips: Path, tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S)
     assert done.returncode == 1 and done.stdout == "" and "Traceback" not in done.stderr
     assert "error: no Ray cluster answers at 127.0.0.1:1" in done.stderr
+
+
+def test_clips_from_a_web_server(clips: Path, cluster: Any, tmp_path: Path, reference: bytes) -> None:
+    """Each node fetches for itself; the driver asks only for sizes."""
+    pytest.importorskip("fsspec")
+    from tests.pipeline.extraction.test_remote_root import Site, serving
+
+    cluster.add_node(num_cpus=1, node_name="first")
+    cluster.add_node(num_cpus=1, node_name="second")
+    out = tmp_path / "cache.h5"
+    files = {path.name: path.read_bytes() for path in clips.glob("*.mp4")}
+    with serving(Site(files), user="reader:hunter2") as site:
+        words = command(clips, out, *HEARD, "-v", "--json", cluster=cluster)
+        words[words.index("--root") + 1] = site.url
+        done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_S)
+        assert done.returncode == 3, done.stderr
+        assert out.read_bytes() == reference and "hunter2" not in done.stdout + done.stderr
+        assert sorted(set(site.asked)) == sorted(files) and len(site.asked) == len(files)

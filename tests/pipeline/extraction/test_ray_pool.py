@@ -26,6 +26,8 @@ from dualstream.pipeline.extraction.seen import SeenHasher, SeenJob, see, seen_a
 from dualstream.pipeline.extraction.shards import ClipRows, Shard
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 
+from dualstream.version import __version__
+
 DOCUMENT: Any = {"decoder": "7.1", "device": "cpu"}
 PLACE = Path("/clips")
 
@@ -69,7 +71,7 @@ class StandIn:
 
     def _actor(self, node: str) -> Any:
         actor = SimpleNamespace(node=node, dead=False)
-        stated = self.statements.get(node, NodeStatement("1", DOCUMENT, {}, {"threads": 1}))
+        stated = self.statements.get(node, NodeStatement(__version__, DOCUMENT, {}, {"threads": 1}))
         actor.state = SimpleNamespace(remote=lambda: Reference(actor, lambda: stated))
         actor.make = SimpleNamespace(remote=lambda seen: self._make(actor, seen))
         asked = SimpleNamespace(remote=lambda: Reference(actor, lambda: (-1, ())))
@@ -192,8 +194,8 @@ def test_no_node_with_a_gpu() -> None:
 
 def test_a_node_that_differs_is_left_out_by_name_and_key() -> None:
     ray = StandIn({"a": {"CPU": 1}, "odd": {"CPU": 1}, "new": {"CPU": 1}}, made)
-    ray.statements["odd"] = NodeStatement("1", {**DOCUMENT, "decoder": "5.1"}, {}, {"threads": 1})
-    ray.statements["new"] = NodeStatement("1", DOCUMENT, {}, {"threads": 2})
+    ray.statements["odd"] = NodeStatement(__version__, {**DOCUMENT, "decoder": "5.1"}, {}, {"threads": 1})
+    ray.statements["new"] = NodeStatement(__version__, DOCUMENT, {}, {"threads": 2})
     run = Run(ray)
     assert run.go() == [0, 1, 2, 3, 4, 5]
     assert {node for node, _ in ray.given} == {"a", "new"}
@@ -203,9 +205,17 @@ def test_a_node_that_differs_is_left_out_by_name_and_key() -> None:
     ]
 
 
+def test_a_node_with_other_code() -> None:
+    ray = StandIn({"a": {"CPU": 1}, "old": {"CPU": 1}}, made)
+    ray.statements["old"] = NodeStatement("0.0.1", DOCUMENT, {}, {"threads": 1})
+    run = Run(ray)
+    assert run.go() == [0, 1, 2, 3, 4, 5] and len(run.notes) == 1
+    assert f"in another way (dualstream: {__version__}, there 0.0.1)" in run.notes[0]
+
+
 def test_a_node_that_can_t_take_part() -> None:
     ray = StandIn({"a": {"CPU": 1}, "bare": {"CPU": 1}}, made)
-    ray.statements["bare"] = NodeStatement("1", fault="weights /w.pth can't be read there")
+    ray.statements["bare"] = NodeStatement(__version__, fault="weights /w.pth can't be read there")
     run = Run(ray)
     assert run.go() == [0, 1, 2, 3, 4, 5]
     assert run.notes == ["node bare is left out: weights /w.pth can't be read there"]
@@ -348,7 +358,9 @@ def test_paths_become_absolute_and_files_have_digests(tmp_path: Path, monkeypatc
 
 @pytest.fixture
 def statements() -> dict[str, NodeStatement]:
-    return {text: NodeStatement("1", {**DOCUMENT, "decoder": text}, {}, {}) for text in ("5.1", "6.0", "7.1")}
+    return {
+        text: NodeStatement(__version__, {**DOCUMENT, "decoder": text}, {}, {}) for text in ("5.1", "6.0", "7.1")
+    }
 
 
 def test_which_recipe_counts(statements: dict[str, NodeStatement], monkeypatch: pytest.MonkeyPatch) -> None:
