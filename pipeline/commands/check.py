@@ -13,6 +13,7 @@ from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
@@ -43,7 +44,7 @@ def run(options: CheckCommand) -> CommandResult:
 
 def main(
     manifest_path: Path,
-    root: Path | None,
+    root: Path | RemoteRoot | None,
     options: CheckOptions | None = None,
     *,
     notice: Callable[[str], None] = lambda text: None,
@@ -68,7 +69,7 @@ def main(
     return Checkup(findings, document, _status(findings, unusable, options))
 
 
-def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> CheckedCorpus:
+def _opened(manifest: Manifest, root: Path | RemoteRoot, options: CheckOptions) -> CheckedCorpus:
     """Look at every clip, and at the files below `root` that no row names."""
     from dualstream.features.media import MediaError, find_ffmpeg
     from dualstream.pipeline.corpus.checks.clips import Facts, gather

@@ -176,6 +176,12 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
     if plan.decode is None:
         begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
         return _ReadClip(utterance, ABSENT, "", begun)
+    with hasher.held(*utterance.files):
+        return _read_held(utterance, plan, hasher)
+
+
+def _read_held(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
+    assert plan.decode is not None
     files = utterance.files
     stat, sha256 = hasher.stat(*files), hasher.digest(*files)
     places = {path: hasher.place(path) for path in files}
@@ -183,6 +189,7 @@ def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
     try:
         place, sound = hasher.places(utterance, plan.decode)
     except NoClipError as error:
+        stat = ABSENT if error.kind == "unfetched" else stat  # so that it is tried again
         return _ReadClip(utterance, stat, sha256, nothing, str(error))
     try:
         begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance), sound=sound)

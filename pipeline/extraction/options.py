@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,7 +16,7 @@ from dualstream.features.options import (
     ReadingOptions,
     Speed,
 )
-from dualstream.pipeline.errors import require_valid
+from dualstream.pipeline.errors import UsageError, require_valid
 
 from dualstream.cores import available_cores
 
@@ -25,6 +26,37 @@ LOCAL: Executor = "local"
 RAY: Executor = "ray"
 MOST_BATCHES = 8  # encoded at a time on a CPU: one of VGG-16 holds 0.4 GB
 LARGEST_SHARD = 256  # clips
+
+
+@dataclass(frozen=True)
+class Part:
+    """Part `number` of `count`: every `count`-th shard, so that parts are of one size wherever long clips lie."""
+
+    number: int = 1
+    """From 1."""
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read ``I/N``.
+
+        Raises
+        ------
+        UsageError
+            Where it is not that, or there is no such part.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
+        part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if not 1 <= part.number <= part.count:
+            raise UsageError(f"--part is {text!r}; expected I/N with I from 1 to N, such as 2/8")
+        return part
+
+    def holds(self, shard: int) -> bool:
+        """Tell whether the shard of this index, counted from 0, is of the part."""
+        return shard % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +116,11 @@ class RunOptions:
     workers: Annotated[int, Ge(0)] = 0
     """Clips decoded in parallel; 0: one for each core."""
     executor: Executor = "local"
-    """local, or ray: one shard per task."""
+    """local, or ray: shards are made on the nodes of a Ray cluster, --workers cores of it (docs/cluster.md)."""
+    ray_address: str | None = None
+    """The cluster's address, such as 10.0.0.1:6379 or auto.
+
+    Default: RAY_ADDRESS, else a cluster that is started on this machine for the run."""
     shard_size: Annotated[int, Interval(ge=1, le=LARGEST_SHARD)] = 32
     """Clips in a shard: what a killed run loses at most.
 
@@ -102,11 +138,32 @@ class RunOptions:
     """Record clips that disappear while they are read as missing, even more than a fifth of a shard."""
     limit: Annotated[int, Ge(1)] | None = None
     """Only the first so many clips."""
+    part: str | None = None
+    """I/N: make only the shards of part I of N, on one of many machines; no cache is sealed.
+
+    Parts may run at the same time, twice, and beside a whole run; the command without --part makes what is missing
+    and seals (docs/cluster.md)."""
     dry_run: bool = False
     """Say what would be made and how long it takes; write nothing."""
 
     def __post_init__(self) -> None:
         require_valid(self)
+        if self.ray_address is not None and self.executor != RAY:
+            raise UsageError(
+                f"--ray-address {self.ray_address} is for --executor ray; found --executor {self.executor}"
+            )
+        if self.part is not None:
+            Part.parse(self.part)
+            if self.projection is not None:
+                raise UsageError(
+                    f"--part {self.part} makes shards, which hold rows before projection; give --projection "
+                    f"{self.projection} to the run without --part, which seals the cache"
+                )
+
+    @property
+    def share(self) -> Part:
+        """The part of the shards that the run makes; all of them where none is named."""
+        return Part() if self.part is None else Part.parse(self.part)
 
 
 @dataclass(frozen=True)

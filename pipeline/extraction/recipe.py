@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -194,7 +195,7 @@ class _Reader:
 def _binaries(options: ExtractionOptions) -> tuple[str, ...]:
     """Return the ffmpegs that there are to choose from, which may be none where all streams are tables."""
     try:
-        return ffmpeg_candidates(_named(options))
+        return ffmpeg_candidates(named_ffmpeg(options))
     except MediaError as error:
         if options.ffmpeg is not None:
             raise UsageError(str(error)) from error
@@ -204,13 +205,19 @@ def _binaries(options: ExtractionOptions) -> tuple[str, ...]:
 def _ffmpeg(options: ExtractionOptions) -> str:
     """Return the ffmpeg to use; it is started once, for its version."""
     try:
-        return find_ffmpeg(_named(options))
+        return find_ffmpeg(named_ffmpeg(options))
     except MediaError as error:
         raise (DualstreamError if options.ffmpeg is None else UsageError)(str(error)) from error
 
 
-def _named(options: ExtractionOptions) -> str | None:
-    return None if options.ffmpeg is None else str(options.ffmpeg)
+def named_ffmpeg(options: ExtractionOptions) -> str | None:
+    """Return the ffmpeg that is named: one to look for on PATH, or a path (``./ffmpeg`` is read as ``ffmpeg``)."""
+    named = options.ffmpeg
+    if named is None:
+        return None
+    if str(named) == named.name and shutil.which(named) is None and named.is_file():
+        return str(named.absolute())
+    return str(named)
 
 
 # The memo

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -41,6 +42,9 @@ class Freshness:
 
 class Hasher:
     """SHA-256 of clips; a file that many utterances share is read once. Safe to use from many threads."""
+
+    reads_cheaply = True
+    """Whether bytes are at hand, and not fetched from elsewhere."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -114,6 +118,21 @@ class Hasher:
             facts = None
         return (facts.st_size, facts.st_mtime_ns) if facts else ABSENT
 
+    def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
+        """Keep files at hand within a block; here they are so anyway."""
+        return contextlib.nullcontext()
+
+    def close(self) -> None:
+        """Remove what was fetched; here nothing is."""
+
+    def is_gone(self, files: Iterable[str], sha256: str) -> bool:
+        """Tell whether a clip that was there went away, by its digest (empty: not read) and by looking again."""
+        return not (sha256 and all(map(self.is_readable, files)))
+
+    def is_unanswered(self, *paths: str) -> bool:
+        """Tell whether nobody can say if a clip is there; here that is always known."""
+        return False
+
     def is_readable(self, path: str) -> bool:
         """Tell whether a clip's first byte can be read just now."""
         try:
@@ -185,12 +204,20 @@ def check_freshness(
     if not reads_media:
         return Freshness(True)
     stats = [hasher.stat(*one.files) for one in utterances]
-    gone = sum(stat == ABSENT and sha256 != "" for stat, (_, sha256) in zip(stats, known, strict=True))
-    for utterance, stat, (before, sha256) in zip(utterances, stats, known, strict=True):
-        if (reread or stat != before) and hasher.digest(*utterance.files) != sha256:
+    pairs = zip(utterances, stats, strict=True)
+    asked = [stat != ABSENT or not hasher.is_unanswered(*one.files) for one, stat in pairs]
+    triples = zip(asked, stats, known, strict=True)
+    gone = sum(answered and stat == ABSENT and sha256 != "" for answered, stat, (_, sha256) in triples)
+    for utterance, answered, stat, (before, sha256) in zip(utterances, asked, stats, known, strict=True):
+        if not answered or not (reread or stat != before):
+            continue
+        found = hasher.digest(*utterance.files)
+        if found != sha256 and (found or hasher.reads_cheaply or stat == ABSENT):  # else it could not be fetched
             return Freshness(False, f"the bytes of {utterance.id} changed", gone=gone)
     if noting and (reread or stats != [before for before, _ in known]):
-        _write_state(folder, index, sealed, members, stats, [sha256 for _, sha256 in known])
+        # What can't be read is looked at again next time, when perhaps it can.
+        noted = [ABSENT if not sha256 else stat for stat, (_, sha256) in zip(stats, known, strict=True)]
+        _write_state(folder, index, sealed, members, noted, [sha256 for _, sha256 in known])
     return Freshness(True)
 
 

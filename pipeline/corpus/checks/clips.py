@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from dualstream.features import media
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
-from dualstream.pipeline.corpus.manifest import EscapingPathError, Manifest, resolve
+from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.clip_source import ClipSource
+from dualstream.pipeline.corpus.manifest import EscapingPathError, Manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.executors import OrderedThreads
 
@@ -53,15 +55,16 @@ class Facts:
 
 
 def gather(
-    manifest: Manifest, root: Path, *, sound: bool, workers: int, ffmpeg: str | None = None
+    manifest: Manifest, root: Path | RemoteRoot, *, sound: bool, workers: int, ffmpeg: str | None = None
 ) -> Generator[list[Facts], None, None]:
     """Yield the facts of each clip's utterances, clip by clip; with `sound`, decode it to hear how loud it is."""
     by_files: dict[Files, list[Utterance]] = defaultdict(list)
     for utterance in manifest:
         by_files[utterance.files].append(utterance)
-    alike = _same_sizes(root, list(by_files))
+    source = ClipSource.of(root, [path for files in by_files for path in files])
+    alike = _same_sizes(source, list(by_files))
     threads: OrderedThreads[tuple[Files, list[Utterance]], list[Facts]] = OrderedThreads(
-        lambda item: _look(root, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg),
+        lambda item: _look(source, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg),
         workers=workers,
         budget_bytes=1 << 20,
         size_bytes=lambda facts: 1,
@@ -70,26 +73,32 @@ def gather(
     return threads.run(by_files.items())
 
 
-def _same_sizes(root: Path, clips: Sequence[Files]) -> set[Files]:
+def _same_sizes(source: ClipSource, clips: Sequence[Files]) -> set[Files]:
     """Return the clips whose files are as large as another one's: only those can hold the same bytes."""
     by_size: dict[tuple[int, ...], list[Files]] = defaultdict(list)
     for files in clips:
         try:
-            by_size[tuple(resolve(root, path).stat().st_size for path in files)].append(files)
-        except (OSError, EscapingPathError):
+            by_size[tuple(map(source.size_bytes, files))].append(files)
+        except (OSError, EscapingPathError, NoClipError):
             continue
     return {files for some in by_size.values() if len(some) > 1 for files in some}
 
 
 def _look(
-    root: Path, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
+    source: ClipSource, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
+) -> list[Facts]:
+    with source.held(*files):
+        return _look_held(source, files, utterances, hashed=hashed, sound=sound, ffmpeg=ffmpeg)
+
+
+def _look_held(
+    source: ClipSource, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
 ) -> list[Facts]:
     places: list[Path] = []
     size_bytes = 0
     for path in files:
         try:
-            places.append(resolve(root, path))
-            require_file(os.path.join(root, path))
+            places.append(source.place(path))
             size_bytes += places[-1].stat().st_size
         except EscapingPathError as e:
             return [Facts(u, "escapes-root", str(e)) for u in utterances]

@@ -17,7 +17,7 @@ ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like", "--decoding", "--layers"} if command in ("fit-head", "compare") else set())
     | ({"--speaker", "--speaker-per-file"} if command == "predict" else set())
-    | ({"--context", "--scramble"} if command == "extract" else set())
+    | ({"--context", "--scramble", "--part", "--ray-address"} if command == "extract" else set())
     | ({"--speaker-from", "--dialogue-from", "--split-from"} if command == "manifest" else set())
     | ({"--table"} if command == "report" else set())
     for command in GOLDEN
