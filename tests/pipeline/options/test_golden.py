@@ -17,7 +17,7 @@ ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like", "--decoding"} if command in ("fit-head", "compare") else set())
     | ({"--speaker", "--speaker-per-file"} if command == "predict" else set())
-    | ({"--context", "--scramble"} if command == "extract" else set())
+    | ({"--context", "--scramble", "--rate", "--confidence"} if command == "extract" else set())
     for command in GOLDEN
 }
 """What came later, by command."""
