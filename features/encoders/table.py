@@ -81,6 +81,11 @@ def feature_table(path: Path, stream: StreamName, how: TableReading) -> TableEnc
     return FeatureTable(read_table(path, how), stream, how)
 
 
+def ids_of(table: TableEncoder) -> tuple[str, ...]:
+    """Return the utterances that a table has rows of; none where it does not tell."""
+    return table.ids if isinstance(table, FeatureTable | FeatureFolder) else ()
+
+
 @dataclass(frozen=True)
 class UnknownId:
     """A row of the table that is of no utterance of the manifest."""
@@ -137,6 +142,11 @@ class FeatureTable:
             f"FeatureTable({self.spec.name!r}, {len(self._rows)} utterances, {len(self._table.ids)} rows of "
             f"{self.spec.width} columns)"
         )
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The utterances that there are rows of, in the table's order."""
+        return tuple(self._rows)
 
     def unknown_ids(self, known: Iterable[str]) -> list[UnknownId]:
         """Return the table's ids that are not among `known`, each with its first row, in the table's order."""
