@@ -163,9 +163,7 @@ def _curve(
             if len(points) == 1:
                 lines.append(f'<circle cx="{points[0][0]:.0f}" cy="{points[0][1]:.0f}" r="4" fill="{colour}"/>')
             path = " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
-            lines.append(
-                f'<polyline points="{path}" stroke="{colour}">{title}</polyline>'
-            )
+            lines.append(f'<polyline points="{path}" stroke="{colour}">{title}</polyline>')
     span = f"{clock(start_s)} to {clock(start_s + end_s)}"
     key = legend({task: names})[0].partition("</b> ")[2].removesuffix("</p>") if keyed else ""
     return [
