@@ -20,6 +20,7 @@ from dualstream.pipeline.bundles.loaded import LoadedBundle
 from dualstream.pipeline.corpus.manifest import InvalidRowError, Utterance, read_manifest
 from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
 from dualstream.pipeline.experiments import integrity
+from dualstream.pipeline.extraction import csd_tables
 from dualstream.pipeline.extraction.shards import ClipRows
 
 _UNNAMED = re.compile(r"f\d+")
@@ -70,6 +71,7 @@ def load_tables(bundle: Bundle, tables: Mapping[str, Path]) -> LoadedBundle:
     UsageError
         Where one can't be read.
     """
+    csd_tables.register()
     encoders: dict[str, Encoder] = {}
     notes: list[str] = []
     for name, one in bundle.streams.items():

@@ -18,6 +18,7 @@ from dualstream.features.encoder import (
 )
 from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.extraction import csd_tables
 from dualstream.pipeline.extraction.options import ExtractionOptions
 
 NONE = "none"
@@ -144,6 +145,7 @@ def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
 def build_encoders(
     stream: StreamName, options: ExtractionOptions, device: str, build_encoder: Any
 ) -> Mapping[str, Encoder]:
+    csd_tables.register()
     weights = getattr(options, f"{stream}_weights")
     takers = takers_of(stream, getattr(options, stream), weights)
     texts = tuple(text for text in getattr(options, stream) if text != NONE)
