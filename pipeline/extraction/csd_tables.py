@@ -76,5 +76,5 @@ def _rows(file: BinaryIO, path: Path, how: TableReading) -> Rows:
     values = np.concatenate(blocks).astype(np.float64)
     names = (*(f"f{at}" for at in range(width)), "start_s", "end_s")
     columns = Columns(None, (), names, (), None, pooled=True)
-    failed = ~np.isfinite(values[:, :width]).all(axis=1)
+    failed = np.asarray(~np.isfinite(values[:, :width]).all(axis=1), dtype=np.bool_)
     return Rows(ids, columns, values, list(range(len(ids))), failed)

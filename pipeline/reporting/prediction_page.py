@@ -186,7 +186,7 @@ def _pictures(report: PredictionReport, timelines: Sequence[Timeline | None]) ->
             frames = _spread(frames, max(1, round(timeline.duration_s / SECONDS_PER_THUMBNAIL)))
         found.append([(time_s, _jpeg(frame, aspect, quality=60 if cut else 80)) for time_s, frame in frames])
     for inside in places.values():
-        seconds = sum(one.duration_s for place in inside if (one := timelines[place]) is not None)
+        seconds = sum(shown.duration_s for place in inside if (shown := timelines[place]) is not None)
         size = sum(len(text) for place in inside for _, text in found[place])
         step = math.ceil(size / max(LEAST_BYTES, BYTES_PER_S * seconds)) if size else 1
         for number, place in enumerate(inside):

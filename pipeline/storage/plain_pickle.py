@@ -104,7 +104,7 @@ def read_pickle(path: Path) -> Any:
         raise CorruptError(f"{path} is not a whole pickle: {error}") from error
 
 
-def pickle_bytes(value: Any) -> bytes:
+def as_pickle(value: Any) -> bytes:
     """Return a pickle of plain values and arrays, for programs that want one; protocol 4."""
     return dumps(value, protocol=4)
 
@@ -258,6 +258,10 @@ def _append(machine: _Machine, argument: Any) -> None:
     machine.extend([machine.stack.pop()])
 
 
+def _drop(machine: _Machine, argument: Any) -> None:
+    machine.since_mark()
+
+
 def _stack_name(machine: _Machine, argument: Any) -> None:
     name, module = machine.stack.pop(), machine.stack.pop()
     machine.name(module, name)
@@ -280,7 +284,7 @@ _ACTS: dict[str, Callable[[_Machine, Any], None]] = {
     "NEWFALSE": lambda machine, argument: machine.push(False),
     "MARK": lambda machine, argument: machine.push(_MARK),
     "POP": lambda machine, argument: machine.stack.pop(),
-    "POP_MARK": lambda machine, argument: machine.since_mark() and None,
+    "POP_MARK": _drop,
     "DUP": lambda machine, argument: machine.push(machine.stack[-1]),
     "EMPTY_LIST": lambda machine, argument: machine.push([]),
     "EMPTY_DICT": lambda machine, argument: machine.push({}),

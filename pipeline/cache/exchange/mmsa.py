@@ -23,7 +23,7 @@ from dualstream.pipeline.cache.exchange.content import (
 from dualstream.pipeline.cache.model import Cache, Stream
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.storage.documents import write_bytes
-from dualstream.pipeline.storage.plain_pickle import pickle_bytes, read_pickle
+from dualstream.pipeline.storage.plain_pickle import as_pickle, read_pickle
 from numpy.typing import NDArray
 
 MODES = {"train": "train", "dev": "valid", "test": "test"}
@@ -42,7 +42,7 @@ def write(cache: Cache, more: Columns, path: Path) -> None:
         mode: _mode(cache, table, np.flatnonzero(splits == split)) for split, mode in MODES.items()
     }
     whole[HEADER] = json.dumps({**header_of(cache, "mmsa"), "ids": cache.utterances.id})
-    write_bytes(path, pickle_bytes(whole))
+    write_bytes(path, as_pickle(whole))
 
 
 def header_in(data: Any, where: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dualstream.pipeline.cache.exchange.content import Columns, cache_of, read_tables, stream_of, write_tables
@@ -39,12 +40,12 @@ def write(cache: Cache, more: Columns, folder: Path) -> None:
             write_bytes(folder / f"{name}.csd", csd_bytes(name, _windows(cache, stream, length_s), facts))
     codes = np.stack([getattr(cache.utterances, name) for name in VOCABULARIES], axis=1)
     everyone = np.ones(len(codes), dtype=np.bool_)
-    facts = {
+    classes: dict[str, Any] = {
         "dimension names": list(VOCABULARIES),
         "classes": {name: cache.vocabulary[name] for name in VOCABULARIES},
     }
     labels = _whole(cache.utterances.id, codes.astype(np.float32), everyone, spans)
-    write_bytes(folder / LABELS, csd_bytes("labels", labels, facts))
+    write_bytes(folder / LABELS, csd_bytes("labels", labels, classes))
 
 
 def read(folder: Path) -> Cache:
@@ -63,7 +64,7 @@ def read(folder: Path) -> Cache:
         if facts["has_windows"]:
             flat = np.zeros((len(start_s), width), dtype=np.float32)
             time_s = np.array(windows[f"{name}_time_s"], dtype=np.float64)
-        own = read_csd(folder / f"{name}.csd") if flat is not None and np.isfinite(time_s).any() else {}
+        own = read_csd(folder / f"{name}.csd") if time_s is not None and np.isfinite(time_s).any() else {}
         for at, utterance_id in enumerate(utterances["id"]):
             if present[at]:
                 rows[at] = _of(whole, utterance_id, folder / f"{name}-UTT.csd", width)[0][0]

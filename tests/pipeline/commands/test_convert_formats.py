@@ -211,7 +211,9 @@ def test_mmsa_of_others(tmp_path: Path, lengths: bool) -> None:
     names = found.vocabulary["sentiment"]
     assert [names[code] for code in rows.sentiment[:3]] == ["positive", "negative", "neutral"]
     vision = data["train"]["vision"]
-    inside = slice(found.offsets[0], found.offsets[1])  # two frames of half a second: a window has the mean of both
+    inside = slice(
+        found.offsets[0], found.offsets[1]
+    )  # two frames of half a second: a window has the mean of both
     np.testing.assert_allclose(found.streams["video"].windows[inside][0], vision[0, :2].mean(axis=0), rtol=1e-6)  # type: ignore[index]
     np.testing.assert_allclose(found.streams["video"].utterance[1], vision[1].mean(axis=0), rtol=1e-6)
     assert any("2 numbers that are not finite are 0" in note for note in done.notes)
@@ -239,7 +241,9 @@ def test_csd_of_whole_videos_is_cut_to_utterances(tmp_path: Path) -> None:
     (tmp_path / "m.csv").write_text(
         "id,path,split,start_s,end_s\nu,a/film.mp4,train,2.5,5\nv,b.mp4,train,,\nclip_2,clip.mp4,dev,,\n"
     )
-    done = convert([Path("csd"), tmp_path / "x.csd"], tmp_path / "y.csd", ConvertOptions(manifest=tmp_path / "m.csv"))
+    done = convert(
+        [Path("csd"), tmp_path / "x.csd"], tmp_path / "y.csd", ConvertOptions(manifest=tmp_path / "m.csv")
+    )
     assert done.utterances == 2 and "1 of 3 utterances have no interval" in done.notes[0]
     with h5py.File(tmp_path / "y.csd") as file:
         np.testing.assert_allclose(file["y/data/u/intervals"][:], [[0, 0.5], [0.5, 1.5], [1.5, 2.5]])
@@ -267,7 +271,13 @@ def test_csd_of_whole_videos_is_cut_to_utterances(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_converted(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: list[str], options: Any, error: Any, message: str
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: list[str],
+    options: Any,
+    error: Any,
+    message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(cache, tmp_path / "cache.h5")
@@ -299,7 +309,9 @@ def test_what_was_changed_is_refused(cache: Path, kind: str, tmp_path: Path) -> 
         data["train"]["vision"] = data["train"]["vision"][:-1]
         out.write_bytes(pickle.dumps(data))
     else:
-        victim = next(path for path in sorted(out.rglob("*")) if path.suffix in (".npy", ".parquet", ".arrow", ".csd"))
+        victim = next(
+            path for path in sorted(out.rglob("*")) if path.suffix in (".npy", ".parquet", ".arrow", ".csd")
+        )
         victim.unlink()
     with pytest.raises(CorruptError):
         convert([Path(kind), out], tmp_path / "again.h5")

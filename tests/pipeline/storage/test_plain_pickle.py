@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.storage.plain_pickle import pickle_bytes, read_pickle
+from dualstream.pipeline.storage.plain_pickle import as_pickle, read_pickle
 
 SHARED = [1.5, "a"]
 VALUE = {
@@ -67,7 +67,7 @@ def test_what_python_2_and_numpy_1_wrote(tmp_path: Path) -> None:
 
 
 def test_what_is_written_is_a_plain_pickle() -> None:
-    assert same(VALUE, pickle.loads(pickle_bytes(VALUE)))
+    assert same(VALUE, pickle.loads(as_pickle(VALUE)))
 
 
 class Evil:
@@ -119,7 +119,9 @@ def hostile(mark: Path) -> dict[str, bytes]:
 def test_whatever_would_run_is_refused(tmp_path: Path, name: str) -> None:
     mark, path = tmp_path / "mark", tmp_path / "x.pkl"
     path.write_bytes(hostile(mark)[name])
-    with pytest.raises(CorruptError, match=r"only numbers, text and arrays of them, never code|is not a whole pickle"):
+    with pytest.raises(
+        CorruptError, match=r"only numbers, text and arrays of them, never code|is not a whole pickle"
+    ):
         read_pickle(path)
     assert not mark.exists()
 
