@@ -120,6 +120,12 @@ def test_each_layout_becomes_the_same_story(folder: Path, typed: dict[str, str])
     assert read_cache(folder / "mosi.h5").vocabulary["sentiment"] == ["positive", "negative"]
 
 
+def test_what_is_left_out_is_said(typed: dict[str, str]) -> None:
+    said = next(text for line, text in typed.items() if "table:openface" in line)
+    assert f"{COUNT} rows are left out, in which no face was found (success 0)" in said
+    assert "frame, face_id, confidence, success are no features" in said
+
+
 def test_the_bundle_answers(folder: Path, typed: dict[str, str]) -> None:
     lines = (folder / "answers.csv").read_text().splitlines()
     assert len(lines) == 1 + COUNT and lines[1].startswith("u00,")

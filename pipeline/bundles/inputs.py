@@ -114,17 +114,21 @@ def gather(
             whole = _file(place, sound)
             if segments is None or whole.reason:
                 items.append(whole)
-            elif marked is not None:
-                items += _marked(whole, segments_of(marked, place, alone=_is_alone(files)))
             else:
-                items += _segments(whole, length_s, ffmpeg)
+                own = None if marked is None else segments_of(marked, place, alone=_is_alone(files))
+                items += _segments(whole, length_s, ffmpeg) if own is None else _marked(whole, own)
+    return _numbered(items, speaker, per_file=speaker_per_file)
+
+
+def _numbered(items: Sequence[Item], speaker: str, *, per_file: bool) -> list[Item]:
+    """Return the items with ids of their own, and with who speaks as far as that is known or said."""
     numbered = []
     for number, item in enumerate(items):
         one = item.utterance
         # ids of loose files are made up: names may hold anything
         made = None if one is None or item.name == one.id else replace(one, id=f"file-{number:06d}")
         known = item.speaker or (one.speaker if one is not None else "")
-        who = known or speaker or (item.recording if speaker_per_file else "")
+        who = known or speaker or (item.recording if per_file else "")
         numbered.append(replace(item, utterance=one if made is None else made, speaker=who))
     return numbered
 
