@@ -46,7 +46,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = ["train" if number < 16 else "dev" for number in range(COUNT)]
     spans = [f"{3 * number},{3 * number + 2}" for number in range(COUNT)]
     lines = [",".join(["id,path,split,start_s,end_s,speaker,emotion"])]
-    lines += [f"{i},film.mp4,{s},{span},s{n % 4},{e}" for n, (i, s, span, e) in enumerate(zip(ids, splits, spans, emotions, strict=True))]
+    lines += [
+        f"{i},film.mp4,{s},{span},s{n % 4},{e}"
+        for n, (i, s, span, e) in enumerate(zip(ids, splits, spans, emotions, strict=True))
+    ]
     (root / "manifest.csv").write_text("\n".join(lines) + "\n")
     rows = [f"clips/{i}.wav,s{n % 4},{e}" for n, (i, e) in enumerate(zip(ids, emotions, strict=True))]
     (root / "corpus.csv").write_text("\n".join(["file,speaker,emotion", *rows]) + "\n")
@@ -61,7 +64,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         head = "frame, face_id, timestamp, confidence, success, AU01_r"
         (root / "openface" / f"{name}.csv").write_text("\n".join([head, *faces, "41, 0, 1.7, 0.1, 0, 9"]) + "\n")
     means = [frames_of(number).mean(axis=0) for number in range(COUNT)]
-    lld = [f"clips/{i}.wav,0 days,0 days 00:00:02,{','.join(map(str, row))}" for i, row in zip(ids, means, strict=True)]
+    lld = [
+        f"clips/{i}.wav,0 days,0 days 00:00:02,{','.join(map(str, row))}"
+        for i, row in zip(ids, means, strict=True)
+    ]
     (root / "egemaps.csv").write_text("\n".join(["file,start,end,F0,loudness,jitter,shimmer", *lld]) + "\n")
     table = {"id": ids, "emotion": emotions, "embedding": [row.tolist() for row in means]}
     parquet.write_table(pyarrow.table(table), root / "embeddings.parquet")
@@ -149,5 +155,10 @@ def test_the_code_runs_in_order(
         if not any(f"import {name}" in code or f"from {name}" in code for name in left_out):
             exec(compile(code, "page", "exec"), space)
     said = capsys.readouterr().out
-    expected = ["scikit-learn", "pandas", "PyTorch", *(word for name, word in WORDS.items() if name not in left_out)]
+    expected = [
+        "scikit-learn",
+        "pandas",
+        "PyTorch",
+        *(word for name, word in WORDS.items() if name not in left_out),
+    ]
     assert [line.split()[0] for line in said.splitlines() if line.split()[0] in expected] == expected

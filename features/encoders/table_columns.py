@@ -24,6 +24,7 @@ SPAN_COLUMNS = ("start", "end")  # of pandas, beside ``file``: read as start_s a
 CONFIDENCE = "confidence"
 SUCCESS = "success"  # OpenFace: 0 in a row in which no face was found, whose numbers mean nothing
 
+NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._-]+")
 _SUFFIX = re.compile(
     r"\.(wav|flac|mp3|ogg|opus|m4a|aac|aiff?|wma|mp4|m4v|avi|mkv|mov|webm|mpe?g|wmv|flv|3gp|npy|csv)$",
     re.IGNORECASE,
@@ -66,8 +67,8 @@ def bare(name: str) -> str:
 
 
 def stem_of(name: str) -> str:
-    """Return what a file is called, without its folders and the suffix of media."""
-    return _SUFFIX.sub("", re.split(r"[/\\]", name)[-1])
+    """Return the id of a file: its name without folders and the suffix of media, as ids are spelled."""
+    return NOT_IN_IDS.sub("_", _SUFFIX.sub("", re.split(r"[/\\]", name)[-1]))
 
 
 def sort_columns(header: Sequence[str], *, has_id: bool, spans: bool = False) -> Columns:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import EncoderSpec, StreamFeatures, StreamName, TableEncoder, named_files
-from dualstream.features.encoders.table_columns import Columns
+from dualstream.features.encoders.table_columns import Columns, stem_of
 from dualstream.features.encoders.table_csv import read_csv
 from dualstream.features.encoders.table_files import Table, table_of
 from dualstream.features.encoders.table_reading import Rows, TableError, TableReading
@@ -181,19 +181,20 @@ def _below(folder: Path) -> Iterable[Path]:
 
 def _by_id(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    paths = sorted(_below(folder), key=lambda path: (path.stem, str(path)))
+    paths = sorted(_below(folder), key=lambda path: (stem_of(path.name), str(path)))
     if not paths:
         raise TableError(f"{folder} holds no .npy and no .csv file; expected one per utterance, such as ID.npy")
     kinds = {path.suffix.lower() for path in paths}
     if len(kinds) > 1:
         raise TableError(f"{folder} holds .npy and .csv files; expected one kind: name the folder of one of them")
     for path in paths:
-        if path.stem in found:
+        name = stem_of(path.name)
+        if name in found:
             raise TableError(
-                f"{folder} holds {found[path.stem].relative_to(folder)} and {path.relative_to(folder)}: two files "
+                f"{folder} holds {found[name].relative_to(folder)} and {path.relative_to(folder)}: two files "
                 "of one utterance; name the folder of one of them"
             )
-        found[path.stem] = path
+        found[name] = path
     return found
 
 

@@ -72,8 +72,9 @@ def _failed(table: Any, columns: Columns, how: TableReading) -> NDArray[np.bool_
 
 def _numbers(arrow: Any, column: Any, name: str, path: Path, failed: NDArray[np.bool_]) -> Values:
     """Return a column of numbers, or of spans of time in seconds; the cells of failed rows may be empty."""
-    if arrow.types.is_duration(column.type):
-        column = arrow.compute.divide(column.cast(arrow.duration("ns")).cast(arrow.int64()).cast("float64"), 1e9)
+    if arrow.types.is_duration(column.type) and not column.null_count:
+        nanoseconds = column.cast(arrow.duration("ns")).cast(arrow.int64()).to_numpy()
+        return np.asarray(nanoseconds, dtype=np.float64) / 1e9
     if not (arrow.types.is_integer(column.type) or arrow.types.is_floating(column.type)):
         raise TableError(
             f"table {path.name}, column {name!r} holds {column.type}; expected numbers; every column but the "

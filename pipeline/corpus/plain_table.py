@@ -1,21 +1,20 @@
 """A plain table of recordings, ``file,speaker,emotion``, as a manifest: what it leaves out follows from the files.
 
-The id is the file's name without folder and suffix (with its folders, where two files have one name), and without
-a column ``split`` every row is ``train``: folds then say what is scored.
+The id is the file's name without folder and suffix, as in tables (with its folders, where two files have one name).
+Without a column ``split`` every row is ``train``: folds then say what is scored.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
+
+from dualstream.features.encoders.table_columns import stem_of
 
 FILE_COLUMNS = ("file", "filename", "filepath")
 DEFAULT_SPLIT = "train"
 
 Line = tuple[int, list[str]]
-
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def is_plain(header: Sequence[str]) -> bool:
@@ -38,15 +37,10 @@ def completed(header: list[str], rows: list[Line]) -> tuple[list[str], list[Line
 
 
 def _ids(paths: Sequence[str]) -> list[str]:
-    """Return an id for each file: its name alone, or its whole path where names repeat."""
-    stems = [_id(path.replace("\\", "/").split("/")[-1]) for path in paths]
+    """Return an id for each file: its name alone, as tables call it, or its whole path where names repeat."""
+    stems = [stem_of(path) for path in paths]
     counts = Counter(stems)
     return [
-        stem if counts[stem] == 1 else _id(path.replace("\\", "/"))
+        stem if counts[stem] == 1 else stem_of(path.replace("/", "_").replace("\\", "_"))
         for stem, path in zip(stems, paths, strict=True)
     ]
-
-
-def _id(path: str) -> str:
-    folder, slash, name = path.rpartition("/")
-    return _NOT_IN_IDS.sub("_", f"{folder}{slash}{name.rpartition('.')[0] or name}").strip("_")

@@ -127,6 +127,17 @@ def test_opensmiles_package_names_files_and_spans(tmp_path: Path) -> None:
         table(path)
 
 
+def test_opensmiles_spans_in_parquet(tmp_path: Path) -> None:
+    """As pandas writes the index of openSMILE's table."""
+    pandas, path = pytest.importorskip("pandas"), tmp_path / "x.parquet"
+    pytest.importorskip("pyarrow")
+    spans = pandas.to_timedelta([0.0, 0.5], unit="s"), pandas.to_timedelta([0.5, 1.5], unit="s")
+    pandas.DataFrame({"file": ["q/a.wav"] * 2, "start": spans[0], "end": spans[1], "F0": [1.0, 3.0]}).to_parquet(
+        path, index=False
+    )
+    assert first_column(table(path), "a") == [2.0, 3.0, 3.0]
+
+
 def test_start_and_end_that_are_numbers_stay_features(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,start,end\na,1,2\n")
@@ -161,7 +172,27 @@ def test_overlap_weighs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stem"), [("a/b.wav", "b"), ("b.WAV", "b"), ("a\\b.mp4", "b"), ("dia0.utt1", "dia0.utt1"), ("b", "b")]
+    ("name", "stem"),
+    [
+        ("a/b.wav", "b"),
+        ("b.WAV", "b"),
+        ("a\\b.mp4", "b"),
+        ("dia0.utt1", "dia0.utt1"),
+        ("b", "b"),
+        ("x/a b.wav", "a_b"),
+        ("_a.wav", "_a"),
+    ],
 )
 def test_what_a_file_is_called(name: str, stem: str) -> None:
     assert stem_of(name) == stem
+
+
+def test_files_with_blanks_in_their_names_are_of_the_ids_that_manifests_give_them(tmp_path: Path) -> None:
+    from dualstream.pipeline.corpus.manifest import parse_manifest
+
+    place = folder(tmp_path / "x")
+    for name in ("a b", "_c", "d.e"):
+        np.save(place / f"{name}.npy", np.ones(2))
+    found = parse_manifest(b"file\nclips/a b.wav\nclips/_c.wav\nclips/d.e.mp4\n")
+    encoder = table(place)
+    assert all(encoder.lookup(one.id, STARTS_S, 1.0).present for one in found)
