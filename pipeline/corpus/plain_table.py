@@ -1,6 +1,6 @@
 """A plain table of recordings, ``file,speaker,emotion``, as a manifest: what it leaves out follows from the files.
 
-The id is the file's name without folder and suffix, as in tables (with its folders, where two files have one name).
+The id is the file's name without folder and suffix, as in tables (with its folders, where names repeat).
 Without a column ``split`` every row is ``train``: folds then say what is scored.
 """
 
