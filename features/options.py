@@ -12,6 +12,7 @@ Speed = Literal["exact", "fast"]
 Context = Literal["clip", "window"]
 
 SHORTEST_PIECE_S, LONGEST_PIECE_S = 0.02, 60.0  # of scrambled sound: a frame of speech; most of any utterance
+LEAST_CONFIDENCE = 0.5  # OpenFace's, from 0 to 1: below it a row holds no face
 
 
 @dataclass(frozen=True, kw_only=True)

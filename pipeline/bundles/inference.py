@@ -129,7 +129,11 @@ def make_plan(
         Where weights have to be named and are not.
     """
     recipe, stated = bundle.recipe, bundle.recipe["decode"]
-    assert stated is not None, "a bundle reads clips: export refuses tables"
+    if stated is None:
+        raise UsageError(
+            "the heads of this bundle read ready-made tables: no clip becomes rows of them; `predict --table "
+            "STREAM=FILE` answers for new tables"
+        )
     encoders = _encoders(bundle, weights, device)
     try:
         windows = WindowPlan(**recipe["windows"])

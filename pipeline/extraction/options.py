@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 from dualstream.features.options import (
+    LEAST_CONFIDENCE,
     LONGEST_PIECE_S,
     SHORTEST_PIECE_S,
     Context,
@@ -80,6 +81,10 @@ class ExtractionOptions(ReadingOptions):
     """What the row of a window of sound has heard, for hf: its whole clip, or the window alone."""
     scramble: Annotated[float, Interval(ge=SHORTEST_PIECE_S, le=LONGEST_PIECE_S)] | None = None
     """Cut the sound into pieces of so many seconds, in random order: a control for words."""
+    rate: str = ""
+    """Frames per second of table: arrays that have no times: 50, or video=25,audio=50."""
+    confidence: Annotated[float, Interval(ge=0.0, le=1.0)] = LEAST_CONFIDENCE
+    """Of OpenFace, 0 to 1: rows of tables below it hold no face and are masked."""
     decode: Speed = "exact"
     """exact; or fast: no loop filter, only reference frames, a third less time."""
     device: str = "auto"
@@ -97,6 +102,12 @@ class ExtractionOptions(ReadingOptions):
 
     def __post_init__(self) -> None:
         require_valid(self)
+        rates_of(self.rate)
+
+    def rate_hz(self, stream: str) -> float | None:
+        """Return how many frames per second a stream's tables have; None where that is not said."""
+        rates = rates_of(self.rate)
+        return rates.get(stream, rates.get(""))
 
     @property
     def torch_threads(self) -> int:
@@ -186,3 +197,26 @@ class ProjectOptions:
 
     def __post_init__(self) -> None:
         require_valid(self)
+
+
+def rates_of(text: str) -> dict[str, float]:
+    """Read ``--rate``: frames per second by stream, under an empty name where it is of all.
+
+    Raises
+    ------
+    UsageError
+        Where it can't be read.
+    """
+    found: dict[str, float] = {}
+    for part in text.split(",") if text else ():
+        stream, _, number = part.strip().rpartition("=")
+        try:
+            rate_hz = float(number)
+        except ValueError:
+            rate_hz = 0.0
+        if stream not in ("", "video", "audio") or stream in found or not 0.01 <= rate_hz <= 100_000:
+            raise UsageError(
+                f"--rate {text!r}; expected frames per second, such as 50, or by stream: video=25,audio=50"
+            )
+        found[stream] = rate_hz
+    return found

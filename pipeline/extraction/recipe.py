@@ -26,6 +26,7 @@ from dualstream.pipeline.extraction.encoder_choice import (
     files_of,
     is_network,
     refuse_early,
+    refuse_idle_tables,
     refuse_unused,
 )
 from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
@@ -131,6 +132,7 @@ def make_recipe(
         return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), find_environment)
     plan = build_plan()
     specs = _specs(plan)
+    refuse_idle_tables(options, specs.values())
     document = {
         "version": RECIPE_VERSION,
         "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},

@@ -163,4 +163,6 @@ def _passed_over(parameters: Mapping[str, Any]) -> Iterator[str]:
     if columns := parameters.get("left_out"):
         yield f"{', '.join(columns)} {'is no feature' if len(columns) == 1 else 'are no features'}: left out"
     if rows := parameters.get("failed_rows"):
-        yield f"{rows} rows are left out, in which no face was found (success 0)"
+        why = "in which no face was found (success 0)" if "success" in (columns or ()) else "which hold no number"
+        doubt = ", or not surely enough (confidence)" if "confidence" in (columns or ()) else ""
+        yield f"{rows} rows are left out, {why}{doubt}"
