@@ -9,6 +9,7 @@ Precision = Literal["fp32", "bf16"]
 Fit = Literal["stretch", "crop", "pad"]
 Channels = Literal["auto", "mix", "center"]
 Speed = Literal["exact", "fast"]
+Decoder = Literal["ffmpeg", "pyav"]
 Context = Literal["clip", "window"]
 
 SHORTEST_PIECE_S, LONGEST_PIECE_S = 0.02, 60.0  # of scrambled sound: a frame of speech; most of any utterance

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from dualstream.features.media import command
+from dualstream.features.media import command, pyav
 from dualstream.features.media.assemble import Asked, Clip, assemble, row_of
 from dualstream.features.media.decode import Job, Ticks
 from dualstream.features.media.pair import decode_pair, probe_pair
@@ -59,7 +59,8 @@ def read_clip(
     """
     guards = guards or Guards()
     real_path = command.regular_file(path)
-    binary = command.find_ffmpeg(ffmpeg)
+    binary = _binary(ffmpeg, settings)
+    read = pyav.decode_span if settings.decoder == "pyav" else decode_span
     start_s, limit_s = _span(span_s, settings)
     known_s = None
     if sampling.kind == "uniform":  # these instants depend on the end, so it must be known before
@@ -81,11 +82,21 @@ def read_clip(
         max(plan.length_s / 2, float(ticks.step)),
     )
     if sound is not None:
-        video, audio, processes, delays_s = decode_pair(job, path, sound, decode_span)
+        video, audio, processes, delays_s = decode_pair(job, path, sound, read)
         return assemble(Asked(path, plan, sampling, job, span_s[1], known_s, delays_s), video, audio, processes)
     with naming(path):
-        video, audio, processes = decode_span(job, path)
+        video, audio, processes = read(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
+
+
+def _binary(ffmpeg: str | None, settings: DecodeSettings) -> str:
+    """Return the ffmpeg to use; an empty string where PyAV decodes, none is named and there is none."""
+    try:
+        return command.find_ffmpeg(ffmpeg)
+    except MediaError:
+        if settings.decoder == "ffmpeg" or ffmpeg is not None:
+            raise
+        return ""
 
 
 def _span(span_s: Span, settings: DecodeSettings) -> tuple[float, float]:

@@ -130,10 +130,14 @@ class Rows:
             if self.count >= self.most:
                 raise MediaError("too_large", f"ffmpeg gave more than the {self.most} frames that were asked for")
             if self.count < self.ticks and (self.wanted is None or self.count in self.wanted):
-                self.kept.append(self.count)
-                self.data += memoryview(self._part)[: self.frame_bytes]
+                self.keep(self.count, memoryview(self._part)[: self.frame_bytes])
             del self._part[: self.frame_bytes]
             self.count += 1
+
+    def keep(self, row: int, data: memoryview) -> None:
+        """Keep a frame as a row; rows rise."""
+        self.kept.append(row)
+        self.data += data
 
 
 @dataclass
@@ -210,9 +214,10 @@ class Stamps:
             elif found[2] == b"NOPTS":
                 self.lost += 1
             else:
-                self._take(int(found[2]) - self.lead_us)
+                self.take(int(found[2]) - self.lead_us)
 
-    def _take(self, time_us: int) -> None:
+    def take(self, time_us: int) -> None:
+        """Take the next time, microseconds."""
         if self.first_us is None:
             self.first_us = time_us
         if time_us >= 0:
@@ -303,7 +308,7 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
         # half a microsecond more, because ffmpeg cuts the product to a whole number
         f"fps=fps={ticks.step.denominator}/{ticks.step.numerator}"
         f":start_time={(ticks.first_us + 0.5) / MICROSECOND:.7f}:round=up:eof_action=pass",
-        *_square(job.settings, size),
+        *fitted(job.settings, size),
     ]
     return {
         "format": "rawvideo",
@@ -321,7 +326,8 @@ def _from_a_key_frame(job: Job) -> list[str]:
     return ["select='gt(st(0,max(ld(0),key)),0)'", f"metadata=mode=print:enable='lt(n,{MARKS})'"]
 
 
-def _square(settings: DecodeSettings, size: int) -> list[str]:
+def fitted(settings: DecodeSettings, size: int) -> list[str]:
+    """Return the filters that make a square of a picture."""
     if settings.fit == "stretch":
         return [f"scale={size}:{size}:{SCALER}"]
     most = WIDEST * size
@@ -330,6 +336,11 @@ def _square(settings: DecodeSettings, size: int) -> list[str]:
         return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"crop={size}:{size}"]
     sides = [f"clip(round({size}*min(1,{shape})),1,{size})" for shape in ("dar", "1/dar")]
     return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"pad={size}:{size}:(ow-iw)/2:(oh-ih)/2"]
+
+
+def resampled(rate_hz: int) -> str:
+    """Return the filter that brings sound to a rate, and to its place on the clock."""
+    return f"aresample={rate_hz}:async=1:first_pts=0"
 
 
 def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
@@ -348,6 +359,6 @@ def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | in
         f"ametadata=mode=print:file='pipe\\:{stamps_fd}'",
         "asettb=1/sr",
         INVERTED_FILTER if job.inverted else FILTER,
-        f"aresample={rate_hz}:async=1:first_pts=0",
+        resampled(rate_hz),
     ]
     return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

@@ -35,12 +35,12 @@ _ALARM = re.compile(r"\b(error|invalid|corrupt|conceal|missing|failed)", re.IGNO
 
 # What ffmpeg calls an error though no picture and no sound is lost by it.
 _LIMIT_WORDS = ("Cannot allocate memory", "exceeds specified max", "Picture size")
-_HARMLESS = (
+HARMLESS = (
     "Application provided invalid, non monotonically increasing dts",
     "Error while filtering: Broken pipe",
 )
 # What it calls a warning though what comes out is not what went in.
-_DAMAGE_WARNINGS = ("corrupt decoded frame", "corrupt input packet", "Packet corrupt", "Incomplete frame")
+DAMAGE_WARNINGS = ("corrupt decoded frame", "corrupt input packet", "Packet corrupt", "Incomplete frame")
 
 
 @dataclass
@@ -164,7 +164,7 @@ class DecodeReport:
             return
         self.words = [*self.words[-3:], words]
         self.not_sought |= "could not seek" in words
-        if level != "warning" or any(mark in words for mark in _DAMAGE_WARNINGS):
+        if level != "warning" or any(mark in words for mark in DAMAGE_WARNINGS):
             self._error(parts, words)
 
     def _mark(self, kind: str) -> None:
@@ -180,7 +180,7 @@ class DecodeReport:
         return self._only
 
     def _error(self, parts: str, words: str) -> None:
-        if words.startswith(_HARMLESS):
+        if words.startswith(HARMLESS):
             return
         if self._waiting and self._of(parts) in self._waiting:
             self._early.append((self._of(parts), parts, words))

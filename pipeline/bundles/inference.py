@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from dualstream.features.encoder import (
     build,
     find,
 )
-from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
+from dualstream.features.media import DecodeSettings, MediaError, find_ffmpeg, pyav, read_clip, version_of
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import digest_of_file
@@ -134,8 +134,10 @@ def make_plan(
     try:
         windows = WindowPlan(**recipe["windows"])
         sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(stated)
+        if decode.decoder == "pyav" and not pyav.is_installed():
+            decode = replace(decode, decoder="ffmpeg")
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
-        version = decoder_version(binary)
+        version = version_of(decode, binary)
     except MediaError as error:
         raise DualstreamError(str(error)) from error
     if version != recipe["decoder"]:

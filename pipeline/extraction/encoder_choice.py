@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dualstream.features.encoder import Encoder, EncoderOptions, StreamName, find, named_files, require_known
+from dualstream.features.media import pyav
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction.options import ExtractionOptions
 
@@ -36,6 +37,8 @@ def refuse_early(options: ExtractionOptions) -> None:
         refuse_unused(options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    if options.decoder == "pyav" and not pyav.is_installed():
+        raise UsageError(pyav.NEEDED)
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:

@@ -11,6 +11,7 @@ from dualstream.features.options import (
     LONGEST_PIECE_S,
     SHORTEST_PIECE_S,
     Context,
+    Decoder,
     Precision,
     ReadingOptions,
     Speed,
@@ -50,6 +51,10 @@ class ExtractionOptions(ReadingOptions):
     """Cut the sound into pieces of so many seconds, in random order: a control for words."""
     decode: Speed = "exact"
     """exact; or fast: no loop filter, only reference frames, a third less time."""
+    decoder: Decoder = "ffmpeg"
+    """ffmpeg, a process per clip; or pyav: decoded inside the workers, a fifth less time (extra fast).
+
+    Clips that are damaged or unusual are left to ffmpeg either way (docs/speed.md)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N.
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import SpecDocument, build, find
-from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
+from dualstream.features.media import MediaError, ffmpeg_candidates, find_ffmpeg, read_clip, version_of
 from dualstream.features.single_read import digest_of_file
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
@@ -135,7 +135,7 @@ def make_recipe(
         "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},
         "sampling": str(plan.sampling),
         "decode": plan.decode.to_json() if plan.decode else None,
-        "decoder": decoder_version(_ffmpeg(options)) if plan.decode else None,
+        "decoder": version_of(plan.decode, _ffmpeg(options)) if plan.decode else None,
         "device": device.partition(":")[0] if plan.video or plan.audio else None,
         "precision": options.precision if has_network else "fp32",
         "shard_size": shard_size,
@@ -173,6 +173,7 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
             channels=options.channels,
             speed=options.decode,
             max_clip_s=options.max_clip_s,
+            decoder=options.decoder,
         )
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -185,7 +186,7 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
 class _Reader:
     """`read_clip` with one ffmpeg for the whole run; a class, so that it travels to other processes."""
 
-    ffmpeg: str
+    ffmpeg: str | None
 
     def __call__(self, path: Path, **how: Any) -> Any:
         return read_clip(path, ffmpeg=self.ffmpeg, **how)
@@ -201,11 +202,13 @@ def _binaries(options: ExtractionOptions) -> tuple[str, ...]:
         return ()
 
 
-def _ffmpeg(options: ExtractionOptions) -> str:
-    """Return the ffmpeg to use; it is started once, for its version."""
+def _ffmpeg(options: ExtractionOptions) -> str | None:
+    """Return the ffmpeg to use; it is started once, for its version. None where PyAV does without one."""
     try:
         return find_ffmpeg(_named(options))
     except MediaError as error:
+        if options.decoder != "ffmpeg" and options.ffmpeg is None:
+            return None
         raise (DualstreamError if options.ffmpeg is None else UsageError)(str(error)) from error
 
 
@@ -285,6 +288,7 @@ def _shaping_packages(options: ExtractionOptions) -> list[str]:
     """Return the packages that may change last digits: the usual ones, and those that an encoder states."""
     entries = [find(stream, text) for stream in STREAMS for text in getattr(options, stream)]
     stated = {package for one in entries if one is not None for package in one.packages}
+    stated |= {"av"} if options.decoder == "pyav" else set()
     return [*SHAPING_PACKAGES, *sorted(stated.difference(SHAPING_PACKAGES))]
 
 
