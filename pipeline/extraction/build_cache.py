@@ -296,8 +296,8 @@ def _fit(
     folder = read.folder
     for index in range(folder.count if widths and choice.kind != GAUSSIAN else 0):
         shard = read.shard(index)
-        of_shard = splits[index * folder.size :]
-        clips = [clip for split, clip in zip(of_shard, shard.clips, strict=False) if split == FITTED_SPLIT]
+        of_shard = splits[index * folder.size : (index + 1) * folder.size]
+        clips = [clip for split, clip in zip(of_shard, shard.clips, strict=True) if split == FITTED_SPLIT]
         for name, fit in fits.items():
             rows = [_rows_to_fit(clip, name) for clip in clips]
             seen[name] += [[clip.id, clip.digest()] for clip, its in zip(clips, rows, strict=True) if len(its)]
