@@ -41,15 +41,20 @@ class FrameBatcher:
         self._at_once = at_once
         self._pool: ThreadPoolExecutor | None = None
         self._running: deque[Future[NDArray[np.float32]]] = deque()
-        self._counts: list[int] = []
+        self._counts: dict[str, list[int]] = {name: [] for name in encoders}
         self._buffers: dict[str, NDArray[np.uint8] | None] = dict.fromkeys(encoders)
         self._filled = dict.fromkeys(encoders, 0)
         self._rows: dict[str, list[_Rows]] = {name: [] for name in encoders}
 
-    def add(self, frames: NDArray[np.uint8]) -> None:
-        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied."""
-        self._counts.append(len(frames))
+    def add(self, frames: NDArray[np.uint8] | Mapping[str, NDArray[np.uint8]]) -> None:
+        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied.
+
+        A mapping gives each stream's encoder frames of its own.
+        """
+        by_stream = frames if isinstance(frames, Mapping) else dict.fromkeys(self._encoders, frames)
         for name, encoder in self._encoders.items():
+            frames = by_stream[name]
+            self._counts[name].append(len(frames))
             position = 0
             while position < len(frames):
                 buffer = self._buffers[name]
@@ -66,16 +71,16 @@ class FrameBatcher:
 
     def finish(self) -> dict[str, list[NDArray[np.float32]]]:
         """Encode what is left, and return the rows of each clip, shape (F, raw_width), by stream."""
-        ends = np.cumsum(self._counts)[:-1].astype(np.int64)
         answer = {}
         for name, encoder in self._encoders.items():
+            ends = np.cumsum(self._counts[name])[:-1].astype(np.int64)
             if self._filled[name]:
                 self._flush(name)
             nothing = np.empty((0, encoder.spec.raw_width), np.float32)
             rows = [one.result() if isinstance(one, Future) else one for one in self._rows[name]]
             answer[name] = list(np.split(np.concatenate([nothing, *rows]), ends))
             self._rows[name] = []
-        self._counts = []
+            self._counts[name] = []
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

@@ -10,12 +10,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from dualstream.features.media import command, pyav
 from dualstream.features.media.assemble import Asked, Clip, assemble, row_of
 from dualstream.features.media.decode import Job, Ticks
 from dualstream.features.media.pair import decode_pair, probe_pair
+from dualstream.features.media.pictures import Watcher
 from dualstream.features.media.probe import probe
 from dualstream.features.media.seek import decode_span
 from dualstream.features.media.settings import DecodeSettings, Guards, MediaError, naming
@@ -34,6 +37,7 @@ def read_clip(
     sound: Path | None = None,
     ffmpeg: str | None = None,
     guards: Guards | None = None,
+    watch: Callable[[float], Watcher] | None = None,
 ) -> Clip:
     """Read the frames that `sampling` wants and the whole sound of a clip, or of a span of it.
 
@@ -51,6 +55,9 @@ def read_clip(
         start (pair.py).
     ffmpeg
         The binary; None: as `find_ffmpeg` finds it.
+    watch
+        Makes what is shown every picture as it comes (pictures.py), which the clip then holds in place of frames.
+        It takes the most that is read, or the length where `sampling` depends on that, seconds.
 
     Raises
     ------
@@ -80,6 +87,7 @@ def read_clip(
         ticks,
         rows,
         max(plan.length_s / 2, float(ticks.step)),
+        watch=None if watch is None else partial(watch, longest_s),
     )
     if sound is not None:
         video, audio, processes, delays_s = decode_pair(job, path, sound, read)

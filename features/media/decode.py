@@ -24,6 +24,7 @@ from fractions import Fraction
 import numpy as np
 from dualstream.features.media import command, runner
 from dualstream.features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
+from dualstream.features.media.pictures import PictureSink, Watch, Watcher, watched_chain
 from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import DecodeSettings, Guards, MediaError
 from dualstream.features.windows import Grid
@@ -40,6 +41,7 @@ SOUND_FRAME_BYTES = 8  # the centre and the mix, as they are kept
 LOUDEST = 8.0  # samples beyond this many times full scale are no sound
 MARKS = 3  # lines of the log that say that a picture came: two threads' words may run into one line
 SOUND_MARK_S = 0.5  # before a span, what is wrong with its sound is no longer the seek's doing
+MOST_PICTURES_A_SECOND = 240  # that are shown to a watcher
 SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
 
 
@@ -95,6 +97,8 @@ class Job:
     """The right side of the sound is inverted before it is mixed."""
     delay_s: float = 0.0
     """How much later than the clock's 0 the file begins; its sound is then preceded by silence."""
+    watch: Watch | None = None
+    """Makes what is shown every picture, in place of the frames of wanted instants; None: nothing is."""
 
     @property
     def seek_us(self) -> int:
@@ -236,6 +240,8 @@ class Decoded:
     samples: AudioSamples | None = None
     inverted: bool = False
     """The right side of the sound was inverted before it was mixed."""
+    watcher: Watcher | None = None
+    """What was shown every picture."""
 
 
 def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
@@ -248,7 +254,13 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         result.report.wait(video=video, audio=audio)
     sinks: list[runner.Sink] = []
     outputs: list[Callable[[list[int]], Output]] = []
-    if video:
+    if video and job.watch is not None:
+        result.watcher = job.watch()
+        shown = PictureSink(result.watcher, result.pictures.times_us, result.report)
+        result.rows = Rows(1, 0, 0, None)
+        sinks += [shown.feed, result.pictures.feed]
+        outputs.append(lambda fds: (fds[0], "V:0", _watched_options(job, fds[1])))
+    elif video:
         size = settings.frame_size_px
         assert size is not None
         result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
@@ -269,6 +281,8 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         guards=job.guards,
     )
     result.report.close()
+    if result.watcher is not None:
+        shown.close(lost=bool(result.pictures.lost))
     return result
 
 
@@ -316,6 +330,27 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
         "pix_fmt": "rgb24",
         "fps_mode": "passthrough",
         "frames:v": job.most_rows,
+    }
+
+
+def _watched_options(job: Job, stamps_fd: int) -> dict[str, str | int]:
+    """Every picture from 0 on, with its time in a pipe of its own that is written at once."""
+    chain = [
+        "settb=AVTB",
+        "metadata=mode=add:key=t:value=1",
+        *_from_a_key_frame(job),
+        f"metadata=mode=print:direct=1:file='pipe\\:{stamps_fd}'",
+        f"trim=start={job.lead_us}us",  # as the list of stamps leaves out what is before 0
+        *([f"setpts=PTS-{job.lead_us}"] if job.lead_us else []),
+        *watched_chain(SCALER),
+    ]
+    return {
+        "format": "yuv4mpegpipe",
+        "vf": ",".join(chain),
+        "pix_fmt": "yuv420p",
+        "fps_mode": "passthrough",
+        "strict": -1,
+        "frames:v": math.ceil(job.limit_s * MOST_PICTURES_A_SECOND) + 1,
     }
 
 

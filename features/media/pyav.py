@@ -124,6 +124,8 @@ def _decoded(job: Job) -> Decoded:
     _limit_blocks(guards.max_alloc_bytes)
     if job.delay_s or job.lead_us or job.inverted:
         raise NotPlainError("its start is moved")
+    if job.watch is not None:
+        raise NotPlainError("every picture of it is looked at")
     with av.logging.Capture(local=True) as log:
         try:
             with _opened(job) as file:

@@ -26,6 +26,7 @@ _STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)]*\))?: ([A
 _SIZE = re.compile(r"(?:^|, | )(\d+)x(\d+)(?:,| |$)")
 _RATE = re.compile(r", ([\d.]+)(k?) fps")
 _TBR = re.compile(r", ([\d.]+)(k?) tbr")
+_BT709 = re.compile(r"\((?:[a-z]+, )?bt709[/,)]")
 _HZ = re.compile(r"(?:^|, | )(\d+) Hz, ([^,]+)")
 _ROTATION = re.compile(r"(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees")
 
@@ -59,6 +60,8 @@ class StreamHeader:
     rotation_deg: int = 0
     picture: bool = False
     """A cover or a thumbnail, not a moving picture."""
+    bt709: bool = False
+    """Whether its colours are stated to be those of ITU-R BT.709; BT.601 is taken where nothing is stated."""
 
 
 @dataclass
@@ -225,6 +228,7 @@ def _stream(index: int, kind: str, codec: str, rest: str) -> StreamHeader:
             stream.width_px, stream.height_px = int(size[1]), int(size[2])
         if rate := _RATE.search(rest) or _TBR.search(rest):
             stream.frame_rate = float(rate[1]) * (1000 if rate[2] else 1)
+        stream.bt709 = _BT709.search(rest) is not None
         stream.picture = "(attached pic)" in rest or "(timed thumbnails)" in rest
     elif kind == "Audio" and (hz := _HZ.search(rest)):
         stream.sample_rate_hz, stream.layout = int(hz[1]), hz[2].strip()

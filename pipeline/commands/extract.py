@@ -100,6 +100,8 @@ def extract(
         cache, again = _sealed_at_last(out, work, existing, note)
         if whitened := whitened_words(cache, out):
             note(whitened)
+        if run.region_debug is not None:
+            _show_faces(run.region_debug, cache, work, note)
     report = ExtractReport(
         cache=str(out),
         fingerprint=recipe.fingerprint,
@@ -116,6 +118,17 @@ def extract(
     except OSError as error:
         note(f"the run is not noted in {out.name}.log, which can't be written: {error.strerror or error}")
     return report
+
+
+def _show_faces(folder: Path, cache: Cache, work: ExtractionJob, note: Callable[[str], None]) -> None:
+    """Write what a person looks at to see whether the right faces were chosen."""
+    from dualstream.pipeline.reporting.faces_page import PAGE, write_faces
+
+    if not work.recipe.reads_media:
+        raise UsageError("--region-debug shows clips, and all streams are tables")
+    for text in write_faces(folder, cache, work.manifest, work.recipe.plan, work.hasher):
+        note(f"--region-debug: {text}")
+    note(f"whose face was chosen: {folder / PAGE}")
 
 
 def _limited(manifest: Manifest, limit: int | None) -> Manifest:

@@ -80,6 +80,9 @@ class StreamReport(Document):
     """Its kind, and what it was fitted on."""
     coverage: dict[str, SplitCoverage]
     health: Health
+    faces: JsonObject | None = None
+    """Windows by how their face was chosen, where the encoder saw faces; the share with several faces in view, and
+    the median of the margins."""
 
 
 @dataclass(frozen=True)

@@ -136,23 +136,27 @@ def _make_shard(
     batcher = FrameBatcher(plan.video, at_once=batches)
     read: list[_ReadClip] = []
     for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
-        batcher.add(one.begun.frames)
-        count = len(one.begun.frames)
-        one.begun.frames = one.begun.frames[:0].copy()  # let go of the pixels
+        count = 0
+        if not one.failure:
+            batcher.add(one.begun.frames_by_stream(plan.video))
+            count = one.begun.frame_count
+            one.begun.release()
         read.append(one)
         if on_clip is not None:
             on_clip(bool(one.failure), count)
     rows = batcher.finish()
-    done = []
-    for position, one in enumerate(read):
-        its_rows = {name: of_clip[position] for name, of_clip in rows.items()}
+    done: list[ClipRows] = []
+    position = 0  # among the clips that did not fail
+    for one in read:
+        its_rows = {} if one.failure else {name: of_clip[position] for name, of_clip in rows.items()}
+        position += not one.failure
         begun = one.begun if one.failure else finish_clip(one.begun, its_rows, plan)
         streams = dict(begun.streams)
         for name in recipe.specs.keys() - plan.encoders.keys():
             if name not in reusable:
                 return None
             reused, there = reusable[name]
-            cached = reused.clips[position]
+            cached = reused.clips[len(done)]
             if cached.sha256 != one.sha256 or not np.array_equal(cached.starts_s, begun.starts_s):
                 return None
             streams[name] = cached.streams[there]

@@ -60,7 +60,7 @@ def estimate(
         if number == 0 or failure:
             continue
         decode_s += time.perf_counter() - started_s
-        frames += len(begun.frames)
+        frames += begun.frame_count
         windows += len(begun.starts_s)
         measured += 1
     absent = len(utterances) - len(there)

@@ -12,6 +12,7 @@ from dualstream.features.options import (
     SHORTEST_PIECE_S,
     Context,
     Decoder,
+    FaceOptions,
     Precision,
     ReadingOptions,
     Speed,
@@ -29,7 +30,7 @@ LARGEST_SHARD = 256  # clips
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractionOptions(ReadingOptions):
+class ExtractionOptions(ReadingOptions, FaceOptions):
     """All that shapes the numbers, as a person types it."""
 
     video: tuple[str, ...] = ("vgg16",)
@@ -107,6 +108,8 @@ class RunOptions:
     """Record clips that disappear while they are read as missing, even more than a fifth of a shard."""
     limit: Annotated[int, Ge(1)] | None = None
     """Only the first so many clips."""
+    region_debug: Path | None = None
+    """A folder for annotated clips and a page, faces.html, of the first 40 utterances: whose face was chosen."""
     dry_run: bool = False
     """Say what would be made and how long it takes; write nothing."""
 

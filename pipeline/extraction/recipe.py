@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,12 +13,17 @@ from typing import Any, cast
 
 from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import SpecDocument, build, find
+from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
+from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
+from dualstream.features.faces.region import FaceMethod, RegionEncoder, make_method
+from dualstream.features.faces.scoring import GROUP as SCORERS_GROUP
 from dualstream.features.media import MediaError, ffmpeg_candidates, find_ffmpeg, read_clip, version_of
+from dualstream.features.options import Region
 from dualstream.features.single_read import digest_of_file
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.encoder_choice import (
+    LONGEST_NAME,
     NONE,
     STREAMS,
     build_encoders,
@@ -45,6 +50,7 @@ from dualstream.cores import BLAS_THREADS
 from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
+GROUPS = (ENCODERS_GROUP, DETECTORS_GROUP, SCORERS_GROUP)  # of entry points whose code shapes rows
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -161,8 +167,9 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     refuse_unused(options)
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
+        method = make_method(options)
         encoders = {
-            **build_encoders("video", options, device, build_encoder),
+            **_by_region(build_encoders("video", options, device, build_encoder), options.region, method),
             **build_encoders("audio", options, device, build_encoder),
         }
         if not encoders:
@@ -180,6 +187,31 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     if decode is None:
         return ClipPlan(encoders, windows, sampling, None)
     return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)), options.scramble)
+
+
+def _by_region(
+    whole: Mapping[str, Encoder], regions: tuple[str, ...], method: FaceMethod | None
+) -> dict[str, Encoder]:
+    """Return the encoders of every region: of the first one under the names of `whole`, then ``video.frame`` …
+
+    A table has no picture to look at, and is looked up once.
+
+    Raises
+    ------
+    ValueError
+        Where no encoder sees a picture and a region is asked for.
+    """
+    seen = {name: one for name, one in whole.items() if isinstance(one, VideoEncoder)}
+    if method is not None and not seen:
+        raise ValueError(f"--region {regions[0]} needs a video encoder that sees pictures; found none")
+    encoders = dict(whole)
+    for number, region in enumerate(regions):
+        for name, one in seen.items():
+            called = f"video.{region}{name.removeprefix('video')}"[:LONGEST_NAME] if number else name
+            encoders[called] = (
+                RegionEncoder(one, cast(Region, region), method) if method and region != "frame" else one
+            )
+    return encoders
 
 
 @dataclass(frozen=True)
@@ -241,6 +273,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
         named = [path for stream in STREAMS for path in files_of(stream, options)]
     except (ValueError, OSError):  # building the encoders will say so
         named = []
+    named += [one for one in (options.face_weights, options.speaker_weights) if one is not None]
     home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
     hub = Path(home) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
@@ -251,7 +284,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
             "device": device,
             "sources": [digest_of_file(path) for path in sources],
             "packages": _packages(_shaping_packages(options)),
-            "outside": [[name, *_stamps(path)] for name, path in origins(ENCODERS_GROUP)],
+            "outside": [[name, *_stamps(path)] for group in GROUPS for name, path in origins(group)],
             "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
         }
     )

@@ -13,11 +13,13 @@ import typer
 from dualstream import cli
 
 GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
+FACES = {"--face-detector", "--face-weights", "--speaker-scorer", "--speaker-weights", "--speaker-margin"}
 ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like", "--decoding"} if command in ("fit-head", "compare") else set())
     | ({"--speaker", "--speaker-per-file"} if command == "predict" else set())
-    | ({"--context", "--scramble"} if command == "extract" else set())
+    | ({"--context", "--scramble", "--region", "--region-debug", *FACES} if command == "extract" else set())
+    | ({"--faces", *FACES} if command == "check" else set())
     for command in GOLDEN
 }
 """What came later, by command."""
