@@ -61,6 +61,8 @@ class ClipPlan:
     reader: ClipReader = read_clip
     scramble_s: float | None = None
     """Length of the pieces that sound is cut into and put in random order, seconds; None: as it is."""
+    keep_sound: bool = False
+    """Whether begun clips keep their sound, for encoders of another process (travel.py)."""
 
     def read(self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None) -> Clip:
         """Decode a clip, or a span of it, as `decode` says; its sound from `sound` where that is given."""
@@ -173,6 +175,10 @@ class BegunClip:
     """Crops to encode, by region, where encoders see faces."""
     notes: list[str] = field(default_factory=list)
     """What was odd."""
+    stream_notes: dict[str, list[str]] = field(default_factory=dict)
+    """What was odd about the rows of a stream of sound."""
+    sound: tuple[NDArray[np.float32], tuple[float, float]] | None = None
+    """Samples and the span that they cover, seconds, where they are kept (`ClipPlan.keep_sound`)."""
 
     @property
     def size_bytes(self) -> int:
@@ -232,33 +238,51 @@ def begin_clip(
         streams = _from_tables(plan, utterance_id, starts_s)
         return BegunClip(duration_s, starts_s, streams, *_no_frames())
     clip, crops = plan.read_regions(path, span_s=span_s, sound=sound)
-    streams = _from_tables(plan, utterance_id, clip.starts_s)
-    notes = [str(note) for note in clip.notes]
-    sound_heard = plan.heard(clip, utterance_id)
-    for name, encoder in plan.audio.items():
-        if sound_heard is None or clip.audio_covered_s is None:
-            streams[name] = absent(encoder, len(clip.starts_s))
-        else:
-            with one_blas_thread():
-                said = encoder.encode_audio(
-                    sound_heard, clip.starts_s, plan.windows.length_s, clip.audio_covered_s
-                )
-            streams[name] = _tidy(said, name, notes)
-    return BegunClip(
+    heard = plan.heard(clip, utterance_id)
+    begun = BegunClip(
         duration_s=clip.duration_s,
         starts_s=clip.starts_s,
-        streams=streams,
+        streams={},
         frames=clip.frames,
         frame_window=clip.frame_window,
         frame_time_s=clip.frame_time_s,
         crops=crops,
-        notes=notes,
+        notes=[str(note) for note in clip.notes],
+        sound=None if heard is None or clip.audio_covered_s is None else (heard, clip.audio_covered_s),
+    )
+    return complete_clip(begun, utterance_id, plan)
+
+
+def complete_clip(begun: BegunClip, utterance_id: str, plan: ClipPlan) -> BegunClip:
+    """Add the rows of sound, and of tables, that a clip lacks; let go of its sound unless that is to be kept.
+
+    A clip that another process began lacks the streams whose encoders did not travel there.
+
+    Raises
+    ------
+    ValueError
+        Where an encoder refuses the sound.
+    """
+    streams = {**_from_tables(plan, utterance_id, begun.starts_s), **begun.streams}
+    stream_notes = dict(begun.stream_notes)
+    for name, encoder in plan.audio.items():
+        if name in streams:
+            continue
+        if begun.sound is None:
+            streams[name] = absent(encoder, len(begun.starts_s))
+            continue
+        samples, covered_s = begun.sound
+        with one_blas_thread():
+            said = encoder.encode_audio(samples, begun.starts_s, plan.windows.length_s, covered_s)
+        streams[name] = _tidy(said, name, stream_notes.setdefault(name, []))
+    return replace(
+        begun, streams=streams, stream_notes=stream_notes, sound=begun.sound if plan.keep_sound else None
     )
 
 
 def finish_clip(begun: BegunClip, rows: Mapping[str, NDArray[np.float32]], plan: ClipPlan) -> BegunClip:
     """Place the rows of a clip's frames, shape (F, raw_width) by stream, in its windows; let go of the frames."""
-    notes = list(begun.notes)
+    notes = [*begun.notes, *(note for name in plan.audio for note in begun.stream_notes.get(name, ()))]
     streams = dict(begun.streams)
     for name, encoder in plan.video.items():
         streams[name] = _tidy(_of_frames(begun, rows[name], encoder), name, notes)
@@ -384,6 +408,7 @@ __all__ = [
     "MediaError",
     "absent",
     "begin_clip",
+    "complete_clip",
     "decode_settings",
     "encode_clip",
     "finish_clip",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ class FaceMethod:
     """None where no stream shows the speaker."""
     margin: float | None = None
     """None: the scorer's own."""
+    make: Callable[[], FaceMethod] | None = field(default=None, compare=False, repr=False)
+    """Builds it once more, for another process: a detector that runs does not travel."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.make is None:
+            raise TypeError("this FaceMethod does not say how it is made, so it can't travel to another process")
+        return _made_again, (self.make, self._stated)
+
+    @property
+    def _stated(self) -> dict[str, Any]:
+        return self.to_json("face" if self.scorer is None else "speaker")
 
     @property
     def least_margin(self) -> float:
@@ -55,6 +67,15 @@ class FaceMethod:
         return shaping
 
 
+def _made_again(make: Callable[[], FaceMethod], stated: dict[str, Any]) -> FaceMethod:
+    method = make()
+    if method._stated != stated:
+        raise ValueError(
+            "the weights of the face detector or scorer changed meanwhile; run the same command again"
+        )
+    return method
+
+
 def make_method(options: FaceOptions) -> FaceMethod | None:
     """Build what the regions need; None where all of them are the whole frame.
 
@@ -74,12 +95,17 @@ def make_method(options: FaceOptions) -> FaceMethod | None:
         return None
     if "speaker" not in regions and options.speaker_weights is not None:
         raise ValueError("--speaker-weights goes with --region speaker")
-    detector = build_detector(options.face_detector, options.face_weights)
+    detector, again = build_detector(options.face_detector, options.face_weights), partial(_made, options)
     if "speaker" not in regions:
-        return FaceMethod(detector)
-    return FaceMethod(
-        detector, build_scorer(options.speaker_scorer, options.speaker_weights), options.speaker_margin
-    )
+        return FaceMethod(detector, make=again)
+    scorer = build_scorer(options.speaker_scorer, options.speaker_weights)
+    return FaceMethod(detector, scorer, options.speaker_margin, again)
+
+
+def _made(options: FaceOptions) -> FaceMethod:
+    method = make_method(options)
+    assert method is not None
+    return method
 
 
 def weights_in(stated: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -97,10 +123,11 @@ def method_as_stated(stated: Mapping[str, Any], files: Mapping[str, Path]) -> Fa
         As `make_method`.
     """
     detector = build_detector(stated["detector"]["name"], files.get("detector"))
+    again = partial(method_as_stated, dict(stated), dict(files))
     if "scorer" not in stated:
-        return FaceMethod(detector)
+        return FaceMethod(detector, make=again)
     scorer = build_scorer(stated["scorer"]["name"], files.get("scorer"))
-    return FaceMethod(detector, scorer, float(stated["least_margin"]))
+    return FaceMethod(detector, scorer, float(stated["least_margin"]), again)
 
 
 class RegionEncoder:
