@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.batching import OverlappingEncoder
 from dualstream.features.encoder import EncoderSpec, VideoEncoder
 from dualstream.features.faces import choice
 from dualstream.features.faces.choice import Choice
@@ -140,10 +141,16 @@ class RegionEncoder:
         self.frame_size_px = encoder.frame_size_px
         self.batch_size = encoder.batch_size
         self.side_by_side = getattr(encoder, "side_by_side", False)
+        self.overlaps = isinstance(encoder, OverlappingEncoder) and encoder.overlaps
 
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn RGB crops, shape (B, S, S, 3), 0 to 255, into rows, shape (B, raw_width)."""
         return self.encoder.encode_frames(frames)
+
+    def begin_frames(self, frames: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        """Keep `OverlappingEncoder.begin_frames`, where the encoder does."""
+        assert isinstance(self.encoder, OverlappingEncoder)
+        return self.encoder.begin_frames(frames)
 
 
 @dataclass(frozen=True, repr=False)
