@@ -141,7 +141,6 @@ class Sound:
         self.done = False
         self._job, self._samples, self._stamps = job, samples, stamps
         self._offset_us = offset_us
-        self._kind: tuple[Any, ...] | None = None
         self._graph: Graph | None = None
         self._offset = self._limit = self._rate_hz = 0
         self._base: Base = MICRO
@@ -153,12 +152,8 @@ class Sound:
 
     def take(self, frame: AudioFrame) -> None:
         """Take the next piece of sound."""
-        kind = (frame.sample_rate, frame.format.name, frame.layout.name)
-        if self._kind is None:
+        if self._graph is None:  # which refuses pieces of another format than the first one's
             self._begin(frame)
-            self._kind = kind
-        elif kind != self._kind:
-            raise NotPlainError("the sound changes its format")
         if frame.pts is None:
             raise NotPlainError("a piece of sound has no time")
         at = self._smoothed(frame.pts + self._offset, frame.samples)

@@ -18,7 +18,11 @@ ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like", "--decoding"} if command in ("fit-head", "compare") else set())
     | ({"--speaker", "--speaker-per-file"} if command == "predict" else set())
-    | ({"--context", "--scramble", "--region", "--region-debug", *FACES} if command == "extract" else set())
+    | (
+        {"--context", "--scramble", "--decoder", "--region", "--region-debug", *FACES}
+        if command == "extract"
+        else set()
+    )
     | ({"--faces", *FACES} if command == "check" else set())
     for command in GOLDEN
 }
