@@ -117,6 +117,7 @@ def run(folder: Path, clips: list[Path], count: int) -> dict[str, Any]:
     if whisper.is_dir():
         cases["whisper-tiny"] = {"video": ("none",), "audio": (f"hf:{whisper}",)}
     for name, options in cases.items():
+        run_once(folder, clips, SHORT_RUN, 1, **options)  # imports what is loaded late
         for workers in (1, 2):
             few = run_once(folder, clips, SHORT_RUN, workers, **options)
             many = run_once(folder, clips, SHORT_RUN + count, workers, **options)

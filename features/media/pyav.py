@@ -16,6 +16,7 @@ import functools
 import importlib
 import importlib.util
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,11 @@ from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
 
 from dualstream.installation import install_hint
 
+try:
+    import resource
+except ImportError:  # not on this system
+    resource = None  # type: ignore[assignment]
+
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
@@ -47,7 +53,7 @@ CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
 ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
 NEEDED = f"decoding by pyav needs the package av: {install_hint('fast')}, or use ffmpeg"
-MAPS = Path("/proc/self/maps")
+MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
 
 
 def is_installed() -> bool:
@@ -128,9 +134,9 @@ def _decoded(job: Job) -> Decoded:
         raise NotPlainError("every picture of it is looked at")
     with av.logging.Capture(local=True) as log:
         try:
-            with _opened(job) as file:
+            with _bounded(guards.address_space_bytes), _opened(job) as file:
                 result = _read(job, file)
-        except (av.error.FFmpegError, ValueError, UnicodeError, OverflowError) as error:
+        except (av.error.FFmpegError, MemoryError, ImportError, ValueError, OverflowError) as error:
             raise NotPlainError(f"{error}") from error
     for level, part, words in log:
         if level <= av.logging.ERROR or any(mark in words for mark in DAMAGE_WARNINGS):
@@ -251,6 +257,30 @@ def _header(stream: Stream) -> StreamHeader:
     elif stream.type == "audio":
         header.sample_rate_hz, header.layout = context.sample_rate, context.layout.name
     return header
+
+
+_alone = [False]  # whether this process is a worker's, with one clip at a time
+
+
+def bound_memory() -> None:
+    """Bound what a clip may take of this process's address space, from now on; for a worker, not for a program."""
+    _alone[0] = True
+
+
+@contextlib.contextmanager
+def _bounded(more_bytes: int) -> Iterator[None]:
+    """Let the process take so much more while a clip is decoded, as an ffmpeg process could (Linux)."""
+    if not _alone[0] or resource is None or not STATM.exists():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    limits = [now + more_bytes, *(one for one in before if one != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @functools.lru_cache(maxsize=1)

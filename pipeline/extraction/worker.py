@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from dualstream.features.encode import ClipPlan
-from dualstream.features.media import runner
+from dualstream.features.media import pyav, runner
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.clip_reading import TakenClip, take
 from dualstream.pipeline.extraction.messages import Channel, packed, unpacked
@@ -68,6 +68,7 @@ def main(channel: int, memory: int, lifeline: int) -> None:
     if resource is not None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     runner.share_group()
+    pyav.bound_memory()
     threading.Thread(target=_watch, args=(lifeline,), daemon=True).start()
     run = Channel(Connection(channel), memory)
     with contextlib.suppress(EOFError, OSError), one_blas_thread():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from tests.clips import coded_video, flash_beep, picture_times_s, read_code, run
 
 pytest.importorskip("av")
 RATE = 16_000
+ROOT = Path(__file__).resolve().parents[3]
 FINE = WindowPlan(0.04, 0.04)
 
 
@@ -157,6 +160,26 @@ class TestOdd:
         ours, theirs = self.verdicts(meld_clip, ffmpeg, guards=few)
         assert ours == theirs and "no picture" in ours
         assert failure(meld_clip, ffmpeg, guards=Guards(wall_s=1e-3)).kind == "timeout"
+
+    @pytest.mark.skipif(not pyav.STATM.exists(), reason="asks /proc")
+    def test_memory_is_bounded_in_a_worker(self, meld_clip: Path, ffmpeg: str) -> None:
+        program = f"""
+import resource, sys
+from pathlib import Path
+from dualstream.features.media import DecodeSettings, Guards, pyav, read_clip
+from dualstream.features.windows import Sampling, WindowPlan
+pyav.bound_memory()
+for most in (1 << 20, 4 << 30):
+    try:
+        clip = read_clip(Path({str(meld_clip)!r}), plan=WindowPlan(), sampling=Sampling(), ffmpeg={ffmpeg!r},
+                         settings=DecodeSettings(decoder="pyav"), guards=Guards(address_space_bytes=most))
+        print(clip.facts.processes)
+    except Exception as error:
+        print(type(error).__name__)
+    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+"""
+        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+        assert done.stdout.split() == ["MediaError", "0"], done.stderr
 
     def test_without_ffmpeg_it_says_what_is_odd(
         self, tmp_path: Path, small_clip: Path, monkeypatch: pytest.MonkeyPatch
