@@ -1,11 +1,11 @@
 """Stage 1 on a bare box with a GPU: does it work, is it right, is the GPU fed, and how long would MELD take?
 
     python benchmarks/gpu_box.py [--device cuda] [--clips 600] [--few 16] [--workers 16] [--limit-s 440]
-    python benchmarks/gpu_box.py --device cpu --clips 6 --few 2       tries it anywhere, in two minutes
+    python benchmarks/gpu_box.py --device cpu --video cnn5 --clips 6 --few 2      tries it anywhere
 
 Needs Python, torch, torchvision, h5py, scikit-learn, typer and rich on the box, and as wheels where it has no
 network (they do not fit under 64 MB together, so two calls): imageio-ffmpeg 0.6.0 with ffmpeg-python and future
-for `--decoder ffmpeg`, or av and ffmpeg-python with future for `--decoder pyav`; beside either librosa, soundfile,
+for `--decoder ffmpeg`, or av for `--decoder pyav`; beside either librosa, soundfile,
 soxr, audioread, pooch, lazy_loader, decorator, threadpoolctl, safetensors. Each decoder that is there is
 measured; `hf` where transformers is.
 
@@ -65,6 +65,7 @@ def main() -> None:
     """Measure what there is time for, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda")
+    parser.add_argument("--video", default="vgg16", help="the network; cnn5 for a trial on a CPU")
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--few", type=int, default=16, help="clips that the CPU does too")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
@@ -92,19 +93,19 @@ class Box:
         told, device = self.told, self.told.device
         self.part("box", describe)
         self.part("clips", lambda: make_corpus(self.work, told.clips, told.few, told.workers))
-        both = ("--video", "vgg16", "--audio", "acoustic", "--precision", "bf16")
-        alone = ("--video", "vgg16", "--audio", "none", "--precision", "bf16")
+        both = ("--video", told.video, "--audio", "acoustic", "--precision", "bf16")
+        alone = ("--video", told.video, "--audio", "none", "--precision", "bf16")
         for decoder in self.decoders:
-            self.extract("many", f"vgg16_bf16_acoustic_{decoder}", device, *both, decoder=decoder)
-        self.part("fed", lambda: fed(device, self.told.clips))
+            self.extract("many", f"bf16_acoustic_{decoder}", device, *both, decoder=decoder)
+        self.part("fed", lambda: fed(device, told.video, told.clips))
         for precision in ("fp32", "bf16"):
             self.agreement(precision)
         fast = self.decoders[-1:]
         for decoder in fast:
             self.extract(
-                "many", f"vgg16_bf16_acoustic_{decoder}_fast", device, *both, "--decode", "fast", decoder=decoder
+                "many", f"bf16_acoustic_{decoder}_fast", device, *both, "--decode", "fast", decoder=decoder
             )
-            self.extract("many", f"vgg16_bf16_{decoder}", device, *alone, decoder=decoder)
+            self.extract("many", f"bf16_{decoder}", device, *alone, decoder=decoder)
             self.extract(
                 "many", f"acoustic_{decoder}", "cpu", "--video", "none", "--audio", "acoustic", decoder=decoder
             )
@@ -140,7 +141,7 @@ class Box:
         place = ["--root", self.work / corpus, "--out", self.work / f"{name}.h5"]
         how = ["--device", device, "--workers", self.told.workers, "--decoder", decoder]
         words = ["extract", self.work / f"{corpus}.csv", *place, *how, *more]
-        if "vgg16" in more or "cnn5" in more:
+        if more[1] != "none":
             words += ["--video-weights", "random:0"]
         count = self.told.clips if corpus == "many" else self.told.few
 
@@ -160,7 +161,16 @@ class Box:
         names = [f"few_{precision}_{which}" for which in ("a", "b", "cpu")]
         for name in names:
             device = "cpu" if name.endswith("cpu") else self.told.device
-            wanted = ("--video", "vgg16", "--audio", "none", "--precision", precision, "--projection", "none")
+            wanted = (
+                "--video",
+                self.told.video,
+                "--audio",
+                "none",
+                "--precision",
+                precision,
+                "--projection",
+                "none",
+            )
             self.extract("few", name, device, *wanted, decoder=self.decoders[0])
         self.part(f"agreement_{precision}", lambda: compared(*(self.work / f"{name}.h5" for name in names)))
 
@@ -191,7 +201,7 @@ class Box:
         """Return what is claimed of the box, as far as it was measured."""
         found: dict[str, Any] = {"fed": self.parts.get("fed", {}).get("ratio")}
         for name, part in self.parts.items():
-            if name.startswith("vgg16_bf16_acoustic") and "s" in part:
+            if name.startswith("bf16_acoustic") and "s" in part:
                 keys = ("meld_s", "clips_per_s", "parent_ms_per_clip", "gpu_busy_percent")
                 found[name] = {key: part[key] for key in keys}
             if name.startswith("agreement"):
@@ -330,14 +340,14 @@ def compared(one: Path, again: Path, cpu: Path) -> dict[str, Any]:
     }
 
 
-def fed(device: str, clips: int) -> dict[str, Any]:
+def fed(device: str, network: str, clips: int) -> dict[str, Any]:
     """Run frames from memory through batches as extract does, and the same batches that are on the device."""
     import torch
     from dualstream.features.batching import FrameBatcher
     from dualstream.features.encoder import EncoderOptions, build
     from dualstream.features.encoders.frozen import preprocess
 
-    encoder: Any = build("video", "vgg16", EncoderOptions(weights="random:0", device=device, precision="bf16"))
+    encoder: Any = build("video", network, EncoderOptions(weights="random:0", device=device, precision="bf16"))
     wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     shape = (FRAMES_A_CLIP, encoder.frame_size_px, encoder.frame_size_px, 3)
     frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
