@@ -23,12 +23,21 @@ from dualstream.features.media import (
 from dualstream.features.media.tracks import rescaled
 from dualstream.features.windows import Sampling, WindowPlan, nearest
 
-from tests.clips import coded_video, flash_beep, picture_times_s, read_code, run_ffmpeg, tone
+from tests.clips import coded_video, ffmpegs, flash_beep, picture_times_s, read_code, run_ffmpeg, tone
 
 pytest.importorskip("av")
 RATE = 16_000
 ROOT = Path(__file__).resolve().parents[3]
 FINE = WindowPlan(0.04, 0.04)
+
+
+@pytest.fixture
+def ffmpeg() -> str:
+    """Return one ffmpeg: what is compared with it is PyAV, which is the same beside any."""
+    found = ffmpegs()
+    if not found:
+        pytest.skip("no ffmpeg: install it, or imageio-ffmpeg")
+    return next(iter(found.values()))
 
 
 def read(path: Path, ffmpeg: str | None, decoder: str = "pyav", plan: WindowPlan = FINE, **more: Any) -> Clip:

@@ -150,6 +150,7 @@ class TestCrashes:
             run_extract(corpus, tmp_path / "c.h5", reader=CrashingReader(notes=notes))
         assert any("in a worker process" in note and "crashing.py" in note for note in caught.value.__notes__)
 
+    @pytest.mark.slow
     def test_a_worker_that_hangs_is_ended(
         self, tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -238,7 +239,7 @@ def start(folder: Path, delay_s: float) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_nothing_is_left_of_a_run_that_ends(tmp_path: Path, notes: Path, how: int) -> None:
     make_corpus(tmp_path / "clips", 6)
     run = start(tmp_path, 60.0)
