@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -U pip
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt \
-	  -e '.[extract,hf,parquet,tensorboard,onnx,ray,remote,annotations,dev]'
+	  -e '.[extract,faces,hf,parquet,tensorboard,onnx,ray,remote,annotations,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)   ## run the main job end to end on a small corpus made on the spot

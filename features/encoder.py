@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
+from dualstream.features.faces.rows import FaceRows
 from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.features.options import Context as Context
 from dualstream.features.options import Precision as Precision
@@ -120,6 +121,8 @@ class StreamFeatures:
     time_s: NDArray[np.float64]
     """The instant that each window's row stands for, seconds on the clip's clock, shape as
     `window_present`; NaN where absent. Video: the frame's presentation time; audio: the window's centre."""
+    faces: FaceRows | None = None
+    """Whose face each window shows, where the encoder saw faces."""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
+from dualstream.features.faces.rows import FaceRows
 from dualstream.pipeline.cache import convert
 from dualstream.pipeline.provenance import Provenance
 from numpy.typing import NDArray
@@ -65,6 +66,8 @@ class Stream:
     spec: SpecDocument
     """features.encoder.EncoderSpec.to_json() of the encoder that made it."""
     projection: StoredProjection | None = None
+    faces: FaceRows | None = None
+    """Whose face each of the W windows shows, where the encoder saw faces."""
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -114,6 +114,8 @@ def extract(
             cache, again = _sealed_at_last(out, work, existing, note)
             if whitened := whitened_words(cache, out):
                 note(whitened)
+            if run.region_debug is not None:
+                _show_faces(run.region_debug, cache, work, note)
             report = _report(out, work, [*made, *again], cache.utterances.failed)
             report = replace(report, streams={name: ExtractedStream.of(cache, name) for name in cache.streams})
     report = replace(report, notices=notices, seconds=time.monotonic() - started_s)
@@ -148,6 +150,17 @@ def _part_made(out: Path, work: ExtractionJob, made: list[int], note: Callable[[
         made = [*made, *_make_missing(work, note)]
         failed = list(failed_clips(work))
     return replace(_report(out, work, made, failed), part=part_report(work, len(made)))
+
+
+def _show_faces(folder: Path, cache: Cache, work: ExtractionJob, note: Callable[[str], None]) -> None:
+    """Write what a person looks at to see whether the right faces were chosen."""
+    from dualstream.pipeline.reporting.faces_page import PAGE, write_faces
+
+    if not work.recipe.reads_media:
+        raise UsageError("--region-debug shows clips, and all streams are tables")
+    for text in write_faces(folder, cache, work.manifest, work.recipe.plan, work.hasher):
+        note(f"--region-debug: {text}")
+    note(f"whose face was chosen: {folder / PAGE}")
 
 
 def _limited(manifest: Manifest, limit: int | None) -> Manifest:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.faces.rows import STATES
 from dualstream.features.projection import PCA, TURNED
 from dualstream.heads.evaluation.majority import Majority, majority_lines
 from dualstream.heads.evaluation.outliers import UsualRange
@@ -32,6 +33,8 @@ from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.features import InspectCommand
 from dualstream.pipeline.provenance import Provenance, digest_of, fingerprint, listed
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
@@ -162,6 +165,7 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
             _health(rows, not_finite=int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))),
             repeated_utterances=_repeated(rows, owner),
         ),
+        faces=None if stream.faces is None else dict(stream.faces.summary()),
     )
 
 
@@ -359,7 +363,16 @@ def _stream_lines(name: str, stream: StreamReport) -> list[str]:
         if coverage.windows is not None:
             text += f", {coverage.windows_present:,} of {coverage.windows:,} windows"
         lines.append(text)
+    if stream.faces is not None:
+        lines.append(_faces_line(stream.faces))
     return lines
+
+
+def _faces_line(faces: JsonObject) -> str:
+    """Say how many windows show a face, and why the others show none."""
+    parts = [f"{faces[state]:,} windows {state}" for state in STATES if state in faces]
+    text = f"  faces: {', '.join(parts)}; {faces['several_in_view']:.1%} of the windows have several in view"
+    return text + (f", median margin {faces['median_margin']:g}" if "median_margin" in faces else "")
 
 
 def _label_lines(task: str, labels: LabelReport) -> list[str]:

@@ -89,6 +89,10 @@ class StreamReport(Document):
         numbers = ", ".join(map(str, self.layers))
         return f"{len(self.layers)} layers of {self.width // len(self.layers)}: {numbers}"
 
+    faces: JsonObject | None = None
+    """Windows by how their face was chosen, where the encoder saw faces; the share with several faces in view, and
+    the median of the margins."""
+
 
 @dataclass(frozen=True)
 class MajorityLine(Document):

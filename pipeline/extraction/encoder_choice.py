@@ -16,6 +16,7 @@ from dualstream.features.encoder import (
     named_files,
     require_known,
 )
+from dualstream.features.media import pyav
 from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
@@ -46,6 +47,8 @@ def refuse_early(options: ExtractionOptions) -> None:
         refuse_unused(options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    if options.decoder == "pyav" and not pyav.is_installed():
+        raise UsageError(pyav.NEEDED)
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:

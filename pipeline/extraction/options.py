@@ -13,6 +13,8 @@ from dualstream.features.options import (
     LONGEST_PIECE_S,
     SHORTEST_PIECE_S,
     Context,
+    Decoder,
+    FaceOptions,
     Precision,
     ReadingOptions,
     Speed,
@@ -61,7 +63,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractionOptions(ReadingOptions):
+class ExtractionOptions(ReadingOptions, FaceOptions):
     """All that shapes the numbers, as a person types it."""
 
     video: tuple[str, ...] = ("vgg16",)
@@ -87,6 +89,10 @@ class ExtractionOptions(ReadingOptions):
     """Of OpenFace, 0 to 1: rows of tables below it hold no face and are masked."""
     decode: Speed = "exact"
     """exact; or fast: no loop filter, only reference frames, a third less time."""
+    decoder: Decoder = "ffmpeg"
+    """ffmpeg, a process per clip; or pyav: decoded inside the workers, a fifth less time (extra fast).
+
+    Clips that are damaged or unusual are left to ffmpeg either way (docs/speed.md)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N.
 
@@ -154,6 +160,8 @@ class RunOptions:
 
     Parts may run at the same time, twice, and beside a whole run; the command without --part makes what is missing
     and seals (docs/cluster.md)."""
+    region_debug: Path | None = None
+    """A folder for annotated clips and a page, faces.html, of the first 40 utterances: whose face was chosen."""
     dry_run: bool = False
     """Say what would be made and how long it takes; write nothing."""
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -40,6 +40,9 @@ class Freshness:
     """Clips that it was made of and that are not there any more."""
 
 
+DigestKey = tuple[Path, int, int]
+
+
 class Hasher:
     """SHA-256 of clips; a file that many utterances share is read once. Safe to use from many threads."""
 
@@ -47,14 +50,14 @@ class Hasher:
     """Whether bytes are at hand, and not fetched from elsewhere."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._known: dict[tuple[Path, int, int], str] = {}
+        self.root = root
+        self._known: dict[DigestKey, str] = {}
         self._lock = threading.Lock()
 
     def place(self, path: str) -> Path | None:
         """Return where a manifest's path leads, or None where it is no regular file inside the root."""
         try:
-            return clip_at(self._root, path)
+            return clip_at(self.root, path)
         except NoClipError:
             return None
 
@@ -66,7 +69,7 @@ class Hasher:
         NoClipError
             Where that is no regular file inside the root.
         """
-        return clip_at(self._root, path)
+        return clip_at(self.root, path)
 
     def places(self, utterance: Utterance, settings: DecodeSettings) -> tuple[Path, Path | None]:
         """Return the file to read, and that of the sound where it is another.
@@ -110,6 +113,20 @@ class Hasher:
             return digests[0]
         return hashlib.sha256(f"{' '.join(digests)}\n".encode()).hexdigest()
 
+    def known(self, *paths: str) -> dict[DigestKey, str]:
+        """Return the digests that are known of clips as they are now, for another process."""
+        try:
+            keys = [self._key(place) for place in map(self.place, paths) if place is not None]
+        except OSError:
+            return {}
+        with self._lock:
+            return {key: self._known[key] for key in keys if key in self._known}
+
+    def learn(self, known: Mapping[DigestKey, str]) -> None:
+        """Take digests that another process worked out."""
+        with self._lock:
+            self._known.update(known)
+
     def _stat(self, path: str) -> tuple[int, int]:
         place = self.place(path)
         try:
@@ -142,13 +159,16 @@ class Hasher:
             return False
         return True
 
+    def _key(self, place: Path) -> DigestKey:
+        facts = os.stat(place)
+        return place, facts.st_size, facts.st_mtime_ns
+
     def _digest(self, path: str) -> str:
         place = self.place(path)
         if place is None:
             return ""
         try:
-            facts = os.stat(place)
-            key = (place, facts.st_size, facts.st_mtime_ns)
+            key = self._key(place)
             with self._lock:
                 known = self._known.get(key)
             if known is None:

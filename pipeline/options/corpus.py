@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
+from dualstream.features.options import FaceOptions
 from dualstream.pipeline.corpus import importers
 from dualstream.pipeline.corpus.from_paths import PathPatterns
 from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root
@@ -88,6 +89,8 @@ class CheckOptions:
     """Open the clips, or check only the table."""
     sound: bool = True
     """Decode the audio, to find silent and clipped clips."""
+    faces: bool = False
+    """Look for faces as extract --region speaker does: who has none, and whose speaker is undecided."""
     strict: bool = False
     """End with status 1 where anything is an error."""
     workers: Annotated[int, Ge(1)] = 2
@@ -114,6 +117,7 @@ class CheckCommand(DocumentOptions):
     check: Annotated[
         CheckOptions, OptionGroup("Checks", panels={RUNNING: ("workers", "ffmpeg"), OUTPUT: ("strict",)})
     ] = CheckOptions()
+    face: Annotated[FaceOptions, OptionGroup("Faces", without=("region",))] = field(default_factory=FaceOptions)
 
 
 @dataclass(frozen=True)

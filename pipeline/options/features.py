@@ -19,10 +19,12 @@ from dualstream.discovery import ENCODERS_GROUP, origins
 READING = "Reading clips"
 ENCODERS = "Encoders"
 MACHINES = "Many machines"
+FACES = "Faces"
+FACE_FIELDS = ("region", "face_detector", "face_weights", "speaker_scorer", "speaker_weights", "speaker_margin")
 ENCODED = ("video", "audio", "video_weights", "audio_weights", "device", "precision", "threads")
 READ_AS = {"window_s": Cli(name="window"), "hop_s": Cli(name="hop")}
 ROOT = Cli(panel=INPUT, read=clip_root, show=str, metavar="PATH")
-REPEATED = {name: Cli(repeat=True) for name in ("video", "audio", "video_weights", "audio_weights")}
+REPEATED = {name: Cli(repeat=True) for name in ("video", "audio", "video_weights", "audio_weights", "region")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,8 @@ class ExtractCommand(DocumentOptions):
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("cache.h5")
     """The cache to make."""
     features: Annotated[
-        ExtractionOptions, OptionGroup(READING, panels={ENCODERS: ENCODED}, cli={**READ_AS, **REPEATED})
+        ExtractionOptions,
+        OptionGroup(READING, panels={ENCODERS: ENCODED, FACES: FACE_FIELDS}, cli={**READ_AS, **REPEATED}),
     ] = field(default_factory=ExtractionOptions)
     run: Annotated[
         RunOptions,
@@ -46,7 +49,7 @@ class ExtractCommand(DocumentOptions):
             RUNNING,
             panels={
                 INPUT: ("limit",),
-                OUTPUT: ("projection", "replace"),
+                OUTPUT: ("projection", "region_debug", "replace"),
                 MACHINES: ("executor", "ray_address", "part"),
             },
         ),

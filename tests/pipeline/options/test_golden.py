@@ -13,6 +13,7 @@ import typer
 from dualstream import cli
 
 GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
+FACES = {"--face-detector", "--face-weights", "--speaker-scorer", "--speaker-weights", "--speaker-margin"}
 ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like", "--decoding", "--layers"} if command in ("fit-head", "compare") else set())
@@ -22,8 +23,13 @@ ADDED = {
         if command == "predict"
         else set()
     )
-    | ({"--context", "--scramble", "--rate", "--confidence"} if command == "extract" else set())
-    | ({"--part", "--ray-address"} if command == "extract" else set())
+    | (
+        {"--context", "--scramble", "--decoder", "--region", "--region-debug", *FACES}
+        if command == "extract"
+        else set()
+    )
+    | ({"--rate", "--confidence", "--part", "--ray-address"} if command == "extract" else set())
+    | ({"--faces", *FACES} if command == "check" else set())
     | ({"--speaker-from", "--dialogue-from", "--split-from"} if command == "manifest" else set())
     | ({"--table"} if command == "report" else set())
     for command in GOLDEN
