@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.region import Crops, FaceMethod, FaceReading

@@ -124,7 +124,9 @@ def test_the_face_has_no_other_names():
 def test_no_pickle_is_ever_loaded():
     assert users_of("joblib") == users_of("dill") == set()
     passed_on = "pipeline/extraction/messages.py"  # between a run and its own workers
-    assert users_of("pickle") == {"features/weights.py", passed_on}
+    others = "pipeline/storage/plain_pickle.py"  # writes them, and reads them without running them
+    assert users_of("pickle") == {"features/weights.py", passed_on, others}
+    assert "pickle.load" not in (ROOT / others).read_text() and "loads" not in (ROOT / others).read_text()
     for path in PRODUCT:
         if path.name == "messages.py":
             assert "open(" not in path.read_text()
