@@ -132,7 +132,9 @@ def _annotated(shown: _Shown, number: int) -> NDArray[np.uint8]:
             float(share) * side for share, side in zip(shown.faces.box[window], sides, strict=True)
         )
         pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=ink, width=2)
-    pen.text((3, 2), _words(shown.faces, window), fill=ink)
+    words = _words(shown.faces, window)
+    pen.rectangle(pen.textbbox((3, 2), words), fill=(0, 0, 0))  # light letters on a light wall can't be read
+    pen.text((3, 2), words, fill=ink)
     return np.asarray(image)
 
 
@@ -174,13 +176,16 @@ def _thumbnail(shown: _Shown, window: int) -> str:
     data = io.BytesIO()
     Image.fromarray(frame).save(data, "JPEG", quality=80)
     source = base64.b64encode(data.getvalue()).decode()
-    caption = escape(f"{centre_s:.1f} s: {STATES[shown.faces.state[window]]}")
+    caption = escape(f"{centre_s:.1f} s: {_words(shown.faces, window)}")
     picture = f'<img alt="{caption}" src="data:image/jpeg;base64,{source}">'
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
 def _curve(shown: _Shown) -> str:
-    """Draw score and margin over time, each from its least to its largest; masked windows in the ground."""
+    """Draw score and margin over time, each from its least to its largest; masked windows in the ground.
+
+    Below them stand the ranges, and the instants of the first and the last window's centre.
+    """
     faces, count = shown.faces, len(shown.faces)
     step = WIDTH / max(count, 1)
     ground = "".join(
@@ -188,14 +193,21 @@ def _curve(shown: _Shown) -> str:
         for k in range(count)
         if faces.state[k] not in CHOSEN
     )
-    lines = [
-        _line(values, step, ink)
-        for values, ink in ((faces.score, "#2563a8"), (faces.margin, "#2f855a"))
+    drawn = [
+        (name, values, ink)
+        for name, values, ink in (
+            ("blue: score of the best face", faces.score, "#2563a8"),
+            ("green: its margin", faces.margin, "#2f855a"),
+        )
         if np.isfinite(values).sum() > 1
     ]
+    lines = [_line(values, step, ink) for _, values, ink in drawn]
+    ranges = [f"{name}, {np.nanmin(values):.2f} to {np.nanmax(values):.2f}" for name, values, _ in drawn]
+    ends_s = shown.starts_s[[0, -1]] + shown.length_s / 2
+    words = "; ".join([*ranges, "shaded: masked", f"from {ends_s[0]:.1f} to {ends_s[1]:.1f} s"])
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="score and margin over time">{ground}'
-        f"{''.join(lines)}</svg><p>blue: score of the best face; green: its margin; shaded: masked</p>"
+        f"{''.join(lines)}</svg><p>{words}</p>"
     )
 
 

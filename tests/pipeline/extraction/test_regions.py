@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from dualstream.features.encoder import EncoderOptions, EncoderSpec
 from dualstream.features.faces.detection import REGISTRY, DetectorEntry
-from dualstream.features.faces.rows import ALONE, NO_FACE
+from dualstream.features.faces.rows import ALONE, NO_FACE, STATES
 from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import Cache, read_cache
 from dualstream.pipeline.commands.extract import extract
@@ -221,6 +221,12 @@ def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     page = (folder / "faces.html").read_text()
     assert page.count("<section>") == 4 and "7 alone" in page and "<script" not in page
+    faces = read_cache(tmp_path / "c.h5").streams["video"].faces
+    assert faces is not None
+    two = faces.score[:7]
+    assert f"score of the best face, {two.min():.2f} to {two.max():.2f}" in page
+    assert "shaded: masked; from 0.5 to 3.5 s" in page  # centres of seven windows of a second, 0.5 s apart
+    assert f"3.5 s: {STATES[faces.state[6]]} {two[6]:.2f} margin {faces.margin[6]:.2f}" in page
     settings = DecodeSettings(frame_size_px=96)
     marked, plain = (
         read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=settings).frames[3].astype(int)
