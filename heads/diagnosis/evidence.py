@@ -8,6 +8,7 @@ import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.intervention import Intervention as Intervention
+from dualstream.heads.diagnosis.offsets import SecondOffset
 from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
 from dualstream.heads.diagnosis.options import SHIFT as SHIFT
 from dualstream.heads.diagnosis.options import SUBSAMPLE as SUBSAMPLE
@@ -79,6 +80,8 @@ class Evidence:
     """Always answering the commonest class of the scored utterances."""
     train_majority: Majority | None = None
     """Always answering train's commonest class, where that is another one."""
+    second_offset: SecondOffset | None = None
+    """A second offset between the streams, that part of the clips have."""
     signs: Signs | None = None
     """Signs of mistakes in how the corpus was put together."""
 
@@ -120,5 +123,6 @@ class Evidence:
             "speaker_norm": self.speaker_norm,
             "certainty": [one.to_json() for one in self.certainty],
             "outlying": [one.to_json() for one in self.outlying],
+            "second_offset": None if self.second_offset is None else self.second_offset.to_json(),
             "signs": None if self.signs is None else self.signs.to_json(),
         }

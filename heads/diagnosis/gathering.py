@@ -11,6 +11,7 @@ from dualstream.heads.diagnosis import spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
 from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
+from dualstream.heads.diagnosis.offsets import second_offset
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
 from dualstream.heads.diagnosis.signs.measure import signs
@@ -54,10 +55,11 @@ def gather(
     seen = signs(*(extracted or (train, dev)), options.task, by=by, names=names, progress=progress)
     train, dev, notes = _cleaned(train, dev)
     notes = (*notes, *of_folds)
-    curve = None
+    curve = second = None
     if has_windows(train):
         progress("offset curve")
         curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
+        second = second_offset(train, curve, hop_s=options.hop_s, seed=options.seed)
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = _pooled(train, dev, by, options)
@@ -80,7 +82,7 @@ def gather(
     evidence = _evidence(
         heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None
     )
-    return replace(evidence, signs=seen)
+    return replace(evidence, signs=seen, second_offset=second)
 
 
 @dataclass(frozen=True, repr=False)

@@ -57,6 +57,7 @@ def test_ours_are_weighed_as_ever() -> None:
         "label_noise",
         "drift",
         "starved_sampling",
+        "varying_offsets",
         "misaligned",
         "whitened_projection",
         "scale_mismatch",
