@@ -5,15 +5,20 @@ from __future__ import annotations
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.causes.two_kinds_of_rows import concerned
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.remedies import COLUMNS
 
 
 @cause(title="Columns in two orders", rank=17)
 def columns_by_group(evidence: Evidence) -> Cause | None:
     """Some rows of a stream hold the same columns as the others, in another order."""
-    signs = evidence.signs
-    found = [] if signs is None else [one for one in signs.kinds if one.kind == "columns" and one.by != "split"]
-    if signs is None or not found:
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where a stream has such rows; a whole split of them is drift."""
+    found = [one for one in signs.kinds if one.kind == "columns" and one.by != "split"]
+    if not found:
         return None
     parts = [
         f"{len(one.utterances)} {one.stream} rows ({concerned(signs, one)}) lie {one.distance:.0f} "

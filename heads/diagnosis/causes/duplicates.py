@@ -12,9 +12,11 @@ from dualstream.heads.diagnosis.signs.verdicts import Doubles, across_speakers, 
 @cause(title="Utterances that stand twice", rank=42)
 def duplicates(evidence: Evidence) -> Cause | None:
     """Utterances, or rows of one stream, that stand twice or nearly; between train and dev they are leakage."""
-    signs = evidence.signs
-    if signs is None:
-        return None
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where utterances stand twice, but for those of dev that are copies of train's."""
     whole = {one.stream for one in borrowed(signs)}
     found = [
         one

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.fills import Fill
+from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.remedies import FILLED
 from dualstream.heads.diagnosis.signs.verdicts import imputed
 
@@ -12,9 +13,13 @@ from dualstream.heads.diagnosis.signs.verdicts import imputed
 @cause(title="Rows that were filled in", rank=32)
 def imputed_rows(evidence: Evidence) -> Cause | None:
     """Rows of a stream that are its mean, another constant, or the row before: nothing was recorded there."""
-    signs = evidence.signs
-    found = () if signs is None else imputed(signs)
-    if signs is None or not found:
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where a stream has such rows."""
+    found = imputed(signs)
+    if not found:
         return None
     return mistake(
         "imputed_rows",

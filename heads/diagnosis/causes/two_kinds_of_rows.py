@@ -11,9 +11,13 @@ from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 @cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
 def two_kinds_of_rows(evidence: Evidence) -> Cause | None:
     """Rows of a stream lie in two clouds with nothing between, as those of two encoders or sampling rates do."""
-    signs = evidence.signs
-    found = [] if signs is None else [one for one in signs.kinds if one.kind == "kinds" and one.by != "split"]
-    if signs is None or not found:
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where a stream has such rows; a whole split of them is drift."""
+    found = [one for one in signs.kinds if one.kind == "kinds" and one.by != "split"]
+    if not found:
         return None
     parts = [
         f"{len(one.utterances)} {one.stream} rows ({concerned(signs, one)}) lie {one.distance:.0f} "

@@ -22,6 +22,7 @@ NEAR = 0.3
 NEIGHBOURS = 6
 COLUMNS = 48  # principal components in which neighbours are looked for
 LEAST = 40  # rows
+MOST = 20_000  # rows, of more only equal ones are looked for
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,7 +69,7 @@ def _equal(rows: NDArray[np.floating]) -> Iterator[tuple[int, int]]:
 
 def _near(rows: Floats, chunk: int = 1_000) -> Iterator[tuple[int, int]]:
     """Yield (earlier, later) of distinct rows (N, R) that lie far closer than their neighbours."""
-    if len(rows) < LEAST:
+    if not LEAST <= len(rows) <= MOST:
         return
     rows = rows.astype(np.float32)
     square = (rows**2).sum(axis=1)

@@ -6,7 +6,7 @@ turned into principal components: what is measured then costs the same for wide 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,36 @@ class Table:
             ids=tuple(ids[i] for i in order),
             speaker_names=_speaker_names(speaker, names, order),
             column_names=dict((names.columns if names else None) or {}),
+            task=task,
+        )
+
+    @classmethod
+    def of_rows(
+        cls,
+        streams: Mapping[str, tuple[NDArray[np.floating], Mask]],
+        *,
+        label: Codes,
+        classes: tuple[str, ...],
+        speaker: Codes,
+        dev: Mask,
+        names: Names,
+        task: Task,
+    ) -> Table:
+        """Return a table of streams (rows and mask) as a cache holds them; no dialogue is known."""
+        raw = {name: rows.astype(np.float64) for name, (rows, _) in streams.items()}
+        present = {name: there for name, (_, there) in streams.items()}
+        return cls(
+            raw=raw,
+            there={n: present[n] & np.isfinite(r).all(axis=1) & (r != 0).any(axis=1) for n, r in raw.items()},
+            present=present,
+            label=label,
+            classes=classes,
+            speaker=speaker,
+            dialogue=np.arange(len(label)),
+            dev=dev,
+            ids=names.ids,
+            speaker_names=_speaker_names(speaker, names, np.arange(len(label))),
+            column_names=dict(names.columns or {}),
             task=task,
         )
 
