@@ -157,6 +157,9 @@ def _orders(table: Table) -> Iterator[tuple[str, Codes]]:
     yield "an order by dialogue", np.argsort(table.dialogue, kind="stable")
     fields = [re.split(r"[-_./ ]+", name) for name in table.ids]
     width = min(map(len, fields), default=0)
+    if width > 1:
+        backwards = np.array(["-".join(parts[::-1]) for parts in fields])
+        yield "an order by their ids read from the last part", np.argsort(backwards, kind="stable")
     for number in range(min(width, FIELDS)) if width > 1 else ():
         own = np.array([parts[number] for parts in fields])
         if 1 < len(np.unique(own)) < len(own):
@@ -296,6 +299,7 @@ SPEAKER_ROWS = 16
 SPEAKERS = 6  # with so many rows, below which nothing is usual
 USUAL_T = 5.0  # median of the speakers, below which one who doesn't agree is no exception
 APART_T = 1.5
+CLEAR_T = 4.0  # of a speaker's rows once a shift is put back
 SHIFTED_T = 3.5  # by which a shift that is put back must agree better
 FAR = 3.5  # robust deviations from the median
 
@@ -327,7 +331,7 @@ def _apart(table: Table, one: str, other: str) -> list[SpeakerJoin]:
             if shift
         }
         best = max(shifted, key=lambda shift: shifted[shift])
-        if shifted[best] > USUAL_T and shifted[best] - max(t, 0.0) > SHIFTED_T:
+        if shifted[best] > CLEAR_T and shifted[best] - max(t, 0.0) > SHIFTED_T:
             found.append(SpeakerJoin(one, other, int(code), float(t), middle, best, shifted[best]))
         elif middle >= USUAL_T and t < APART_T and (middle - t) / spread > FAR:
             found.append(SpeakerJoin(one, other, int(code), float(t), middle))

@@ -20,6 +20,7 @@ Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 VALUES = 0.25  # distinct values of the median column for each distinct row, below which values are few
+DISTINCT = 0.3  # of the rows, below which they take few values as a whole
 TRIMMED = (0.02, 0.98)  # quantiles between which a column's deviation is taken
 CLIP = 5.0  # spreads from the median: what lies beyond counts as so much
 RANK = 32  # principal components of a stream that are kept
@@ -209,4 +210,4 @@ def few_values(rows: NDArray[np.floating]) -> bool:
     """Say whether the columns of rows (N, D) take few values (votes, counts): equal rows are chance then."""
     whole = len({row.tobytes() for row in rows})
     distinct = [len(np.unique(column)) for column in rows.T[:: max(1, rows.shape[1] // 64)]]
-    return not distinct or float(np.median(distinct)) < VALUES * whole
+    return not distinct or float(np.median(distinct)) < VALUES * whole or whole < DISTINCT * len(rows)
