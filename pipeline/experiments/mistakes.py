@@ -3,6 +3,7 @@ label."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,25 +64,23 @@ def mistakes(cache: Cache) -> tuple[Mistake, ...]:
 def _table(cache: Cache, task: Task) -> Table:
     utterances = cache.utterances
     split = np.array(utterances.split)
-    classes, label = _codes([str(name or "") for name in getattr(utterances, task)])
-    _, speaker = _codes([str(name or "") for name in utterances.speaker])
+    speaker = _codes(utterances.speaker)
     return Table.of_rows(
         {name: (stream.utterance, stream.present) for name, stream in cache.streams.items()},
-        label=np.where(split == "test", UNLABELLED, label),
-        classes=classes,
+        label=np.where(split == "test", UNLABELLED, getattr(utterances, task)).astype(np.int64),
+        classes=tuple(cache.vocabulary[task]),
         speaker=speaker,
         dev=split == "dev",
         names=Names(
             tuple(utterances.id),
-            tuple(str(name or "") for name in utterances.speaker),
+            tuple(utterances.speaker),
             columns={name: stream.spec.get("column_names") for name, stream in cache.streams.items()},
         ),
         task=task,
     )
 
 
-def _codes(names: list[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """Return the names, and the code of each; -1 where there is none."""
-    known = sorted(set(names) - {""})
-    place = {name: code for code, name in enumerate(known)}
-    return tuple(known), np.array([place.get(name, -1) for name in names], dtype=np.int64)
+def _codes(names: Sequence[str]) -> NDArray[np.int64]:
+    """Return the code of each name, -1 where there is none."""
+    place = {name: code for code, name in enumerate(sorted(set(names) - {""}))}
+    return np.array([place.get(name, -1) for name in names], dtype=np.int64)

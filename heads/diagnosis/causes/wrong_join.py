@@ -9,7 +9,14 @@ from dualstream.heads.diagnosis.signs.joins import LABELS, Join
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
 from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign
 
-EXPLAINED_BY = ("scale_by_group", "columns_by_group", "two_kinds_of_rows", "imputed_rows", "label_in_column")
+EXPLAINED_BY = (
+    "scale_by_group",
+    "columns_by_group",
+    "two_kinds_of_rows",
+    "imputed_rows",
+    "label_in_column",
+    "wrong_speakers",  # its groups are seen by two streams in the same utterances: those are joined right
+)
 
 
 @cause(title="Rows that belong to other utterances", rank=44, explained_by=EXPLAINED_BY)
