@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 NEAR = 0.3
 NEIGHBOURS = 6
+CHANCE = 2e-3  # of a row without a copy to come near another
 COLUMNS = 48  # principal components in which neighbours are looked for
 LEAST = 40  # rows
 MOST = 20_000  # rows, of more only equal ones are looked for
@@ -49,6 +50,17 @@ def copies(table: Table, name: str) -> Copies:
     near = {int(first[b]): int(first[a]) for a, b in _near(reduced) if _alike(rows, first[a], first[b])}
     pairs = sorted((a, b) for b, a in {**near, **exact}.items())
     return Copies(name, len(index), tuple((int(index[a]), int(index[b])) for a, b in pairs), len(exact))
+
+
+def _near_enough(usual: float) -> float:
+    """Return the ratio of the nearest to the sixth nearest distance below which a row is near, from its median.
+
+    Of rows spread evenly in m dimensions the ratio's m-th power is the least of five uniform draws, so that its
+    median tells m; rows of few dimensions come so near by chance, and must lie nearer.
+    """
+    least = 1 - 0.5 ** (1 / (NEIGHBOURS - 1))
+    dimensions = np.log(least) / np.log(min(max(usual, 1e-6), 0.999))
+    return float(min(NEAR, CHANCE ** (1 / max(dimensions, 1e-6))))
 
 
 def _alike(rows: NDArray[np.floating], one: int, other: int) -> bool:
@@ -85,7 +97,9 @@ def _near(rows: Floats, chunk: int = 1_000) -> Iterator[tuple[int, int]]:
         nearest[here] = np.take_along_axis(closest, order, axis=1)[:, 0]
         distance[here] = np.sqrt(np.maximum(np.take_along_axis(values, order, axis=1), 0))
     usual = np.median(distance[:, 0])
-    close = (distance[:, 0] < NEAR * distance[:, -1]) & (distance[:, 0] < NEAR * usual)
+    ratio = distance[:, 0] / np.maximum(distance[:, -1], 1e-30)
+    near = _near_enough(float(np.median(ratio[ratio > 0])) if (ratio > 0).any() else 1.0)
+    close = (ratio < near) & (distance[:, 0] < near * usual)
     for later in np.flatnonzero(close):
         other = int(nearest[later])
         if other < later or not close[other] or nearest[other] != later:

@@ -8,6 +8,7 @@ columns, the same columns in another order, or neither.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,9 +49,10 @@ class TwoKinds:
     """Column of the smaller cloud that belongs at each place, where they are in another order."""
 
 
-def two_kinds(table: Table, name: str) -> TwoKinds | None:
-    """Look for two kinds of rows in the stream `name`."""
-    there = table.there[name]
+def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
+    """Look for two kinds of rows in the stream `name`; rows that were filled in are left out."""
+    there = table.there[name].copy()
+    there[np.fromiter(leave_out, dtype=np.int64)] = False
     rows = table.raw[name][there]
     if len(rows) < LEAST or few_values(rows):
         return None

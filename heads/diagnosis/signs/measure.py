@@ -66,6 +66,8 @@ def signs(
 def rows_alone(table: Table) -> dict[str, Any]:
     """Return the signs that need no probe: what stands in the rows, and who is named where."""
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
+    filled = tuple(one for name in table.raw for one in fills(table, name, before))
+    left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     return {
         "ids": table.ids,
         "speaker_names": table.speaker_names,
@@ -74,8 +76,8 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "streams": tuple(table.raw),
         "known_speakers": float(np.mean(table.speaker >= 0)) if len(table) else 0.0,
         "copies": tuple(copies(table, name) for name in table.raw),
-        "fills": tuple(one for name in table.raw for one in fills(table, name, before)),
-        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name)) is not None),
+        "fills": filled,
+        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
         "label_columns": tuple(one for name in table.raw for one in label_columns(table, name)),
         "association": association(table),
         "shared": shared_speakers(table),

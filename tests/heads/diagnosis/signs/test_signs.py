@@ -88,7 +88,9 @@ def test_speakers_whose_rows_are_late_are_named_with_the_shift():
     assert speakers_apart(of(WHOLE)) == ()
 
 
-@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.1, marks=pytest.mark.slow), 0.2, pytest.param(0.3, marks=pytest.mark.slow)]
+)
 def test_label_noise_is_estimated_within_five_points_and_found(share):
     rng = np.random.default_rng(3)
     label = WHOLE.features.emotion
@@ -263,11 +265,10 @@ def named(whole: damages.Whole, **fields) -> list[str]:
 
 
 def test_any_number_of_streams_of_any_names():
-    rng = np.random.default_rng(0)
-    third = WHOLE.rows["audio"] @ rng.normal(size=(96, 40)) + 3 * rng.normal(size=(len(WHOLE.ids), 40))
-    rows = {"face": WHOLE.rows["video"], "voice": WHOLE.rows["audio"], "text.bert": third}
-    whole = WHOLE
-    there = np.ones(len(WHOLE.ids), dtype=bool)
+    rng, whole = np.random.default_rng(0), damages.planted(0, speakers=6)
+    third = whole.rows["audio"] @ rng.normal(size=(96, 40)) + 3 * rng.normal(size=(len(whole.ids), 40))
+    rows = {"face": whole.rows["video"], "voice": whole.rows["audio"], "text.bert": third}
+    there = np.ones(len(whole.ids), dtype=bool)
     streams = {name: damages.StreamArrays(row.astype(np.float32), there) for name, row in rows.items()}
     whole = replace(whole, features=replace(whole.features, streams=streams))
     found = joins(of(whole))
