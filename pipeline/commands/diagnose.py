@@ -11,6 +11,7 @@ from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.diagnosis import Diagnosis
 from dualstream.heads.diagnosis import diagnose as diagnose_features
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
@@ -87,6 +88,7 @@ def diagnose(
             other=None if other is None or pair is None else _features(other, *pair),
             extracted=extracted if options.speaker_norm else None,
             unlabelled=None if strangers is None else corpus.take(strangers),
+            names=_names(corpus, np.concatenate((train, dev))),
             progress=progress,
         )
     except ValueError as error:
@@ -112,6 +114,16 @@ def diagnose(
     write_json(out / DIAGNOSIS, document.stamped())
     diagnosis.diagnosis_report(document).write(out)
     return document
+
+
+def _names(corpus: Corpus, index: NDArray[np.int64]) -> Names:
+    """Return what the utterances of train and dev are called, and their places in the manifest."""
+    return Names(
+        ids=tuple(corpus.ids[i] for i in index),
+        speakers=tuple(corpus.speakers[index].tolist()),
+        place=tuple(index.tolist()),
+        columns=dict(corpus.column_names),
+    )
 
 
 def _group_notes(found: Diagnosis, corpus: Corpus, train: NDArray[np.int64]) -> list[str]:

@@ -27,6 +27,7 @@ from dualstream.pipeline.experiments.inspection import (
     StreamReport,
 )
 from dualstream.pipeline.experiments.integrity import random_weights, whitened
+from dualstream.pipeline.experiments.mistakes import mistakes
 from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
 from dualstream.pipeline.options.emit import CommandResult, text_result
@@ -77,6 +78,7 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
     splits += sorted(set(utterances.split) - set(splits))
     far = _odd_rows(cache)
     streams = {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()}
+    found = mistakes(cache)
     verified, not_verified = _verify(path, cache) if verify else (None, None)
     return InspectReport(
         cache=str(path),
@@ -92,7 +94,8 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         streams=streams,
         labels={task: _labels(cache, task, splits) for task in TASKS},
         outliers={one.stream: one for one in far},
-        warnings=tuple(_warnings(cache, streams, far)),
+        warnings=(*_warnings(cache, streams, far), *(one.warning() for one in found)),
+        mistakes=found,
         verified=verified,
         not_verified=not_verified,
     )

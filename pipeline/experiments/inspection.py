@@ -9,6 +9,7 @@ from dualstream.features.weights import WeightsDocument
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache.model import FailedClip
+from dualstream.pipeline.experiments.mistakes import Mistake
 from dualstream.pipeline.experiments.ranges import Outliers
 from dualstream.pipeline.provenance import Environment, RecipeDocument
 
@@ -156,6 +157,8 @@ class InspectReport(Document):
     labels: dict[Task, LabelReport]
     outliers: dict[str, Outliers]
     warnings: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    """Of those that `diagnose` names, what rows tell without a fit."""
     verified: tuple[str, ...] | None = None
     """What was checked; None, and no key, without ``--verify``."""
     not_verified: tuple[str, ...] | None = None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from dualstream.heads.diagnosis import conclusion
+from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.spaces import Space
@@ -16,6 +17,9 @@ from dualstream.pipeline.reporting import diagnosis_figures as figures
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.report import ReportPage, cache_facts, made_on
+
+SHOWN_ON_PAGE = 60
+SHOWN_ON_TERMINAL = 5
 
 
 def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
@@ -31,6 +35,8 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
         out.print(f"   {_sentence(cause.text)}", markup=False)
         for remedy in cause.remedies:
             out.print(f"   {remedy.name}{mark}: {gain_words(remedy.gain)}", markup=False)
+        for what, words in _concerned(cause, SHOWN_ON_TERMINAL).items():
+            out.print(f"   {what}: {words}", markup=False)
         out.print(f"   → {cause.advice}", markup=False)
         out.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -88,6 +94,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
             facts={
                 "what to do": cause.advice,
                 **{f"measured: {r.name}{mark}": gain_words(r.gain) for r in cause.remedies},
+                **_concerned(cause),
             },
         )
         for cause in document.found.causes
@@ -126,6 +133,16 @@ def gain_words(gain: PairedDifference) -> str:
     if gain.interval:
         words += f" (95 % interval {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%})"
     return words
+
+
+def _concerned(cause: Cause, shown: int = SHOWN_ON_PAGE) -> dict[str, str]:
+    """Return which speakers and utterances a cause concerns, the first of them by name."""
+    found = {}
+    for what, names in (("speakers", cause.speakers), ("utterances", cause.utterances)):
+        if names:
+            more = f", … ({len(names)} in all; diagnosis.json lists them)" if len(names) > shown else ""
+            found[f"{what} concerned"] = ", ".join(names[:shown]) + more
+    return found
 
 
 def _facts(evidence: Evidence) -> dict[str, str]:
