@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.measures import Measures
 from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
 from dualstream.heads.diagnosis.options import SHIFT as SHIFT
 from dualstream.heads.diagnosis.options import SUBSAMPLE as SUBSAMPLE
@@ -103,6 +104,8 @@ class Evidence:
     """Always answering the commonest class of the scored utterances."""
     train_majority: Majority | None = None
     """Always answering train's commonest class, where that is another one."""
+    measures: Measures | None = None
+    """How the streams work together in the head; None where it was not asked for."""
 
     @property
     def above_chance(self) -> bool:

@@ -11,6 +11,7 @@ from dualstream.heads.diagnosis import spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
 from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
+from dualstream.heads.diagnosis.measures import measure
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
 from dualstream.heads.diagnosis.strength import STREAMS, complement, strength
@@ -72,7 +73,10 @@ def gather(
     if other is not None:
         clean, clean_dev, _ = _cleaned(*other)
         heads.try_other(_pooled(clean, clean_dev, by, options))
-    return _evidence(heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None)
+    found = _evidence(heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None)
+    if not options.measures:
+        return found
+    return replace(found, measures=measure(pooled, heads.refits, seed=options.seed, progress=progress))
 
 
 @dataclass(frozen=True, repr=False)

@@ -48,6 +48,10 @@ class DiagnosisOptions:
     """Changes that are refitted; of INTERVENTIONS.
 
     Causes whose remedy is left out are named with less confidence."""
+    measures: bool = True
+    """Measure how the streams work together: EMAP, information, interaction, probes, robustness, and errors.html.
+
+    A tenth of the time of a diagnosis. heads/diagnosis/measures/."""
     sample: int = 4_000
     """Of larger corpora whole groups are drawn until there are so many utterances, and heads refitted on those:
     enough to detect a difference of two points."""
