@@ -203,6 +203,10 @@ class DiagnoseOptions:
     """all: utterances without features are scored too, answered by the prior; present: they are left out."""
     against: Path | None = None
     """Another cache of the same clips: its gain is measured too."""
+    manifest: Path | None = None
+    """The corpus's manifest: errors.html then shows a picture of the utterances that a stream misled most."""
+    root: Path | None = None
+    """The folder that the manifest's paths start from; default: its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,6 +70,8 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
         markup=False,
     )
     out.print(f"page: {page_path}", markup=False, soft_wrap=True)
+    if evidence.measures is not None and evidence.measures.utterances is not None:
+        out.print("beside it: errors.html, the utterances by how much a stream misled the head", markup=False)
 
 
 def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
@@ -133,7 +135,8 @@ def _working_together(evidence: Evidence, mark: str) -> list[Section]:
     return [
         Section(
             title="How the streams work together",
-            lead=f"What a joined head is beyond its streams: {evidence.fusion}{mark} as it is, out of fold.",
+            lead=f"What a joined head is beyond its streams: {evidence.fusion}{mark} as it is, out of fold. Which "
+            "utterances a stream misled is in errors.html beside this page.",
             facts_title="What was found",
             facts=measures.facts(found, evidence.fusion, mark),
             pictures=measures.pictures(found),

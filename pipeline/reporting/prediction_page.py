@@ -95,7 +95,7 @@ def _utterance(
         if timeline.thumbnails:
             pictures = "".join(
                 f'<img alt="at {time_s:.1f} s" title="{time_s:.1f} s" src="data:image/jpeg;base64,'
-                f'{_jpeg(frame, timeline.aspect)}">'
+                f'{_base64(frame, timeline.aspect)}">'
                 for time_s, frame in timeline.thumbnails
             )
             parts.append(f'<div class="strip thumbs">{pictures}</div>')
@@ -147,10 +147,15 @@ def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     return [part for part in np.split(index, np.flatnonzero(np.diff(index) > 1) + 1) if len(part)]
 
 
-def _jpeg(frame: NDArray[np.uint8], aspect: float) -> str:
+def jpeg(frame: NDArray[np.uint8], aspect: float) -> bytes:
+    """Return a frame as a small JPEG, as wide as it was in the clip."""
     from PIL import Image
 
     picture = Image.fromarray(frame).resize((max(1, round(THUMBNAIL_PX * aspect)), THUMBNAIL_PX))
     data = io.BytesIO()
     picture.save(data, format="JPEG", quality=80)
-    return base64.b64encode(data.getvalue()).decode("ascii")
+    return data.getvalue()
+
+
+def _base64(frame: NDArray[np.uint8], aspect: float) -> str:
+    return base64.b64encode(jpeg(frame, aspect)).decode("ascii")
