@@ -13,11 +13,19 @@ from dualstream.validation import validate
 SUBSAMPLE = "thin to one frame each 3 s"
 SHIFT = "shift by the best offset"
 TURN = "turn components"
+BALANCES = {
+    "auxiliary losses": "auxiliary",
+    "gradient blending": "blending",
+    "gradient modulation": "ogm_ge",
+    "unimodal distillation": "umt",
+}
+"""Interventions that keep a stream from starving the others: what each is called, and its balance."""
 INTERVENTIONS = (
     "standardise",
     TURN,
     "equalise widths",
     "modality dropout",
+    *BALANCES,
     "rebalance classes",
     "regularise",
     "align windows",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge
-from dualstream.heads import losses
+from dualstream.heads import balances, losses
 from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.variants.names import variant_names
 from dualstream.heads.variants.options import FitOptions, Task
@@ -24,7 +24,10 @@ PROTOCOL_PANELS = {
     RUNNING: ("workers",),
 }
 FIT_PANELS = {
-    LOSS: ("loss", "adjustment", "focal_gamma", "resample", "task_balance", "sentiment_weight"),
+    LOSS: (
+        *("loss", "adjustment", "focal_gamma", "resample", "task_balance", "sentiment_weight"),
+        *("balance", "balance_strength"),
+    ),
     "Model": ("hidden", "dropout", "penalty", "max_windows", "parameters"),
     RUNNING: ("threads",),
 }
@@ -32,6 +35,7 @@ FIT_AS = {
     "seeds": Cli(read=parse.seeds, show=len, write=parse.seeds_count),
     "tasks": Cli(read=parse.tasks, show=",".join),
     "loss": Cli(known=losses.names),
+    "balance": Cli(known=balances.names),
     "resample": Cli(negatable=True),
     "parameters": Cli(name="set", repeat=True, read=parse.parameters, write=parse.settings),
 }

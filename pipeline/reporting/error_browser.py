@@ -50,7 +50,7 @@ button { cursor:pointer; padding:.4rem .9rem }
 td small { white-space:normal }
 @media (max-width:720px) {
   #list thead { display:none } #list tr { display:block; border:1px solid var(--line); border-radius:10px;
-    margin:.7rem 0; padding:.3rem .2rem } #list td { display:flex; justify-content:space-between; gap:1rem;
+    margin:.7rem 0; padding:.3rem .2rem } #list td { display:flex; justify-content:space-between; gap:0 1rem;
     text-align:right; border:0; padding:.2rem .6rem } #list td::before { content:attr(data-head);
     color:var(--muted); font-weight:400; text-align:left } #list td.text { text-align:right }
   #list td { flex-wrap:wrap } #list td small { flex-basis:100% } }
