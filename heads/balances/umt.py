@@ -35,11 +35,11 @@ def teachers(name: str, train: FeatureSet, dev: FeatureSet | None, options: FitO
         assert only is not None
         models = fit_network(name, only, only_dev, replace(options, balance=NONE, modality_dropout=0.0))
         said = [model.predict(only) for model in models]
-        taught[stream] = {
-            task: torch.from_numpy(np.stack([one.task(task) for one in said])).float()  # type: ignore[arg-type]
-            for task in options.tasks
-            if said[0].task(task) is not None
-        }
+        taught[stream] = {}
+        for task in options.tasks:
+            rows = [found for one in said if (found := one.task(task)) is not None]
+            if rows:
+                taught[stream][task] = torch.from_numpy(np.stack(rows)).float()
     return taught
 
 

@@ -111,7 +111,9 @@ def measure_information(
     groups, code = np.unique(group, return_inverse=True)
     rng = np.random.default_rng((seed, 4))
     draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
-    weights = np.concatenate((np.ones((1, len(groups))), draws))[:, code]  # (1 + R, N): as it is, then resampled
+    weights = np.concatenate((np.ones((1, len(groups))), draws)).astype(np.float64)[
+        :, code
+    ]  # (1 + R, N): as it is, then resampled
     found = _atoms(truth, alone, joined, weights)
     return Information(
         label=float(entropy(np.bincount(truth) / len(truth))),

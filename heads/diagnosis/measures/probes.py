@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
@@ -62,9 +63,7 @@ def measure_probes(pooled: Pool, refits: Mapping[str, Refit], names: Sequence[st
     first = [models[0] for refit in refits.values() for models, _ in refit.models]
     if not all(has_representation(model) for model in first):
         return None
-    views: dict[tuple[str, tuple[str, ...]], NDArray[np.int64]] = {
-        ("fused", ()): _answers(pooled, refits["fused"], ())
-    }
+    views: dict[tuple[str, tuple[str, ...]], NDArray[Any]] = {("fused", ()): _answers(pooled, refits["fused"], ())}
     for name in names:
         others = tuple(other for other in names if other != name)
         for hidden in (others, (name,)):

@@ -69,6 +69,7 @@ def lost(features: FeatureSet, name: str, gone: NDArray[np.bool_]) -> FeatureSet
     stream, empty = features.streams[name], without(features, name).streams[name]
     windows = seen = None
     if stream.windows is not None and stream.window_present is not None:
+        assert empty.windows is not None, "without a stream its windows are zeros"
         of_window = np.repeat(gone, np.diff(features.offsets))
         windows = np.where(of_window[:, None], empty.windows, stream.windows)
         seen = stream.window_present & ~of_window
