@@ -129,7 +129,8 @@ def told(
     for change in evidence.interventions.values():
         low, high = change.gain.interval or (float("nan"),) * 2
         print(
-            f"| {change.name} | {change.score.mean:.1%} | {change.gain.difference:+.1%} ({low:+.1%} to {high:+.1%}) |"
+            f"| {change.name} | {change.score.mean:.1%} | "
+            f"{change.gain.difference:+.1%} ({low:+.1%} to {high:+.1%}) |"
         )
     assert evidence.measures is not None
     print()

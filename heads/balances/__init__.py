@@ -11,60 +11,18 @@ without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from dualstream.discovery import Registry
-
-if TYPE_CHECKING:
-    from dualstream.heads.balances.step import Step, Training
-    from dualstream.heads.data.batch import FeatureSet
-    from dualstream.heads.training.weights import Weights
-    from dualstream.heads.variants.options import FitOptions, Task
-    from torch import Tensor
 
 NONE = "none"
 
 
-@dataclass(frozen=True, repr=False)
-class Balancing:
-    """What a balance is made for: one group of seeds."""
-
-    data: Training
-    weights: Weights
-    seeds: Sequence[int]
-    strength: float
-    """How strongly it acts; what 1 means, each says."""
-    prepared: object
-    """What the entry's `prepare` gave; None without one."""
-
-
-class StreamBalance:
-    """What a balance may do in training; by itself it does nothing.
-
-    Values of seeds are tensors (S, ...) of the seeds that still train, and are never mixed.
-    """
-
-    def losses(self, step: Step, joint: dict[Task, Tensor]) -> dict[Task, Tensor]:
-        """Return what is minimised, one value a seed, from the joined head's losses."""
-        return joint
-
-    def before_step(self, step: Step) -> None:
-        """Do what is done once gradients are there, before the optimiser moves the weights."""
-
-    def after_step(self, step: Step) -> None:
-        """Do what is done after the optimiser moved the weights."""
-
-    def epoch(self, epoch: int, step: Step) -> None:
-        """Do what is done before an epoch; ``step`` has no batch yet."""
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these seeds only."""
-
-
-Make = Callable[[Balancing], StreamBalance]
-Prepare = Callable[[str, "FeatureSet", "FeatureSet | None", "FitOptions"], object]
+Make = Callable[[Any], Any]
+"""From a `heads.balances.step.Balancing` to a `heads.balances.step.StreamBalance`."""
+Prepare = Callable[[str, Any, Any, Any], object]
 """Of the variant, train, dev and the options: what all seeds share, made before they are trained."""
 F = TypeVar("F", bound=Make)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dualstream.heads.balances import Balancing, StreamBalance, register_balance
+from dualstream.heads.balances import register_balance
+from dualstream.heads.balances.step import Balancing, StreamBalance
 
 if TYPE_CHECKING:
     from dualstream.heads.balances.step import Step

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dualstream.heads.balances import Balancing, StreamBalance, register_balance
+from dualstream.heads.balances import register_balance
+from dualstream.heads.balances.step import Balancing, StreamBalance
 
 if TYPE_CHECKING:
     from dualstream.heads.balances.step import Step
-    from dualstream.heads.balances.watched import WatchedPart
+    from dualstream.heads.training.watched import WatchedPart
     from dualstream.heads.variants.options import Task
     from torch import Tensor
 

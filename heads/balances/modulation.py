@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from dualstream.heads.balances import Balancing, StreamBalance
+from dualstream.heads.balances.step import Balancing, StreamBalance
 
 if TYPE_CHECKING:
     from dualstream.heads.balances.step import Step

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dualstream.heads.balances import Balancing, register_balance
+from dualstream.heads.balances import register_balance
 from dualstream.heads.balances.modulation import Modulation, truth_shares
+from dualstream.heads.balances.step import Balancing
 
 if TYPE_CHECKING:
-    from dualstream.heads.balances import StreamBalance
-    from dualstream.heads.balances.step import Step
+    from dualstream.heads.balances.step import Step, StreamBalance
     from torch import Tensor
 
 

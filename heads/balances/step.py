@@ -1,8 +1,8 @@
-"""One step of training as a balance sees it: the batch, and what the network says where it is told less."""
+"""What a balance is made for, what it may do, and one step of training as it sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,10 +11,10 @@ from dualstream.heads.data.batch import Logits
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from dualstream.heads.balances.watched import Watched
     from dualstream.heads.fusion.network import Network
     from dualstream.heads.training.losses import TaskLoss
     from dualstream.heads.training.tensors import TensorSet
+    from dualstream.heads.training.watched import Watched
     from dualstream.heads.training.weights import Dropout, Weights
     from dualstream.heads.variants.options import FitOptions, Task
     from torch import Tensor
@@ -80,3 +80,39 @@ class Step:
         for name, start, stop, owner in self.weights.stream_rows:
             if owner == stream:
                 yield name, start, stop
+
+
+@dataclass(frozen=True, repr=False)
+class Balancing:
+    """What a balance is made for: one group of seeds."""
+
+    data: Training
+    weights: Weights
+    seeds: Sequence[int]
+    strength: float
+    """How strongly it acts; what 1 means, each says."""
+    prepared: object
+    """What the entry's `prepare` gave; None without one."""
+
+
+class StreamBalance:
+    """What a balance may do in training; by itself it does nothing.
+
+    Values of seeds are tensors (S, ...) of the seeds that still train, and are never mixed.
+    """
+
+    def losses(self, step: Step, joint: dict[Task, Tensor]) -> dict[Task, Tensor]:
+        """Return what is minimised, one value a seed, from the joined head's losses."""
+        return joint
+
+    def before_step(self, step: Step) -> None:
+        """Do what is done once gradients are there, before the optimiser moves the weights."""
+
+    def after_step(self, step: Step) -> None:
+        """Do what is done after the optimiser moved the weights."""
+
+    def epoch(self, epoch: int, step: Step) -> None:
+        """Do what is done before an epoch; ``step`` has no batch yet."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these seeds only."""

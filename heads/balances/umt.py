@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dualstream.heads.balances import NONE, Balancing, StreamBalance, register_balance
+from dualstream.heads.balances import NONE, register_balance
+from dualstream.heads.balances.step import Balancing, StreamBalance
 
 if TYPE_CHECKING:
     from dualstream.heads.balances.step import Step

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from dualstream.heads import balances
-from dualstream.heads.balances import NONE, Balancing, StreamBalance
-from dualstream.heads.balances.step import Step
-from dualstream.heads.balances.watched import Watched, WatchedPart
+from dualstream.heads.balances import NONE
+from dualstream.heads.balances.step import Balancing, Step, StreamBalance
 from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
 from dualstream.heads.fusion.network import Network, Settings
 from dualstream.heads.training.losses import TaskLoss, balanced_weights, label_mass, make_loss
 from dualstream.heads.training.plan import Order, hide_streams
 from dualstream.heads.training.task_balance import cosine, make_balance
 from dualstream.heads.training.tensors import Scaler, TensorSet
+from dualstream.heads.training.watched import Watched, WatchedPart
 from dualstream.heads.training.weights import EVAL, Dropout, Weights
 from dualstream.heads.variants.registry import FitOptions, Task
 from numpy.typing import NDArray

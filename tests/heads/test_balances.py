@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from dualstream.heads import balances
-from dualstream.heads.balances import StreamBalance
 from dualstream.heads.balances.ogm_ge import OgmGe
+from dualstream.heads.balances.step import StreamBalance
 from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.measures.probes import probe_answers, representation
 from dualstream.heads.variants import registry
