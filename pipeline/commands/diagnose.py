@@ -128,7 +128,9 @@ def _write_errors(
     measures = found.evidence.measures
     if measures is None or measures.utterances is None:
         return
-    rows = error_rows(measures.utterances, corpus, pooled[measures.utterances.rows], found.evidence.task)
+    index, task = pooled[measures.utterances.rows], found.evidence.task
+    names = getattr(corpus.features, f"{task}_names")
+    rows = error_rows(measures.utterances, corpus, index, getattr(corpus.features, task)[index], names)
     thumbnails = {}
     if options.manifest is not None:
         manifest = find_manifest(options.manifest, log.info)

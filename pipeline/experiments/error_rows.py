@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
 from dualstream.heads.diagnosis.measures.shapley import UtteranceValues
-from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.training_data import Corpus
 from numpy.typing import NDArray
 
@@ -44,7 +43,13 @@ class ErrorRow:
         return self.answer == self.label
 
 
-def error_rows(values: UtteranceValues, corpus: Corpus, index: NDArray[np.int64], task: Task) -> list[ErrorRow]:
+def error_rows(
+    values: UtteranceValues,
+    corpus: Corpus,
+    index: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    names: Sequence[str],
+) -> list[ErrorRow]:
     """Return the labelled utterances, those that a stream misled the most first.
 
     Parameters
@@ -53,9 +58,9 @@ def error_rows(values: UtteranceValues, corpus: Corpus, index: NDArray[np.int64]
         Of the pool that heads were refitted on.
     index
         The corpus's utterances that its rows stand for.
+    labels, names
+        Codes of those, -1 where unlabelled, and what the classes are called.
     """
-    names: Sequence[str] = getattr(corpus.features, f"{task}_names")
-    labels = getattr(corpus.features, task)[index]
     order = np.lexsort((np.arange(len(index)), np.min(list(values.by_stream.values()), axis=0)))
     rows = []
     for at in order.tolist():

@@ -163,6 +163,10 @@ class EvaluateCommand(DocumentOptions):
     """Streams to join: video=NAME,audio=NAME; default: as in the run."""
     scored: Annotated[str | None, Cli(panel=INPUT)] = None
     """all or present, as fit-head has it; default: as in the run."""
+    errors: Annotated[bool, Cli(panel=OUTPUT)] = False
+    """Leave an error browser in the run folder: what each stream said for or against the label of each utterance.
+
+    errors_SPLIT_TASK.html and .csv; each model predicts the split some 75 times more."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from dualstream.pipeline.experiments.error_rows import ErrorRow
 from dualstream.pipeline.reporting.page import CSS
 from dualstream.pipeline.storage.documents import replacing, write_bytes
 
-PAGE, TABLE = "errors.html", "errors.csv"
+STEM = "errors"
 NATS = (
     "Bars: what each stream said for the label (green) or against it (red), its Shapley value in nats of the "
     "label's logit. 'Alone': the answer of the same head where it is told of this stream only."
@@ -134,10 +134,10 @@ class ErrorBrowser:
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     """JPEG by utterance id."""
 
-    def write(self, folder: Path) -> None:
-        """Write errors.html and errors.csv into a folder."""
-        write_bytes(folder / PAGE, self.html().encode())
-        write_csv(folder / TABLE, self.rows, self.streams)
+    def write(self, folder: Path, stem: str = STEM) -> None:
+        """Write the page and the CSV into a folder: errors.html and errors.csv, where no other `stem` is given."""
+        write_bytes(folder / f"{stem}.html", self.html().encode())
+        write_csv(folder / f"{stem}.csv", self.rows, self.streams)
 
     def html(self) -> str:
         """Return the page."""
@@ -158,7 +158,7 @@ class ErrorBrowser:
             '<div class="scroll"><table id="list"><thead><tr>'
             f"{''.join(map(_head, heads))}</tr></thead><tbody></tbody></table></div>\n"
             '<button id="more" type="button" hidden>Show more</button>\n'
-            "<noscript><p>This list is drawn by a script; errors.csv holds the same rows.</p></noscript>\n"
+            "<noscript><p>This list is drawn by a script; the CSV beside it holds the same rows.</p></noscript>\n"
             f'<script type="application/json" id="rows">{rows}</script>\n<script>{SCRIPT}</script>\n'
             "</main>\n</body>\n</html>\n"
         )

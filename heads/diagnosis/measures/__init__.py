@@ -18,7 +18,6 @@ from dualstream.heads.diagnosis.measures.probes import Probes, measure_probes
 from dualstream.heads.diagnosis.measures.robustness import RobustnessCurve, measure_robustness
 from dualstream.heads.diagnosis.measures.shapley import UtteranceValues, utterance_values
 from dualstream.heads.diagnosis.refit import Pool, Refit
-from dualstream.heads.variants import registry
 
 from dualstream.cores import one_core
 from dualstream.documents import JsonObject, plain
@@ -77,7 +76,7 @@ def measure(
     fused, alone = refits[FUSED], {name: refits[name] for name in names}
     left_out = []
     additive = interaction = of_utterances = information = None
-    why = _no_coalitions(fused, names)
+    why = coalitions.why_none(fused.trial.fusion, names)
     if why:
         left_out.append(f"additive projection, interaction and values of single utterances: {why}")
     else:
@@ -87,7 +86,7 @@ def measure(
         if len(found.rows) < len(pooled.features) or not found.exact:
             progress("values of single utterances")
             found = coalitions.drawn(pooled, fused, names, seed=seed)
-        of_utterances = utterance_values(found, pooled)
+        of_utterances = utterance_values(found, pooled.truth[found.rows])
     if 2 <= len(names) <= coalitions.MAX_STREAMS:
         progress("information")
         answers = {name: _answers(one) for name, one in alone.items()}
@@ -101,17 +100,6 @@ def measure(
     progress("robustness")
     robustness = measure_robustness(pooled, fused, alone, names, seed=seed)
     return Measures(names, additive, interaction, information, probes, robustness, tuple(left_out), of_utterances)
-
-
-def _no_coalitions(fused: Refit, names: tuple[str, ...]) -> str:
-    """Return why streams of other utterances can't stand in; empty where they can."""
-    if registry.get(fused.trial.fusion).needs_dialogues:
-        return f"{fused.trial.fusion} reads whole dialogues, and a turn's stream can't come from another dialogue"
-    if len(names) > coalitions.MAX_STREAMS:
-        return (
-            f"{len(names)} streams have {2 ** len(names)} combinations; at most {coalitions.MAX_STREAMS} are tried"
-        )
-    return ""
 
 
 def _answers(refit: Refit) -> np.ndarray:

@@ -77,6 +77,35 @@ def drawn(pooled: Pool, fused: Refit, names: Sequence[str], *, draws: int = DRAW
     return _over_folds(pooled, fused, names, largest=None, draws=draws, seed=seed)
 
 
+def of_models(
+    models: Sequence[Trained],
+    features: FeatureSet,
+    fusion: str,
+    names: Sequence[str],
+    task: Task,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Coalitions:
+    """Answer each coalition by fitted models, unknown streams taken from `draws` of these very utterances."""
+    bared = bare(features, fusion)
+    found = [coalition_values(one, bared, names, task, draws, np.random.default_rng((seed, 6))) for one in models]
+    values = {known: np.stack([one[known] for one in found]) for known in subsets(names)}
+    met = min(draws, len(features))
+    return Coalitions(
+        tuple(names), np.arange(len(features)), values, met == len(features) and len(names) == 2, met
+    )
+
+
+def why_none(fusion: str, names: Sequence[str]) -> str:
+    """Return why streams of other utterances can't stand in; empty where they can."""
+    if registry.get(fusion).needs_dialogues:
+        return f"{fusion} reads whole dialogues, and a turn's stream can't come from another dialogue"
+    if len(names) > MAX_STREAMS:
+        return f"{len(names)} streams have {2 ** len(names)} combinations; at most {MAX_STREAMS} are tried"
+    return ""
+
+
 def _over_folds(
     pooled: Pool, fused: Refit, names: Sequence[str], *, largest: int | None, draws: int | None, seed: int
 ) -> Coalitions:

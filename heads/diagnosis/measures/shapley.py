@@ -18,7 +18,6 @@ from math import factorial
 
 import numpy as np
 from dualstream.heads.diagnosis.measures.coalitions import Coalition, Coalitions, Values, subsets
-from dualstream.heads.diagnosis.refit import Pool
 from numpy.typing import NDArray
 
 Pair = tuple[str, str]
@@ -74,11 +73,8 @@ def interaction_indices(values: Values, names: Sequence[str]) -> dict[Pair, NDAr
     return answer
 
 
-def utterance_values(
-    found: Coalitions, pooled: Pool, *, truth: NDArray[np.int64] | None = None
-) -> UtteranceValues:
-    """Return what each stream said of every utterance; of the head's own answer where there is no label (-1)."""
-    labels = pooled.truth[found.rows] if truth is None else truth
+def utterance_values(found: Coalitions, labels: NDArray[np.int64]) -> UtteranceValues:
+    """Return what each stream said of every utterance; of the head's own answer where its label is -1."""
     means = {known: rows.mean(axis=0) for known, rows in found.values.items()}  # (N, C)
     probabilities = softmax(found.whole).mean(axis=0)
     of_whom = np.where(labels >= 0, labels, probabilities.argmax(axis=1))

@@ -77,7 +77,7 @@ def test_values_of_utterances_add_up_and_name_who_misled() -> None:
     pooled = pool_of(corpus({"face": sign, "voice": -sign}, truth), folds=2)
     refit = fitted(pooled, lambda f, v: two_classes(3 * f + v), BOTH, folds=2)
     for found in (coalitions.all_pairs(pooled, refit, BOTH), coalitions.drawn(pooled, refit, BOTH, draws=15)):
-        values = utterance_values(found, pooled)
+        values = utterance_values(found, truth[found.rows])
         order = np.argsort(values.rows)
         np.testing.assert_array_equal(values.rows[order], np.arange(60))
         whole = found.whole.mean(axis=0)[np.arange(60), truth[values.rows]]
