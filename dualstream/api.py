@@ -287,6 +287,7 @@ def evaluate(
     cache: PathLike | None = None,
     streams: Mapping[str, str] | None = None,
     scored: str | None = None,
+    errors: bool = False,
 ) -> EvaluationResult:
     """Score a run on a split; each look at test is logged in the run.
 
@@ -302,6 +303,8 @@ def evaluate(
         Which streams of that cache stand for those that the run reads; None: as in the run.
     scored
         ``all`` or ``present`` (without utterances that have no features); None: as in the run.
+    errors
+        Leave an error browser in the run folder, errors_SPLIT_TASK.html, and a CSV beside it.
 
     Raises
     ------
@@ -310,7 +313,12 @@ def evaluate(
     """
     with silent():
         found = evaluate_command.evaluate(
-            Path(run), split=split, cache=None if cache is None else Path(cache), streams=streams, scored=scored
+            Path(run),
+            split=split,
+            cache=None if cache is None else Path(cache),
+            streams=streams,
+            scored=scored,
+            errors=errors,
         )
     return EvaluationResult(_document(found), Path(run))
 

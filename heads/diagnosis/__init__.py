@@ -26,7 +26,12 @@ class Diagnosis:
 
     def to_json(self) -> JsonObject:
         """Return everything as JSON values."""
-        return {"causes": [cause.to_json() for cause in self.causes], "evidence": self.evidence.to_json()}
+        measures = self.evidence.measures
+        return {
+            "causes": [cause.to_json() for cause in self.causes],
+            "measures": None if measures is None else measures.to_json(),
+            "evidence": self.evidence.to_json(),
+        }
 
 
 @one_core()

@@ -8,6 +8,7 @@ import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.intervention import Intervention as Intervention
+from dualstream.heads.diagnosis.measures import Measures
 from dualstream.heads.diagnosis.offsets import SecondOffset
 from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
 from dualstream.heads.diagnosis.options import SHIFT as SHIFT
@@ -84,6 +85,8 @@ class Evidence:
     """A second offset between the streams, that part of the clips have."""
     signs: Signs | None = None
     """Signs of mistakes in how the corpus was put together."""
+    measures: Measures | None = None
+    """How the streams work together in the head; None where it was not asked for."""
 
     @property
     def above_chance(self) -> bool:

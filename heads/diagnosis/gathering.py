@@ -11,6 +11,7 @@ from dualstream.heads.diagnosis import spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
 from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
+from dualstream.heads.diagnosis.measures import measure
 from dualstream.heads.diagnosis.offsets import second_offset
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
@@ -82,7 +83,10 @@ def gather(
     evidence = _evidence(
         heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None
     )
-    return replace(evidence, signs=seen, second_offset=second)
+    evidence = replace(evidence, signs=seen, second_offset=second)
+    if not options.measures:
+        return evidence
+    return replace(evidence, measures=measure(pooled, heads.refits, seed=options.seed, progress=progress))
 
 
 @dataclass(frozen=True, repr=False)

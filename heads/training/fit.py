@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads import balances
+from dualstream.heads.balances import NONE
 from dualstream.heads.data.batch import PAIR, UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
@@ -83,11 +85,20 @@ def fit_network(
         options.patience <= 0 or not any((getattr(dev, t) != UNLABELLED).any() for t in tasks)
     ):
         dev = None
+    prepared, watched = None, None
+    if options.balance != NONE:
+        entry = balances.get(options.balance)
+        prepared = None if entry.prepare is None else entry.prepare(name, train, dev, options)
+        if entry.holds_out:
+            train, watched = split_groups(train, HELD_OUT)
     held_out = dev
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)
     with one_core():
         data = TrainingData(kind, settings, train, dev, options)
+        data.prepared = prepared
+        if watched is not None:
+            data.watch(watched)
         groups = _train(data, options, progress)
         scalers = data.tensors.scalers
         held_out_data = (

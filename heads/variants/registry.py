@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
+from dualstream.heads.balances import NONE
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.data.layers import layered as layers_of
 from dualstream.heads.variants import joint_model, layered
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
-    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads"),
+    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads", "balance_strength"),
 )
 """Options that mean nothing to a variant that is solved."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -181,6 +182,8 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         _check_setting(variant, key, value)
     if variant.refuse is not None:
         variant.refuse(name, options)
+    if options.balance != NONE:
+        _check_balance(variant, name, options.balance)
     chosen_layers(options.layers, layers_of(features))
     streams = variant.reads(features.streams)
     lacking = variant.lacking(features.streams)
@@ -224,6 +227,8 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
         reasons |= dict.fromkeys(TRAINED_ALONE, f"{name} is solved, not trained")
         reasons["seeds"] = f"{name} is solved: every seed is the same model"
     elif variant.kind == "trained":  # a search may fit either kind
+        if options.balance == NONE:
+            reasons["balance_strength"] = f"the balance of the streams is {NONE}"
         reasons["penalty"] = f"{name} is trained; weight_decay is its penalty"
         if not variant.needs_windows:
             reasons["max_windows"] = f"{name} reads no windows"
@@ -246,6 +251,31 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
     if "layers" in values:
         model = layered.restored(model, arrays, values)
     return joint_model.restored(model, arrays, values["joint"]) if "joint" in values else model
+
+
+def takes_balance(variant: Variant) -> bool:
+    """Return whether a variant trains two streams or more together."""
+    return not _no_balance(variant, variant.name)
+
+
+def _no_balance(variant: Variant, name: str) -> str:
+    """Return why there is nothing to balance between the streams of a variant; empty where there is."""
+    if variant.kind == "solved":
+        return f"{name} is solved, not trained: no stream starves another"
+    if variant.kind == "search":
+        return f"{name} chooses among heads that are solved too; name one that is trained"
+    if len(variant.streams) == 1:
+        return f"{name} reads one stream"
+    if variant.network is not None and variant.network.wants_held_out:
+        return f"{name} trains each stream by itself: no stream starves another"
+    return ""
+
+
+def _check_balance(variant: Variant, name: str, balance: str) -> None:
+    """Refuse a balance of the streams where no two streams are trained together."""
+    why = _no_balance(variant, name)
+    if why:
+        raise ValueError(f"balance {balance}: {why}; leave it at {NONE}, or take a variant such as concat_norm")
 
 
 def _check_setting(variant: Variant, key: str, value: Any) -> None:

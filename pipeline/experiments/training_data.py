@@ -61,6 +61,8 @@ class Corpus:
     """Whether they are still as they were extracted: `plan`, which knows who is fitted on, normalises them."""
     prior: SpeakerPrior | None = None
     """Towards which each speaker was drawn; None where none was yet, or by rule 1."""
+    durations_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """Of each utterance, seconds, shape (N,); NaN where its clip could not be read."""
     extracted: FeatureSet | None = None
     """The features as they were before speakers were drawn towards `prior`, where they were."""
 
@@ -280,6 +282,7 @@ def corpus_of(
         digest=digest or _digest(cache),
         provenance=cache.provenance,
         projections=_projections(cache, chosen),
+        durations_s=np.asarray(rows.duration_s, dtype=np.float64),
     )
     if speaker_norm and not np.any(speakers != ""):
         raise UsageError("--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them")

@@ -184,7 +184,7 @@ def _pictures(report: PredictionReport, timelines: Sequence[Timeline | None]) ->
         if cut and timeline is not None:
             places.setdefault(one.path or "", []).append(place)
             frames = _spread(frames, max(1, round(timeline.duration_s / SECONDS_PER_THUMBNAIL)))
-        found.append([(time_s, _jpeg(frame, aspect, quality=60 if cut else 80)) for time_s, frame in frames])
+        found.append([(time_s, _text(frame, aspect, quality=60 if cut else 80)) for time_s, frame in frames])
     for inside in places.values():
         seconds = sum(shown.duration_s for place in inside if (shown := timelines[place]) is not None)
         size = sum(len(text) for place in inside for _, text in found[place])
@@ -208,10 +208,15 @@ def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     return [part for part in np.split(index, np.flatnonzero(np.diff(index) > 1) + 1) if len(part)]
 
 
-def _jpeg(frame: NDArray[np.uint8], aspect: float, *, quality: int) -> str:
+def jpeg(frame: NDArray[np.uint8], aspect: float, *, quality: int = 80) -> bytes:
+    """Return a frame as a small JPEG, as wide as it was in the clip."""
     from PIL import Image
 
     picture = Image.fromarray(frame).resize((max(1, round(THUMBNAIL_PX * aspect)), THUMBNAIL_PX))
     data = io.BytesIO()
     picture.save(data, format="JPEG", quality=quality)
-    return base64.b64encode(data.getvalue()).decode("ascii")
+    return data.getvalue()
+
+
+def _text(frame: NDArray[np.uint8], aspect: float, *, quality: int) -> str:
+    return base64.b64encode(jpeg(frame, aspect, quality=quality)).decode("ascii")
