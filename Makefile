@@ -15,7 +15,8 @@ install: $(STAMP)  ## make .venv and install everything that the tests need
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -U pip
-	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[extract,hf,parquet,tensorboard,onnx,ray,dev]'
+	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt \
+	  -e '.[extract,faces,hf,parquet,tensorboard,onnx,ray,remote,annotations,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)   ## run the main job end to end on a small corpus made on the spot

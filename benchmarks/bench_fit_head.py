@@ -2,11 +2,13 @@
 
     python benchmarks/bench_fit_head.py [--variants concat,linear_late] [--seeds 5] [--repeat 3] [--threads 2]
     python benchmarks/bench_fit_head.py --compare [--seeds 5] [--workers 2]
+    python benchmarks/bench_fit_head.py --streams 3 [--seeds 5] [--workers 2] [--fusions ...] [--epochs 40]
     python benchmarks/bench_fit_head.py --busy 1  # beside so many processes that spin
 
 Wall-clock seconds of a fresh process, the smallest of the repeats (others disturb, nothing helps) and all
 of them; CPU seconds beside them, which tell a busy machine from slow code. Asked for: concat with 5 seeds
-12 s or less, the linear variants 4 s or less, compare over all variants 300 s or less, on 2 cores.
+12 s or less, the linear variants 4 s or less, compare over all variants 300 s or less, on 2 cores; compare over
+three streams (100, 192 and 384 columns) at most 1.6 times that over the first two, in CPU seconds.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +35,8 @@ EMOTIONS = ["neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"]
 SENTIMENT_OF = np.array([0, 1, 2, 2, 1, 2, 2])  # surprise, which goes both ways, counted as positive
 WINDOWS = 8  # on average
 WIDTHS = {"video": 100, "audio": 192}
+THIRD = {"whisper": 384}
+THREE_OVER_TWO = 1.6
 LIMIT_S = {"concat": 12.0}
 LINEAR_LIMIT_S = 4.0
 COMPARE_LIMIT_S = 300.0
@@ -94,13 +99,19 @@ def main() -> None:
     parser.add_argument("--signal", type=float, default=0.3, help="what the streams tell of the class; 0: nothing")
     parser.add_argument("--compare", action="store_true", help="all variants by the compare command, once")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="of compare")
+    parser.add_argument("--streams", type=int, choices=(2, 3), default=2, help="3: compare over two, then three")
+    parser.add_argument("--fusions", default="all", help="of compare; single streams are always among them")
+    parser.add_argument("--epochs", type=int, help="of compare; default: as a user types it, without")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache.h5"
-        rows, windows = make_cache(cache, arguments.signal)
+        rows, windows = make_cache(cache, arguments.signal, WIDTHS | (THIRD if arguments.streams > 2 else {}))
         print(f"cache: {rows} utterances, {windows} windows, {cache.stat().st_size / 1e6:.0f} MB; "
               f"{os.cpu_count()} cores, {arguments.busy} of them taken")  # fmt: skip
         with taken(arguments.busy):
+            if arguments.streams > 2:
+                bench_three(cache, Path(folder) / "compare", arguments)
+                return
             if arguments.compare:
                 bench_compare(cache, Path(folder) / "compare", arguments)
                 return
@@ -149,9 +160,22 @@ def bench(name: str, cache: Path, out: Path, arguments: argparse.Namespace) -> N
         print(f"  {phase:<30}{value}")
 
 
-def bench_compare(cache: Path, out: Path, arguments: argparse.Namespace) -> None:
-    """Print the time to compare's last table, and each variant's own."""
-    words = ["compare", str(cache), "--seeds", str(arguments.seeds), "--workers", str(arguments.workers)]
+def bench_three(cache: Path, out: Path, arguments: argparse.Namespace) -> None:
+    """Print what compare takes over two streams and over three, and their ratio."""
+    cpu_s = {}
+    for streams in (list(WIDTHS), [*WIDTHS, *THIRD]):
+        columns = " + ".join(str((WIDTHS | THIRD)[name]) for name in streams)
+        print(f"\n{len(streams)} streams, {columns} columns")
+        cpu_s[len(streams)] = bench_compare(cache, out, arguments, "--streams", ",".join(streams), "--replace")
+    print(f"\nthree streams over two: {cpu_s[3] / cpu_s[2]:.2f} of the CPU time "
+          f"(asked for: {THREE_OVER_TWO} or less)")  # fmt: skip
+
+
+def bench_compare(cache: Path, out: Path, arguments: argparse.Namespace, *more: str) -> float:
+    """Print the time to compare's last table, and each variant's own; return all CPU seconds."""
+    words = ["compare", str(cache), "--seeds", str(arguments.seeds), "--workers", str(arguments.workers), *more]
+    words += ["--fusions", arguments.fusions]
+    words += [] if arguments.epochs is None else ["--epochs", str(arguments.epochs)]
     table_s, end_s, cpu_s = watch([sys.executable, str(ROOT / "cli.py"), *words, "--out", str(out)])
     document = json.loads((out / "compare.json").read_text())
     print(
@@ -165,6 +189,9 @@ def bench_compare(cache: Path, out: Path, arguments: argparse.Namespace) -> None
             if row["scores"]
             else f"| {row['variant']} | {row['reason']} |"
         )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    print(f"the largest process so far held {peak:.2f} GiB")
+    return cpu_s
 
 
 def watch(command: list[str]) -> tuple[float, float, float]:
@@ -196,7 +223,7 @@ def taken(count: int) -> Iterator[None]:
             one.wait()
 
 
-def make_cache(path: Path, signal: float) -> tuple[int, int]:
+def make_cache(path: Path, signal: float, widths: Mapping[str, int] = WIDTHS) -> tuple[int, int]:
     """Write a random cache of MELD's size; return its utterances and windows."""
     from dualstream.pipeline.cache import Cache, Stream, Utterances, write_cache
 
@@ -210,7 +237,7 @@ def make_cache(path: Path, signal: float) -> tuple[int, int]:
     starts = (np.arange(offsets[-1]) - np.repeat(offsets[:-1], windows)) * 0.5
     emotion = rng.choice(7, size=count, p=EMOTION_SHARES / EMOTION_SHARES.sum())
     streams = {}
-    for name, width in WIDTHS.items():
+    for name, width in widths.items():
         centres = signal * rng.normal(size=(7, width)) / np.sqrt(width) * 4
         rows = rng.normal(size=(offsets[-1], width)) + np.repeat(centres[emotion], windows, axis=0)
         utterance = np.add.reduceat(rows, offsets[:-1]) / windows[:, None]
@@ -221,7 +248,13 @@ def make_cache(path: Path, signal: float) -> tuple[int, int]:
             windows=rows.astype(np.float32),
             window_present=np.ones(offsets[-1], bool),
             time_s=starts + 0.5,
-            spec={"name": "random", "stream": name, "raw_width": width, "width": width, "has_windows": True},
+            spec={
+                "name": "random",
+                "stream": name if name in WIDTHS else "audio",
+                "raw_width": width,
+                "width": width,
+                "has_windows": True,
+            },
         )
     write_cache(
         path,

@@ -43,6 +43,7 @@ def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str],
         folds=3,
         fit=FitOptions(seeds=(0,), patience=5, threads=1, loss=loss),
         interventions=tuple(name for name in INTERVENTIONS if not name.startswith("thin")),
+        measures=False,
     )
     found = diagnose(train, dev, options)
     return [cause.name for cause in found.causes], time.perf_counter() - started

@@ -26,6 +26,7 @@ from dualstream.pipeline.commands import export as export_command
 from dualstream.pipeline.commands import extract as extract_command
 from dualstream.pipeline.commands import fit_head as fit_command
 from dualstream.pipeline.commands import manifest as manifest_command
+from dualstream.pipeline.corpus.remote_root import clip_root
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.extraction.request import RunOptions
 from dualstream.pipeline.options.bundles import ExportOptions
@@ -77,7 +78,7 @@ def manifest(
     """
     require_known("manifest", options, (ManifestOptions,))
     chosen = assemble(ManifestOptions, options)
-    found = manifest_command.main(corpus, Path(root), Path(out), chosen, replace=replace)
+    found = manifest_command.main(corpus, clip_root(root), Path(out), chosen, replace=replace)
     return ManifestResult(_document(found), Path(out))
 
 
@@ -102,7 +103,9 @@ def check(manifest: PathLike, root: PathLike | None = None, **options: Any) -> C
     require_known("check", options, (check_command.CheckOptions,), without=("strict",))
     chosen = assemble(check_command.CheckOptions, {"media": root is not None, **options})
     with silent():
-        found = check_command.main(Path(manifest), None if root is None else Path(root), chosen, notice=log.info)
+        found = check_command.main(
+            Path(manifest), None if root is None else clip_root(root), chosen, notice=log.info
+        )
     return CheckResult(_document(found.document), Path(manifest))
 
 
@@ -148,7 +151,7 @@ def extract(
     with silent(not progress):
         report = extract_command.extract(
             Path(manifest),
-            root=Path(root),
+            root=clip_root(root),
             out=Path(out),
             options=assemble(ExtractionOptions, options),
             run=assemble(RunOptions, options),
@@ -284,6 +287,7 @@ def evaluate(
     cache: PathLike | None = None,
     streams: Mapping[str, str] | None = None,
     scored: str | None = None,
+    errors: bool = False,
 ) -> EvaluationResult:
     """Score a run on a split; each look at test is logged in the run.
 
@@ -296,9 +300,11 @@ def evaluate(
     cache
         Another cache than the one that the run was fitted on.
     streams
-        Which streams of that cache stand for ``video`` and ``audio``; None: as in the run.
+        Which streams of that cache stand for those that the run reads; None: as in the run.
     scored
         ``all`` or ``present`` (without utterances that have no features); None: as in the run.
+    errors
+        Leave an error browser in the run folder, errors_SPLIT_TASK.html, and a CSV beside it.
 
     Raises
     ------
@@ -307,7 +313,12 @@ def evaluate(
     """
     with silent():
         found = evaluate_command.evaluate(
-            Path(run), split=split, cache=None if cache is None else Path(cache), streams=streams, scored=scored
+            Path(run),
+            split=split,
+            cache=None if cache is None else Path(cache),
+            streams=streams,
+            scored=scored,
+            errors=errors,
         )
     return EvaluationResult(_document(found), Path(run))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualstream.pipeline.options import bundles, corpus, features, heads, weights
+from dualstream.pipeline.options import bundles, corpus, exchange, features, heads, weights
 from dualstream.pipeline.options.command import App, Command, add_command
 from dualstream.pipeline.reporting.heartbeat import Heartbeat, silenced
 from dualstream.version import __version__
@@ -59,6 +59,7 @@ for command in (
     Command("diagnose", heads.DiagnoseCommand, f"{COMMANDS}.diagnose"),
     Command("export", bundles.ExportCommand, f"{COMMANDS}.export"),
     Command("predict", bundles.PredictCommand, f"{COMMANDS}.predict"),
+    Command("convert", exchange.ConvertCommand, f"{COMMANDS}.convert"),
     Command("demo", corpus.DemoCommand, f"{COMMANDS}.demo"),
 ):
     add_command(app, command, during)

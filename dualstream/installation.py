@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+PARTS = ("features", "heads", "pipeline")  # they are beside this folder in a checkout, in it where it is installed
 HERE = Path(__file__).resolve().parent
 
 
@@ -25,3 +27,14 @@ def packaged(name: str) -> Path:
     """Return where a file that comes with the package is, such as ``data_manifest.csv``."""
     root = checkout()
     return (HERE if root is None else root) / name
+
+
+def copy_package(folder: Path) -> Path:
+    """Copy the code of this package into `folder`, laid out as it is where it is installed; return where."""
+    package = folder / "dualstream"
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(HERE, package, ignore=ignored)
+    if (root := checkout()) is not None:
+        for part in PARTS:
+            shutil.copytree(root / part, package / part, ignore=ignored)
+    return package

@@ -41,7 +41,8 @@ def takes(*kinds: Kind, without: Sequence[str] = ()) -> Callable[[F], F]:
 def assemble(kind: type[T], given: Mapping[str, Any]) -> T:
     """Return a `kind` whose fields, and those of the dataclasses in its fields, are as `given` has them.
 
-    A text stands for a path, a number for a text (``folds=4``), a list for a tuple, one text for a tuple of one.
+    A text stands for a path, a number for a text (``folds=4``), a list for a tuple, one text for a tuple of one, a
+    list of names for names that stand for themselves (``streams=["whisper", "face"]``).
     Names in `given` that are no fields are left to others: `require_known` refuses those of nobody.
 
     Raises
@@ -115,6 +116,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         return Path(value)
     if isinstance(value, int) and not isinstance(value, bool) and str in options and not {int, float} & {*options}:
         return str(value)
+    if any(get_origin(one) is Mapping and get_args(one) == (str, str) for one in options) and value is not None:
+        return _by_name(name, value)
     wanted = next((one for one in options if get_origin(one) in (tuple, Sequence)), None)
     if wanted is None or value is None:
         return value
@@ -124,6 +127,16 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         raise TypeError(f"{name} is {value!r}; expected several values, such as [{value!r}]")
     of = get_args(wanted)[0]
     return tuple(_converted(name, one, of) for one in value)
+
+
+def _by_name(name: str, value: Any) -> Mapping[str, str]:
+    """Return names, as in ``streams=["whisper", "face"]``, each standing for itself; a mapping as it is."""
+    if isinstance(value, Mapping):
+        return value
+    names = [value] if isinstance(value, str) else list(value) if isinstance(value, Sequence) else None
+    if names is None or not all(isinstance(one, str) for one in names) or len(set(names)) < len(names):
+        raise TypeError(f"{name} is {value!r}; expected names, each once, or what each of them stands for")
+    return {one: one for one in names}
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

@@ -136,7 +136,8 @@ class Predictor:
         root
             The folder that a manifest's paths start from; None: its own.
         segments
-            Cut recordings: ``"silence"``, or a length in seconds; None: a file is one utterance.
+            Cut recordings: ``"silence"``, a length in seconds, or a file of segments (.vtt, .srt, .rttm,
+            .TextGrid, .eaf, .txt); None: a file is one utterance.
         speaker
             Who speaks where no manifest says it, for a bundle that normalises speakers; empty: unknown. The
             clips of one speaker in one call are normalised together.

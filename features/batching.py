@@ -8,12 +8,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from dualstream.features.encoder import VideoEncoder
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
+
+MOST_AHEAD = 2  # batches that a device has at a time: it computes the one while the other is copied
+
+
+@runtime_checkable
+class OverlappingEncoder(VideoEncoder, Protocol):
+    """A video encoder that begins a batch and gives its rows later."""
+
+    overlaps: bool
+    """Whether that gains anything: it does where the network has a device of its own."""
+
+    def begin_frames(self, frames: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        """Take frames as `encode_frames` does, copy them, and return what waits for their rows."""
+        ...
 
 
 class FrameBatcher:
@@ -27,6 +42,8 @@ class FrameBatcher:
         Called with the number of frames of each batch that is sent through.
     at_once
         Batches in work at a time, each in a thread, of encoders that allow it (`VideoEncoder.batch_size`).
+
+    An encoder on a device of its own (`OverlappingEncoder`) gets a batch while it is at the one before.
     """
 
     def __init__(
@@ -41,15 +58,21 @@ class FrameBatcher:
         self._at_once = at_once
         self._pool: ThreadPoolExecutor | None = None
         self._running: deque[Future[NDArray[np.float32]]] = deque()
-        self._counts: list[int] = []
+        self._counts: dict[str, list[int]] = {name: [] for name in encoders}
         self._buffers: dict[str, NDArray[np.uint8] | None] = dict.fromkeys(encoders)
         self._filled = dict.fromkeys(encoders, 0)
         self._rows: dict[str, list[_Rows]] = {name: [] for name in encoders}
+        self._sent_ahead: deque[_Later] = deque()
 
-    def add(self, frames: NDArray[np.uint8]) -> None:
-        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied."""
-        self._counts.append(len(frames))
+    def add(self, frames: NDArray[np.uint8] | Mapping[str, NDArray[np.uint8]]) -> None:
+        """Take the frames of the next clip, shape (F, S, S, 3), F from 0 on. They are copied.
+
+        A mapping gives each stream's encoder frames of its own.
+        """
+        by_stream = frames if isinstance(frames, Mapping) else dict.fromkeys(self._encoders, frames)
         for name, encoder in self._encoders.items():
+            frames = by_stream[name]
+            self._counts[name].append(len(frames))
             position = 0
             while position < len(frames):
                 buffer = self._buffers[name]
@@ -66,16 +89,16 @@ class FrameBatcher:
 
     def finish(self) -> dict[str, list[NDArray[np.float32]]]:
         """Encode what is left, and return the rows of each clip, shape (F, raw_width), by stream."""
-        ends = np.cumsum(self._counts)[:-1].astype(np.int64)
         answer = {}
         for name, encoder in self._encoders.items():
+            ends = np.cumsum(self._counts[name])[:-1].astype(np.int64)
             if self._filled[name]:
                 self._flush(name)
             nothing = np.empty((0, encoder.spec.raw_width), np.float32)
-            rows = [one.result() if isinstance(one, Future) else one for one in self._rows[name]]
+            rows = [one if isinstance(one, np.ndarray) else one.result() for one in self._rows[name]]
             answer[name] = list(np.split(np.concatenate([nothing, *rows]), ends))
             self._rows[name] = []
-        self._counts = []
+            self._counts[name] = []
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
@@ -85,7 +108,13 @@ class FrameBatcher:
         buffer, filled = self._buffers[name], self._filled[name]
         assert buffer is not None
         encoder = self._encoders[name]
-        if self._at_once > 1 and getattr(encoder, "side_by_side", False):
+        if isinstance(encoder, OverlappingEncoder) and encoder.overlaps:
+            while len(self._sent_ahead) >= MOST_AHEAD:
+                self._sent_ahead.popleft().result()
+            later = _Later(encoder, buffer[:filled])
+            self._sent_ahead.append(later)
+            self._rows[name].append(later)
+        elif self._at_once > 1 and getattr(encoder, "side_by_side", False):
             self._buffers[name] = None  # it is the thread's now
             self._rows[name].append(self._sent(encoder, buffer[:filled]))
         else:
@@ -104,15 +133,34 @@ class FrameBatcher:
         return self._running[-1]
 
 
-_Rows = NDArray[np.float32] | Future[NDArray[np.float32]]
+class _Later:
+    """A batch on its way through a device."""
+
+    def __init__(self, encoder: OverlappingEncoder, frames: NDArray[np.uint8]) -> None:
+        self._encoder, self._count = encoder, len(frames)
+        self._wait: Callable[[], NDArray[np.float32]] | None = encoder.begin_frames(frames)
+        self._rows: NDArray[np.float32] | None = None
+
+    def result(self) -> NDArray[np.float32]:
+        """Wait for the rows."""
+        if self._wait is not None:
+            self._rows, self._wait = _checked(self._encoder, self._wait(), self._count), None
+        assert self._rows is not None
+        return self._rows
+
+
+_Rows = NDArray[np.float32] | Future[NDArray[np.float32]] | _Later
 
 
 @one_blas_thread()
 def _encoded(encoder: VideoEncoder, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    rows = encoder.encode_frames(frames)
-    if rows.shape != (len(frames), encoder.spec.raw_width):
+    return _checked(encoder, encoder.encode_frames(frames), len(frames))
+
+
+def _checked(encoder: VideoEncoder, rows: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    if rows.shape != (count, encoder.spec.raw_width):
         raise RuntimeError(
-            f"encoder {encoder.spec.name} gave {rows.shape} for {len(frames)} frames; its spec says "
+            f"encoder {encoder.spec.name} gave {rows.shape} for {count} frames; its spec says "
             f"{encoder.spec.raw_width} columns"
         )
     return np.asarray(rows, dtype=np.float32)

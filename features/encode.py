@@ -10,7 +10,7 @@ Which frames share a forward pass follows from the clips' order alone, so that n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,12 @@ from typing import Any, Protocol
 import numpy as np
 from dualstream.features.batching import FrameBatcher
 from dualstream.features.encoder import AudioEncoder, Encoder, StreamFeatures, TableEncoder, VideoEncoder
+from dualstream.features.faces.region import Crops, FaceReading, RegionEncoder
+from dualstream.features.faces.rows import FaceRows
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ
 from dualstream.features.media import Clip, DecodeSettings, MediaError, read_clip
+from dualstream.features.media.pictures import Watcher
+from dualstream.features.options import Region
 from dualstream.features.scramble import scrambled
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
@@ -39,6 +44,7 @@ class ClipReader(Protocol):
         settings: DecodeSettings,
         span_s: tuple[float | None, float | None],
         sound: Path | None = None,
+        watch: Callable[[float], Watcher] | None = None,
     ) -> Clip: ...
 
 
@@ -55,6 +61,8 @@ class ClipPlan:
     reader: ClipReader = read_clip
     scramble_s: float | None = None
     """Length of the pieces that sound is cut into and put in random order, seconds; None: as it is."""
+    keep_sound: bool = False
+    """Whether begun clips keep their sound, for encoders of another process (travel.py)."""
 
     def read(self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None) -> Clip:
         """Decode a clip, or a span of it, as `decode` says; its sound from `sound` where that is given."""
@@ -76,6 +84,29 @@ class ClipPlan:
         return scrambled(
             clip.audio, clip.audio_covered_s, self.scramble_s, self.decode.sample_rate_hz, key=utterance_id
         )
+
+    def read_regions(
+        self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None
+    ) -> tuple[Clip, dict[Region, Crops]]:
+        """Decode a clip as `read` does, and with it the crops of the regions that its encoders see.
+
+        Where some encoders see the whole frame and others faces, the clip is decoded twice, so that the frames are
+        those that `read` gives.
+        """
+        faces = {one.region for one in self.video.values() if isinstance(one, RegionEncoder)}
+        if not faces:
+            return self.read(path, span_s=span_s, sound=sound), {}
+        assert self.decode is not None
+        method = next(one.method for one in self.video.values() if isinstance(one, RegionEncoder))
+        assert self.decode.frame_size_px is not None
+        reading = FaceReading(method, self.windows, self.sampling, self.decode.frame_size_px)
+        watched = replace(self, reader=partial(self.reader, watch=reading.watch)).read(
+            path, span_s=span_s, sound=sound
+        )
+        crops = reading.crops(watched, faces)
+        if all(isinstance(one, RegionEncoder) for one in self.video.values()):
+            return watched, crops
+        return self.read(path, span_s=span_s, sound=sound), crops
 
     @property
     def video(self) -> dict[str, VideoEncoder]:
@@ -112,6 +143,13 @@ def decode_settings(encoders: Mapping[str, Encoder], **choices: Any) -> DecodeSe
         )
     if not sizes and not rates:
         return None
+    if any(isinstance(one, RegionEncoder) and one.region == "speaker" for one in encoders.values()):
+        if rates - {SAMPLE_RATE_HZ}:
+            raise ValueError(
+                f"--region speaker listens at {SAMPLE_RATE_HZ} Hz, and an audio encoder takes {rates.pop()} Hz; "
+                "extract that one by itself"
+            )
+        rates = {SAMPLE_RATE_HZ}  # the sound is read though no encoder takes it
     return DecodeSettings(
         frame_size_px=max(sizes) if sizes else None, sample_rate_hz=rates.pop() if rates else None, **choices
     )
@@ -133,14 +171,37 @@ class BegunClip:
     """The window that each frame stands for, shape (F,)."""
     frame_time_s: NDArray[np.float64]
     """The presentation time of each frame on the clip's clock, seconds, shape (F,)."""
+    crops: dict[Region, Crops] = field(default_factory=dict)
+    """Crops to encode, by region, where encoders see faces."""
     notes: list[str] = field(default_factory=list)
     """What was odd."""
+    stream_notes: dict[str, list[str]] = field(default_factory=dict)
+    """What was odd about the rows of a stream of sound."""
+    sound: tuple[NDArray[np.float32], tuple[float, float]] | None = None
+    """Samples and the span that they cover, seconds, where they are kept (`ClipPlan.keep_sound`)."""
 
     @property
     def size_bytes(self) -> int:
         """Memory that the clip holds while it waits."""
         rows = sum(one.windows.nbytes + one.utterance.nbytes for one in self.streams.values())
-        return int(self.frames.nbytes) + rows
+        return int(self.frames.nbytes) + sum(one.frames.nbytes for one in self.crops.values()) + rows
+
+    @property
+    def frame_count(self) -> int:
+        """Frames and crops that wait."""
+        return len(self.frames) + sum(len(one.frames) for one in self.crops.values())
+
+    def frames_by_stream(self, video: Mapping[str, VideoEncoder]) -> dict[str, NDArray[np.uint8]]:
+        """Return the frames that each encoder is to see."""
+        return {
+            name: self.crops[one.region].frames if isinstance(one, RegionEncoder) else self.frames
+            for name, one in video.items()
+        }
+
+    def release(self) -> None:
+        """Let go of the pixels."""
+        self.frames = self.frames[:0].copy()
+        self.crops = {region: replace(one, frames=one.frames[:0].copy()) for region, one in self.crops.items()}
 
 
 def begin_clip(
@@ -176,38 +237,58 @@ def begin_clip(
         starts_s = plan.windows.starts_s(duration_s) if span_s else _starts_of_tables(plan, utterance_id)
         streams = _from_tables(plan, utterance_id, starts_s)
         return BegunClip(duration_s, starts_s, streams, *_no_frames())
-    clip = plan.read(path, span_s=span_s, sound=sound)
-    streams = _from_tables(plan, utterance_id, clip.starts_s)
-    notes = [str(note) for note in clip.notes]
-    sound_heard = plan.heard(clip, utterance_id)
-    for name, encoder in plan.audio.items():
-        if sound_heard is None or clip.audio_covered_s is None:
-            streams[name] = absent(encoder, len(clip.starts_s))
-        else:
-            with one_blas_thread():
-                said = encoder.encode_audio(
-                    sound_heard, clip.starts_s, plan.windows.length_s, clip.audio_covered_s
-                )
-            streams[name] = _tidy(said, name, notes)
-    return BegunClip(
+    clip, crops = plan.read_regions(path, span_s=span_s, sound=sound)
+    heard = plan.heard(clip, utterance_id)
+    begun = BegunClip(
         duration_s=clip.duration_s,
         starts_s=clip.starts_s,
-        streams=streams,
+        streams={},
         frames=clip.frames,
         frame_window=clip.frame_window,
         frame_time_s=clip.frame_time_s,
-        notes=notes,
+        crops=crops,
+        notes=[str(note) for note in clip.notes],
+        sound=None if heard is None or clip.audio_covered_s is None else (heard, clip.audio_covered_s),
+    )
+    return complete_clip(begun, utterance_id, plan)
+
+
+def complete_clip(begun: BegunClip, utterance_id: str, plan: ClipPlan) -> BegunClip:
+    """Add the rows of sound, and of tables, that a clip lacks; let go of its sound unless that is to be kept.
+
+    A clip that another process began lacks the streams whose encoders did not travel there.
+
+    Raises
+    ------
+    ValueError
+        Where an encoder refuses the sound.
+    """
+    streams = {**_from_tables(plan, utterance_id, begun.starts_s), **begun.streams}
+    stream_notes = dict(begun.stream_notes)
+    for name, encoder in plan.audio.items():
+        if name in streams:
+            continue
+        if begun.sound is None:
+            streams[name] = absent(encoder, len(begun.starts_s))
+            continue
+        samples, covered_s = begun.sound
+        with one_blas_thread():
+            said = encoder.encode_audio(samples, begun.starts_s, plan.windows.length_s, covered_s)
+        streams[name] = _tidy(said, name, stream_notes.setdefault(name, []))
+    return replace(
+        begun, streams=streams, stream_notes=stream_notes, sound=begun.sound if plan.keep_sound else None
     )
 
 
 def finish_clip(begun: BegunClip, rows: Mapping[str, NDArray[np.float32]], plan: ClipPlan) -> BegunClip:
     """Place the rows of a clip's frames, shape (F, raw_width) by stream, in its windows; let go of the frames."""
-    notes = list(begun.notes)
+    notes = [*begun.notes, *(note for name in plan.audio for note in begun.stream_notes.get(name, ()))]
     streams = dict(begun.streams)
     for name, encoder in plan.video.items():
-        streams[name] = _tidy(_from_frames(begun, rows[name], encoder.spec.raw_width), name, notes)
-    frames, _, _ = _no_frames()
-    return replace(begun, streams={name: streams[name] for name in plan.encoders}, frames=frames, notes=notes)
+        streams[name] = _tidy(_of_frames(begun, rows[name], encoder), name, notes)
+    done = replace(begun, streams={name: streams[name] for name in plan.encoders}, notes=notes)
+    done.release()
+    return done
 
 
 def unread(plan: ClipPlan, utterance_id: str) -> BegunClip:
@@ -231,6 +312,7 @@ def absent(encoder: Encoder, count: int) -> StreamFeatures:
         windows=np.zeros((rows, width), np.float32),
         window_present=np.zeros(rows, np.bool_),
         time_s=np.full(rows, np.nan),
+        faces=FaceRows.nothing(rows) if isinstance(encoder, RegionEncoder) else None,
     )
 
 
@@ -246,19 +328,30 @@ def encode_clip(
     """
     begun = begin_clip(path, utterance_id, plan, span_s=span_s)
     batcher = FrameBatcher(plan.video)
-    batcher.add(begun.frames)
+    batcher.add(begun.frames_by_stream(plan.video))
     return finish_clip(begun, {name: rows[0] for name, rows in batcher.finish().items()}, plan)
 
 
-def _from_frames(begun: BegunClip, rows: NDArray[np.float32], width: int) -> StreamFeatures:
-    """Put each frame's row into its window; the utterance's row is the mean of the windows that have one."""
-    count = len(begun.starts_s)
+def _of_frames(begun: BegunClip, rows: NDArray[np.float32], encoder: VideoEncoder) -> StreamFeatures:
+    """Put each frame's row, or each crop's, into its window."""
+    width = encoder.spec.raw_width
+    if not isinstance(encoder, RegionEncoder):
+        return place_rows(rows, begun.frame_window, begun.frame_time_s, len(begun.starts_s), width)
+    crops = begun.crops[encoder.region]
+    placed = place_rows(rows, crops.window, crops.time_s, len(begun.starts_s), width)
+    return replace(placed, faces=crops.faces)
+
+
+def place_rows(
+    rows: NDArray[np.float32], window: NDArray[np.int64], row_time_s: NDArray[np.float64], count: int, width: int
+) -> StreamFeatures:
+    """Put rows into their windows; the utterance's row is the mean of the windows that have one."""
     windows = np.zeros((count, width), np.float32)
     mask = np.zeros(count, np.bool_)
     time_s = np.full(count, np.nan)
-    windows[begun.frame_window] = rows
-    mask[begun.frame_window] = True
-    time_s[begun.frame_window] = begun.frame_time_s
+    windows[window] = rows
+    mask[window] = True
+    time_s[window] = row_time_s
     return StreamFeatures(_mean_row(windows, mask), bool(mask.any()), windows, mask, time_s)
 
 
@@ -288,6 +381,7 @@ def _tidy(said: StreamFeatures, name: str, notes: list[str]) -> StreamFeatures:
         windows=np.where(mask[:, None], said.windows, np.float32(0)),
         window_present=mask,
         time_s=np.where(mask, said.time_s, np.nan),
+        faces=said.faces,
     )
 
 
@@ -314,6 +408,7 @@ __all__ = [
     "MediaError",
     "absent",
     "begin_clip",
+    "complete_clip",
     "decode_settings",
     "encode_clip",
     "finish_clip",

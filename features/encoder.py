@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
+from dualstream.features.faces.rows import FaceRows
+from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.features.options import Context as Context
 from dualstream.features.options import Precision as Precision
 from dualstream.features.single_read import digest_of_file
@@ -99,6 +101,10 @@ class EncoderOptions:
     context: Context = "clip"
     """What the row of a window of sound has heard: its ``clip``, or the ``window`` alone; for encoders that say
     so (`EncoderEntry.context`)."""
+    rate_hz: float | None = None
+    """Frames per second of tables whose arrays carry no times."""
+    confidence: float = LEAST_CONFIDENCE
+    """Of rows of OpenFace, from 0 to 1: below it they hold no face."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,8 @@ class StreamFeatures:
     time_s: NDArray[np.float64]
     """The instant that each window's row stands for, seconds on the clip's clock, shape as
     `window_present`; NaN where absent. Video: the frame's presentation time; audio: the window's centre."""
+    faces: FaceRows | None = None
+    """Whose face each window shows, where the encoder saw faces."""
 
 
 @runtime_checkable

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from annotated_types import Ge
 
 Precision = Literal["fp32", "bf16"]
 Fit = Literal["stretch", "crop", "pad"]
 Channels = Literal["auto", "mix", "center"]
 Speed = Literal["exact", "fast"]
+Decoder = Literal["ffmpeg", "pyav"]
 Context = Literal["clip", "window"]
+Region = Literal["frame", "face", "speaker"]
+REGIONS: tuple[Region, ...] = get_args(Region)
 
 SHORTEST_PIECE_S, LONGEST_PIECE_S = 0.02, 60.0  # of scrambled sound: a frame of speech; most of any utterance
+LEAST_CONFIDENCE = 0.5  # OpenFace's, from 0 to 1: below it a row holds no face
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +37,21 @@ class ReadingOptions:
     """Audio of many channels: auto (the centre, if it is heard), mix, center."""
     max_clip_s: float = 120.0
     """Only this much of a clip is read, seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceOptions:
+    """What of the picture the encoders see. Each default exists here and nowhere else."""
+
+    region: tuple[str, ...] = ("frame",)
+    """frame (all of it), face (the largest) or speaker (whoever talks); repeat for more streams."""
+    face_detector: str = "blazeface"
+    """blazeface, yunet, mtcnn, or one of an installed package."""
+    face_weights: Path | None = None
+    """File of the detector's weights: .tflite for blazeface, .onnx for yunet."""
+    speaker_scorer: str = "sync"
+    """sync (mouth against loudness, no weights) or lr-asd (a network)."""
+    speaker_weights: Path | None = None
+    """File of the scorer's weights: lr-asd's state dict."""
+    speaker_margin: Annotated[float, Ge(0)] | None = None
+    """By how much the best face of a shot must lead the second one; default: the scorer's own."""

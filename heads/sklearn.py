@@ -1,6 +1,6 @@
 """DualHeadClassifier: any fusion variant as a scikit-learn classifier over plain arrays.
 
-    X  [ video columns | audio columns ]   (N, D)
+    X  [ video columns | audio columns ]   (N, D),   or   {"whisper": (N, D), "acoustic": (N, D), ...}
     y  emotion (N,)   or   emotion and sentiment (N, 2)
 
 This is for those who live in scikit-learn: `cross_validate`, `GridSearchCV`, pipelines. Its rows are whole
@@ -9,13 +9,15 @@ utterances, so variants that need windows or dialogues are not on offer here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.data import stream_columns
+from dualstream.heads.data.batch import FeatureSet, StreamArrays, stream_order
+from dualstream.heads.data.stream_columns import Rows
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.variants import joint_fit, registry
 from dualstream.heads.variants.decode import decode, joint_decode
@@ -34,7 +36,7 @@ CHECKS: dict[str, Any] = {"ensure_all_finite": "allow-nan", "dtype": [np.float64
 
 
 class DualHeadClassifier(ClassifierMixin, BaseEstimator):
-    """Emotion, or emotion and sentiment, from video and audio columns.
+    """Emotion, or emotion and sentiment, from the columns of two streams or of any number.
 
     Parameters
     ----------
@@ -45,6 +47,10 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         the first half, rounded up.
     video_columns
         Positions of the video columns, the others are audio; in the place of `video_width`.
+    streams
+        Any number of streams by name, in the place of both: how many columns each has, side by side in that order,
+        ``{"whisper": 192, "acoustic": 192, "face": 100}``, or the positions of its columns. Every column is of one
+        stream. X may also be such a mapping from names to arrays, which says so itself.
     penalty
         L2 penalty of the linear variants, ``1 / C`` of LogisticRegression on standardised columns. None:
         chosen by folds within the training rows.
@@ -80,6 +86,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         *,
         video_width: int | None = None,
         video_columns: Sequence[int] | None = None,
+        streams: Mapping[str, int | Sequence[int]] | None = None,
         penalty: float | None = None,
         loss: str | None = None,
         epochs: int | None = None,
@@ -97,6 +104,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         self.fusion = fusion
         self.video_width = video_width
         self.video_columns = video_columns
+        self.streams = streams
         self.penalty = penalty
         self.loss = loss
         self.epochs = epochs
@@ -111,13 +119,14 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
         self.parameters = parameters
 
-    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> DualHeadClassifier:
+    def fit(self, X: Rows, y: ArrayLike, groups: ArrayLike | None = None) -> DualHeadClassifier:
         """Fit on rows of features.
 
         Parameters
         ----------
         X
-            Shape (N, D), finite. A row whose columns of one stream are all NaN lacks that stream.
+            Shape (N, D), finite, or such an array for each stream by its name. A row whose columns of one stream
+            are all NaN lacks that stream.
         y
             Labels of any kind, shape (N,), or (N, 2): emotion and sentiment.
         groups
@@ -131,7 +140,8 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         """
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None")
-        rows, labels = validate_data(self, X, y, multi_output=True, **CHECKS)
+        streams, joined = stream_columns.given(X, self.streams)
+        rows, labels = validate_data(self, joined, y, multi_output=True, **CHECKS)
         single = labels.ndim == 1 or labels.shape[1] == 1
         targets = [labels.reshape(len(labels))] if single else list(labels.T)
         if len(targets) > len(TASKS):
@@ -142,7 +152,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         codes = [code.astype(np.int64) for _, code in coded]
         self._single = single
         self._sizes = [len(classes) for classes, _ in coded]
-        self._video = self._video_mask(rows.shape[1])
+        self._columns = self._columns_of(streams, rows.shape[1])
         self.classes_ = coded[0][0] if single else [classes for classes, _ in coded]
         features = self._features(rows, codes, groups)
         options = self._options(len(codes))
@@ -151,13 +161,13 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         self._seen = None if single else metrics.seen_pairs(codes[0], codes[1], self._sizes[0], self._sizes[1])
         return self
 
-    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64] | list[NDArray[np.float64]]:
+    def predict_proba(self, X: Rows) -> NDArray[np.float64] | list[NDArray[np.float64]]:
         """Return probabilities (N, C), or a list of two where y had two columns."""
         prediction = self._prediction(X)
         rows = [np.exp(log_p) for task in TASKS if (log_p := prediction.task(task)) is not None]
         return rows[0] if self._single else rows
 
-    def predict(self, X: ArrayLike) -> NDArray[Any]:
+    def predict(self, X: Rows) -> NDArray[Any]:
         """Return labels, shape (N,), or (N, 2) where y had two columns."""
         prediction = self._prediction(X)
         if self._single:
@@ -169,7 +179,7 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
             codes = joint_decode(prediction, self._seen)
         return np.stack([classes[code] for classes, code in zip(self.classes_, codes, strict=True)], axis=1)
 
-    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, X: Rows, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the accuracy; of two columns the mean of theirs."""
         if self._single:
             return float(super().score(X, y, sample_weight=sample_weight))
@@ -184,12 +194,31 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _prediction(self, X: ArrayLike) -> Prediction:
+    def _prediction(self, X: Rows) -> Prediction:
         check_is_fitted(self, "models_")
-        rows = validate_data(self, X, reset=False, **CHECKS)
+        rows = validate_data(self, stream_columns.like_fit(X, self._columns), reset=False, **CHECKS)
         unlabelled = np.full(len(rows), -1, np.int64)
         features = self._features(rows, [unlabelled] * len(self._sizes), None)
         return ensemble([model.predict(features) for model in self.models_])
+
+    def _columns_of(self, streams: stream_columns.Columns | None, width: int) -> stream_columns.Columns:
+        """Return which columns each stream has, as this estimator or X says."""
+        if streams is None:
+            mask = self._video_mask(width)
+            pairs = (("video", np.flatnonzero(mask)), ("audio", np.flatnonzero(~mask)))
+            streams = {name: columns for name, columns in pairs if len(columns)}
+        elif self.video_width is not None or self.video_columns is not None:
+            raise ValueError("give the streams by name, or video_width or video_columns, not both")
+        stream_columns.require_all(streams, width)
+        variant = registry.get(self.fusion)
+        if variant.needs_dialogues:
+            raise ValueError(f"{self.fusion} reads the turns of dialogues, which rows of features do not tell")
+        for stream in variant.lacking(streams):
+            raise ValueError(
+                f"{self.fusion} reads {stream} columns; of n_features = {width} none are {stream}, "
+                f"but {' and '.join(streams)}"
+            )
+        return {name: streams[name] for name in stream_order(streams)}
 
     def _video_mask(self, width: int) -> NDArray[np.bool_]:
         mask = np.zeros(width, dtype=bool)
@@ -209,20 +238,13 @@ class DualHeadClassifier(ClassifierMixin, BaseEstimator):
             if not 0 <= first <= width:
                 raise ValueError(f"video_width is {first}; X has n_features = {width}")
             mask[:first] = True
-        if registry.get(self.fusion).needs_dialogues:
-            raise ValueError(f"{self.fusion} reads the turns of dialogues, which rows of features do not tell")
-        there = [stream for stream, columns in (("video", mask), ("audio", ~mask)) if columns.any()]
-        for stream in registry.get(self.fusion).lacking(there):
-            raise ValueError(f"{self.fusion} reads {stream} columns; of n_features = {width} none are {stream}")
         return mask
 
     def _features(self, X: NDArray[Any], codes: list[NDArray[np.int64]], groups: ArrayLike | None) -> FeatureSet:
         count = len(X)
         streams = {}
-        for name, mask in (("video", self._video), ("audio", ~self._video)):
-            rows = X[:, mask]
-            if not mask.any():
-                continue
+        for name, columns in self._columns.items():
+            rows = X[:, columns]
             missing = np.isnan(rows).all(1)
             if np.isnan(rows[~missing]).any():
                 raise ValueError(f"Input X contains NaN in some {name} columns of a row; all or none may be NaN")

@@ -1,18 +1,13 @@
-"""Who does the work: threads in this process, in order and within a bound on memory; or ray, a shard per task."""
+"""Who does the work in one process: threads, in order and within a bound on memory."""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
-
-from dualstream.pipeline.errors import DualstreamError
-
-from dualstream.installation import install_hint
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -134,46 +129,3 @@ class OrderedThreads(Generic[Item, Result]):
         waiting.popleft()  # only now: an interrupt while it was waited for must still find it
         self.budget.release(number, size)
         return result
-
-
-def ray_tasks(make: Callable[[Any], Result], jobs: Sequence[Any], *, workers: int) -> Iterator[tuple[int, Result]]:
-    """Run ``make(job)`` as ray tasks, `workers` at a time, and yield ``(index, result)`` as they finish.
-
-    Raises
-    ------
-    DualstreamError
-        Where ray is not installed.
-    """
-    require_ray()
-    import ray
-
-    mine = not ray.is_initialized()
-    if mine:
-        ray.init(include_dashboard=False, log_to_driver=False)
-    task = ray.remote(max_retries=2)(make)
-    running: dict[Any, int] = {}
-    following = iter(enumerate(jobs))
-    try:
-        while True:
-            while len(running) < workers and (job := next(following, None)) is not None:
-                running[task.remote(job[1])] = job[0]
-            if not running:
-                return
-            done, _ = ray.wait(list(running), num_returns=1)
-            yield running.pop(done[0]), ray.get(done[0])
-    finally:
-        for reference in running:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.cancel(reference, force=True)
-        if mine:
-            ray.shutdown()
-
-
-def require_ray() -> None:
-    """Raise DualstreamError where ray is not installed."""
-    try:
-        import ray  # noqa: F401
-    except ImportError as error:
-        raise DualstreamError(
-            f"--executor ray needs the package ray: {install_hint('ray')}, or use --executor local"
-        ) from error

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from dualstream.features.memory import is_shortage
 from dualstream.pipeline.errors import DualstreamError
@@ -43,6 +44,16 @@ class MemoryShortageError(DualstreamError, MemoryError):
             "damaged by that. End other programs, raise the limit (ulimit -v, a container's, a scheduler's), or "
             "use a machine with more memory, then run the same command again"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _as_said, (str(self),)
+
+
+def _as_said(words: str) -> MemoryShortageError:
+    """Return the error that another process raised, with its words: how much is free is its own business."""
+    error = MemoryShortageError("")
+    error.args = (words,)
+    return error
 
 
 def refuse_shortage(error: BaseException, what: str = "", *, needed_bytes: int | None = None) -> None:

@@ -94,6 +94,8 @@ class Provenance(TypedDict, total=False):
     """Of the streams, before anybody asked for others."""
     projection: ProjectionDocument
     environments: list[Environment]
+    converted: dict[str, str]
+    """Of a cache that `convert` made of another format: ``kind``, the format. Rows may have been changed there."""
 
 
 def canonical_json(value: Any) -> str:

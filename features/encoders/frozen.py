@@ -5,7 +5,8 @@ Preprocessing, precision and device are here; which network it is, is the busine
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,8 @@ class FrozenFrameEncoder:
         self.device = usable_device(options.device)
         self.batch_size = CUDA_BATCH if self.device.type == "cuda" else CPU_BATCH
         self.side_by_side = self.device.type == "cpu"
+        self.overlaps = self.device.type == "cuda"
+        self._copies: torch.cuda.Stream | None = None
         self.precision = options.precision
         self.network = _freeze(net, self.device, self.precision)
         self._mean, self._std = tuple(mean), tuple(std)
@@ -83,24 +86,64 @@ class FrozenFrameEncoder:
         """
         import torch
 
-        square = frames.ndim == 4 and frames.shape[3] == 3 and frames.shape[1] == frames.shape[2] > 0
-        if frames.dtype != np.uint8 or not square:
-            raise ValueError(
-                f"frames are {frames.dtype} of shape {frames.shape}; expected uint8 of shape (B, S, S, 3)"
-            )
+        _require_frames(frames)
         rows = np.empty((len(frames), self.spec.raw_width), dtype=np.float32)
         frames = np.require(frames, requirements=["C", "W"])  # what torch can share; a copy where it is not
         with torch.inference_mode(), exact_kernels(self.device), self._autocast():
             for first in range(0, len(frames), self.batch_size):
                 batch = torch.from_numpy(frames[first : first + self.batch_size]).to(self.device)
-                x = preprocess(batch, self.frame_size_px, self._mean, self._std)  # (B, 3, S, S)
-                rows[first : first + self.batch_size] = self.network(x).float().cpu().numpy()  # (B, raw_width)
+                rows[first : first + self.batch_size] = self._passed(batch).cpu().numpy()  # (B, raw_width)
+        return rows
+
+    def begin_frames(self, frames: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        """Send at most `batch_size` frames to the GPU, start their pass, and return what waits for the rows.
+
+        Frames go by pinned memory and a stream of their own, so that they travel while the batch before is
+        computed; rows come back likewise. They are those of `encode_frames`, to the byte.
+        """
+        import torch
+
+        _require_frames(frames)
+        if self._copies is None:
+            self._copies = torch.cuda.Stream(self.device)
+        computing = torch.cuda.current_stream(self.device)
+        with torch.inference_mode(), exact_kernels(self.device), self._autocast():
+            pinned = torch.empty(frames.shape, dtype=torch.uint8, pin_memory=True)
+            pinned.numpy()[...] = frames
+            with torch.cuda.stream(self._copies):
+                batch = pinned.to(self.device, non_blocking=True)
+            computing.wait_stream(self._copies)
+            batch.record_stream(computing)
+            rows = self._passed(batch)
+            found = torch.empty(rows.shape, dtype=torch.float32, pin_memory=True)
+            found.copy_(rows, non_blocking=True)
+            done = torch.cuda.Event()
+            done.record(computing)
+
+        def wait() -> NDArray[np.float32]:
+            done.synchronize()
+            copy: NDArray[np.float32] = found.numpy().copy()
+            return copy
+
+        return wait
+
+    def _passed(self, batch: Tensor) -> Tensor:
+        """Return the rows of frames that are on the device, float32, shape (B, raw_width)."""
+        rows: Tensor = self.network(preprocess(batch, self.frame_size_px, self._mean, self._std)).float()
         return rows
 
     def _autocast(self) -> torch.autocast:
         import torch
 
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def _require_frames(frames: NDArray[np.uint8]) -> None:
+    square = frames.ndim == 4 and frames.shape[3] == 3 and frames.shape[1] == frames.shape[2] > 0
+    if frames.dtype != np.uint8 or not square:
+        raise ValueError(
+            f"frames are {frames.dtype} of shape {frames.shape}; expected uint8 of shape (B, S, S, 3)"
+        )
 
 
 def frame_encoder(
@@ -161,9 +204,17 @@ def preprocess(frames: Tensor, size_px: int, mean: Sequence[float], std: Sequenc
     x = frames.permute(0, 3, 1, 2).to(torch.float32)  # (B, 3, S, S), memory still (B, S, S, 3)
     if x.shape[-1] != size_px and len(x):
         x = interpolate(x, size=(size_px, size_px), mode="bilinear", antialias=True, align_corners=False)
-    shift = torch.tensor([255.0 * m for m in mean], device=x.device).view(1, 3, 1, 1)
-    scale = torch.tensor([255.0 * s for s in std], device=x.device).view(1, 3, 1, 1)
+    shift, scale = (_constants(tuple(255.0 * one for one in values), x.device) for values in (mean, std))
     return ((x - shift) / scale).contiguous(memory_format=torch.channels_last)
+
+
+@functools.lru_cache(maxsize=64)
+def _constants(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Return one number per channel on a device; made once: a copy there waits for all that is computed."""
+    import torch
+
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 def usable_device(text: str) -> torch.device:

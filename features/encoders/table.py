@@ -6,11 +6,13 @@
 Without times: one row per utterance, a stream without windows. With a column (array) ``time_s``, the instant
 each row stands for, or ``start_s``, the start of its span (to ``end_s`` if given, else as long as a window):
 several rows an utterance, each window takes the row nearest to its centre that lies inside it, and the
-utterance vector is the mean of all its rows. Times are seconds on the clip's clock.
+utterance vector is the mean of all its rows. Times are seconds on the clip's clock. Frames of a known rate,
+rows of the CMU SDK and openSMILE's spans stand for their whole interval: a window's row is the mean of those that
+overlap it, each weighted by how long it does, and a row whose interval is the window's own is the window's row.
 
 Tables as OpenFace and openSMILE write them, with a column ``id`` before (docs/tables.md): ``timestamp`` and
 ``frameTime`` are times, ``frame``, ``face_id``, ``confidence``, ``success`` and ``frameIndex`` are no features,
-and rows with ``success`` 0 are left out.
+and rows with ``success`` 0, or little ``confidence``, are left out.
 """
 
 from __future__ import annotations
@@ -20,8 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.encoder import EncoderOptions, EncoderSpec, StreamFeatures, StreamName, register
+from dualstream.features.encoder import (
+    EncoderOptions,
+    EncoderSpec,
+    StreamFeatures,
+    StreamName,
+    TableEncoder,
+    register,
+)
 from dualstream.features.encoders.table_files import Table, read_table
+from dualstream.features.encoders.table_folders import FeatureFolder, folder_files
+from dualstream.features.encoders.table_pooling import pooled
+from dualstream.features.encoders.table_reading import TableReading, shaping
 from dualstream.features.windows import nearest
 from numpy.typing import NDArray
 
@@ -34,22 +46,44 @@ NO_FEATURES = {  # lower case: labels, and what the manifest says of an utteranc
 MAX_NAMED = 5  # ids or rows that one message lists
 
 
-@register("video", "table", table=True)
-def build_video_table(argument: str, options: EncoderOptions) -> FeatureTable:
+@register("video", "table", table=True, files=folder_files)
+def build_video_table(argument: str, options: EncoderOptions) -> TableEncoder:
     """Read a table as the video stream; `argument` is the file."""
     return _build("video", argument, options)
 
 
-@register("audio", "table", table=True)
-def build_audio_table(argument: str, options: EncoderOptions) -> FeatureTable:
+@register("audio", "table", table=True, files=folder_files)
+def build_audio_table(argument: str, options: EncoderOptions) -> TableEncoder:
     """Read a table as the audio stream; `argument` is the file."""
     return _build("audio", argument, options)
 
 
-def _build(stream: StreamName, argument: str, options: EncoderOptions) -> FeatureTable:
+def _build(stream: StreamName, argument: str, options: EncoderOptions) -> TableEncoder:
     if not argument:
-        raise ValueError(f"{stream} encoder table: lacks a file; expected table:FILE.csv, .npz or .parquet")
-    return FeatureTable(read_table(Path(argument)), stream)
+        raise ValueError(
+            f"{stream} encoder table: lacks a file; expected table:FILE.csv, .npz or .parquet, or table:FOLDER"
+        )
+    return feature_table(
+        Path(argument), stream, TableReading(rate_hz=options.rate_hz, confidence=options.confidence)
+    )
+
+
+def feature_table(path: Path, stream: StreamName, how: TableReading) -> TableEncoder:
+    """Read a table, or a folder of files, as a stream.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where it is not there, or is no table.
+    """
+    if path.is_dir():
+        return FeatureFolder(path, stream, how, FeatureTable)
+    return FeatureTable(read_table(path, how), stream, how)
+
+
+def ids_of(table: TableEncoder) -> tuple[str, ...]:
+    """Return the utterances that a table has rows of; none where it does not tell."""
+    return table.ids if isinstance(table, FeatureTable | FeatureFolder) else ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +107,7 @@ class FeatureTable:
 
     spec: EncoderSpec
 
-    def __init__(self, table: Table, stream: StreamName) -> None:
+    def __init__(self, table: Table, stream: StreamName, how: TableReading | None = None) -> None:
         self._table = table
         others = [name for name in table.columns if name.strip().lower() in NO_FEATURES]
         if others:
@@ -84,6 +118,10 @@ class FeatureTable:
         self._time = _time_column(table)
         self._rows = _rows_by_id(table, self._time)
         passed_over: JsonObject = {"left_out": list(table.left_out), "failed_rows": table.failed_rows}
+        passed_over |= {
+            "pooled": table.pooled,
+            **shaping(how or TableReading(), table.left_out, pooled=table.pooled),
+        }
         self.spec = EncoderSpec(
             name=f"table:{table.path.name}",
             stream=stream,
@@ -104,6 +142,11 @@ class FeatureTable:
             f"FeatureTable({self.spec.name!r}, {len(self._rows)} utterances, {len(self._table.ids)} rows of "
             f"{self.spec.width} columns)"
         )
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The utterances that there are rows of, in the table's order."""
+        return tuple(self._rows)
 
     def unknown_ids(self, known: Iterable[str]) -> list[UnknownId]:
         """Return the table's ids that are not among `known`, each with its first row, in the table's order."""
@@ -132,7 +175,11 @@ class FeatureTable:
             nothing = np.zeros(self.spec.width, dtype=np.float32)
             return StreamFeatures(nothing, False, windows, window_present, time_s)
         features = self._table.features[rows]  # (R, D), rising in time
-        if count:
+        if count and self._table.pooled:
+            times = self._table.times
+            spans_s = np.stack([times["start_s"][rows], times["end_s"][rows]], axis=1)
+            windows, window_present, time_s = pooled(features, spans_s, starts_s, length_s)
+        elif count:
             instants_s = self._instants_s(rows, length_s)
             choice = nearest(instants_s, starts_s + length_s / 2)  # (K,)
             chosen_s = instants_s[choice]
@@ -201,7 +248,7 @@ def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
                 at_s = at_s + table.times["end_s"][rows]  # twice the centre orders as the centre does
             order = np.argsort(at_s, kind="stable")
             rows_of[utterance_id] = rows = rows[order]
-            same = np.flatnonzero(np.diff(at_s[order]) == 0)
+            same = np.flatnonzero((np.diff(at_s[order]) == 0) & _alike(table, rows))
             first, again = rows[same], rows[same + 1]
         twice += [f"{utterance_id} ({table.where(first[0])} and {table.where(row)})" for row in again[:1]]
     if twice:
@@ -212,6 +259,13 @@ def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
             + (" (several faces? keep one face_id)" if "face_id" in map(str.lower, table.left_out) else "")
         )
     return rows_of
+
+
+def _alike(table: Table, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell which rows the next one takes the place of, shape (R - 1,): of spans, those that begin together."""
+    if not table.pooled:
+        return np.ones(len(rows) - 1, dtype=np.bool_)
+    return np.asarray(np.diff(table.times["start_s"][rows]) == 0)
 
 
 def _some(texts: Sequence[str]) -> str:

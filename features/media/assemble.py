@@ -10,6 +10,7 @@ import numpy as np
 from dualstream.features.media.channels import channel_count
 from dualstream.features.media.decode import LOUDEST, MICROSECOND, Decoded, Job, Ticks
 from dualstream.features.media.mixing import choose
+from dualstream.features.media.pictures import Watcher
 from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import MediaError
 from dualstream.features.windows import Sampling, WindowPlan
@@ -76,6 +77,10 @@ class Clip:
     """What a user should know: truncated, damaged, a stream that is missing."""
     errors: int = 0
     """Errors that ffmpeg counted while decoding; above 0 a note says ``damaged``."""
+    watcher: Watcher | None = None
+    """What was shown every picture, where `read_clip` was given one to make and there are pictures."""
+    picture_gap_s: float = DEFAULT_GAP_S
+    """The usual distance between two pictures, seconds."""
 
     @property
     def damaged(self) -> bool:
@@ -123,7 +128,7 @@ def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, process
     duration_s = min(max(video_end_s, audio_end_s), job.limit_s)
     starts_s = asked.plan.starts_s(duration_s)
     frames, frame_time_s, frame_window = _frames(asked, video, pictures, duration_s, gap_s)
-    if pictures and not len(frames):
+    if pictures and not len(frames) and job.watch is None:
         notes.append("no frame: no picture lies near a wanted instant")
     there = sum(len(report.streams) for report in (reports if asked.delays_s else reports[:1]))
     all_read = there == bool(pictures) + (samples is not None)
@@ -142,6 +147,8 @@ def assemble(asked: Asked, video: Decoded | None, audio: Decoded | None, process
         facts=_facts(video, audio if samples is not None else None, pictures, gap_s, policy, processes),
         notes=tuple(notes),
         errors=errors,
+        watcher=video.watcher if video is not None and pictures else None,
+        picture_gap_s=gap_s,
     )
 
 
@@ -246,7 +253,7 @@ def _frames(
     """Return the frames that stand near enough to a wanted instant, their times and their windows."""
     job, plan = asked.job, asked.plan
     size = job.settings.frame_size_px or 0
-    if video is None or video.rows is None or not pictures:
+    if video is None or video.rows is None or not pictures or job.watch is not None:
         return np.zeros((0, size, size, 3), np.uint8), np.zeros(0), np.zeros(0, np.int64)
     rows = video.rows
     stored = np.frombuffer(rows.data, dtype=np.uint8).reshape(-1, size, size, 3)  # (rows kept, S, S, 3)

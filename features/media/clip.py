@@ -10,12 +10,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from dualstream.features.media import command
+from dualstream.features.media import command, pyav
 from dualstream.features.media.assemble import Asked, Clip, assemble, row_of
 from dualstream.features.media.decode import Job, Ticks
 from dualstream.features.media.pair import decode_pair, probe_pair
+from dualstream.features.media.pictures import Watcher
 from dualstream.features.media.probe import probe
 from dualstream.features.media.seek import decode_span
 from dualstream.features.media.settings import DecodeSettings, Guards, MediaError, naming
@@ -34,6 +37,7 @@ def read_clip(
     sound: Path | None = None,
     ffmpeg: str | None = None,
     guards: Guards | None = None,
+    watch: Callable[[float], Watcher] | None = None,
 ) -> Clip:
     """Read the frames that `sampling` wants and the whole sound of a clip, or of a span of it.
 
@@ -51,6 +55,9 @@ def read_clip(
         start (pair.py).
     ffmpeg
         The binary; None: as `find_ffmpeg` finds it.
+    watch
+        Makes what is shown every picture as it comes (pictures.py), which the clip then holds in place of frames.
+        It takes the most that is read, or the length where `sampling` depends on that, seconds.
 
     Raises
     ------
@@ -59,7 +66,8 @@ def read_clip(
     """
     guards = guards or Guards()
     real_path = command.regular_file(path)
-    binary = command.find_ffmpeg(ffmpeg)
+    binary = _binary(ffmpeg, settings)
+    read = pyav.decode_span if settings.decoder == "pyav" else decode_span
     start_s, limit_s = _span(span_s, settings)
     known_s = None
     if sampling.kind == "uniform":  # these instants depend on the end, so it must be known before
@@ -79,13 +87,24 @@ def read_clip(
         ticks,
         rows,
         max(plan.length_s / 2, float(ticks.step)),
+        watch=None if watch is None else partial(watch, longest_s),
     )
     if sound is not None:
-        video, audio, processes, delays_s = decode_pair(job, path, sound, decode_span)
+        video, audio, processes, delays_s = decode_pair(job, path, sound, read)
         return assemble(Asked(path, plan, sampling, job, span_s[1], known_s, delays_s), video, audio, processes)
     with naming(path):
-        video, audio, processes = decode_span(job, path)
+        video, audio, processes = read(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
+
+
+def _binary(ffmpeg: str | None, settings: DecodeSettings) -> str:
+    """Return the ffmpeg to use; an empty string where PyAV decodes, none is named and there is none."""
+    try:
+        return command.find_ffmpeg(ffmpeg)
+    except MediaError:
+        if settings.decoder == "ffmpeg" or ffmpeg is not None:
+            raise
+        return ""
 
 
 def _span(span_s: Span, settings: DecodeSettings) -> tuple[float, float]:

@@ -24,6 +24,7 @@ from fractions import Fraction
 import numpy as np
 from dualstream.features.media import command, runner
 from dualstream.features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
+from dualstream.features.media.pictures import PictureSink, Watch, Watcher, watched_chain
 from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import DecodeSettings, Guards, MediaError
 from dualstream.features.windows import Grid
@@ -40,6 +41,7 @@ SOUND_FRAME_BYTES = 8  # the centre and the mix, as they are kept
 LOUDEST = 8.0  # samples beyond this many times full scale are no sound
 MARKS = 3  # lines of the log that say that a picture came: two threads' words may run into one line
 SOUND_MARK_S = 0.5  # before a span, what is wrong with its sound is no longer the seek's doing
+MOST_PICTURES_A_SECOND = 240  # that are shown to a watcher
 SOUND_SLACK_S = 2.0  # sound beyond the limit that a decoder may still give
 
 
@@ -95,6 +97,8 @@ class Job:
     """The right side of the sound is inverted before it is mixed."""
     delay_s: float = 0.0
     """How much later than the clock's 0 the file begins; its sound is then preceded by silence."""
+    watch: Watch | None = None
+    """Makes what is shown every picture, in place of the frames of wanted instants; None: nothing is."""
 
     @property
     def seek_us(self) -> int:
@@ -130,10 +134,14 @@ class Rows:
             if self.count >= self.most:
                 raise MediaError("too_large", f"ffmpeg gave more than the {self.most} frames that were asked for")
             if self.count < self.ticks and (self.wanted is None or self.count in self.wanted):
-                self.kept.append(self.count)
-                self.data += memoryview(self._part)[: self.frame_bytes]
+                self.keep(self.count, memoryview(self._part)[: self.frame_bytes])
             del self._part[: self.frame_bytes]
             self.count += 1
+
+    def keep(self, row: int, data: memoryview) -> None:
+        """Keep a frame as a row; rows rise."""
+        self.kept.append(row)
+        self.data += data
 
 
 @dataclass
@@ -210,9 +218,10 @@ class Stamps:
             elif found[2] == b"NOPTS":
                 self.lost += 1
             else:
-                self._take(int(found[2]) - self.lead_us)
+                self.take(int(found[2]) - self.lead_us)
 
-    def _take(self, time_us: int) -> None:
+    def take(self, time_us: int) -> None:
+        """Take the next time, microseconds."""
         if self.first_us is None:
             self.first_us = time_us
         if time_us >= 0:
@@ -231,6 +240,8 @@ class Decoded:
     samples: AudioSamples | None = None
     inverted: bool = False
     """The right side of the sound was inverted before it was mixed."""
+    watcher: Watcher | None = None
+    """What was shown every picture."""
 
 
 def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
@@ -243,7 +254,13 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         result.report.wait(video=video, audio=audio)
     sinks: list[runner.Sink] = []
     outputs: list[Callable[[list[int]], Output]] = []
-    if video:
+    if video and job.watch is not None:
+        result.watcher = job.watch()
+        shown = PictureSink(result.watcher, result.pictures.times_us, result.report)
+        result.rows = Rows(1, 0, 0, None)
+        sinks += [shown.feed, result.pictures.feed]
+        outputs.append(lambda fds: (fds[0], "V:0", _watched_options(job, fds[1])))
+    elif video:
         size = settings.frame_size_px
         assert size is not None
         result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
@@ -264,6 +281,8 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
         guards=job.guards,
     )
     result.report.close()
+    if result.watcher is not None:
+        shown.close(lost=bool(result.pictures.lost))
     return result
 
 
@@ -303,7 +322,7 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
         # half a microsecond more, because ffmpeg cuts the product to a whole number
         f"fps=fps={ticks.step.denominator}/{ticks.step.numerator}"
         f":start_time={(ticks.first_us + 0.5) / MICROSECOND:.7f}:round=up:eof_action=pass",
-        *_square(job.settings, size),
+        *fitted(job.settings, size),
     ]
     return {
         "format": "rawvideo",
@@ -314,6 +333,27 @@ def _video_options(job: Job, size: int, stamps_fd: int) -> dict[str, str | int]:
     }
 
 
+def _watched_options(job: Job, stamps_fd: int) -> dict[str, str | int]:
+    """Every picture from 0 on, with its time in a pipe of its own that is written at once."""
+    chain = [
+        "settb=AVTB",
+        "metadata=mode=add:key=t:value=1",
+        *_from_a_key_frame(job),
+        f"metadata=mode=print:direct=1:file='pipe\\:{stamps_fd}'",
+        f"trim=start={job.lead_us}us",  # as the list of stamps leaves out what is before 0
+        *([f"setpts=PTS-{job.lead_us}"] if job.lead_us else []),
+        *watched_chain(SCALER),
+    ]
+    return {
+        "format": "yuv4mpegpipe",
+        "vf": ",".join(chain),
+        "pix_fmt": "yuv420p",
+        "fps_mode": "passthrough",
+        "strict": -1,
+        "frames:v": math.ceil(job.limit_s * MOST_PICTURES_A_SECOND) + 1,
+    }
+
+
 def _from_a_key_frame(job: Job) -> list[str]:
     """Drop what a decoder that began between two key frames makes of the rest of the first group; mark the end."""
     if not job.lead_us or not job.seek_us:
@@ -321,7 +361,8 @@ def _from_a_key_frame(job: Job) -> list[str]:
     return ["select='gt(st(0,max(ld(0),key)),0)'", f"metadata=mode=print:enable='lt(n,{MARKS})'"]
 
 
-def _square(settings: DecodeSettings, size: int) -> list[str]:
+def fitted(settings: DecodeSettings, size: int) -> list[str]:
+    """Return the filters that make a square of a picture."""
     if settings.fit == "stretch":
         return [f"scale={size}:{size}:{SCALER}"]
     most = WIDEST * size
@@ -330,6 +371,11 @@ def _square(settings: DecodeSettings, size: int) -> list[str]:
         return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"crop={size}:{size}"]
     sides = [f"clip(round({size}*min(1,{shape})),1,{size})" for shape in ("dar", "1/dar")]
     return [f"scale=w='{sides[0]}':h='{sides[1]}':{SCALER}", f"pad={size}:{size}:(ow-iw)/2:(oh-ih)/2"]
+
+
+def resampled(rate_hz: int) -> str:
+    """Return the filter that brings sound to a rate, and to its place on the clock."""
+    return f"aresample={rate_hz}:async=1:first_pts=0"
 
 
 def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | int]:
@@ -348,6 +394,6 @@ def _audio_options(job: Job, rate_hz: int, stamps_fd: int) -> dict[str, str | in
         f"ametadata=mode=print:file='pipe\\:{stamps_fd}'",
         "asettb=1/sr",
         INVERTED_FILTER if job.inverted else FILTER,
-        f"aresample={rate_hz}:async=1:first_pts=0",
+        resampled(rate_hz),
     ]
     return {"format": "f32le", "af": ",".join(chain), "acodec": "pcm_f32le"}

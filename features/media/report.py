@@ -26,6 +26,7 @@ _STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)]*\))?: ([A
 _SIZE = re.compile(r"(?:^|, | )(\d+)x(\d+)(?:,| |$)")
 _RATE = re.compile(r", ([\d.]+)(k?) fps")
 _TBR = re.compile(r", ([\d.]+)(k?) tbr")
+_BT709 = re.compile(r"\((?:[a-z]+, )?bt709[/,)]")
 _HZ = re.compile(r"(?:^|, | )(\d+) Hz, ([^,]+)")
 _ROTATION = re.compile(r"(?:displaymatrix|Display Matrix): rotation of (-?[\d.]+) degrees")
 
@@ -35,12 +36,12 @@ _ALARM = re.compile(r"\b(error|invalid|corrupt|conceal|missing|failed)", re.IGNO
 
 # What ffmpeg calls an error though no picture and no sound is lost by it.
 _LIMIT_WORDS = ("Cannot allocate memory", "exceeds specified max", "Picture size")
-_HARMLESS = (
+HARMLESS = (
     "Application provided invalid, non monotonically increasing dts",
     "Error while filtering: Broken pipe",
 )
 # What it calls a warning though what comes out is not what went in.
-_DAMAGE_WARNINGS = ("corrupt decoded frame", "corrupt input packet", "Packet corrupt", "Incomplete frame")
+DAMAGE_WARNINGS = ("corrupt decoded frame", "corrupt input packet", "Packet corrupt", "Incomplete frame")
 
 
 @dataclass
@@ -59,6 +60,8 @@ class StreamHeader:
     rotation_deg: int = 0
     picture: bool = False
     """A cover or a thumbnail, not a moving picture."""
+    bt709: bool = False
+    """Whether its colours are stated to be those of ITU-R BT.709; BT.601 is taken where nothing is stated."""
 
 
 @dataclass
@@ -164,7 +167,7 @@ class DecodeReport:
             return
         self.words = [*self.words[-3:], words]
         self.not_sought |= "could not seek" in words
-        if level != "warning" or any(mark in words for mark in _DAMAGE_WARNINGS):
+        if level != "warning" or any(mark in words for mark in DAMAGE_WARNINGS):
             self._error(parts, words)
 
     def _mark(self, kind: str) -> None:
@@ -180,7 +183,7 @@ class DecodeReport:
         return self._only
 
     def _error(self, parts: str, words: str) -> None:
-        if words.startswith(_HARMLESS):
+        if words.startswith(HARMLESS):
             return
         if self._waiting and self._of(parts) in self._waiting:
             self._early.append((self._of(parts), parts, words))
@@ -225,6 +228,7 @@ def _stream(index: int, kind: str, codec: str, rest: str) -> StreamHeader:
             stream.width_px, stream.height_px = int(size[1]), int(size[2])
         if rate := _RATE.search(rest) or _TBR.search(rest):
             stream.frame_rate = float(rate[1]) * (1000 if rate[2] else 1)
+        stream.bt709 = _BT709.search(rest) is not None
         stream.picture = "(attached pic)" in rest or "(timed thumbnails)" in rest
     elif kind == "Audio" and (hz := _HZ.search(rest)):
         stream.sample_rate_hz, stream.layout = int(hz[1]), hz[2].strip()

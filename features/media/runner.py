@@ -36,6 +36,8 @@ KILLED = 9  # the number of SIGKILL, which Windows does not have
 
 Sink = Callable[[bytes], None]
 
+_own_groups = [True]  # whether each process leads a group of its own, which is ended with it
+
 _live: set[subprocess.Popen[bytes]] = set()
 _ended: set[subprocess.Popen[bytes]] = set()  # of those, by us
 _live_lock = threading.Lock()
@@ -109,6 +111,11 @@ def stop_all() -> int:
     return len(processes)
 
 
+def share_group() -> None:
+    """Start processes in the group of this one, from now on: whoever ends the group ends them, too."""
+    _own_groups[0] = False
+
+
 def _pipe(ours: dict[int, Sink | memoryview], theirs: list[int], end: Sink | memoryview) -> int:
     """Make a pipe; keep our end under `ours`, note theirs, and return its number."""
     read_fd, write_fd = os.pipe()
@@ -142,7 +149,7 @@ def _start(command: list[str], fds: list[int]) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
             pass_fds=fds,
             env=environment,
-            start_new_session=True,
+            start_new_session=_own_groups[0],
             bufsize=0,
         )
     except OSError as error:
@@ -242,7 +249,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         with _live_lock:
             _ended.add(process)
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if hasattr(os, "killpg"):
+            if hasattr(os, "killpg") and _own_groups[0]:
                 os.killpg(process.pid, signal.SIGKILL)
             else:
                 process.kill()

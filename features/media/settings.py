@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dualstream.features.options import Channels as Channels
+from dualstream.features.options import Decoder as Decoder
 from dualstream.features.options import Fit as Fit
 from dualstream.features.options import ReadingOptions
 from dualstream.features.options import Speed as Speed
@@ -88,6 +89,8 @@ class DecodeSettings:
     """``fast`` skips the loop filter and the frames that no other frame refers to: a third less time."""
     max_clip_s: float = ReadingOptions.max_clip_s
     """Only this much of a clip (or of a span) is read, seconds."""
+    decoder: Decoder = "ffmpeg"
+    """``pyav`` decodes plain clips in this process, and leaves all others to ffmpeg (pyav.py)."""
 
     def __post_init__(self) -> None:
         if self.frame_size_px is None and self.sample_rate_hz is None:
@@ -100,6 +103,7 @@ class DecodeSettings:
             ("fit", self.fit, get_args(Fit)),
             ("channels", self.channels, get_args(Channels)),
             ("speed", self.speed, get_args(Speed)),
+            ("decoder", self.decoder, get_args(Decoder)),
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; expected one of: {', '.join(known)}")
@@ -108,7 +112,7 @@ class DecodeSettings:
 
     def to_json(self) -> JsonObject:
         """Return the settings as JSON values, for the fingerprint."""
-        return {
+        values: JsonObject = {
             "reading": FAST_READING_VERSION if self.speed == "fast" else READING_VERSION,
             "frame_size_px": self.frame_size_px,
             "fit": self.fit,
@@ -117,6 +121,9 @@ class DecodeSettings:
             "speed": self.speed,
             "max_clip_s": self.max_clip_s,
         }
+        if self.decoder != "ffmpeg":  # caches from before there was a choice do not state it
+            values["decoder"] = self.decoder
+        return values
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from dualstream.features.encoder import require
 from dualstream.features.pretrained.folder import ModelFolder, Named
 from dualstream.features.pretrained.layers import Layers, Tap, UnequalLayersError, find_blocks
@@ -58,9 +59,21 @@ class PictureModel(nn.Module):
         """Turn frames, shape (B, 3, S, S), into rows."""
         if self._tap is None:
             return self._embedding(x)
+        return self._tap.layers.join(self._layers(x))
+
+    def layer_width(self, size_px: int) -> int | None:
+        """Return the columns of each layer, where layers stand side by side and are of one width."""
+        if self._tap is None or self._tap.layers.joined != "each":
+            return None
+        with torch.inference_mode():
+            widths = {one.shape[1] for one in self._layers(_noise(size_px))}
+        return widths.pop() if len(widths) == 1 else None
+
+    def _layers(self, x: Tensor) -> list[Tensor]:
+        """Return the mean over the places of each layer, shape (B, D) each."""
         tower = getattr(self.net, "vision_model", self.net)
-        states = self._tap.run(tower, pixel_values=x)
-        return self._tap.layers.join([_over_places(one) for one in states])
+        assert self._tap is not None, "a network without a tap gives its embedding"
+        return [_over_places(one) for one in self._tap.run(tower, pixel_values=x)]
 
     def _embedding(self, x: Tensor) -> Tensor:
         if hasattr(self.net, "get_image_features"):
@@ -95,7 +108,8 @@ def load_pictures(named: Named, folder: ModelFolder) -> tuple[PictureModel, Imag
             setattr(net, tower, None)
     net = net.float().eval()
     vision = getattr(config, "vision_config", config)
-    tap, reading = None, {"layers": "embedding"}
+    tap: Tap | None = None
+    reading: JsonObject = {"layers": "embedding"}
     if named.layers:
         blocks = find_blocks(net, getattr(vision, "num_hidden_layers", None))
         if blocks is None:
@@ -106,6 +120,8 @@ def load_pictures(named: Named, folder: ModelFolder) -> tuple[PictureModel, Imag
         tap, reading = Tap(blocks, layers, cut=not hasattr(vision, "depths")), layers.to_json()
     model = PictureModel(net, tap)
     takes = _fitting(model, processor.to_dict(), getattr(vision, "image_size", None), f"hf:{folder.path}")
+    width = model.layer_width(takes.size_px)
+    reading |= {} if width is None else {"layer_width": width}
     return model, takes, {"network": str(config.model_type), **reading}
 
 
@@ -134,11 +150,13 @@ def _fitting(model: nn.Module, stated: Mapping[str, Any], image_size: Any, what:
 
 def _width(model: nn.Module, size_px: int) -> int:
     """Return the columns of the network's rows, by a frame of noise."""
-    import torch
-
-    noise = torch.randn(1, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        return int(model(noise).shape[1])
+        return int(model(_noise(size_px)).shape[1])
+
+
+def _noise(size_px: int) -> Tensor:
+    """Return one frame of noise."""
+    return torch.randn(1, 3, size_px, size_px, generator=torch.Generator().manual_seed(0))
 
 
 def _side(stated: Mapping[str, Any]) -> int | None:

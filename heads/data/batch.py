@@ -1,5 +1,7 @@
 """What heads take and give: FeatureSet (NumPy, a corpus), Batch (tensors, padded), Logits.
 
+Both hold streams by name, any number of them.
+
 A FeatureSet holds windows flat, one utterance after the other, with offsets, as the cache does:
 
     offsets  0        3     5              9
@@ -8,8 +10,8 @@ A FeatureSet holds windows flat, one utterance after the other, with offsets, as
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ if TYPE_CHECKING:  # the linear heads run without torch
     import torch
 
 UNLABELLED = -1  # class code of an utterance without a label
+PAIR = ("video", "audio")  # the streams that heads join where nobody names others
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +36,8 @@ class StreamArrays:
     """Shape (W, D), or None for a stream without windows."""
     window_present: NDArray[np.bool_] | None = None
     """Shape (W,), or None with `windows`."""
+    layers: tuple[int, ...] = ()
+    """Numbers of a network's layers whose rows stand side by side, D / L columns each; empty: no layers."""
 
     def __post_init__(self) -> None:
         if self.utterance.ndim != 2 or self.present.shape != self.utterance.shape[:1]:
@@ -46,6 +51,8 @@ class StreamArrays:
             expected = (len(self.window_present), self.width)
             if self.windows.shape != expected:
                 raise ValueError(f"windows have shape {self.windows.shape}; expected {expected}")
+        if self.layers and self.width % len(self.layers):
+            raise ValueError(f"{self.width} columns cannot be {len(self.layers)} layers of one width")
 
     @property
     def width(self) -> int:
@@ -62,7 +69,7 @@ class FeatureSet:
     """A corpus as heads see it: streams, labels, and who said what in which dialogue."""
 
     streams: dict[str, StreamArrays]
-    """By name; ``video`` and ``audio`` are the two that variants join."""
+    """By name, in the order in which heads join them (`stream_order`)."""
     offsets: NDArray[np.int64]
     """Shape (N+1,): windows of utterance i are rows ``offsets[i]:offsets[i+1]``."""
     start_s: NDArray[np.float64]
@@ -139,7 +146,8 @@ class FeatureSet:
         streams = {}
         for name, stream in self.streams.items():
             flat = stream.windows is not None and stream.window_present is not None
-            streams[name] = StreamArrays(
+            streams[name] = replace(
+                stream,
                 utterance=stream.utterance[index],
                 present=stream.present[index],
                 windows=stream.windows[rows] if flat else None,  # type: ignore[index]
@@ -159,47 +167,115 @@ class FeatureSet:
 
 
 @dataclass(frozen=True, repr=False)
-class Batch:
-    """B utterances as tensors, windows padded to T. A stream that the corpus lacks has width 0."""
+class StreamBatch:
+    """One stream of B utterances as tensors, windows padded to T."""
 
-    video: torch.Tensor
-    """Windows, shape (B, T, Dv)."""
-    audio: torch.Tensor
-    """Windows, shape (B, T, Da)."""
-    video_mask: torch.Tensor
-    """True where a video window means something, shape (B, T)."""
-    audio_mask: torch.Tensor
-    """True where an audio window means something, shape (B, T)."""
-    video_utterance: torch.Tensor
-    """Shape (B, Dv)."""
-    audio_utterance: torch.Tensor
-    """Shape (B, Da)."""
-    video_present: torch.Tensor
+    windows: torch.Tensor
+    """Shape (B, T, D); T is 0 for variants that read utterance rows."""
+    mask: torch.Tensor
+    """True where a window means something, shape (B, T)."""
+    utterance: torch.Tensor
+    """Shape (B, D)."""
+    present: torch.Tensor
     """Shape (B,), bool."""
-    audio_present: torch.Tensor
-    """Shape (B,), bool."""
+
+    def take(self, rows: torch.Tensor, length: int) -> StreamBatch:
+        """Return these utterances, cut to their first `length` windows."""
+        return StreamBatch(
+            self.windows.index_select(0, rows)[:, :length],
+            self.mask.index_select(0, rows)[:, :length],
+            self.utterance.index_select(0, rows),
+            self.present.index_select(0, rows),
+        )
+
+    def without_columns(self) -> StreamBatch:
+        """Return a stream of the same utterances and windows that has no column and is nowhere present."""
+        return StreamBatch(self.windows[..., :0], self.mask & False, self.utterance[..., :0], self.present & False)
+
+
+STREAM_FIELDS = tuple(one.name for one in fields(StreamBatch))
+
+
+@dataclass(frozen=True, repr=False)
+class Batch:
+    """B utterances as tensors, by stream.
+
+    ``batch.video``, ``batch.video_mask``, ``batch.video_utterance`` and ``batch.video_present`` are short for the
+    fields of ``batch.streams["video"]``, and so for audio; where a batch lacks the stream, they have no columns.
+    """
+
+    streams: Mapping[str, StreamBatch]
+    """In the order in which the head joins them."""
     dialogue: torch.Tensor
     """Code of the dialogue, shape (B,). Utterances of one dialogue stand side by side, in turn order,
     where a variant asks for context."""
 
     def __post_init__(self) -> None:
-        count, length = self.video_mask.shape
-        for name in ("video", "audio"):
-            windows, mask = getattr(self, name), getattr(self, f"{name}_mask")
-            rows, present = getattr(self, f"{name}_utterance"), getattr(self, f"{name}_present")
-            if windows.shape[:2] != (count, length) or mask.shape != (count, length):
+        count, length = next(iter(self.streams.values())).mask.shape
+        for name, one in self.streams.items():
+            if one.windows.shape[:2] != (count, length) or one.mask.shape != (count, length):
                 raise ValueError(
-                    f"{name} windows have shape {tuple(windows.shape)} and mask {tuple(mask.shape)}; "
+                    f"{name} windows have shape {tuple(one.windows.shape)} and mask {tuple(one.mask.shape)}; "
                     f"expected ({count}, {length}, D) and ({count}, {length})"
                 )
-            if rows.shape != (count, windows.shape[2]) or present.shape != (count,):
+            if one.utterance.shape != (count, one.windows.shape[2]) or one.present.shape != (count,):
                 raise ValueError(
-                    f"{name} utterance rows have shape {tuple(rows.shape)} and presence "
-                    f"{tuple(present.shape)}; expected ({count}, {windows.shape[2]}) and ({count},)"
+                    f"{name} utterance rows have shape {tuple(one.utterance.shape)} and presence "
+                    f"{tuple(one.present.shape)}; expected ({count}, {one.windows.shape[2]}) and ({count},)"
                 )
 
+    def stream(self, name: str) -> StreamBatch:
+        """Return a stream; one without columns where the batch lacks it."""
+        found = self.streams.get(name)
+        return next(iter(self.streams.values())).without_columns() if found is None else found
+
+    def take(self, rows: torch.Tensor, length: int) -> Batch:
+        """Return these utterances, cut to their first `length` windows."""
+        streams = {name: one.take(rows, length) for name, one in self.streams.items()}
+        return Batch(streams, self.dialogue.index_select(0, rows))
+
+    @property
+    def video(self) -> torch.Tensor:
+        """Windows, shape (B, T, Dv)."""
+        return self.stream("video").windows
+
+    @property
+    def audio(self) -> torch.Tensor:
+        """Windows, shape (B, T, Da)."""
+        return self.stream("audio").windows
+
+    @property
+    def video_mask(self) -> torch.Tensor:
+        """True where a video window means something, shape (B, T)."""
+        return self.stream("video").mask
+
+    @property
+    def audio_mask(self) -> torch.Tensor:
+        """True where an audio window means something, shape (B, T)."""
+        return self.stream("audio").mask
+
+    @property
+    def video_utterance(self) -> torch.Tensor:
+        """Shape (B, Dv)."""
+        return self.stream("video").utterance
+
+    @property
+    def audio_utterance(self) -> torch.Tensor:
+        """Shape (B, Da)."""
+        return self.stream("audio").utterance
+
+    @property
+    def video_present(self) -> torch.Tensor:
+        """Shape (B,), bool."""
+        return self.stream("video").present
+
+    @property
+    def audio_present(self) -> torch.Tensor:
+        """Shape (B,), bool."""
+        return self.stream("audio").present
+
     def __repr__(self) -> str:
-        return f"Batch(video={tuple(self.video.shape)}, audio={tuple(self.audio.shape)})"
+        return f"Batch({', '.join(f'{name}={tuple(one.windows.shape)}' for name, one in self.streams.items())})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -213,6 +289,12 @@ class Logits:
 
     def __repr__(self) -> str:
         return f"Logits(emotion={tuple(self.emotion.shape)}, sentiment={tuple(self.sentiment.shape)})"
+
+
+def stream_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of streams in the order in which heads join them: as given, but video before audio alone."""
+    given = tuple(names)
+    return tuple(name for name in PAIR if name in given) if set(given) <= set(PAIR) else given
 
 
 def _not_finite(stream: StreamArrays) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -231,7 +313,7 @@ def _first(rows: NDArray[np.int64], limit: int = 5) -> str:
 def join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
     """Return the utterances of both, the dialogues of `second` renumbered behind those of `first`."""
     streams = {}
-    for name in sorted(set(first.streams) & set(second.streams)):
+    for name in (one for one in first.streams if one in second.streams):
         one, two = first.streams[name], second.streams[name]
         windows = seen = None
         if one.windows is not None and two.windows is not None:
@@ -243,6 +325,7 @@ def join(first: FeatureSet, second: FeatureSet) -> FeatureSet:
             np.concatenate((one.present, two.present)),
             windows,
             seen,
+            one.layers,
         )
     return replace(
         first,

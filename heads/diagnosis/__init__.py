@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dualstream.heads.data.batch import FeatureSet
     from dualstream.heads.diagnosis.causes import Cause
     from dualstream.heads.diagnosis.evidence import DiagnosisOptions, Evidence
+    from dualstream.heads.diagnosis.signs.table import Names
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,7 +26,12 @@ class Diagnosis:
 
     def to_json(self) -> JsonObject:
         """Return everything as JSON values."""
-        return {"causes": [cause.to_json() for cause in self.causes], "evidence": self.evidence.to_json()}
+        measures = self.evidence.measures
+        return {
+            "causes": [cause.to_json() for cause in self.causes],
+            "measures": None if measures is None else measures.to_json(),
+            "evidence": self.evidence.to_json(),
+        }
 
 
 @one_core()
@@ -37,6 +43,7 @@ def diagnose(
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     unlabelled: FeatureSet | None = None,
+    names: Names | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Diagnosis:
     """Measure train and dev, name the causes of a failing fusion, and what each remedy gains.
@@ -47,6 +54,13 @@ def diagnose(
     from dualstream.heads.diagnosis.gathering import gather
 
     evidence = gather(
-        train, dev, options, other=other, extracted=extracted, unlabelled=unlabelled, progress=progress
+        train,
+        dev,
+        options,
+        other=other,
+        extracted=extracted,
+        unlabelled=unlabelled,
+        names=names,
+        progress=progress,
     )
     return Diagnosis(evidence, conclude(evidence))

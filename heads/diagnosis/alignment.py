@@ -110,7 +110,7 @@ def offset_curve(
         raise ValueError(
             f"a largest shift of {max_shift_s:g} s; windows are {hop_s:g} s apart: expected that or more"
         )
-    video, audio = _centred(features, "video"), _centred(features, "audio")
+    video, audio = centred(features, "video"), centred(features, "audio")
     owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
     groups, group_of = np.unique(features.dialogue, return_inverse=True)
     rng = np.random.default_rng(seed)
@@ -126,7 +126,7 @@ def offset_curve(
     sums = np.zeros((len(hops), len(groups), COMPONENTS, 3))
     scored = np.zeros(len(hops), dtype=bool)
     for index, shift in enumerate(hops):
-        left, right = _pairs(owner, int(shift))
+        left, right = pairs(owner, int(shift))
         both = video.seen[left] & audio.seen[right]
         left, right = left[both], right[both]
         if len(left) < MIN_PAIRS:
@@ -152,7 +152,7 @@ def _held_out_sums(
     sums = np.zeros((len(fold_of_group), COMPONENTS, 3))
     for fold in range(int(fold_of_group.max()) + 1):
         held = fold_of_group[group] == fold
-        of_x, of_y = _directions(x[~held], y[~held])
+        of_x, of_y = directions(x[~held], y[~held])
         u, v = x[held] @ of_x, y[held] @ of_y  # (P, COMPONENTS)
         for part, product in enumerate((u * v, u * u, v * v)):
             np.add.at(sums[:, :, part], group[held], product)
@@ -203,7 +203,7 @@ class _Centred:
     seen: NDArray[np.bool_]
 
 
-def _centred(features: FeatureSet, name: str) -> _Centred:
+def centred(features: FeatureSet, name: str) -> _Centred:
     stream = features.streams[name]
     if stream.windows is None or stream.window_present is None:
         raise ValueError(f"the {name} stream has no windows: its alignment can't be measured")
@@ -223,7 +223,7 @@ def _centred(features: FeatureSet, name: str) -> _Centred:
     return _Centred(rows @ vectors[:, np.argsort(values)[::-1][:RANK]], seen & (counts[owner] > 1))
 
 
-def _pairs(owner: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pairs(owner: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows (left, right = left + shift) that lie in one utterance."""
     left = np.arange(max(0, -shift), len(owner) - max(0, shift))
     right = left + shift
@@ -231,7 +231,7 @@ def _pairs(owner: NDArray[np.int64], shift: int) -> tuple[NDArray[np.int64], NDA
     return left[same], right[same]
 
 
-def _directions(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def directions(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the canonical directions of both sides, shape (R, COMPONENTS) each."""
     x_white, y_white = _whitening(x), _whitening(y)
     u, _, vt = np.linalg.svd(x_white.T @ (x.T @ y / len(x)) @ y_white)

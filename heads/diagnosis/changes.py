@@ -5,7 +5,7 @@ A change that learns (means, directions) learns from training utterances alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -148,6 +148,29 @@ def without(features: FeatureSet, name: str) -> FeatureSet:
     seen = None if stream.window_present is None else np.zeros_like(stream.window_present)
     empty = StreamArrays(np.zeros_like(stream.utterance), np.zeros_like(stream.present), windows, seen)
     return replace(features, streams={**features.streams, name: empty})
+
+
+def lent(
+    features: FeatureSet, givers: Mapping[str, NDArray[np.int64]], background: FeatureSet | None = None
+) -> FeatureSet:
+    """Give each utterance some streams of other utterances, cut or repeated to its own number of windows.
+
+    `givers` says whose, by stream: positions in `background`, or in `features` where there is none, shape (N,).
+    """
+    source = features if background is None else background
+    owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
+    place = np.arange(len(owner)) - features.offsets[owner]
+    lengths = np.diff(source.offsets)
+    streams = dict(features.streams)
+    for name, giver in givers.items():
+        stream = source.streams[name]
+        windows = seen = None
+        if stream.windows is not None and stream.window_present is not None:
+            length = np.maximum(lengths[giver[owner]], 1)
+            rows = np.minimum(source.offsets[giver[owner]] + place % length, max(0, len(stream.windows) - 1))
+            windows, seen = stream.windows[rows], stream.window_present[rows]
+        streams[name] = StreamArrays(stream.utterance[giver], stream.present[giver], windows, seen)
+    return replace(features, streams=streams)
 
 
 def _shift(features: FeatureSet, hops: int) -> FeatureSet:

@@ -11,7 +11,7 @@ from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURN_ONE, Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
 
-OTHERWISE = {"nothing_wrong": "Nothing is wrong", "cannot_tell": "Can't tell with this much data"}
+OTHERWISE = {"nothing_wrong": "Joining works", "cannot_tell": "Can't tell with this much data"}
 NO_REMEDIES = (
     DROP,
     BETTER_BY_WINDOWS,
@@ -41,6 +41,22 @@ def title(name: str) -> str:
     return OTHERWISE.get(name) or (entry.title if entry is not None else causes.plain_title(name))
 
 
+def looked_for(evidence: Evidence) -> str:
+    """Return what else was looked for, what would have been found of it at this size, and what can't be seen."""
+    signs = evidence.signs
+    if signs is None:
+        return ""
+    words = "; no mistake was found among wrong joins, labels, speakers, copies, filled, mixed and far rows"
+    seen = [
+        f"{one.words} (from {one.smallest:.0%} on)" if one.smallest else one.words
+        for one in signs.limits
+        if one.seen
+    ]
+    unseen = [one.words for one in signs.limits if not one.seen]
+    words += f". Would have been found: {', '.join(seen)}" if seen else ""
+    return words + (f". Can't be seen in this corpus: {', '.join(unseen)}" if unseen else "")
+
+
 def _otherwise(evidence: Evidence) -> Cause:
     """Answer where no rule fired: nothing is wrong, or nothing can be told."""
     over = evidence.fused_over_best
@@ -55,7 +71,7 @@ def _otherwise(evidence: Evidence) -> Cause:
     if low > 0:
         return Cause(
             "nothing_wrong",
-            f"The streams complement each other: {text}",
+            f"The streams complement each other: {text}{looked_for(evidence)}",
             over.difference,
             interval(over),
             remedies,

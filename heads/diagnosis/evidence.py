@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.intervention import Intervention as Intervention
+from dualstream.heads.diagnosis.measures import Measures
+from dualstream.heads.diagnosis.offsets import SecondOffset
 from dualstream.heads.diagnosis.options import INTERVENTIONS as INTERVENTIONS
 from dualstream.heads.diagnosis.options import SHIFT as SHIFT
 from dualstream.heads.diagnosis.options import SUBSAMPLE as SUBSAMPLE
@@ -14,6 +17,7 @@ from dualstream.heads.diagnosis.options import TURN as TURN
 from dualstream.heads.diagnosis.options import DiagnosisOptions as DiagnosisOptions
 from dualstream.heads.diagnosis.outlying import Outlying
 from dualstream.heads.diagnosis.refit import METRIC
+from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.spaces import Space
 from dualstream.heads.diagnosis.strength import Complement, Strength
 from dualstream.heads.evaluation.folds import GroupBy
@@ -28,32 +32,6 @@ BETTER_BY_WINDOWS = "better stream by windows"  # what windows give without any 
 DROP = "drop a stream"  # the better one alone
 TURN_ONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
 OTHER = "other features"  # the intervention that a second cache stands for
-
-
-@dataclass(frozen=True, repr=False)
-class Intervention:
-    """One change, refitted, against the head as it is."""
-
-    name: str
-    remedy: str
-    """What a user does to have it."""
-    score: Estimate
-    """Balanced accuracy with its interval."""
-    gain: PairedDifference
-    """Over the head as it is, on the same utterances."""
-    over_best: PairedDifference
-    """Over the better single stream, on the same utterances. Where a change on windows significantly beats its
-    utterance rows, over the same stream by windows: what windows give by themselves is no gain of joining."""
-
-    def to_json(self) -> JsonObject:
-        """Return the values."""
-        return {
-            "name": self.name,
-            "remedy": self.remedy,
-            "score": self.score.to_json(),
-            "gain": self.gain.to_json(),
-            "over_best": self.over_best.to_json(),
-        }
 
 
 @dataclass(frozen=True, repr=False)
@@ -103,6 +81,12 @@ class Evidence:
     """Always answering the commonest class of the scored utterances."""
     train_majority: Majority | None = None
     """Always answering train's commonest class, where that is another one."""
+    second_offset: SecondOffset | None = None
+    """A second offset between the streams, that part of the clips have."""
+    signs: Signs | None = None
+    """Signs of mistakes in how the corpus was put together."""
+    measures: Measures | None = None
+    """How the streams work together in the head; None where it was not asked for."""
 
     @property
     def above_chance(self) -> bool:
@@ -142,4 +126,6 @@ class Evidence:
             "speaker_norm": self.speaker_norm,
             "certainty": [one.to_json() for one in self.certainty],
             "outlying": [one.to_json() for one in self.outlying],
+            "second_offset": None if self.second_offset is None else self.second_offset.to_json(),
+            "signs": None if self.signs is None else self.signs.to_json(),
         }

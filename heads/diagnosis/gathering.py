@@ -11,8 +11,12 @@ from dualstream.heads.diagnosis import spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
 from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
+from dualstream.heads.diagnosis.measures import measure
+from dualstream.heads.diagnosis.offsets import second_offset
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
+from dualstream.heads.diagnosis.signs.measure import signs
+from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.diagnosis.strength import STREAMS, complement, strength
 from dualstream.heads.diagnosis.trials import Heads, Progress, drop_to_dev, estimate, has_windows, single_stream
 from dualstream.heads.evaluation.folds import GroupBy
@@ -29,15 +33,17 @@ def gather(
     other: tuple[FeatureSet, FeatureSet | None] | None = None,
     extracted: tuple[FeatureSet, FeatureSet | None] | None = None,
     unlabelled: FeatureSet | None = None,
+    names: Names | None = None,
     progress: Progress = lambda line: None,
 ) -> Evidence:
     """Measure everything; `progress` is told what is being fitted.
 
-    `other` holds the same utterances in the same order with features made in another way (extracted
-    densely, say): what the head gains by them is measured too. `extracted` holds the same utterances as they
-    were before speakers were normalised, where they were: copies, drift and scales are looked for in those,
-    for normalising each split by itself hides them. `unlabelled` holds rows of a further split, of which no label
-    is read: they tell whether an encoder was fitted on the labels of train where there is no dev.
+    `other` holds the same utterances in the same order with features made in another way (extracted densely,
+    say): what the head gains by them is measured too. `extracted` holds the same utterances as they were before
+    speakers were normalised, where they were: copies, drift and scales are looked for in those, for normalising
+    each split by itself hides them. `unlabelled` holds rows of a further split, of which no label is read: they
+    tell whether an encoder was fitted on the labels of train where there is no dev. `names` holds what the
+    utterances of train and dev are called, and where they stand in their table.
 
     Raises
     ------
@@ -47,12 +53,14 @@ def gather(
     _require_two_streams(train, options)
     by, of_folds = grouping(train, dev, options.folds)
     raw = _raw(extracted or (train, dev), unlabelled, by, options)
+    seen = signs(*(extracted or (train, dev)), options.task, by=by, names=names, progress=progress)
     train, dev, notes = _cleaned(train, dev)
     notes = (*notes, *of_folds)
-    curve = None
+    curve = second = None
     if has_windows(train):
         progress("offset curve")
         curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
+        second = second_offset(train, curve, hop_s=options.hop_s, seed=options.seed)
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = _pooled(train, dev, by, options)
@@ -72,7 +80,13 @@ def gather(
     if other is not None:
         clean, clean_dev, _ = _cleaned(*other)
         heads.try_other(_pooled(clean, clean_dev, by, options))
-    return _evidence(heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None)
+    evidence = _evidence(
+        heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None
+    )
+    evidence = replace(evidence, signs=seen, second_offset=second)
+    if not options.measures:
+        return evidence
+    return replace(evidence, measures=measure(pooled, heads.refits, seed=options.seed, progress=progress))
 
 
 @dataclass(frozen=True, repr=False)

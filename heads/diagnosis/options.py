@@ -13,11 +13,19 @@ from dualstream.validation import validate
 SUBSAMPLE = "thin to one frame each 3 s"
 SHIFT = "shift by the best offset"
 TURN = "turn components"
+BALANCES = {
+    "auxiliary losses": "auxiliary",
+    "gradient blending": "blending",
+    "gradient modulation": "ogm_ge",
+    "unimodal distillation": "umt",
+}
+"""Interventions that keep a stream from starving the others: what each is called, and its balance."""
 INTERVENTIONS = (
     "standardise",
     TURN,
     "equalise widths",
     "modality dropout",
+    *BALANCES,
     "rebalance classes",
     "regularise",
     "align windows",
@@ -48,6 +56,10 @@ class DiagnosisOptions:
     """Changes that are refitted; of INTERVENTIONS.
 
     Causes whose remedy is left out are named with less confidence."""
+    measures: bool = True
+    """Measure how the streams work together: EMAP, information, interaction, probes, robustness, and errors.html.
+
+    A tenth of the time of a diagnosis. heads/diagnosis/measures/."""
     sample: int = 4_000
     """Of larger corpora whole groups are drawn until there are so many utterances, and heads refitted on those:
     enough to detect a difference of two points."""

@@ -45,6 +45,8 @@ class Pool:
     """Dialogues, or speakers with all who share their dialogues, renumbered over both splits, shape (N,)."""
     by: GroupBy
     task: Task
+    row: NDArray[np.int64]
+    """Where each utterance stands in train with dev behind it, shape (N,)."""
 
     @property
     def truth(self) -> NDArray[np.int64]:
@@ -126,7 +128,7 @@ def pool(
             f"all {len(truth)} labelled utterances are {only!r}; a diagnosis needs two classes or more"
         )
     fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[group]
-    return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), by, task)
+    return Pool(features, was_dev, fold.astype(np.int64), group.astype(np.int64), by, task, keep[drawn])
 
 
 def _drawn(groups: NDArray[np.int64], sample: int, seed: int) -> NDArray[np.int64]:

@@ -12,11 +12,10 @@ leans on it is measured apart, by giving it the stream of another utterance, or 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet, StreamArrays
-from dualstream.heads.diagnosis.changes import without
+from dualstream.heads.diagnosis.changes import lent, without
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
 from numpy.typing import NDArray
 
@@ -147,29 +146,13 @@ def _reliance(pooled: Pool, fused: Refit, name: str, seed: int) -> Reliance:
         rows = pooled.rows([held])
         features = change(pooled.features.take(rows))
         truth = pooled.truth[rows]
-        unrelated = _with_unrelated(features, name, np.random.default_rng((seed, held)))
+        unrelated = lent(features, {name: np.random.default_rng((seed, held)).permutation(len(features))})
         without_stream = without(features, name)
         for model in models:
             whole = uar(predict(model, features, pooled.task), truth)
             shuffled.append(whole - uar(predict(model, unrelated, pooled.task), truth))
             masked.append(whole - uar(predict(model, without_stream, pooled.task), truth))
     return Reliance(name, float(np.mean(shuffled)), float(np.mean(masked)))
-
-
-def _with_unrelated(features: FeatureSet, name: str, rng: np.random.Generator) -> FeatureSet:
-    """Give each utterance the stream of another one, cut or repeated to its own number of windows."""
-    stream = features.streams[name]
-    giver = rng.permutation(len(features))
-    windows = seen = None
-    if stream.windows is not None and stream.window_present is not None:
-        lengths = np.diff(features.offsets)
-        owner = np.repeat(np.arange(len(features)), lengths)
-        place = np.arange(len(owner)) - features.offsets[owner]
-        length = np.maximum(lengths[giver[owner]], 1)
-        source = np.minimum(features.offsets[giver[owner]] + place % length, max(0, len(owner) - 1))
-        windows, seen = stream.windows[source], stream.window_present[source]
-    unrelated = StreamArrays(stream.utterance[giver], stream.present[giver], windows, seen)
-    return replace(features, streams={**features.streams, name: unrelated})
 
 
 def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from dualstream.heads.balances import NONE
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis import changes
 from dualstream.heads.diagnosis.alignment import OffsetCurve
@@ -20,6 +21,7 @@ from dualstream.heads.diagnosis.evidence import (
     DiagnosisOptions,
     Intervention,
 )
+from dualstream.heads.diagnosis.options import BALANCES
 from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
 from dualstream.heads.diagnosis.strength import STREAMS, late_sum
 from dualstream.heads.evaluation import metrics
@@ -166,6 +168,7 @@ def _trials(
             None,
             "--modality-dropout 0.5",
         ),
+        *_balances(base),
         (
             Trial("rebalance classes", base.fusion, replace(fit, loss="balanced_softmax")),
             None,
@@ -197,6 +200,20 @@ def _trials(
                 )
             )
     return [entry for entry in found if entry[0].name in options.interventions]
+
+
+def _balances(base: Trial) -> list[tuple[Trial, str | None, str]]:
+    """Return the balances of the streams, of one seed: each costs two to four plain fits. None where it is
+    refused."""
+    variant = registry.get(base.fusion)
+    own = base.options.balance
+    if own != NONE or not registry.takes_balance(variant):
+        return []
+    fit = _one_seed(base.options)
+    return [
+        (Trial(name, base.fusion, replace(fit, balance=balance)), None, f"--balance {balance}")
+        for name, balance in BALANCES.items()
+    ]
 
 
 def has_windows(features: FeatureSet) -> bool:

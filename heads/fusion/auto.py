@@ -21,6 +21,7 @@ register(
         auto.restore,
         kind="search",
         any_stream=True,
+        joins=True,
         refuse=_refuse,
         parameters={
             "candidates": None,  # CANDIDATES

@@ -38,6 +38,7 @@ class Dialogue(Network):
     is followed live. An utterance alone is a dialogue of one turn, and still gets an answer.
     """
 
+    joins = True
     whole_dialogues = True
     own: ClassVar[Parameters] = {"causal": False, "context": 64}
     base: ClassVar[type[Network]] = ConcatNorm
@@ -46,20 +47,23 @@ class Dialogue(Network):
 
     @classmethod
     def over(cls, argument: str) -> type[Network]:
-        base, _, rest = argument.partition(":")
+        base, _, streams = argument.partition(":")
         networks = [registry.get(name) for name in registry.names()]
         bases = [one.name for one in networks if _has_representation(one.network)]
-        if base not in bases or rest:
+        joining = [one.name for one in networks if one.joins]
+        if base not in (*bases, "single") or (streams and base not in (*joining, "single")):
             raise ValueError(f"no variant is called {argument!r} under dialogue; there are: {', '.join(bases)}")
-        below = resolve(base)
+        below = resolve(argument)
         return type(
-            f"Dialogue_{base}",
+            f"Dialogue_{argument}",
             (Dialogue,),
             {
                 "base": below,
                 "reads": below.reads,
                 "scale": below.scale,
                 "streams": below.streams,
+                "joins": below.joins,
+                "refuse": below.refuse,
                 "parameters": below.parameters | Dialogue.own,
                 "__doc__": cls.__doc__,
             },

@@ -1,18 +1,19 @@
-"""The linear variants: ``linear_video`` and ``linear_audio`` read one stream, ``linear`` both side by side,
-``linear_late`` each by itself, and mixes their log-probabilities; ``lda_late`` and ``linear_lda_late`` do so with
-shrinkage discriminants, and with both. `dualstream.heads.linear` fits them.
+"""The linear variants: ``linear_video``, ``linear_audio`` and ``linear:NAME`` read one stream, ``linear`` all side
+by side, ``linear_late`` each by itself, and mixes their log-probabilities; ``lda_late`` and ``linear_lda_late`` do
+so with shrinkage discriminants, and with both. `dualstream.heads.linear` fits them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.batch import PAIR, FeatureSet
 from dualstream.heads.variants.contract import Arrays, FitOptions, Prediction, Progress, Trained, Variant
 from dualstream.heads.variants.options import Parameters
-from dualstream.heads.variants.registry import register
+from dualstream.heads.variants.registry import get, register
+from dualstream.heads.variants.streams import streams_named
 
 from dualstream.documents import JsonObject
 
@@ -27,23 +28,28 @@ SETTINGS = {"solver": "logistic", "folds": "auto"}
 
 @dataclass(frozen=True)
 class _Linear:
-    """One variant: what its parts read, its settings, and what solves each part. NumPy comes in with a fit."""
+    """One variant: how streams are laid out, its settings, what solves each part. NumPy comes in with a fit."""
 
-    layout: Layout
+    streams: tuple[str, ...]
+    """Those it reads; empty: those of the corpus."""
+    late: bool
+    """Whether each stream is a part of its own."""
     defaults: Parameters
     solvers: tuple[Any, ...] = ()
-    """Of each part; empty: as the setting says."""
+    """A set of parts for each of them; empty: one, solved as the setting says."""
 
-    @property
-    def how(self) -> dict[str, Any]:
-        return {"layout": self.layout, "defaults": self.defaults, "solvers": self.solvers}
+    def how(self, name: str, features: FeatureSet) -> dict[str, Any]:
+        streams = self.streams or get(name).reads(features.streams)
+        layout: Layout = tuple((stream,) for stream in streams) if self.late else (streams,)
+        solvers = tuple(solver for solver in self.solvers for _ in layout)
+        return {"layout": layout * max(1, len(self.solvers)), "defaults": self.defaults, "solvers": solvers}
 
     def fit(
         self, name: str, train: FeatureSet, dev: FeatureSet | None, options: FitOptions, progress: Progress | None
     ) -> Sequence[Trained]:
         from dualstream.heads.linear import model
 
-        return model.fit(name, train, dev, options, progress, **self.how)
+        return model.fit(name, train, dev, options, progress, **self.how(name, train))
 
     def held_out(
         self,
@@ -56,7 +62,7 @@ class _Linear:
     ) -> Prediction:
         from dualstream.heads.linear import crossfit
 
-        return crossfit.held_out(name, features, fold, options, progress, work, **self.how)
+        return crossfit.held_out(name, features, fold, options, progress, work, **self.how(name, features))
 
     def refuse(self, name: str, options: FitOptions) -> None:
         from dualstream.heads.linear import model
@@ -73,25 +79,30 @@ def _restore(arrays: Arrays, values: JsonObject) -> Trained:
 def _register(
     name: str,
     summary: str,
-    layout: Layout,
+    streams: tuple[str, ...],
     parameters: Parameters,
     paper: str = "",
+    *,
+    late: bool = False,
     solvers: tuple[str, ...] = (),
 ) -> None:
-    """Register a variant; with `solvers`, as many parts for each of them as the layout has."""
-    each = tuple(solver for solver in solvers for _ in layout)
-    one = _Linear(layout * max(1, len(solvers)), parameters, each)
-    streams = tuple(stream for part in layout for stream in part)
-    register(
-        Variant(
-            name, summary, streams, one.fit, _restore, paper,
-            kind="solved", parameters=parameters, refuse=one.refuse, held_out=one.held_out,
-        ),
-        __name__,
+    """Register a variant; one without `streams` joins those of the corpus."""
+    register(_variant(name, summary, _Linear(streams, late, parameters, solvers), paper), __name__)
+
+
+def _variant(name: str, summary: str, one: _Linear, paper: str) -> Variant:
+    def over(argument: str) -> Variant:
+        streams = streams_named(name, argument, 2 if one.late else 1)
+        return _variant(f"{name}:{argument}", summary, replace(one, streams=streams), paper)
+
+    joins = not one.streams
+    return Variant(
+        name, summary, one.streams or PAIR, one.fit, _restore, paper,
+        kind="solved", joins=joins, argument=over if joins else None, parameters=one.defaults,
+        refuse=one.refuse, held_out=one.held_out,
     )  # fmt: skip
 
 
-LATE = (("video",), ("audio",))
 POOL = "Heskes 1998, Selecting Weighting Factors in Logarithmic Opinion Pools, https://papers.nips.cc/paper/1413"
 SHRINKAGE = (
     "Ledoit & Wolf 2004, A well-conditioned estimator for large-dimensional covariance matrices, "
@@ -99,29 +110,32 @@ SHRINKAGE = (
 )
 MIXED = {"folds": "auto", "mixing": "mean"}
 
-_register("linear_video", "video alone, a linear head solved to convergence", (("video",),), SETTINGS)
-_register("linear_audio", "audio alone, a linear head solved to convergence", (("audio",),), SETTINGS)
-_register("linear", "both streams standardised side by side, a linear head", (("video", "audio"),), SETTINGS)
+_register("linear_video", "video alone, a linear head solved to convergence", ("video",), SETTINGS)
+_register("linear_audio", "audio alone, a linear head solved to convergence", ("audio",), SETTINGS)
+_register("linear", "all streams standardised side by side, a linear head", (), SETTINGS)
 _register(
     "linear_late",
     "one linear head per stream, their calibrated log-probabilities mixed",
-    LATE,
+    (),
     {**SETTINGS, "mixing": "mean"},
     POOL,
+    late=True,
 )
 _register(
     "lda_late",
     "one shrinkage discriminant per stream, their calibrated log-probabilities mixed",
-    LATE,
+    (),
     MIXED,
     SHRINKAGE,
+    late=True,
     solvers=("lda",),
 )
 _register(
     "linear_lda_late",
     "a logistic head and a shrinkage discriminant per stream, their log-probabilities mixed",
-    LATE,
+    (),
     MIXED,
     POOL,
+    late=True,
     solvers=("logistic", "lda"),
 )

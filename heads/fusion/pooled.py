@@ -1,18 +1,22 @@
-"""Variants that read one row per utterance: the single streams and the ways to join two rows."""
+"""Variants that read one row per utterance: the single streams and the ways to join the rows of several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+import math
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, Logits
 from dualstream.heads.evaluation.calibration import fit_pool
-from dualstream.heads.fusion.network import Network, Priors, Settings
+from dualstream.heads.evaluation.partial import case_masks, partial_cases
+from dualstream.heads.fusion.network import Network, Priors, Settings, bound_to
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants.dual import DualHead
-from dualstream.heads.variants.options import Parameters
+from dualstream.heads.variants.options import FitOptions, Parameters
 from dualstream.heads.variants.registry import Task
+from dualstream.heads.variants.streams import joined, streams_named
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from dualstream.heads.training.weights import Dropout, Weights
 
 
+MOST_PRODUCTS = 10_000  # columns of the outer product in `tensor`: of 5 seeds a batch's take 50 MB
 PULL = 1.0  # utterances' worth of belief that all streams of `late` deserve the same weight
 
 
@@ -28,7 +33,7 @@ class _Single(Network):
     """One stream through one hidden layer: what every fusion is measured against."""
 
     def build(self, weights: Weights, settings: Settings) -> int:
-        (stream,) = self.streams
+        (stream,) = settings.streams
         self.entry = StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
         return settings.hidden
 
@@ -50,29 +55,43 @@ class Audio(_Single):
     streams = ("audio",)
 
 
+@network("single", summary="only one stream, of any name: single:NAME", needs_argument=True)
+class Single(_Single):
+    """The stream that the argument names, alone."""
+
+    streams = ("NAME",)
+
+    @classmethod
+    def over(cls, argument: str) -> type[Network]:
+        return bound_to(cls, streams_named("single", argument, 1))
+
+
 class _Concat(Network):
-    """Both rows side by side, with a column each that says whether the stream is missing."""
+    """All rows side by side, with a column for each stream that says whether it is missing."""
+
+    joins = True
 
     def build(self, weights: Weights, settings: Settings) -> int:
-        video, audio = settings.widths["video"], settings.widths["audio"]
-        spans = {"video": (0, video), "audio": (video, video + audio)}
-        self.entry = weights.linear("entry", video + audio + 2, settings.hidden, streams=spans)
+        total = sum(settings.widths.values())
+        self.entry = weights.linear(
+            "entry", total + len(settings.streams), settings.hidden, streams=spans(settings.widths)
+        )
         return settings.hidden
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        missing = absence(batch.video_present), absence(batch.audio_present)
-        joined = concat(batch.video_utterance, batch.audio_utterance, *missing)  # (B, Dv + Da + 2)
-        return dropout.dropout(self.entry.shared(joined).relu())
+        rows = [one.utterance for one in batch.streams.values()]
+        missing = [absence(one.present) for one in batch.streams.values()]
+        return dropout.dropout(self.entry.shared(concat(*rows, *missing)).relu())  # (B, sum of D + streams)
 
 
-@network("concat", summary="both rows side by side, as they are: the plain baseline")
+@network("concat", summary="the streams' rows side by side, as they are: the plain baseline")
 class Concat(_Concat):
-    """The plain concatenation, columns unscaled: the stream with the larger numbers drowns the other."""
+    """The plain concatenation, columns unscaled: the stream with the larger numbers drowns the others."""
 
     scale = "raw"
 
 
-@network("concat_norm", summary="both rows side by side, each standardised and layer-normed first")
+@network("concat_norm", summary="the streams' rows side by side, each standardised and layer-normed first")
 class ConcatNorm(_Concat):
     """Concatenation after standardising columns and layer-norming each stream's row.
 
@@ -89,7 +108,7 @@ class ConcatNorm(_Concat):
     paper="Guo et al. 2017, On Calibration of Modern Neural Networks, https://arxiv.org/abs/1706.04599",
 )
 class Late(Network):
-    """Two models that never see each other; what they say is calibrated and mixed afterwards.
+    """Models of one stream each that never see each other; what they say is calibrated and mixed afterwards.
 
     Each stream has a hidden layer and heads of its own, trained side by side on the same utterances. A
     temperature for each stream (Guo et al. 2017, https://arxiv.org/abs/1706.04599) and mixing weights
@@ -100,26 +119,34 @@ class Late(Network):
     mixture holds as much of it as the loss lets a stream alone hold.
     """
 
+    joins = True
     wants_held_out = True
 
     def build(self, weights: Weights, settings: Settings) -> int:
         self.entries = {
             stream: StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
-            for stream in self.streams
+            for stream in settings.streams
         }
-        return len(self.streams) * settings.hidden
+        self.cases = case_masks(len(settings.streams))
+        return len(settings.streams) * settings.hidden
 
     def build_heads(self, weights: Weights, settings: Settings) -> None:
         sizes = settings.emotions, settings.sentiments
-        self.heads = [DualHead(weights, settings.hidden, *sizes, name=f"head_{stream}") for stream in self.streams]
-        count = len(self.streams)
+        streams = settings.streams
+        self.heads = [DualHead(weights, settings.hidden, *sizes, name=f"head_{stream}") for stream in streams]
+        count = len(streams)
         for task in settings.tasks:
             weights.add(f"head_alone.{task}", (count,), fill=1.0)
             weights.add(f"head_mix.{task}", (count,), fill=1 / count)
-            weights.add(f"head_offset.{task}", (1 + count, getattr(settings, f"{task}s")), since="0.2")
+            classes = getattr(settings, f"{task}s")
+            weights.add(f"head_offset.{task}", (1 + count, classes), since="0.2")
+            if len(self.cases):
+                mean = weights[f"head_mix.{task}"].new_tensor(self.cases / self.cases.sum(1, keepdims=True))
+                weights.put(f"head_partial.{task}", mean.expand(len(weights.seeds), -1, -1))
+                weights.add(f"head_partial_offset.{task}", (len(self.cases), classes))
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        return concat(*(dropout.dropout(self.entries[stream](batch).relu()) for stream in self.streams))
+        return concat(*(dropout.dropout(entry(batch).relu()) for entry in self.entries.values()))
 
     def decide_training(self, representation: torch.Tensor, batch: Batch) -> list[Logits]:
         parts = representation.split(self.settings.hidden, dim=-1)
@@ -128,9 +155,12 @@ class Late(Network):
     def decide(self, representation: torch.Tensor, batch: Batch) -> Logits:
         said = self.decide_training(representation, batch)
         there = self._there(batch).float()  # (B, streams)
-        count, streams = there.sum(-1, keepdim=True), len(self.streams)
+        count, streams = there.sum(-1, keepdim=True), len(self.settings.streams)
         complete, none = (count == streams).float(), (count == 0).float()
+        partial = self._partial(there)  # (B, cases)
         share = (1.0 - complete) * there / count.clamp(min=1.0)
+        if len(self.cases):
+            share = share * (1.0 - partial.sum(-1, keepdim=True))
         cases = concat(complete, share)  # (B, 1 + streams)
         mixed = {}
         for task in ("emotion", "sentiment"):
@@ -141,8 +171,12 @@ class Late(Network):
                 weights = (
                     complete * mix.unsqueeze(1) + share * single.unsqueeze(1) + none / streams
                 )  # (S, B, streams)
+                added = cases @ offset
+                if len(self.cases):
+                    weights = weights + partial @ self.weights[f"head_partial.{task}"]
+                    added = added + partial @ self.weights[f"head_partial_offset.{task}"]
                 parts = [weights[..., [column]] * one for column, one in enumerate(logs)]
-                mixed[task] = sum(parts, cases @ offset)
+                mixed[task] = sum(parts, added)
         return Logits(**mixed)
 
     def finish(
@@ -151,25 +185,36 @@ class Late(Network):
         for task in self.settings.tasks:
             logs, present, truth = self._held_out(batches, task)
             shares, answered = priors[task].shares, priors[task].answered
-            every = range(len(self.streams))
-            for case, columns in enumerate([list(every), *([column] for column in every)]):
+            every = range(len(self.settings.streams))
+            fewer = [list(case) for case in partial_cases(len(every))]
+            for case, columns in enumerate([list(every), *([column] for column in every), *fewer]):
                 codes = np.where(present[:, columns].all(1), truth, UNLABELLED)
                 if (codes == UNLABELLED).all():
                     continue
                 held = answered[[1 + column for column in columns]]
                 pool = fit_pool(logs[columns], codes, held=held, prior=shares[case], pull=PULL)
-                kind = "alone" if case else "mix"
-                self._set(f"head_{kind}.{task}", columns, pool.weights)
                 # what a stream alone holds of the prior, by its loss, the mixture is to hold
-                self._set(f"head_offset.{task}", [case], pool.offset + answered[case] - shares[case])
+                offset = pool.offset + answered[case] - shares[case]
+                if case <= len(every):
+                    self._set(f"head_{'alone' if case else 'mix'}.{task}", columns, pool.weights)
+                    self._set(f"head_offset.{task}", case, offset)
+                else:
+                    row = case - len(every) - 1
+                    self._set(f"head_partial.{task}", (row, columns), pool.weights)
+                    self._set(f"head_partial_offset.{task}", row, offset)
 
-    def _set(self, name: str, rows: list[int], values: NDArray[np.float64]) -> None:
+    def _set(self, name: str, at: Any, values: NDArray[np.float64]) -> None:
         array = self.weights[name][0]
-        array[rows] = array.new_tensor(values.tolist())
+        array[at] = array.new_tensor(values.tolist())
+
+    def _partial(self, there: torch.Tensor) -> torch.Tensor:
+        """Return which of the partial cases an utterance is, (B, cases), of which streams it has, (B, streams)."""
+        masks = there.new_tensor(self.cases.astype(np.float32))
+        return (there.unsqueeze(-2) == masks).all(-1).float()
 
     def _there(self, batch: Batch) -> torch.Tensor:
         """Return which streams are there, shape (B, streams)."""
-        return concat(*(getattr(batch, f"{stream}_present").unsqueeze(-1) for stream in self.streams))
+        return concat(*(one.present.unsqueeze(-1) for one in batch.streams.values()))
 
     def _held_out(
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], task: Task
@@ -198,25 +243,46 @@ class Late(Network):
 class Gated(Network):
     """Gated multimodal unit (Arevalo et al. 2017, https://arxiv.org/abs/1702.01992).
 
-    h = g * tanh(video) + (1 - g) * tanh(audio), the gate g from both rows. A missing stream's gate is shut.
+    h = g * tanh(video) + (1 - g) * tanh(audio), the gate g from both rows. A missing stream's gate is shut. Of
+    three streams or more each has a gate, from all rows; of the streams that are there they sum to 1.
     """
 
+    joins = True
     scale = "normed"
 
     def build(self, weights: Weights, settings: Settings) -> int:
-        widths = settings.widths
-        self.video = StreamLayer(weights, "video", widths["video"], settings.hidden)
-        self.audio = StreamLayer(weights, "audio", widths["audio"], settings.hidden)
-        self.gate = weights.linear("gate", widths["video"] + widths["audio"], settings.hidden)
+        self.entries = {
+            stream: StreamLayer(weights, stream, width, settings.hidden)
+            for stream, width in settings.widths.items()
+        }
+        gates = 1 if len(self.entries) == 2 else len(self.entries)
+        self.gate = weights.linear(
+            "gate",
+            sum(settings.widths.values()),
+            gates * settings.hidden,
+            streams=spans(settings.widths),
+            counted=False,
+        )
         return settings.hidden
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        gate = self.gate.shared(concat(batch.video_utterance, batch.audio_utterance)).sigmoid()  # (S, B, hidden)
-        video_alone = (batch.video_present & ~batch.audio_present).unsqueeze(-1)
-        audio_alone = (batch.audio_present & ~batch.video_present).unsqueeze(-1)
-        gate = gate * (~(video_alone | audio_alone)).float() + video_alone.float()  # faster than masked_fill
-        video, audio = self.video(batch).tanh(), self.audio(batch).tanh()
-        return dropout.dropout(audio + gate * (video - audio))
+        streams = batch.streams.values()
+        gate = self.gate.shared(concat(*(one.utterance for one in streams)))  # (S, B, gates * hidden)
+        entered = [entry(batch).tanh() for entry in self.entries.values()]
+        there = [one.present for one in streams]
+        if len(entered) == 2:
+            return dropout.dropout(self._two(gate.sigmoid(), entered, there))
+        shut = concat(*(absence(one) for one in there))  # (B, streams)
+        shut = shut * (shut.min(-1, keepdim=True).values < 1)  # nothing is there: all are open
+        shares = (gate.unflatten(-1, (len(entered), -1)) - 1e9 * shut.unsqueeze(-1)).softmax(-2)
+        return dropout.dropout(sum(shares[..., k, :] * one for k, one in enumerate(entered)))
+
+    @staticmethod
+    def _two(gate: torch.Tensor, entered: list[torch.Tensor], there: list[torch.Tensor]) -> torch.Tensor:
+        (first, second), (one, other) = entered, there
+        first_alone, second_alone = (one & ~other).unsqueeze(-1), (other & ~one).unsqueeze(-1)
+        gate = gate * (~(first_alone | second_alone)).float() + first_alone.float()  # faster than masked_fill
+        return second + gate * (first - second)
 
 
 @network(
@@ -227,10 +293,11 @@ class Gated(Network):
 class LowRank(Network):
     """Low-rank multimodal fusion, LMF (Liu et al. 2018, https://arxiv.org/abs/1806.00064).
 
-    The outer product of both streams' rows, each with a 1 appended, under a weight tensor of rank r: the
-    sum over r of products of two linear maps. The appended 1 is each map's bias.
+    The outer product of the streams' rows, each with a 1 appended, under a weight tensor of rank r: the
+    sum over r of products of one linear map per stream. The appended 1 is each map's bias.
     """
 
+    joins = True
     scale = "normed"
     parameters: ClassVar[Parameters] = {"rank": 4, "factors": 64}
 
@@ -238,49 +305,65 @@ class LowRank(Network):
         self.rank, width = int(settings.parameters["rank"]), max(1, settings.hidden // 2)
         out = int(settings.parameters["factors"])
         self.entries = {
-            stream: StreamLayer(weights, stream, settings.widths[stream], width) for stream in self.streams
+            stream: StreamLayer(weights, stream, columns, width) for stream, columns in settings.widths.items()
         }
         self.factors = {
-            stream: weights.linear(f"factor_{stream}", width, self.rank * out) for stream in self.streams
+            stream: weights.linear(f"factor_{stream}", width, self.rank * out) for stream in settings.streams
         }
         return out
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        video, audio = (
-            self.factors[stream](dropout.dropout(self.entries[stream](batch).relu())) for stream in self.streams
+        parts = (
+            factor(dropout.dropout(self.entries[stream](batch).relu())) for stream, factor in self.factors.items()
         )
-        product = video * audio  # (S, B, rank * out)
+        product = math.prod(parts, start=next(parts))  # (S, B, rank * out)
         return product.unflatten(-1, (self.rank, -1)).sum(-2)
 
 
 @network(
     "tensor",
-    summary="the full outer product of both streams (TFN)",
+    summary="the full outer product of the streams (TFN)",
     paper="Zadeh et al. 2017, Tensor Fusion Network, https://arxiv.org/abs/1707.07250",
 )
 class TensorFusion(Network):
     """Tensor fusion network, TFN (Zadeh et al. 2017, https://arxiv.org/abs/1707.07250).
 
     Each stream is brought to a few columns with a 1 appended; their outer product holds the streams alone
-    and every pair of their columns.
+    and every combination of their columns. It grows as a power of the number of streams, to `MOST_PRODUCTS`.
     """
 
+    joins = True
     scale = "normed"
     parameters: ClassVar[Parameters] = {"columns": 15}
+
+    @classmethod
+    def refuse(cls, name: str, streams: tuple[str, ...], options: FitOptions) -> None:
+        columns = int((cls.parameters | options.parameters)["columns"])
+        count = len(streams)
+        if (columns + 1) ** count > MOST_PRODUCTS:
+            fits = next(k for k in range(columns, -1, -1) if (k + 1) ** count <= MOST_PRODUCTS)
+            way = f"--set columns={fits}, or " if fits else ""
+            raise ValueError(
+                f"{name}: the outer product of {count} streams of {columns} columns and a 1 has "
+                f"{(columns + 1) ** count:,} columns; expected {MOST_PRODUCTS:,} or fewer: {way}fewer streams, "
+                f"such as {joined('tensor', streams[:2])}"
+            )
 
     def build(self, weights: Weights, settings: Settings) -> int:
         columns, width = int(settings.parameters["columns"]), max(1, settings.hidden // 2)
         self.entries, self.narrow = {}, {}
-        for stream in self.streams:
+        for stream in settings.streams:
             self.entries[stream] = StreamLayer(weights, stream, settings.widths[stream], width)
             self.narrow[stream] = weights.linear(f"narrow_{stream}", width, columns)
-        self.after = weights.linear("after", (columns + 1) ** 2, settings.hidden)
+        self.after = weights.linear("after", (columns + 1) ** len(settings.streams), settings.hidden)
         return settings.hidden
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        video, audio = (self._narrowed(stream, batch, dropout) for stream in self.streams)
-        outer = video.unsqueeze(-1) * audio.unsqueeze(-2)  # (S, B, columns + 1, columns + 1)
-        return dropout.dropout(self.after(outer.flatten(-2)).relu())
+        first, *others = (self._narrowed(stream, batch, dropout) for stream in self.entries)
+        outer = first
+        for one in others:
+            outer = (outer.unsqueeze(-1) * one.unsqueeze(-2)).flatten(-2)  # (S, B, (columns + 1) ** streams)
+        return dropout.dropout(self.after(outer).relu())
 
     def _narrowed(self, stream: str, batch: Batch, dropout: Dropout) -> torch.Tensor:
         row = self.narrow[stream](dropout.dropout(self.entries[stream](batch).relu())).relu()
@@ -295,8 +378,14 @@ class StreamLayer:
         self.layer = weights.linear(name or stream, width + 1, out, streams={stream: (0, width)})
 
     def __call__(self, batch: Batch) -> torch.Tensor:
-        row, present = getattr(batch, f"{self.stream}_utterance"), getattr(batch, f"{self.stream}_present")
-        return self.layer.shared(concat(row, absence(present)))
+        one = batch.streams[self.stream]
+        return self.layer.shared(concat(one.utterance, absence(one.present)))
+
+
+def spans(widths: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Return which columns of the streams side by side are each one's, half-open."""
+    ends = list(accumulate(widths.values()))
+    return {name: (end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
 
 
 def absence(present: torch.Tensor) -> torch.Tensor:

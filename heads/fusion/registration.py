@@ -6,20 +6,25 @@ Torch comes in with `heads.training.fit`, when the first variant is fitted: list
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.fusion.network import Network
+from dualstream.heads.fusion.network import Network, bound_to
 from dualstream.heads.variants.contract import Arrays, FitOptions, Progress, Trained, Variant
 from dualstream.heads.variants.registry import register
+from dualstream.heads.variants.streams import streams_named
 
 from dualstream.documents import JsonObject
 
 
-def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Network]], type[Network]]:
+def network(
+    name: str, *, summary: str, paper: str = "", needs_argument: bool = False
+) -> Callable[[type[Network]], type[Network]]:
     """Register a `Network` class as the variant `name`."""
 
     def wrap(made: type[Network]) -> type[Network]:
-        register(variant_of(name, made, summary, paper), made.__module__)
+        variant = replace(variant_of(name, made, summary, paper), needs_argument=needs_argument)
+        register(variant, made.__module__)
         return made
 
     return wrap
@@ -27,7 +32,11 @@ def network(name: str, *, summary: str, paper: str = "") -> Callable[[type[Netwo
 
 def variant_of(name: str, made: type[Network], summary: str, paper: str = "") -> Variant:
     """Return a `Network` class as a variant, which is not registered yet."""
-    takes_argument = "over" in vars(made)
+    over: Callable[[str], type[Network]] | None = None
+    if "over" in vars(made):
+        over = made.over
+    elif made.joins:
+        over = lambda argument: bound_to(made, streams_named(name, argument, 2))  # noqa: E731
     return Variant(
         name=name,
         summary=summary,
@@ -36,12 +45,14 @@ def variant_of(name: str, made: type[Network], summary: str, paper: str = "") ->
         restore=_restore,
         paper=paper,
         needs_windows=made.reads == "windows",
+        joins=made.joins,
         needs_dialogues=made.whole_dialogues,
         parameters=made.parameters,
-        argument=(lambda argument: variant_of(f"{name}:{argument}", made.over(argument), summary, paper))
-        if takes_argument
-        else None,
+        argument=None
+        if over is None
+        else (lambda argument: variant_of(f"{name}:{argument}", over(argument), summary, paper)),
         network=made,
+        refuse_streams=made.refuse,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, ClassVar
 
 from dualstream.heads.fusion.network import Network, Settings
-from dualstream.heads.fusion.pooled import absence, concat
+from dualstream.heads.fusion.pooled import absence, concat, spans
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants.options import Parameters
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 PERIODS = (4.0, 8.0, 16.0, 64.0)  # windows; sine and cosine of each tell windows apart
 PLACE_COLUMNS = 2 * len(PERIODS) + 3
-WINDOWED = ("video", "audio", "video_mask", "audio_mask")  # fields of a batch with an axis of windows
 TOGETHER = 1024  # windows, padding counted, that are read at once: what lies between two layers stays in the cache
 
 
@@ -29,6 +30,7 @@ class OverWindows(Network):
     what they hold. What a group makes of its utterances is what the whole batch would have made of them.
     """
 
+    joins = True
     reads = "windows"
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
@@ -53,7 +55,7 @@ class OverWindows(Network):
 class Aligned(OverWindows):
     """What is seen and heard in the same window is joined first; then time is looked at.
 
-    Per window, one layer over both streams; then residual convolutions over neighbouring windows (as in
+    Per window, one layer over all streams; then residual convolutions over neighbouring windows (as in
     temporal convolutional networks, Bai et al. 2018, https://arxiv.org/abs/1803.01271); then pooling by
     learned attention, which may favour a window for what it holds or for where it stands.
     """
@@ -62,9 +64,8 @@ class Aligned(OverWindows):
 
     def build(self, weights: Weights, settings: Settings) -> int:
         width = int(settings.parameters["width"])
-        video, audio = settings.widths["video"], settings.widths["audio"]
-        spans = {"video": (0, video), "audio": (video, video + audio)}
-        self.entry = weights.linear("entry", video + audio + 2 + PLACE_COLUMNS, width, streams=spans)
+        total = sum(settings.widths.values()) + len(settings.streams) + PLACE_COLUMNS
+        self.entry = weights.linear("entry", total, width, streams=spans(settings.widths))
         self.convolutions = [
             weights.linear(f"convolution{k}", 3 * width, width)
             for k in range(int(settings.parameters["convolutions"]))
@@ -75,8 +76,9 @@ class Aligned(OverWindows):
 
     def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         inside = inside_mask(batch)
-        missing = absence(batch.video_mask), absence(batch.audio_mask)
-        joined = concat(batch.video, batch.audio, *missing, places(inside))  # (B, T, Dv + Da + 2 + places)
+        streams = batch.streams.values()
+        windows, missing = [one.windows for one in streams], [absence(one.mask) for one in streams]
+        joined = concat(*windows, *missing, places(inside))  # (B, T, sum of D + streams + places)
         x = self.entry.shared(joined).relu()  # (S, B, T, width)
         there = inside.unsqueeze(-1).float()  # (B, T, 1)
         for layer in self.convolutions:
@@ -87,15 +89,18 @@ class Aligned(OverWindows):
 
 @network(
     "crossmodal",
-    summary="each stream's windows attend to the other's (MulT)",
+    summary="each stream's windows attend to each other's (MulT)",
     paper="Tsai et al. 2019, Multimodal Transformer, https://arxiv.org/abs/1906.00295",
 )
 class CrossModal(OverWindows):
     """Cross-modal attention over windows, after MulT (Tsai et al. 2019, https://arxiv.org/abs/1906.00295).
 
-    Video windows ask audio windows and the other way round, in one layer or several. Unlike MulT: one head
-    unless asked for more, and the two answers, side by side, are pooled over time by learned attention in
-    place of more self-attention and the last window, which is half the work.
+    Each stream's windows ask those of each other stream, in one layer or several: video asks audio and audio
+    video; of three streams there are six such pairs. Unlike MulT: one head unless asked for more, and what the
+    streams found, side by side, is pooled over time by learned attention in place of more self-attention and the
+    last window, which is half the work. Of three streams or more, what a stream tells is the same for all that ask
+    it, and what it hears of the others is added up: MulT has a network of its own for each pair, which takes three
+    streams three times the work of two.
     """
 
     parameters: ClassVar[Parameters] = {"width": 32, "heads": 1, "layers": 1}
@@ -103,25 +108,41 @@ class CrossModal(OverWindows):
     def build(self, weights: Weights, settings: Settings) -> int:
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         layers = range(int(settings.parameters["layers"]))
-        self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
+        self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in settings.streams}
         self.cross = {
-            s: [AttentionBlock(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in self.streams
+            s: [AttentionBlock(weights, f"{s}_cross{k}", width, heads) for k in layers] for s in settings.streams
         }
-        self.pool = AttentionPool(weights, "pool", 2 * width)
-        self.after = weights.linear("after", 2 * width, settings.hidden)
+        self.pool = AttentionPool(weights, "pool", len(self.cross) * width)
+        self.after = weights.linear("after", len(self.cross) * width, settings.hidden)
         return settings.hidden
 
     def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
         inside = inside_mask(batch)
         place = places(inside)
-        start = {s: self.entries[s](batch, place) for s in self.streams}  # (S, B, T, width)
-        found = []
-        for own, other in (("video", "audio"), ("audio", "video")):
-            x = start[own]
-            for block in self.cross[own]:
-                x = block(x, start[other], inside)
-            found.append(x)
+        start = {s: entry(batch, place) for s, entry in self.entries.items()}  # (S, B, T, width)
+        found = self._of_two(start, inside) if len(start) == 2 else self._of_many(start, inside)
         return dropout.dropout(self.after(self.pool(concat(*found), inside)).relu())
+
+    def _of_two(self, start: dict[str, torch.Tensor], inside: torch.Tensor) -> list[torch.Tensor]:
+        found = []
+        for (own, blocks), other in zip(self.cross.items(), reversed(start.values()), strict=True):
+            x = start[own]
+            for block in blocks:
+                x = block(x, other, inside)
+            found.append(x)
+        return found
+
+    def _of_many(self, start: dict[str, torch.Tensor], inside: torch.Tensor) -> list[torch.Tensor]:
+        calm = {s: normed(x) for s, x in start.items()}
+        found = dict(start)
+        for layer in zip(*self.cross.values(), strict=True):
+            blocks = dict(zip(self.cross, layer, strict=True))
+            told = {s: block.tell(calm[s]) for s, block in blocks.items()}
+            for s, block in blocks.items():
+                x = found[s]
+                own = calm[s] if x is start[s] else normed(x)
+                found[s] = block.ask(x, own, [told[other] for other in told if other != s], inside)
+        return list(found.values())
 
 
 @network(
@@ -133,7 +154,7 @@ class Bottleneck(OverWindows):
     """Attention bottlenecks (Nagrani et al. 2021, https://arxiv.org/abs/2107.00135).
 
     Each stream's windows attend to themselves and to a few shared tokens, and the tokens to them; what the
-    two streams make of the tokens is averaged. From the second layer on a stream hears of the other, and
+    streams make of the tokens is averaged. From the second layer on a stream hears of the others, and
     through the tokens alone. The heads read the tokens, so that in the last layer only these ask.
     """
 
@@ -143,11 +164,11 @@ class Bottleneck(OverWindows):
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         self.tokens = int(settings.parameters["tokens"])
         self.layers = int(settings.parameters["layers"])
-        self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in self.streams}
+        self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in settings.streams}
         weights.add("tokens", (self.tokens, width), bound=0.5)
         self.blocks = {
             s: [AttentionBlock(weights, f"{s}_block{k}", width, heads) for k in range(self.layers)]
-            for s in self.streams
+            for s in settings.streams
         }
         self.after = weights.linear("after", self.tokens * width, settings.hidden)
         return settings.hidden
@@ -156,19 +177,19 @@ class Bottleneck(OverWindows):
         inside = inside_mask(batch)
         place = places(inside)
         count, length = inside.shape
-        streams = {s: self.entries[s](batch, place) for s in self.streams}  # (S, B, T, width)
+        streams = {s: entry(batch, place) for s, entry in self.entries.items()}  # (S, B, T, width)
         tokens = self.weights["tokens"].unsqueeze(1)  # (S, 1, tokens, width)
         tokens = tokens.expand(-1, count, -1, -1)
         seen = concat(inside, inside.new_ones(count, self.tokens))  # (B, T + tokens)
         for layer in range(self.layers):
             made = []
-            for stream in self.streams:
+            for stream in self.entries:
                 x = join_time(streams[stream], tokens)
                 asks = tokens if layer == self.layers - 1 else x
                 x = self.blocks[stream][layer](asks, x, seen)
                 streams[stream] = x[:, :, :length]
                 made.append(x[:, :, -self.tokens :])
-            tokens = 0.5 * (made[0] + made[1])
+            tokens = reduce(operator.add, made) * (1 / len(made))
         return dropout.dropout(self.after(tokens.flatten(-2)).relu())
 
 
@@ -180,8 +201,8 @@ class WindowLayer:
         self.layer = weights.linear(stream, width + 1 + PLACE_COLUMNS, out, streams={stream: (0, width)})
 
     def __call__(self, batch: Batch, place: torch.Tensor) -> torch.Tensor:
-        windows, mask = getattr(batch, self.stream), getattr(batch, f"{self.stream}_mask")
-        return self.layer.shared(concat(windows, absence(mask), place))
+        one = batch.streams[self.stream]
+        return self.layer.shared(concat(one.windows, absence(one.mask), place))
 
 
 class AttentionBlock:
@@ -207,14 +228,29 @@ class AttentionBlock:
     def __call__(self, x: torch.Tensor, other: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Let x (S, B, T, width) attend to other (S, B, U, width) where seen (B, U)."""
         calm = normed(other)
+        return self.ask(x, calm if x is other else normed(x), [self.tell(calm)], seen)
+
+    def tell(self, calm: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what normed windows (S, B, U, width) give who asks them: keys and values."""
         key, value = self.pair(calm).chunk(2, dim=-1)
-        query = self.query(calm if x is other else normed(x))
+        return key, value
+
+    def ask(
+        self,
+        x: torch.Tensor,
+        calm: torch.Tensor,
+        told: Sequence[tuple[torch.Tensor, torch.Tensor]],
+        seen: torch.Tensor,
+    ) -> torch.Tensor:
+        """Let x, normed as `calm`, attend to what each of others told, one after the other, where seen (B, U)."""
+        query = self.query(calm)
         bias = low_outside(seen)[:, None, None, :]  # (B, 1, 1, U)
-        if self.heads == 1:
-            x = x + attend(query, key, value, bias[:, 0])
-        else:
-            query, key, value = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
-            x = x + self.out(attend(query, key, value, bias).transpose(-2, -3).flatten(-2))
+        for key, value in told:
+            if self.heads == 1:
+                x = x + attend(query, key, value, bias[:, 0])
+            else:
+                q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(-2, -3) for t in (query, key, value))
+                x = x + self.out(attend(q, k, v, bias).transpose(-2, -3).flatten(-2))
         return x + self.back(self.wide(normed(x)).relu())
 
 
@@ -257,25 +293,22 @@ def alike(batch: Batch) -> list[tuple[torch.Tensor, Batch]]:
     import torch
 
     everyone = torch.arange(len(batch.dialogue))
-    if batch.video_mask.numel() <= TOGETHER:
+    if next(iter(batch.streams.values())).mask.numel() <= TOGETHER:
         return [(everyone, batch)]
     lengths, order = inside_mask(batch).sum(1).sort(descending=True, stable=True)
     groups, start = [], 0
     while start < len(order):
         longest = int(lengths[start])
         rows = order[start : start + max(1, TOGETHER // longest)]
-        cut: dict[str, Any] = {}
-        for field in dataclasses.fields(batch):
-            value = getattr(batch, field.name).index_select(0, rows)
-            cut[field.name] = value[:, :longest] if field.name in WINDOWED else value
-        groups.append((rows, dataclasses.replace(batch, **cut)))
+        groups.append((rows, batch.take(rows, longest)))
         start += len(rows)
     return groups
 
 
 def inside_mask(batch: Batch) -> torch.Tensor:
     """Return (B, T): True up to an utterance's last window that holds anything; the first always."""
-    any_later = (batch.video_mask | batch.audio_mask).flip(1).float().cumsum(1)  # no cummax: ONNX has none
+    anything = reduce(operator.or_, (one.mask for one in batch.streams.values()))
+    any_later = anything.flip(1).float().cumsum(1)  # no cummax: ONNX has none
     inside = (any_later > 0).flip(1)
     inside[:, 0] = True
     return inside

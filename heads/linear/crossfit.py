@@ -17,6 +17,7 @@ from dualstream.heads.linear.model import (
     targets,
     weights_of,
 )
+from dualstream.heads.linear.partial import PartialPools, mix_partial
 from dualstream.heads.variants.contract import FitOptions, Prediction, Progress
 from dualstream.heads.variants.options import Parameters
 from numpy.typing import NDArray
@@ -64,6 +65,9 @@ def held_out(
                 raise ValueError(f"{name} can't be judged: a stream is there in one fold alone")
             others = np.where(held, UNLABELLED, labels[task])
             pools = mix(fitted, task, others, shares, there, settings["mixing"], need_alone=not there.all())
+            partial = PartialPools.none(len(fitted), len(shares))
+            if not there.all():
+                partial = mix_partial(fitted, task, others, shares, there, settings["mixing"])
             shift = shift_of(shares, options)
-            answer[task][held] = mixed(experts, there[:, held], *weights_of(pools), shift, shares)
+            answer[task][held] = mixed(experts, there[:, held], *weights_of(pools), partial, shift, shares)
     return Prediction(answer.get("emotion"), answer.get("sentiment"))

@@ -1,6 +1,6 @@
 """Streams of a corpus to the rows of a design matrix, scaled as training was.
 
-    joined    [ video, standardised | audio, standardised | video missing | audio missing ]
+    joined    [ video, standardised | audio, standardised | ... | video missing | audio missing | ... ]
 
 A missing stream's columns are zeros, which after standardising is the training mean, and an indicator
 column says so, where training had such utterances to learn its weight from.

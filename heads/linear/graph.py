@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.data.batch import stream_order
 from dualstream.heads.linear.design import CLIP, Design
 from dualstream.heads.linear.head import LinearHead
-from dualstream.heads.variants.contract import STREAMS, Task
+from dualstream.heads.linear.partial import PartialPools
+from dualstream.heads.variants.contract import Task
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,6 +25,8 @@ class LinearModule(nn.Module):
         Of each part the design and its heads by task.
     weights
         ``prior``, ``mixing``, ``alone``, ``offset`` and ``shift`` of the model, by task.
+    partial
+        How some of the parts are mixed, by task.
     """
 
     windowed, over_dialogues, max_windows = False, False, 1
@@ -31,14 +35,14 @@ class LinearModule(nn.Module):
         self,
         parts: Sequence[tuple[Design, dict[Task, LinearHead]]],
         weights: Mapping[str, dict[Task, NDArray[np.float64]]],
+        partial: Mapping[Task, PartialPools],
     ) -> None:
         super().__init__()
-        self.parts, self.weights = parts, weights
+        self.parts, self.weights, self.partial = parts, weights, partial
         widths: dict[str, int] = {}
         for design, _ in parts:
             widths |= dict(zip(design.streams, design.widths, strict=True))
-        order = dict.fromkeys([*(stream for stream in STREAMS if stream in widths), *widths])
-        self.widths = {stream: widths[stream] for stream in order}
+        self.widths = {stream: widths[stream] for stream in stream_order(widths)}
         self.tasks: tuple[Task, ...] = tuple(weights["prior"])
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[Task, Tensor]:
@@ -55,11 +59,19 @@ class LinearModule(nn.Module):
             mixing, alone = (_float(self.weights[kind][task])[:, None] for kind in ("mixing", "alone"))
             weights = complete * mixing + share * alone  # (parts, B)
             offset = cases @ _float(self.weights["offset"][task])
+            for parts, own, added in zip(*self._partial(task), strict=True):
+                case = ((there > 0) == parts.unsqueeze(-1)).all(0)  # (B,)
+                weights = torch.where(case, own.unsqueeze(-1), weights)
+                offset = torch.where(case.unsqueeze(-1), added, offset)
             mixed = ((weights.unsqueeze(-1) * experts).sum(0) + offset).log_softmax(-1)
             none = (there.sum(0) == 0).unsqueeze(-1)
             shifted = (mixed + _float(self.weights["shift"][task])).log_softmax(-1)
             answer[task] = torch.where(none, _float(self.weights["prior"][task]), shifted)
         return answer
+
+    def _partial(self, task: Task) -> tuple[Tensor, Tensor, Tensor]:
+        pools = self.partial[task]
+        return torch.from_numpy(pools.parts), _float(pools.weights), _float(pools.offset)
 
     def _available(self, number: int, inputs: Mapping[str, Tensor]) -> Tensor:
         masks = [inputs[f"{stream}_present"] for stream in self.parts[number][0].streams]

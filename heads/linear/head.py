@@ -10,7 +10,7 @@ import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
 from dualstream.heads.evaluation.calibration import fit_weights, log_softmax
 from dualstream.heads.linear import closed_form, logistic
-from dualstream.heads.variants.registry import Task
+from dualstream.heads.variants.contract import Task
 from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from functools import partial as partial_call
+from typing import Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.evaluation.calibration import LogPool, fit_pool, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.linear import shared
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, Solver, fit_heads
+from dualstream.heads.linear.partial import PartialPools, mix_partial
 from dualstream.heads.variants.contract import (
     Arrays,
     FitOptions,
@@ -76,6 +79,8 @@ class LinearModel:
     each part where others' are missing. It holds the prior, so that it counts once however many parts answer."""
     shift: dict[Task, Floats]
     """Added to the log-probabilities, shape (C,): the correction for unequal class counts, or zeros."""
+    partial: dict[Task, PartialPools]
+    """Of utterances that have some of three streams or more."""
     facts: JsonObject
     """Solver, folds, penalties and their losses, for whoever wants to know."""
     out_of_fold: Prediction | None = None
@@ -98,15 +103,15 @@ class LinearModel:
 
     def mixed(self, task: Task, experts: Floats, there: NDArray[np.bool_]) -> Floats:
         """Return log-probabilities (N, C) of the parts' (parts, N, C); `there`: who has the streams."""
-        offset, shift = self.offset[task], self.shift[task]
-        return mixed(experts, there, self.mixing[task], self.alone[task], offset, shift, self.prior[task])
+        weights = self.mixing[task], self.alone[task], self.offset[task], self.partial[task]
+        return mixed(experts, there, *weights, self.shift[task], self.prior[task])
 
     def to_module(self) -> SeedModule:
         """Return the model as a torch module that takes unscaled features."""
         from dualstream.heads.linear.graph import LinearModule
 
         weights = {name: getattr(self, name) for name in self._by_task}
-        return LinearModule([(part.design, part.heads) for part in self.parts], weights)
+        return LinearModule([(part.design, part.heads) for part in self.parts], weights, self.partial)
 
     def state(self) -> tuple[Arrays, JsonObject]:
         """Return (arrays, JSON values) from which `restore` makes the same model again."""
@@ -121,6 +126,7 @@ class LinearModel:
         for task in self.prior:
             for name in self._by_task:
                 arrays[f"{task}.{name}"] = getattr(self, name)[task]
+            arrays |= self.partial[task].state(task)
         values = {
             "variant": self.variant,
             "seed": self.seed,
@@ -171,12 +177,17 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
             for task in tasks
         }
         parts.append(Part(design, heads))
+    partial = {
+        task: PartialPools.restore(arrays, task, len(parts), len(shares))
+        for task, shares in by_task["prior"].items()
+    }
     history = History(stopped="converged")
     return LinearModel(
         values["variant"],
         values["seed"],
         history,
         tuple(parts),
+        partial=partial,
         facts=values["facts"],
         out_of_fold=None,
         **by_task,
@@ -215,7 +226,11 @@ def fit(
     held_out = len(layout) > 1 or (len(tasks) > 1 and options.decoding == "joint")
     solvers = solvers or (settings["solver"],) * len(layout)
     fitted = [
-        fit_part(train, streams, labels, prior, fold, solver, options, need_folds=held_out)
+        shared.once(
+            (streams, solver, options, held_out, list(labels)),
+            [*_read(train, streams), *labels.values(), *prior.values(), fold],
+            partial_call(fit_part, train, streams, labels, prior, fold, solver, options, need_folds=held_out),
+        )
         for streams, solver in zip(layout, solvers, strict=True)
     ]
     there = np.stack([design.available(train) for design, _ in fitted])
@@ -228,6 +243,9 @@ def fit(
         "prior_weight": {t: [pool.prior_weight for pool in mixed] for t, mixed in pools.items()},
     }
     weights = {task: weights_of(each) for task, each in pools.items()}
+    partial = {
+        task: mix_partial(fitted, task, labels[task], prior[task], there, settings["mixing"]) for task in tasks
+    }
     converged = all(f.converged for _, heads in fitted for f in heads.values())
     if progress is not None:
         progress({"variant": name, "epoch": 1, "epochs": 1, "train_loss": None, "dev_score": None})
@@ -241,6 +259,7 @@ def fit(
         alone={t: alone for t, (_, alone, _) in weights.items()},
         offset={t: offset for t, (_, _, offset) in weights.items()},
         shift={t: shift_of(prior[t], options) for t in tasks},
+        partial=partial,
         facts=facts,
     )
     model.out_of_fold = _out_of_fold(model, [heads for _, heads in fitted], there)
@@ -318,6 +337,7 @@ def mixed(
     mixing: Floats,
     alone: Floats,
     offset: Floats,
+    partial: PartialPools,
     shift: Floats,
     prior: Floats,
 ) -> Floats:
@@ -326,6 +346,9 @@ def mixed(
     share = (there & ~there.all(0)) / np.maximum(there.sum(0), 1)  # of each part, where some are missing
     weights = complete * mixing[:, None] + share * alone[:, None]
     offsets = np.vstack([complete, share]).T @ offset
+    case = partial.matching(there)
+    some = np.flatnonzero(case >= 0)
+    weights[:, some], offsets[some] = partial.weights[case[some]].T, partial.offset[case[some]]
     answer = log_softmax(log_softmax(np.einsum("pn,pnc->nc", weights, experts) + offsets) + shift)
     answer[~there.any(0)] = prior
     return answer
@@ -338,6 +361,11 @@ def _folds(
     if len(np.unique(groups)) < 2:
         return None, "none"
     return fold_codes(groups, labels, FOLDS if len(train) < MANY else FOLDS_OF_MANY), kind
+
+
+def _read(train: FeatureSet, streams: tuple[str, ...]) -> list[NDArray[Any]]:
+    """Return the arrays of the corpus that a part is fitted on."""
+    return [array for name in streams for array in (train.streams[name].utterance, train.streams[name].present)]
 
 
 def fit_part(

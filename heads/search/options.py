@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from dualstream.heads.data.batch import PAIR
 from dualstream.heads.evaluation import confusion
 from dualstream.heads.evaluation.folds import GROUP_BY
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import Parameters
+from dualstream.heads.variants.streams import linear_of, network_of
 
-CANDIDATES = (
-    "linear_video",
-    "linear_audio",
-    "linear_lda_late",
-    "linear_late",
-    "linear",
-    "lda_late",
-    "video",
-    "audio",
-    "concat_norm",
-    "aligned",
-)
-"""Between them they read streams apart, added, multiplied, and moment by moment. Of candidates that
-neither score nor log loss can tell apart the first is taken: the mixture of two solvers, then linear_late."""
 
+def candidates_for(streams: Sequence[str]) -> tuple[str, ...]:
+    """Return the candidates where nobody names any, of a corpus with these streams.
+
+    Between them they read streams apart, added, multiplied, and moment by moment. Of candidates that neither score
+    nor log loss can tell apart the first is taken: the mixture of two solvers, then linear_late.
+    """
+    linear, networks = (tuple(of(stream) for stream in streams) for of in (linear_of, network_of))
+    return (
+        *(*linear, "linear_lda_late", "linear_late", "linear", "lda_late"),
+        *(*networks, "concat_norm", "aligned"),
+    )
+
+
+CANDIDATES = candidates_for(PAIR)
 NETWORKS = ("auto", "needed", "always")
 
 
@@ -72,6 +75,13 @@ class SelectionOptions:
     def every_network(self) -> bool:
         """Whether networks are tried whatever the solved candidates show."""
         return self.networks == "always" or (self.networks == "auto" and self.candidates != CANDIDATES)
+
+    def over(self, streams: Sequence[str]) -> SelectionOptions:
+        """Return the options for a corpus with these streams, in whose names the default candidates then are."""
+        if self.candidates != CANDIDATES or set(streams) <= set(PAIR):
+            return self
+        networks = "needed" if self.networks == "auto" else self.networks
+        return replace(self, candidates=candidates_for(streams), networks=networks)
 
     @classmethod
     def of(cls, parameters: Parameters) -> SelectionOptions:

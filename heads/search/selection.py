@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet, join
+from dualstream.heads.data.batch import FeatureSet, join, stream_order
 from dualstream.heads.evaluation.folds import group_codes, groups_of, holds_apart
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.search.options import SelectionOptions, is_single
@@ -52,7 +52,8 @@ def select(
     ValueError
         Where no single stream can be fitted, nothing is labelled, or there is only one group.
     """
-    options, selection = options or FitOptions(), selection or SelectionOptions()
+    options = options or FitOptions()
+    selection = (selection or SelectionOptions()).over(stream_order(train.streams))
     pooled = train
     if dev is not None and len(dev) and options.patience > 0:
         pooled = join(train, dev)

@@ -15,16 +15,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
+from dualstream.heads import balances
+from dualstream.heads.balances import NONE
+from dualstream.heads.data.batch import PAIR, UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
 from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.evaluation.partial import partial_cases
 from dualstream.heads.fusion.network import Priors, Settings, resolve
 from dualstream.heads.training.graph import NetworkModule
 from dualstream.heads.training.losses import answered_prior
 from dualstream.heads.training.plan import Order
 from dualstream.heads.training.seed_group import PREDICT_ROWS, HeldOut, SeedGroup, SeedRecord, TrainingData
-from dualstream.heads.training.tensors import STREAMS, Scaler, TensorSet
+from dualstream.heads.training.tensors import Scaler, TensorSet
 from dualstream.heads.training.weights import EVAL, Weights
+from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import (
     Arrays,
     FitOptions,
@@ -61,29 +65,40 @@ def fit_network(
     ValueError
         Where no training utterance is labelled, or a stream holds values that are not finite.
     """
-    kind = resolve(name)
+    kind, streams = resolve(name), registry.get(name).reads(train.streams)
     tasks = [task for task in options.tasks if (getattr(train, task) != UNLABELLED).any()]
     if not tasks:
         raise ValueError(f"no training utterance has a label for {' or '.join(options.tasks)}")
     settings = Settings(
         variant=name,
-        widths={stream: train.streams[stream].width for stream in kind.streams},
+        widths={stream: train.streams[stream].width for stream in streams},
+        streams=streams,
         emotions=len(train.emotion_names) if "emotion" in tasks else 0,
         sentiments=len(train.sentiment_names) if "sentiment" in tasks else 0,
         hidden=options.hidden,
         dropout=options.dropout,
         max_windows=options.max_windows,
         parameters=kind.parameters | options.parameters,
+        layers={stream: train.streams[stream].layers for stream in streams if train.streams[stream].layers},
     )
     if dev is not None and (
         options.patience <= 0 or not any((getattr(dev, t) != UNLABELLED).any() for t in tasks)
     ):
         dev = None
+    prepared, watched = None, None
+    if options.balance != NONE:
+        entry = balances.get(options.balance)
+        prepared = None if entry.prepare is None else entry.prepare(name, train, dev, options)
+        if entry.holds_out:
+            train, watched = split_groups(train, HELD_OUT)
     held_out = dev
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)
     with one_core():
         data = TrainingData(kind, settings, train, dev, options)
+        data.prepared = prepared
+        if watched is not None:
+            data.watch(watched)
         groups = _train(data, options, progress)
         scalers = data.tensors.scalers
         held_out_data = (
@@ -155,13 +170,13 @@ def _news(name: str, epoch: int, epochs: int, groups: Sequence[SeedGroup]) -> Pr
 
 
 def _priors(data: TrainingData, train: FeatureSet, task: Task) -> Priors:
-    """Return a task's priors among the utterances that have all streams, and among those that have each."""
+    """Return a task's priors among the utterances that have all streams, those that have each, and some."""
     codes, classes = getattr(train, task), len(getattr(train, f"{task}_names"))
-    there = np.stack([train.streams[stream].present for stream in data.kind.streams])
+    there = np.stack([train.streams[stream].present for stream in data.settings.streams])
     overall = log_shares(np.bincount(codes[codes != UNLABELLED], minlength=classes))
     draws = data.order.frequency()
     shares, answered = [], []
-    for has in (there.all(0), *there):
+    for has in (there.all(0), *there, *(there[list(case)].all(0) for case in partial_cases(len(there)))):
         rows = np.flatnonzero(has & (codes != UNLABELLED))
         shares.append(log_shares_near(np.bincount(codes[rows], minlength=classes), overall))
         come = np.bincount(codes[rows], weights=draws[rows], minlength=classes).astype(np.float64)
@@ -204,7 +219,7 @@ class TorchModel:
 
     def __post_init__(self) -> None:
         self.kind = resolve(self.variant)
-        self.network = self.kind(Weights([self.seed], self.arrays), self.settings)
+        self.network = self.kind(Weights([self.seed], self.arrays, self.settings.layers), self.settings)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return restore_network, self.state()  # a network's class may be made while the program runs
@@ -215,7 +230,7 @@ class TorchModel:
             sizes = (self.settings.emotions, self.settings.sentiments)
             emotion, sentiment = (np.zeros((0, size)) if size else None for size in sizes)
             return Prediction(emotion, sentiment)
-        features.require_finite(self.kind.streams)
+        features.require_finite(self.settings.streams)
         tensors = TensorSet(features, self.kind, self.settings, self.scalers)
         found: dict[Task, NDArray[np.float64]] = {}
         with torch.no_grad(), one_core():
@@ -232,8 +247,8 @@ class TorchModel:
         """
         logits = self.network.decide(self.network.represent(batch, EVAL), batch)
         windows = self.kind.reads == "windows"
-        there = [batch.video_mask.any(1), batch.audio_mask.any(1)] if windows else []
-        nothing = ~torch.stack(there or [batch.video_present, batch.audio_present]).any(0).unsqueeze(-1)
+        there = [one.mask.any(1) if windows else one.present for one in batch.streams.values()]
+        nothing = ~torch.stack(there).any(0).unsqueeze(-1)
         answer = {}
         for task in self.settings.tasks:
             rows = torch.log_softmax(getattr(logits, task)[0].to(dtype), dim=-1)
@@ -251,6 +266,11 @@ class TorchModel:
         arrays = {f"weights/{name}": value for name, value in self.arrays.items()}
         for stream, scaler in self.scalers.items():
             arrays |= {f"scale/{stream}/mean": scaler.mean, f"scale/{stream}/spread": scaler.spread}
+        if set(self.scalers) < set(PAIR):  # files name both of the pair; the one that is not read has no columns
+            none = np.zeros(0, np.float32)
+            arrays |= {
+                f"scale/{other}/{part}": none for other in {*PAIR} - {*self.scalers} for part in ("mean", "spread")
+            }
         arrays |= {f"prior/{task}": shares for task, shares in self.prior.items()}
         values = {
             "variant": self.variant,
@@ -270,9 +290,13 @@ def restore_network(arrays: Arrays, values: JsonObject) -> TorchModel:
     settings = Settings(**values["settings"])
     kind = resolve(settings.variant)
     scalers = {
-        stream: Scaler(kind.scale, arrays[f"scale/{stream}/mean"], arrays[f"scale/{stream}/spread"])
-        for stream in STREAMS
-        if f"scale/{stream}/mean" in arrays
+        stream: Scaler(
+            kind.scale,
+            arrays[f"scale/{stream}/mean"],
+            arrays[f"scale/{stream}/spread"],
+            len(settings.layers.get(stream, ())) or 1,
+        )
+        for stream in settings.streams
     }
     own = {name.removeprefix("weights/"): value for name, value in arrays.items() if name.startswith("weights/")}
     history = History(**values.get("history", {}))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
-from dualstream.heads.data.batch import Batch
+from dualstream.heads.data.batch import Batch, StreamBatch
 from dualstream.heads.fusion.network import Network, Settings
-from dualstream.heads.training.tensors import CLIP, STREAMS, Scaler
+from dualstream.heads.training.tensors import CLIP, Scaler
 from dualstream.heads.variants.contract import Task
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +19,7 @@ class NetworkModule(nn.Module):
     Parameters
     ----------
     network
-        Which streams are read, whole or by windows, and how they are scaled.
+        Whether streams are read whole or by windows, and how they are scaled.
     settings, scalers
         As the network was trained.
     log_probabilities
@@ -36,54 +35,38 @@ class NetworkModule(nn.Module):
     ) -> None:
         super().__init__()
         self.scale, self.log_probabilities = network.scale, log_probabilities
-        self.widths = {stream: settings.widths[stream] for stream in STREAMS if stream in network.streams}
+        self.widths = settings.widths
         self.windowed, self.over_dialogues = network.reads == "windows", network.whole_dialogues
         self.max_windows = settings.max_windows
         self.tasks = settings.tasks
         self.scales = {
-            stream: (torch.from_numpy(scaler.mean), torch.from_numpy(scaler.spread))
+            stream: (torch.from_numpy(scaler.mean), torch.from_numpy(scaler.spread), scaler.layers)
             for stream, scaler in scalers.items()
         }
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[Task, Tensor]:
         """Return log-probabilities (B, C); `heads.export.HeadGraph` says what `inputs` holds."""
         first = inputs[f"{next(iter(self.widths))}_present"]
-        fields: dict[str, Any] = {"dialogue": inputs.get("dialogue", torch.zeros_like(first, dtype=torch.int64))}
-        for stream in STREAMS:
-            fields |= self._stream(stream, inputs, first)
-        return self.log_probabilities(Batch(**fields))
+        dialogue = inputs.get("dialogue", torch.zeros_like(first, dtype=torch.int64))
+        return self.log_probabilities(Batch({s: self._stream(s, inputs) for s in self.widths}, dialogue))
 
-    def _stream(self, stream: str, inputs: Mapping[str, Tensor], like: Tensor) -> dict[str, Tensor]:
-        count = like.shape[0]
-        if stream not in self.widths:
-            length = inputs[next(iter(self.widths))].shape[1] if self.windowed else 0
-            return {
-                stream: torch.zeros(count, length, 0),
-                f"{stream}_mask": torch.zeros(count, length, dtype=torch.bool),
-                f"{stream}_utterance": torch.zeros(count, 0),
-                f"{stream}_present": torch.zeros_like(like),
-            }
+    def _stream(self, stream: str, inputs: Mapping[str, Tensor]) -> StreamBatch:
         rows, present = inputs[stream], inputs[f"{stream}_present"]
+        count, columns = rows.shape[0], rows.shape[-1]
         mask = inputs[f"{stream}_mask"] & present.unsqueeze(-1) if self.windowed else present
         scaled = self._scaled(stream, rows).masked_fill(~mask.unsqueeze(-1), 0.0)
         if self.windowed:
-            whole = rows.new_zeros(count, rows.shape[-1])
-            return {
-                stream: scaled,
-                f"{stream}_mask": mask,
-                f"{stream}_utterance": whole,
-                f"{stream}_present": present,
-            }
-        return {
-            stream: rows.new_zeros(count, 0, rows.shape[-1]),
-            f"{stream}_mask": torch.zeros(count, 0, dtype=torch.bool),
-            f"{stream}_utterance": scaled,
-            f"{stream}_present": present,
-        }
+            return StreamBatch(scaled, mask, rows.new_zeros(count, columns), present)
+        no_windows = rows.new_zeros(count, 0, columns)
+        return StreamBatch(no_windows, torch.zeros(count, 0, dtype=torch.bool), scaled, present)
 
     def _scaled(self, stream: str, rows: Tensor) -> Tensor:
         if self.scale == "raw":
             return rows
-        mean, spread = self.scales[stream]
+        mean, spread, layers = self.scales[stream]
         scaled = ((rows - mean) / spread).clamp(-CLIP, CLIP)
-        return functional.layer_norm(scaled, (len(mean),)) if self.scale == "normed" else scaled
+        if self.scale != "normed":
+            return scaled
+        if layers == 1:
+            return functional.layer_norm(scaled, (len(mean),))
+        return functional.layer_norm(scaled.unflatten(-1, (layers, -1)), (len(mean) // layers,)).flatten(-2)

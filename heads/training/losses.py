@@ -57,13 +57,19 @@ def make_loss(
     labelled = labels >= 0
     come = None if frequency is None else frequency[labelled]
     counts = np.bincount(labels[labelled], weights=come, minlength=classes).astype(np.float64)
-    mass = np.zeros((len(labels), classes), dtype=np.float32)
-    mass[np.flatnonzero(labelled), labels[labelled]] = 1.0
     # a class that train lacks would get log 0: it counts as half an utterance
     log_share = np.log(np.maximum(counts, 0.5) / max(counts.sum(), 1.0)).astype(np.float32)
     values = {"focal_gamma": focal_gamma, "adjustment": adjustment}
     made = entry.make(Labels(counts, log_share, {key: values[key] for key in entry.options}))
-    return TaskLoss(loss=made, mass=torch.from_numpy(mass))
+    return TaskLoss(loss=made, mass=label_mass(labels, classes))
+
+
+def label_mass(labels: NDArray[np.int64], classes: int) -> Tensor:
+    """Return each label's mass (N, C): 1 in the column of its class, nothing where it is unlabelled (-1)."""
+    mass = np.zeros((len(labels), classes), dtype=np.float32)
+    labelled = labels >= 0
+    mass[np.flatnonzero(labelled), labels[labelled]] = 1.0
+    return torch.from_numpy(mass)
 
 
 def answered_prior(loss: Loss, counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from dualstream.heads.data.batch import Batch, Logits
 from dualstream.heads.fusion.network import Network, Settings
+from dualstream.heads.training.layer_weights import batch_of_seed
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parameter import is_lazy
@@ -34,7 +36,10 @@ class ModuleNetwork(Network):
     """Its constructor takes `Settings`; its forward takes a `Batch` and gives `Logits` (B, classes)."""
 
     def build(self, weights: Weights, settings: Settings) -> int:
-        copies = [self._started(seed) for seed in weights.seeds]
+        for stream in settings.layers:
+            weights.layer_logits(stream)
+        widths = {name: width // len(settings.layers.get(name, (0,))) for name, width in settings.widths.items()}
+        copies = [self._started(seed, replace(settings, widths=widths, layers={})) for seed in weights.seeds]
         self.body = copies[0]
         self.trained = {name for name, value in self.body.named_parameters() if value.requires_grad}
         arrays = [dict(one.named_parameters()) | dict(one.named_buffers()) for one in copies]
@@ -59,7 +64,8 @@ class ModuleNetwork(Network):
             for seed in range(seeds):
                 own = {name: each[seed] for name, each in arrays.items()}
                 with _drawing_from(draws[seed] if draws else None):
-                    rows.append(self._joined(functional_call(self.body, own, (batch,)), batch))
+                    own_batch = batch_of_seed(self.weights, batch, seed) if self.settings.layers else batch
+                    rows.append(self._joined(functional_call(self.body, own, (own_batch,)), batch))
         return torch.stack(rows)
 
     def decide(self, representation: Tensor, batch: Batch) -> Logits:
@@ -67,9 +73,9 @@ class ModuleNetwork(Network):
         emotion, sentiment = representation.split((self.settings.emotions, self.settings.sentiments), dim=-1)
         return Logits(emotion=emotion, sentiment=sentiment)
 
-    def _started(self, seed: int) -> nn.Module:
+    def _started(self, seed: int, settings: Settings) -> nn.Module:
         with _ONE_AT_A_TIME, _drawing_from(seed):
-            return self.module(self.settings)
+            return self.module(settings)
 
     def _array(self, name: str) -> Tensor:
         arrays = self.weights.tensors if name in self.trained else self.weights.buffers
@@ -83,7 +89,7 @@ class ModuleNetwork(Network):
 
     def _joined(self, found: Logits, batch: Batch) -> Tensor:
         """Return one seed's logits side by side; a task without a head has no columns."""
-        count, parts = batch.video_present.shape[0], []
+        count, parts = batch.dialogue.shape[0], []
         for task in self.settings.tasks:
             rows = getattr(found, task, None)
             wanted = (count, getattr(self.settings, f"{task}s"))

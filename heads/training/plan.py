@@ -94,15 +94,22 @@ class Order:
 def hide_streams(
     tensors: TensorSet, index: Index, rate: float, rng: np.random.Generator
 ) -> dict[str, NDArray[np.bool_]] | None:
-    """Draw which utterances lose a stream: with chance `rate`, one of the two, where both are there.
+    """Draw which utterances lose streams: with chance `rate`, where two or more are there.
 
-    Modality dropout as in ModDrop (Neverova et al. 2015, https://arxiv.org/abs/1501.00102).
+    They keep at least one and lose at least one; each such choice is as likely as another: of two streams one
+    goes, of three one or two. Modality dropout as in ModDrop (Neverova et al. 2015,
+    https://arxiv.org/abs/1501.00102).
     """
-    if rate <= 0.0 or not all(tensors.widths.values()):
+    if rate <= 0.0 or len(tensors.widths) < 2:
         return None
     drawn = rng.random(len(index))
-    both = tensors.both_present[index]
-    return {"video": both & (drawn < rate / 2), "audio": both & (drawn >= rate / 2) & (drawn < rate)}
+    there = tensors.there[index]  # (B, streams)
+    count = there.sum(axis=1)
+    choices = np.where(count > 1, 2.0**count - 2, 1.0)  # what may go: neither nothing nor everything
+    choice = np.minimum(drawn / (rate / choices), choices - 1).astype(np.int64) + 1
+    gone = (choice[:, None] >> (there.cumsum(axis=1) - 1).clip(0)) & 1  # bit k: the k-th stream that is there
+    hidden = there & (gone == 1) & ((count > 1) & (drawn < rate))[:, None]
+    return {stream: hidden[:, column] for column, stream in enumerate(tensors.widths)}
 
 
 def _cut(order: Index, size: int) -> list[Index]:

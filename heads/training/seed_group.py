@@ -10,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads import balances
+from dualstream.heads.balances import NONE
+from dualstream.heads.balances.step import Balancing, Step, StreamBalance
 from dualstream.heads.data.batch import UNLABELLED, Batch, FeatureSet
 from dualstream.heads.fusion.network import Network, Settings
-from dualstream.heads.training.losses import TaskLoss, balanced_weights, make_loss
+from dualstream.heads.training.losses import TaskLoss, balanced_weights, label_mass, make_loss
 from dualstream.heads.training.plan import Order, hide_streams
 from dualstream.heads.training.task_balance import cosine, make_balance
 from dualstream.heads.training.tensors import Scaler, TensorSet
+from dualstream.heads.training.watched import Watched, WatchedPart
 from dualstream.heads.training.weights import EVAL, Dropout, Weights
 from dualstream.heads.variants.registry import FitOptions, Task
 from numpy.typing import NDArray
@@ -57,6 +61,19 @@ class TrainingData:
             for task in settings.tasks
         }
         self.dev = None if dev is None else HeldOut(dev, kind, settings, self.tensors.scalers)
+        self.prepared: object = None
+        """What the balance of the streams made before training."""
+        self.watched: Watched | None = None
+
+    def watch(self, held_out: FeatureSet) -> None:
+        """Follow the losses of utterances that are not trained on, beside those that are."""
+        other = TensorSet(held_out, self.kind, self.settings, self.tensors.scalers)
+        of_train = {task: one.mass for task, one in self.losses.items()}
+        of_other = {task: label_mass(getattr(held_out, task), mass.shape[1]) for task, mass in of_train.items()}
+        self.watched = Watched(
+            WatchedPart(self.tensors, of_train, self.losses, other.count),
+            WatchedPart(other, of_other, self.losses, other.count),
+        )
 
 
 @dataclass
@@ -90,12 +107,16 @@ class SeedGroup:
     def __init__(self, data: TrainingData, seeds: Sequence[int], stop: Event) -> None:
         options = data.options
         self.data, self.options, self.stop = data, options, stop
-        self.weights = Weights(seeds)
+        self.weights = Weights(seeds, layers=data.settings.layers)
         self.network = data.kind(self.weights, data.settings)
         self.balance = make_balance(options.task_balance, self.weights, options.sentiment_weight)
         self.weights.train()
         self.optimiser = AdamW(self.weights, options)
         self.dropout = Dropout(seeds, options.dropout)
+        self.streams: StreamBalance | None = None
+        if options.balance != NONE:
+            task = Balancing(data, self.weights, seeds, options.balance_strength, data.prepared)
+            self.streams = balances.get(options.balance).make(task)
         self.records = [SeedRecord(seed) for seed in seeds]
         self.live = list(self.records)
 
@@ -119,16 +140,26 @@ class SeedGroup:
         total = torch.zeros(len(self.live))
         order = self.data.order.shuffled(rng)
         rate = self.options.modality_dropout
+        if self.streams is not None:
+            self.streams.epoch(epoch, Step(self.data, self.network, self.weights, self.dropout))
         batches = tensors.epoch(order, lambda index: hide_streams(tensors, index, rate, rng))
         for position, (index, batch) in enumerate(zip(order, batches, strict=True)):
             representation = self.network.represent(batch, self.dropout)
             losses = self._losses(representation, batch, torch.from_numpy(index))
             if position == 0 and len(losses) == 2 and self.network.has_representation:
                 self._record_cosine(losses, representation)
-            self.balance(losses)
+            if self.streams is None:
+                self.balance(losses)
+            else:
+                step = Step(self.data, self.network, self.weights, self.dropout, index)
+                self.balance(self.streams.losses(step, losses))
             if position == 0:
                 self._record_shares()
+            if self.streams is not None:
+                self.streams.before_step(step)
             self.optimiser.step()
+            if self.streams is not None:
+                self.streams.after_step(step)
             for loss in losses.values():
                 total += loss.detach()
             if self.stop.is_set():
@@ -189,6 +220,8 @@ class SeedGroup:
                 self.weights.keep(keep)
                 self.dropout.keep(keep)
                 self.optimiser.keep(keep)
+                if self.streams is not None:
+                    self.streams.keep(keep)
 
 
 class AdamW:

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from dualstream.heads.data.batch import Batch, FeatureSet, StreamArrays
+from dualstream.heads.data.batch import STREAM_FIELDS, Batch, FeatureSet, StreamArrays, StreamBatch
 from dualstream.heads.fusion.network import Network, Scale, Settings
 from numpy.typing import NDArray
 from torch import Tensor
 
-STREAMS = ("video", "audio")
 CLIP = 10.0  # standard deviations: beyond lies a broken column, and one value would outweigh a row
 CONSTANT = 1e-6  # a column whose spread is below this share of its size is constant
 AT_ONCE = 64  # batches of utterances' rows that are gathered together
 
 Hidden = dict[str, NDArray[np.bool_]]  # by stream: from which utterances of a batch it is taken away, shape (B,)
+Gathered = dict[tuple[str, str], Tensor]  # by stream and field of a `StreamBatch`
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,19 @@ class Scaler:
     """Shape (D,)."""
     spread: NDArray[np.float32]
     """Shape (D,), standard deviation; 1 where the column is constant."""
+    layers: int = 1
+    """Layers side by side, each of which is normed by itself."""
 
     @classmethod
-    def fit(cls, rows: NDArray[np.float32], present: NDArray[np.bool_], kind: Scale) -> Scaler:
+    def fit(cls, rows: NDArray[np.float32], present: NDArray[np.bool_], kind: Scale, layers: int = 1) -> Scaler:
         """Learn from the rows that are present."""
         width = rows.shape[1]
         if kind == "raw" or not present.any():
-            return cls(kind, np.zeros(width, np.float32), np.ones(width, np.float32))
+            return cls(kind, np.zeros(width, np.float32), np.ones(width, np.float32), layers)
         used = rows[present].astype(np.float64)
         mean, spread = used.mean(axis=0), used.std(axis=0)
         constant = spread <= CONSTANT * np.maximum(np.abs(mean), CONSTANT)
-        return cls(kind, mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32))
+        return cls(kind, mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32), layers)
 
     def __call__(self, rows: NDArray[np.float32], present: NDArray[np.bool_]) -> Tensor:
         """Return scaled rows, zeros where a row is absent."""
@@ -52,7 +54,8 @@ class Scaler:
         if self.kind != "raw":
             scaled = ((scaled - torch.from_numpy(self.mean)) / torch.from_numpy(self.spread)).clamp_(-CLIP, CLIP)
         if self.kind == "normed":
-            scaled = torch.nn.functional.layer_norm(scaled, scaled.shape[1:])
+            by_layer = scaled.unflatten(1, (self.layers, -1)) if self.layers > 1 else scaled
+            scaled = torch.nn.functional.layer_norm(by_layer, by_layer.shape[-1:]).reshape(scaled.shape)
         scaled[torch.from_numpy(~present)] = 0.0
         return scaled
 
@@ -65,9 +68,9 @@ class TensorSet:
     features
         The utterances.
     network
-        Which streams are read, whole or by windows, and how they are scaled.
+        Whether streams are read whole or by windows, and how they are scaled.
     settings
-        Widths of the streams, and how many windows of an utterance are kept.
+        Which streams are read, their widths, and how many windows of an utterance are kept.
     scalers
         By stream; None: learned from `features`.
     """
@@ -82,7 +85,8 @@ class TensorSet:
         self.count = len(features)
         self.reads, self.scale = network.reads, network.scale
         self.whole_dialogues = network.whole_dialogues
-        self.widths = {stream: settings.widths.get(stream, 0) for stream in STREAMS}
+        self.widths = settings.widths
+        self.layers = settings.layers
         self.dialogue_codes, self.turn = features.dialogue, features.turn
         self.dialogue = torch.from_numpy(features.dialogue)
         max_windows = settings.max_windows
@@ -94,11 +98,10 @@ class TensorSet:
         self.values: dict[str, Tensor] = {}
         self.present: dict[str, Tensor] = {}
         self.window_present: dict[str, Tensor] = {}
-        for stream in STREAMS:
-            wanted = stream in network.streams
-            arrays = features.streams.get(stream) if wanted else None
-            self._add(stream, arrays, rows, None if scalers is None else scalers.get(stream))
-        self.both_present = np.logical_and(*(self.present[stream].numpy() for stream in STREAMS))
+        for stream in settings.streams:
+            self._add(stream, features.streams.get(stream), rows, None if scalers is None else scalers[stream])
+        self.there = np.stack([present.numpy() for present in self.present.values()], axis=1)
+        """Which streams each utterance has, shape (N, streams)."""
 
     def _add(
         self, stream: str, arrays: StreamArrays | None, rows: NDArray[np.int64], scaler: Scaler | None
@@ -120,7 +123,7 @@ class TensorSet:
             self.window_present[stream] = torch.from_numpy(np.append(there, False))
         else:
             values, there = arrays.utterance, arrays.present
-        scaler = scaler or Scaler.fit(values, there, self.scale)
+        scaler = scaler or Scaler.fit(values, there, self.scale, len(self.layers.get(stream, ())) or 1)
         self.scalers[stream] = scaler
         scaled = scaler(values, there)
         self.values[stream] = torch.cat([scaled, torch.zeros(1, width)]) if windowed else scaled
@@ -141,27 +144,38 @@ class TensorSet:
         for start in range(0, len(batches), AT_ONCE):
             some = batches[start : start + AT_ONCE]
             sizes = [len(index) for index in some]
-            cut = {name: rows.split(sizes) for name, rows in self._gathered(np.concatenate(some), None).items()}
+            at = np.concatenate(some)
+            dialogues = self._at(self.dialogue, at).split(sizes)
+            cut = {key: rows.split(sizes) for key, rows in self._gathered(at, None).items()}
             for position, index in enumerate(some):
-                yield _batch({name: parts[position] for name, parts in cut.items()}, hide(index))
+                parts = {key: each[position] for key, each in cut.items()}
+                yield self._batch(_taken_away(parts, hide(index)), dialogues[position])
 
     def batch(self, index: NDArray[np.int64], hidden: Hidden | None = None) -> Batch:
         """Gather utterances; ``hidden`` takes streams away from some of them."""
         gathered = self._gathered(index, hidden)
-        return Batch(**gathered) if self.reads == "windows" else _batch(gathered, hidden)
+        if self.reads != "windows":
+            gathered = _taken_away(gathered, hidden)
+        return self._batch(gathered, self._at(self.dialogue, index))
 
-    def _gathered(self, index: NDArray[np.int64], hidden: Hidden | None) -> dict[str, Tensor]:
-        """Return the fields of a `Batch`; windows alone are taken away here already."""
+    def _batch(self, rows: Gathered, dialogue: Tensor) -> Batch:
+        return Batch({s: StreamBatch(*(rows[s, field] for field in STREAM_FIELDS)) for s in self.widths}, dialogue)
+
+    @staticmethod
+    def _at(rows: Tensor, index: NDArray[np.int64]) -> Tensor:
+        return rows.index_select(0, torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64)))
+
+    def _gathered(self, index: NDArray[np.int64], hidden: Hidden | None) -> Gathered:
+        """Return the fields of the streams; windows alone are taken away here already."""
         at = torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64))
-        gathered = {"dialogue": self.dialogue.index_select(0, at)}
+        gathered: Gathered = {}
         if self.reads == "windows":
             lengths = self._lengths[at]
             steps = torch.arange(int(lengths.max()))
             inside = steps < lengths[:, None]  # (B, T)
             rows = torch.where(inside, self._starts[at][:, None] + steps, -1)
-        for stream in STREAMS:
+        for stream, width in self.widths.items():
             present = self.present[stream].index_select(0, at)
-            width = self.widths[stream]
             if self.reads == "windows":
                 if hidden is not None:
                     present = present & ~torch.from_numpy(hidden[stream])
@@ -173,22 +187,18 @@ class TensorSet:
                 mask = torch.zeros(len(at), 0, dtype=torch.bool)
                 windows = torch.zeros(len(at), 0, width)
                 whole = self.values[stream].index_select(0, at)
-            gathered |= {
-                stream: windows,
-                f"{stream}_mask": mask,
-                f"{stream}_utterance": whole,
-                f"{stream}_present": present,
-            }
+            for field, value in zip(STREAM_FIELDS, (windows, mask, whole, present), strict=True):
+                gathered[stream, field] = value
         return gathered
 
 
-def _batch(rows: dict[str, Tensor], hidden: Hidden | None) -> Batch:
-    """Make a batch of utterances' rows, streams taken away from some: zeros, in place."""
+def _taken_away(rows: Gathered, hidden: Hidden | None) -> Gathered:
+    """Take streams away from some utterances' rows: zeros, in place."""
     for stream, drawn in (hidden or {}).items():
         gone = torch.from_numpy(drawn)
-        rows[f"{stream}_present"] = rows[f"{stream}_present"] & ~gone
-        rows[f"{stream}_utterance"][gone] = 0.0
-    return Batch(**rows)
+        rows[stream, "present"] = rows[stream, "present"] & ~gone
+        rows[stream, "utterance"][gone] = 0.0
+    return rows
 
 
 def subsample(offsets: NDArray[np.int64], limit: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

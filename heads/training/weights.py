@@ -7,11 +7,12 @@ and no operation mixes seeds: what a seed becomes does not depend on the company
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from dualstream.heads.training.layer_weights import LayerSpan, logits_name, mixed, shares
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -30,10 +31,18 @@ class Weights:
         One model a seed; each draws its start from a generator of its own.
     arrays
         Arrays of ONE model by name, in place of random ones; `seeds` then has one entry.
+    layers
+        Numbers of the layers of each stream whose layers are weighed by learned weights.
     """
 
-    def __init__(self, seeds: Sequence[int], arrays: dict[str, NDArray[Any]] | None = None) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        arrays: dict[str, NDArray[Any]] | None = None,
+        layers: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
         self.seeds = list(seeds)
+        self.layers = {stream: len(numbers) for stream, numbers in (layers or {}).items()}
         self.tensors: dict[str, Tensor] = {}
         self.buffers: dict[str, Tensor] = {}
         """Arrays (S, ...) that are kept with the weights, but not trained: running means, say."""
@@ -45,15 +54,46 @@ class Weights:
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def linear(
-        self, name: str, width: int, out: int, *, streams: dict[str, tuple[int, int]] | None = None
+        self,
+        name: str,
+        width: int,
+        out: int,
+        *,
+        streams: dict[str, tuple[int, int]] | None = None,
+        counted: bool = True,
     ) -> Linear:
-        """Return an affine layer; ``streams`` says which input rows belong to a stream."""
+        """Return an affine layer; ``streams`` says which input columns belong to a stream.
+
+        The layers of a stream are mixed first, and their rows have the width of one. `counted`: whether the
+        gradients of a stream's rows count as that stream's share.
+        """
+        spans, compact, removed = [], {}, 0
         for stream, (start, stop) in (streams or {}).items():
+            count = self.layers.get(stream, 1)
+            if count > 1:
+                spans.append(LayerSpan(stream, start, stop, count))
+                self.layer_logits(stream)
+            shrunk = (stop - start) // count
+            compact[stream] = (start - removed, start - removed + shrunk)
+            removed += stop - start - shrunk
+        for stream, (start, stop) in compact.items() if counted else ():
             self.stream_rows.append((f"{name}.weight", start, stop, stream))
-        bound = 1.0 / math.sqrt(max(width, 1))
-        self.add(f"{name}.weight", (width, out), bound)
+        bound = 1.0 / math.sqrt(max(width - removed, 1))
+        self.add(f"{name}.weight", (width - removed, out), bound)
         self.add(f"{name}.bias", (1, out), bound)
-        return Linear(self, name)
+        return Linear(self, name, tuple(spans))
+
+    def layer_logits(self, stream: str) -> None:
+        """Make the logits of a stream's layers, equal at first, where they are not there yet."""
+        if logits_name(stream) not in self.tensors:
+            self.add(logits_name(stream), (self.layers[stream],), fill=0.0)
+
+    def layer_shares(self, layers: Mapping[str, Sequence[int]]) -> dict[str, dict[int, float]]:
+        """Return the learned weights of the first seed by stream and number of the layer."""
+        return {
+            stream: dict(zip(map(int, numbers), shares(self, stream)[0].detach().tolist(), strict=True))
+            for stream, numbers in layers.items()
+        }
 
     def norm(self, name: str, width: int) -> Norm:
         """Return a layer norm with a learned gain and offset."""
@@ -150,20 +190,26 @@ class Weights:
 
 
 class Linear:
-    """y = x W + b, seed by seed."""
+    """y = x W + b, seed by seed; the layers of a stream are mixed before."""
 
-    def __init__(self, weights: Weights, name: str) -> None:
-        self.weights, self.name = weights, name
+    def __init__(self, weights: Weights, name: str, spans: tuple[LayerSpan, ...] = ()) -> None:
+        self.weights, self.name, self.spans = weights, name, spans
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map (S, ..., in) to (S, ..., out)."""
         weight, bias = self.weights[f"{self.name}.weight"], self.weights[f"{self.name}.bias"]
+        if self.spans:
+            x = mixed(self.weights, x, self.spans, shared=False)
         flat = x.reshape(x.shape[0], -1, x.shape[-1])
         return _affine(flat, weight, bias).view(*x.shape[:-1], weight.shape[-1])
 
     def shared(self, x: Tensor) -> Tensor:
         """Map what all seeds look at, (..., in), to (S, ..., out)."""
         weight, bias = self.weights[f"{self.name}.weight"], self.weights[f"{self.name}.bias"]
+        if self.spans:
+            x = mixed(self.weights, x, self.spans, shared=True)
+            flat = x.reshape(x.shape[0], -1, x.shape[-1])
+            return _affine(flat, weight, bias).view(*x.shape[:-1], weight.shape[-1])
         flat = x.reshape(1, -1, x.shape[-1])
         return _affine(flat, weight, bias).view(len(weight), *x.shape[:-1], weight.shape[-1])
 

@@ -5,12 +5,12 @@ Nothing here imports torch: the solved variants run without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.batch import PAIR, FeatureSet, stream_order
 from dualstream.heads.variants.options import TASKS as TASKS
 from dualstream.heads.variants.options import FitOptions as FitOptions
 from dualstream.heads.variants.options import Parameters as Parameters
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Kind = Literal["trained", "solved", "search"]
 KINDS: tuple[Kind, ...] = ("trained", "solved", "search")
 """In the order in which tables show them."""
-STREAMS = ("video", "audio")
+STREAMS = PAIR
 Arrays = dict[str, NDArray[Any]]
 """What a fitted model has learned, by name."""
 
@@ -90,7 +90,7 @@ class SeedModule(Protocol):
     """A fitted model of one seed as a torch module: unscaled features to log-probabilities."""
 
     widths: dict[str, int]
-    """Columns of each stream that is read, by name, video first."""
+    """Columns of each stream that is read, by name, in the order in which they are joined."""
     windowed: bool
     """Whether streams are windows, (B, T, D), and not one row per utterance, (B, D)."""
     over_dialogues: bool
@@ -180,7 +180,7 @@ class Variant:
     summary: str
     """One line for help texts and tables."""
     streams: tuple[str, ...]
-    """Streams it reads: ``("video",)``, ``("audio",)`` or both."""
+    """Streams it reads. One that joins any: those that it joins where a corpus has fewer than two (`reads`)."""
     fit: Fit
     restore: Restore
     paper: str = ""
@@ -189,13 +189,19 @@ class Variant:
     """``trained`` in epochs, by `heads.training.fit`; ``solved`` to convergence, every seed the same model; or a
     ``search`` among other variants, which fits one of them."""
     any_stream: bool = False
-    """Whether it makes do with one of its streams where the corpus lacks the other."""
+    """Whether it makes do with one stream where the corpus lacks the others."""
+    joins: bool = False
+    """Whether it reads all streams that a corpus has, two or more of any name."""
+    needs_argument: bool = False
+    """Whether it is a variant only with an argument, as ``single:NAME`` is; tables and help don't list it."""
     needs_windows: bool = False
     needs_dialogues: bool = False
     parameters: Parameters = field(default_factory=dict)
     """Settings of its own with their defaults, settable by FitOptions.parameters."""
     refuse: Callable[[str, FitOptions], None] | None = None
     """Raises ValueError, called with the variant's name, where it has no use for what the options ask."""
+    refuse_streams: Callable[[str, tuple[str, ...], FitOptions], None] | None = None
+    """Raises ValueError, called with the variant's name, where these streams are more than it can join."""
     argument: Callable[[str], Variant] | None = None
     """Makes the variant that ``name:argument`` names; None where the variant takes no argument."""
     held_out: HeldOutFit | None = None
@@ -208,13 +214,20 @@ class Variant:
             raise ValueError(
                 f"variant {self.name!r} is of kind {self.kind!r}; expected one of: {', '.join(KINDS)}"
             )
-        if not self.streams or set(self.streams) - set(STREAMS):
-            raise ValueError(f"variant {self.name!r} reads {self.streams}; expected streams of {STREAMS}")
+        if not self.streams or len(set(self.streams)) < len(self.streams):
+            raise ValueError(f"variant {self.name!r} reads {self.streams}; expected streams of different names")
         odd = [key for key, value in self.parameters.items() if not isinstance(value, str | int | float | None)]
         if odd:
             raise ValueError(f"variant {self.name!r}: the default of {odd[0]} is no number, word, true or false")
 
+    def reads(self, there: Iterable[str]) -> tuple[str, ...]:
+        """Return which streams it reads, in order, of a corpus that has `there`."""
+        order = stream_order(there)
+        enough = self.joins and len(order) >= (1 if self.any_stream else 2)
+        return order if enough else self.streams
+
     def lacking(self, there: Collection[str]) -> tuple[str, ...]:
         """Return which of its streams it can't do without and are not `there`."""
-        missing = tuple(stream for stream in self.streams if stream not in there)
-        return () if self.any_stream and len(missing) < len(self.streams) else missing
+        wanted = self.reads(there)
+        missing = tuple(stream for stream in wanted if stream not in there)
+        return () if self.any_stream and len(missing) < len(wanted) else missing

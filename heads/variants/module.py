@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dualstream.heads.data.batch import Batch as Batch
 from dualstream.heads.data.batch import Logits as Logits
+from dualstream.heads.data.batch import stream_order
 from dualstream.heads.fusion.network import Reads, Scale
 from dualstream.heads.fusion.network import Settings as Settings
 from dualstream.heads.fusion.registration import variant_of
@@ -30,7 +31,7 @@ M = TypeVar("M", bound="nn.Module")
 def register_variant(
     name: str,
     *,
-    streams: tuple[str, ...] = STREAMS,
+    streams: tuple[str, ...] | None = STREAMS,
     reads: Reads = "utterance",
     scale: Scale = "standard",
     whole_dialogues: bool = False,
@@ -46,7 +47,8 @@ def register_variant(
     Parameters
     ----------
     streams
-        Those it reads.
+        Those it reads, of any names; None: all that a corpus has, two or more, which ``settings.streams`` names
+        and ``batch.streams`` holds.
     reads
         ``utterance``: one row per utterance, ``batch.video_utterance`` (B, D); ``windows``: ``batch.video``
         (B, T, D) with ``batch.video_mask`` (B, T).
@@ -75,7 +77,8 @@ def register_variant(
             raise TypeError(f"the variant {name!r} is {made!r}; expected a subclass of torch.nn.Module")
         own = {
             "module": made,
-            "streams": tuple(stream for stream in STREAMS if stream in streams) or streams,
+            "streams": STREAMS if streams is None else stream_order(streams),
+            "joins": streams is None,
             "reads": reads,
             "scale": scale,
             "whole_dialogues": whole_dialogues,

@@ -31,5 +31,7 @@ def _registered(tree: ast.Module) -> Iterator[str]:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
             continue
         name = node.args[0]
+        if any(word.arg == "needs_argument" for word in node.keywords):
+            continue
         if node.func.id in REGISTERING and isinstance(name, ast.Constant) and isinstance(name.value, str):
             yield name.value

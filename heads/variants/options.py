@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Gt, Interval
-from dualstream.heads import losses
+from dualstream.heads import balances, losses
+from dualstream.heads.variants.layer_option import parse_layers
 
 from dualstream.validation import validate
 
@@ -59,6 +60,12 @@ class FitOptions:
     """fixed, uncertainty or surgery.
 
     heads/training/task_balance.py."""
+    balance: str = "none"
+    """Keeps streams from starving each other: none, auxiliary, blending, ogm_ge, umt, or an installed package's.
+
+    heads/balances/. Of variants that are trained on two streams or more, jointly."""
+    balance_strength: Annotated[float, Ge(0)] = 1.0
+    """Of the balance: a weight of its losses, or OGM-GE's alpha."""
     watch: Watch = "score"
     """What patience watches on dev: score (macro F1) or loss.
 
@@ -79,6 +86,10 @@ class FitOptions:
     """How both tasks are answered: joint (one answer, a pair that training showed), separate or pairs.
 
     heads/variants/joint.py. pairs adds both heads' log-probabilities over the pairs that training showed."""
+    layers: str | None = None
+    """How a stream of hf:FOLDER@all is read: learned, mean, a layer's number, or all (side by side, the default).
+
+    For every such stream, or for each by its name: audio=learned,video=3. docs/encoders.md compares them."""
     max_windows: Annotated[int, Ge(1)] = 64
     """Windows of an utterance that sequence variants see.
 
@@ -96,10 +107,19 @@ class FitOptions:
         validate(self)
         if self.loss != FitOptions.loss:  # the default needs no look at what is installed
             require_loss(self.loss)
+        parse_layers(self.layers)
+        if self.balance != FitOptions.balance:
+            require_balance(self.balance)
         if not self.seeds or not self.tasks or set(self.tasks) - set(TASKS):
             raise ValueError(
                 f"{len(self.seeds)} seeds for the tasks {self.tasks}; expected one seed or more, of {TASKS}"
             )
+
+
+def require_balance(name: str) -> None:
+    """Raise ValueError where no balance of streams has that name; the message lists those that there are."""
+    if name not in balances.names():
+        raise ValueError(f"balance is {name!r}; expected one of: {', '.join(balances.names())}")
 
 
 def require_loss(name: str) -> None:

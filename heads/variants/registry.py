@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
+from dualstream.heads.balances import NONE
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants import joint_model
-from dualstream.heads.variants.contract import KINDS, Arrays, Variant
+from dualstream.heads.data.layers import layered as layers_of
+from dualstream.heads.variants import joint_model, layered
+from dualstream.heads.variants.contract import KINDS, STREAMS, Arrays, Variant
 from dualstream.heads.variants.contract import TASKS as TASKS
 from dualstream.heads.variants.contract import FitOptions as FitOptions
 from dualstream.heads.variants.contract import History as History
@@ -23,6 +25,8 @@ from dualstream.heads.variants.contract import Prediction as Prediction
 from dualstream.heads.variants.contract import Progress as Progress
 from dualstream.heads.variants.contract import Task as Task
 from dualstream.heads.variants.contract import Trained as Trained
+from dualstream.heads.variants.layer_option import chosen_layers
+from dualstream.heads.variants.streams import linear_of, network_of
 
 from dualstream.cores import one_core
 from dualstream.discovery import Registry, left_out_words, load
@@ -34,7 +38,7 @@ if TYPE_CHECKING:
 
 TRAINED_ALONE = (
     *("epochs", "batch_size", "learning_rate", "weight_decay", "hidden", "dropout", "modality_dropout"),
-    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads"),
+    *("patience", "watch", "task_balance", "sentiment_weight", "max_windows", "threads", "balance_strength"),
 )
 """Options that mean nothing to a variant that is solved."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -68,7 +72,15 @@ def names() -> list[str]:
     def place(one: Variant) -> tuple[int, bool, bool]:
         return KINDS.index(one.kind), one.needs_dialogues, one.needs_windows
 
-    return [variant.name for variant in sorted(VARIANTS.entries(), key=place)]
+    return [variant.name for variant in sorted(VARIANTS.entries(), key=place) if not variant.needs_argument]
+
+
+def singles(streams: Sequence[str]) -> list[str]:
+    """Return the variants that read one stream, for each of these, in the order in which tables show them."""
+    fixed = {name: get(name).streams for name in names()}
+    own = [name for name, reads in fixed.items() if len(reads) == 1 and reads[0] in streams]
+    own += [of(stream) for of in (network_of, linear_of) for stream in streams if stream not in STREAMS]
+    return sorted(own, key=lambda name: KINDS.index(get(name).kind))
 
 
 def get(name: str) -> Variant:
@@ -85,9 +97,11 @@ def get(name: str) -> Variant:
         left_out = left_out_words(load(VARIANTS.package, VARIANTS.group))
         raise ValueError(
             f"no fusion variant is called {name!r}; there are: {', '.join(names())}{left_out}; "
-            "if another package has it, install that"
+            "if another package has it, install that; single:NAME and linear:NAME read the stream NAME"
         )
     if not argument:
+        if variant.needs_argument:
+            raise ValueError(f"{base} needs the name of a stream: {base}:NAME")
         return variant
     if variant.argument is None:
         raise ValueError(f"{base} takes no argument; {name!r} was given")
@@ -114,11 +128,12 @@ def fit(
     options = options or FitOptions()
     variant = get(name)
     check(name, train, options)
-    train.require_finite(variant.streams)
+    streams = variant.reads(train.streams)
+    train.require_finite(streams)
     if dev is not None:
-        dev.require_finite(variant.streams)
+        dev.require_finite(streams)
     with one_core():
-        return variant.fit(name, train, dev, options, progress)
+        return layered.fit(variant, name, train, dev, options, progress)
 
 
 def held_out(
@@ -141,9 +156,12 @@ def held_out(
     check(name, features, options)
     if variant.held_out is None:
         return None
-    features.require_finite(variant.streams)
+    features.require_finite(variant.reads(features.streams))
+    read = layered.held_out_rows(variant, features, options)
+    if read is None:
+        return None
     with one_core():
-        return variant.held_out(name, features, fold, options, progress, work)
+        return variant.held_out(name, read, fold, options, progress, work)
 
 
 def check(name: str, features: FeatureSet, options: FitOptions) -> None:
@@ -164,13 +182,22 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
         _check_setting(variant, key, value)
     if variant.refuse is not None:
         variant.refuse(name, options)
+    if options.balance != NONE:
+        _check_balance(variant, name, options.balance)
+    chosen_layers(options.layers, layers_of(features))
+    streams = variant.reads(features.streams)
     lacking = variant.lacking(features.streams)
     if lacking:
         there = " and ".join(sorted(features.streams)) or "no stream"
+        if variant.joins and not set(features.streams) <= set(STREAMS):
+            ways = ", ".join(of(one) for one in features.streams for of in (network_of, linear_of))
+            raise ValueError(f"{name} joins two streams or more; this corpus has {there} alone, which {ways} read")
         raise ValueError(f"{name} reads the {lacking[0]} stream; this corpus has {there} alone")
-    for stream in variant.streams:
+    for stream in streams:
         if variant.needs_windows and features.streams[stream].windows is None:
             raise ValueError(f"{name} needs windows; the {stream} stream has only one row per utterance")
+    if variant.refuse_streams is not None:
+        variant.refuse_streams(name, streams, options)
 
 
 def is_closed_form(name: str) -> bool:
@@ -200,6 +227,8 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
         reasons |= dict.fromkeys(TRAINED_ALONE, f"{name} is solved, not trained")
         reasons["seeds"] = f"{name} is solved: every seed is the same model"
     elif variant.kind == "trained":  # a search may fit either kind
+        if options.balance == NONE:
+            reasons["balance_strength"] = f"the balance of the streams is {NONE}"
         reasons["penalty"] = f"{name} is trained; weight_decay is its penalty"
         if not variant.needs_windows:
             reasons["max_windows"] = f"{name} reads no windows"
@@ -216,9 +245,37 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
     ValueError
         Where the variant is not there any more, as where a package that registered it is not installed.
     """
-    own = {name: array for name, array in arrays.items() if not name.startswith(joint_model.PREFIX)}
+    added = (joint_model.PREFIX, *([layered.PREFIX] if "layers" in values else []))
+    own = {name: array for name, array in arrays.items() if not name.startswith(added)}
     model = get(values["variant"]).restore(own, values)
+    if "layers" in values:
+        model = layered.restored(model, arrays, values)
     return joint_model.restored(model, arrays, values["joint"]) if "joint" in values else model
+
+
+def takes_balance(variant: Variant) -> bool:
+    """Return whether a variant trains two streams or more together."""
+    return not _no_balance(variant, variant.name)
+
+
+def _no_balance(variant: Variant, name: str) -> str:
+    """Return why there is nothing to balance between the streams of a variant; empty where there is."""
+    if variant.kind == "solved":
+        return f"{name} is solved, not trained: no stream starves another"
+    if variant.kind == "search":
+        return f"{name} chooses among heads that are solved too; name one that is trained"
+    if len(variant.streams) == 1:
+        return f"{name} reads one stream"
+    if variant.network is not None and variant.network.wants_held_out:
+        return f"{name} trains each stream by itself: no stream starves another"
+    return ""
+
+
+def _check_balance(variant: Variant, name: str, balance: str) -> None:
+    """Refuse a balance of the streams where no two streams are trained together."""
+    why = _no_balance(variant, name)
+    if why:
+        raise ValueError(f"balance {balance}: {why}; leave it at {NONE}, or take a variant such as concat_norm")
 
 
 def _check_setting(variant: Variant, key: str, value: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from dualstream.features.encoder import (
     EncoderOptions,
     SpecDocument,
     StreamFeatures,
+    VideoEncoder,
     build,
     find,
 )
-from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg, read_clip
+from dualstream.features.faces.region import FaceMethod, RegionEncoder, method_as_stated, weights_in
+from dualstream.features.media import DecodeSettings, MediaError, find_ffmpeg, pyav, read_clip, version_of
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import digest_of_file
@@ -129,13 +131,19 @@ def make_plan(
         Where weights have to be named and are not.
     """
     recipe, stated = bundle.recipe, bundle.recipe["decode"]
-    assert stated is not None, "a bundle reads clips: export refuses tables"
+    if stated is None:
+        raise UsageError(
+            "the heads of this bundle read ready-made tables: no clip becomes rows of them; `predict --table "
+            "STREAM=FILE` answers for new tables"
+        )
     encoders = _encoders(bundle, weights, device)
     try:
         windows = WindowPlan(**recipe["windows"])
         sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(stated)
+        if decode.decoder == "pyav" and not pyav.is_installed():
+            decode = replace(decode, decoder="ffmpeg")
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
-        version = decoder_version(binary)
+        version = version_of(decode, binary)
     except MediaError as error:
         raise DualstreamError(str(error)) from error
     if version != recipe["decoder"]:
@@ -162,7 +170,7 @@ def projected(rows: Sequence[StreamFeatures], projection: Projection | None) -> 
         out = projection.transform(np.concatenate([one.utterance[None], one.windows]))
         utterance = out[0] if one.present else np.zeros_like(out[0])
         windows = np.where(one.window_present[:, None], out[1:], np.float32(0))
-        done.append(StreamFeatures(utterance, one.present, windows, one.window_present, one.time_s))
+        done.append(replace(one, utterance=utterance, windows=windows))
     return done
 
 
@@ -232,6 +240,7 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
         if not path.exists():
             raise UsageError(f"--weights {path}: there is no such file")
     used: set[Path] = set()
+    methods: dict[str, FaceMethod] = {}
     encoders = {}
     for name, one in bundle.streams.items():
         spec = one.spec
@@ -243,6 +252,9 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
             )
         except (ValueError, OSError) as error:
             raise DualstreamError(f"the {name} encoder {spec['name']} can't be built: {error}") from error
+        if "region" in spec["parameters"]:
+            assert isinstance(encoder, VideoEncoder)
+            encoder = _by_region(name, encoder, spec["parameters"]["region"], weights, used, methods)
         _check_encoder(name, spec, encoder.spec.to_json(), expected)
         encoders[name] = encoder
     strangers = [str(path) for path in weights if path not in used]
@@ -252,6 +264,35 @@ def _encoders(bundle: Bundle, weights: Sequence[Path], device: str) -> dict[str,
             + "; ".join(_told(name, one.spec) for name, one in bundle.streams.items())
         )
     return encoders
+
+
+def _by_region(
+    name: str,
+    encoder: VideoEncoder,
+    stated: Mapping[str, Any],
+    given: Sequence[Path],
+    used: set[Path],
+    methods: dict[str, FaceMethod],
+) -> Encoder:
+    """Return an encoder of crops, its detector and scorer built from the files of their digests."""
+    files: dict[str, Path] = {}
+    for part, record in weights_in(stated).items():
+        digest = str(record["sha256"])
+        path = next((path for path in given if _digest(None, path) == digest), None)
+        if path is None:
+            raise UsageError(
+                f"the {name} encoder sees {stated['name']} regions: the weights of its {part} "
+                f"{stated[part]['name']}, sha256 {digest[:16]}…, are not in the bundle; "
+                "name that file: --weights FILE"
+            )
+        used.add(path)
+        files[part] = path
+    key = canonical_json({part: stated.get(part) for part in ("detector", "scorer", "least_margin")})
+    try:
+        method = methods.setdefault(key, method_as_stated(stated, files)) if key not in methods else methods[key]
+    except (ValueError, OSError) as error:
+        raise DualstreamError(f"the {name} encoder's faces can't be found: {error}") from error
+    return RegionEncoder(encoder, stated["name"], method)
 
 
 def _source(
@@ -321,6 +362,9 @@ def _check_encoder(name: str, stated: SpecDocument, built: SpecDocument, digest:
     entry = find(stated["stream"], stated["name"])
     if entry is not None and entry.folder:  # whatever the folder is called here, its files have these digests
         built = {**built, "name": stated["name"]}
+    if "layer_width" not in stated["parameters"]:  # earlier versions did not state it of pictures
+        own = {key: value for key, value in built["parameters"].items() if key != "layer_width"}
+        built = {**built, "parameters": own}
     wrong = differences(_settings(built), _settings(stated))
     if wrong:
         raise FingerprintMismatchError(

@@ -11,6 +11,7 @@ import numpy as np
 from dualstream.features.media import DecodeSettings, MediaError, probe, probe_pair, read_clip
 from dualstream.features.segments import by_length, by_silence
 from dualstream.features.windows import Sampling, WindowPlan
+from dualstream.pipeline.bundles.segment_files import Segment, is_segment_file, read_segments, segments_of
 from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
 from dualstream.pipeline.corpus.manifest import InvalidRowError, clip_at, read_manifest
 from dualstream.pipeline.corpus.pairs import pair
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 SILENCE = "silence"
 LONGEST_RECORDING_S = 4 * 3600.0  # its sound is held in memory to find the silences
 SAMPLE_RATE_HZ = 16_000
+SHORTEST_MARK_S = 0.02  # of a segment that a file names
 NO_SILENCES = "; --segments 5 cuts by length"
 ROOT_SPLIT = "test"  # the contract wants a split; nothing is fitted or scored on these
 
@@ -70,7 +72,8 @@ def gather(
     root
         The folder that a manifest's paths start from; None: the manifest's own.
     segments
-        Cut recordings: ``silence``, or a length in seconds; None: a file is one utterance.
+        Cut recordings: ``silence``, a length in seconds, or a file that says where (segment_files.py); None: a
+        file is one utterance.
     speaker
         Who speaks where no manifest says it; empty: unknown.
     speaker_per_file
@@ -84,7 +87,8 @@ def gather(
     ManifestError
         Where a manifest is faulty.
     """
-    length_s = _length(segments)
+    marked = read_segments(segments) if segments is not None and is_segment_file(segments) else None
+    length_s = None if marked is not None else _length(segments)
     tables = [path for path in files if path.suffix.lower() == ".csv" and not path.is_dir()]
     if root is not None and not tables:
         raise UsageError("--root says where a manifest's paths start; no FILE is a manifest (.csv)")
@@ -108,14 +112,23 @@ def gather(
             continue
         for place, sound in _below(path):
             whole = _file(place, sound)
-            cut = [whole] if segments is None or whole.reason else _segments(whole, length_s, ffmpeg)
-            items += cut
+            if segments is None or whole.reason:
+                items.append(whole)
+            else:
+                own = None if marked is None else segments_of(marked, place, alone=_is_alone(files))
+                items += _segments(whole, length_s, ffmpeg) if own is None else _marked(whole, own)
+    return _numbered(items, speaker, per_file=speaker_per_file)
+
+
+def _numbered(items: Sequence[Item], speaker: str, *, per_file: bool) -> list[Item]:
+    """Return the items with ids of their own, and with who speaks as far as that is known or said."""
     numbered = []
     for number, item in enumerate(items):
         one = item.utterance
         # ids of loose files are made up: names may hold anything
         made = None if one is None or item.name == one.id else replace(one, id=f"file-{number:06d}")
-        who = (one.speaker if one is not None else "") or speaker or (item.recording if speaker_per_file else "")
+        known = item.speaker or (one.speaker if one is not None else "")
+        who = known or speaker or (item.recording if per_file else "")
         numbered.append(replace(item, utterance=one if made is None else made, speaker=who))
     return numbered
 
@@ -128,7 +141,10 @@ def _length(segments: str | None) -> float | None:
     except ValueError:
         length_s = 0.0
     if not 0.1 <= length_s <= 3600:
-        raise UsageError(f"--segments {segments!r}; expected silence, or seconds from 0.1 to 3600, such as 5")
+        raise UsageError(
+            f"--segments {segments!r}; expected silence, or seconds from 0.1 to 3600, such as 5, or a file: .vtt, "
+            ".srt, .rttm, .TextGrid, .eaf or Audacity's .txt"
+        )
     return length_s
 
 
@@ -222,6 +238,27 @@ def _segments(whole: Item, length_s: float | None, ffmpeg: str | None) -> list[I
         )
         for start_s, end_s in spans
     ]
+
+
+def _is_alone(files: Sequence[Path]) -> bool:
+    return len(files) == 1 and not files[0].is_dir()
+
+
+def _marked(whole: Item, marked: Sequence[Segment]) -> list[Item]:
+    """Cut one recording where a file says; what has no length is a reason of its own."""
+    assert whole.utterance is not None
+    items = []
+    for one in marked:
+        name = f"{whole.name} [{one.start_s:.2f}-{one.end_s:.2f} s]"
+        if one.end_s - one.start_s < SHORTEST_MARK_S or one.start_s < 0:
+            reason = (
+                f"segments: it goes from {one.start_s:g} to {one.end_s:g} s; expected at least {SHORTEST_MARK_S} s"
+            )
+            items.append(replace(whole, name=name, utterance=None, reason=reason))
+            continue
+        span = replace(whole.utterance, start_s=one.start_s, end_s=one.end_s)
+        items.append(Item(name, whole.path, span, recording=whole.name, sound=whole.sound, speaker=one.speaker))
+    return items
 
 
 def _duration_s(path: Path, sound: Path | None, ffmpeg: str | None) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import ClassVar, NotRequired, TypedDict
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
+from dualstream.heads.data.batch import PAIR
 from dualstream.heads.variants.registry import TASKS, Task
 from dualstream.pipeline.experiments.run_config import FittedOn
 from dualstream.pipeline.experiments.speaker_prior import SpeakerNorm
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from dualstream.documents import Document, JsonObject
 
 MOST_SHARPNESS = 1e9
+STREAM_NAME = re.compile(r"[\w][\w.+-]*")  # weights lie in a file of that name
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class BundleManifest(Document):
     variant: str
     """The fusion variant, argument included."""
     streams: dict[str, BundleStream]
-    """By head stream: ``video``, ``audio`` or both."""
+    """By the name that heads know it by: ``video``, ``audio``, or its own in the cache."""
     recipe: RecipeDocument
     """All that shaped the numbers: what the fingerprint is computed from."""
     recipe_sections: dict[str, str]
@@ -121,11 +124,10 @@ class BundleManifest(Document):
     """SHA-256 of each file beside config.json, but for the card."""
 
     def __post_init__(self) -> None:
-        if not self.streams or not set(self.streams) <= {"video", "audio"}:
-            raise ValueError(f"streams are {sorted(self.streams)}; expected video, audio or both")
+        if not self.streams:
+            raise ValueError("there are no streams; expected one or more")
         for name, one in self.streams.items():
-            if one.spec["stream"] != name or not isinstance(one.spec["name"], str):
-                raise ValueError(f"the encoder of {name} is one of {one.spec['stream']}")
+            _check_stream(name, one)
         lacking = [task for task in TASKS if task not in self.vocabulary]
         if lacking:
             raise ValueError(f"there are no classes of {lacking[0]}")
@@ -142,3 +144,15 @@ class BundleManifest(Document):
     def pairs(self) -> NDArray[np.bool_] | None:
         """`joint_pairs` as an array, shape (E, S)."""
         return None if self.joint_pairs is None else np.array(self.joint_pairs, dtype=np.bool_)
+
+
+def _check_stream(name: str, one: BundleStream) -> None:
+    """Refuse a stream that stands for one of another kind, or whose name is no file's."""
+    if not STREAM_NAME.fullmatch(name):
+        raise ValueError(f"a stream is called {name!r}; expected letters, digits, dots, dashes and underscores")
+    if (name in PAIR and one.spec["stream"] != name) or not isinstance(one.spec["name"], str):
+        raise ValueError(f"the encoder of {name} is one of {one.spec['stream']}")
+    if name not in PAIR and one.name != name:
+        raise ValueError(
+            f"{name} stands for {one.name}; only {' and '.join(PAIR)} stand for streams of other names"
+        )

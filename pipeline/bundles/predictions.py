@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypedDict
 
 from dualstream.heads.data.speaker_batches import SpeakerBatch
@@ -115,8 +115,12 @@ class PredictionReport(Document):
     """What each speaker was normalised by, and how often each class was answered; empty: by nothing."""
     unwritten: tuple[str, ...] = ()
     """Why a table or page could not be written."""
+    annotations: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Where the files for annotation tools are, by the option that asked for them."""
 
     def without(self, key: str, reason: str) -> PredictionReport:
-        """Return it with a file of `key` (``csv`` or ``page``) that could not be written."""
+        """Return it with a file of `key` (``csv``, ``page`` or an annotation's) that could not be written."""
         changed = dataclasses.replace(self, unwritten=(*self.unwritten, reason))
+        if key not in ("csv", "page"):
+            return changed
         return dataclasses.replace(changed, csv=None) if key == "csv" else dataclasses.replace(changed, page=None)

@@ -11,14 +11,18 @@ instant: stretches overlap, and a head that was fitted on whole utterances is sh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from dualstream.features.batching import FrameBatcher
 from dualstream.features.encode import ClipPlan
-from dualstream.features.encoder import AudioEncoder, StreamFeatures
+from dualstream.features.encoder import AudioEncoder, StreamFeatures, VideoEncoder
+from dualstream.features.faces.region import Crops, RegionEncoder
 from dualstream.features.media import Clip
+from dualstream.features.options import Region
 from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import Task
@@ -95,10 +99,11 @@ def clip_timeline(
         Where the file can't be read any more.
     """
     assert plan.decode is not None
-    clip = plan.read(path, span_s=span_s, sound=sound)
+    clip, crops = plan.read_regions(path, span_s=span_s, sound=sound)
     centres_s = np.minimum(clip.starts_s + plan.windows.length_s / 2, clip.duration_s)  # (K,)
     spans_s = np.stack([centres_s - context_s / 2, centres_s + context_s / 2], axis=1).clip(0.0, clip.duration_s)
-    frame_rows = _frame_rows(clip, plan)
+    seen = {name: _seen(encoder, clip, crops) for name, encoder in plan.video.items()}
+    frame_rows = _frame_rows(seen, plan)
     streams: dict[str, list[StreamFeatures]] = {}
     grids = [_windows(clip, plan, start_s, end_s) for start_s, end_s in spans_s]
     for name, encoder in plan.encoders.items():
@@ -109,7 +114,7 @@ def clip_timeline(
                 for (start_s, end_s), grid in zip(spans_s, grids, strict=True)
             ]
         else:
-            raw = [_shown(frame_rows[name], clip, grid, width) for grid in grids]
+            raw = [_shown(frame_rows[name], seen[name].window, clip, grid, width) for grid in grids]
         streams[name] = projected(raw, bundle.projections.get(name))
     count = len(spans_s)
     starts = [clip.starts_s[grid] - span[0] for grid, span in zip(grids, spans_s, strict=True)]
@@ -118,25 +123,42 @@ def clip_timeline(
     )
     there = np.any([[one.present for one in rows] for rows in streams.values()], axis=0)
     said = answer(bundle, features, scales).calibrated
-    picked = _picked(clip)
+    frames = next(iter(seen.values()), _Seen(clip.frames, clip.frame_window, clip.frame_time_s))
+    picked = _picked(frames)
     facts = clip.facts
     fit = plan.decode.fit
-    aspect = facts.width_px / facts.height_px if fit == "stretch" and facts.width_px and facts.height_px else 1.0
+    stretched = fit == "stretch" and not crops
+    aspect = facts.width_px / facts.height_px if stretched and facts.width_px and facts.height_px else 1.0
     return Timeline(
         time_s=centres_s,
         span_s=spans_s,
         probabilities={task: np.where(there[:, None], rows, np.nan) for task, rows in said.items()},
-        thumbnails=tuple((float(clip.frame_time_s[at]), clip.frames[at].copy()) for at in picked),
+        thumbnails=tuple((float(frames.time_s[at]), frames.frames[at].copy()) for at in picked),
         aspect=float(np.clip(aspect, 0.25, 4.0)),
         duration_s=clip.duration_s,
     )
 
 
-def _frame_rows(clip: Clip, plan: ClipPlan) -> dict[str, NDArray[np.float32]]:
+class _Seen(NamedTuple):
+    """What an encoder sees of a clip: frames, or crops, with their windows and times."""
+
+    frames: NDArray[np.uint8]
+    window: NDArray[np.int64]
+    time_s: NDArray[np.float64]
+
+
+def _seen(encoder: VideoEncoder, clip: Clip, crops: Mapping[Region, Crops]) -> _Seen:
+    if isinstance(encoder, RegionEncoder):
+        one = crops[encoder.region]
+        return _Seen(one.frames, one.window, one.time_s)
+    return _Seen(clip.frames, clip.frame_window, clip.frame_time_s)
+
+
+def _frame_rows(seen: Mapping[str, _Seen], plan: ClipPlan) -> dict[str, NDArray[np.float32]]:
     if not plan.video:
         return {}
     batcher = FrameBatcher(plan.video)
-    batcher.add(clip.frames)
+    batcher.add({name: one.frames for name, one in seen.items()})
     return {name: rows[0] for name, rows in batcher.finish().items()}
 
 
@@ -149,11 +171,13 @@ def _windows(clip: Clip, plan: ClipPlan, start_s: float, end_s: float) -> NDArra
     return np.array([int(np.argmin(np.abs(centres_s - (start_s + end_s) / 2)))])
 
 
-def _shown(rows: NDArray[np.float32], clip: Clip, grid: NDArray[np.int64], width: int) -> StreamFeatures:
+def _shown(
+    rows: NDArray[np.float32], window: NDArray[np.int64], clip: Clip, grid: NDArray[np.int64], width: int
+) -> StreamFeatures:
     """Return a video stream of some of the clip's windows; its utterance row is the mean of their frames'."""
     every = np.zeros((len(clip.starts_s), width), np.float32)
     mask = np.zeros(len(clip.starts_s), np.bool_)
-    every[clip.frame_window], mask[clip.frame_window] = rows, True
+    every[window], mask[window] = rows, True
     windows, there = every[grid], mask[grid]
     mean = windows[there].mean(axis=0, dtype=np.float64) if there.any() else np.zeros(width)
     return StreamFeatures(
@@ -202,9 +226,9 @@ def _heard(
     )
 
 
-def _picked(clip: Clip) -> NDArray[np.int64]:
+def _picked(seen: _Seen) -> NDArray[np.int64]:
     """Return which frames are shown: a few, spread evenly."""
-    count = len(clip.frames)
-    if not count or clip.frames.shape[1] == 0:
+    count = len(seen.frames)
+    if not count or seen.frames.shape[1] == 0:
         return np.zeros(0, dtype=np.int64)
     return np.unique(np.linspace(0, count - 1, min(count, MAX_THUMBNAILS)).round().astype(np.int64))

@@ -64,13 +64,13 @@ def window_columns(cache: CacheLike) -> Columns:
 
 def data_frame(columns: Mapping[str, Any]) -> Any:
     """Return columns as a pandas data frame; raise UsageError where there is no pandas."""
-    return _require("pandas", "to_pandas", "pip install pandas").DataFrame(dict(columns))
+    return require_package("pandas", "to_pandas", "pip install pandas").DataFrame(dict(columns))
 
 
 def write_parquet(columns: Columns, path: Path) -> Path:
     """Write columns as a Parquet file; raise UsageError where there is no pyarrow."""
     hint = "pip install pyarrow"
-    arrow, parquet = (_require(name, "to_parquet", hint) for name in ("pyarrow", "pyarrow.parquet"))
+    arrow, parquet = (require_package(name, "to_parquet", hint) for name in ("pyarrow", "pyarrow.parquet"))
     table = arrow.table({name: arrow.array(column) for name, column in columns.items()})
     out = io.BytesIO()
     parquet.write_table(table, out)
@@ -80,7 +80,7 @@ def write_parquet(columns: Columns, path: Path) -> Path:
 
 def tensors(cache: CacheLike) -> dict[str, Any]:
     """Return copies of all arrays as tensors, by name."""
-    torch = _require("torch", "to_torch", "pip install torch")
+    torch = require_package("torch", "to_torch", "pip install torch")
     rows = cache.utterances
     arrays: Columns = {
         "emotion": rows.emotion.astype(np.int64),
@@ -161,7 +161,8 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
-def _require(module: str, who: str, hint: str) -> Any:
+def require_package(module: str, who: str, hint: str) -> Any:
+    """Import a module; raise UsageError, with what to type, where its package is not installed."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

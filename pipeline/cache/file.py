@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
+from dualstream.pipeline.cache.face_rows import FACE_FIELDS, face_rows, face_values
 from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.errors import CorruptError, NoCacheError
 from dualstream.pipeline.provenance import Provenance, canonical_json
@@ -43,6 +44,7 @@ SCHEMA = Schema(
         "streams/*/windows": Field("<f4", 2, required=False),
         "streams/*/window_present": Field("bool", 1, required=False),
         "streams/*/time_s": Field("<f8", 1, required=False),
+        **FACE_FIELDS,
         "streams/*/spec": Field(TEXT, 0),
         "streams/*/projection/kind": Field(TEXT, 0),
         "streams/*/projection/mean": Field("<f4", 1),
@@ -193,6 +195,10 @@ def _check_stream(stream: Stream, offsets: NDArray[np.int64]) -> None:
             raise ValueError(f"stream {name}: the row of an absent window is not zeros")
         if (present & ~np.repeat(stream.present, np.diff(offsets))).any():
             raise ValueError(f"stream {name}: a window is present in an utterance that is absent")
+    if stream.faces is not None:
+        stream.faces.check(int(offsets[-1]))
+        if stream.window_present is None or (stream.window_present & (stream.faces.track < 0)).any():
+            raise ValueError(f"stream {name}: a window is present that shows no face")
     if stream.projection is not None:
         mean, components = stream.projection.mean, stream.projection.components
         if components.shape != (stream.utterance.shape[1], len(mean)):
@@ -211,6 +217,7 @@ def _to_values(cache: Cache) -> Values:
             values[f"{at}/windows"] = stream.windows
             values[f"{at}/window_present"] = stream.window_present
             values[f"{at}/time_s"] = stream.time_s
+        values |= {f"{at}/{column}": array for column, array in face_values(stream.faces).items()}
         values[f"{at}/spec"] = canonical_json(stream.spec)
         if stream.projection is not None:
             values[f"{at}/projection/kind"] = stream.projection.kind
@@ -257,6 +264,7 @@ def _stream(values: JsonObject, stream: str, name: str) -> Stream:
         time_s=values.get(f"{at}/time_s"),
         spec=cast(SpecDocument, _object(values[f"{at}/spec"], f"{name}: /{at}/spec")),
         projection=projection,
+        faces=face_rows(values, at),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
+from dualstream.features.faces.rows import FaceRows
 from dualstream.pipeline.cache import convert
 from dualstream.pipeline.provenance import Provenance
 from numpy.typing import NDArray
@@ -65,6 +66,22 @@ class Stream:
     spec: SpecDocument
     """features.encoder.EncoderSpec.to_json() of the encoder that made it."""
     projection: StoredProjection | None = None
+    faces: FaceRows | None = None
+    """Whose face each of the W windows shows, where the encoder saw faces."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the layers whose columns stand side by side, one after the other; empty where there are none.
+
+        After a projection columns are of all layers at once.
+        """
+        stated = self.spec.get("parameters") or {}
+        numbers, width = stated.get("layers"), stated.get("layer_width")
+        if stated.get("layers_joined") != "each" or self.projection is not None or not isinstance(width, int):
+            return ()
+        if not isinstance(numbers, list) or len(numbers) < 2 or len(numbers) * width != self.utterance.shape[1]:
+            return ()
+        return tuple(int(one) for one in numbers)
 
     def __repr__(self) -> str:
         windows = "none" if self.windows is None else str(self.windows.shape)

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dualstream.features.options import FaceOptions
 from dualstream.pipeline.corpus.checks.balance import balance
 from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
 from dualstream.pipeline.reporting.check_report import show
+
+if TYPE_CHECKING:
+    from dualstream.features.faces.region import FaceMethod
 
 __all__ = ["CheckOptions", "Checkup", "main", "run", "show"]
 
@@ -37,15 +43,16 @@ class Checkup:
 
 def run(options: CheckCommand) -> CommandResult:
     """Do what the command line asks."""
-    found = main(options.manifest, options.root, options.check, notice=notice)
+    found = main(options.manifest, options.root, options.check, face=options.face, notice=notice)
     return CommandResult(found.document, lambda: show(found.document, found.findings), found.exit_status)
 
 
 def main(
     manifest_path: Path,
-    root: Path | None,
+    root: Path | RemoteRoot | None,
     options: CheckOptions | None = None,
     *,
+    face: FaceOptions | None = None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Checkup:
     """Examine a manifest, and the clips below `root`.
@@ -61,14 +68,34 @@ def main(
     if options.media and root is None:
         raise UsageError("no --root given; name the folder that holds the clips, or give --no-media")
     manifest = read_manifest(find_manifest(manifest_path, notice))
-    corpus = _opened(manifest, root, options) if options.media and root is not None else CheckedCorpus(manifest)
+    method = _method(options, face or FaceOptions())
+    opened = options.media and root is not None
+    corpus = _opened(manifest, root, options, method) if opened and root is not None else CheckedCorpus(manifest)
     findings = examine(corpus)
     unusable = tuple(fact.utterance.id for fact in corpus.clips if fact.fault)
     document = _document(manifest, findings, unusable, options)
     return Checkup(findings, document, _status(findings, unusable, options))
 
 
-def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> CheckedCorpus:
+def _method(options: CheckOptions, face: FaceOptions) -> FaceMethod | None:
+    """Build what finds faces; None where they are not asked for."""
+    if not options.faces:
+        if face != FaceOptions(region=face.region):
+            raise UsageError("options of faces go with --faces; found some without it")
+        return None
+    if not options.media:
+        raise UsageError("--faces opens the clips; it does not go with --no-media")
+    from dualstream.features.faces.region import make_method
+
+    try:
+        return make_method(replace(face, region=("speaker",)))
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _opened(
+    manifest: Manifest, root: Path | RemoteRoot, options: CheckOptions, method: FaceMethod | None
+) -> CheckedCorpus:
     """Look at every clip, and at the files below `root` that no row names."""
     from dualstream.features.media import MediaError, find_ffmpeg
     from dualstream.pipeline.corpus.checks.clips import Facts, gather
@@ -82,7 +109,7 @@ def _opened(manifest: Manifest, root: Path, options: CheckOptions) -> CheckedCor
     except MediaError as e:
         raise UsageError(str(e)) from e
     facts: list[Facts] = []
-    looked = gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=ffmpeg)
+    looked = gather(manifest, root, sound=options.sound, workers=options.workers, ffmpeg=ffmpeg, faces=method)
     with closing(looked), Progress(len({u.files for u in manifest}), what="looking at clips") as progress:
         for some in looked:
             facts += some

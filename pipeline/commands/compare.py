@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from dualstream.heads.data.batch import PAIR
 from dualstream.heads.evaluation.majority import majority_lines
-from dualstream.heads.evaluation.statistics import holm, smallest_p
+from dualstream.heads.evaluation.statistics import PairedDifference, holm, smallest_p
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import TASKS, FitOptions, Progress, Task
 from dualstream.pipeline import experiments
@@ -40,7 +41,8 @@ from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.run_config import CacheOrigin
 from dualstream.pipeline.experiments.scores import scored_by
 from dualstream.pipeline.experiments.scoring import EvaluationSet, compare_to
-from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.experiments.stream_gains import WHOLE, stream_gains, variants_without
+from dualstream.pipeline.experiments.training_data import Corpus, check_layers, read_corpus
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import CompareCommand, CompareOptions
 from dualstream.pipeline.provenance import utc_now
@@ -83,14 +85,15 @@ def compare(
         Where a variant is unknown, the words don't fit the cache, or `out` is taken.
     """
     options = options or CompareOptions()
-    chosen = choose(options.fusions)
+    choose(options.fusions)  # before anything is read
     experiments.check_target(out, replace=options.replace, kind=experiments.COMPARISON_FORMAT)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    chosen = choose(options.fusions, tuple(corpus.streams))
     return compare_on(corpus, out, chosen, cache_name=cache.name, fit=fit, options=options, progress=progress)
 
 
-def choose(fusions: Sequence[str] | None) -> list[str]:
-    """Return the variants to fit, single streams first and always.
+def choose(fusions: Sequence[str] | None, streams: Sequence[str] = PAIR) -> list[str]:
+    """Return the variants to fit: single streams first and always, then what each of three or more adds.
 
     Raises
     ------
@@ -98,14 +101,24 @@ def choose(fusions: Sequence[str] | None) -> list[str]:
         Where a name is unknown.
     """
     known = registry.names()
-    asked = list(fusions) if fusions is not None else known
+    paired = set(streams) <= set(PAIR)
     try:
-        singles = [name for name in known if len(registry.get(name).streams) == 1]
+        singles = registry.singles(PAIR if paired else streams)
+        asked = (
+            [name for name in known if paired or _concerns(name, streams)] if fusions is None else list(fusions)
+        )
         for name in asked:
             registry.get(name)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    return list(dict.fromkeys([*singles, *asked]))
+    without = variants_without(streams)
+    return list(dict.fromkeys([*singles, *([WHOLE] if without else []), *without.values(), *asked]))
+
+
+def _concerns(name: str, streams: Sequence[str]) -> bool:
+    """Return whether a variant is no single stream that the corpus lacks."""
+    reads = registry.get(name).streams
+    return len(reads) > 1 or reads[0] in streams
 
 
 def compare_on(
@@ -123,6 +136,7 @@ def compare_on(
     fit, answering = agreed(fit, options.answering)
     options = dataclasses.replace(options, answering=answering)
     _check_parameters(chosen, fit)
+    check_layers(corpus, fit)
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     protocol.check_answering(plan, fit, options.answering)
     trained, answers = _end_to_end(plan, fit, options)
@@ -130,8 +144,9 @@ def compare_on(
     work = VariantJob(plan, fit, options.answering)
     rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
-    tests, best = _paired_tests(plan, rows, predictions)
-    found = integrity.examine(plan, _streams_read(chosen), fit.tasks)
+    compared = _Compared(plan, predictions)
+    tests, best = _paired_tests(rows, compared)
+    found = integrity.examine(plan, _streams_read(plan, chosen), fit.tasks)
     comparison = Comparison(
         cache=CacheOrigin(cache_name, corpus.digest, corpus.fingerprint, corpus.provenance),
         streams=corpus.streams,
@@ -155,6 +170,7 @@ def compare_on(
         certainty=found.certainty,
         interrupted=interrupted,
         created=utc_now(),
+        stream_gains=tuple(stream_gains(tuple(corpus.streams), list(best), compared.on)),
     )
     _write(comparison, out, options)
     return comparison
@@ -179,11 +195,13 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
     NoCacheError, CorruptError, UsageError
         As `compare` does before its first fit.
     """
-    chosen = choose(options.fusions)
+    choose(options.fusions)  # before anything is read
     experiments.check_target(out, replace=options.replace, kind=experiments.COMPARISON_FORMAT)
     corpus = read_corpus(cache, streams=options.streams, speaker_norm=options.speaker_norm)
+    chosen = choose(options.fusions, tuple(corpus.streams))
     fit, answering = agreed(fit, options.answering)
     _check_parameters(chosen, fit)
+    check_layers(corpus, fit)
     plan = protocol.plan(corpus, options.folds, scored=options.scored, normalise=False)
     protocol.check_answering(plan, fit, answering)
     trained, _ = _end_to_end(plan, fit, options)
@@ -210,7 +228,7 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
         splits=corpus.split_sizes(),
         scored=PlannedScores(plan.split, len(plan.scored), tasks),
         options=fit,
-        warnings=(*protocol.ignored_options(chosen, fit), *integrity.planned(plan, _streams_read(fitted))),
+        warnings=(*protocol.ignored_options(chosen, fit), *integrity.planned(plan, _streams_read(plan, fitted))),
         out=str(out),
         replaces=os.path.lexists(out),
     )
@@ -256,7 +274,7 @@ def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[lis
         own = {key: value for key, value in fit.parameters.items() if key in known.parameters}
         try:
             registry.check(name, plan.corpus.features, dataclasses.replace(fit, parameters=own))
-            plan.corpus.require_finite(looked_at, known.streams)
+            plan.corpus.require_finite(looked_at, plan.corpus.read_by(name))
         except (ValueError, UsageError) as error:
             left_out[name] = str(error)
         else:
@@ -264,9 +282,9 @@ def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[lis
     return fitted, left_out
 
 
-def _streams_read(chosen: Sequence[str]) -> list[str]:
+def _streams_read(plan: Plan, chosen: Sequence[str]) -> list[str]:
     """Return the streams that any of the variants reads."""
-    return list(dict.fromkeys(stream for name in chosen for stream in registry.get(name).streams))
+    return list(dict.fromkeys(stream for name in chosen for stream in plan.corpus.read_by(name)))
 
 
 def _check_parameters(chosen: Sequence[str], fit: FitOptions) -> None:
@@ -287,13 +305,26 @@ def _sorted(rows: list[VariantRow]) -> list[VariantRow]:
     return sorted(rows, key=key)
 
 
-def _paired_tests(
-    plan: Plan, rows: Sequence[VariantRow], predictions: Mapping[str, Predictions]
-) -> tuple[list[PairedTest], dict[Task, str]]:
+@dataclasses.dataclass(frozen=True, repr=False)
+class _Compared:
+    """Two variants' answers to the same utterances, held against each other."""
+
+    plan: Plan
+    predictions: Mapping[str, Predictions]
+
+    def on(self, first: str, second: str, task: Task) -> PairedDifference | None:
+        """Return the difference on a task; None where one of them has no answers to it."""
+        if not {first, second} <= set(self.predictions):
+            return None
+        classes: dict[Task, int] = {one: len(self.plan.corpus.vocabulary[one]) for one in TASKS}
+        _, groups = self.plan.clusters()
+        one, other = self.predictions[first], self.predictions[second]
+        return compare_to(one, other, groups, classes=classes, tasks=(task,)).get(task)
+
+
+def _paired_tests(rows: Sequence[VariantRow], compared: _Compared) -> tuple[list[PairedTest], dict[Task, str]]:
     done = {row.variant: row.scores for row in rows if row.scores is not None}
     single = {row.variant for row in rows if row.single}
-    _, groups = plan.clusters()
-    classes: dict[Task, int] = {task: len(plan.corpus.vocabulary[task]) for task in TASKS}
     tests: list[PairedTest] = []
     best: dict[Task, str] = {}
     for task in scored_by(done):
@@ -302,12 +333,10 @@ def _paired_tests(
         if not singles:
             continue
         against = best[task] = max(singles, key=lambda name: done[name].mean(task))
-        others = [name for name in scored if name != against]
-        found = [
-            compare_to(predictions[name], predictions[against], groups, classes=classes, tasks=(task,))[task]
-            for name in others
-        ]
-        for name, one, corrected in zip(others, found, holm([one.p_value for one in found]), strict=True):
+        each = {name: compared.on(name, against, task) for name in scored if name != against}
+        found = {name: one for name, one in each.items() if one is not None}
+        corrected_p = holm([one.p_value for one in found.values()])
+        for (name, one), corrected in zip(found.items(), corrected_p, strict=True):
             tests.append(
                 PairedTest(name, task, against, one.difference, one.interval, one.p_value, one.groups, corrected)
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,23 +12,31 @@ from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.diagnosis import Diagnosis
 from dualstream.heads.diagnosis import diagnose as diagnose_features
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.pipeline.corpus.manifest import find_manifest, read_manifest
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
 from dualstream.pipeline.experiments.diagnosis import DiagnosedCache, DiagnosisDocument, OtherCache
+from dualstream.pipeline.experiments.error_rows import error_rows
 from dualstream.pipeline.experiments.presence import Presence, label_counts, require_rule, taken
 from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
+from dualstream.pipeline.extraction.thumbnails import middle_frames
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import DiagnoseCommand, DiagnoseOptions
 from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import diagnosis, terminal
+from dualstream.pipeline.reporting.error_browser import NATS, ErrorBrowser
+from dualstream.pipeline.reporting.prediction_page import jpeg
 from dualstream.pipeline.reporting.tables import presence_words
 from dualstream.pipeline.storage.documents import write_json
 from dualstream.pipeline.storage.folders import make_folder, require_writable
 from numpy.typing import NDArray
 
 DIAGNOSIS = "diagnosis.json"
+log = logging.getLogger(__name__)
+THUMBNAILS = 100  # utterances of the error browser that get a picture
 
 
 def run(options: DiagnoseCommand) -> CommandResult:
@@ -87,6 +96,7 @@ def diagnose(
             other=None if other is None or pair is None else _features(other, *pair),
             extracted=extracted if options.speaker_norm else None,
             unlabelled=None if strangers is None else corpus.take(strangers),
+            names=_names(corpus, np.concatenate((train, dev))),
             progress=progress,
         )
     except ValueError as error:
@@ -111,7 +121,46 @@ def diagnose(
     make_folder(out)
     write_json(out / DIAGNOSIS, document.stamped())
     diagnosis.diagnosis_report(document).write(out)
+    _write_errors(found, corpus, np.concatenate((train, dev)), out, options)
     return document
+
+
+def _names(corpus: Corpus, index: NDArray[np.int64]) -> Names:
+    """Return what the utterances of train and dev are called, and their places in the manifest."""
+    return Names(
+        ids=tuple(corpus.ids[i] for i in index),
+        speakers=tuple(corpus.speakers[index].tolist()),
+        place=tuple(index.tolist()),
+        columns=dict(corpus.column_names),
+    )
+
+
+def _write_errors(
+    found: Diagnosis, corpus: Corpus, pooled: NDArray[np.int64], out: Path, options: DiagnoseOptions
+) -> None:
+    """Write the error browser, where values of single utterances were measured; `pooled`: train, then dev."""
+    measures = found.evidence.measures
+    if measures is None or measures.utterances is None:
+        return
+    index, task = pooled[measures.utterances.rows], found.evidence.task
+    names = getattr(corpus.features, f"{task}_names")
+    rows = error_rows(measures.utterances, corpus, index, getattr(corpus.features, task)[index], names)
+    thumbnails = {}
+    if options.manifest is not None:
+        manifest = find_manifest(options.manifest, log.info)
+        root = options.root or manifest.parent
+        frames = middle_frames(read_manifest(manifest), root, {row.id for row in rows[:THUMBNAILS]})
+        thumbnails = {name: jpeg(frame, 1.0) for name, frame in frames.items()}
+    browser = ErrorBrowser(
+        title=f"What misled {found.evidence.fusion}",
+        lead=f"{len(rows)} labelled utterances of train and dev, {found.evidence.task}, each answered by "
+        "heads that did not see it; those that a stream spoke against most come first.",
+        rows=rows,
+        streams=measures.streams,
+        notes=(NATS,),
+        thumbnails=thumbnails,
+    )
+    browser.write(out)
 
 
 def _group_notes(found: Diagnosis, corpus: Corpus, train: NDArray[np.int64]) -> list[str]:

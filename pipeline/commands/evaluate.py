@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import typer
 from dualstream.heads.data.speaker_batches import batch_warnings
-from dualstream.heads.variants import registry
-from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.heads.diagnosis.measures import coalitions
+from dualstream.heads.diagnosis.measures.shapley import utterance_values
+from dualstream.heads.variants.registry import TASKS, Task, Trained
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments import Run, integrity, protocol
+from dualstream.pipeline.experiments.error_rows import error_rows
 from dualstream.pipeline.experiments.evaluation import EvaluatedCache, Evaluation
 from dualstream.pipeline.experiments.label_support import LabelSupport, TrainingLabels
 from dualstream.pipeline.experiments.predictions import Predictions, write_predictions
@@ -33,6 +35,7 @@ from dualstream.pipeline.options.emit import CommandResult, emit, said_before
 from dualstream.pipeline.options.heads import EvaluateCommand
 from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import terminal
+from dualstream.pipeline.reporting.error_browser import NATS, ErrorBrowser
 from dualstream.pipeline.storage.documents import write_json
 from numpy.typing import NDArray
 
@@ -53,6 +56,7 @@ def run(options: EvaluateCommand) -> CommandResult:
         cache=options.cache,
         streams=options.streams or None,
         scored=options.scored,
+        errors=options.errors,
         done=done,
     )
     return said_before()
@@ -65,6 +69,7 @@ def evaluate(
     cache: Path | None = None,
     streams: Mapping[str, str] | None = None,
     scored: str | None = None,
+    errors: bool = False,
     done: Callable[[Evaluation], None] | None = None,
 ) -> Evaluation:
     """Score a run on a split, and log it where the split is test.
@@ -78,9 +83,11 @@ def evaluate(
     cache
         Another cache than the one that the run was fitted on; None: that one, whose digest must be the same.
     streams
-        Which streams of the other cache stand for ``video`` and ``audio``; None: as in the run.
+        Which streams of the other cache stand for those that the run reads; None: as in the run.
     scored
         ``all`` or ``present`` (`pipeline.experiments.presence`); None: as in the run.
+    errors
+        Leave an error browser in the run folder for each task that has labels.
     done
         Called with what is returned as soon as it is written, before the run's page is drawn again.
 
@@ -109,8 +116,11 @@ def evaluate(
     if not len(index):
         raise UsageError(f"no utterance of {split} has features; with --scored {ALL} the prior would be scored")
     warnings = [*odd, *_known(run, split, same=not odd)]
-    reads = registry.get(run.config.variant).streams
+    reads = corpus.read_by(run.config.variant)
     corpus.require_finite(index, reads)
+    joined = [stream for stream in corpus.features.streams if stream in reads]
+    if errors and (why := coalitions.why_none(run.config.variant, joined)):
+        raise UsageError(f"--errors: {why}")
     models = experiments.read_models(path / experiments.WEIGHTS)
     features = corpus.take(index)
     raw = tuple(model.predict(features) for model in models)
@@ -145,6 +155,8 @@ def evaluate(
     # alone on disk, the scores come with all that must be said of them
     alone = replace(scores, warnings=(*warnings, *scores.warnings))
     write_json(path / f"metrics_{split}.json", alone.stamped())
+    if errors:
+        _write_errors(run, path, corpus, index, models, joined, split, truth)
     page = path / experiments.REPORT if (path / experiments.REPORT).is_file() else None
     evaluation = Evaluation(
         run=str(path),
@@ -167,6 +179,32 @@ def evaluate(
 
         run_report([experiments.read_run(path)]).write(path)
     return evaluation
+
+
+def _write_errors(
+    run: Run,
+    path: Path,
+    corpus: Corpus,
+    index: NDArray[np.int64],
+    models: Sequence[Trained],
+    joined: Sequence[str],
+    split: str,
+    truth: Mapping[Task, NDArray[np.int64]],
+) -> None:
+    """Write an error browser of the split for each task."""
+    for task, labels in truth.items():
+        found = coalitions.of_models(models, corpus.take(index), run.config.variant, joined, task)
+        rows = error_rows(utterance_values(found, labels), corpus, index, labels, run.config.vocabulary[task])
+        browser = ErrorBrowser(
+            title=f"What misled {run.config.variant} on {split}",
+            lead=f"{len(rows)} labelled utterances of {split}, {task}; those that a stream spoke against most "
+            f"come first. Answers are those of the {task} head, means over {len(models)} models.",
+            rows=rows,
+            streams=joined,
+            notes=(NATS,),
+        )
+        if rows:
+            browser.write(path, f"errors_{split}_{task}")
 
 
 def _evaluation_set(run: Run, corpus: Corpus, index: NDArray[np.int64], presence: Presence) -> EvaluationSet:
@@ -196,7 +234,7 @@ def _normalised(run: Run, corpus: Corpus) -> Corpus:
 def _far_outside(run: Run, corpus: Corpus, index: NDArray[np.int64]) -> list[Outliers]:
     """Return what lies far outside of the rows that the run was fitted on; nothing where it doesn't say."""
     assert run.path is not None
-    reads = registry.get(run.config.variant).streams
+    reads = corpus.read_by(run.config.variant)
     widths = {head: width for head, width in run.config.widths.items() if head in reads}
     ranges = read_ranges(run.path, widths)
     return outliers(corpus.features, index, ranges, ids=corpus.ids, columns=corpus.column_names)

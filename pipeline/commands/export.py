@@ -76,7 +76,7 @@ def export(
     FingerprintMismatchError
         Where the cache is not the one that the run was fitted on, or a file of weights is of no encoder.
     UsageError
-        Where the run can't answer for a new clip: it reads a ready-made table, or speakers were normalised by
+        Where the run can't answer for anything new: it reads a table beside clips, or speakers were normalised by
         rule 1.
     """
     options = options or ExportOptions()
@@ -190,29 +190,29 @@ def _read_cache(run: Run, named: Path | None) -> Cache:
 
 def _streams(run: Run, cache: Cache) -> dict[str, BundleStream]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
-    reads = registry.get(run.config.variant).streams
+    reads = registry.get(run.config.variant).reads(run.config.streams)
     recipe = cache.provenance.get("recipe")
-    if not isinstance(recipe, dict) or recipe.get("decode") is None:
-        raise UsageError(
-            f"{run.path} rests on ready-made tables: no clip becomes rows of them, so none is answered for"
-        )
+    if not isinstance(recipe, dict):
+        raise UsageError(f"{run.path}: its cache does not say how it was made, so that nothing new can be made so")
     found = {}
     for head, name in run.config.streams.items():
         if head not in reads:
             continue
         stream = cache.streams[name]
         spec: SpecDocument = {**recipe["streams"][name], "width": int(stream.utterance.shape[1])}
-        if is_table(spec):
-            raise UsageError(
-                f"{run.path} reads {head} from {spec['name']}: a new clip has no row in that table; fit on "
-                "streams that an encoder makes"
-            )
         projection = stream.projection
         found[head] = BundleStream(
             name=name,
             spec=spec,
             projection=None if projection is None else BundleProjection(projection.kind, projection.fitted_on),
             carried=None,
+        )
+    tables = {head: one.spec["name"] for head, one in found.items() if is_table(one.spec)}
+    if tables and len(tables) < len(found):
+        head, name = next(iter(tables.items()))
+        raise UsageError(
+            f"{run.path} reads {head} from {name}: a new clip has no row in that table; fit on streams that an "
+            "encoder makes, or on tables only, whose bundle answers for new tables"
         )
     return found
 

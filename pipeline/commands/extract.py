@@ -6,23 +6,28 @@ import contextlib
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
+from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError, resumable
-from dualstream.pipeline.executors import ray_tasks, require_ray
 from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache, whitened_words
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
+from dualstream.pipeline.extraction.distributed import Cluster, cluster
 from dualstream.pipeline.extraction.estimate import estimate
+from dualstream.pipeline.extraction.parts import failed_clips, part_report
 from dualstream.pipeline.extraction.presence import ClipPresence
+from dualstream.pipeline.extraction.ray_session import require_ray
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
-from dualstream.pipeline.extraction.remote import RemoteJob, make_remotely
-from dualstream.pipeline.extraction.request import LOCAL, RAY, ExtractedStream, ExtractReport, RunOptions
+from dualstream.pipeline.extraction.remote_clips import hasher_of
+from dualstream.pipeline.extraction.request import RAY, ExtractedStream, ExtractReport, RunOptions
 from dualstream.pipeline.extraction.scheduling import ExtractionJob, jobs_to_do, set_damaged_aside
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
-from dualstream.pipeline.extraction.staleness import Hasher, record_stats
+from dualstream.pipeline.extraction.staleness import record_stats
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.provenance import canonical_json, require_same
@@ -53,7 +58,7 @@ def run(options: ExtractCommand) -> CommandResult:
 def extract(
     manifest_path: Path,
     *,
-    root: Path,
+    root: Path | RemoteRoot,
     out: Path,
     options: ExtractionOptions,
     run: RunOptions,
@@ -80,42 +85,82 @@ def extract(
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     make_folder(out.parent)
-    with locked(out.with_name(out.name + ".lock")), resumable():
+    notices: list[str] = []
+
+    def note(text: str) -> None:
+        notices.append(text)
+        notice(text)
+
+    with contextlib.ExitStack() as held, resumable():
+        if run.part is None:  # parts run at the same time: they publish whole shards, and seal nothing
+            held.enter_context(locked(out.with_name(out.name + ".lock")))
         remove_leftovers(out.parent, of=out.name)
         shards = _shards_of(out)
         if shards.is_dir():
             remove_leftovers(shards)
-        recipe = build_recipe(options, shard_size=run.shard_size, memo=shards / "recipe-memo.json")
+        nodes = held.enter_context(_nodes(manifest, root, out, options, run, note))
+        memo = shards / "recipe-memo.json"
+        recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size, memo=memo)
         existing = _existing(out, recipe, run.replace, notice)
-        notices: list[str] = []
-
-        def note(text: str) -> None:
-            notices.append(text)
-            notice(text)
-
         folder = _folder(out, recipe, manifest, run.shard_size)
         _open(folder, recipe)
-        work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
+        hasher = hasher_of(root, (path for one in manifest for path in one.files))
+        held.callback(hasher.close)
+        work = ExtractionJob(manifest, folder, recipe, hasher, root, options, run, nodes)
         made = _make_missing(work, note)
-        cache, again = _sealed_at_last(out, work, existing, note)
-        if whitened := whitened_words(cache, out):
-            note(whitened)
-    report = ExtractReport(
-        cache=str(out),
-        fingerprint=recipe.fingerprint,
-        utterances=len(manifest),
-        made=made + again,
-        kept=max(0, len(manifest) - made - again),
-        failed=cache.utterances.failed,
-        notices=notices,
-        streams={name: ExtractedStream.of(cache, name) for name in cache.streams},
-        seconds=time.monotonic() - started_s,
-    )
+        if run.part is not None:
+            report = _part_made(out, work, made, note)
+        else:
+            cache, again = _sealed_at_last(out, work, existing, note)
+            if whitened := whitened_words(cache, out):
+                note(whitened)
+            if run.region_debug is not None:
+                _show_faces(run.region_debug, cache, work, note)
+            report = _report(out, work, [*made, *again], cache.utterances.failed)
+            report = replace(report, streams={name: ExtractedStream.of(cache, name) for name in cache.streams})
+    report = replace(report, notices=notices, seconds=time.monotonic() - started_s)
     try:
         _log(out, report)
     except OSError as error:
         note(f"the run is not noted in {out.name}.log, which can't be written: {error.strerror or error}")
     return report
+
+
+def _report(out: Path, work: ExtractionJob, made: Sequence[int], failed: Sequence[FailedClip]) -> ExtractReport:
+    """Return what there is to say of a run; `made` has the number of clips of each shard that it made."""
+    total = sum(len(group) for _, group in work.groups())
+    return ExtractReport(
+        cache=str(out),
+        fingerprint=work.recipe.fingerprint,
+        utterances=total,
+        made=sum(made),
+        kept=max(0, total - sum(made)),
+        failed=list(failed),
+    )
+
+
+def _part_made(out: Path, work: ExtractionJob, made: list[int], note: Callable[[str], None]) -> ExtractReport:
+    """Report a part; where one of its shards proves damaged only now, make it again, once."""
+    try:
+        failed = list(failed_clips(work))
+    except CorruptError as damage:
+        if not set_damaged_aside(work, note):
+            raise
+        note(f"{damage}")
+        made = [*made, *_make_missing(work, note)]
+        failed = list(failed_clips(work))
+    return replace(_report(out, work, made, failed), part=part_report(work, len(made)))
+
+
+def _show_faces(folder: Path, cache: Cache, work: ExtractionJob, note: Callable[[str], None]) -> None:
+    """Write what a person looks at to see whether the right faces were chosen."""
+    from dualstream.pipeline.reporting.faces_page import PAGE, write_faces
+
+    if not work.recipe.reads_media:
+        raise UsageError("--region-debug shows clips, and all streams are tables")
+    for text in write_faces(folder, cache, work.manifest, work.recipe.plan, work.hasher):
+        note(f"--region-debug: {text}")
+    note(f"whose face was chosen: {folder / PAGE}")
 
 
 def _limited(manifest: Manifest, limit: int | None) -> Manifest:
@@ -164,12 +209,15 @@ def _open(folder: ShardFolder, recipe: Recipe) -> None:
         publish(folder.path / "recipe.json", (canonical_json(recipe.document) + "\n").encode("utf-8"))
 
 
-def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> int:
-    """Make and commit every shard that is not there, not whole, or not of these clips; return how many clips."""
+def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> list[int]:
+    """Make and commit every shard that is not there, not whole, or not of these clips.
+
+    Returns the number of clips of each that was made.
+    """
     jobs = jobs_to_do(work, note)
-    made = sum(len(job.utterances) for job in jobs)
+    made = [len(job.utterances) for job in jobs]
     if not jobs:  # no encoder is built for nothing
-        return 0
+        return []
     taken = sorted({name for job in jobs for name in job.reusable})
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
@@ -177,8 +225,9 @@ def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> int:
     clips = [one for job in jobs for one in job.utterances] if recipe.reads_media else []
     presence = ClipPresence.of(work.root, work.hasher, clips)
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
-    torch = torch_threads(work.options.torch_threads if recipe.has_network else None)
-    with torch, Progress(made) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
+    here = recipe.has_network and work.nodes is None
+    torch = torch_threads(work.options.torch_threads if here else None)
+    with torch, Progress(sum(made)) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
         for one in shards:
             if not work.run.keep_going:
                 presence.require(f"shard {one.job.index}", _failures(one))
@@ -203,29 +252,43 @@ def _executed(
     def on_clip(failed: bool, frames: int) -> None:
         progress.advance(failed=failed, frames=frames)
 
-    if run.executor == LOCAL:
-        batches = work.options.batches
-        yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
+    if work.nodes is not None:
+        yield from work.nodes.make(jobs, work.hasher, on_clip)
         return
-    tasks = [RemoteJob(job, work.root.resolve(), work.options, run.shard_size, recipe.fingerprint) for job in jobs]
-    for _, made in ray_tasks(make_remotely, tasks, workers=workers):
-        for clip in made.shard.clips:
-            on_clip(clip.status == "failed", 0)
-        yield made
+    batches = work.options.batches
+    yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
+
+
+def _nodes(
+    manifest: Manifest,
+    root: Path | RemoteRoot,
+    out: Path,
+    options: ExtractionOptions,
+    run: RunOptions,
+    note: Callable[[str], None],
+) -> contextlib.AbstractContextManager[Cluster | None]:
+    """Return the cluster that makes the shards; None where this machine does."""
+    if run.executor != RAY:
+        return contextlib.nullcontext()
+
+    def is_made(fingerprint: str) -> bool:
+        return any((_shards_of(out) / fingerprint).glob("shard-*.h5"))
+
+    return cluster(manifest, root, options, run, is_made=is_made, note=note)
 
 
 def _sealed_at_last(
     out: Path, work: ExtractionJob, existing: Cache | None, note: Callable[[str], None]
-) -> tuple[Cache, int]:
+) -> tuple[Cache, list[int]]:
     """Seal the cache; where a shard proves damaged only now, set it aside and make it again, once.
 
-    Returns it, and how many clips were made for that.
+    Returns it, and the number of clips of each shard that was made for that.
     """
     try:
-        return _sealed(out, work, existing, note), 0
+        return _sealed(out, work, existing, note), []
     except CorruptError as error:
         damage = CorruptError(str(error))  # without the frames that hold all rows which were read by then
-    if not set_damaged_aside(work.folder, note):
+    if not set_damaged_aside(work, note):
         raise damage
     made = _make_missing(work, note)
     return _sealed(out, work, existing, note), made
@@ -260,39 +323,40 @@ def _sealed(out: Path, work: ExtractionJob, existing: Cache | None, note: Callab
 
 def _dry_run(
     manifest: Manifest,
-    root: Path,
+    root: Path | RemoteRoot,
     out: Path,
     options: ExtractionOptions,
     run: RunOptions,
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
-    recipe = build_recipe(options, shard_size=run.shard_size)
     notices: list[str] = []
-    _existing(out, recipe, run.replace, notices.append)
-    folder = _folder(out, recipe, manifest, run.shard_size)
-    work = ExtractionJob(manifest, folder, recipe, Hasher(root), root, options, run)
-    to_make = [one for job in jobs_to_do(work, notices.append) for one in job.utterances]
-    workers = run.workers or available_cores()
-    with torch_threads(options.torch_threads if recipe.has_network else None):
-        guess = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
-    return ExtractReport(
-        cache=str(out),
-        fingerprint=recipe.fingerprint,
-        utterances=len(manifest),
-        made=len(to_make),
-        kept=len(manifest) - len(to_make),
-        notices=notices,
-        estimate=guess,
-    )
+    with contextlib.ExitStack() as held:
+        nodes = held.enter_context(_nodes(manifest, root, out, options, run, notices.append))
+        recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size)
+        _existing(out, recipe, run.replace, notices.append)
+        folder = _folder(out, recipe, manifest, run.shard_size)
+        hasher = hasher_of(root, (path for one in manifest for path in one.files))
+        held.callback(hasher.close)
+        work = ExtractionJob(manifest, folder, recipe, hasher, root, options, run, nodes)
+        to_make = [one for job in jobs_to_do(work, notices.append) for one in job.utterances]
+        if nodes:
+            guess = nodes.estimate(to_make)
+        else:
+            workers = run.workers or available_cores()
+            with torch_threads(options.torch_threads if recipe.has_network else None):
+                guess = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
+    of_each = [len(to_make)] if to_make else []
+    return replace(_report(out, work, of_each, []), notices=notices, estimate=guess)
 
 
 def _log(out: Path, report: ExtractReport) -> None:
     """Append a line for people: when, where and how fast. It is no part of the cache, whose bytes repeat."""
     when = time.strftime("%Y-%m-%d %H:%M:%S%z")
     rate = f", {report.made / report.seconds:.2f} clips/s" if report.made else ""
+    part = f"part {report.part.part}, " if report.part else ""
     line = (
-        f"{when} {platform.node()}: {report.made} clips made, {report.kept} kept, {len(report.failed)} failed, "
-        f"{format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
+        f"{when} {platform.node()}: {part}{report.made} clips made, {report.kept} kept, "
+        f"{len(report.failed)} failed, {format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
     )
     with open(out.with_name(out.name + ".log"), "a", encoding="utf-8") as file:
         file.write(line)

@@ -119,7 +119,7 @@ def fit_head_on(
     protocol.check_answering(plan, fit, options.answering)
     with protocol.graceful_interrupt(progress) as report:
         done = experiment.run(fusion, plan, fit, options.answering, progress=report)
-    found = integrity.examine(plan, registry.get(fusion).streams, fit.tasks)
+    found = integrity.examine(plan, corpus.read_by(fusion), fit.tasks)
     run = Run(
         config=_config(plan, fit, options, done, found.certainty, _cache(corpus, out, cache)),
         metrics=done.scores.warned(*protocol.ignored_options([fusion], fit), *found.warnings),
@@ -174,7 +174,8 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
     fit, answering = agreed(fit, options.answering)
     plan = protocol.plan(corpus, options.folds, scored=options.scored, normalise=False)
     _check_fit(fusion, corpus, fit)
-    corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), chosen.streams)
+    reads = corpus.read_by(fusion)
+    corpus.require_finite(np.union1d(plan.fitted_on(), plan.scored), reads)
     protocol.check_answering(plan, fit, answering)
     return FitHeadPlan(
         dry_run=True,
@@ -185,7 +186,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         splits=corpus.split_sizes(),
         models=len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         options=fit,
-        warnings=(*protocol.ignored_options([fusion], fit), *integrity.planned(plan, chosen.streams)),
+        warnings=(*protocol.ignored_options([fusion], fit), *integrity.planned(plan, reads)),
         out=str(out),
         replaces=os.path.lexists(out),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.faces.rows import STATES
 from dualstream.features.projection import PCA, TURNED
 from dualstream.heads.evaluation.majority import Majority, majority_lines
 from dualstream.heads.evaluation.outliers import UsualRange
@@ -26,12 +27,15 @@ from dualstream.pipeline.experiments.inspection import (
     StreamReport,
 )
 from dualstream.pipeline.experiments.integrity import random_weights, whitened
+from dualstream.pipeline.experiments.mistakes import mistakes
 from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.features import InspectCommand
 from dualstream.pipeline.provenance import Provenance, digest_of, fingerprint, listed
 from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
 
 SPLITS = ("train", "dev", "test")
 SHOWN = 20
@@ -74,6 +78,7 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
     splits += sorted(set(utterances.split) - set(splits))
     far = _odd_rows(cache)
     streams = {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()}
+    found = mistakes(cache)
     verified, not_verified = _verify(path, cache) if verify else (None, None)
     return InspectReport(
         cache=str(path),
@@ -89,7 +94,8 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         streams=streams,
         labels={task: _labels(cache, task, splits) for task in TASKS},
         outliers={one.stream: one for one in far},
-        warnings=tuple(_warnings(cache, streams, far)),
+        warnings=(*_warnings(cache, streams, far), *(one.warning() for one in found)),
+        mistakes=found,
         verified=verified,
         not_verified=not_verified,
     )
@@ -154,6 +160,7 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
         weights=stream.spec.get("weights"),
         raw_width=stream.spec.get("raw_width"),
         width=int(stream.utterance.shape[1]),
+        layers=stream.layers,
         windows=stream.windows is not None,
         projection={"kind": stream.projection.kind, **stream.projection.fitted_on} if stream.projection else None,
         coverage=coverage,
@@ -161,6 +168,7 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
             _health(rows, not_finite=int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))),
             repeated_utterances=_repeated(rows, owner),
         ),
+        faces=None if stream.faces is None else dict(stream.faces.summary()),
     )
 
 
@@ -351,13 +359,23 @@ def _stream_lines(name: str, stream: StreamReport) -> list[str]:
             road += f" fitted on {facts.get('rows')} {facts.get('split')} rows"
             road += f" ({facts.get('variance_kept', 0):.1%} of the variance kept)"
             road += ", turned" if facts["kind"] == TURNED else ", as they are"
-    lines = [f"{name}: {stream.encoder}, {stream.width} columns{road}{source}"]
+    layers = f" ({stream.layer_words})" if stream.layers else ""
+    lines = [f"{name}: {stream.encoder}, {stream.width} columns{layers}{road}{source}"]
     for split, coverage in stream.coverage.items():
         text = f"  {split:<6} {coverage.present:>7,} of {coverage.utterances:,} utterances"
         if coverage.windows is not None:
             text += f", {coverage.windows_present:,} of {coverage.windows:,} windows"
         lines.append(text)
+    if stream.faces is not None:
+        lines.append(_faces_line(stream.faces))
     return lines
+
+
+def _faces_line(faces: JsonObject) -> str:
+    """Say how many windows show a face, and why the others show none."""
+    parts = [f"{faces[state]:,} windows {state}" for state in STATES if state in faces]
+    text = f"  faces: {', '.join(parts)}; {faces['several_in_view']:.1%} of the windows have several in view"
+    return text + (f", median margin {faces['median_margin']:g}" if "median_margin" in faces else "")
 
 
 def _label_lines(task: str, labels: LabelReport) -> list[str]:

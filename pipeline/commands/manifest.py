@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from dualstream.pipeline.corpus.from_paths import read_paths
 from dualstream.pipeline.corpus.importers import importer, passed_over
@@ -15,6 +15,7 @@ from dualstream.pipeline.corpus.labels import sentiment_of
 from dualstream.pipeline.corpus.left_out import LeftOut
 from dualstream.pipeline.corpus.left_out import describe as describe_left_out
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, manifest_text, write_manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.options.corpus import ManifestCommand, ManifestOptions
@@ -22,6 +23,8 @@ from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.storage.folders import UnwrittenError, make_folder
 
 from dualstream.documents import Document, JsonObject
+
+FOLDER = "folder"  # the importer that reads a store too
 
 
 def run(options: ManifestCommand) -> CommandResult:
@@ -75,7 +78,7 @@ class ManifestReport(Document):
 
 def main(
     corpus: str,
-    root: Path,
+    root: Path | RemoteRoot,
     out: Path,
     options: ManifestOptions | None = None,
     *,
@@ -93,7 +96,11 @@ def main(
     """
     if not root.is_dir():
         raise ManifestError(f"{root} is not a folder; expected the one that holds the corpus")
-    rows = importer(corpus)(root)
+    if isinstance(root, RemoteRoot) and corpus != FOLDER:
+        raise UsageError(
+            f"`manifest {corpus}` reads a folder of this machine; only `manifest {FOLDER}` reads {root}"
+        )
+    rows = importer(corpus)(cast(Path, root))  # the importer of folders asks for names of files only
     options = options or ManifestOptions()
     told, notes = read_paths(rows, options.patterns)
     manifest = build(told, options)

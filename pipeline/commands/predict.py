@@ -16,10 +16,19 @@ from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.inputs import Item, gather
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load, speaker_codes
 from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
+from dualstream.pipeline.bundles.table_inputs import (
+    encode_tables,
+    is_over_tables,
+    load_tables,
+    named_tables,
+    table_items,
+)
 from dualstream.pipeline.bundles.timeline import DEFAULT_CONTEXT_S, UNKNOWN, Timeline, clip_timeline, has_timeline
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
-from dualstream.pipeline.options.bundles import PredictCommand, PredictOptions
+from dualstream.pipeline.extraction.shards import ClipRows
+from dualstream.pipeline.options.bundles import ANNOTATIONS, PredictCommand, PredictOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
+from dualstream.pipeline.reporting.annotation_files import check_places, wanted, write_annotations
 from dualstream.pipeline.reporting.prediction_report import answers_of, as_csv, show
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
@@ -27,6 +36,9 @@ from dualstream.pipeline.storage.folders import UnwrittenError, require_writable
 from dualstream.pipeline.storage.printable import escaped
 
 from dualstream.cores import one_blas_thread
+
+LONGEST_UTTERANCE_S = 30.0  # twice what --segments silence leaves whole
+KINDS_OF_FILES = tuple(f"--{name}" for name in ANNOTATIONS)
 
 
 def run(options: PredictCommand) -> CommandResult:
@@ -60,20 +72,30 @@ def predict(
     options = options or PredictOptions()
     _check_outputs(files, options)
     bundle = read_bundle(path)
-    context_s = _context(bundle, options)
-    loaded = load(bundle, weights=options.weights, device=options.device, ffmpeg=options.ffmpeg)
+    over_tables = bool(options.table) or is_over_tables(bundle)
+    if over_tables:
+        _check_table_options(options)
+        loaded, context_s = load_tables(bundle, named_tables(bundle, options.table)), None
+    else:
+        _require_files(files)
+        context_s = _context(bundle, options)
+        loaded = load(bundle, weights=options.weights, device=options.device, ffmpeg=options.ffmpeg)
     for note in [*loaded.notes, *loaded.warnings]:
         notice(note)
-    found = predictions_of(
-        loaded,
-        files,
-        root=options.root,
-        segments=options.segments,
-        speaker=options.speaker,
-        speaker_per_file=options.speaker_per_file,
-        workers=options.workers,
-        ffmpeg=options.ffmpeg,
-    )
+    if over_tables:
+        found = predictions_of_tables(loaded, files, speaker=options.speaker)
+    else:
+        found = predictions_of(
+            loaded,
+            files,
+            root=options.root,
+            segments=options.segments,
+            speaker=options.speaker,
+            speaker_per_file=options.speaker_per_file,
+            workers=options.workers,
+            ffmpeg=options.ffmpeg,
+            on_items=lambda items: check_places(options, items),
+        )
     for text in found.warnings:
         notice(text)
     said, timelines = _with_timelines(found, bundle, loaded.plan, context_s)
@@ -122,6 +144,7 @@ def predictions_of(
     speaker_per_file: bool = False,
     workers: int = 2,
     ffmpeg: Path | None = None,
+    on_items: Callable[[Sequence[Item]], None] = lambda items: None,
 ) -> Predicted:
     """Predict the utterances of `files`; those of one speaker are normalised together, where the bundle does.
 
@@ -130,13 +153,8 @@ def predictions_of(
     UsageError
         Where there is no file, or the options don't fit them.
     """
-    prior = loaded.bundle.speaker_prior
-    if prior is None and (speaker or speaker_per_file):
-        word = "--speaker" if speaker else "--speaker-per-file"
-        raise UsageError(
-            f"{word}: the heads of this bundle read rows as they are, whoever speaks; leave it out, or export a "
-            "run that was fitted with --speaker-norm"
-        )
+    _require_files(files)
+    _check_speaker(loaded, "--speaker" if speaker else "--speaker-per-file" if speaker_per_file else "")
     items = gather(
         files,
         root=root,
@@ -147,6 +165,7 @@ def predictions_of(
     )
     if not items:
         raise UsageError(f"there is no file in {', '.join(map(str, files))}")
+    on_items(items)
     asked = [item.utterance for item in items if item.utterance is not None]
     with Progress(len(asked)) as progress:
         rows = loaded.encode(
@@ -154,11 +173,63 @@ def predictions_of(
             workers=workers,
             on_clip=lambda failed, frames: progress.advance(failed=failed, frames=frames),
         )
+    return _answered(loaded, items, rows, long_files(items, rows))
+
+
+def predictions_of_tables(loaded: LoadedBundle, files: Sequence[Path], *, speaker: str = "") -> Predicted:
+    """Predict the utterances of new tables: those of a manifest, where one is named, else all of them.
+
+    Raises
+    ------
+    UsageError
+        Where other files than one manifest are named.
+    """
+    if len(files) > 1 or any(path.suffix.lower() != ".csv" for path in files):
+        raise UsageError(
+            "--table stands in the place of clips; beside it at most one manifest (.csv) says which rows"
+        )
+    _check_speaker(loaded, "--speaker" if speaker else "")
+    items = table_items(loaded, files[0] if files else None, speaker=speaker)
+    return _answered(loaded, items, encode_tables(loaded, items))
+
+
+def _require_files(files: Sequence[Path]) -> None:
+    if not files:
+        raise UsageError("there is no file at all; name clips, folders, manifests (.csv) or recordings")
+
+
+def _check_speaker(loaded: LoadedBundle, word: str) -> None:
+    """Refuse an option of speakers where heads read rows as they are."""
+    if word and loaded.bundle.speaker_prior is None:
+        raise UsageError(
+            f"{word}: the heads of this bundle read rows as they are, whoever speaks; leave it out, or export a "
+            "run that was fitted with --speaker-norm"
+        )
+
+
+def _answered(
+    loaded: LoadedBundle, items: list[Item], rows: list[ClipRows], warnings: Sequence[str] = ()
+) -> Predicted:
+    prior = loaded.bundle.speaker_prior
     answers = loaded.answer(items, rows)
     said = answers_of(loaded.bundle, items, rows, answers)
     batches = loaded.speaker_batches(items, rows, answers)
-    warnings = [] if prior is None else batch_warnings(batches, prior)
-    return Predicted(items, said, batches, warnings, None if answers is None else answers.scales)
+    more = [] if prior is None else batch_warnings(batches, prior)
+    return Predicted(items, said, batches, [*warnings, *more], None if answers is None else answers.scales)
+
+
+def long_files(items: Sequence[Item], rows: Sequence[ClipRows]) -> list[str]:
+    """Return what must be said of files that are far too long for one utterance, and what to type."""
+    found = []
+    for item, clip in zip((item for item in items if item.utterance is not None), rows, strict=True):
+        loose = item.utterance is not None and item.name != item.utterance.id and item.span_s is None
+        if loose and clip.duration_s > LONGEST_UTTERANCE_S:
+            found.append(
+                f"{item.name}: {clip.duration_s:.0f} s are taken for one utterance, and heads are fitted on "
+                "utterances of a few seconds; cut it: --segments silence (at pauses), --segments 5 (by length), "
+                "or --segments FILE (subtitles, RTTM, TextGrid, EAF)"
+            )
+    return found
 
 
 def exit_status(report: PredictionReport) -> int:
@@ -168,9 +239,18 @@ def exit_status(report: PredictionReport) -> int:
     return DONE_WITH_FAILURES if report.failed else 0
 
 
+def _check_table_options(options: PredictOptions) -> None:
+    """Refuse options of clips, where there are only rows."""
+    clips = ("root", "segments", "timeline_s", "weights", "ffmpeg", *ANNOTATIONS)
+    used = [name for name in clips if getattr(options, name)]
+    if used or options.speaker_per_file or options.device not in ("auto", "cpu"):
+        words = ", ".join("--" + name.removesuffix("_s") for name in used) or "--speaker-per-file or --device"
+        raise UsageError(f"{words}: this bundle reads tables, and no clip; leave it out")
+
+
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
-    for word, place in (("--csv", options.csv), ("--page", options.page)):
-        if place is None:
+    for word, place in (("--csv", options.csv), ("--page", options.page), *wanted(options)):
+        if place is None or (word.startswith(KINDS_OF_FILES) and place.is_dir()):
             continue
         if any(os.path.realpath(place) == os.path.realpath(path) for path in files):
             raise UsageError(f"{word} {place} is one of the files to predict; name another")
@@ -179,8 +259,11 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
         if not place.absolute().parent.is_dir():
             raise UsageError(f"{word} {place}: there is no folder {place.absolute().parent}")
         require_writable(place, word)
-    if options.csv is not None and options.csv == options.page:
-        raise UsageError(f"--csv and --page both name {options.csv}")
+    named = [(word, place) for word, place in (("--csv", options.csv), ("--page", options.page), *wanted(options))]
+    for at, (word, place) in enumerate(named):
+        for other, same in named[:at]:
+            if place is not None and place == same and not place.is_dir():
+                raise UsageError(f"{other} and {word} both name {place}")
 
 
 def _context(bundle: Bundle, options: PredictOptions) -> float | None:
@@ -251,4 +334,4 @@ def _write(
             write_bytes(place, make(report).encode())
         except UnwrittenError as error:
             report = report.without(key, str(error))
-    return report
+    return write_annotations(report, options)

@@ -26,6 +26,7 @@ class NoClipError(DualstreamError):
     ``outside``      a link that leads out of the data root
     ``not_a_file``   a folder, a named pipe, a socket or a device
     ``unreadable``   the system does not say what is there
+    ``unfetched``    a store on another machine has it and does not give it
     """
 
     def __init__(self, kind: str, text: str) -> None:

@@ -11,7 +11,14 @@ from pathlib import Path
 
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.storage.printable import escaped
-from dualstream.pipeline.storage.tree import files_below, folders_passed_over, is_hidden, is_media, suffix_of
+from dualstream.pipeline.storage.tree import (
+    Listed,
+    files_below,
+    folders_passed_over,
+    is_hidden,
+    is_media,
+    suffix_of,
+)
 
 from dualstream.documents import JsonObject
 
@@ -53,7 +60,7 @@ class LeftOut:
 
 
 def left_out(
-    root: Path,
+    root: Path | Listed,
     rows: Sequence[Utterance],
     *,
     name: re.Pattern[str] | None = None,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
+from dualstream.pipeline.corpus.plain_table import completed, is_plain
 from dualstream.pipeline.corpus.utterance import (
     COLUMNS,
     REQUIRED_COLUMNS,
@@ -289,7 +290,7 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
 
 
 def _table(raw: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and (line, cells) of each row; blank lines are passed over."""
+    """Return the header, and (line, cells) of each row; blank lines are left out, a plain table is completed."""
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as e:
@@ -308,9 +309,11 @@ def _table(raw: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise ManifestError(f"line {line} is not CSV: {e}") from e
     if not rows:
         raise ManifestError(f"the file is empty; expected a header with the columns {', '.join(COLUMNS)}")
-    header = [name.strip() for name in rows[0][1]]
+    header, rows = [name.strip() for name in rows[0][1]], rows[1:]
+    if is_plain(header):
+        header, rows = completed(header, rows)
     _check_header(header)
-    return header, rows[1:]
+    return header, rows
 
 
 def _check_header(header: list[str]) -> None:

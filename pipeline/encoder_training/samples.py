@@ -30,7 +30,7 @@ from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, LockedError
 from dualstream.pipeline.executors import OrderedThreads
-from dualstream.pipeline.extraction.build_shards import KILLED
+from dualstream.pipeline.extraction.clip_reading import KILLED
 from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.shards import members_digest, short_reason, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher

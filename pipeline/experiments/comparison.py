@@ -86,6 +86,25 @@ class PairedTest(Document):
 
 
 @dataclass(frozen=True)
+class StreamGain(Document):
+    """What one of three streams or more adds to the others, one task."""
+
+    stream: str
+    task: Task
+    variant: str
+    """That joins all streams."""
+    without: str
+    """The same without this stream."""
+    difference: float
+    """Headline score with the stream minus that without it."""
+    interval: tuple[float, float] | None
+    p_value: float
+    groups: int
+    p_holm: float
+    """Corrected over the streams of the task."""
+
+
+@dataclass(frozen=True)
 class Comparison(Document):
     """compare.json."""
 
@@ -109,6 +128,8 @@ class Comparison(Document):
     metric: str = HEADLINE
     certainty: tuple[SplitCertainty, ...] = ()
     interrupted: bool = False
+    stream_gains: tuple[StreamGain, ...] = ()
+    """What each stream adds to the others; empty where heads join fewer than three."""
     created: str = ""
     """When, in UTC; empty in documents of before 0.3."""
 
@@ -121,5 +142,6 @@ class Comparison(Document):
 _KEYS = (
     *("cache", "streams", "specs", "speaker_norm", "scored", "answering", "protocol", "split", "options"),
     *("import_torch_s", "metric", "rows", "best_single", "tests", "warnings", "certainty", "interrupted"),
+    "stream_gains",
     "created",
 )

@@ -9,6 +9,7 @@ from dualstream.features.weights import WeightsDocument
 from dualstream.heads.evaluation.majority import Majority
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache.model import FailedClip
+from dualstream.pipeline.experiments.mistakes import Mistake
 from dualstream.pipeline.experiments.ranges import Outliers
 from dualstream.pipeline.provenance import Environment, RecipeDocument
 
@@ -80,6 +81,18 @@ class StreamReport(Document):
     """Its kind, and what it was fitted on."""
     coverage: dict[str, SplitCoverage]
     health: Health
+    layers: tuple[int, ...] = ()
+    """Numbers of a network's layers that stand side by side, which heads can weigh; empty where there are none."""
+
+    @property
+    def layer_words(self) -> str:
+        """How many layers there are, and of how many columns each."""
+        numbers = ", ".join(map(str, self.layers))
+        return f"{len(self.layers)} layers of {self.width // len(self.layers)}: {numbers}"
+
+    faces: JsonObject | None = None
+    """Windows by how their face was chosen, where the encoder saw faces; the share with several faces in view, and
+    the median of the margins."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +157,8 @@ class InspectReport(Document):
     labels: dict[Task, LabelReport]
     outliers: dict[str, Outliers]
     warnings: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    """Of those that `diagnose` names, what rows tell without a fit."""
     verified: tuple[str, ...] | None = None
     """What was checked; None, and no key, without ``--verify``."""
     not_verified: tuple[str, ...] | None = None

@@ -79,7 +79,7 @@ class ProtocolOptions:
     """Cross-validate in place of dev: speaker (with all who share their dialogues), dialogue, speaker:4, or a
     number; speaker-only:4 cuts dialogues."""
     streams: Mapping[str, str] = field(default_factory=dict)
-    """Streams to join: video=NAME,audio=NAME; default: those of that name."""
+    """Streams to join, any number: NAME,NAME,... or video=NAME,audio=NAME; default: video and audio."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances, drawn towards training speakers (transductive)."""
     scored: Scored = "all"

@@ -17,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
+from dualstream.heads.linear.shared import SharedFits, sharing
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import FitOptions, Progress
@@ -105,11 +106,12 @@ Pairs = dict[str, Fitted]
 
 def _in_turn(work: VariantJob, chosen: Sequence[str], report: Progress) -> Pairs:
     pairs: Pairs = {}
-    for done, name in enumerate(chosen):
-        place = {"done": done, "of": len(chosen)}
-        pairs[name] = work.row(name, lambda event, place=place: report(event | place))  # type: ignore[misc]
-        if pairs[name][0].status == INTERRUPTED:
-            break
+    with sharing():
+        for done, name in enumerate(chosen):
+            place = {"done": done, "of": len(chosen)}
+            pairs[name] = work.row(name, lambda event, place=place: report(event | place))  # type: ignore[misc]
+            if pairs[name][0].status == INTERRUPTED:
+                break
     return pairs
 
 
@@ -179,7 +181,7 @@ _here: dict[str, Any] = {}
 def _init_worker(work: VariantJob, news: Any, stop: Any) -> None:
     """Keep what every task of this process needs; interrupts are the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _here.update(work=work, news=news, stop=stop)
+    _here.update(work=work, news=news, stop=stop, fits=SharedFits())
 
 
 @one_blas_thread()
@@ -190,4 +192,5 @@ def _fit_here(name: str) -> Fitted:
             raise KeyboardInterrupt
 
     work: VariantJob = _here["work"]
-    return work.row(name, report)
+    with sharing(_here["fits"]):
+        return work.row(name, report)

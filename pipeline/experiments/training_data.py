@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
-from dualstream.heads.data.batch import FeatureSet, StreamArrays, join
+from dualstream.heads.data.batch import PAIR, FeatureSet, StreamArrays, join, stream_order
+from dualstream.heads.data.layers import layered
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.evaluation.folds import connected, holds_apart
 from dualstream.heads.search.speaker_weight import fit_speaker_prior
-from dualstream.heads.variants.options import Task
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.layer_option import chosen_layers
+from dualstream.heads.variants.options import FitOptions, Task
 from dualstream.pipeline.cache import Cache, Stream, read_cache_and_digest
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.provenance import Provenance
 from numpy.typing import NDArray
 
-HEAD_STREAMS = ("video", "audio")  # what fusion variants call the two streams that they join
 SPEAKER_ONLY = "speaker-only"  # folds of whole speakers that cut the dialogues which they share
 BY_SPEAKER = ("speaker", SPEAKER_ONLY)
 MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
@@ -45,7 +47,7 @@ class Corpus:
     speakers: NDArray[np.str_]
     """Names, shape (N,); an empty string where unknown."""
     streams: dict[str, str]
-    """Which stream of the cache stands for ``video`` and which for ``audio``."""
+    """Which stream of the cache stands for each that heads read, by the name that they know, in order."""
     specs: dict[str, SpecDocument]
     """Encoder spec of each of them."""
     digest: str
@@ -59,6 +61,8 @@ class Corpus:
     """Whether they are still as they were extracted: `plan`, which knows who is fitted on, normalises them."""
     prior: SpeakerPrior | None = None
     """Towards which each speaker was drawn; None where none was yet, or by rule 1."""
+    durations_s: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    """Of each utterance, seconds, shape (N,); NaN where its clip could not be read."""
     extracted: FeatureSet | None = None
     """The features as they were before speakers were drawn towards `prior`, where they were."""
 
@@ -67,6 +71,10 @@ class Corpus:
 
     def __repr__(self) -> str:
         return f"Corpus({self.features!r}, splits={self.split_sizes()})"
+
+    def read_by(self, variant: str) -> tuple[str, ...]:
+        """Return which of the streams a variant reads, or would, where the corpus lacks them."""
+        return registry.get(variant).reads(self.features.streams)
 
     @property
     def column_names(self) -> dict[str, list[str] | None]:
@@ -274,10 +282,25 @@ def corpus_of(
         digest=digest or _digest(cache),
         provenance=cache.provenance,
         projections=_projections(cache, chosen),
+        durations_s=np.asarray(rows.duration_s, dtype=np.float64),
     )
     if speaker_norm and not np.any(speakers != ""):
         raise UsageError("--speaker-norm: no utterance has a speaker; the manifest's column `speaker` names them")
     return replace(corpus, speaker_norm=speaker_norm, to_normalise=speaker_norm)
+
+
+def check_layers(corpus: Corpus, fit: FitOptions) -> None:
+    """Say before any fit that no layers can be read as asked for.
+
+    Raises
+    ------
+    UsageError
+        Where ``--layers`` names a stream or a layer that is not there, or no stream has layers.
+    """
+    try:
+        chosen_layers(fit.layers, layered(corpus.features))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _projections(cache: Cache, chosen: Mapping[str, str]) -> dict[str, str]:
@@ -383,13 +406,16 @@ def _all_connected(corpus: Corpus, pool: NDArray[np.int64], by: str, count: int 
 def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, str]:
     if asked:
         for head, name in asked.items():
-            if head not in HEAD_STREAMS:
-                raise UsageError(f"--streams {head}={name}: heads know {' and '.join(HEAD_STREAMS)}")
+            if head not in (*PAIR, name):
+                raise UsageError(
+                    f"--streams {head}={name}: heads know {' and '.join(PAIR)}, and streams by their own names: "
+                    f"--streams {','.join(asked.values())}"
+                )
             if name not in cache.streams:
                 raise UsageError(f"the cache has no stream {name!r}; it has: {', '.join(sorted(cache.streams))}")
-        return {head: asked[head] for head in HEAD_STREAMS if head in asked}
+        return {head: asked[head] for head in stream_order(asked)}
     chosen = {}
-    for head in HEAD_STREAMS:
+    for head in PAIR:
         made = [name for name, stream in cache.streams.items() if stream.spec.get("stream", name) == head]
         if head in made or not made:
             chosen.update({head: head} if head in made else {})
@@ -406,7 +432,7 @@ def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, 
 
 
 def _stream_arrays(stream: Stream) -> StreamArrays:
-    return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present)
+    return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present, stream.layers)
 
 
 def _codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
+from dualstream.features.faces.rows import FaceRows
 from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
 from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
@@ -296,8 +297,8 @@ def _fit(
     folder = read.folder
     for index in range(folder.count if widths and choice.kind != GAUSSIAN else 0):
         shard = read.shard(index)
-        of_shard = splits[index * folder.size :]
-        clips = [clip for split, clip in zip(of_shard, shard.clips, strict=False) if split == FITTED_SPLIT]
+        of_shard = splits[index * folder.size : (index + 1) * folder.size]
+        clips = [clip for split, clip in zip(of_shard, shard.clips, strict=True) if split == FITTED_SPLIT]
         for name, fit in fits.items():
             rows = [_rows_to_fit(clip, name) for clip in clips]
             seen[name] += [[clip.id, clip.digest()] for clip, its in zip(clips, rows, strict=True) if len(its)]
@@ -367,6 +368,7 @@ def _stream(
     rows = [clip.streams[name] for clip in clips]
     utterance = np.stack([one.utterance for one in rows])
     windowed = bool(spec["has_windows"])
+    faces = [one.faces for one in rows if one.faces is not None]
     if projection is not None:
         spec = {**spec, "column_names": None}
     return Stream(
@@ -378,6 +380,7 @@ def _stream(
         time_s=np.concatenate([one.time_s for one in rows]) if windowed else None,
         spec={**spec, "width": utterance.shape[1]},
         projection=projection,
+        faces=FaceRows.joined(faces) if len(faces) == len(rows) else None,
     )
 
 

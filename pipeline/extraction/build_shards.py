@@ -1,4 +1,4 @@
-"""Clips to shards: worker threads decode and hear, this thread encodes frames, shard after shard, in order."""
+"""Clips to shards: workers decode and hear, this thread encodes frames, shard after shard, in order."""
 
 from __future__ import annotations
 
@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.batching import FrameBatcher
-from dualstream.features.encode import BegunClip, ClipPlan, begin_clip, finish_clip, unread
-from dualstream.features.media import MediaError, stop_all
-from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.features.encode import ClipPlan, finish_clip
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.executors import OrderedThreads
+from dualstream.pipeline.extraction.clip_reading import ReadClip
+from dualstream.pipeline.extraction.clip_workers import clip_reading
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.reuse import read_reusable
 from dualstream.pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
-from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
-from dualstream.pipeline.memory import MemoryShortageError
+from dualstream.pipeline.extraction.staleness import Hasher
 
-KILLED = "killed"  # kind of a MediaError: the system ended ffmpeg
 DEFAULT_BUDGET_BYTES = 512 << 20  # decoded clips that wait for the device
 
 
@@ -46,17 +43,6 @@ class MadeShard:
     """Size and time of each clip before it was read (clip_changes.py)."""
 
 
-@dataclass(frozen=True, repr=False)
-class _ReadClip:
-    """One clip after its worker: decoded, or failed with a reason."""
-
-    utterance: Utterance
-    stat: tuple[int, int]
-    sha256: str
-    begun: BegunClip
-    failure: str = ""
-
-
 def make_shards(
     jobs: Sequence[ShardJob],
     recipe: Recipe,
@@ -72,7 +58,8 @@ def make_shards(
     Parameters
     ----------
     workers
-        Threads that decode; they run ahead over the shards' boundaries. The bytes of a shard do not depend on it.
+        Clips that are read at a time, ahead over the shards' boundaries: in worker processes, or in threads where
+        there are few (clip_workers.py). The bytes of a shard do not depend on it.
     batches
         Batches of frames that are encoded at a time, on a core each. Nor on this.
     budget_bytes
@@ -86,12 +73,14 @@ def make_shards(
         Where ffmpeg itself is gone. A clip that can't be read is a record with a reason, not an error.
     """
     plans: dict[int, ClipPlan] = {}
-    threads: OrderedThreads[tuple[Utterance, ClipPlan], _ReadClip] = OrderedThreads(
-        lambda item: _read(*item, hasher),
+    count = sum(len(job.utterances) for job in jobs)
+    reading = clip_reading(recipe.plan, hasher, clips=count, workers=workers)
+    threads: OrderedThreads[tuple[Utterance, ClipPlan], ReadClip] = OrderedThreads(
+        lambda item: reading.read(*item),
         workers=workers,
         budget_bytes=budget_bytes,
         size_bytes=lambda one: one.begun.size_bytes,
-        stop=stop_all,
+        stop=reading.stop,
     )
 
     def items() -> Iterator[tuple[Utterance, ClipPlan]]:
@@ -100,7 +89,7 @@ def make_shards(
             for utterance in job.utterances:
                 yield utterance, plans[job.index]
 
-    with contextlib.closing(threads.run(items())) as clips:
+    with contextlib.closing(reading), contextlib.closing(threads.run(items())) as clips:
         for job in jobs:
             made = _make_shard(job, recipe, plans, clips, batches, on_clip)
             if made is None:  # the donor's clips turned out to be others: make it without
@@ -108,12 +97,6 @@ def make_shards(
                 again = make_shards([alone], recipe, hasher, workers=1, batches=batches, budget_bytes=budget_bytes)
                 (made,) = again
             yield made
-
-
-def read_facts(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> tuple[BegunClip, str]:
-    """Decode one clip as a run would; return it with the reason of its failure, empty where there is none."""
-    one = _read(utterance, plan, hasher)
-    return one.begun, one.failure
 
 
 def _without(plan: ClipPlan, given: Collection[str]) -> ClipPlan:
@@ -125,7 +108,7 @@ def _make_shard(
     job: ShardJob,
     recipe: Recipe,
     plans: Mapping[int, ClipPlan],
-    clips: Iterator[_ReadClip],
+    clips: Iterator[ReadClip],
     batches: int,
     on_clip: Callable[[bool, int], None] | None,
 ) -> MadeShard | None:
@@ -134,25 +117,29 @@ def _make_shard(
     plan = plans[job.index]
     reusable = read_reusable(job.reusable, recipe.environment)
     batcher = FrameBatcher(plan.video, at_once=batches)
-    read: list[_ReadClip] = []
+    read: list[ReadClip] = []
     for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
-        batcher.add(one.begun.frames)
-        count = len(one.begun.frames)
-        one.begun.frames = one.begun.frames[:0].copy()  # let go of the pixels
+        count = 0
+        if not one.failure:
+            batcher.add(one.begun.frames_by_stream(plan.video))
+            count = one.begun.frame_count
+            one.begun.release()
         read.append(one)
         if on_clip is not None:
             on_clip(bool(one.failure), count)
     rows = batcher.finish()
-    done = []
-    for position, one in enumerate(read):
-        its_rows = {name: of_clip[position] for name, of_clip in rows.items()}
+    done: list[ClipRows] = []
+    position = 0  # among the clips that did not fail
+    for one in read:
+        its_rows = {} if one.failure else {name: of_clip[position] for name, of_clip in rows.items()}
+        position += not one.failure
         begun = one.begun if one.failure else finish_clip(one.begun, its_rows, plan)
         streams = dict(begun.streams)
         for name in recipe.specs.keys() - plan.encoders.keys():
             if name not in reusable:
                 return None
             reused, there = reusable[name]
-            cached = reused.clips[position]
+            cached = reused.clips[len(done)]
             if cached.sha256 != one.sha256 or not np.array_equal(cached.starts_s, begun.starts_s):
                 return None
             streams[name] = cached.streams[there]
@@ -169,47 +156,3 @@ def _make_shard(
         )
     shard = Shard(members_digest(job.utterances), tuple(done), recipe.environment)
     return MadeShard(job, shard, tuple(one.stat for one in read))
-
-
-def _read(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> _ReadClip:
-    """Hash and decode one clip; what is wrong with it becomes a reason."""
-    if plan.decode is None:
-        begun = begin_clip(None, utterance.id, plan, span_s=_span(utterance))
-        return _ReadClip(utterance, ABSENT, "", begun)
-    files = utterance.files
-    stat, sha256 = hasher.stat(*files), hasher.digest(*files)
-    places = {path: hasher.place(path) for path in files}
-    nothing = unread(plan, utterance.id)
-    try:
-        place, sound = hasher.places(utterance, plan.decode)
-    except NoClipError as error:
-        return _ReadClip(utterance, stat, sha256, nothing, str(error))
-    try:
-        begun = begin_clip(place, utterance.id, plan, span_s=_span(utterance), sound=sound)
-    except MediaError as error:
-        if error.kind == "missing" and all(one is None or one.is_file() for one in (place, sound)):
-            raise DualstreamError(f"{error}") from error
-        if error.kind == KILLED:  # which says nothing of the clip
-            raise MemoryShortageError(f"while {utterance.path} is decoded", said=f"{error}") from None
-        said = _portable(f"{error.kind}: {error}", places)
-        return _ReadClip(utterance, stat, sha256, nothing, said)
-    except ValueError as error:
-        return _ReadClip(utterance, stat, sha256, nothing, _portable(f"encoder: {error}", places))
-    if hasher.stat(*files) != stat:
-        return _ReadClip(utterance, ABSENT, sha256, nothing, "changed: the file changed while it was read")
-    begun.notes = [_portable(note, places) for note in begun.notes]
-    return _ReadClip(utterance, stat, sha256, begun)
-
-
-def _portable(text: str, places: Mapping[str, Path | None]) -> str:
-    """Name files as the manifest does: a cache holds no path of the machine that made it."""
-    for path, place in places.items():
-        if place is not None:
-            text = text.replace(f"file:{place}", path).replace(str(place), path)
-    return text
-
-
-def _span(utterance: Utterance) -> tuple[float, float] | None:
-    if utterance.start_s is None or utterance.end_s is None:
-        return None
-    return utterance.start_s, utterance.end_s

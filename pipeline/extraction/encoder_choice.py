@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dualstream.features.encoder import Encoder, EncoderOptions, StreamName, find, named_files, require_known
+from dualstream.features.encoder import (
+    Encoder,
+    EncoderOptions,
+    SpecDocument,
+    StreamName,
+    find,
+    named_files,
+    require_known,
+)
+from dualstream.features.media import pyav
+from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.extraction import csd_tables
 from dualstream.pipeline.extraction.options import ExtractionOptions
 
 NONE = "none"
@@ -30,12 +41,14 @@ def refuse_early(options: ExtractionOptions) -> None:
                 if text == NONE:
                     continue
                 argument = text.partition(":")[2]
-                if require_known(stream, text).table and argument and not Path(argument).is_file():
+                if require_known(stream, text).table and argument and not Path(argument).exists():
                     raise FileNotFoundError(f"table {argument} does not exist")
             files_of(stream, options)
         refuse_unused(options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    if options.decoder == "pyav" and not pyav.is_installed():
+        raise UsageError(pyav.NEEDED)
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:
@@ -70,6 +83,27 @@ def refuse_unused(options: ExtractionOptions) -> None:
         raise UsageError(
             f"--scramble {options.scramble:g} changes sound, and none is read for --audio "
             + ", ".join(options.audio)
+        )
+
+
+def refuse_idle_tables(options: ExtractionOptions, specs: Iterable[SpecDocument]) -> None:
+    """Refuse options of tables that none of the tables which were read has a use for.
+
+    Raises
+    ------
+    UsageError
+        Where ``--rate`` is given and no table holds frames without times, or ``--confidence`` and none is
+        OpenFace's.
+    """
+    stated = {key for spec in specs for key in spec["parameters"]}
+    if options.rate and "rate_hz" not in stated:
+        raise UsageError(
+            f"--rate {options.rate}: no table holds frames without times (arrays (T, D) in .npy or Parquet); "
+            "leave it out"
+        )
+    if options.confidence != LEAST_CONFIDENCE and "confidence" not in stated:
+        raise UsageError(
+            f"--confidence {options.confidence:g}: no table has OpenFace's column confidence; leave it out"
         )
 
 
@@ -114,13 +148,23 @@ def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
 def build_encoders(
     stream: StreamName, options: ExtractionOptions, device: str, build_encoder: Any
 ) -> Mapping[str, Encoder]:
+    csd_tables.register()
     weights = getattr(options, f"{stream}_weights")
     takers = takers_of(stream, getattr(options, stream), weights)
     texts = tuple(text for text in getattr(options, stream) if text != NONE)
     chosen = dict(zip(takers, weights, strict=False))
     return {
         name: build_encoder(
-            stream, text, EncoderOptions(chosen.get(text), device, options.precision, options.context)
+            stream,
+            text,
+            EncoderOptions(
+                chosen.get(text),
+                device,
+                options.precision,
+                options.context,
+                options.rate_hz(stream),
+                options.confidence,
+            ),
         )
         for name, text in zip(stream_names(stream, texts), texts, strict=True)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from dualstream.features.encoder import VideoEncoder
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.extraction.build_shards import read_facts
+from dualstream.pipeline.extraction.clip_workers import clip_reading
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 
@@ -54,15 +55,16 @@ def estimate(
         [there[i] for i in sorted({*np.linspace(0, len(there) - 1, MEASURED_CLIPS, dtype=int)})] if there else []
     )
     decode_s, frames, windows, measured = 0.0, 0, 0, 0
-    for number, one in enumerate(picked[:1] + picked):  # the first one warms up what is loaded late
-        started_s = time.perf_counter()
-        begun, failure = read_facts(one, plan, hasher)
-        if number == 0 or failure:
-            continue
-        decode_s += time.perf_counter() - started_s
-        frames += len(begun.frames)
-        windows += len(begun.starts_s)
-        measured += 1
+    with contextlib.closing(clip_reading(plan, hasher, clips=len(picked), workers=1)) as reading:
+        for number, one in enumerate(picked[:1] + picked):  # the first one warms up what is loaded late
+            started_s = time.perf_counter()
+            clip = reading.read(one, plan)
+            if number == 0 or clip.failure:
+                continue
+            decode_s += time.perf_counter() - started_s
+            frames += clip.begun.frame_count
+            windows += len(clip.begun.starts_s)
+            measured += 1
     absent = len(utterances) - len(there)
     if not measured:
         return TimeEstimate(len(utterances), absent, 0, 0, 0, None)

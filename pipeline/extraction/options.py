@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Interval
 from dualstream.features.options import (
+    LEAST_CONFIDENCE,
     LONGEST_PIECE_S,
     SHORTEST_PIECE_S,
     Context,
+    Decoder,
+    FaceOptions,
     Precision,
     ReadingOptions,
     Speed,
 )
-from dualstream.pipeline.errors import require_valid
+from dualstream.pipeline.errors import UsageError, require_valid
 
 from dualstream.cores import available_cores
 
@@ -27,8 +31,39 @@ MOST_BATCHES = 8  # encoded at a time on a CPU: one of VGG-16 holds 0.4 GB
 LARGEST_SHARD = 256  # clips
 
 
+@dataclass(frozen=True)
+class Part:
+    """Part `number` of `count`: every `count`-th shard, so that parts are of one size wherever long clips lie."""
+
+    number: int = 1
+    """From 1."""
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Part:
+        """Read ``I/N``.
+
+        Raises
+        ------
+        UsageError
+            Where it is not that, or there is no such part.
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
+        part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
+        if not 1 <= part.number <= part.count:
+            raise UsageError(f"--part is {text!r}; expected I/N with I from 1 to N, such as 2/8")
+        return part
+
+    def holds(self, shard: int) -> bool:
+        """Tell whether the shard of this index, counted from 0, is of the part."""
+        return shard % self.count == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
 @dataclass(frozen=True, kw_only=True)
-class ExtractionOptions(ReadingOptions):
+class ExtractionOptions(ReadingOptions, FaceOptions):
     """All that shapes the numbers, as a person types it."""
 
     video: tuple[str, ...] = ("vgg16",)
@@ -48,8 +83,16 @@ class ExtractionOptions(ReadingOptions):
     """What the row of a window of sound has heard, for hf: its whole clip, or the window alone."""
     scramble: Annotated[float, Interval(ge=SHORTEST_PIECE_S, le=LONGEST_PIECE_S)] | None = None
     """Cut the sound into pieces of so many seconds, in random order: a control for words."""
+    rate: str = ""
+    """Frames per second of table: arrays that have no times: 50, or video=25,audio=50."""
+    confidence: Annotated[float, Interval(ge=0.0, le=1.0)] = LEAST_CONFIDENCE
+    """Of OpenFace, 0 to 1: rows of tables below it hold no face and are masked."""
     decode: Speed = "exact"
     """exact; or fast: no loop filter, only reference frames, a third less time."""
+    decoder: Decoder = "ffmpeg"
+    """ffmpeg, a process per clip; or pyav: decoded inside the workers, a fifth less time (extra fast).
+
+    Clips that are damaged or unusual are left to ffmpeg either way (docs/speed.md)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N.
 
@@ -65,6 +108,12 @@ class ExtractionOptions(ReadingOptions):
 
     def __post_init__(self) -> None:
         require_valid(self)
+        rates_of(self.rate)
+
+    def rate_hz(self, stream: str) -> float | None:
+        """Return how many frames per second a stream's tables have; None where that is not said."""
+        rates = rates_of(self.rate)
+        return rates.get(stream, rates.get(""))
 
     @property
     def torch_threads(self) -> int:
@@ -84,7 +133,11 @@ class RunOptions:
     workers: Annotated[int, Ge(0)] = 0
     """Clips decoded in parallel; 0: one for each core."""
     executor: Executor = "local"
-    """local, or ray: one shard per task."""
+    """local, or ray: shards are made on the nodes of a Ray cluster, --workers cores of it (docs/cluster.md)."""
+    ray_address: str | None = None
+    """The cluster's address, such as 10.0.0.1:6379 or auto.
+
+    Default: RAY_ADDRESS, else a cluster that is started on this machine for the run."""
     shard_size: Annotated[int, Interval(ge=1, le=LARGEST_SHARD)] = 32
     """Clips in a shard: what a killed run loses at most.
 
@@ -102,11 +155,34 @@ class RunOptions:
     """Record clips that disappear while they are read as missing, even more than a fifth of a shard."""
     limit: Annotated[int, Ge(1)] | None = None
     """Only the first so many clips."""
+    part: str | None = None
+    """I/N: make only the shards of part I of N, on one of many machines; no cache is sealed.
+
+    Parts may run at the same time, twice, and beside a whole run; the command without --part makes what is missing
+    and seals (docs/cluster.md)."""
+    region_debug: Path | None = None
+    """A folder for annotated clips and a page, faces.html, of the first 40 utterances: whose face was chosen."""
     dry_run: bool = False
     """Say what would be made and how long it takes; write nothing."""
 
     def __post_init__(self) -> None:
         require_valid(self)
+        if self.ray_address is not None and self.executor != RAY:
+            raise UsageError(
+                f"--ray-address {self.ray_address} is for --executor ray; found --executor {self.executor}"
+            )
+        if self.part is not None:
+            Part.parse(self.part)
+            if self.projection is not None:
+                raise UsageError(
+                    f"--part {self.part} makes shards, which hold rows before projection; give --projection "
+                    f"{self.projection} to the run without --part, which seals the cache"
+                )
+
+    @property
+    def share(self) -> Part:
+        """The part of the shards that the run makes; all of them where none is named."""
+        return Part() if self.part is None else Part.parse(self.part)
 
 
 @dataclass(frozen=True)
@@ -129,3 +205,26 @@ class ProjectOptions:
 
     def __post_init__(self) -> None:
         require_valid(self)
+
+
+def rates_of(text: str) -> dict[str, float]:
+    """Read ``--rate``: frames per second by stream, under an empty name where it is of all.
+
+    Raises
+    ------
+    UsageError
+        Where it can't be read.
+    """
+    found: dict[str, float] = {}
+    for part in text.split(",") if text else ():
+        stream, _, number = part.strip().rpartition("=")
+        try:
+            rate_hz = float(number)
+        except ValueError:
+            rate_hz = 0.0
+        if stream not in ("", "video", "audio") or stream in found or not 0.01 <= rate_hz <= 100_000:
+            raise UsageError(
+                f"--rate {text!r}; expected frames per second, such as 50, or by stream: video=25,audio=50"
+            )
+        found[stream] = rate_hz
+    return found

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
@@ -28,13 +29,13 @@ class ClipsGoneError(DualstreamError):
 class ClipPresence:
     """Which clips were there when the run began."""
 
-    root: Path
+    root: Path | RemoteRoot
     hasher: Hasher
     seen: frozenset[str]
     """Their paths."""
 
     @classmethod
-    def of(cls, root: Path, hasher: Hasher, utterances: Iterable[Utterance]) -> ClipPresence:
+    def of(cls, root: Path | RemoteRoot, hasher: Hasher, utterances: Iterable[Utterance]) -> ClipPresence:
         """Look where the clips lie; none of them is opened."""
         paths = {path for one in utterances for path in one.files}
         return cls(root, hasher, frozenset(path for path in paths if hasher.stat(path) != ABSENT))
@@ -58,9 +59,7 @@ class ClipPresence:
         gone = [
             (one, reason)
             for one, sha256, reason in clips
-            if reason
-            and self.seen.issuperset(one.files)
-            and not (sha256 and all(map(self.hasher.is_readable, one.files)))
+            if reason and self.seen.issuperset(one.files) and self.hasher.is_gone(one.files, sha256)
         ]
         if len(gone) > MOST_GONE * len(clips):
             first, reason = gone[0]
@@ -71,7 +70,7 @@ class ClipPresence:
             )
 
 
-def require_known(root: Path, gone: int, total: int) -> None:
+def require_known(root: Path | RemoteRoot, gone: int, total: int) -> None:
     """Stop where too many clips are gone that earlier runs have read, before their shards are made without them.
 
     Raises

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +14,24 @@ from typing import Any, cast
 
 from dualstream.features.device import choose_device
 from dualstream.features.encode import ClipPlan, decode_settings
-from dualstream.features.encoder import SpecDocument, build, find
-from dualstream.features.media import MediaError, decoder_version, ffmpeg_candidates, find_ffmpeg, read_clip
+from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
+from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
+from dualstream.features.faces.region import FaceMethod, RegionEncoder, make_method
+from dualstream.features.faces.scoring import GROUP as SCORERS_GROUP
+from dualstream.features.media import MediaError, ffmpeg_candidates, find_ffmpeg, read_clip, version_of
+from dualstream.features.options import Region
 from dualstream.features.single_read import digest_of_file
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.encoder_choice import (
+    LONGEST_NAME,
     NONE,
     STREAMS,
     build_encoders,
     files_of,
     is_network,
     refuse_early,
+    refuse_idle_tables,
     refuse_unused,
 )
 from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
@@ -45,6 +52,7 @@ from dualstream.cores import BLAS_THREADS
 from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
+GROUPS = (ENCODERS_GROUP, DETECTORS_GROUP, SCORERS_GROUP)  # of entry points whose code shapes rows
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -130,12 +138,13 @@ def make_recipe(
         return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), find_environment)
     plan = build_plan()
     specs = _specs(plan)
+    refuse_idle_tables(options, specs.values())
     document = {
         "version": RECIPE_VERSION,
         "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},
         "sampling": str(plan.sampling),
         "decode": plan.decode.to_json() if plan.decode else None,
-        "decoder": decoder_version(_ffmpeg(options)) if plan.decode else None,
+        "decoder": version_of(plan.decode, _ffmpeg(options)) if plan.decode else None,
         "device": device.partition(":")[0] if plan.video or plan.audio else None,
         "precision": options.precision if has_network else "fp32",
         "shard_size": shard_size,
@@ -161,8 +170,9 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     refuse_unused(options)
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
+        method = make_method(options)
         encoders = {
-            **build_encoders("video", options, device, build_encoder),
+            **_by_region(build_encoders("video", options, device, build_encoder), options.region, method),
             **build_encoders("audio", options, device, build_encoder),
         }
         if not encoders:
@@ -173,6 +183,7 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
             channels=options.channels,
             speed=options.decode,
             max_clip_s=options.max_clip_s,
+            decoder=options.decoder,
         )
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -181,11 +192,36 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)), options.scramble)
 
 
+def _by_region(
+    whole: Mapping[str, Encoder], regions: tuple[str, ...], method: FaceMethod | None
+) -> dict[str, Encoder]:
+    """Return the encoders of every region: of the first one under the names of `whole`, then ``video.frame`` …
+
+    A table has no picture to look at, and is looked up once.
+
+    Raises
+    ------
+    ValueError
+        Where no encoder sees a picture and a region is asked for.
+    """
+    seen = {name: one for name, one in whole.items() if isinstance(one, VideoEncoder)}
+    if method is not None and not seen:
+        raise ValueError(f"--region {regions[0]} needs a video encoder that sees pictures; found none")
+    encoders = dict(whole)
+    for number, region in enumerate(regions):
+        for name, one in seen.items():
+            called = f"video.{region}{name.removeprefix('video')}"[:LONGEST_NAME] if number else name
+            encoders[called] = (
+                RegionEncoder(one, cast(Region, region), method) if method and region != "frame" else one
+            )
+    return encoders
+
+
 @dataclass(frozen=True)
 class _Reader:
     """`read_clip` with one ffmpeg for the whole run; a class, so that it travels to other processes."""
 
-    ffmpeg: str
+    ffmpeg: str | None
 
     def __call__(self, path: Path, **how: Any) -> Any:
         return read_clip(path, ffmpeg=self.ffmpeg, **how)
@@ -194,23 +230,31 @@ class _Reader:
 def _binaries(options: ExtractionOptions) -> tuple[str, ...]:
     """Return the ffmpegs that there are to choose from, which may be none where all streams are tables."""
     try:
-        return ffmpeg_candidates(_named(options))
+        return ffmpeg_candidates(named_ffmpeg(options))
     except MediaError as error:
         if options.ffmpeg is not None:
             raise UsageError(str(error)) from error
         return ()
 
 
-def _ffmpeg(options: ExtractionOptions) -> str:
-    """Return the ffmpeg to use; it is started once, for its version."""
+def _ffmpeg(options: ExtractionOptions) -> str | None:
+    """Return the ffmpeg to use; it is started once, for its version. None where PyAV does without one."""
     try:
-        return find_ffmpeg(_named(options))
+        return find_ffmpeg(named_ffmpeg(options))
     except MediaError as error:
+        if options.decoder != "ffmpeg" and options.ffmpeg is None:
+            return None
         raise (DualstreamError if options.ffmpeg is None else UsageError)(str(error)) from error
 
 
-def _named(options: ExtractionOptions) -> str | None:
-    return None if options.ffmpeg is None else str(options.ffmpeg)
+def named_ffmpeg(options: ExtractionOptions) -> str | None:
+    """Return the ffmpeg that is named: one to look for on PATH, or a path (``./ffmpeg`` is read as ``ffmpeg``)."""
+    named = options.ffmpeg
+    if named is None:
+        return None
+    if str(named) == named.name and shutil.which(named) is None and named.is_file():
+        return str(named.absolute())
+    return str(named)
 
 
 # The memo
@@ -238,6 +282,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
         named = [path for stream in STREAMS for path in files_of(stream, options)]
     except (ValueError, OSError):  # building the encoders will say so
         named = []
+    named += [one for one in (options.face_weights, options.speaker_weights) if one is not None]
     home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
     hub = Path(home) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
@@ -248,7 +293,7 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
             "device": device,
             "sources": [digest_of_file(path) for path in sources],
             "packages": _packages(_shaping_packages(options)),
-            "outside": [[name, *_stamps(path)] for name, path in origins(ENCODERS_GROUP)],
+            "outside": [[name, *_stamps(path)] for group in GROUPS for name, path in origins(group)],
             "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
         }
     )
@@ -285,6 +330,7 @@ def _shaping_packages(options: ExtractionOptions) -> list[str]:
     """Return the packages that may change last digits: the usual ones, and those that an encoder states."""
     entries = [find(stream, text) for stream in STREAMS for text in getattr(options, stream)]
     stated = {package for one in entries if one is not None for package in one.packages}
+    stated |= {"av"} if options.decoder == "pyav" else set()
     return [*SHAPING_PACKAGES, *sorted(stated.difference(SHAPING_PACKAGES))]
 
 

@@ -45,6 +45,23 @@ class ExtractedStream(Document):
 
 
 @dataclass(frozen=True)
+class PartReport(Document):
+    """What one part of many came to."""
+
+    part: str
+    """``I/N``."""
+    shards: int
+    """Shards of the part."""
+    shards_made: int
+    """Shards that this run made."""
+    shards_of_all: int
+    """Shards of the whole manifest."""
+    missing: list[int]
+    """Shards of the whole manifest that are not there yet, from 0; other parts, or a run without --part, make
+    them."""
+
+
+@dataclass(frozen=True)
 class ExtractReport(Document):
     """What a run did."""
 
@@ -58,12 +75,14 @@ class ExtractReport(Document):
     kept: int = 0
     """Clips whose rows stood already."""
     failed: list[FailedClip] = field(default_factory=list)
-    """Every failed clip in the cache."""
+    """Every failed clip in the cache; of a part, in its shards."""
     notices: list[str] = field(default_factory=list)
     streams: dict[str, ExtractedStream] = field(default_factory=dict)
     seconds: float = 0.0
     estimate: TimeEstimate | None = None
     """Of a dry run; no key where there was none."""
+    part: PartReport | None = None
+    """Of a run with --part, which seals no cache; no key where there was none."""
 
     @property
     def exit_status(self) -> int:
@@ -73,6 +92,7 @@ class ExtractReport(Document):
     def to_json(self) -> JsonObject:
         """Return JSON values."""
         own = super().to_json() | {"seconds": round(self.seconds, 3)}
-        if self.estimate is None:
-            del own["estimate"]
+        for key in ("estimate", "part"):
+            if own[key] is None:
+                del own[key]
         return own

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.manifest import Manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
+from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder
 from dualstream.pipeline.extraction.build_shards import ShardJob
+from dualstream.pipeline.extraction.distributed import Cluster
 from dualstream.pipeline.extraction.presence import require_known
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
 from dualstream.pipeline.extraction.request import RunOptions
@@ -30,9 +33,17 @@ class ExtractionJob:
     folder: ShardFolder
     recipe: Recipe
     hasher: Hasher
-    root: Path
+    root: Path | RemoteRoot
     options: ExtractionOptions
     run: RunOptions
+    nodes: Cluster | None = None
+    """Who makes the shards; None: this process."""
+
+    def groups(self) -> list[tuple[int, tuple[Utterance, ...]]]:
+        """Return the shards that are asked for, each by its index and its utterances."""
+        part = self.run.share
+        groups = split_in_shards(self.manifest.utterances, self.folder.size)
+        return [(index, group) for index, group in enumerate(groups) if part.holds(index)]
 
 
 def jobs_to_do(work: ExtractionJob, note: Callable[[str], None]) -> list[ShardJob]:
@@ -51,7 +62,8 @@ def jobs_to_do(work: ExtractionJob, note: Callable[[str], None]) -> list[ShardJo
     sibling_recipes = SiblingRecipes.beside(work.folder.path, recipe) if look_beside else SiblingRecipes({})
     damaged: list[Path] = []
     gone = 0
-    for index, group in enumerate(split_in_shards(work.manifest.utterances, work.folder.size)):
+    groups = work.groups()
+    for index, group in groups:
         path = shard_path(work.folder.path, index)
         freshness = check_freshness(
             work.folder.path,
@@ -74,24 +86,24 @@ def jobs_to_do(work: ExtractionJob, note: Callable[[str], None]) -> list[ShardJo
             if failures is None:
                 damaged.append(path)
     if jobs:
-        if len(jobs) == work.folder.count:
+        if len(jobs) == len(groups):
             _require_some_clips(work)
         if not run.keep_going:
-            require_known(work.root, gone, len(work.manifest))
+            require_known(work.root, gone, sum(len(group) for _, group in groups))
         _check_tables(work, note)
     if not run.dry_run:
         _set_all_aside(damaged, note)
     return jobs
 
 
-def set_damaged_aside(folder: ShardFolder, note: Callable[[str], None]) -> int:
+def set_damaged_aside(work: ExtractionJob, note: Callable[[str], None]) -> int:
     """Give shards another name whose header looks well and whose bytes are not; return how many there were."""
     damaged = []
-    for index in range(folder.count):
+    for index, _ in work.groups():
         try:
-            folder.read(index)
+            work.folder.read(index)
         except CorruptError as found:
-            damaged.append(shard_path(folder.path, index))
+            damaged.append(shard_path(work.folder.path, index))
             note(f"{found}. It is made again")
     _set_all_aside(damaged, note)
     return len(damaged)
@@ -99,7 +111,11 @@ def set_damaged_aside(folder: ShardFolder, note: Callable[[str], None]) -> int:
 
 def _set_all_aside(damaged: list[Path], note: Callable[[str], None]) -> None:
     for path in damaged:
-        note(f"{path.name}, which is damaged, is called {set_aside(path).name} now: remove it once you like")
+        try:
+            aside = set_aside(path)
+        except FileNotFoundError:  # a part that runs at the same time was faster
+            continue
+        note(f"{path.name}, which is damaged, is called {aside.name} now: remove it once you like")
 
 
 def _failures(path: Path) -> int | None:
@@ -147,4 +163,6 @@ def _passed_over(parameters: Mapping[str, Any]) -> Iterator[str]:
     if columns := parameters.get("left_out"):
         yield f"{', '.join(columns)} {'is no feature' if len(columns) == 1 else 'are no features'}: left out"
     if rows := parameters.get("failed_rows"):
-        yield f"{rows} rows are left out, in which no face was found (success 0)"
+        why = "in which no face was found (success 0)" if "success" in (columns or ()) else "which hold no number"
+        doubt = ", or not surely enough (confidence)" if "confidence" in (columns or ()) else ""
+        yield f"{rows} rows are left out, {why}{doubt}"

@@ -20,6 +20,8 @@ from typing import cast
 
 import numpy as np
 from dualstream.features.encoder import StreamFeatures
+from dualstream.features.faces.rows import FaceRows
+from dualstream.pipeline.cache.face_rows import FACE_FIELDS, face_rows, face_values
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.options import LARGEST_SHARD
@@ -53,6 +55,7 @@ SCHEMA = Schema(
         "streams/*/windows": Field("<f4", 2, required=False),
         "streams/*/window_present": Field("bool", 1, required=False),
         "streams/*/time_s": Field("<f8", 1, required=False),
+        **FACE_FIELDS,
     },
 )
 
@@ -89,6 +92,9 @@ class ClipRows:
                 (rows.time_s, "<f8"),
             ):
                 sha.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
+            for column, array in face_values(rows.faces).items():
+                sha.update(column.encode())
+                sha.update(array.tobytes())
         return sha.hexdigest()
 
 
@@ -141,9 +147,22 @@ def pack_shard(shard: Shard) -> bytearray:
 
 
 def commit_shard(folder: Path, index: int, image: bytes | bytearray) -> str:
-    """Publish the sealed bytes of a shard; when this returns it is committed. Return its digest."""
-    publish(shard_path(folder, index), image)
+    """Publish the sealed bytes of a shard; when this returns it is committed. Return its digest.
+
+    Where the very same bytes are there, as another part made them meanwhile, they stay: who reads them is not
+    disturbed.
+    """
+    path = shard_path(folder, index)
+    if not _is_there(path, image):
+        publish(path, image)
     return digest_in(image)
+
+
+def _is_there(path: Path, image: bytes | bytearray) -> bool:
+    try:
+        return bool(np.array_equal(read_sealed(path, KIND), np.frombuffer(image, dtype=np.uint8)))
+    except (OSError, CorruptError):
+        return False
 
 
 def read_shard(path: Path) -> Shard:
@@ -209,6 +228,9 @@ def _to_values(shard: Shard) -> Values:
             values[f"{at}/windows"] = np.concatenate([one.windows for one in rows]).astype("<f4")
             values[f"{at}/window_present"] = np.concatenate([one.window_present for one in rows])
             values[f"{at}/time_s"] = np.concatenate([one.time_s for one in rows]).astype("<f8")
+        faces = [one.faces for one in rows if one.faces is not None]
+        if len(faces) == len(rows):
+            values |= {f"{at}/{column}": array for column, array in face_values(FaceRows.joined(faces)).items()}
     return values
 
 
@@ -242,6 +264,8 @@ def _from_values(values: JsonObject) -> Shard:
         given = [part for part in parts if part is not None]
         if given and (len(given) != 3 or any(len(part) != offsets[-1] for part in given)):
             raise ValueError(f"{at} must have windows, window_present and time_s of {offsets[-1]} rows, or none")
+        if (faces := face_rows(values, at)) is not None:
+            faces.check(int(offsets[-1]))
     clips = []
     for index in range(count):
         span = slice(int(offsets[index]), int(offsets[index + 1]))
@@ -268,7 +292,8 @@ def _rows(values: JsonObject, name: str, index: int, span: slice) -> StreamFeatu
     present = bool(values[f"{at}/present"][index])
     if f"{at}/windows" in values:
         windows, mask = values[f"{at}/windows"][span], values[f"{at}/window_present"][span]
-        return StreamFeatures(utterance, present, windows, mask, values[f"{at}/time_s"][span])
+        faces = face_rows(values, at, span)
+        return StreamFeatures(utterance, present, windows, mask, values[f"{at}/time_s"][span], faces)
     width = len(utterance)
     nothing = np.empty((0, width), np.float32), np.empty(0, np.bool_), np.empty(0, np.float64)
     return StreamFeatures(utterance, present, *nothing)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -39,18 +40,24 @@ class Freshness:
     """Clips that it was made of and that are not there any more."""
 
 
+DigestKey = tuple[Path, int, int]
+
+
 class Hasher:
     """SHA-256 of clips; a file that many utterances share is read once. Safe to use from many threads."""
 
+    reads_cheaply = True
+    """Whether bytes are at hand, and not fetched from elsewhere."""
+
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._known: dict[tuple[Path, int, int], str] = {}
+        self.root = root
+        self._known: dict[DigestKey, str] = {}
         self._lock = threading.Lock()
 
     def place(self, path: str) -> Path | None:
         """Return where a manifest's path leads, or None where it is no regular file inside the root."""
         try:
-            return clip_at(self._root, path)
+            return clip_at(self.root, path)
         except NoClipError:
             return None
 
@@ -62,7 +69,7 @@ class Hasher:
         NoClipError
             Where that is no regular file inside the root.
         """
-        return clip_at(self._root, path)
+        return clip_at(self.root, path)
 
     def places(self, utterance: Utterance, settings: DecodeSettings) -> tuple[Path, Path | None]:
         """Return the file to read, and that of the sound where it is another.
@@ -106,6 +113,20 @@ class Hasher:
             return digests[0]
         return hashlib.sha256(f"{' '.join(digests)}\n".encode()).hexdigest()
 
+    def known(self, *paths: str) -> dict[DigestKey, str]:
+        """Return the digests that are known of clips as they are now, for another process."""
+        try:
+            keys = [self._key(place) for place in map(self.place, paths) if place is not None]
+        except OSError:
+            return {}
+        with self._lock:
+            return {key: self._known[key] for key in keys if key in self._known}
+
+    def learn(self, known: Mapping[DigestKey, str]) -> None:
+        """Take digests that another process worked out."""
+        with self._lock:
+            self._known.update(known)
+
     def _stat(self, path: str) -> tuple[int, int]:
         place = self.place(path)
         try:
@@ -113,6 +134,21 @@ class Hasher:
         except OSError:
             facts = None
         return (facts.st_size, facts.st_mtime_ns) if facts else ABSENT
+
+    def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
+        """Keep files at hand within a block; here they are so anyway."""
+        return contextlib.nullcontext()
+
+    def close(self) -> None:
+        """Remove what was fetched; here nothing is."""
+
+    def is_gone(self, files: Iterable[str], sha256: str) -> bool:
+        """Tell whether a clip that was there went away, by its digest (empty: not read) and by looking again."""
+        return not (sha256 and all(map(self.is_readable, files)))
+
+    def is_unanswered(self, *paths: str) -> bool:
+        """Tell whether nobody can say if a clip is there; here that is always known."""
+        return False
 
     def is_readable(self, path: str) -> bool:
         """Tell whether a clip's first byte can be read just now."""
@@ -123,13 +159,16 @@ class Hasher:
             return False
         return True
 
+    def _key(self, place: Path) -> DigestKey:
+        facts = os.stat(place)
+        return place, facts.st_size, facts.st_mtime_ns
+
     def _digest(self, path: str) -> str:
         place = self.place(path)
         if place is None:
             return ""
         try:
-            facts = os.stat(place)
-            key = (place, facts.st_size, facts.st_mtime_ns)
+            key = self._key(place)
             with self._lock:
                 known = self._known.get(key)
             if known is None:
@@ -185,12 +224,20 @@ def check_freshness(
     if not reads_media:
         return Freshness(True)
     stats = [hasher.stat(*one.files) for one in utterances]
-    gone = sum(stat == ABSENT and sha256 != "" for stat, (_, sha256) in zip(stats, known, strict=True))
-    for utterance, stat, (before, sha256) in zip(utterances, stats, known, strict=True):
-        if (reread or stat != before) and hasher.digest(*utterance.files) != sha256:
+    pairs = zip(utterances, stats, strict=True)
+    asked = [stat != ABSENT or not hasher.is_unanswered(*one.files) for one, stat in pairs]
+    triples = zip(asked, stats, known, strict=True)
+    gone = sum(answered and stat == ABSENT and sha256 != "" for answered, stat, (_, sha256) in triples)
+    for utterance, answered, stat, (before, sha256) in zip(utterances, asked, stats, known, strict=True):
+        if not answered or not (reread or stat != before):
+            continue
+        found = hasher.digest(*utterance.files)
+        if found != sha256 and (found or hasher.reads_cheaply or stat == ABSENT):  # else it could not be fetched
             return Freshness(False, f"the bytes of {utterance.id} changed", gone=gone)
     if noting and (reread or stats != [before for before, _ in known]):
-        _write_state(folder, index, sealed, members, stats, [sha256 for _, sha256 in known])
+        # What can't be read is looked at again next time, when perhaps it can.
+        noted = [ABSENT if not sha256 else stat for stat, (_, sha256) in zip(stats, known, strict=True)]
+        _write_state(folder, index, sealed, members, noted, [sha256 for _, sha256 in known])
     return Freshness(True)
 
 

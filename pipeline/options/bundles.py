@@ -12,6 +12,8 @@ from dualstream.pipeline.options.generate import Cli, OptionGroup
 
 from dualstream.validation import validate
 
+ANNOTATIONS = ("vtt", "srt", "elan", "textgrid", "audacity", "rttm")
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -54,9 +56,11 @@ class PredictOptions:
     root: Path | None = None
     """The folder that a manifest's paths start from; default: its own."""
     segments: str | None = None
-    """Cut recordings: silence, or a length in seconds.
+    """Cut recordings: silence, a length in seconds, or a file: .vtt .srt .rttm .TextGrid .eaf .txt.
 
-    None: a file is one utterance."""
+    None: a file is one utterance. FILE.TextGrid@TIER and FILE.eaf@TIER take one tier."""
+    table: tuple[str, ...] = ()
+    """New tables for a bundle over tables, instead of clips: video=FILE; once for each of its streams."""
     speaker: str = ""
     """Who speaks in files that no manifest says it of, for a bundle of speaker-normalised heads.
 
@@ -71,6 +75,18 @@ class PredictOptions:
     """Write a table, one row per utterance."""
     page: Path | None = None
     """Write one HTML page: thumbnails and timelines."""
+    vtt: Path | None = None
+    """Write subtitles, WebVTT; of several recordings, name a folder. So with those below."""
+    srt: Path | None = None
+    """Write subtitles, SubRip."""
+    elan: Path | None = None
+    """Write tiers for ELAN, .eaf."""
+    textgrid: Path | None = None
+    """Write tiers for Praat, .TextGrid."""
+    audacity: Path | None = None
+    """Write labels for Audacity, .txt."""
+    rttm: Path | None = None
+    """Write a CSV table with RTTM's fields, an answer and its probability per line."""
     replace: bool = False
     """Write over what exists."""
     weights: tuple[Path, ...] = ()
@@ -94,7 +110,7 @@ class PredictCommand(DocumentOptions):
 
     bundle: Annotated[Path, Cli(positional=True)]
     """A bundle that export made."""
-    files: Annotated[tuple[Path, ...], Cli(positional=True, repeat=True)]
+    files: Annotated[tuple[Path, ...], Cli(positional=True, repeat=True)] = ()
     """Clips, folders (a.mp4 and a.wav there are one clip), manifests (.csv), recordings; -- before leading
     dashes."""
     predict: Annotated[
@@ -102,9 +118,9 @@ class PredictCommand(DocumentOptions):
         OptionGroup(
             RUNNING,
             panels={
-                INPUT: ("root", "segments", "speaker", "speaker_per_file", "weights"),
-                OUTPUT: ("timeline_s", "csv", "page", "replace"),
+                INPUT: ("root", "segments", "table", "speaker", "speaker_per_file", "weights"),
+                OUTPUT: ("timeline_s", "csv", "page", *ANNOTATIONS, "replace"),
             },
-            cli={"timeline_s": Cli(name="timeline"), "weights": Cli(repeat=True)},
+            cli={"timeline_s": Cli(name="timeline"), "weights": Cli(repeat=True), "table": Cli(repeat=True)},
         ),
     ] = PredictOptions()

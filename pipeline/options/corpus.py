@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Ge
+from dualstream.features.options import FaceOptions
 from dualstream.pipeline.corpus import importers
 from dualstream.pipeline.corpus.from_paths import PathPatterns
+from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root
 from dualstream.pipeline.errors import UsageError, require_valid
 from dualstream.pipeline.options import parse
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, CommandOptions, DocumentOptions
@@ -63,7 +65,7 @@ class ManifestCommand(DocumentOptions):
 
     corpus: Annotated[str, Cli(positional=True)]
     """Name of its importer, listed below; folder: one folder per class."""
-    root: Annotated[Path, Cli(positional=True)]
+    root: Annotated[Path | RemoteRoot, Cli(positional=True, read=clip_root)]
     """The folder that holds the corpus."""
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("data_manifest.csv")
     """The manifest to write."""
@@ -87,6 +89,8 @@ class CheckOptions:
     """Open the clips, or check only the table."""
     sound: bool = True
     """Decode the audio, to find silent and clipped clips."""
+    faces: bool = False
+    """Look for faces as extract --region speaker does: who has none, and whose speaker is undecided."""
     strict: bool = False
     """End with status 1 where anything is an error."""
     workers: Annotated[int, Ge(1)] = 2
@@ -108,11 +112,12 @@ class CheckCommand(DocumentOptions):
 
     manifest: Annotated[Path, Cli(positional=True)]
     """The manifest, such as data_manifest.csv."""
-    root: Annotated[Path | None, Cli(panel=INPUT)] = None
-    """The folder that the manifest's paths start from."""
+    root: Annotated[Path | RemoteRoot | None, Cli(panel=INPUT, read=clip_root, metavar="PATH")] = None
+    """The folder that the manifest's paths start from, or s3://, gs://, https://."""
     check: Annotated[
         CheckOptions, OptionGroup("Checks", panels={RUNNING: ("workers", "ffmpeg"), OUTPUT: ("strict",)})
     ] = CheckOptions()
+    face: Annotated[FaceOptions, OptionGroup("Faces", without=("region",))] = field(default_factory=FaceOptions)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from dualstream.heads import losses
+from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root
 from dualstream.pipeline.encoder_training.options import SampleOptions, TrainOptions
 from dualstream.pipeline.encoder_training.options import TrainingRunOptions as TrainingRunOptions
 from dualstream.pipeline.extraction.options import ExtractionOptions, ProjectOptions, RunOptions
@@ -17,9 +18,13 @@ from dualstream.discovery import ENCODERS_GROUP, origins
 
 READING = "Reading clips"
 ENCODERS = "Encoders"
+MACHINES = "Many machines"
+FACES = "Faces"
+FACE_FIELDS = ("region", "face_detector", "face_weights", "speaker_scorer", "speaker_weights", "speaker_margin")
 ENCODED = ("video", "audio", "video_weights", "audio_weights", "device", "precision", "threads")
 READ_AS = {"window_s": Cli(name="window"), "hop_s": Cli(name="hop")}
-REPEATED = {name: Cli(repeat=True) for name in ("video", "audio", "video_weights", "audio_weights")}
+ROOT = Cli(panel=INPUT, read=clip_root, show=str, metavar="PATH")
+REPEATED = {name: Cli(repeat=True) for name in ("video", "audio", "video_weights", "audio_weights", "region")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +35,24 @@ class ExtractCommand(DocumentOptions):
 
     manifest: Annotated[Path, Cli(positional=True)]
     """The manifest, such as data_manifest.csv."""
-    root: Annotated[Path, Cli(panel=INPUT)] = Path(".")
-    """The folder that the manifest's paths start from."""
+    root: Annotated[Path | RemoteRoot, ROOT] = Path(".")
+    """The folder that the manifest's paths start from, or s3://, gs://, https:// (docs/cluster.md)."""
     out: Annotated[Path, Cli(panel=OUTPUT)] = Path("cache.h5")
     """The cache to make."""
     features: Annotated[
-        ExtractionOptions, OptionGroup(READING, panels={ENCODERS: ENCODED}, cli={**READ_AS, **REPEATED})
+        ExtractionOptions,
+        OptionGroup(READING, panels={ENCODERS: ENCODED, FACES: FACE_FIELDS}, cli={**READ_AS, **REPEATED}),
     ] = field(default_factory=ExtractionOptions)
     run: Annotated[
         RunOptions,
-        OptionGroup(RUNNING, panels={INPUT: ("limit",), OUTPUT: ("projection", "replace")}),
+        OptionGroup(
+            RUNNING,
+            panels={
+                INPUT: ("limit",),
+                OUTPUT: ("projection", "region_debug", "replace"),
+                MACHINES: ("executor", "ray_address", "part"),
+            },
+        ),
     ] = field(default_factory=RunOptions)
 
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from annotated_types import Ge
-from dualstream.heads import losses
+from dualstream.heads import balances, losses
 from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.variants.names import variant_names
 from dualstream.heads.variants.options import FitOptions, Task
@@ -24,14 +24,18 @@ PROTOCOL_PANELS = {
     RUNNING: ("workers",),
 }
 FIT_PANELS = {
-    LOSS: ("loss", "adjustment", "focal_gamma", "resample", "task_balance", "sentiment_weight"),
-    "Model": ("hidden", "dropout", "penalty", "max_windows", "parameters"),
+    LOSS: (
+        *("loss", "adjustment", "focal_gamma", "resample", "task_balance", "sentiment_weight"),
+        *("balance", "balance_strength"),
+    ),
+    "Model": ("hidden", "dropout", "penalty", "max_windows", "layers", "parameters"),
     RUNNING: ("threads",),
 }
 FIT_AS = {
     "seeds": Cli(read=parse.seeds, show=len, write=parse.seeds_count),
     "tasks": Cli(read=parse.tasks, show=",".join),
     "loss": Cli(known=losses.names),
+    "balance": Cli(known=balances.names),
     "resample": Cli(negatable=True),
     "parameters": Cli(name="set", repeat=True, read=parse.parameters, write=parse.settings),
 }
@@ -156,9 +160,13 @@ class EvaluateCommand(DocumentOptions):
     cache: Annotated[Path | None, Cli(panel=INPUT)] = None
     """Another cache than the one that the run was fitted on."""
     streams: Annotated[Mapping[str, str], STREAMS] = field(default_factory=dict)
-    """Streams to join: video=NAME,audio=NAME; default: as in the run."""
+    """Streams to join: NAME,NAME,... or video=NAME,audio=NAME; default: as in the run."""
     scored: Annotated[str | None, Cli(panel=INPUT)] = None
     """all or present, as fit-head has it; default: as in the run."""
+    errors: Annotated[bool, Cli(panel=OUTPUT)] = False
+    """Leave an error browser in the run folder: what each stream said for or against the label of each utterance.
+
+    errors_SPLIT_TASK.html and .csv; each model predicts the split some 75 times more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +198,7 @@ class DiagnoseOptions:
                     TRAINING,
                     panels=FIT_PANELS,
                     cli=FIT_AS,
-                    without=("tasks", "task_balance", "sentiment_weight", "decoding"),
+                    without=("tasks", "task_balance", "sentiment_weight", "decoding", "layers"),
                 )
             },
         ),
@@ -198,13 +206,17 @@ class DiagnoseOptions:
     any_task: bool = False
     """Take the other task where train and dev have no label of `diagnosis.task`."""
     streams: Mapping[str, str] = field(default_factory=dict)
-    """Streams to join: video=NAME,audio=NAME; default: those of that name."""
+    """Streams to join, any number: NAME,NAME,... or video=NAME,audio=NAME; default: video and audio."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances, drawn towards training speakers (transductive)."""
     scored: Scored = ProtocolOptions.scored
     """all: utterances without features are scored too, answered by the prior; present: they are left out."""
     against: Path | None = None
     """Another cache of the same clips: its gain is measured too."""
+    manifest: Path | None = None
+    """The corpus's manifest: errors.html then shows a picture of the utterances that a stream misled most."""
+    root: Path | None = None
+    """The folder that the manifest's paths start from; default: its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,25 +62,26 @@ def settings(found: Mapping[str, Any]) -> list[str]:
 
 
 def streams(text: str) -> dict[str, str]:
-    """Read ``video=NAME,audio=NAME``.
+    """Read names of streams, ``whisper,acoustic,face``, or ``video=NAME,audio=NAME``: in the order given.
 
     Raises
     ------
     UsageError
-        Where a part is not ``head=name``, or a head is named twice.
+        Where a name is empty, or a stream is named twice.
     """
     answer: dict[str, str] = {}
     for part in names(text):
         head, equals, name = part.partition("=")
-        if not equals or not name or head in answer:
-            raise UsageError(f"--streams {text!r}; expected video=NAME,audio=NAME or one of them")
+        name = name if equals else head
+        if not head or not name or head in answer:
+            raise UsageError(f"--streams {text!r}; expected video=NAME,audio=NAME or NAME,NAME,..., each once")
         answer[head] = name
     return answer
 
 
 def streams_text(found: Mapping[str, str]) -> str:
     """Return streams as `streams` reads them."""
-    return ",".join(f"{head}={name}" for head, name in found.items())
+    return ",".join(head if head == name else f"{head}={name}" for head, name in found.items())
 
 
 def fusions(text: str) -> tuple[str, ...] | None:

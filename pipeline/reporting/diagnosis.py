@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from dualstream.heads.diagnosis import conclusion
+from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.spaces import Space
@@ -13,9 +14,12 @@ from dualstream.heads.diagnosis.strength import Complement
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.pipeline.experiments.diagnosis import DiagnosisDocument
 from dualstream.pipeline.reporting import diagnosis_figures as figures
-from dualstream.pipeline.reporting import tables
+from dualstream.pipeline.reporting import measures, tables
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.report import ReportPage, cache_facts, made_on
+
+SHOWN_ON_PAGE = 60
+SHOWN_ON_TERMINAL = 5
 
 
 def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
@@ -31,6 +35,8 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
         out.print(f"   {_sentence(cause.text)}", markup=False)
         for remedy in cause.remedies:
             out.print(f"   {remedy.name}{mark}: {gain_words(remedy.gain)}", markup=False)
+        for what, words in _concerned(cause, SHOWN_ON_TERMINAL).items():
+            out.print(f"   {what}: {words}", markup=False)
         out.print(f"   → {cause.advice}", markup=False)
         out.print()
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -59,6 +65,9 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     out.print(f"complement: {_complement(evidence.complement)}", markup=False)
     out.print(f"coverage: {_coverage(evidence.coverage)}", markup=False)
     out.print(f"alignment: {figures.offset_words(evidence.curve)}", markup=False)
+    if evidence.measures is not None:
+        for title, words in measures.facts(evidence.measures, evidence.fusion, mark, short=True).items():
+            out.print(f"{title}: {words}", markup=False)
     for note in evidence.notes:
         out.print(f"note: {note}", markup=False)
     out.print(
@@ -67,6 +76,8 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
         markup=False,
     )
     out.print(f"page: {page_path}", markup=False, soft_wrap=True)
+    if evidence.measures is not None and evidence.measures.utterances is not None:
+        out.print("beside it: errors.html, the utterances by how much a stream misled the head", markup=False)
 
 
 def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
@@ -79,6 +90,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
         figures.coverage(evidence.coverage),
         figures.worth(evidence),
     ]
+    working = _working_together(evidence, mark)
     pictures = [picture for picture in drawn if picture is not None]
     sections = [
         Section(
@@ -88,6 +100,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
             facts={
                 "what to do": cause.advice,
                 **{f"measured: {r.name}{mark}": gain_words(r.gain) for r in cause.remedies},
+                **_concerned(cause),
             },
         )
         for cause in document.found.causes
@@ -113,11 +126,29 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
         sections=[
             *sections[:-1],
             Section(title="Evidence", facts_title="What was found", facts=_facts(evidence), pictures=pictures),
+            *working,
             Section(title="Every change that was tried", facts_title="By its gain", facts=_changes(evidence)),
             sections[-1],
         ],
     )
     return ReportPage(html, tuple(pictures))
+
+
+def _working_together(evidence: Evidence, mark: str) -> list[Section]:
+    """Return the part of the page that says how the streams work together; none where it was not measured."""
+    found = evidence.measures
+    if found is None:
+        return []
+    return [
+        Section(
+            title="How the streams work together",
+            lead=f"What a joined head is beyond its streams: {evidence.fusion}{mark} as it is, out of fold. Which "
+            "utterances a stream misled is in errors.html beside this page.",
+            facts_title="What was found",
+            facts=measures.facts(found, evidence.fusion, mark),
+            pictures=measures.pictures(found),
+        )
+    ]
 
 
 def gain_words(gain: PairedDifference) -> str:
@@ -126,6 +157,16 @@ def gain_words(gain: PairedDifference) -> str:
     if gain.interval:
         words += f" (95 % interval {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%})"
     return words
+
+
+def _concerned(cause: Cause, shown: int = SHOWN_ON_PAGE) -> dict[str, str]:
+    """Return which speakers and utterances a cause concerns, the first of them by name."""
+    found = {}
+    for what, names in (("speakers", cause.speakers), ("utterances", cause.utterances)):
+        if names:
+            more = f", … ({len(names)} in all; diagnosis.json lists them)" if len(names) > shown else ""
+            found[f"{what} concerned"] = ", ".join(names[:shown]) + more
+    return found
 
 
 def _facts(evidence: Evidence) -> dict[str, str]:

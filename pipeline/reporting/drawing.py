@@ -16,10 +16,10 @@ FileKind = Literal["png", "pdf"]
 DPI = 144
 PX_PER_INCH = 114  # on a page: letters about as large as the text around them
 INK, MUTED, GRID = "#1f2933", "#6b7785", "#e3e8ee"
-BLUE, ORANGE, RED, GREEN, GREY = "#2563a8", "#c2621b", "#9a3b3b", "#2f7d4f", "#98a3af"
+BLUE, ORANGE, RED, GREEN, PURPLE, GREY = "#2563a8", "#c2621b", "#9a3b3b", "#2f7d4f", "#7a4fa3", "#98a3af"
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "line", GREY: "grey",
-    BLUE: "blue", ORANGE: "orange", RED: "red", GREEN: "green",
+    BLUE: "blue", ORANGE: "orange", RED: "red", GREEN: "green", PURPLE: "purple",
 }  # fmt: skip
 """What a page's style sheet calls these colours, so that a figure inside it is light or dark as the page is."""
 FONTS = "'DejaVu Sans', Verdana, sans-serif"

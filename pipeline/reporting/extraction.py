@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dualstream.pipeline.extraction.request import ExtractReport
+from dualstream.pipeline.extraction.request import ExtractReport, PartReport
 from dualstream.pipeline.reporting.heartbeat import format_duration
 
 SHOWN_FAILURES = 40
+SHOWN_SHARDS = 20
 
 
 def describe(report: ExtractReport) -> str:
@@ -27,6 +28,7 @@ def describe(report: ExtractReport) -> str:
         f"in {format_duration(report.seconds)}",
         f"fingerprint {report.fingerprint}",
     ]
+    lines += [] if report.part is None else _part(report.part)
     for name, facts in report.streams.items():
         windows = "" if facts.windows is None else f", {facts.windows:,} windows"
         road = f" by {facts.projection}" if facts.projection else ""
@@ -39,3 +41,16 @@ def describe(report: ExtractReport) -> str:
         if len(report.failed) > SHOWN_FAILURES:
             lines.append(f"  … and {len(report.failed) - SHOWN_FAILURES} more: inspect --json lists all")
     return "\n".join(lines)
+
+
+def _part(part: PartReport) -> list[str]:
+    there = part.shards_of_all - len(part.missing)
+    line = (
+        f"part {part.part}: {part.shards_made} of its {part.shards} shards made; {there} of all "
+        f"{part.shards_of_all} shards are there"
+    )
+    if not part.missing:
+        return [line, "run the same command without --part to seal the cache"]
+    shown = ", ".join(map(str, part.missing[:SHOWN_SHARDS]))
+    more = f" and {len(part.missing) - SHOWN_SHARDS} more" if len(part.missing) > SHOWN_SHARDS else ""
+    return [f"{line}, missing: {shown}{more}", "the other parts, or the same command without --part, make them"]

@@ -1,35 +1,35 @@
-"""Predictions as one HTML page: each clip's thumbnails, a timeline under them, and its answer. No script."""
+"""Predictions as one HTML page: a recording in one strip, each clip's thumbnails, timeline and answer. No script.
+
+A page of a recording stays below 1 MB per 10 minutes: its thumbnails have a budget, colours are explained once.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
+import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import Timeline
+from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.prediction_report import note
+from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, axis, clock, legend, overview
 from dualstream.pipeline.reporting.style import CSS, POLICY
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
 EDGE = 3  # above and below the curves, so that a line at 0 or 1 is seen whole
-INK = (
-    "#2563a8",
-    "#d97706",
-    "#2f855a",
-    "#c53030",
-    "#6b46c1",
-    "#7c4a21",
-    "#d53f8c",
-    "#4a5568",
-    "#0891b2",
-    "#8a8a00",
-)
-INK_OF = {"negative": "#c53030", "neutral": "#2563a8", "positive": "#2f855a"}  # whatever their order
+BYTES_PER_S = 400  # of thumbnails of a recording, as they stand in the page
+LEAST_BYTES = 60_000
+SECONDS_PER_THUMBNAIL = 5.0
+LEAST_POINTS = 3  # of a curve in a recording: fewer show no shape
+CUT = re.compile(r" \[[\d.]+-[\d.]+ s\]$")  # what a segment's name ends with
 OWN_CSS = """
 .strip { position:relative; max-width:960px; margin:.4rem 0 }
 .thumbs { display:flex; gap:2px; overflow:hidden; justify-content:space-around }
@@ -38,6 +38,10 @@ svg { display:block; width:100%; max-width:960px; height:auto; background:var(--
 .key { font-size:.82rem; color:var(--muted); max-width:960px; margin:.6rem 0 .2rem }
 .key span { display:inline-block; margin-right:.9rem }
 .key i { display:inline-block; width:.8em; height:.8em; border-radius:2px; margin-right:.3em }
+svg polyline { fill:none; stroke-width:2.5 }
+svg path { stroke:var(--grey); stroke-opacity:.35 }
+svg text { font-size:13px; fill:var(--muted); font-variant-numeric:tabular-nums }
+.overview { margin:.4rem 0 }
 .bad { color:var(--red) }
 """
 
@@ -67,8 +71,15 @@ def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | Non
             "seconds around it, taken for a clip of its own. Stretches overlap, and the heads were fitted on "
             "whole utterances: read the shape, not the digits.</p>"
         )
-    for one, timeline in zip(report.utterances, timelines, strict=True):
-        body += _utterance(one, timeline, report.vocabulary)
+    anchors = [f"u{number}" for number in range(1, count + 1)]
+    of_recording = _recordings(report, anchors)
+    pictures = _pictures(report, timelines)
+    for place, (one, timeline) in enumerate(zip(report.utterances, timelines, strict=True)):
+        stretches = of_recording.get(one.path or "", [])
+        if stretches and stretches[0][0] == anchors[place]:
+            body += [f"<h2>{escape(_whole(one.name))}</h2>", *overview(stretches, report.vocabulary)]
+        compact = bool(stretches)
+        body += _utterance(one, timeline, report.vocabulary, anchors[place], pictures[place], compact=compact)
     inner = "\n".join(body)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -79,10 +90,33 @@ def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | Non
     )
 
 
+def _recordings(report: PredictionReport, anchors: Sequence[str]) -> dict[str, list[tuple[str, UtteranceAnswer]]]:
+    """Return the answered stretches of each file that has several, with their places on the page."""
+    found: dict[str, list[tuple[str, UtteranceAnswer]]] = {}
+    for anchor, one in zip(anchors, report.utterances, strict=True):
+        if one.path and one.status != FAILED and one.end_s is not None:
+            found.setdefault(one.path, []).append((anchor, one))
+    return {path: stretches for path, stretches in found.items() if len(stretches) > 1}
+
+
+def _whole(name: str) -> str:
+    return CUT.sub("", name)
+
+
 def _utterance(
-    one: UtteranceAnswer, timeline: Timeline | None, vocabulary: Mapping[Task, Sequence[str]]
+    one: UtteranceAnswer,
+    timeline: Timeline | None,
+    vocabulary: Mapping[Task, Sequence[str]],
+    anchor: str,
+    pictures: Sequence[tuple[float, str]],
+    *,
+    compact: bool,
 ) -> list[str]:
-    parts = [f"<h2>{escape(one.name)}</h2>"]
+    """Return an utterance's part of the page; `compact`: the overview above has said what colours mean."""
+    name = escape(one.name)
+    if one.start_s is not None and one.end_s is not None:
+        name = f"{escape(_whole(one.name))} {clock(one.start_s)}–{clock(one.end_s)}"
+    parts = [f'<h{3 if compact else 2} id="{anchor}">{name}</h{3 if compact else 2}>']
     if one.status == FAILED:
         return [*parts, f'<p class="bad">no answer: {escape(one.reason)}</p>']
     answers = {task: answer for task in vocabulary if (answer := one.task(task)) is not None}
@@ -91,16 +125,17 @@ def _utterance(
     parts.append(f"<p>{'; '.join(said)}{escape(told)}</p>")
     if note(one):
         parts.append(f'<p class="note">{escape(note(one))}</p>')
-    if timeline is not None:
-        if timeline.thumbnails:
-            pictures = "".join(
-                f'<img alt="at {time_s:.1f} s" title="{time_s:.1f} s" src="data:image/jpeg;base64,'
-                f'{_jpeg(frame, timeline.aspect)}">'
-                for time_s, frame in timeline.thumbnails
-            )
-            parts.append(f'<div class="strip thumbs">{pictures}</div>')
+    start_s = one.start_s or 0.0
+    if pictures:
+        shown = "".join(
+            f'<img alt="at {clock(start_s + time_s)}" title="{clock(start_s + time_s)}" '
+            f'src="data:image/jpeg;base64,{picture}">'
+            for time_s, picture in pictures
+        )
+        parts.append(f'<div class="strip thumbs">{shown}</div>')
+    if timeline is not None and not (compact and len(timeline.time_s) < LEAST_POINTS):
         for task, rows in timeline.probabilities.items():
-            parts += _curve(task, timeline, rows, vocabulary[task])
+            parts += _curve(task, timeline, rows, vocabulary[task], start_s, keyed=not compact)
     cells = []
     for task, each in answers.items():
         shown = ", ".join(f"{escape(name)} {each.probabilities[name]:.2f}" for name in vocabulary[task])
@@ -108,37 +143,63 @@ def _utterance(
     return [*parts, f"<dl>{''.join(cells)}</dl>"]
 
 
-def _curve(task: str, timeline: Timeline, rows: NDArray[np.float64], names: Sequence[str]) -> list[str]:
-    """Draw the probability of each class over time, as far as there is one."""
+def _curve(
+    task: Task,
+    timeline: Timeline,
+    rows: NDArray[np.float64],
+    names: Sequence[str],
+    start_s: float,
+    *,
+    keyed: bool,
+) -> list[str]:
+    """Draw the probability of each class over time, as far as there is one; the clock is the recording's."""
     end_s = max(timeline.duration_s, 1e-3)
-    lines = [
-        f'<line x1="0" x2="{WIDTH}" y1="{HEIGHT * share:.1f}" y2="{HEIGHT * share:.1f}" stroke="var(--line)"/>'
-        for share in (0.25, 0.5, 0.75)
-    ]
+    inks = colours(names)
+    lines = [axis(start_s, start_s + end_s, 0, HEIGHT, most=MOST_TICKS if keyed else MOST_TICKS // 2)]
     for code, name in enumerate(names):
-        colour = _ink(code, name)
+        colour, title = inks[name], f"<title>{escape(name)}</title>" if keyed else ""
         for run in _runs(np.isfinite(rows[:, code])):
             points = [(WIDTH * timeline.time_s[k] / end_s, HEIGHT * (1 - rows[k, code])) for k in run]
             if len(points) == 1:
-                lines.append(f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="4" fill="{colour}"/>')
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-            lines.append(
-                f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5">'
-                f"<title>{escape(name)}</title></polyline>"
-            )
-    key = "".join(
-        f'<span><i style="background:{_ink(code, name)}"></i>{escape(name)}</span>'
-        for code, name in enumerate(names)
-    )
+                lines.append(f'<circle cx="{points[0][0]:.0f}" cy="{points[0][1]:.0f}" r="4" fill="{colour}"/>')
+            path = " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
+            lines.append(f'<polyline points="{path}" stroke="{colour}">{title}</polyline>')
+    span = f"{clock(start_s)} to {clock(start_s + end_s)}"
+    key = legend({task: names})[0].partition("</b> ")[2].removesuffix("</p>") if keyed else ""
     return [
-        f'<p class="key"><b>{escape(task)}</b> 0 to {end_s:.1f} s, probability 0 to 1: {key}</p>',
-        f'<svg viewBox="0 {-EDGE} {WIDTH} {HEIGHT + 2 * EDGE}" role="img" aria-label="{escape(task)} over time">'
-        f"{''.join(lines)}</svg>",
+        f'<p class="key"><b>{escape(task)}</b> {span}, probability 0 to 1{": " + key if key else ""}</p>',
+        f'<svg viewBox="0 {-EDGE} {WIDTH} {HEIGHT + 2 * EDGE + AXIS}" role="img" '
+        f'aria-label="{escape(task)} over time">{"".join(lines)}</svg>',
     ]
 
 
-def _ink(code: int, name: str) -> str:
-    return INK_OF.get(name, INK[code % len(INK)])
+def _pictures(report: PredictionReport, timelines: Sequence[Timeline | None]) -> list[list[tuple[float, str]]]:
+    """Return time and JPEG of the thumbnails of each utterance: of a recording, as many as its length allows."""
+    found: list[list[tuple[float, str]]] = []
+    places: dict[str, list[int]] = {}
+    for place, (one, timeline) in enumerate(zip(report.utterances, timelines, strict=True)):
+        frames = [] if timeline is None else list(timeline.thumbnails)
+        aspect = 1.0 if timeline is None else timeline.aspect
+        cut = one.path is not None and one.end_s is not None
+        if cut and timeline is not None:
+            places.setdefault(one.path or "", []).append(place)
+            frames = _spread(frames, max(1, round(timeline.duration_s / SECONDS_PER_THUMBNAIL)))
+        found.append([(time_s, _text(frame, aspect, quality=60 if cut else 80)) for time_s, frame in frames])
+    for inside in places.values():
+        seconds = sum(shown.duration_s for place in inside if (shown := timelines[place]) is not None)
+        size = sum(len(text) for place in inside for _, text in found[place])
+        step = math.ceil(size / max(LEAST_BYTES, BYTES_PER_S * seconds)) if size else 1
+        for number, place in enumerate(inside):
+            if number % step:
+                found[place] = []
+    return found
+
+
+def _spread(frames: list[Any], count: int) -> list[Any]:
+    """Return `count` of the frames, spread evenly."""
+    if len(frames) <= count:
+        return frames
+    return [frames[round((2 * k + 1) * len(frames) / (2 * count) - 0.5)] for k in range(count)]
 
 
 def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
@@ -147,10 +208,15 @@ def _runs(there: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
     return [part for part in np.split(index, np.flatnonzero(np.diff(index) > 1) + 1) if len(part)]
 
 
-def _jpeg(frame: NDArray[np.uint8], aspect: float) -> str:
+def jpeg(frame: NDArray[np.uint8], aspect: float, *, quality: int = 80) -> bytes:
+    """Return a frame as a small JPEG, as wide as it was in the clip."""
     from PIL import Image
 
     picture = Image.fromarray(frame).resize((max(1, round(THUMBNAIL_PX * aspect)), THUMBNAIL_PX))
     data = io.BytesIO()
-    picture.save(data, format="JPEG", quality=80)
-    return base64.b64encode(data.getvalue()).decode("ascii")
+    picture.save(data, format="JPEG", quality=quality)
+    return data.getvalue()
+
+
+def _text(frame: NDArray[np.uint8], aspect: float, *, quality: int) -> str:
+    return base64.b64encode(jpeg(frame, aspect, quality=quality)).decode("ascii")

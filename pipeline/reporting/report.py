@@ -20,6 +20,7 @@ from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, Lo
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.drawing import FileKind, Picture
+from dualstream.pipeline.reporting.layers import layer_words
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.tables import Row, scores_mark
 from dualstream.pipeline.storage.documents import write_bytes
@@ -121,7 +122,7 @@ def run_report(runs: Sequence[Run]) -> ReportPage:
 
 def _said_of(run: Run) -> list[str]:
     """Return a run's warnings, those of its encoders among them."""
-    reads = registry.get(run.config.variant).streams
+    reads = registry.get(run.config.variant).reads(run.config.specs)
     specs = {head: spec for head, spec in run.config.specs.items() if head in reads}
     return with_random_weights(run.metrics.warnings, specs)
 
@@ -194,10 +195,17 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         for what, best in (("single stream", next(iter(singles), None)), ("fusion", next(iter(fusions), None)))
         if best is not None
     ]
+    if comparison.stream_gains:
+        sections.append(
+            Section(
+                "What each stream adds", gains_lead(comparison), facts=gain_facts(comparison), facts_title="UAR"
+            )
+        )
     sections.append(
         Section(
             title="How it was done",
             facts=cache_facts(comparison.cache, comparison.streams, comparison.specs)
+            | comparison_layers(comparison)
             | {"seconds to import torch": f"{comparison.import_torch_s:.1f}"},
             documents={
                 "options of the fits": comparison.options,
@@ -219,6 +227,35 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         warnings=with_random_weights(comparison.warnings, comparison.specs),
     )
     return ReportPage(html, (*pictures, *(picture for section in sections for picture in section.pictures)))
+
+
+def comparison_layers(comparison: Comparison) -> dict[str, str]:
+    """Return how much each layer of a network weighs in each variant, where any was weighed."""
+    return {
+        f"layers of {stream} in {row.variant}": words
+        for row in comparison.rows
+        for stream, words in layer_words(row.history).items()
+    }
+
+
+def gains_lead(comparison: Comparison) -> str:
+    """Return how it was measured what each stream adds."""
+    (whole,) = dict.fromkeys(one.variant for one in comparison.stream_gains)
+    return (
+        f"{whole} over all {len(comparison.streams)} streams, less the same without the one; each interval is by "
+        "itself, p (Holm) is corrected over the streams of a task."
+    )
+
+
+def gain_facts(comparison: Comparison) -> dict[str, str]:
+    """Return what each stream adds to the others, by task and stream, in words."""
+    facts = {}
+    for one in comparison.stream_gains:
+        words = f"{100 * one.difference:+.1f} points"
+        if one.interval:
+            words += f" ({100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f})"
+        facts[f"{one.task}: {one.stream}"] = f"{words}, p (Holm) {one.p_holm:.4f}; without it: {one.without}"
+    return facts
 
 
 def _reads_one(row: VariantRow) -> bool:
@@ -281,6 +318,7 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
     config = run.config
     facts = cache_facts(config.cache.origin, config.streams, config.specs)
     facts["fitted on"] = f"{config.fitted_on.utterances} utterances, SHA-256 {config.fitted_on.sha256}"
+    facts |= {f"layers of {stream}": words for stream, words in layer_words(run.history).items()}
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in config.versions.items())
     facts["test split"] = test_words(run.test_log)
     if config.choice:

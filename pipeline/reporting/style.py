@@ -7,10 +7,11 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 CSS = """
 :root { color-scheme:light dark; --ink:#1f2933; --muted:#5f6c7b; --line:#dde3ea; --soft:#f5f7fa; --ground:#fff;
-  --blue:#2563a8; --orange:#c2621b; --red:#9a3b3b; --green:#2f7d4f; --grey:#98a3af;
+  --blue:#2563a8; --orange:#c2621b; --red:#9a3b3b; --green:#2f7d4f; --purple:#7a4fa3; --grey:#98a3af;
   --warn:#8a5a00; --warnground:#fff6e0; --warnline:#e0a526; --badground:#fdf5f5; --bestground:#eef5fc }
 @media screen and (prefers-color-scheme:dark) { :root { --ink:#e3e8ee; --muted:#9aa8b7; --line:#36414d;
-  --soft:#1d242c; --ground:#14191f; --blue:#6aa8ea; --orange:#e9935a; --red:#e08b8b; --green:#6fc394;
+  --soft:#1d242c; --ground:#14191f; --blue:#6aa8ea; --orange:#e9935a; --red:#e08b8b;
+  --green:#6fc394; --purple:#b18adb;
   --grey:#7a8796; --warn:#f0c674; --warnground:#2e2614; --warnline:#a97c1e; --badground:#2a1d1f;
   --bestground:#1a2836 } }
 * { box-sizing:border-box }

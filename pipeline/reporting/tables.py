@@ -80,7 +80,7 @@ def presence_words(count: int, missing: MissingFeatures | None, answered: str = 
         each = ", ".join(f"{number} no {head}" for head, number in lacking.items())
         words = f"of {count} scored utterances {each}"
         if len(missing.streams) > 1:
-            words += f", {missing.all_streams} neither"
+            words += f", {missing.all_streams} {'neither' if len(missing.streams) == 2 else 'none of them'}"
         words += f"; {answered}"
     if missing.left_out:
         words += f"; {missing.left_out} without features are left out"

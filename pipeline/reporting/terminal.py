@@ -16,11 +16,15 @@ from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.plans import ComparisonPlan, FitHeadPlan, PlannedTask
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.heartbeat import Heartbeat
+from dualstream.pipeline.reporting.layers import layer_words
 from dualstream.pipeline.reporting.report import (
     chosen_name,
+    comparison_layers,
     comparison_rows,
     evidence_note,
     evidence_words,
+    gain_facts,
+    gains_lead,
     run_row,
 )
 from dualstream.pipeline.reporting.tables import Row
@@ -33,7 +37,8 @@ def print_run(run: Run) -> None:
     for task in run.metrics.tasks:
         tables.print_scores(out, task, [row])
         tables.print_classes(out, task, run.metrics)
-    for line in [*choice_lines(run.config.choice), *history_lines(run.history)]:
+    layers = [f"layers of {stream}: {words}" for stream, words in layer_words(run.history).items()]
+    for line in [*choice_lines(run.config.choice), *history_lines(run.history), *layers]:
         out.print(line, style="dim", markup=False)
     tables.print_warnings(out, run.metrics.warnings)
 
@@ -91,6 +96,10 @@ def print_comparison(comparison: Comparison, out_folder: Path) -> None:
     """Print a comparison's tables and what was done."""
     print_rows(comparison_rows(comparison), comparison.warnings)
     out = tables.console()
+    if comparison.stream_gains:
+        out.print(f"what each stream adds, UAR: {gains_lead(comparison)}", markup=False, soft_wrap=True)
+        for what, gain in gain_facts(comparison).items():
+            out.print(f"  {what}: {gain}", markup=False, soft_wrap=True)
     best = ", ".join(f"{name} for {task}" for task, name in comparison.best_single.items())
     seeds = len(comparison.options.seeds)
     each = f"{seeds} seed{'s' if seeds > 1 else ''} a variant"
@@ -99,6 +108,7 @@ def print_comparison(comparison: Comparison, out_folder: Path) -> None:
         lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
         lines.append("intervals of differences are each by itself; p (Holm) is corrected over the rows of a task")
         lines.append(f"rows: single streams, then fusions, each by UAR of {next(iter(comparison.best_single))}")
+    lines += [f"{what}: {words}" for what, words in comparison_layers(comparison).items()]
     if comparison.import_torch_s:
         lines.append(f"import torch took {comparison.import_torch_s:.1f} s of the time")
     if comparison.interrupted:

@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import logging
 import re
+import socket
 import ssl
 import time
 import urllib.error
@@ -215,3 +216,17 @@ def _checked(file: PublishedFile, part: Path, stated: Stated) -> str:
             "where that does not help, the file there is another one than was published"
         )
     return found
+
+
+def is_answered(host: str, port: int, wait_s: float) -> bool:
+    """Tell whether anybody takes connections there; try again for a while."""
+    end_s = time.monotonic() + wait_s
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=max(0.1, end_s - time.monotonic())).close()
+        except OSError:
+            if time.monotonic() + PAUSE_S > end_s:
+                return False
+            time.sleep(PAUSE_S)
+        else:
+            return True

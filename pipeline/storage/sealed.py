@@ -27,11 +27,12 @@ import numpy as np
 from dualstream.pipeline.disk import O_BINARY, O_CLOEXEC, put_in_place, sync, sync_descriptor
 from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.storage.temporary import TEMPORARY_SUFFIX as TEMPORARY_SUFFIX
+from dualstream.pipeline.storage.temporary import is_leftover, temporary_path
 from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 HEADER_BYTES = 512
-TEMPORARY_SUFFIX = ".tmp"
 READ_BLOCK_BYTES = 8 << 20
 LARGEST_FILE_BYTES = 64 << 30
 DAMAGED_SUFFIX = ".damaged"
@@ -151,7 +152,7 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
     DualstreamError
         Where the disk is full or refuses; nothing is left behind and an older file at `path` stands.
     """
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
+    temporary = temporary_path(path)
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | O_BINARY | O_CLOEXEC, 0o666)
         try:
@@ -177,16 +178,16 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
         raise
 
 
-def remove_leftovers(folder: Path, of: str = "*") -> list[Path]:
-    """Remove temporary files that a killed run left in `folder`, and return them. Hold the lock to call this.
+def remove_leftovers(folder: Path, of: str | None = None) -> list[Path]:
+    """Remove temporary files that runs which have ended left in `folder`, and return them.
 
     Parameters
     ----------
     of
         The name of the one file whose temporary files go; default: those of all files.
     """
-    found = folder.glob("*" + TEMPORARY_SUFFIX) if of == "*" else [folder / (of + TEMPORARY_SUFFIX)]
-    leftovers = sorted(path for path in found if path.is_file())
+    found = folder.glob("*" + TEMPORARY_SUFFIX)
+    leftovers = sorted(path for path in found if is_leftover(path, of) and path.is_file())
     for path in leftovers:
         path.unlink(missing_ok=True)
     return leftovers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Protocol
 
 # Names of what the reader opens (features.media.settings.FORMATS), by suffix.
 VIDEO_SUFFIXES = (
@@ -23,17 +24,25 @@ MAX_SUFFIXES = 5  # that a message names
 MEDIA_SUFFIXES = (*VIDEO_SUFFIXES, *AUDIO_SUFFIXES)
 
 
-def files_below(root: Path) -> list[str]:
+class Listed(Protocol):
+    """A folder on another machine, which lists its files itself."""
+
+    def listed(self) -> list[str]:
+        """Return the paths of all files below, sorted."""
+        ...
+
+
+def files_below(root: Path | Listed) -> list[str]:
     """Return the paths of all files below `root`, relative to it, with ``/``, sorted; linked folders stay shut."""
     return _walk(root)[0]
 
 
-def folders_passed_over(root: Path) -> list[str]:
+def folders_passed_over(root: Path | Listed) -> list[str]:
     """Return the folders below `root` that `files_below` does not enter: links, and those that can't be listed."""
     return _walk(root)[1]
 
 
-def others(root: Path) -> str:
+def others(root: Path | Listed) -> str:
     """Count the files below `root` that are no clips by their suffix, for a message: `` (there are 3 .txt)``."""
     counts = Counter(
         suffix_of(path).lower() or "without suffix" for path in files_below(root) if not is_media(path)
@@ -42,8 +51,10 @@ def others(root: Path) -> str:
     return f" (there are {shown}: none of these is known for a clip)" if counts else ""
 
 
-def _walk(root: Path) -> tuple[list[str], list[str]]:
+def _walk(root: Path | Listed) -> tuple[list[str], list[str]]:
     """Return the files below `root`, and the folders that are not entered, both relative to it and sorted."""
+    if not isinstance(root, Path):
+        return root.listed(), []
     found: list[str] = []
     shut: list[str] = []
 
@@ -58,7 +69,7 @@ def _walk(root: Path) -> tuple[list[str], list[str]]:
     return sorted(found), sorted(shut)
 
 
-def media_below(root: Path) -> list[str]:
+def media_below(root: Path | Listed) -> list[str]:
     """Return the paths of clips and recordings below `root`, by their suffix; hidden files are passed over."""
     return [path for path in files_below(root) if is_media(path) and not is_hidden(path)]
 

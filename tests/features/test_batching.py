@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-from dualstream.features.batching import FrameBatcher
+from dualstream.features.batching import MOST_AHEAD, FrameBatcher
 from dualstream.features.encoder import EncoderSpec
 from numpy.typing import NDArray
 
@@ -74,3 +75,38 @@ def test_a_batcher_can_be_used_again() -> None:
     for _ in range(2):
         batcher.add(np.zeros((3, SIDE, SIDE, 3), np.uint8))
         assert [len(rows) for rows in batcher.finish()["video"]] == [3]
+
+
+class Ahead(MeanColour):
+    """Begins batches and computes them when it is asked, as a device of its own would."""
+
+    def __init__(self, batch_size: int, *, overlaps: bool) -> None:
+        super().__init__(batch_size)
+        self.overlaps = overlaps
+        self.waiting: list[int] = []
+
+    def begin_frames(self, frames: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        copy = frames.copy()
+        self.waiting.append(len(frames))
+        assert len(self.waiting) <= MOST_AHEAD
+
+        def wait() -> NDArray[np.float32]:
+            self.waiting.pop(0)
+            return super(Ahead, self).encode_frames(copy)
+
+        return wait
+
+
+@pytest.mark.parametrize("overlaps", [True, False])
+def test_a_device_gets_a_batch_while_it_is_at_another(overlaps: bool) -> None:
+    rng = np.random.default_rng(0)
+    clips = [rng.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8) for count in (2, 9, 1, 4)]
+    encoder = Ahead(3, overlaps=overlaps)
+    batcher, most = FrameBatcher({"video": encoder}), 0
+    for frames in clips:
+        batcher.add(frames)
+        most = max(most, len(encoder.waiting))
+    for frames, found in zip(clips, batcher.finish()["video"], strict=True):
+        np.testing.assert_array_equal(found, frames.mean(axis=(1, 2)).astype(np.float32).reshape(-1, 3))
+    assert encoder.batches == [3] * 5 + [1] and not encoder.waiting
+    assert most == (MOST_AHEAD if overlaps else 0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from dualstream.features import single_read, weights
-from dualstream.features.encoders import table_files
+from dualstream.features.encoders import table_csv, table_files
 from dualstream.features.encoders.table_columns import Columns
 from dualstream.features.encoders.table_files import TableError, read_table
 from dualstream.features.single_read import open_hashed, read_hashed
@@ -108,13 +108,13 @@ def test_values_and_digest_are_of_one_file(
 def test_a_table_that_grows_while_it_is_read_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.csv"
     write_table(path, 1.0)
-    real = table_files._sorted
+    real = table_csv.sorted_columns
 
     def grown(*how: object, **options: bool) -> Columns:  # the header is read, the digest is taken
         with path.open("a") as file:
             file.write("u1,2\n")
         return real(*how, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(table_files, "_sorted", grown)
+    monkeypatch.setattr(table_csv, "sorted_columns", grown)
     with pytest.raises(TableError, match="changed while it was read"):
         read_table(path)

@@ -189,6 +189,21 @@ def test_rows_that_lack_a_stream_are_near_bayes(name):
 
 
 @pytest.mark.parametrize("name", ["linear_late", "late"])
+def test_rows_that_lack_any_of_three_streams_are_near_bayes(name):
+    """Evidence adds up, and the prior counts once, whichever streams are there."""
+    lacking = np.full((3, 5), 0.3)
+    train, _ = corpus(22, 3_000, streams=THREE, lacking=lacking, gain=0.5)
+    dev, _ = corpus(23, 1_000, streams=THREE, lacking=lacking, gain=0.5)
+    test, likelihoods = corpus(24, 4_000, streams=THREE, lacking=lacking, gain=0.5)
+    (model,) = registry.fit(name, train, dev, options=options(epochs=30))
+    said, best = model.predict(test).emotion, bayes(likelihoods)
+    case = np.stack([test.streams[stream].present for stream in THREE]).T @ [1, 2, 4]
+    for number in range(8):
+        rows = case == number
+        assert loss_of(said[rows], test.emotion[rows]) < loss_of(best[rows], test.emotion[rows]) + 0.05
+
+
+@pytest.mark.parametrize("name", ["linear_late", "late"])
 def test_a_class_that_lacks_a_stream_more_often(name):
     """Complete rows have shares of their own; what each stream alone is asked for, it knows from its own rows."""
     lacking = np.zeros((2, 5))

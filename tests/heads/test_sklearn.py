@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dualstream.heads import DualHeadClassifier
+from dualstream.heads.data.batch import StreamArrays
 from dualstream.heads.variants import joint_fit
 from dualstream.heads.variants.registry import FitOptions
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
@@ -14,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tests.heads.small_corpora import noise_corpus, with_signal
+from tests.heads.small_corpora import noise_corpus, with_signal, without
 
 EXPECTED_TO_FAIL = {
     "check_classifier_multioutput": "it fits three columns of labels; ours are one, or two: emotion and sentiment",
@@ -208,3 +210,98 @@ def test_importing_heads_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
     )
     assert done.stdout.strip() == "[]"
+
+
+def three(features):
+    """Return the corpus with a third stream, and X as a mapping from names to arrays."""
+    rng = np.random.default_rng(5)
+    face = StreamArrays(
+        (rng.normal(size=(len(features), 5)) + features.emotion[:, None]).astype(np.float32),
+        np.ones(len(features), bool),
+    )
+    named = {"whisper": features.streams["audio"], "acoustic": features.streams["video"], "face": face}
+    return replace(features, streams=named), {name: one.utterance for name, one in named.items()}
+
+
+@pytest.mark.parametrize("fusion", ["linear", "linear_late", "linear:face", "concat_norm"])
+def test_any_number_of_streams_by_name(corpus, fusion):
+    features, X = three(corpus)
+    y = arrays(corpus)[1]
+    how = {"epochs": 3, "penalty": 3.0} if fusion.startswith("linear") else {"epochs": 3}
+    options = FitOptions(seeds=(0,), patience=0, **how)
+    (model,) = joint_fit.fit(fusion, features, options=options)
+    expected = np.exp(model.predict(features).emotion)
+    joined = np.concatenate(list(X.values()), 1)
+    by_mapping = DualHeadClassifier(fusion, **how).fit(X, y, groups=corpus.dialogue)
+    by_width = DualHeadClassifier(fusion, streams={"whisper": 12, "acoustic": 8, "face": 5}, **how)
+    by_width.fit(joined, y, groups=corpus.dialogue)
+    for found in (
+        by_mapping.predict_proba(X),
+        by_mapping.predict_proba(dict(reversed(X.items()))),
+        by_mapping.predict_proba(joined),
+        by_width.predict_proba(joined),
+        by_width.predict_proba(X),
+    ):
+        np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    turned = np.random.default_rng(1).permutation(25)
+    places = {name: np.flatnonzero((turned >= a) & (turned < b)) for name, a, b in
+              (("whisper", 0, 12), ("acoustic", 12, 20), ("face", 20, 25))}  # fmt: skip
+    places = {name: at[np.argsort(turned[at])] for name, at in places.items()}
+    by_place = DualHeadClassifier(fusion, streams=places, **how).fit(joined[:, turned], y, groups=corpus.dialogue)
+    np.testing.assert_allclose(by_place.predict_proba(joined[:, turned])[0], expected, atol=1e-6)
+    np.testing.assert_allclose(by_place.predict_proba(X)[0], expected, atol=1e-6)
+
+
+def test_a_stream_of_three_may_be_missing(corpus):
+    features, X = three(corpus)
+    masked = {name: rows.copy() for name, rows in X.items()}
+    masked["face"][:40] = np.nan
+    classifier = DualHeadClassifier("linear_late").fit(masked, corpus.emotion)
+    said = without(features, "face", np.arange(40))
+    alone = replace(said, dialogue=np.arange(300), speaker=np.full(300, -1))
+    (model,) = joint_fit.fit("linear_late", alone, options=FitOptions(seeds=(0,), tasks=("emotion",)))
+    np.testing.assert_allclose(classifier.predict_proba(masked), np.exp(model.predict(alone).emotion), atol=1e-6)
+    masked["face"][50, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN in some face columns"):
+        classifier.predict(masked)
+
+
+def test_streams_go_through_cross_validation(corpus):
+    _, X = three(corpus)
+    joined = np.concatenate(list(X.values()), 1)
+    classifier = DualHeadClassifier(streams={"whisper": 12, "acoustic": 8, "face": 5}, penalty=3.0)
+    found = cross_validate(classifier, joined, corpus.emotion, cv=3)
+    assert found["test_score"].mean() > 0.6
+
+
+@pytest.mark.parametrize(
+    ("streams", "X", "says"),
+    [
+        ({"a": 10, "b": 14}, None, "the streams a: 10, b: 14 take 24 columns; X has n_features = 25"),
+        ({"a": 10, "b": [1, 2]}, None, "expected a count of columns for each name"),
+        ({"a": 25, "b": 0}, None, "the stream 'b' has 0 columns"),
+        ({"a": list(range(13)), "b": list(range(12, 25))}, None, "each column is of one stream"),
+        ({}, None, "expected a count of columns"),
+        ({"a": 12, "b": 13}, {"a": 13, "b": 12}, "X has the streams a: 13, b: 12; streams says a: 12, b: 13"),
+        (None, {"a": 12, "b": 13, "short": 2}, "different numbers of rows"),
+    ],
+)
+def test_streams_that_do_not_fit_fail(corpus, streams, X, says):
+    if X is not None:
+        X = {name: np.zeros((300 - 10 * (name == "short"), width)) for name, width in X.items()}
+    rows = np.zeros((300, 25)) if X is None else X
+    with pytest.raises(ValueError, match=says):
+        DualHeadClassifier(streams=streams).fit(rows, corpus.emotion)
+
+
+def test_other_streams_than_in_the_fit_fail(corpus):
+    _, X = three(corpus)
+    classifier = DualHeadClassifier(penalty=1.0).fit(X, corpus.emotion)
+    with pytest.raises(
+        ValueError, match="X has the streams whisper: 12; the classifier was fitted on whisper: 12, a"
+    ):
+        classifier.predict({"whisper": X["whisper"]})
+    with pytest.raises(ValueError, match="give the streams by name, or video_width"):
+        DualHeadClassifier(video_width=3, streams={"a": 25}).fit(np.zeros((300, 25)), corpus.emotion)
+    with pytest.raises(ValueError, match="linear_video reads video columns; of n_features = 25 none are video"):
+        DualHeadClassifier("linear_video").fit(X, corpus.emotion)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import builtins
 import random
 import threading
 import time
 from typing import Any
 
 import pytest
-from dualstream.pipeline.errors import DualstreamError
-from dualstream.pipeline.executors import AHEAD_PER_WORKER, OrderedThreads, ray_tasks
+from dualstream.pipeline.executors import AHEAD_PER_WORKER, OrderedThreads
 
 
 def ordered(work: Any, **options: Any) -> OrderedThreads[int, int]:
@@ -116,16 +114,3 @@ def test_stop_reaches_an_item_that_the_consumer_waits_for() -> None:
 def test_options_fail(workers: int, budget: int) -> None:
     with pytest.raises(ValueError, match="expected 1 or more"):
         ordered(abs, workers=workers, budget_bytes=budget)
-
-
-def test_ray_missing_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without_ray(name: str, *rest: Any, **more: Any) -> Any:
-        if name == "ray":
-            raise ImportError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without_ray)
-    with pytest.raises(DualstreamError, match=r"pip install -e '.+\[ray\]'"):
-        next(iter(ray_tasks(abs, [1], workers=1)))

@@ -10,7 +10,7 @@ entry points ``dualstream.causes``; see docs/extend_cause.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -36,6 +36,10 @@ class Cause:
     """Measured remedies, best first."""
     advice: str
     """What to do."""
+    utterances: tuple[str, ...] = ()
+    """Ids of the utterances concerned, where it concerns some and not all."""
+    speakers: tuple[str, ...] = ()
+    """Names of the speakers concerned, likewise."""
 
     def to_json(self) -> JsonObject:
         """Return the values."""
@@ -46,6 +50,8 @@ class Cause:
             "interval": list(self.interval) if self.interval else None,
             "remedies": [remedy.to_json() for remedy in self.remedies],
             "advice": self.advice,
+            "utterances": list(self.utterances),
+            "speakers": list(self.speakers),
         }
 
 
@@ -61,7 +67,7 @@ class CauseEntry:
     name: str
     rule: Rule
     rank: int
-    """The smaller, the earlier it is named; ours are 10, 20, ... 130."""
+    """The smaller, the earlier it is named; ours lie between 10 and 130."""
     explained_by: tuple[str, ...]
     """Causes beside which this one is not named: they bring its symptom about. ``*``: all others."""
     title: str
@@ -72,6 +78,20 @@ class CauseEntry:
         others = names - {self.name}
         return bool(others if ALL in self.explained_by else others & set(self.explained_by))
 
+
+MISTAKES = (
+    "label_in_column",
+    "scale_by_group",
+    "columns_by_group",
+    "two_kinds_of_rows",
+    "imputed_rows",
+    "duplicates",
+    "wrong_join",
+    "wrong_labels",
+    "wrong_speakers",
+    "label_noise",
+)
+"""Causes that lie in how the corpus was put together: what heads make of such a corpus is no cause beside them."""
 
 REGISTRY: Registry[CauseEntry] = Registry(
     "cause", package="dualstream.heads.diagnosis.causes", group="dualstream.causes"
@@ -112,3 +132,26 @@ def remedied(name: str, text: str, remedies: tuple[Intervention, ...], advice: s
     """Return a cause whose effect is what its best remedy gains."""
     gain = remedies[0].gain
     return Cause(name, text, gain.difference, interval(gain), remedies, advice)
+
+
+def mistake(
+    name: str,
+    text: str,
+    remedy: Intervention | None,
+    advice: str,
+    *,
+    utterances: Sequence[str] = (),
+    speakers: Sequence[str] = (),
+) -> Cause:
+    """Return a cause that concerns some utterances or speakers; its effect is what its remedy gains."""
+    gain = None if remedy is None else remedy.gain
+    return Cause(
+        name,
+        text,
+        0.0 if gain is None else gain.difference,
+        interval(gain),
+        () if remedy is None else (remedy,),
+        advice,
+        tuple(dict.fromkeys(utterances)),
+        tuple(dict.fromkeys(speakers)),
+    )

@@ -12,7 +12,7 @@ DRIFT_AUC = 0.75
 DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the dealing
 
 
-@cause(title="Drift: dev looks unlike train", rank=50, explained_by=("memorised_labels",))
+@cause(title="Drift: dev looks unlike train", rank=50, explained_by=("memorised_labels", "wrong_speakers"))
 def drift(evidence: Evidence) -> Cause | None:
     """Dev rows look unlike train rows, and heads fitted on train pay for it."""
     worst = max(STREAMS, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))

@@ -6,7 +6,11 @@ from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 
 
-@cause(title="An encoder was fitted on these labels", rank=10)
+@cause(
+    title="An encoder was fitted on these labels",
+    rank=10,
+    explained_by=("wrong_labels", "wrong_speakers", "duplicates"),
+)
 def memorised_labels(evidence: Evidence) -> Cause | None:
     """A stream knows its training labels: its rows are tighter around their classes than rows of other splits."""
     found = [one for one in evidence.certainty if one.memorised]

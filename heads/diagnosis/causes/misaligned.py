@@ -8,7 +8,7 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import interval, measured
 
 
-@cause(title="Misaligned streams", rank=70)
+@cause(title="Misaligned streams", rank=70, explained_by="varying_offsets")
 def misaligned(evidence: Evidence) -> Cause | None:
     """The streams agree best at a shift that is not zero."""
     curve = evidence.curve

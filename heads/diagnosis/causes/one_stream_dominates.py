@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause, remedied
+from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause, remedied
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, significant
 from dualstream.heads.diagnosis.strength import STREAMS
@@ -21,6 +21,7 @@ USE_FOR_WORTH = 0.7  # of a stream's share in use to its share in worth: below i
         "collapse",
         "broken_features",
         "outlying_rows",
+        *MISTAKES,
     ),
 )
 def one_stream_dominates(evidence: Evidence) -> Cause | None:

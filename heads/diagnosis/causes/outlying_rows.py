@@ -11,10 +11,13 @@ MANY = 0.005  # of the rows
 FEW = 2  # so many say nothing by their number, however few rows there are
 
 
-@cause(title="Rows far outside of the rest", rank=20)
+@cause(title="Rows far outside of the rest", rank=20, explained_by=("scale_by_group", "two_kinds_of_rows"))
 def outlying_rows(evidence: Evidence) -> Cause | None:
     """Rows far outside of the rest: one of them widens a column's deviation until the others look alike."""
-    found = [one for one in evidence.outlying if is_severe(one)]
+    signs = evidence.signs
+    # a split whose rows are of another kind than train's is drift, and not some far rows
+    others = set() if signs is None else {one.stream for one in signs.kinds if one.by == "split"}
+    found = [one for one in evidence.outlying if is_severe(one) and one.stream not in others]
     if not found:
         return None
     parts = [

@@ -12,7 +12,11 @@ from dualstream.heads.diagnosis.strength import STREAMS
 SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 
 
-@cause(title="Scale mismatch", rank=90, explained_by=("outlying_rows",))
+@cause(
+    title="Scale mismatch",
+    rank=90,
+    explained_by=("outlying_rows", "scale_by_group", "columns_by_group", "label_in_column"),
+)
 def scale_mismatch(evidence: Evidence) -> Cause | None:
     """One stream's or some columns' numbers are far larger, and scaling them fixes the head."""
     scale = {name: evidence.spaces[name].scale for name in STREAMS}

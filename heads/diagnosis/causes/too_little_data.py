@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
 from dualstream.heads.diagnosis.strength import STREAMS
@@ -15,7 +15,7 @@ ROWS_PER_COLUMN = 3.0  # training utterances a joined column, below which a vari
 @cause(
     title="Too little data for this variant",
     rank=110,
-    explained_by=("scale_mismatch", "collapse", "whitened_projection"),
+    explained_by=("scale_mismatch", "collapse", "whitened_projection", *MISTAKES),
 )
 def too_little_data(evidence: Evidence) -> Cause | None:
     """The variant memorises its training rows."""

@@ -6,21 +6,29 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.features import media
+from dualstream.features.faces.rows import FaceRows
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
-from dualstream.pipeline.corpus.manifest import EscapingPathError, Manifest, resolve
+from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.clip_source import ClipSource
+from dualstream.pipeline.corpus.manifest import EscapingPathError, Manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.executors import OrderedThreads
+
+if TYPE_CHECKING:
+    from dualstream.features.faces.region import FaceMethod
 
 Files = tuple[str, ...]  # a clip's path, and its sound's where that is apart
 
 FULL_SCALE = 0.99  # of ±1: what counts as clipped, after resampling
 CHUNK_BYTES = 1 << 20
+FACE_PX = 8  # side of crops that nobody looks at
 
 
 @dataclass(frozen=True)
@@ -50,18 +58,37 @@ class Facts:
     """Of the file's bytes; only where another file has the same size."""
     probe: media.Probe | None = None
     loudness: Loudness | None = None
+    faces: FaceRows | None = None
+    """Whose face each window shows, where that was asked for and there are pictures."""
 
 
 def gather(
-    manifest: Manifest, root: Path, *, sound: bool, workers: int, ffmpeg: str | None = None
+    manifest: Manifest,
+    root: Path | RemoteRoot,
+    *,
+    sound: bool,
+    workers: int,
+    ffmpeg: str | None = None,
+    faces: FaceMethod | None = None,
 ) -> Generator[list[Facts], None, None]:
-    """Yield the facts of each clip's utterances, clip by clip; with `sound`, decode it to hear how loud it is."""
+    """Yield the facts of each clip's utterances, clip by clip.
+
+    Parameters
+    ----------
+    sound
+        Decode it, to hear how loud it is.
+    faces
+        Look for the speaker's face in this way.
+    """
     by_files: dict[Files, list[Utterance]] = defaultdict(list)
     for utterance in manifest:
         by_files[utterance.files].append(utterance)
-    alike = _same_sizes(root, list(by_files))
+    source = ClipSource.of(root, [path for files in by_files for path in files])
+    alike = _same_sizes(source, list(by_files))
     threads: OrderedThreads[tuple[Files, list[Utterance]], list[Facts]] = OrderedThreads(
-        lambda item: _look(root, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg),
+        lambda item: _look(
+            source, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg, faces=faces
+        ),
         workers=workers,
         budget_bytes=1 << 20,
         size_bytes=lambda facts: 1,
@@ -70,26 +97,77 @@ def gather(
     return threads.run(by_files.items())
 
 
-def _same_sizes(root: Path, clips: Sequence[Files]) -> set[Files]:
+def _with_faces(
+    found: list[Facts], source: ClipSource, method: FaceMethod | None, ffmpeg: str | None
+) -> list[Facts]:
+    """Return the facts with the faces of those that have pictures, where `method` says how to find them."""
+    if method is None:
+        return found
+    return [
+        replace(one, faces=_watch(source, one.utterance, method, ffmpeg))
+        if not one.fault and one.probe is not None and one.probe.video is not None
+        else one
+        for one in found
+    ]
+
+
+def _watch(source: ClipSource, utterance: Utterance, method: FaceMethod, ffmpeg: str | None) -> FaceRows | None:
+    """Find whose face an utterance's windows show; None where no picture comes out."""
+    from dualstream.features.faces.region import FaceReading
+
+    places = [source.place(path) for path in utterance.files]
+    plan, sampling = WindowPlan(), Sampling()
+    reading = FaceReading(method, plan, sampling, FACE_PX)
+    try:
+        clip = media.read_clip(
+            places[0],
+            plan=plan,
+            sampling=sampling,
+            settings=media.DecodeSettings(frame_size_px=FACE_PX),
+            span_s=(utterance.start_s, utterance.end_s),
+            sound=None if len(places) == 1 else places[1],
+            ffmpeg=ffmpeg,
+            watch=reading.watch,
+        )
+    except media.MediaError:
+        return None  # what is wrong with it is told by its sound, or by extract
+    return reading.crops(clip, {"speaker"})["speaker"].faces if clip.watcher is not None else None
+
+
+def _same_sizes(source: ClipSource, clips: Sequence[Files]) -> set[Files]:
     """Return the clips whose files are as large as another one's: only those can hold the same bytes."""
     by_size: dict[tuple[int, ...], list[Files]] = defaultdict(list)
     for files in clips:
         try:
-            by_size[tuple(resolve(root, path).stat().st_size for path in files)].append(files)
-        except (OSError, EscapingPathError):
+            by_size[tuple(map(source.size_bytes, files))].append(files)
+        except (OSError, EscapingPathError, NoClipError):
             continue
     return {files for some in by_size.values() if len(some) > 1 for files in some}
 
 
 def _look(
-    root: Path, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
+    source: ClipSource,
+    files: Files,
+    utterances: list[Utterance],
+    *,
+    hashed: bool,
+    sound: bool,
+    ffmpeg: str | None,
+    faces: FaceMethod | None,
+) -> list[Facts]:
+    with source.held(*files):
+        found = _look_held(source, files, utterances, hashed=hashed, sound=sound, ffmpeg=ffmpeg)
+        return _with_faces(found, source, faces, ffmpeg)
+
+
+def _look_held(
+    source: ClipSource, files: Files, utterances: list[Utterance], *, hashed: bool, sound: bool, ffmpeg: str | None
 ) -> list[Facts]:
     places: list[Path] = []
     size_bytes = 0
     for path in files:
         try:
-            places.append(resolve(root, path))
-            require_file(os.path.join(root, path))
+            places.append(source.place(path))
             size_bytes += places[-1].stat().st_size
         except EscapingPathError as e:
             return [Facts(u, "escapes-root", str(e)) for u in utterances]

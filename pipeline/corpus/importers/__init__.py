@@ -30,7 +30,7 @@ from dualstream.pipeline.corpus.left_out import LeftOut, left_out
 from dualstream.pipeline.corpus.manifest import ManifestError
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.storage.tree import is_video, media_below, others
+from dualstream.pipeline.storage.tree import Listed, is_video, media_below, others
 
 from dualstream.discovery import DiscoveryError, NamedObjects, UnknownNameError
 
@@ -90,7 +90,7 @@ def register_importer(
     return add
 
 
-def passed_over(name: str, root: Path, rows: Sequence[Utterance]) -> list[LeftOut]:
+def passed_over(name: str, root: Path | Listed, rows: Sequence[Utterance]) -> list[LeftOut]:
     """Return what the importer of that name left out below `root`, by reason."""
     if name in _REGISTERED:
         return left_out(root, rows, **_REGISTERED[name])

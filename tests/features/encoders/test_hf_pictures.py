@@ -92,6 +92,9 @@ def test_layers_are_transformers_own_states(case: tuple[str, Path], layers: str)
     expected = np.concatenate(states, axis=1) if layers == "@all" else states[int(layers[1:])]
     encoder = make(folder, layers)
     assert encoder.spec.raw_width == expected.shape[1]
+    widths = {one.shape[1] for one in states}  # by which heads can tell the layers apart, where there is one
+    stated = widths.pop() if layers == "@all" and len(widths) == 1 else None
+    assert encoder.spec.parameters.get("layer_width") == stated
     np.testing.assert_allclose(encoder.encode_frames(frames()), expected, atol=2e-5, rtol=2e-5)
 
 

@@ -357,7 +357,7 @@ def test_broken_npz_fails(tmp_path: Path, arrays: dict[str, NDArray[np.generic]]
     [
         ({"id": ["a", "b"], "x": [1.0, None]}, r"row 1 \(from 0\), column 'x': the cell is empty \(1 such"),
         ({"id": ["a"], "x": ["1"]}, r"column 'x' holds string; expected numbers"),
-        ({"id": ["a"], "x": [[1.0, 2.0]]}, r"column 'x' holds list"),
+        ({"id": ["a", "b"], "x": [[1.0, 2.0], [1.0]]}, r"row 1 .*column 'x': expected lists of 2 numbers"),
         ({"id": [7], "x": [1.0]}, r"column 'id': ids are int64; expected text"),
         ({"id": ["a", None], "x": [1.0, 2.0]}, r"row 1 \(from 0\): the id is empty"),
     ],

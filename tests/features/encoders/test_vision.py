@@ -322,5 +322,8 @@ def test_cuda_rows_are_those_of_the_cpu(precision: str) -> None:
         encoder = build_vgg16("", options)
         rows[device] = encoder.encode_frames(frames)
         assert np.array_equal(rows[device], encoder.encode_frames(frames))
+        if encoder.overlaps:
+            waits = [encoder.begin_frames(frames) for _ in range(3)]
+            assert all(np.array_equal(rows[device], wait()) for wait in waits)
     tolerance = 1e-4 if precision == "fp32" else 0.05
     np.testing.assert_allclose(rows["cuda"], rows["cpu"], atol=tolerance * rows["cpu"].max())

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from dualstream.heads.data.batch import Batch, FeatureSet, StreamArrays
+from dualstream.heads.data.batch import Batch, FeatureSet, StreamArrays, StreamBatch, join, stream_order
 
 from tests.heads.planted import plant
 
@@ -59,19 +59,33 @@ def test_shapes_that_do_not_fit_fail(corpus: FeatureSet) -> None:
 
 
 def test_batch_shapes_that_do_not_fit_fail() -> None:
-    fields = {
-        "video": torch.zeros(2, 3, 4),
-        "audio": torch.zeros(2, 3, 5),
-        "video_mask": torch.ones(2, 3, dtype=torch.bool),
-        "audio_mask": torch.ones(2, 3, dtype=torch.bool),
-        "video_utterance": torch.zeros(2, 4),
-        "audio_utterance": torch.zeros(2, 5),
-        "video_present": torch.ones(2, dtype=torch.bool),
-        "audio_present": torch.ones(2, dtype=torch.bool),
-        "dialogue": torch.zeros(2, dtype=torch.int64),
-    }
-    assert repr(Batch(**fields)) == "Batch(video=(2, 3, 4), audio=(2, 3, 5))"
+    mask, present = torch.ones(2, 3, dtype=torch.bool), torch.ones(2, dtype=torch.bool)
+    dialogue = torch.zeros(2, dtype=torch.int64)
+    video = StreamBatch(torch.zeros(2, 3, 4), mask, torch.zeros(2, 4), present)
+    audio = StreamBatch(torch.zeros(2, 3, 5), mask, torch.zeros(2, 5), present)
+    assert repr(Batch({"video": video, "audio": audio}, dialogue)) == "Batch(video=(2, 3, 4), audio=(2, 3, 5))"
     with pytest.raises(ValueError, match="audio windows have shape"):
-        Batch(**fields | {"audio": torch.zeros(2, 2, 5)})
+        Batch({"video": video, "audio": replace(audio, windows=torch.zeros(2, 2, 5))}, dialogue)
     with pytest.raises(ValueError, match="audio utterance rows have shape"):
-        Batch(**fields | {"audio_utterance": torch.zeros(2, 4)})
+        Batch({"video": video, "audio": replace(audio, utterance=torch.zeros(2, 4))}, dialogue)
+
+
+def test_a_batch_names_the_fields_of_video_and_audio() -> None:
+    mask = torch.tensor([[True, False], [True, True]])
+    face = StreamBatch(torch.ones(2, 2, 3), mask, torch.ones(2, 3), torch.tensor([True, False]))
+    batch = Batch({"face": face, "video": replace(face, windows=torch.zeros(2, 2, 3))}, torch.zeros(2))
+    assert (batch.video == 0).all() and batch.video_mask is mask and batch.video_utterance is face.utterance
+    assert batch.audio.shape == (2, 2, 0) and batch.audio_utterance.shape == (2, 0)
+    assert not batch.audio_mask.any() and not batch.audio_present.any()
+    cut = batch.take(torch.tensor([0]), 1)
+    assert cut.video.shape == (1, 1, 3) and cut.streams["face"].present.tolist() == [True]
+
+
+def test_streams_stand_as_given_but_the_pair() -> None:
+    assert stream_order(("audio", "video")) == ("video", "audio") and stream_order(["audio"]) == ("audio",)
+    assert stream_order(("b", "video", "a")) == ("b", "video", "a")
+
+
+def test_joined_corpora_keep_the_order_of_their_streams(corpus: FeatureSet) -> None:
+    turned = replace(corpus, streams={"video": corpus.streams["video"], "audio": corpus.streams["audio"]})
+    assert list(join(turned, turned).streams) == ["video", "audio"]

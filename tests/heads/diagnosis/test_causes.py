@@ -22,6 +22,7 @@ QUICK = DiagnosisOptions(
     folds=3,
     fit=FitOptions(seeds=(0,), patience=5, threads=1),
     interventions=("standardise", "equalise widths", "rebalance classes", "regularise"),
+    measures=False,
 )
 
 

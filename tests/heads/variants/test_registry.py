@@ -182,7 +182,7 @@ def test_options_that_mean_nothing_are_named_with_their_reason(changes, options,
     [
         ({"kind": "magic"}, "is of kind 'magic'; expected one of"),
         ({"streams": ()}, "expected streams of"),
-        ({"streams": ("text",)}, "expected streams of"),
+        ({"streams": ("text", "text")}, "expected streams of"),
         ({"parameters": {"sizes": [1, 2]}}, "the default of sizes is no number, word, true or false"),
     ],
 )

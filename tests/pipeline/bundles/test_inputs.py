@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dualstream.features.media import write_clip
-from dualstream.pipeline.bundles.inputs import gather
+from dualstream.pipeline.bundles.inputs import Item, gather
+from dualstream.pipeline.commands.predict import long_files
 from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.extraction.shards import ClipRows
 
 RATE_HZ = 16_000
 
@@ -164,3 +167,44 @@ def test_a_recording_that_can_t_be_cut_is_its_reason(tmp_path, recording):
     assert "nothing but silence; --segments 5 cuts by length" in items[1].reason
     assert items[2].reason.startswith("no_streams") and items[2].reason.endswith("--segments 5 cuts by length")
     assert "broken.wav" in items[0].reason and str(tmp_path) not in items[0].reason
+
+
+def test_a_file_says_where_a_recording_is_cut_and_who_speaks(tmp_path):
+    plant(tmp_path, "a.mp4")
+    (tmp_path / "a.vtt").write_text(
+        "WEBVTT\n\n00:01.500 --> 00:03.000\n<v Ann>yes\n\n00:04.000 --> 00:04.010\nhm\n\n00:05.000 --> 00:06.250\nno\n"
+    )
+    items = gather([tmp_path / "a.mp4"], segments=str(tmp_path / "a.vtt"), speaker="Bob")
+    assert [item.span_s for item in items] == [(1.5, 3.0), None, (5.0, 6.25)]
+    assert [item.speaker for item in items] == ["Ann", "Bob", "Bob"]
+    assert items[1].utterance is None and "expected at least 0.02 s" in items[1].reason
+    assert len({item.recording for item in items if item.utterance}) == 1  # they follow one another as turns
+    plant(tmp_path, "b.mp4")
+    with pytest.raises(UsageError, match="of one recording, and several are to be predicted"):
+        gather([tmp_path / "a.mp4", tmp_path / "b.mp4"], segments=str(tmp_path / "a.vtt"))
+    (tmp_path / "both.rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> s1 <NA>\nSPEAKER b 1 2 1 <NA> <NA> s2 <NA>\n")
+    items = gather([tmp_path / "a.mp4", tmp_path / "b.mp4"], segments=str(tmp_path / "both.rttm"))
+    assert [(item.path.name, item.span_s, item.speaker) for item in items] == [
+        ("a.mp4", (0.0, 1.0), "s1"), ("b.mp4", (2.0, 3.0), "s2"),
+    ]  # fmt: skip
+
+
+def test_long_files_that_are_not_cut_say_what_to_type(tmp_path):
+    plant(tmp_path, "a.mp4")
+    (whole,) = gather([tmp_path / "a.mp4"])
+    (row,) = [Item("row", whole.path, replace(whole.utterance, id="row"))]
+    (cut,) = gather([tmp_path / "a.mp4"], segments=str(segment_file(tmp_path)))
+
+    def told(item, duration_s):
+        return long_files([item], [ClipRows("x", "", duration_s, np.zeros(1), {})])
+
+    (text,) = told(whole, 120.0)
+    assert "a.mp4: 120 s are taken for one utterance" in text
+    assert "--segments silence" in text and "--segments 5" in text and "--segments FILE" in text
+    assert told(whole, 29.0) == told(whole, float("nan")) == told(row, 120.0) == told(cut, 120.0) == []
+
+
+def segment_file(folder):
+    path = folder / "one.srt"
+    path.write_text("1\n00:00:01,000 --> 00:02:01,000\nx\n")
+    return path

@@ -35,7 +35,7 @@ def test_an_older_one_without_warnings_is_read_and_written_with_its_keys() -> No
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"streams": {}}, r"streams are \[\]; expected video, audio or both"),
+        ({"streams": {}}, r"there are no streams; expected one or more"),
         ({"streams": {"audio": OLD["streams"]["video"]}}, "the encoder of audio is one of video"),  # type: ignore[index]
         ({"calibration": {"emotion": {"sharpness": -1, "split": "dev", "utterances": 3}}}, "sharpness of -1"),
         ({"calibration": {"emotion": {"sharpness": True, "split": "dev", "utterances": 3}}}, "expected float"),

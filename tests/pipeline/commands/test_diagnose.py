@@ -81,7 +81,7 @@ def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
     assert document == json.loads((tmp_path / "out" / "diagnosis.json").read_text())
     assert document["causes"][0]["name"] == "nothing_wrong"  # one stream tells anger, the other joy
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "Nothing is wrong" in page and "in brackets 95 % intervals by a bootstrap over" in page
+    assert "Joining works" in page and "in brackets 95 % intervals by a bootstrap over" in page
     scores = document["evidence"]["scores"]
     assert f"<dt>audio alone</dt><dd>{scores['audio']['mean']:.1%}" in page
     assert (

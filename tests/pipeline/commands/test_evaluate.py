@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import shutil
@@ -17,6 +18,7 @@ from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import DecodingOptions
+from dualstream.pipeline.experiments.training_data import read_corpus
 from sklearn.metrics import balanced_accuracy_score
 from typer.testing import CliRunner
 
@@ -259,3 +261,21 @@ def test_command_says_twelve_for_another_cache(run) -> None:
     found = CliRunner().invoke(cli.app, ["evaluate", str(run)])
     assert found.exit_code == 12 and "--cache FILE" in found.stderr
     assert CliRunner().invoke(cli.app, ["evaluate", str(run.parent / "none")]).exit_code == 10
+
+
+def test_errors_lists_what_was_scored_and_is_asked_for(run) -> None:
+    evaluate(run)
+    assert not list(run.glob("errors*"))
+    evaluate(run, errors=True)
+    made = {path.name for path in run.glob("errors*")}
+    assert made == {f"errors_test_{task}.{kind}" for task in ("emotion", "sentiment") for kind in ("html", "csv")}
+    with (run / "errors_test_emotion.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    corpus = read_corpus(run.parent / "cache.h5")
+    known = {name: corpus.features.emotion_names[code] for name, code in zip(
+        corpus.ids, corpus.features.emotion, strict=True) if code >= 0}  # fmt: skip
+    assert {one["split"] for one in rows} == {"test"} and len({one["id"] for one in rows}) == len(rows)
+    assert all(known[one["id"]] == one["label"] for one in rows)
+    with (run / "predictions_test.csv").open(encoding="utf-8") as file:
+        scored = {one["id"] for one in csv.DictReader(file) if one["emotion"]}
+    assert {one["id"] for one in rows} == scored

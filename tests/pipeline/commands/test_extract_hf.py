@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import read_cache
-from dualstream.pipeline.commands import export, extract, predict
+from dualstream.pipeline.commands import export, extract, fit_head, predict
 from dualstream.pipeline.corpus.manifest import Manifest, read_manifest, write_manifest
 from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
@@ -166,6 +167,23 @@ def test_a_bundle_takes_the_folder_and_gives_the_runs_own_probabilities(
     named = (corpus / "whisper" / "model.safetensors",)
     with pytest.raises(UsageError, match="needs its whole folder"):
         export.export(tmp_path / "run", tmp_path / "other", options=export.ExportOptions(with_weights=named))
+
+
+def test_a_bundle_of_weighed_layers_gives_the_runs_own_probabilities(corpus: Path, tmp_path: Path) -> None:
+    cache = run(corpus, tmp_path / "cache.h5", options_for(corpus, "whisper@all"))
+    how = FitOptions(seeds=(0, 1), epochs=3, threads=1, layers="learned")
+    fit_head.fit_head(cache, "audio", tmp_path / "run", fit=how, options=fit_head.FitHeadOptions(report=False))
+    export.export(tmp_path / "run", tmp_path / "bundle")
+    options = predict.PredictOptions(weights=(corpus / "whisper",))
+    found = predict.predict(tmp_path / "bundle", [corpus / "manifest.csv"], options=options)
+    by_id = {one["name"]: one for one in found["utterances"]}
+    compared = 0
+    for (model, name), tasks in stored(tmp_path / "run").items():
+        for task, values in ({} if "emotion" not in by_id[name] else tasks).items():
+            for label, p in values.items():
+                assert abs(by_id[name][task]["seeds"][model][label] - p) <= 1e-5
+                compared += 1
+    assert compared
 
 
 def test_raw_weights_go_the_whole_way(corpus: Path, tmp_path: Path) -> None:

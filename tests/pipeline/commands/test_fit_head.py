@@ -710,7 +710,7 @@ def test_command_prints_one_json_document(cache_path, tmp_path) -> None:
         (["--fusion", "concat", "--tasks", "mood"], 2, "--tasks"),
         (["--fusion", "concat", "--set", "nothing"], 2, "key=value"),
         (["--fusion", "concat", "--folds", "moon"], 2, "--folds"),
-        (["--fusion", "concat", "--streams", "video"], 2, "--streams"),
+        (["--fusion", "concat", "--streams", "video="], 2, "--streams"),
         (["--fusion", "concat", "--streams", "video=face"], 2, "no stream 'face'"),
         (["--fusion", "concat", "--loss", "magic"], 2, "loss is 'magic'; expected one of: cross_entropy"),
         (["--fusion", "linear", "--task-balance", "magic"], 2, "expected one of: fixed, uncertainty, surgery"),

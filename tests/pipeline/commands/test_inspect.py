@@ -200,3 +200,22 @@ def test_failures_are_listed(tmp_path: Path) -> None:
 def test_no_cache_fails(tmp_path: Path) -> None:
     with pytest.raises(NoCacheError):
         inspect(tmp_path / "none.h5")
+
+
+def test_mistakes_that_need_no_fit_are_named_with_their_utterances(tmp_path: Path) -> None:
+    """Filled rows, and a column that is the label; of clean random rows nothing is said."""
+    cache = random_cache(200, audio_width=12)
+    assert inspect(written(tmp_path, cache)).mistakes == ()
+    audio = cache.streams["audio"]
+    rows = audio.utterance.copy()
+    there = np.flatnonzero(audio.present)
+    rows[there[:40]] = rows[there].mean(axis=0)
+    rows[there, 5] = cache.utterances.emotion[there]
+    spoilt = replace(cache, streams={**cache.streams, "audio": replace(audio, utterance=rows)})
+    (tmp_path / "cache.h5").unlink()
+    report = inspect(written(tmp_path, spoilt))
+    found = {one.cause: one for one in report.mistakes}
+    assert set(found) == {"label_in_column", "imputed_rows"}
+    assert "column 5 of audio alone tells the emotion in 100%" in found["label_in_column"].text
+    assert found["imputed_rows"].utterances == tuple(cache.utterances.id[i] for i in there[:40])
+    assert any(text.startswith("Rows that were filled in: 40 of") for text in report.warnings)

@@ -261,3 +261,16 @@ def test_resolve_fails_outside_the_root(path: str, tmp_path: Path) -> None:
     (tmp_path / "root" / "out.mp4").symlink_to("/etc/hostname")
     with pytest.raises(EscapingPathError, match="outside the data root"):
         resolve(tmp_path / "root", path)
+
+
+def test_a_plain_table_of_files_is_a_manifest() -> None:
+    """As audformat and many a notebook keep a corpus: ids are the files' names, all rows train."""
+    found = parse_manifest(b"file,speaker,emotion\nclips/a b.wav,s1,joy\nclips/c.d.wav,s2,\n")
+    rows = [(u.id, u.path, u.split, u.speaker, u.emotion) for u in found]
+    assert rows == [("a_b", "clips/a b.wav", "train", "s1", "joy"), ("c.d", "clips/c.d.wav", "train", "s2", "")]
+    twins = parse_manifest(b"emotion,filename,split\njoy,x/a.wav,dev\njoy,y/a.wav,test\n")
+    assert [(u.id, u.split) for u in twins] == [("x_a", "dev"), ("y_a", "test")]
+    with pytest.raises(ManifestError, match=r"row 1 \(line 2\): has 1 cells"):
+        parse_manifest(b"file,emotion\na.wav\n")
+    with pytest.raises(ManifestError, match="column path is missing"):
+        parse_manifest(b"id,file,split\na,a.wav,train\n")

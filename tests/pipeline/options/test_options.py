@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "sentiment_weight": 2.0,
     "penalty": 4.0,
     "decoding": "separate",
+    "layers": "mean",
     "max_windows": 7,
     "threads": 1,
 }

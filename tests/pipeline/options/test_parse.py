@@ -60,12 +60,17 @@ def test_settings_come_back(found):
     assert parse.parameters(parse.settings(found)) == found
 
 
-@pytest.mark.parametrize("found", [{}, {"video": "video.face"}, {"video": "a", "audio": "b"}])
+@pytest.mark.parametrize("found", [{}, {"video": "video.face"}, {"video": "a", "audio": "b"},
+    {"whisper": "whisper", "acoustic": "acoustic", "face": "face"}, {"face": "face", "audio": "whisper"}])  # fmt: skip
 def test_streams_come_back(found):
-    assert parse.streams(parse.streams_text(found)) == found
+    assert list(parse.streams(parse.streams_text(found)).items()) == list(found.items())
 
 
-@pytest.mark.parametrize("text", ["video", "video=", "video=a,video=b"])
+def test_streams_by_their_own_names():
+    assert parse.streams("b, a,video=c") == {"b": "b", "a": "a", "video": "c"}
+
+
+@pytest.mark.parametrize("text", ["video=", "=a", "video=a,video=b", "a,a", "video,video=a"])
 def test_streams_that_can_t_be_read(text):
     with pytest.raises(UsageError, match="expected video=NAME,audio=NAME"):
         parse.streams(text)

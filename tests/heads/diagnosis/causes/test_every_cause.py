@@ -39,7 +39,7 @@ def test_titles_are_of_one_line(name):
 
 
 def test_a_cause_whose_package_is_gone_has_its_name():
-    assert title("loud_fans") == "Loud fans" and title("nothing_wrong") == "Nothing is wrong"
+    assert title("loud_fans") == "Loud fans" and title("nothing_wrong") == "Joining works"
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -1,0 +1,358 @@
+"""Measure detectors, the choice of the speaker's face, steadiness and cost on real clips ($DUALSTREAM_DATA).
+
+    python benchmarks/bench_faces.py --blazeface FILE [--yunet FILE] [--lr-asd FILE] [--mtcnn] PART …
+
+Parts: detectors, speakers, composites, held-out, mosi, cost. Times are CPU seconds of this process and of ffmpeg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import checkout  # noqa: F401
+import numpy as np
+from dualstream.features.faces.detection import FaceDetector, build_detector
+from dualstream.features.faces.region import Crops, FaceMethod, FaceReading
+from dualstream.features.faces.rows import CHOSEN, NO_FACE
+from dualstream.features.faces.scoring import SpeakerScorer, build_scorer
+from dualstream.features.faces.voice import levels_db, voiced
+from dualstream.features.media import Clip, DecodeSettings, read_clip, write_clip
+from dualstream.features.media.pictures import Picture
+from dualstream.features.windows import Sampling, WindowPlan
+from numpy.typing import NDArray
+
+DATA = Path(os.environ.get("DUALSTREAM_DATA", ""))
+PLAN, SETTINGS = WindowPlan(), DecodeSettings(frame_size_px=112)
+COMPOSITE_PX = 288
+SECOND = WindowPlan(1.0, 1.0)
+
+
+@dataclass
+class Collector:
+    """Keeps each `step`-th picture."""
+
+    step: int = 10
+    pictures: list[Picture] = field(default_factory=list)
+    count: int = 0
+
+    def see(self, picture: Picture) -> None:
+        if self.count % self.step == 0:
+            self.pictures.append(picture)
+        self.count += 1
+
+    def end(self) -> None:
+        pass
+
+
+def pictures(path: Path, step: int = 10) -> tuple[list[Picture], Clip]:
+    clip = read_clip(path, plan=PLAN, sampling=Sampling(), settings=SETTINGS, watch=lambda _: Collector(step))
+    assert isinstance(clip.watcher, Collector)
+    return clip.watcher.pictures, clip
+
+
+def cpu_s() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def detect(detector: FaceDetector, picture: Picture, share: float = 1.0) -> tuple[list[float], float]:
+    """Return the sides of the faces that are found, pixels, and the CPU seconds that it took.
+
+    With `share` below 1 the picture is made smaller, as a person further away is, in a grey frame of its old size.
+    """
+    width, height = picture.width_px, picture.height_px
+    image = np.full((height, width, 3), 90, np.uint8)
+    small = max(2, round(width * share)), max(2, round(height * share))
+    x, y = (width - small[0]) // 2, (height - small[1]) // 2
+    image[y : y + small[1], x : x + small[0]] = picture.rgb((0, 0, width, height), small)
+    scale = min(1.0, detector.side_px / max(width, height))
+    from PIL import Image
+
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    given = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    began_s = time.process_time()
+    found = detector.detect(given)
+    return [(face.box[2] - face.box[0]) / scale for face in found], time.process_time() - began_s
+
+
+def detectors(chosen: dict[str, FaceDetector], mosi: list[Path]) -> None:
+    print("detector          clips≥1  no_face>0  two=2  mosi≥1  mosi>1  48px  40px  32px  ms")
+    with_face = [
+        path
+        for path in sorted((DATA / "clips").iterdir())
+        if path.stem not in ("no_face", "face_noface", "noface_face", "short_hamilton_clip")
+    ]
+    groups = {
+        "clips": [one for path in with_face for one in pictures(path, 15)[0]],
+        "none": pictures(DATA / "clips" / "no_face.mp4", 3)[0],
+        "two": [one for path in sorted((DATA / "two_faces").glob("*.mp4")) for one in pictures(path, 20)[0]],
+        "mosi": [one for path in mosi for one in pictures(path, 30)[0]],
+    }
+    reference = next(iter(chosen.values()))
+    for name, detector in chosen.items():
+        counts, spent = {}, []
+        for group, images in groups.items():
+            found = [detect(detector, one) for one in images]
+            counts[group] = np.array([len(sides) for sides, _ in found])
+            spent += [seconds for _, seconds in found]
+        shares = []
+        for wanted_px in (48, 40, 32):  # of a picture 640 px long
+            hits = []
+            for one in groups["mosi"][::2]:
+                sides, _ = detect(reference, one)
+                if sides:
+                    share = wanted_px * max(one.width_px, one.height_px) / 640 / max(sides)
+                    hits.append(len(detect(detector, one, share)[0]) > 0 if share < 1 else True)
+            shares.append(np.mean(hits))
+        print(
+            f"{name:<16} {np.mean(counts['clips'] > 0):8.3f} {np.mean(counts['none'] > 0):9.3f} "
+            f"{np.mean(counts['two'] == 2):7.3f} {np.mean(counts['mosi'] > 0):7.3f} "
+            f"{np.mean(counts['mosi'] > 1):7.3f} {shares[0]:6.2f} {shares[1]:5.2f} {shares[2]:5.2f} "
+            f"{1000 * np.mean(spent):5.1f}",
+            flush=True,
+        )
+
+
+def crops_of(
+    path: Path, method: FaceMethod, plan: WindowPlan = PLAN, region: Any = "speaker"
+) -> tuple[Crops, Clip]:
+    reading = FaceReading(method, plan, Sampling(), 112)
+    clip = read_clip(path, plan=plan, sampling=Sampling(), settings=SETTINGS, watch=reading.watch)
+    return reading.crops(clip, {region})[region], clip
+
+
+def seconds(
+    path: Path, method: FaceMethod, active: list[tuple[float, float, str]]
+) -> Iterator[tuple[str, str, float]]:
+    """Yield for each second of speech with one speaker: the truth, what is chosen, and the margin."""
+    crops, clip = crops_of(path, method, SECOND)
+    assert clip.audio is not None
+    voice = voiced(levels_db(clip.audio, int(clip.duration_s * 25)))
+    for window, start_s in enumerate(clip.starts_s):
+        truths = {
+            side for first_s, last_s, side in active if min(last_s, start_s + 1) - max(first_s, start_s) > 0.25
+        }
+        if len(truths) != 1 or voice[int(start_s * 25) : int(start_s * 25) + 25].sum() < 8:
+            continue
+        box = crops.faces.box[window]
+        side = "none" if np.isnan(box[0]) else "left" if box[0] + box[2] < 1 else "right"
+        yield truths.pop(), side, float(crops.faces.margin[window])
+
+
+def tell(name: str, rows: list[tuple[str, str, float]]) -> None:
+    right = sum(truth == found for truth, found, _ in rows)
+    undecided = sum(found == "none" for _, found, _ in rows)
+    decided = len(rows) - undecided
+    print(
+        f"{name:<34} {len(rows):3} seconds: {undecided:2} undecided, {right} of {decided} decided are right"
+        f" ({right / max(decided, 1):.2f}), {right / max(len(rows), 1):.2f} of all",
+        flush=True,
+    )
+
+
+def speakers(detector: FaceDetector, scorers: dict[str, SpeakerScorer]) -> None:
+    truth: dict[str, list[tuple[float, float, str]]] = {}
+    with open(DATA / "two_faces" / "truth.csv", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            span = float(row["start_s"]), float(row["end_s"]), row["active"]
+            truth.setdefault(row["path"], []).append(span)
+    for name, scorer in scorers.items():
+        for margin in (None, 0.0):
+            method = FaceMethod(detector, scorer, margin)
+            rows: dict[str, list[tuple[str, str, float]]] = {"still": [], "both": []}
+            for path, active in truth.items():
+                rows["still" if "still" in path else "both"] += seconds(DATA / "two_faces" / path, method, active)
+            for kind, found in rows.items():
+                tell(f"{name} {kind}, margin {method.least_margin:g}", found)
+
+
+def grid(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return a clip's pictures, 25 a second, as squares, and its sound."""
+    shown, clip = pictures(path, 1)
+    assert clip.audio is not None
+    times_s = np.array([one.time_s for one in shown])
+    frames = []
+    for tick in range(int(min(clip.duration_s, 5.0) * 25)):
+        one = shown[int(np.abs(times_s - tick / 25).argmin())]
+        side = min(one.width_px, one.height_px)
+        x, y = (one.width_px - side) / 2, (one.height_px - side) / 2
+        frames.append(one.rgb((x, y, x + side, y + side), (COMPOSITE_PX, COMPOSITE_PX)))
+    return np.stack(frames), clip.audio
+
+
+def composite(left: Path, right: Path, kind: str, out: Path) -> list[tuple[float, float, str]]:
+    """Write two clips side by side, twice: first the left one is heard, then the right one; return the truth."""
+    (a, sound_a), (b, sound_b) = grid(left), grid(right)
+    ticks = min(len(a), len(b), len(sound_a) // 640, len(sound_b) // 640)
+    a, b = a[:ticks], b[:ticks]
+    heard_left, heard_right = (a, b), (a, b)
+    if kind == "still":  # the listener is a still picture
+        heard_left, heard_right = (a, np.repeat(b[:1], ticks, axis=0)), (np.repeat(a[:1], ticks, axis=0), b)
+    if kind == "size":
+        small = np.full_like(b, 60)
+        small[:, 60:204, 72:216] = b[:, ::2, ::2]
+        heard_left = heard_right = a, small
+    if kind == "leaves":
+        heard_right = np.full_like(a, 60), b
+    frames = np.concatenate([np.concatenate(pair, axis=2) for pair in (heard_left, heard_right)])
+    sound = np.concatenate([sound_a[: ticks * 640], sound_b[: ticks * 640]])
+    if kind == "shifted":
+        sound = np.roll(sound, 16_000)
+    write_clip(out, frames, 25, sound, 16_000)
+    half = ticks / 25
+    return [(0.0, half, "left"), (half, 2 * half, "right")]
+
+
+SEEN_BEFORE = (  # when rules and bounds were settled
+    ("clips/pwij3p.mpg", "clips/bbaf2n.mpg", "both"),
+    ("clips/sbia1a.mpg", "clips/lwbsza.mpg", "both"),
+    ("mosi/clips/5W7Z1C_fDaE_10.mp4", "mosi/clips/8OtFthrtaJM_13.mp4", "both"),
+    ("mosi/clips/8qrpnFRGt2A_10.mp4", "mosi/clips/_dI--eQ6qVU_14.mp4", "both"),
+    ("mosi/clips/8OtFthrtaJM_18.mp4", "mosi/clips/_dI--eQ6qVU_19.mp4", "size"),
+    ("mosi/clips/5W7Z1C_fDaE_15.mp4", "mosi/clips/8qrpnFRGt2A_15.mp4", "size"),
+    ("mosi/clips/8qrpnFRGt2A_2.mp4", "mosi/clips/8OtFthrtaJM_22.mp4", "leaves"),
+    ("mosi/clips/_dI--eQ6qVU_23.mp4", "mosi/clips/5W7Z1C_fDaE_2.mp4", "shifted"),
+)
+HELD_OUT = (  # scored once, when all was settled; the clips are others, MOSI's people are the same eight
+    ("clips/WDA_AlexandriaOcasioCortez_000.mp4", "clips/WDA_KatieHill_000.mp4", "still"),
+    ("mosi/clips/5W7Z1C_fDaE_8.mp4", "mosi/clips/1DmNV9C1hbY_6.mp4", "still"),
+    ("clips/WDA_KatieHill_000.mp4", "clips/WDA_AlexandriaOcasioCortez_000.mp4", "both"),
+    ("mosi/clips/1DmNV9C1hbY_8.mp4", "mosi/clips/8qrpnFRGt2A_8.mp4", "both"),
+    ("mosi/clips/2iD-tVS8NPw_8.mp4", "mosi/clips/5W7Z1C_fDaE_8.mp4", "both"),
+    ("mosi/clips/6_0THN4chvY_8.mp4", "mosi/clips/8OtFthrtaJM_8.mp4", "both"),
+    ("mosi/clips/8OtFthrtaJM_9.mp4", "mosi/clips/2iD-tVS8NPw_9.mp4", "size"),
+    ("mosi/clips/_dI--eQ6qVU_8.mp4", "mosi/clips/6_0THN4chvY_9.mp4", "leaves"),
+    ("mosi/clips/5W7Z1C_fDaE_9.mp4", "mosi/clips/_dI--eQ6qVU_9.mp4", "shifted"),
+    ("mosi/clips/8qrpnFRGt2A_9.mp4", "mosi/clips/1DmNV9C1hbY_9.mp4", "shifted"),
+)
+
+
+def composites(
+    detector: FaceDetector, scorers: dict[str, SpeakerScorer], pairs: Sequence[tuple[str, str, str]]
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        made = []
+        for number, (left, right, kind) in enumerate(pairs):
+            out = Path(folder) / f"{number}.mp4"
+            made.append((kind, out, composite(DATA / left, DATA / right, kind, out)))
+        for name, scorer in scorers.items():
+            rows: dict[str, list[tuple[str, str, float]]] = {}
+            for kind, path, active in made:
+                rows.setdefault(kind, []).extend(seconds(path, FaceMethod(detector, scorer), active))
+            for kind, found in rows.items():
+                tell(f"{name} own {kind}", found)
+
+
+def mosi_windows(detector: FaceDetector, scorer: SpeakerScorer, mosi: list[Path]) -> None:
+    states, jitter, lags = [], [], []
+    for path in mosi:
+        crops, clip = crops_of(path, FaceMethod(detector, scorer))
+        states.append(crops.faces.state)
+        for one in clip.watcher.seen():  # type: ignore[union-attr]
+            times_s = np.arange(one.track.start_s, one.track.end_s, 0.04)
+            places = [one.track.place(time_s) for time_s in times_s]
+            centres = np.array([place.centre for place in places if place is not None])
+            side = np.median([place.side for place in places if place is not None])
+            if len(centres) > 10:
+                jitter.append(np.abs(np.diff(centres, 2, axis=0)).mean() / side)
+        lags += lag_curve(clip)
+    state = np.concatenate(states)
+    print(
+        f"{len(mosi)} clips, {len(state)} windows: {np.isin(state, CHOSEN).mean():.4f} show a face, "
+        f"{(state == NO_FACE).mean():.4f} have none; jitter (second difference of the centre) "
+        f"{np.median(jitter):.4f} sides"
+    )
+    curve = np.mean(lags, axis=0)
+    shifts = (np.arange(len(curve)) - len(curve) // 2) * 0.04
+    print(
+        "mouth's motion against level:",
+        {round(float(s), 2): round(float(c), 3) for s, c in zip(shifts, curve, strict=True)},
+    )
+    print(f"peak at {shifts[curve.argmax()]:+.2f} s")
+
+
+def lag_curve(clip: Clip) -> list[NDArray[np.float64]]:
+    from dualstream.features.faces.scorers.sync import _motion
+
+    seen = [one for one in clip.watcher.seen() if len(one.grey) > 50]  # type: ignore[union-attr]
+    if not seen or clip.audio is None:
+        return []
+    one = max(seen, key=lambda track: len(track.grey))
+    motion = _motion(np.stack(one.grey))
+    level = levels_db(clip.audio[one.first_tick * 640 :], len(motion))
+    curve = []
+    for lag in range(-10, 11):
+        m = motion[max(0, lag) : len(motion) + min(0, lag)]
+        a = level[max(0, -lag) : len(level) + min(0, -lag)]
+        curve.append(np.corrcoef(m, a)[0, 1])
+    return [np.nan_to_num(np.array(curve))]
+
+
+def cost(detectors_: dict[str, FaceDetector], scorers: dict[str, SpeakerScorer]) -> None:
+    """Say what a second of 720p video costs: a talking face, enlarged, coded by x264."""
+    shown, clip = pictures(DATA / "clips" / "WDA_KatieHill_000.mp4", 1)
+    frames = np.stack([one.rgb((0, 112, 512, 400), (1280, 720)) for one in shown[:150]])
+    assert clip.audio is not None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "720p.mp4"
+        write_clip(path, frames, 25, clip.audio[: 6 * 16_000], 16_000)
+        length_s = len(frames) / 25
+
+        def timed(name: str, act: Any) -> None:
+            act()
+            before = cpu_s()
+            act()
+            print(f"{name:<40} {(cpu_s() - before) / length_s:.3f} CPU s for each second", flush=True)
+
+        def plain(watch: Any = None) -> None:
+            read_clip(path, plan=PLAN, sampling=Sampling(), settings=SETTINGS, watch=watch)
+
+        timed("frame: windows' frames alone", plain)
+        timed("all pictures, nothing done with them", lambda: plain(lambda _: Collector(10**9)))
+        for name, detector in detectors_.items():
+            timed(f"face: {name}", lambda d=detector: crops_of(path, FaceMethod(d), region="face"))
+        first = next(iter(detectors_.values()))
+        for name, scorer in scorers.items():
+            timed(f"speaker: {name}", lambda s=scorer: crops_of(path, FaceMethod(first, s)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blazeface", type=Path, action="append", default=[])
+    parser.add_argument("--yunet", type=Path, action="append", default=[])
+    parser.add_argument("--lr-asd", type=Path)
+    parser.add_argument("--mtcnn", action="store_true")
+    parser.add_argument("--each", type=int, default=8, help="each so many of MOSI's clips")
+    parser.add_argument("parts", nargs="+")
+    given = parser.parse_args()
+    chosen = {path.stem[:16]: build_detector("blazeface", path) for path in given.blazeface}
+    chosen |= {path.stem: build_detector("yunet", path) for path in given.yunet}
+    if given.mtcnn:
+        chosen["mtcnn"] = build_detector("mtcnn", None)
+    scorers: dict[str, SpeakerScorer] = {"sync": build_scorer("sync", None)}
+    if given.lr_asd:
+        scorers["lr-asd"] = build_scorer("lr-asd", given.lr_asd)
+    mosi = sorted((DATA / "mosi" / "clips").glob("*.mp4"))[:: given.each]
+    first = next(iter(chosen.values()))
+    acts = {
+        "detectors": lambda: detectors(chosen, mosi),
+        "speakers": lambda: speakers(first, scorers),
+        "composites": lambda: composites(first, scorers, SEEN_BEFORE),
+        "held-out": lambda: composites(first, scorers, HELD_OUT),
+        "mosi": lambda: mosi_windows(first, scorers["sync"], mosi),
+        "cost": lambda: cost(chosen, scorers),
+    }
+    for part in given.parts:
+        acts[part]()
+
+
+if __name__ == "__main__":
+    main()

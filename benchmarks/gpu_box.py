@@ -1,0 +1,387 @@
+"""Stage 1 on a bare box with a GPU: does it work, is it right, is the GPU fed, and how long would MELD take?
+
+    python benchmarks/gpu_box.py [--device cuda] [--clips 600] [--few 16] [--workers 16] [--limit-s 440]
+    python benchmarks/gpu_box.py --device cpu --video cnn5 --clips 6 --few 2      tries it anywhere
+
+Needs Python, torch, torchvision, h5py, scikit-learn, typer and rich on the box, and as wheels where it has no
+network (they do not fit under 64 MB together, so two calls): imageio-ffmpeg 0.6.0 with ffmpeg-python and future
+for `--decoder ffmpeg`, or av for `--decoder pyav`; beside either librosa, soundfile,
+soxr, audioread, pooch, lazy_loader, decorator, threadpoolctl, safetensors. Each decoder that is there is
+measured; `hf` where transformers is.
+
+It makes clips as MELD's (1280x720, 27021/1127 fps, AAC 5.1), extracts them through the command line, and prints
+one JSON document. A part is skipped once the limit has passed; one that fails is recorded, and the next one runs.
+`ratios` has what is claimed, `parts` what it follows from:
+
+meld_s                 13,708 clips with vgg16 bf16 and acoustic, as these clips took (goal 120 or less)
+fed                    bare forward passes of the same batches over the run of batches from memory (goal 0.9)
+gpu_busy_percent       mean of nvidia-smi over the longest part
+parent_ms_per_clip     the run's own processor time, without its workers and ffmpegs
+same_bytes_twice       two runs on the device
+largest_difference     to the CPU's fp32 rows, over the largest entry
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import importlib.util
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from checkout import ROOT
+
+DISTINCT = 48
+LENGTHS_S = (1.5, 2.5, 3.6)  # MELD's quartiles
+MELD_CLIPS = 13_708
+FRAMES_A_CLIP = 6
+START = time.monotonic()
+MEASURED = """
+import atexit, json, resource, runpy, sys
+def note():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    values = [[one.ru_utime + one.ru_stime, one.ru_maxrss // 1024] for one in used]
+    open(PATH, "w").write(json.dumps(dict(zip(("own", "children"), values))))
+PATH, sys.argv = sys.argv[1], sys.argv[2:]
+atexit.register(note)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def main() -> None:
+    """Measure what there is time for, and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--video", default="vgg16", help="the network; cnn5 for a trial on a CPU")
+    parser.add_argument("--clips", type=int, default=600)
+    parser.add_argument("--few", type=int, default=16, help="clips that the CPU does too")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--limit-s", type=float, default=440)
+    box = Box(parser.parse_args())
+    try:
+        box.run()
+    finally:
+        report = {"ratios": box.ratios(), "seconds": round(time.monotonic() - START, 1), "parts": box.parts}
+        print(json.dumps(report, indent=1))
+        shutil.rmtree(box.work, ignore_errors=True)
+
+
+class Box:
+    """The parts of one run, in the order of their worth."""
+
+    def __init__(self, told: argparse.Namespace) -> None:
+        self.told = told
+        self.work = Path(tempfile.mkdtemp(prefix="gpu_box_"))
+        self.parts: dict[str, Any] = {}
+        self.decoders = [one for one, there in (("ffmpeg", has_ffmpeg()), ("pyav", has_pyav())) if there]
+
+    def run(self) -> None:
+        """Do all parts."""
+        told, device = self.told, self.told.device
+        self.part("box", describe)
+        self.part("clips", lambda: make_corpus(self.work, told.clips, told.few, told.workers))
+        both = ("--video", told.video, "--audio", "acoustic", "--precision", "bf16")
+        alone = ("--video", told.video, "--audio", "none", "--precision", "bf16")
+        for decoder in self.decoders:
+            self.extract("many", f"bf16_acoustic_{decoder}", device, *both, decoder=decoder)
+        self.part("fed", lambda: fed(device, told.video, told.clips))
+        for precision in ("fp32", "bf16"):
+            self.agreement(precision)
+        fast = self.decoders[-1:]
+        for decoder in fast:
+            self.extract(
+                "many", f"bf16_acoustic_{decoder}_fast", device, *both, "--decode", "fast", decoder=decoder
+            )
+            self.extract("many", f"bf16_{decoder}", device, *alone, decoder=decoder)
+            self.extract(
+                "many", f"acoustic_{decoder}", "cpu", "--video", "none", "--audio", "acoustic", decoder=decoder
+            )
+            cnn5 = ("--video", "cnn5", "--audio", "none")
+            self.extract("many", f"cnn5_{decoder}", device, *cnn5, decoder=decoder)
+        if importlib.util.find_spec("transformers"):
+            self.part("hf_folder", lambda: make_hf(self.work / "tiny-whisper"))
+            hears = ("--video", "none", "--audio", f"hf:{self.work / 'tiny-whisper'}")
+            self.extract("many", "hf", device, *hears, decoder=self.decoders[-1])
+        if "ffmpeg" in self.decoders:  # training reads clips by ffmpeg alone
+            words = ["train-encoder", self.work / "many.csv", "--root", self.work / "many", "--encoder", "cnn5",
+                     "--device", device, "--epochs", 2, "--out", self.work / "cnn5.safetensors"]  # fmt: skip
+            self.part("train_cnn5", lambda: self.command(words))
+
+    def part(self, name: str, task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do one part, unless the time is up; note what it gave, or how it failed."""
+        if self.left_s <= 0:
+            self.parts[name] = {"skipped": "no time left"}
+        else:
+            try:
+                self.parts[name] = task()
+            except Exception:  # noqa: BLE001  # the next part may work
+                self.parts[name] = {"failed": traceback.format_exc()[-1500:]}
+        return dict(self.parts[name])
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the limit."""
+        return float(self.told.limit_s) - (time.monotonic() - START)
+
+    def extract(self, corpus: str, name: str, device: str, *more: str, decoder: str) -> dict[str, Any]:
+        """Extract a corpus by the command line into NAME.h5."""
+        place = ["--root", self.work / corpus, "--out", self.work / f"{name}.h5"]
+        how = ["--device", device, "--workers", self.told.workers, "--decoder", decoder]
+        words = ["extract", self.work / f"{corpus}.csv", *place, *how, *more]
+        if more[1] != "none":
+            words += ["--video-weights", "random:0"]
+        count = self.told.clips if corpus == "many" else self.told.few
+
+        def task() -> dict[str, Any]:
+            found = self.command(words)
+            return found | {
+                "clips_per_s": round(count / found["s"], 2),
+                "meld_s": round(MELD_CLIPS * found["s"] / count),
+                "parent_ms_per_clip": round(1000 * found["own_cpu_s"] / count, 2),
+                "children_ms_per_clip": round(1000 * found["children_cpu_s"] / count, 2),
+            }
+
+        return self.part(name, task)
+
+    def agreement(self, precision: str) -> None:
+        """Extract a few clips twice on the device and once on the CPU, and compare."""
+        names = [f"few_{precision}_{which}" for which in ("a", "b", "cpu")]
+        for name in names:
+            device = "cpu" if name.endswith("cpu") else self.told.device
+            wanted = (
+                "--video",
+                self.told.video,
+                "--audio",
+                "none",
+                "--precision",
+                precision,
+                "--projection",
+                "none",
+            )
+            self.extract("few", name, device, *wanted, decoder=self.decoders[0])
+        self.part(f"agreement_{precision}", lambda: compared(*(self.work / f"{name}.h5" for name in names)))
+
+    def command(self, words: list[Any]) -> dict[str, Any]:
+        """Run a command of the project; return its seconds, processor seconds, and how busy the GPU was."""
+        note = self.work / "used.json"
+        note.unlink(missing_ok=True)
+        busy, started = Busy(), time.monotonic()
+        line = [sys.executable, "-c", MEASURED, note, ROOT / "cli.py", *words]
+        try:
+            done = subprocess.run(list(map(str, line)), cwd=ROOT, capture_output=True, text=True,
+                                  timeout=max(30.0, self.left_s))  # fmt: skip
+        finally:
+            busy.over.set()
+        seconds = time.monotonic() - started
+        if done.returncode:
+            raise RuntimeError(f"status {done.returncode}: {(done.stdout + done.stderr)[-800:]}")
+        used = json.loads(note.read_text())
+        return {
+            "s": round(seconds, 2),
+            "own_cpu_s": round(used["own"][0], 2),
+            "children_cpu_s": round(used["children"][0], 2),
+            "peak_mb": used["own"][1],
+            "gpu_busy_percent": round(statistics.mean(busy.samples), 1) if busy.samples else None,
+        }
+
+    def ratios(self) -> dict[str, Any]:
+        """Return what is claimed of the box, as far as it was measured."""
+        found: dict[str, Any] = {"fed": self.parts.get("fed", {}).get("ratio")}
+        for name, part in self.parts.items():
+            if name.startswith("bf16_acoustic") and "s" in part:
+                keys = ("meld_s", "clips_per_s", "parent_ms_per_clip", "gpu_busy_percent")
+                found[name] = {key: part[key] for key in keys}
+            if name.startswith("agreement"):
+                found[name] = part
+        return found
+
+
+class Busy(threading.Thread):
+    """Ask nvidia-smi twice a second how busy the GPU is."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.samples: list[int] = []
+        self.over = threading.Event()
+        self.start()
+
+    def run(self) -> None:
+        """Note what it says until all is over."""
+        while not self.over.wait(0.5) and shutil.which("nvidia-smi"):
+            asked = ["nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+            said = subprocess.run(asked, capture_output=True, text=True).stdout.split()
+            if said and said[0].isdigit():
+                self.samples.append(int(said[0]))
+
+
+def has_ffmpeg() -> bool:
+    """Tell whether clips can be decoded by ffmpeg's processes."""
+    return bool(shutil.which("ffmpeg") or importlib.util.find_spec("imageio_ffmpeg")) and bool(
+        importlib.util.find_spec("ffmpeg")
+    )
+
+
+def has_pyav() -> bool:
+    """Tell whether clips can be decoded by PyAV."""
+    return importlib.util.find_spec("av") is not None
+
+
+def describe() -> dict[str, Any]:
+    """Say what box it is."""
+    import torch
+
+    name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {"python": sys.version.split()[0], "cpus": os.cpu_count(), "torch": torch.__version__, "gpu": name}
+
+
+def make_corpus(work: Path, clips: int, few: int, workers: int) -> dict[str, Any]:
+    """Draw clips as MELD's, and give them the names of two corpora with two labels."""
+    started = time.monotonic()
+    draw = draw_by_ffmpeg if has_ffmpeg() else draw_by_pyav
+    sources = [work / f"source{number}.mp4" for number in range(min(max(clips, few), DISTINCT))]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda number: draw(sources[number], number), range(len(sources))))
+    for name, count in (("many", clips), ("few", few)):
+        (work / name).mkdir()
+        with open(work / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["id", "path", "split", "emotion"])
+            for number in range(count):
+                os.link(sources[number % len(sources)], work / name / f"c{number:05d}.mp4")
+                split, label = ("train", "train", "dev")[number % 3], ("joy", "anger")[number // 3 % 2]
+                rows.writerow([f"c{number:05d}", f"c{number:05d}.mp4", split, label])
+    return {"s": round(time.monotonic() - started, 1), "by": draw.__name__, "distinct": len(sources)}
+
+
+def draw_by_ffmpeg(path: Path, number: int) -> None:
+    """Draw a clip with grain, 2,500 kbit/s, and six channels of tones."""
+    seconds = LENGTHS_S[number % len(LENGTHS_S)]
+    binary = shutil.which("ffmpeg")
+    if binary is None:
+        import imageio_ffmpeg
+
+        binary = imageio_ffmpeg.get_ffmpeg_exe()
+    tones = "|".join(
+        f"0.3*sin(2*PI*{hz}*t)+0.02*random({n})" for n, hz in enumerate((300, 500, 440, 60, 700, 900))
+    )
+    picture = f"testsrc2=s=1280x720:r=27021/1127:d={seconds},noise=alls=12:allf=t:all_seed={number}"
+    command = [binary, "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i",
+               f"aevalsrc='{tones}':c=5.1:s=48000:d={seconds}", "-c:v", "libx264", "-b:v", "2500k",
+               "-pix_fmt", "yuv420p", "-threads", "1", "-c:a", "aac", "-b:a", "384k", str(path)]  # fmt: skip
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+
+def draw_by_pyav(path: Path, number: int) -> None:
+    """Draw the like by PyAV, where there is no ffmpeg."""
+    from fractions import Fraction
+
+    import av
+
+    rate, rng = Fraction(27021, 1127), np.random.default_rng(number)
+    seconds = LENGTHS_S[number % len(LENGTHS_S)]
+    grain = rng.normal(0, 6, (8, 720, 1280, 1))
+    ramp = np.add.outer(np.arange(720), np.arange(1280))[:, :, None] * np.array([0.1, 0.2, 0.3])
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=rate, options={"threads": "1"})
+        video.width, video.height, video.pix_fmt, video.bit_rate = 1280, 720, "yuv420p", 2_500_000
+        sound = out.add_stream("aac", rate=48_000, layout="5.1")
+        sound.bit_rate = 384_000
+        for at in range(round(seconds * rate)):
+            picture = (ramp + 9 * at) % 256 + grain[at % len(grain)]
+            frame = av.VideoFrame.from_ndarray(picture.clip(0, 255).astype(np.uint8), format="rgb24")
+            frame.pts, frame.time_base = at, 1 / rate
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        hz = np.array([300, 500, 440, 60, 700, 900])[:, None]
+        for at in range(0, round(seconds * 48_000), 1024):
+            tones = 0.3 * np.sin(2 * np.pi * hz * (at + np.arange(1024)) / 48_000) + rng.normal(0, 0.01, (6, 1024))
+            piece = av.AudioFrame.from_ndarray(tones.astype(np.float32), format="fltp", layout="5.1")
+            piece.sample_rate, piece.pts, piece.time_base = 48_000, at, Fraction(1, 48_000)
+            out.mux(sound.encode(piece))
+        out.mux(sound.encode(None))
+
+
+def make_hf(folder: Path) -> dict[str, Any]:
+    """Save a Whisper of random weights, of tiny's size, with its feature extractor."""
+    import torch
+    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+
+    torch.manual_seed(0)
+    WhisperModel(WhisperConfig()).save_pretrained(folder)
+    WhisperFeatureExtractor().save_pretrained(folder)
+    return {"made": folder.name}
+
+
+def compared(one: Path, again: Path, cpu: Path) -> dict[str, Any]:
+    """Compare two caches of the device with each other, and their rows with the CPU's."""
+    import h5py
+
+    rows = []
+    for path in (one, cpu):
+        with h5py.File(path) as file:
+            rows.append(file["streams/video/windows"][:])
+    scale = float(np.abs(rows[1]).max())
+    return {
+        "same_bytes_twice": one.read_bytes() == again.read_bytes(),
+        "largest_difference": float(np.abs(rows[0] - rows[1]).max()) / scale,
+    }
+
+
+def fed(device: str, network: str, clips: int) -> dict[str, Any]:
+    """Run frames from memory through batches as extract does, and the same batches that are on the device."""
+    import torch
+    from dualstream.features.batching import FrameBatcher
+    from dualstream.features.encoder import EncoderOptions, build
+    from dualstream.features.encoders.frozen import preprocess
+
+    encoder: Any = build("video", network, EncoderOptions(weights="random:0", device=device, precision="bf16"))
+    wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    shape = (FRAMES_A_CLIP, encoder.frame_size_px, encoder.frame_size_px, 3)
+    frames = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    batch = np.resize(frames, (encoder.batch_size, *shape[1:]))
+    count = max(1, clips * FRAMES_A_CLIP // encoder.batch_size) * encoder.batch_size
+
+    def pipeline() -> float:
+        batcher, started = FrameBatcher({"video": encoder}), time.monotonic()
+        for _ in range(count // FRAMES_A_CLIP):
+            batcher.add(frames)
+        batcher.finish()
+        return time.monotonic() - started
+
+    def bare() -> float:
+        there, mean, std = torch.from_numpy(batch).to(device), encoder._mean, encoder._std
+        wait()
+        started = time.monotonic()
+        with torch.inference_mode(), torch.autocast(there.device.type, dtype=torch.bfloat16):
+            for _ in range(count // encoder.batch_size):
+                encoder.network(preprocess(there, encoder.frame_size_px, mean, std))
+        wait()
+        return time.monotonic() - started
+
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        pipeline()  # kernels are chosen and memory is taken
+    pairs = [(pipeline(), bare()) for _ in range(3 if on_gpu else 1)]
+    return {
+        "frames": count,
+        "frames_per_s": round(count / statistics.median(one for one, _ in pairs)),
+        "bare_frames_per_s": round(count / statistics.median(one for _, one in pairs)),
+        "ratio": round(statistics.median(other / one for one, other in pairs), 3),
+    }
+
+
+if __name__ == "__main__":
+    main()

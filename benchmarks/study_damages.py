@@ -1,0 +1,138 @@
+"""Which mistakes does `diagnose` name? Each of benchmarks/damages.py planted in corpora, and corpora left as
+they are.
+
+    python benchmarks/study_damages.py --corpus planted --seeds 3 --strengths 0.5,1,1.5 DUALSTREAM_DATA=FOLDER
+    DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess --rows FOLDER
+    DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus cremad --damages clean --seeds 5
+
+prints what each diagnosis says, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole
+(all measures, linear heads, no interventions), with one thread, 5 to 10 s of processor time. `ravdess` is a
+layer of whisper-tiny.en and action units, whose encoded rows are kept in `--rows`; `cremad` has the votes of
+people, whose clean corpora are drawn anew by speakers: which of them are there, and which are dev.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import checkout  # noqa: F401
+import numpy as np
+from damages import DAMAGES, Whole, planted, table
+from frozen_rows import action_units, folder_of, whisper_rows
+
+from dualstream.cores import one_core
+
+CLEAN = "clean"
+DEV_SHARE = 0.25  # of the speakers
+RIGHT, OTHERWISE, NOTHING = "named right", "named otherwise", "nothing wrong"
+
+
+def ravdess(folder: Path) -> Whole:
+    """Return RAVDESS's rows, in the order of speakers and their clips."""
+    data = folder_of("DUALSTREAM_DATA")
+    rows = whisper_rows(folder, folder_of("DUALSTREAM_WEIGHTS") / "whisper-tiny.en", "ravdess", data)
+    order = np.argsort(rows.group, kind="stable")
+    ids = tuple(rows.id[order].tolist())
+    streams = {
+        "audio": rows.utterance[order].astype(np.float64),
+        "video": action_units(data, ids).astype(np.float64),
+    }
+    names, label = np.unique(rows.label[order], return_inverse=True)
+    speaker = np.unique(rows.group[order], return_inverse=True)[1]
+    return table(streams, label, speaker, tuple(names.tolist()), np.unique(speaker)[-4:], ids)
+
+
+def cremad() -> Whole:
+    """Return the votes of people who heard, and who saw, CREMA-D's clips of train and dev."""
+    folder = folder_of("DUALSTREAM_DATA") / "cremad_votes"
+    votes = {}
+    for name in ("audio", "video"):
+        with np.load(folder / f"{name}_votes.npz") as file:
+            votes[name] = dict(zip(file["id"].tolist(), file["features"], strict=True))
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if all(row["id"] in one for one in votes.values())]
+    ids = tuple(row["id"] for row in rows)
+    names, label = np.unique([row["emotion"] for row in rows], return_inverse=True)
+    speaker = np.unique([row["speaker"] for row in rows], return_inverse=True)[1]
+    streams = {name: np.array([one[i] for i in ids], dtype=np.float64) for name, one in votes.items()}
+    whole = table(streams, label, speaker, tuple(names.tolist()), np.zeros(0), ids)
+    return replace(whole, dev=np.array([row["split"] == "dev" for row in rows]))
+
+
+def drawn(whole: Whole, seed: int) -> Whole:
+    """Return a corpus of four in five speakers, of which a quarter are dev, drawn anew."""
+    rng = np.random.default_rng([seed, 7])
+    codes = rng.permutation(np.unique(whole.features.speaker))
+    kept = codes[: round(0.8 * len(codes))]
+    part = whole.take(np.flatnonzero(np.isin(whole.features.speaker, kept)))
+    return replace(part, dev=np.isin(part.features.speaker, kept[: round(DEV_SHARE * len(kept))]))
+
+
+def diagnosed(whole: Whole) -> tuple[str, ...]:
+    """Return the causes that a diagnosis of the corpus names."""
+    from dualstream.heads.diagnosis import diagnose
+    from dualstream.heads.diagnosis.evidence import DiagnosisOptions
+    from dualstream.heads.diagnosis.signs.table import Names
+    from dualstream.heads.variants.registry import FitOptions
+
+    place = np.concatenate((np.flatnonzero(~whole.dev), np.flatnonzero(whole.dev)))
+    names = Names(tuple(whole.ids[i] for i in place), place=tuple(place.tolist()))
+    options = DiagnosisOptions(
+        fusion="linear", folds=3, fit=FitOptions(seeds=(0,), threads=1), interventions=(), sample=2_000
+    )
+    train, dev = whole.split()
+    return tuple(one.name for one in diagnose(train, dev if len(dev) else None, options, names=names).causes)
+
+
+def verdict(named: tuple[str, ...], right: tuple[str, ...]) -> str:
+    """Say what an answer is worth where the causes `right` are; none are where the corpus is clean."""
+    if named[0] == "nothing_wrong":
+        return RIGHT if not right else NOTHING
+    if not right:  # a head that gains nothing by joining is no mistake of the corpus
+        return RIGHT if set(named) <= {"cannot_tell", "no_complement"} else OTHERWISE
+    return RIGHT if named[0] in right else OTHERWISE
+
+
+@one_core()
+def main() -> None:
+    """Plant, diagnose, count."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", choices=("planted", "ravdess", "cremad"), default="planted")
+    parser.add_argument("--rows", type=Path, default=Path("build/rows"), help="where encoded rows are kept")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--strengths", default="1", help="such as 0.5,1,1.5")
+    parser.add_argument("--damages", default="", help="those whose words hold this; clean: none")
+    arguments = parser.parse_args()
+    real = {"ravdess": lambda: ravdess(arguments.rows), "cremad": cremad}.get(arguments.corpus)
+    whole = real() if real else None
+    chosen = {CLEAN: (None, ())} | DAMAGES
+    chosen = {name: one for name, one in chosen.items() if arguments.damages in name}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in chosen}
+    started = time.process_time()
+    for name, (damage, right) in chosen.items():
+        for strength in map(float, arguments.strengths.split(",") if damage else ("1",)):
+            for seed in range(arguments.first, arguments.first + arguments.seeds):
+                corpus = planted(seed) if whole is None else drawn(whole, seed)
+                if damage is not None:
+                    corpus = damage(corpus, np.random.default_rng([seed, 1]), strength)
+                named = diagnosed(corpus)
+                said = verdict(named, right)
+                counts[name][said] += 1
+                print(f"{name}, {strength:g}, seed {seed}: {', '.join(named)} ({said})", flush=True)
+    print(f"\n| mistake | {RIGHT} | {OTHERWISE} | {NOTHING} |\n|---|---|---|---|")
+    for name, found in counts.items():
+        print(f"| {name} | {found[RIGHT]} | {found[OTHERWISE]} | {found[NOTHING]} |")
+    total = sum((found for name, found in counts.items() if name != CLEAN), Counter())
+    print(
+        f"\n{total[RIGHT]} of {total.total()} named right; {time.process_time() - started:.0f} s of processor time"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,249 @@
+"""``--region``: what of the picture an encoder sees, the whole frame, a face, or the face of the one who talks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.features.batching import OverlappingEncoder
+from dualstream.features.encoder import EncoderSpec, VideoEncoder
+from dualstream.features.faces import choice
+from dualstream.features.faces.choice import Choice
+from dualstream.features.faces.detection import FaceDetector, build_detector
+from dualstream.features.faces.rows import FaceRows
+from dualstream.features.faces.scoring import SpeakerScorer, build_scorer
+from dualstream.features.faces.watching import DETECTED_EACH_S, FaceWatcher, Wanted
+from dualstream.features.media.assemble import Clip
+from dualstream.features.options import REGIONS, FaceOptions, Region
+from dualstream.features.windows import Sampling, WindowPlan
+from numpy.typing import NDArray
+
+VERSION = 1
+CROP_SHARE, CROP_DOWN = 1.5, -0.05  # of the encoder's square, in sides of the face's box: all of the head
+
+
+@dataclass(frozen=True)
+class FaceMethod:
+    """How faces are found, and how the one who talks is told from the others."""
+
+    detector: FaceDetector
+    scorer: SpeakerScorer | None = None
+    """None where no stream shows the speaker."""
+    margin: float | None = None
+    """None: the scorer's own."""
+    make: Callable[[], FaceMethod] | None = field(default=None, compare=False, repr=False)
+    """Builds it once more, for another process: a detector that runs does not travel."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.make is None:
+            raise TypeError("this FaceMethod does not say how it is made, so it can't travel to another process")
+        return _made_again, (self.make, self._stated)
+
+    @property
+    def _stated(self) -> dict[str, Any]:
+        return self.to_json("face" if self.scorer is None else "speaker")
+
+    @property
+    def least_margin(self) -> float:
+        """By how much the best face of a shot must lead the second one."""
+        assert self.scorer is not None
+        return self.scorer.least_margin if self.margin is None else self.margin
+
+    def to_json(self, region: Region) -> dict[str, Any]:
+        """Return all that shapes the rows of a region, for the fingerprint."""
+        shaping: dict[str, Any] = {
+            "name": region,
+            "version": VERSION,
+            "crop": [CROP_SHARE, CROP_DOWN],
+            "detected_each_s": DETECTED_EACH_S,
+            "detector": self.detector.to_json(),
+        }
+        if region == "speaker":
+            assert self.scorer is not None
+            shaping |= {"scorer": self.scorer.to_json(), "least_margin": self.least_margin}
+        return shaping
+
+
+def _made_again(make: Callable[[], FaceMethod], stated: dict[str, Any]) -> FaceMethod:
+    method = make()
+    if method._stated != stated:
+        raise ValueError(
+            "the weights of the face detector or scorer changed meanwhile; run the same command again"
+        )
+    return method
+
+
+def make_method(options: FaceOptions) -> FaceMethod | None:
+    """Build what the regions need; None where all of them are the whole frame.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        Where a detector or scorer is unknown, lacks its package or weights, or is not used by any region.
+    """
+    regions = set(options.region)
+    if unknown := sorted(regions - set(REGIONS)):
+        raise ValueError(f"--region {unknown[0]!r}; expected {', '.join(REGIONS)}")
+    if len(regions) != len(options.region):
+        raise ValueError(f"--region names one twice: {', '.join(options.region)}")
+    if regions == {"frame"}:
+        if options.face_weights is not None or options.speaker_weights is not None:
+            raise ValueError("--face-weights and --speaker-weights go with --region face or speaker")
+        return None
+    if "speaker" not in regions and options.speaker_weights is not None:
+        raise ValueError("--speaker-weights goes with --region speaker")
+    detector, again = build_detector(options.face_detector, options.face_weights), partial(_made, options)
+    if "speaker" not in regions:
+        return FaceMethod(detector, make=again)
+    scorer = build_scorer(options.speaker_scorer, options.speaker_weights)
+    return FaceMethod(detector, scorer, options.speaker_margin, again)
+
+
+def _made(options: FaceOptions) -> FaceMethod:
+    method = make_method(options)
+    assert method is not None
+    return method
+
+
+def weights_in(stated: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the records of the files of weights that a stated region needs: of ``detector`` and ``scorer``."""
+    parts = {part: stated[part].get("weights") for part in ("detector", "scorer") if part in stated}
+    return {part: record for part, record in parts.items() if record}
+
+
+def method_as_stated(stated: Mapping[str, Any], files: Mapping[str, Path]) -> FaceMethod:
+    """Build what a spec states of its region, with the files of weights by part; see `weights_in`.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `make_method`.
+    """
+    detector = build_detector(stated["detector"]["name"], files.get("detector"))
+    again = partial(method_as_stated, dict(stated), dict(files))
+    if "scorer" not in stated:
+        return FaceMethod(detector, make=again)
+    scorer = build_scorer(stated["scorer"]["name"], files.get("scorer"))
+    return FaceMethod(detector, scorer, float(stated["least_margin"]), again)
+
+
+class RegionEncoder:
+    """A video encoder whose frames are crops of faces; its spec says whose."""
+
+    def __init__(self, encoder: VideoEncoder, region: Region, method: FaceMethod) -> None:
+        self.encoder, self.region, self.method = encoder, region, method
+        spec: EncoderSpec = encoder.spec
+        self.spec = replace(spec, parameters={**spec.parameters, "region": method.to_json(region)})
+        self.frame_size_px = encoder.frame_size_px
+        self.batch_size = encoder.batch_size
+        self.side_by_side = getattr(encoder, "side_by_side", False)
+        self.overlaps = isinstance(encoder, OverlappingEncoder) and encoder.overlaps
+
+    def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Turn RGB crops, shape (B, S, S, 3), 0 to 255, into rows, shape (B, raw_width)."""
+        return self.encoder.encode_frames(frames)
+
+    def begin_frames(self, frames: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        """Keep `OverlappingEncoder.begin_frames`, where the encoder does."""
+        assert isinstance(self.encoder, OverlappingEncoder)
+        return self.encoder.begin_frames(frames)
+
+
+@dataclass(frozen=True, repr=False)
+class Crops:
+    """Crops of one region of a clip, as `Clip` has its frames."""
+
+    frames: NDArray[np.uint8]
+    """RGB, shape (F, S, S, 3)."""
+    window: NDArray[np.int64]
+    """The window that each crop stands for, rising, shape (F,)."""
+    time_s: NDArray[np.float64]
+    """Presentation time of each crop's picture, seconds, shape (F,)."""
+    faces: FaceRows
+    """Of every window."""
+
+
+@dataclass(frozen=True, repr=False)
+class FaceReading:
+    """The faces of one clip, while it is read and afterwards."""
+
+    method: FaceMethod
+    plan: WindowPlan
+    sampling: Sampling
+    size_px: int
+    """Side of the crops, pixels."""
+
+    def watch(self, longest_s: float) -> FaceWatcher:
+        """Return what is to be shown every picture of a clip of which at most `longest_s` seconds are read."""
+        scorer = self.method.scorer
+        targets = self.sampling.targets(self.plan, longest_s)
+        wanted = Wanted(targets, self.size_px, CROP_SHARE, CROP_DOWN, scorer.crop if scorer else None)
+        return FaceWatcher(self.method.detector, wanted)
+
+    def crops(self, clip: Clip, regions: set[Region]) -> dict[Region, Crops]:
+        """Return the crops of each region, once the clip is read."""
+        count = len(clip.starts_s)
+        watcher = clip.watcher
+        if not isinstance(watcher, FaceWatcher):  # no pictures
+            nothing = np.zeros((0, self.size_px, self.size_px, 3), np.uint8)
+            empty = Crops(nothing, np.zeros(0, np.int64), np.zeros(0), FaceRows.nothing(count))
+            return dict.fromkeys(regions, empty)
+        shown = self._shown(clip, watcher)
+        return {
+            region: self._placed(count, watcher, shown, self._choices(region, clip, watcher, shown))
+            for region in sorted(regions)
+        }
+
+    def _shown(self, clip: Clip, watcher: FaceWatcher) -> dict[int, int]:
+        """Return the window of each wanted instant that has a picture near enough, as whole frames are chosen."""
+        targets = watcher.wanted.targets
+        reach_s = max(self.plan.length_s / 2, clip.picture_gap_s) + 1e-6
+        return {
+            target: int(targets.window[target])
+            for target, time_s in watcher.picture_s.items()
+            if targets.window[target] < len(clip.starts_s) and abs(time_s - targets.time_s[target]) <= reach_s
+        }
+
+    def _choices(
+        self, region: Region, clip: Clip, watcher: FaceWatcher, shown: Mapping[int, int]
+    ) -> dict[int, Choice]:
+        if region == "face":
+            return {target: choice.largest(watcher, target) for target in shown}
+        scorer = self.method.scorer
+        assert scorer is not None
+        faces = watcher.seen()
+        voices = choice.listen(faces, scorer, clip.audio)
+        return {
+            target: choice.speaker(
+                faces,
+                voices,
+                shot=watcher.shot_of[target],
+                target=target,
+                span_s=(float(clip.starts_s[window]), float(clip.starts_s[window]) + self.plan.length_s),
+                context_s=scorer.context_s,
+                least_margin=self.method.least_margin,
+            )
+            for target, window in shown.items()
+        }
+
+    def _placed(
+        self, count: int, watcher: FaceWatcher, shown: Mapping[int, int], choices: Mapping[int, Choice]
+    ) -> Crops:
+        faces = FaceRows.nothing(count)
+        frames, windows, times_s = [], [], []
+        for target in sorted(shown):
+            window, made = shown[target], choices[target]
+            faces.state[window], faces.in_view[window] = made.state, made.in_view
+            faces.score[window], faces.margin[window] = made.score, made.margin
+            if made.seen is not None:
+                one = made.seen.shown[target]
+                faces.box[window], faces.track[window] = one.box, made.seen.track.number
+                frames.append(one.crop)
+                windows.append(window)
+                times_s.append(watcher.picture_s[target])
+        pixels = np.stack(frames) if frames else np.zeros((0, self.size_px, self.size_px, 3), np.uint8)
+        return Crops(pixels, np.array(windows, dtype=np.int64), np.array(times_s, dtype=np.float64), faces)

@@ -1,0 +1,1 @@
+"""Scorers of who talks, one file each; they register themselves (scoring.py)."""

@@ -1,0 +1,92 @@
+"""sync: how well the motion of the mouth follows the loudness of the voice, over lags of ±0.12 s. No weights.
+
+At each tick the two are correlated over two seconds around it, on the ticks with a voice and 0.4 s beside them;
+the best lag counts. Motion is what changes in the mouth's region from picture to picture beyond what changes in
+the rest of the face, so that nodding is no talking. It is weighed by a floor: a still picture's coding noise
+follows nothing. To the correlation is added a little for a mouth that moves at all while a voice is heard.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, CropSpec, register
+from dualstream.features.faces.voice import levels_db, voiced
+from numpy.typing import NDArray
+
+LONGEST_LAG = 3  # ticks: 0.12 s
+CORRELATED_S = 1.0  # to each side; with 2 s a change of the speaker is noticed too late
+BESIDE_TICKS = 10  # of a voice: that it begins and ends is what tells most
+SMOOTHED_TICKS = 3
+LEAST_VOICED = 8  # ticks around a tick, or there is nothing to correlate
+MOTION_FLOOR = 0.35  # grey levels a tick
+ACTIVITY = 0.2  # the most that moving at all adds
+HALF_ACTIVE = 1.2  # grey levels a tick that add half of it
+SIZE_PX = 64
+MOUTH = slice(38, 62), slice(16, 48)  # rows and columns of the crop
+REST = slice(4, 32), slice(8, 56)
+
+
+@register("sync", weights=False)
+def build(weights: Path | None) -> Sync:
+    """Motion of the mouth against the loudness of the voice; no weights, no package."""
+    del weights  # there are none
+    return Sync()
+
+
+class Sync:
+    """Keeps the SpeakerScorer protocol."""
+
+    name = "sync"
+    crop = CropSpec(SIZE_PX, 1.0, 0.0)
+    context_s = 0.5
+    least_margin = 0.1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that shapes its answers."""
+        return {"name": self.name, "version": 2, "correlated_s": CORRELATED_S, "context_s": self.context_s}
+
+    def score(self, crops: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the correlation around each tick, -1 to 1, shape (T,); NaN where there is no voice."""
+        level = levels_db(audio, len(crops))
+        voice = voiced(level)
+        heard = np.convolve(voice, np.ones(2 * BESIDE_TICKS + 1), mode="same")[: len(voice)] > 0
+        motion = _motion(crops)
+        reach = round(CORRELATED_S * TICKS_PER_S)
+        score = np.full(len(crops), np.nan)
+        for tick in range(len(crops)):
+            near = slice(max(0, tick - reach), tick + reach + 1)
+            if voice[near].sum() >= LEAST_VOICED:
+                moving = float(motion[near][voice[near]].mean())
+                score[tick] = _followed(motion[near], level[near], heard[near])
+                score[tick] += ACTIVITY * moving / (moving + HALF_ACTIVE)
+        return score
+
+
+def _motion(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return how much the mouth moves up to each tick, grey levels, shape (T,)."""
+    steps = np.abs(np.diff(crops.astype(np.float32), axis=0))
+    mouth, rest = (steps[:, rows, columns].mean(axis=(1, 2)) for rows, columns in (MOUTH, REST))
+    motion = np.maximum(mouth - 0.5 * rest, 0.0)
+    motion = np.pad(np.concatenate([motion[:1], motion]), SMOOTHED_TICKS // 2, mode="edge")
+    return np.convolve(motion, np.ones(SMOOTHED_TICKS) / SMOOTHED_TICKS, mode="valid").astype(np.float64)
+
+
+def _followed(motion: NDArray[np.float64], level: NDArray[np.float64], heard: NDArray[np.bool_]) -> float:
+    """Return the best correlation over the lags, 0 or more."""
+    best = 0.0
+    for lag in range(-LONGEST_LAG, LONGEST_LAG + 1):
+        m = motion[max(0, lag) : len(motion) + min(0, lag)]
+        a, v = (one[max(0, -lag) : len(one) + min(0, -lag)] for one in (level, heard))
+        if v.sum() < LEAST_VOICED:
+            continue
+        m, a = m[v] - m[v].mean(), a[v] - a[v].mean()
+        scale = (np.sqrt((m * m).mean()) + MOTION_FLOOR) * np.sqrt((a * a).mean())
+        if scale > 0:
+            best = max(best, float((m * a).mean() / scale))
+    return best
+
+
+assert SAMPLE_RATE_HZ % TICKS_PER_S == 0

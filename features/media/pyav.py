@@ -1,0 +1,294 @@
+"""Plain clips decoded in this process by PyAV, from one open file: what an ffmpeg process would give, without one.
+
+    file ── packets ─┬─► pictures ─► those nearest to a tick ─► swscale ─► rows
+                     └─► sound ────► swresample: centre, mix, difference ─► samples         (tracks.py)
+
+A file is plain where nothing about it is unusual: a container of `CONTAINERS`, a time for each picture, one format
+throughout, and no word of an error. Any other is handed to an ffmpeg process, whose verdict counts: so a damaged
+file becomes the same record whichever decoder was chosen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import importlib.util
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dualstream.features.media import command
+from dualstream.features.media.decode import (
+    MICROSECOND,
+    SOUND_FRAME_BYTES,
+    SOUND_SLACK_S,
+    AudioSamples,
+    Decoded,
+    Job,
+    Rows,
+    Stamps,
+)
+from dualstream.features.media.mixing import cancels
+from dualstream.features.media.report import DAMAGE_WARNINGS, DecodeReport, StreamHeader
+from dualstream.features.media.seek import INDEXED, Read
+from dualstream.features.media.seek import decode_span as by_process
+from dualstream.features.media.settings import DecodeSettings, MediaError
+from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
+
+from dualstream.installation import install_hint
+
+try:
+    import resource
+except ImportError:  # not on this system
+    resource = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+
+CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come out as an ffmpeg process has them
+GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
+ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
+NEEDED = f"decoding by pyav needs the package av: {install_hint('fast')}, or use ffmpeg"
+MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
+
+
+def is_installed() -> bool:
+    """Tell whether PyAV is there, without importing it."""
+    return importlib.util.find_spec("av") is not None
+
+
+def version() -> str:
+    """Return PyAV's version and that of the ffmpeg libraries inside it.
+
+    Raises
+    ------
+    MediaError
+        ``missing``, where PyAV is not installed.
+    """
+    av = _library()
+    return f"pyav {av.__version__} (ffmpeg {av.ffmpeg_version_info})"
+
+
+def version_of(settings: DecodeSettings, ffmpeg: str | None = None) -> str:
+    """Return what decodes: ffmpeg's version; or PyAV's, and that of the ffmpeg which reads what it leaves.
+
+    Raises
+    ------
+    MediaError
+        ``missing``, where that is not there.
+    """
+    if settings.decoder == "ffmpeg":
+        return command.decoder_version(ffmpeg)
+    try:
+        other = f"ffmpeg {command.decoder_version(ffmpeg)}"
+    except MediaError:
+        if ffmpeg is not None:
+            raise
+        other = "none"
+    return f"{version()}, else {other}"
+
+
+def decode_span(job: Job, path: Path) -> Read:
+    """Decode a clip, or a span of it, in this process where it is plain; else in an ffmpeg process.
+
+    Raises
+    ------
+    MediaError
+        As the process has it; ``unreadable`` where there is no ffmpeg to ask, ``timeout`` where the limit passes.
+    """
+    try:
+        decoded = _decoded(job)
+    except NotPlainError as error:
+        if not job.ffmpeg:
+            why = f"PyAV leaves it to ffmpeg ({error}), and there is {command.NONE_AT_ALL}"
+            raise MediaError("unreadable", f"{path}: {why}") from error
+        return by_process(job, path)
+    return (decoded if decoded.rows else None), (decoded if decoded.samples else None), 0
+
+
+@functools.cache
+def _library() -> Any:
+    """Return PyAV, with its log turned on: what it says decides whether a file is plain."""
+    try:
+        av = importlib.import_module("av")
+        importlib.import_module("av.filter")
+    except ImportError as error:
+        raise MediaError("missing", NEEDED) from error
+    av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)
+    return av
+
+
+def _decoded(job: Job) -> Decoded:
+    """Decode a plain file; raise NotPlainError for any other."""
+    av = _library()
+    guards = job.guards
+    _limit_blocks(guards.max_alloc_bytes)
+    if job.delay_s or job.lead_us or job.inverted:
+        raise NotPlainError("its start is moved")
+    if job.watch is not None:
+        raise NotPlainError("every picture of it is looked at")
+    with av.logging.Capture(local=True) as log:
+        try:
+            with _bounded(guards.address_space_bytes), _opened(job) as file:
+                result = _read(job, file)
+        except (av.error.FFmpegError, MemoryError, ImportError, ValueError, OverflowError) as error:
+            raise NotPlainError(f"{error}") from error
+    for level, part, words in log:
+        if level <= av.logging.ERROR or any(mark in words for mark in DAMAGE_WARNINGS):
+            raise NotPlainError(f"{part}: {words.strip()}")
+    if result.samples is not None and cancels(result, job.settings.channels):
+        raise NotPlainError("its channels cancel")
+    return result
+
+
+def _opened(job: Job) -> InputContainer:
+    av = _library()
+    options = {
+        name: str(value) for name, value in command.input_options(job.guards).items() if name != "max_alloc"
+    }
+    limit_s = job.guards.wall_s
+    file = av.open(command.input_url(job.real_path), options=options, timeout=(limit_s, limit_s))
+    file.flags &= ~GENERATE_TIMES
+    return file
+
+
+def _read(job: Job, file: InputContainer) -> Decoded:
+    deadline = time.monotonic() + job.guards.wall_s
+    report, limit_bytes = _described(file), job.guards.log_bytes
+    if job.seek_us and (report.header_s is None or job.start_s >= report.header_s):
+        raise NotPlainError("the span may lie behind the end")
+    result = Decoded(0, report, Stamps(limit_bytes), Stamps(limit_bytes))
+    tracks = _tracks(job, file, result)
+    streams = [file.streams[index] for index in tracks]
+    for stream in streams:
+        _prepare(stream, job)
+    _seek(job, file)
+    for packet in file.demux(streams):
+        track = tracks[packet.stream.index]  # packets that only flush state no index of their own
+        if time.monotonic() > deadline:
+            raise MediaError("timeout", f"PyAV was still decoding after {job.guards.wall_s:g} s and was stopped")
+        if packet.is_corrupt:
+            raise NotPlainError("a packet is marked as corrupt")
+        frames: Any = () if track.done else packet.decode()
+        for frame in frames:
+            if frame.is_corrupt:
+                raise NotPlainError("corrupt decoded frame")
+            if not track.done:
+                track.take(frame)
+        if all(one.done for one in tracks.values()):
+            break
+    for index, track in tracks.items():
+        track.close()
+        if isinstance(track, Pictures):
+            report.streams[index].rotation_deg = track.rotation_deg
+    return result
+
+
+def _tracks(job: Job, file: InputContainer, result: Decoded) -> dict[int, Pictures | Sound]:
+    """Return what takes the frames of the streams that are wanted, by index; make its sinks in `result`."""
+    settings, report = job.settings, result.report
+    offset_us = -(job.seek_us + (file.start_time or 0))
+    tracks: dict[int, Pictures | Sound] = {}
+    if (size := settings.frame_size_px) is not None and (video := report.video) is not None:
+        result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
+        stream: Any = file.streams[video.index]
+        tracks[video.index] = Pictures(job, result.rows, result.pictures, offset_us, stream.sample_aspect_ratio)
+    if (rate_hz := settings.sample_rate_hz) is not None and (audio := report.audio) is not None:
+        result.samples = AudioSamples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
+        tracks[audio.index] = Sound(job, result.samples, result.sound, offset_us)
+    if not tracks:
+        raise NotPlainError("it has no stream that is wanted")
+    return tracks
+
+
+def _prepare(stream: Stream, job: Job) -> None:
+    """Set a decoder up as the process sets its own."""
+    context = stream.codec_context
+    guards = job.guards
+    context.options = {"max_pixels": str(guards.max_pixels), "err_detect": "crccheck+bitstream+buffer"}
+    context.thread_count = guards.threads
+    if stream.type == "video" and job.settings.speed == "fast":
+        context.options |= {"skip_frame": "noref", "skip_loop_filter": "all"}
+
+
+def _seek(job: Job, file: InputContainer) -> None:
+    """Go to the key frame before a span, from as far before it as the process would."""
+    if not job.seek_us:
+        return
+    if file.format.name.split(",")[0] not in INDEXED:
+        raise NotPlainError("a span of a format whose seeks end anywhere")
+    at_us = job.seek_us + (file.start_time or 0)
+    delayed = any(one.codec_context is not None and one.codec_context.has_b_frames for one in file.streams.video)
+    if delayed and "mov" not in file.format.name:
+        at_us -= 3 * MICROSECOND // 23
+    file.seek(at_us)
+
+
+def _described(file: InputContainer) -> DecodeReport:
+    """Return what the header says, in the form in which the process writes it to its log."""
+    container = file.format.name
+    if not any(name in CONTAINERS for name in container.split(",")):
+        raise NotPlainError(f"its format is {container}")
+    header_s = None if file.duration is None else (file.duration + 5000) // 10_000 / 100
+    report = DecodeReport(0, container, header_s, (file.start_time or 0) / MICROSECOND)
+    report.streams = [_header(stream) for stream in file.streams]
+    return report
+
+
+def _header(stream: Stream) -> StreamHeader:
+    context = stream.codec_context
+    header = StreamHeader(
+        stream.index, stream.type.capitalize(), context.codec.canonical_name if context else "none"
+    )
+    if context is None and stream.type in ("video", "audio"):
+        raise NotPlainError("it has a stream that no decoder knows")
+    disposition = int(stream.disposition)
+    if stream.type == "video":
+        if disposition & (ATTACHED_PICTURE | TIMED_THUMBNAILS):
+            header.picture = True
+        header.width_px, header.height_px = context.width, context.height
+        rate = stream.average_rate or stream.base_rate
+        header.frame_rate = round(float(rate) * 100) / 100 if rate else 0.0
+    elif stream.type == "audio":
+        header.sample_rate_hz, header.layout = context.sample_rate, context.layout.name
+    return header
+
+
+_alone = [False]  # whether this process is a worker's, with one clip at a time
+
+
+def bound_memory() -> None:
+    """Bound what a clip may take of this process's address space, from now on; for a worker, not for a program."""
+    _alone[0] = True
+
+
+@contextlib.contextmanager
+def _bounded(more_bytes: int) -> Iterator[None]:
+    """Let the process take so much more while a clip is decoded, as an ffmpeg process could (Linux)."""
+    if not _alone[0] or resource is None or not STATM.exists():
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    now = int(STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    limits = [now + more_bytes, *(one for one in before if one != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_AS, (min(limits), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@functools.lru_cache(maxsize=1)
+def _limit_blocks(most_bytes: int) -> None:
+    """Let no single block of memory inside the libraries be larger, where they can be found (Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        lines = MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
+        for path in {line.split(maxsplit=5)[-1] for line in lines if "libavutil" in line}:
+            set_most = ctypes.CDLL(path).av_max_alloc
+            set_most.argtypes, set_most.restype = [ctypes.c_size_t], None
+            set_most(most_bytes)

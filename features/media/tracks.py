@@ -1,0 +1,255 @@
+"""What becomes of decoded pictures and pieces of sound, in the way of ffmpeg's filters but in this process.
+
+pictures   each wanted tick shows the picture that is nearest to it; only those are scaled
+sound      placed on the clock to the sample, then centre, mix and difference at the wanted rate
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from dualstream.features.media.channels import FILTER
+from dualstream.features.media.decode import MICROSECOND, TIE_US, Job, fitted, resampled
+
+if TYPE_CHECKING:
+    from av import AudioFrame, VideoFrame
+    from av.filter import Graph
+    from dualstream.features.media.decode import AudioSamples, Rows, Stamps
+
+PIECES = 64  # of sound that wait before they are filtered: more than a second
+TURNS = {0: (), 90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
+MICRO = (1, MICROSECOND)
+Base = tuple[int, int]  # a time base as numerator and denominator: this runs for each picture and piece of sound
+
+
+class NotPlainError(Exception):
+    """Something about a file is unusual; the message says what."""
+
+
+def rescaled(time: int, base: Base, to: Base) -> int:
+    """Return a time of one base in another, to the nearest whole number, halves away from 0 (``av_rescale_q``)."""
+    above, below = base[0] * to[1], base[1] * to[0]
+    whole = (2 * abs(time) * above + below) // (2 * below)
+    return whole if time >= 0 else -whole
+
+
+class Pictures:
+    """The pictures of one stream, in the order that they are shown in."""
+
+    def __init__(self, job: Job, rows: Rows, stamps: Stamps, offset_us: int, aspect: Fraction | None) -> None:
+        self.done = False
+        self.rotation_deg = 0
+        self._job, self._rows, self._stamps = job, rows, stamps
+        self._offset_us, self._aspect = offset_us, aspect
+        self._kind: tuple[Any, ...] | None = None
+        self._graph: Graph | None = None
+        self._base: Base = MICRO
+        self._offset = self._limit = 0
+        self._first: int | None = None
+        self._held: VideoFrame | None = None
+        self._shown_from = 0
+
+    def take(self, frame: VideoFrame) -> None:
+        """Take the next picture; what was before is now known to be nearest to the ticks before the midpoint."""
+        kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        if self._kind is None:
+            self._kind, self._base, self.rotation_deg = kind, _base(frame), frame.rotation % 360
+            if self.rotation_deg not in TURNS:
+                raise NotPlainError(f"the picture is turned by {self.rotation_deg} degrees")
+            self._offset = rescaled(self._offset_us, MICRO, self._base)
+            self._limit = rescaled(round(self._job.limit_s * MICROSECOND), MICRO, self._base)
+        elif kind != self._kind:
+            raise NotPlainError("the pictures change their format")
+        if frame.pts is None:
+            raise NotPlainError("a picture has no time")
+        at = frame.pts + self._offset
+        if at < 0:
+            if self._job.seek_us:
+                return
+            raise NotPlainError("a picture comes before the start")
+        self._first = at if self._first is None else self._first
+        if at - self._first >= self._limit:
+            self.done = True
+            return
+        self._show(frame, rescaled(at, self._base, MICRO))
+
+    def close(self) -> None:
+        """Let the last picture be shown once more: whoever wants a later tick finds it there."""
+        held, self._held = self._held, None
+        if held is None:
+            raise NotPlainError("no picture came")
+        ticks = range(self._shown_from, self._job.ticks.count)
+        wanted = self._job.wanted_rows
+        last = next((tick for tick in ticks if wanted is None or tick in wanted), None)
+        if last is not None:
+            self._keep(held, [last])
+
+    def _show(self, frame: VideoFrame, time_us: int) -> None:
+        before = self._stamps.times_us[-1] if self._stamps.times_us else None
+        if before is not None and time_us <= before:
+            raise NotPlainError("the pictures' times do not rise")
+        self._stamps.take(time_us)
+        if self._held is not None and before is not None:
+            until = min(self._first_tick((before + time_us) // 2 + TIE_US), self._job.ticks.count)
+            wanted = self._job.wanted_rows
+            self._keep(self._held, [n for n in range(self._shown_from, until) if wanted is None or n in wanted])
+            self._shown_from = max(self._shown_from, until)
+        self._held = frame
+
+    def _first_tick(self, moved_us: int) -> int:
+        """Return the first tick at or behind an instant, as `Ticks.chosen` does."""
+        ticks = self._job.ticks
+        return -((ticks.first_us - moved_us) * ticks.step.denominator // (MICROSECOND * ticks.step.numerator))
+
+    def _keep(self, frame: VideoFrame, ticks: list[int]) -> None:
+        if ticks:
+            data = self._scaled(frame)
+            for tick in ticks:
+                self._rows.keep(tick, data)
+
+    def _scaled(self, frame: VideoFrame) -> memoryview:
+        """Return a picture as a square of RGB: the same scaler with the same flags as in the process."""
+        import av
+
+        size = self._job.settings.frame_size_px
+        assert size is not None
+        if self._graph is None:
+            source = (
+                f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={self._base[0]}/{self._base[1]}"
+                f":pixel_aspect={self._aspect or '0/1'}:colorspace={int(frame.colorspace)}"
+                f":range={int(frame.color_range)}"
+            )
+            chain = [
+                f"buffer={source}",
+                *TURNS[self.rotation_deg],
+                *fitted(self._job.settings, size),
+                "format=pix_fmts=rgb24",
+            ]
+            self._graph = _graph([*chain, "buffersink"])
+        self._graph.push(frame)
+        scaled = self._graph.pull()
+        assert isinstance(scaled, av.VideoFrame)
+        return np.ascontiguousarray(scaled.to_ndarray()).data.cast("B")
+
+
+class Sound:
+    """The sound of one stream."""
+
+    def __init__(self, job: Job, samples: AudioSamples, stamps: Stamps, offset_us: int) -> None:
+        self.done = False
+        self._job, self._samples, self._stamps = job, samples, stamps
+        self._offset_us = offset_us
+        self._graph: Graph | None = None
+        self._offset = self._limit = self._rate_hz = 0
+        self._base: Base = MICRO
+        self._one = Fraction(1)
+        self._last: int | None = None  # of `_smoothed`
+        self._due: int | None = None
+        self._first: int | None = None
+        self._waiting = 0
+
+    def take(self, frame: AudioFrame) -> None:
+        """Take the next piece of sound."""
+        if self._graph is None:  # which refuses pieces of another format than the first one's
+            self._begin(frame)
+        if frame.pts is None:
+            raise NotPlainError("a piece of sound has no time")
+        at = self._smoothed(frame.pts + self._offset, frame.samples)
+        if not self._note(at, frame.samples):
+            return
+        frame.pts, frame.time_base = at, self._one
+        assert self._graph is not None
+        self._graph.push(frame)
+        self._waiting += 1
+        if self._waiting >= PIECES:
+            self._drain()
+
+    def close(self) -> None:
+        """Filter what is left."""
+        if self._graph is None or not self._stamps.times_us:
+            raise NotPlainError("no sound came")
+        self._graph.push(None)
+        self._drain()
+
+    def _begin(self, frame: AudioFrame) -> None:
+        layout, job = frame.layout.name, self._job
+        if "channels" in layout or not layout:
+            raise NotPlainError(f"the sound's channels have no names ({layout})")
+        self._rate_hz = frame.sample_rate
+        self._base, self._one = _base(frame), Fraction(1, self._rate_hz)
+        self._offset = rescaled(self._offset_us, MICRO, self._base)
+        self._limit = rescaled(round(job.limit_s * MICROSECOND), MICRO, (1, self._rate_hz))
+        source = (
+            f"time_base=1/{self._rate_hz}:sample_rate={self._rate_hz}:sample_fmt={frame.format.name}"
+            f":channel_layout={layout}"
+        )
+        start = "start=0:" if job.seek_us else ""
+        assert job.settings.sample_rate_hz is not None
+        chain = [f"abuffer={source}", f"atrim={start}duration={job.limit_s:.6f}", "asettb=AVTB", "asettb=1/sr",
+                 FILTER, resampled(job.settings.sample_rate_hz), "aformat=sample_fmts=flt"]  # fmt: skip
+        self._graph = _graph([*chain, "abuffersink"])
+
+    def _smoothed(self, pts: int, samples: int) -> int:
+        """Return a time in samples, without the jitter of a coarse time base (``av_rescale_delta``)."""
+        one = (1, self._rate_hz)
+        above, below = self._base[0] * self._rate_hz, self._base[1]  # samples are pts · above / below
+        due, last = self._due, self._last
+        if above <= below or last is None or (due is not None and pts > -(-due * below // above)):  # or a gap
+            at = rescaled(pts, self._base, one)
+            self._last = at + samples
+        else:
+            low = (2 * pts - 1) * above // below >> 1
+            high = -(-(2 * pts + 1) * above // below) + 1 >> 1
+            near = 2 * low - high <= last <= 2 * high - low
+            at = min(max(last, low), high) if near else rescaled(pts, self._base, one)
+            self._last = at + samples
+        self._due = at + samples
+        return at
+
+    def _note(self, at: int, samples: int) -> bool:
+        """Note when a piece begins, as it is after ``atrim``; tell whether any of it is left."""
+        if self._job.seek_us:
+            if at + samples <= 0:
+                return False
+            at = max(at, 0)
+        self._first = at if self._first is None else self._first
+        if at - self._first >= self._limit:
+            self.done = True
+            return False
+        self._stamps.take(rescaled(at, (1, self._rate_hz), MICRO))
+        return True
+
+    def _drain(self) -> None:
+        import av
+
+        assert self._graph is not None
+        self._waiting = 0
+        pieces = []
+        while True:
+            try:
+                piece = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
+            pieces.append(piece.to_ndarray().tobytes())
+        if pieces:
+            self._samples.feed(b"".join(pieces))
+
+
+def _base(frame: AudioFrame | VideoFrame) -> Base:
+    return frame.time_base.numerator, frame.time_base.denominator
+
+
+def _graph(chain: list[str]) -> Graph:
+    """Return a graph of filters, one after the other, in ffmpeg's own words."""
+    from av.filter import Graph
+
+    graph = Graph()
+    graph.threads = 1
+    nodes = []
+    for words in chain:
+        name, _, arguments = words.partition("=")
+        nodes.append(graph.add(name, arguments or None))
+    graph.link_nodes(*nodes).configure()
+    return graph

@@ -1,0 +1,34 @@
+"""The cause `label_in_column`: a column that is the label, or an indicator of a class."""
+
+from __future__ import annotations
+
+from dualstream.heads.diagnosis.causes import Cause, cause, mistake
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.remedies import COLUMN
+from dualstream.heads.variants.options import Task
+
+
+@cause(title="A column is the label", rank=12)
+def label_in_column(evidence: Evidence) -> Cause | None:
+    """A column tells the class by itself, as no measurement does."""
+    return None if evidence.signs is None else found_in(evidence.signs, evidence.task)
+
+
+def found_in(signs: Signs, task: Task) -> Cause | None:
+    """Return the cause where a stream has such columns."""
+    if not signs.label_columns:
+        return None
+    parts = [
+        f"{one.name} of {one.stream} is the indicator of {one.indicates!r}"
+        if one.indicates
+        else f"{one.name} of {one.stream} alone tells the {task} in {one.accuracy:.0%}, the best of the "
+        f"other columns in {one.usual:.0%}"
+        for one in signs.label_columns
+    ]
+    return mistake(
+        "label_in_column",
+        "; ".join(parts) + ": every score is too good",
+        signs.remedies.get(COLUMN),
+        "take the column out of the table that the stream was read from",
+    )

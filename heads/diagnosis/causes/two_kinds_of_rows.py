@@ -1,0 +1,43 @@
+"""The cause `two_kinds_of_rows`: one stream was made in two ways, as by two encoders or at two sampling rates."""
+
+from __future__ import annotations
+
+from dualstream.heads.diagnosis.causes import Cause, cause, mistake
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds
+
+
+@cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
+def two_kinds_of_rows(evidence: Evidence) -> Cause | None:
+    """Rows of a stream lie in two clouds with nothing between, as those of two encoders or sampling rates do."""
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where a stream has such rows; a whole split of them is drift."""
+    found = [one for one in signs.kinds if one.kind == "kinds" and one.by != "split"]
+    if not found:
+        return None
+    parts = [
+        f"{len(one.utterances)} {one.stream} rows ({concerned(signs, one)}) lie {one.distance:.0f} "
+        f"deviations from the "
+        "others, with nothing between"
+        for one in found
+    ]
+    return mistake(
+        "two_kinds_of_rows",
+        "; ".join(parts),
+        None,
+        "look at how these clips were recorded, resampled and encoded, and extract all of them in one way",
+        utterances=[name for one in found for name in signs.called(one.utterances)],
+        speakers=[name for one in found for name in signs.speakers_called(one.speakers)],
+    )
+
+
+def concerned(signs: Signs, one: TwoKinds) -> str:
+    """Return whose rows a cloud holds, in words."""
+    if one.by == "speaker":
+        names = signs.speakers_called(one.speakers)
+        return f"all of {len(names)} speakers: {', '.join(names[:5])}" + (", …" if len(names) > 5 else "")
+    return "of any speakers"

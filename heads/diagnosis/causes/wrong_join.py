@@ -1,0 +1,128 @@
+"""The cause `wrong_join`: rows of a stream stand beside utterances that they don't belong to."""
+
+from __future__ import annotations
+
+from dualstream.heads.diagnosis.causes import Cause, cause, mistake
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.joins import LABELS, Join
+from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
+from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign
+
+EXPLAINED_BY = (
+    "scale_by_group",
+    "columns_by_group",
+    "two_kinds_of_rows",
+    "imputed_rows",
+    "label_in_column",
+    "wrong_speakers",  # its groups are seen by two streams in the same utterances: those are joined right
+)
+
+
+@cause(title="Rows that belong to other utterances", rank=44, explained_by=EXPLAINED_BY)
+def wrong_join(evidence: Evidence) -> Cause | None:
+    """Rows of a stream belong to other utterances: shifted, in another order, shuffled, or a part of them."""
+    signs = evidence.signs
+    if signs is None:
+        return None
+    moved = [one for one in signs.joins if one.kind == "order"]
+    if signs.label_maps:  # what other names of the classes explain is no other order
+        moved = [one for one in moved if one.other != LABELS or " row" in one.best]
+    if moved:
+        words = "; ".join(dict.fromkeys(_moved(one) for one in moved))
+        return mistake(
+            "wrong_join",
+            words,
+            signs.remedies.get(JOIN),
+            f"join by id, not by place; take each row of "
+            f"{' and '.join(dict.fromkeys(o.moved for o in moved))} from "
+            f"{moved[0].best}",
+        )
+    return _whole_speakers(signs) or _shuffled(signs) or _part(signs)
+
+
+def _moved(one: Join) -> str:
+    if one.other == LABELS:
+        return (
+            f"{one.moved} goes with the labels at {one.z:.0f} deviations of unrelated rows as it stands, at "
+            f"{one.best_z:.0f} with its rows taken from {one.best}"
+        )
+    return (
+        f"{one.one} and {one.other} share little beyond class and speaker as they stand "
+        f"({one.z:.0f} deviations of "
+        f"unrelated rows), and {one.best_z:.0f} with the rows of {one.moved} taken from {one.best}"
+    )
+
+
+def _whole_speakers(signs: Signs) -> Cause | None:
+    copied, apart = borrowed(signs), signs.speaker_joins
+    if not copied and not apart:
+        return None
+    parts = [
+        f"the {one.stream} rows of speaker {signs.speaker_names[one.speaker]} are those of speaker "
+        f"{signs.speakers_called([one.of])[0] if one.of >= 0 else 'unknown'}"
+        for one in copied
+    ]
+    parts += [
+        f"{one.one} and {one.other} of speaker {signs.speaker_names[one.speaker]} share nothing (t "
+        f"{one.t:.1f}), while "
+        f"those of the other speakers do (t {one.expected:.1f} at median)"
+        for one in apart
+        if not one.shift
+    ]
+    late = [one for one in apart if one.shift]
+    if late:
+        who = ", ".join(signs.speaker_names[one.speaker] for one in late[:5]) + (", …" if len(late) > 5 else "")
+        first = late[0]
+        parts.append(
+            f"{first.one} and {first.other} of {len(late)} speakers ({who}) go together only once "
+            f"rows are moved inside "
+            f"the speaker, by {first.shift:+d} for the first (t {first.t:.1f} as they stand, "
+            f"{first.shifted_t:.1f} moved)"
+        )
+    speakers = {one.speaker for one in copied} | {one.speaker for one in apart}
+    return mistake(
+        "wrong_join",
+        "; ".join(parts),
+        None,
+        "join the rows of these speakers anew, by id",
+        utterances=signs.called([i for i, one in enumerate(signs.speaker) if one in speakers]),
+        speakers=signs.speakers_called(sorted(speakers)),
+    )
+
+
+def _shuffled(signs: Signs) -> Cause | None:
+    found = [one for one in signs.joins if one.kind == "shuffled"]
+    if not found:
+        return None
+    blind = list(dict.fromkeys(one.moved for one in found))
+    one = found[0]
+    seeing = one.other if one.moved == one.one else one.one
+    return mistake(
+        "wrong_join",
+        f"{' and '.join(blind)} says nothing of the class, and shares nothing with {seeing} beyond "
+        f"class and speaker "
+        f"({one.z:.1f} deviations of unrelated rows), as rows of other utterances would; no sort "
+        f"order that is known "
+        "puts them back",
+        None,
+        f"join {' and '.join(blind)} anew, by id, before believing that it is worth nothing",
+    )
+
+
+def _part(signs: Signs) -> Cause | None:
+    found = foreign(signs)
+    if not found:
+        return None
+    parts = [
+        f"about {one.drawn:.0%} of the {one.stream} rows don't go with their {one.what} (95 % interval "
+        f"{one.interval[0]:.0%} to {one.interval[1]:.0%}), while other streams do there"
+        for one in found
+    ]
+    return mistake(
+        "wrong_join",
+        "; ".join(parts) + ": they belong to other utterances",
+        signs.remedies.get(FOREIGN),
+        "join these rows anew, by id, or mark them as missing",
+        utterances=[name for one in found for name in signs.called(one.utterances)],
+    )

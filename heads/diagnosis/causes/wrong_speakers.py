@@ -1,0 +1,33 @@
+"""The cause `wrong_speakers`: the named speakers are not those who speak, or aren't named."""
+
+from __future__ import annotations
+
+from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause, mistake
+from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.verdicts import misnamed, name_faults
+
+OTHERS = tuple(name for name in MISTAKES if name not in ("wrong_speakers", "label_noise", "wrong_join"))
+
+
+@cause(title="Wrong or missing speakers", rank=47, explained_by=(*OTHERS, "leakage"))
+def wrong_speakers(evidence: Evidence) -> Cause | None:
+    """The names say nothing of the groups that utterances fall into, or are wrong in part."""
+    signs = evidence.signs
+    if signs is None:
+        return None
+    advice = "read the speakers' names anew: folds that don't keep speakers whole give scores that are too good"
+    faults = list(name_faults(signs))
+    if faults:
+        return mistake("wrong_speakers", "; ".join(faults), None, advice)
+    part = misnamed(signs)
+    if part is None:
+        return None
+    return mistake(
+        "wrong_speakers",
+        f"about {part.rate:.0%} of the utterances are named after another speaker than all streams "
+        f"tell (they tell "
+        f"{part.accuracy:.0%} of the others' names)",
+        None,
+        advice,
+        utterances=signs.called(part.utterances),
+    )

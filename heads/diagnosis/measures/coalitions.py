@@ -1,0 +1,222 @@
+"""What a fitted head says where it knows some of the streams only: the others come from other utterances.
+
+With z(S) the mean over what is drawn for the streams outside of S (each by itself, whatever the others are),
+
+    z({video})(i) = mean over j of head(video of i, audio of j)       z({}) = mean over i and j
+
+which is what the additive projection, the interaction index and the Shapley values of utterances are made of.
+What is averaged are log-probabilities less their mean over the classes: logits, in which a head that adds up its
+streams is a sum, whatever softmax makes of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.diagnosis.changes import lent
+from dualstream.heads.diagnosis.refit import Pool, Refit, predict
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.contract import Trained
+from dualstream.heads.variants.options import Task
+from numpy.typing import NDArray
+
+Coalition = frozenset[str]
+Values = Mapping[Coalition, NDArray[np.float64]]
+"""By the streams that are known: logits (..., N, C), or anything of that shape."""
+
+PAIRS = 62_500  # combinations that one model answers: all pairs of 250 utterances
+PAIRS_BY_WINDOWS = 8_100  # of heads that read windows, whose answers cost as much as eight others
+DRAWS = 24  # others that stand in for an unknown stream of an utterance, where not all do
+MAX_STREAMS = 4  # coalitions double with each
+CHUNK = 16_384  # utterances that are predicted at once
+
+
+@dataclass(frozen=True, repr=False)
+class Coalitions:
+    """Answers of the fitted heads to every coalition of streams, by models that did not see the utterance."""
+
+    names: tuple[str, ...]
+    rows: NDArray[np.int64]
+    """Of the pool: which utterances, shape (N,)."""
+    values: Values
+    """Logits, one row a seed, shape (S, N, C)."""
+    exact: bool
+    """Whether an unknown stream was taken from every utterance of the fold that is in `rows`."""
+    draws: int
+    """From how many utterances an unknown stream was taken, at least."""
+
+    @property
+    def whole(self) -> NDArray[np.float64]:
+        """Of the head that knows all streams, shape (S, N, C)."""
+        return self.values[frozenset(self.names)]
+
+
+def subsets(names: Sequence[str]) -> Iterator[Coalition]:
+    """Give every coalition of the streams, the smaller first."""
+    for size in range(len(names) + 1):
+        yield from map(frozenset, combinations(names, size))
+
+
+def all_pairs(pooled: Pool, fused: Refit, names: Sequence[str], *, seed: int = 0) -> Coalitions:
+    """Answer each coalition on as many utterances of each fold as can meet one another.
+
+    Two streams are averaged over all pairs of those, and so exactly; of more, `DRAWS` combinations or more are
+    drawn for each utterance.
+    """
+    budget = PAIRS_BY_WINDOWS if registry.get(fused.trial.fusion).needs_windows else PAIRS
+    largest = int(np.sqrt(budget))
+    return _over_folds(pooled, fused, names, largest=largest, draws=None, seed=seed)
+
+
+def drawn(pooled: Pool, fused: Refit, names: Sequence[str], *, draws: int = DRAWS, seed: int = 0) -> Coalitions:
+    """Answer each coalition on every utterance, unknown streams taken from `draws` others of its fold."""
+    return _over_folds(pooled, fused, names, largest=None, draws=draws, seed=seed)
+
+
+def of_models(
+    models: Sequence[Trained],
+    features: FeatureSet,
+    fusion: str,
+    names: Sequence[str],
+    task: Task,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Coalitions:
+    """Answer each coalition by fitted models, unknown streams taken from `draws` of these very utterances."""
+    bared = bare(features, fusion)
+    found = [coalition_values(one, bared, names, task, draws, np.random.default_rng((seed, 6))) for one in models]
+    values = {known: np.stack([one[known] for one in found]) for known in subsets(names)}
+    met = min(draws, len(features))
+    return Coalitions(
+        tuple(names), np.arange(len(features)), values, met == len(features) and len(names) == 2, met
+    )
+
+
+def why_none(fusion: str, names: Sequence[str]) -> str:
+    """Return why streams of other utterances can't stand in; empty where they can."""
+    if registry.get(fusion).needs_dialogues:
+        return f"{fusion} reads whole dialogues, and a turn's stream can't come from another dialogue"
+    if len(names) > MAX_STREAMS:
+        return f"{len(names)} streams have {2 ** len(names)} combinations; at most {MAX_STREAMS} are tried"
+    return ""
+
+
+def _over_folds(
+    pooled: Pool, fused: Refit, names: Sequence[str], *, largest: int | None, draws: int | None, seed: int
+) -> Coalitions:
+    kept, parts, exact, fewest = [], [], True, len(pooled.features)
+    for held, (models, change) in enumerate(fused.models):
+        rng = np.random.default_rng((seed, held, 2))
+        rows = pooled.rows([held])
+        if largest is not None and len(rows) > largest:
+            rows = np.sort(rng.choice(rows, largest, replace=False))
+        features = bare(change(pooled.features.take(rows)), fused.trial.fusion)
+        wanted = len(rows) if draws is None and len(names) == 2 else min(len(rows), draws or DRAWS)
+        exact, fewest = exact and wanted == len(rows) and len(names) == 2, min(fewest, wanted)
+        of_models = [coalition_values(model, features, names, pooled.task, wanted, rng) for model in models]
+        parts.append({key: np.stack([one[key] for one in of_models]) for key in subsets(names)})
+        kept.append(rows)
+    values = {key: np.concatenate([part[key] for part in parts], axis=1) for key in subsets(names)}
+    return Coalitions(tuple(names), np.concatenate(kept), values, exact, fewest)
+
+
+def coalition_values(
+    model: Trained,
+    features: FeatureSet,
+    names: Sequence[str],
+    task: Task,
+    draws: int,
+    rng: np.random.Generator,
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Return one model's logits (N, C) for each coalition; of all utterances, `draws` stand in for each.
+
+    With `draws` as many as there are utterances each meets each, itself among them (Hessel & Lee 2020).
+    """
+    count = len(features)
+    if len(names) == 2 and draws >= count:
+        return _of_grid(model, features, names, task)
+    # the same others stand in for everybody, and for every coalition: what they happen to be is no interaction
+    met = min(draws, count)
+    others = {name: rng.choice(count, met, replace=False) for name in names}
+    values: dict[Coalition, NDArray[np.float64]] = {}
+    for known in subsets(names):
+        unknown = [name for name in names if name not in known]
+        if not unknown:
+            values[known] = logits(model, features, task)
+            continue
+        if known:
+            turns = [{name: np.full(count, others[name][at]) for name in unknown} for at in range(met)]
+            values[known] = _mean(model, features, features, turns, task)
+            continue
+        # nothing is known: those that stand in meet one another
+        turns = [{name: np.roll(others[name], by * at) for at, name in enumerate(names)} for by in range(met)]
+        mean = _mean(model, features.take(np.arange(met)), features, turns, task).mean(axis=0)
+        values[known] = np.broadcast_to(mean, (count, len(mean))).copy()
+    return values
+
+
+def _mean(
+    model: Trained,
+    features: FeatureSet,
+    background: FeatureSet,
+    turns: Sequence[Mapping[str, NDArray[np.int64]]],
+    task: Task,
+) -> NDArray[np.float64]:
+    """Return the mean of a model's logits over several ways to lend streams of the background."""
+    total: NDArray[np.float64] | float = 0.0
+    for givers in turns:
+        total = total + logits(model, lent(features, givers, background), task)
+    return np.asarray(total) / len(turns)
+
+
+def _of_grid(
+    model: Trained, features: FeatureSet, names: Sequence[str], task: Task
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits of each coalition of two streams from all pairs of utterances."""
+    first, second = names
+    count = len(features)
+    by_first, by_second, own = [], 0.0, []
+    step = max(1, CHUNK // max(count, 1))
+    for start in range(0, count, step):
+        some = np.arange(start, min(start + step, count))
+        giver = np.repeat(some, count)  # of the first stream; the rest of an utterance is that of the second's
+        met = features.take(np.tile(np.arange(count), len(some)))
+        grid = logits(model, lent(met, {first: giver}, features), task).reshape(len(some), count, -1)
+        by_first.append(grid.mean(axis=1))
+        by_second = by_second + grid.sum(axis=0)
+        own.append(grid[np.arange(len(some)), some])
+    of_first, of_second = np.concatenate(by_first), np.asarray(by_second) / count
+    return {
+        frozenset(): np.broadcast_to(of_first.mean(axis=0), of_first.shape).copy(),
+        frozenset({first}): of_first,
+        frozenset({second}): of_second,
+        frozenset({first, second}): np.concatenate(own),
+    }
+
+
+def logits(model: Trained, features: FeatureSet, task: Task) -> NDArray[np.float64]:
+    """Return log-probabilities less their mean over the classes, shape (N, C)."""
+    parts = [
+        predict(model, features.take(np.arange(start, min(start + CHUNK, len(features)))), task)
+        for start in range(0, len(features), CHUNK)
+    ]
+    rows = np.concatenate(parts) if len(parts) > 1 else parts[0]
+    return rows - rows.mean(axis=1, keepdims=True)
+
+
+def bare(features: FeatureSet, fusion: str) -> FeatureSet:
+    """Return the utterances without windows where the head reads none: they would be carried along for nothing."""
+    variant = registry.get(fusion)
+    if variant.needs_windows or variant.kind == "search":
+        return features
+    streams = {
+        name: replace(stream, windows=None, window_present=None) for name, stream in features.streams.items()
+    }
+    return replace(
+        features, streams=streams, offsets=np.zeros_like(features.offsets), start_s=np.zeros(0, np.float64)
+    )

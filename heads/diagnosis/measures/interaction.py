@@ -1,0 +1,113 @@
+"""How much of what a head does is the interplay of its streams, in its answers and in its score.
+
+The share of interactions, after InterSHAP (Wenderoth et al. 2025, https://arxiv.org/abs/2412.15828): Shapley
+interaction indices of the logits against the streams' own effects. Absolute values are averaged over utterances
+and classes, so that interactions of both signs don't cancel. A sum of single streams has 0, an exclusive-or 1.
+
+Contribution and cooperation in the score, after SHAPE (Hu et al. 2022, https://doi.org/10.24963/ijcai.2022/425):
+Shapley values and the interaction index of the balanced accuracy of the fitted head, where streams that it is not
+told are averaged over other utterances'. The head is the same throughout: what single heads could do is
+`heads.diagnosis.strength`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from dualstream.heads.diagnosis.measures.coalitions import Coalition, Coalitions, Values, subsets
+from dualstream.heads.diagnosis.measures.shapley import interaction_indices, shapley_values
+from dualstream.heads.diagnosis.refit import Pool, uar
+from dualstream.heads.evaluation.statistics import Estimate
+from numpy.typing import NDArray
+
+from dualstream.documents import JsonObject
+
+RESAMPLES = 1_000
+LEVEL = 0.95
+TINY = 1e-6  # nats: of a head in float32 that says nothing at all, rounding is no interaction
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Interplay of the streams inside the fitted head."""
+
+    share: Estimate
+    """Share of interactions in what moves the logits, 0 to 1, mean over seeds; interval over the groups."""
+    effects: Mapping[str, float]
+    """Mean absolute effect of each stream by itself on the logits, nats."""
+    pairs: Mapping[str, float]
+    """Mean absolute interaction of each two streams (``a+b``), nats."""
+    scores: Mapping[str, float]
+    """Balanced accuracy of the head by the streams that it is told (``a+b``; ``none``), mean over seeds."""
+    contribution: Mapping[str, float]
+    """Shapley value of each stream in those scores."""
+    cooperation: Mapping[str, float]
+    """Interaction index of each two streams in those scores: above zero where both do more than each."""
+
+    def to_json(self) -> JsonObject:
+        """Return the values."""
+        return {**vars(self), "share": self.share.to_json()}
+
+
+def measure_interaction(found: Coalitions, pooled: Pool, *, seed: int = 0) -> Interaction:
+    """Measure the interplay of the streams on the utterances of `found`."""
+    truth, names = pooled.truth[found.rows], found.names
+    indices = interaction_indices(found.values, names)
+    own = own_effects(found.values, names)
+    of_pairs = {f"{a}+{b}": np.abs(rows).mean(axis=2) for (a, b), rows in indices.items()}  # (S, N)
+    of_streams = {name: np.abs(rows).mean(axis=2) for name, rows in own.items()}
+    scores: dict[Coalition, NDArray[np.float64]] = {
+        known: np.array([uar(rows, truth) for rows in found.values[known]]) for known in subsets(names)
+    }
+    return Interaction(
+        share=_share(of_pairs, of_streams, pooled.group[found.rows], seed),
+        effects={name: float(rows.mean()) for name, rows in of_streams.items()},
+        pairs={name: float(rows.mean()) for name, rows in of_pairs.items()},
+        scores={_name(known, names): float(rows.mean()) for known, rows in scores.items()},
+        contribution={name: float(rows.mean()) for name, rows in shapley_values(scores, names).items()},
+        cooperation={
+            f"{a}+{b}": float(rows.mean()) for (a, b), rows in interaction_indices(scores, names).items()
+        },
+    )
+
+
+def own_effects(values: Values, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Return each stream's Shapley value less half of its interactions: what is left to it by itself."""
+    indices = interaction_indices(values, names)
+    return {
+        name: rows - sum(0.5 * index for pair, index in indices.items() if name in pair)
+        for name, rows in shapley_values(values, names).items()
+    }
+
+
+def _share(
+    of_pairs: Mapping[str, NDArray[np.float64]],
+    of_streams: Mapping[str, NDArray[np.float64]],
+    group: NDArray[np.int64],
+    seed: int,
+) -> Estimate:
+    """Return interactions over all that moves the logits, with a bootstrap over the groups."""
+    group = np.unique(group, return_inverse=True)[1]
+    above, whole = sum(of_pairs.values()), sum((*of_pairs.values(), *of_streams.values()))
+    assert isinstance(above, np.ndarray) and isinstance(whole, np.ndarray)
+    sums = np.stack([[np.bincount(group, weights=row) for row in rows] for rows in (above, whole)])  # (2, S, G)
+    groups = sums.shape[2]
+    points = _quotient(sums.sum(axis=2), len(group))
+    if groups < 2:
+        return Estimate(float(points.mean()), tuple(map(float, points)), None, None)
+    rng = np.random.default_rng((seed, 3))
+    weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
+    replicates = _quotient(np.einsum("rg,psg->psr", weights, sums), len(group)).mean(axis=0)
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(points.mean()), tuple(map(float, points)), float(low), float(high))
+
+
+def _quotient(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    above, whole = sums
+    return np.divide(above, whole, out=np.zeros_like(above), where=whole > TINY * count)
+
+
+def _name(known: Coalition, names: Sequence[str]) -> str:
+    return "+".join(name for name in names if name in known) or "none"

@@ -1,0 +1,1 @@
+"""Signs of mistakes in how a corpus was put together: measures in closed form, one module for each."""

@@ -1,0 +1,89 @@
+"""Rows that were filled in: one value for many utterances, or the value of the row before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, few_values
+
+REPEATS = 5  # utterances with one and the same row, from which it is no recording of theirs
+CENTRE = 0.5  # spreads: a constant row nearer to the columns' centre than this is their mean or median
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Utterances of a stream whose row stands for nothing that was recorded."""
+
+    stream: str
+    rows: int
+    """Present rows of the stream."""
+    kind: Literal["mean", "constant", "zeros", "before"]
+    """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table."""
+    values: int
+    """Different rows that they were filled with."""
+    utterances: tuple[int, ...]
+
+
+def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, ...]:
+    """Find the rows of the stream `name` that were filled in.
+
+    `others` holds, by stream, the utterances whose row is that of the utterance before: where another stream
+    repeats as well the utterance itself stands twice, and nothing was filled in.
+    """
+    raw = table.raw[name]
+    finite = np.isfinite(raw).all(axis=1)
+    marked = table.there[name]
+    count = int(marked.sum())
+    found: list[Fill] = []
+    if raw.shape[1] > 1:
+        zeros = np.flatnonzero(finite & (raw == 0).all(axis=1) & table.present[name])
+        if len(zeros):
+            found.append(Fill(name, count + len(zeros), "zeros", 1, tuple(zeros.tolist())))
+    index = np.flatnonzero(marked)
+    if not len(index):
+        return tuple(found)
+    rows = raw[index].astype(np.float32)
+    _, code, repeats = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    code = code.reshape(-1)
+    if few_values(rows):
+        return tuple(found)  # columns of few values: equal rows are chance
+    often = np.flatnonzero(repeats >= REPEATS)
+    before = repeated_before(table, name)
+    in_runs = {int(i) for i in before}
+    constant = [c for c in often if not _mostly(index[code == c], in_runs)]
+    filled = np.flatnonzero(np.isin(code, constant))
+    if len(filled):
+        rest = raw[index[~np.isin(code, constant)]]
+        central = _central(raw[index[filled]], rest)
+        found.append(
+            Fill(name, count, "mean" if central else "constant", len(constant), tuple(index[filled].tolist()))
+        )
+    mine = in_runs - set(index[filled].tolist())
+    mine -= set().union(*(other for stream, other in others.items() if stream != name))
+    if mine:
+        found.append(Fill(name, count, "before", len(mine), tuple(sorted(mine))))
+    return tuple(found)
+
+
+def repeated_before(table: Table, name: str) -> Codes:
+    """Return the utterances whose row in the stream `name` is that of the utterance before it."""
+    there, rows = table.there[name], table.raw[name]
+    same = there[1:] & there[:-1] & (rows[1:] == rows[:-1]).all(axis=1)
+    return np.flatnonzero(same) + 1
+
+
+def _mostly(utterances: Codes, among: set[int]) -> bool:
+    return sum(int(one) in among for one in utterances) >= 0.7 * (len(utterances) - 1)
+
+
+def _central(filled: Floats, rest: Floats) -> bool:
+    if len(rest) < 2:
+        return False
+    spread = rest.std(axis=0)
+    alive = spread > 0
+    if not alive.any():
+        return False
+    off = np.abs(filled - rest.mean(axis=0))[:, alive] / spread[alive]
+    return float(np.median(np.sqrt((off**2).mean(axis=1)))) < CENTRE or float(np.median(off)) < CENTRE

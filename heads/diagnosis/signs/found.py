@@ -1,0 +1,100 @@
+"""Everything that was seen of mistakes in a corpus: evidence for the causes, and what JSON tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from dualstream.heads.diagnosis.intervention import Intervention
+from dualstream.heads.diagnosis.signs.copies import Copies
+from dualstream.heads.diagnosis.signs.fills import Fill
+from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds
+from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
+from dualstream.heads.diagnosis.signs.label_maps import LabelMap
+from dualstream.heads.diagnosis.signs.sensitivity import Limit
+from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
+from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
+
+from dualstream.documents import JsonObject
+
+
+@dataclass(frozen=True, repr=False)
+class Signs:
+    """What was looked for in the rows, labels and names of train and dev, and what was seen."""
+
+    ids: tuple[str, ...]
+    """What the utterances are called that the signs name by their place."""
+    speaker_names: tuple[str, ...]
+    """By code."""
+    speaker: tuple[int, ...]
+    """Code of each utterance's speaker."""
+    dev: tuple[bool, ...]
+    streams: tuple[str, ...]
+    known_speakers: float
+    """Share of the utterances whose speaker is known."""
+    joins: tuple[Join, ...] = ()
+    speaker_joins: tuple[SpeakerJoin, ...] = ()
+    wrong: tuple[WrongCodes, ...] = ()
+    label_maps: tuple[LabelMap, ...] = ()
+    copies: tuple[Copies, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    kinds: tuple[TwoKinds, ...] = ()
+    label_columns: tuple[LabelColumn, ...] = ()
+    voices: tuple[Voices, ...] = ()
+    association: Association | None = None
+    shared: SharedSpeakers | None = None
+    remedies: dict[str, Intervention] = field(default_factory=dict)
+    """By mistake: what undoing it gains, by closed-form heads."""
+    limits: tuple[Limit, ...] = ()
+    """The smallest mistakes that would have been found."""
+
+    def called(self, places: Sequence[int]) -> tuple[str, ...]:
+        """Return the ids of utterances."""
+        return tuple(self.ids[place] for place in places)
+
+    def speakers_called(self, codes: Sequence[int]) -> tuple[str, ...]:
+        """Return the names of speakers."""
+        return tuple(self.speaker_names[code] for code in codes)
+
+    def asked(self, what: str, stream: str) -> WrongCodes | None:
+        """Return what the probe of a stream says of ``label`` or ``speaker``."""
+        return next((one for one in self.wrong if (one.what, one.stream) == (what, stream)), None)
+
+    def to_json(self) -> JsonObject:
+        """Return the values; utterances by their ids."""
+        return {
+            "joins": [one.to_json() for one in self.joins],
+            "speaker_joins": [
+                {**vars(one), "speaker": self.speaker_names[one.speaker]} for one in self.speaker_joins
+            ],
+            "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
+            "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],
+            "copies": [
+                {
+                    "stream": one.stream,
+                    "rows": one.rows,
+                    "exact": one.exact,
+                    "pairs": [list(self.called(pair)) for pair in one.pairs],
+                }
+                for one in self.copies
+            ],
+            "fills": [_plain(one, self) for one in self.fills],
+            "kinds": [_plain(one, self) for one in self.kinds],
+            "label_columns": [vars(one) for one in self.label_columns],
+            "voices": [{**vars(one), "unnamed": one.unnamed} for one in self.voices],
+            "association": None if self.association is None else vars(self.association),
+            "shared_speakers": None if self.shared is None else _plain(self.shared, self),
+            "known_speakers": self.known_speakers,
+            "remedies": {name: one.to_json() for name, one in self.remedies.items()},
+            "limits": [vars(one) for one in self.limits],
+        }
+
+
+def _plain(one: object, signs: Signs, leave_out: Sequence[str] = ()) -> JsonObject:
+    values: JsonObject = {key: value for key, value in vars(one).items() if key not in leave_out}
+    if "utterances" in values:
+        values["utterances"] = list(signs.called(values["utterances"]))
+    if "speakers" in values:
+        values["speakers"] = list(signs.speakers_called(values["speakers"]))
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

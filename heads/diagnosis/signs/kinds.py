@@ -1,0 +1,198 @@
+"""Two kinds of rows in one stream: another scale, another order of columns, another encoder or sampling rate.
+
+Rows of two makes lie in two clouds. The direction that parts them is looked for from several starts (k-means
+with two groups, then Fisher's discriminant), and the clouds must lie much further apart along it than the halves
+of any one cloud do (`split_distance`). What differs between them tells what happened: one factor for all
+columns, the same columns in another order, or neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from dualstream.heads.diagnosis.signs.clusters import split_distance
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values
+
+APART = 6.0  # deviations between two clouds of rows
+SCALES_APART = 5.0  # deviations between two scales, and
+FACTOR = 2.0  # the least ratio of them
+SHARE = 0.03  # of the rows, in the smaller cloud
+WHOLE = 0.9  # share of a speaker's rows in one cloud, for the speaker to be of it
+ORDER = 0.8  # correlation of two profiles of columns once they are put in order
+LEAST = 40
+STARTS = 4
+
+Kind = Literal["scale", "columns", "kinds"]
+
+
+@dataclass(frozen=True)
+class TwoKinds:
+    """Two clouds of rows in one stream."""
+
+    stream: str
+    kind: Kind
+    """``scale``: one factor; ``columns``: the same columns in another order; ``kinds``: something else."""
+    distance: float
+    """Between the clouds, in deviations."""
+    factor: float
+    """Of the smaller cloud's values to the larger's; 1 where it isn't the scale."""
+    by: Literal["speaker", "split", "row"]
+    """What the clouds keep whole."""
+    utterances: tuple[int, ...]
+    """Those of the smaller cloud."""
+    speakers: tuple[int, ...]
+    """Those of the smaller cloud, where it keeps speakers whole."""
+    order: tuple[int, ...] = ()
+    """Column of the smaller cloud that belongs at each place, where they are in another order."""
+
+
+def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
+    """Look for two kinds of rows in the stream `name`; rows that were filled in are left out."""
+    there = table.there[name].copy()
+    there[np.fromiter(leave_out, dtype=np.int64)] = False
+    rows = table.raw[name][there]
+    if len(rows) < LEAST or few_values(rows):
+        return None
+    loud = _loudness(rows)
+    cut, distance = split_distance(loud)
+    found = None
+    if np.isfinite(cut):
+        small = loud > cut if (loud > cut).mean() <= 0.5 else loud <= cut
+        factor = float(np.exp(loud[small].mean() - loud[~small].mean()))
+        if distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE:
+            found = _told(table, name, there, small, "scale", distance, factor)
+    if found is None:
+        other, distance = _clouds(components(table.raw[name], there)[there])
+        if other is not None and distance >= APART:
+            order = _reordered(rows[~other], rows[other])
+            kind: Kind = "kinds" if order is None else "columns"
+            found = _told(table, name, there, other, kind, distance, 1.0, order)
+    return found
+
+
+def _loudness(rows: Floats) -> Floats:
+    """Return the logarithm of each row's mean absolute value, columns in their typical size, shape (N,).
+
+    The tenth of the columns that is largest, and the smallest, are left out: they may hold a wild value.
+    """
+    size = np.abs(rows)[:, (rows != 0).any(axis=0)]
+    typical = np.array([np.median(column[column > 0]) for column in size.T])
+    ordered = np.sort(size / typical, axis=1)
+    cut = ordered.shape[1] // 10
+    return np.asarray(np.log(ordered[:, cut : ordered.shape[1] - cut].mean(axis=1) + 1e-9))
+
+
+def _clouds(rows: Floats) -> tuple[Mask | None, float]:
+    """Return the smaller of two clouds of rows (N, R), and how far they lie apart."""
+    spread = rows.std(axis=0)
+    rows = rows[:, spread > 1e-9 * max(spread.max(initial=0.0), 1e-30)]
+    best: tuple[Mask | None, float] = (None, 0.0)
+    fit = np.arange(len(rows)) % 2 == 0
+    for start in range(min(STARTS, rows.shape[1])):
+        cut, _ = split_distance(rows[:, start])
+        if not np.isfinite(cut):
+            continue
+        side = rows[:, start] > cut
+        for _ in range(8):
+            if min(side.sum(), (~side).sum()) < 3:
+                break
+            far = [((rows - rows[part].mean(axis=0)) ** 2).sum(axis=1) for part in (side, ~side)]
+            side = far[0] < far[1]
+        if min(side[fit].sum(), (~side)[fit].sum()) < 3:
+            continue
+        difference = rows[fit & side].mean(axis=0) - rows[fit & ~side].mean(axis=0)
+        centred = rows[fit] - np.where(
+            side[fit, None], rows[fit & side].mean(axis=0), rows[fit & ~side].mean(axis=0)
+        )
+        covariance = centred.T @ centred / len(centred)
+        covariance += 0.05 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        along = rows @ np.linalg.solve(covariance, difference)
+        cut, _ = split_distance(along[fit])
+        small = along > cut
+        small = small if small.mean() <= 0.5 else ~small
+        if small.mean() < SHARE or not small[~fit].any():
+            continue
+        distance = _distance(along[~fit], small[~fit])
+        if distance > best[1]:
+            best = (small, distance)
+    return best
+
+
+def _distance(values: Floats, small: Mask) -> float:
+    """Return how far two groups of values lie apart, in their common deviation."""
+    if small.all() or not small.any():
+        return 0.0
+    deviation = np.sqrt(values[small].var() * small.mean() + values[~small].var() * (~small).mean())
+    return float(abs(values[small].mean() - values[~small].mean()) / (deviation + 1e-12))
+
+
+def _reordered(usual: Floats, other: Floats) -> tuple[int, ...] | None:
+    """Return the column of `other` that belongs at each place of `usual`, where the columns are the same but for
+    their order: their sorted centres and spreads are, and where they stand they aren't.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    profiles = []
+    for rows in (usual, other):
+        low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
+        profiles.append(np.stack([_signed_log(middle), np.log(high - low + 1e-9)], axis=1))
+    scale = profiles[0].std(axis=0) + 1e-9
+    one, two = (profile / scale for profile in profiles)
+    cost = ((one[:, None] - two[None]) ** 2).sum(axis=2)
+    order = linear_sum_assignment(cost)[1]
+    stands = _correlation(one.ravel(), two.ravel())
+    put_back = _correlation(one.ravel(), two[order].ravel())
+    width = len(one)
+    # of so few columns any two sets can be put in a like order
+    if width < 5 or put_back < ORDER or stands > 0.5 * (1 + put_back) - 0.1 or _moved(order) < 0.5:
+        return None
+    return tuple(int(place) for place in order) if put_back - stands > 0.2 else None
+
+
+def _signed_log(values: Floats) -> Floats:
+    unit = np.median(np.abs(values)) + 1e-12
+    return np.sign(values) * np.log1p(np.abs(values) / unit)
+
+
+def _moved(order: Codes) -> float:
+    return float(np.mean(order != np.arange(len(order))))
+
+
+def _correlation(one: Floats, two: Floats) -> float:
+    one, two = one - one.mean(), two - two.mean()
+    below = np.sqrt((one**2).sum() * (two**2).sum())
+    return float((one * two).sum() / below) if below > 0 else 0.0
+
+
+def _told(
+    table: Table,
+    name: str,
+    there: Mask,
+    small: Mask,
+    kind: Kind,
+    distance: float,
+    factor: float,
+    order: tuple[int, ...] | None = None,
+) -> TwoKinds:
+    index = np.flatnonzero(there)
+    by: Literal["speaker", "split", "row"] = "row"
+    speakers: tuple[int, ...] = ()
+    if table.dev.any() and _whole(table.dev[index].astype(np.int64), small):
+        by = "split"
+    elif table.named_speakers and _whole(table.speaker[index], small):
+        by = "speaker"
+        codes = np.unique(table.speaker[index])
+        speakers = tuple(int(c) for c in codes if c >= 0 and small[table.speaker[index] == c].mean() > 0.5)
+    return TwoKinds(name, kind, distance, factor, by, tuple(index[small].tolist()), speakers, order or ())
+
+
+def _whole(codes: Codes, small: Mask) -> bool:
+    """Say whether nearly all groups lie in one cloud each."""
+    inverse = np.unique(codes, return_inverse=True)[1]
+    share = np.bincount(inverse, small) / np.bincount(inverse)
+    return bool(
+        np.average(np.maximum(share, 1 - share), weights=np.bincount(inverse)) >= max(WHOLE, 1 - small.mean() / 4)
+    )

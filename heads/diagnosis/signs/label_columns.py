@@ -1,0 +1,86 @@
+"""A column that is the label: how well each column tells the class by itself, against all others together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table
+
+BINS = 64
+LEAST = 60
+COLUMN = 0.85  # balanced accuracy of a column by itself, beyond what a measurement gives
+INDICATOR = 0.98  # correlation of a column with the indicator of a class
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """A column and what it tells of the class by itself."""
+
+    stream: str
+    column: int
+    name: str
+    accuracy: float
+    """Balanced accuracy by itself, out of fold."""
+    usual: float
+    """Of the other columns, the best that is not one of those."""
+    indicates: str
+    """The class that the column is the indicator of; an empty string where it tells several."""
+
+
+def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
+    """Find the columns of the stream `name` that tell the class by themselves."""
+    use = table.there[name] & table.labelled()
+    codes, label = np.unique(table.label[use], return_inverse=True)
+    if use.sum() < LEAST or len(codes) < 2:
+        return ()
+    rows = table.raw[name][use]
+    fold = np.random.default_rng(0).permutation(len(rows)) % 2
+    accuracy = np.array([_alone(column, label, fold, len(codes)) for column in rows.T])
+    indicators = np.eye(len(codes))[label]
+    correlation = _correlations(rows, indicators)
+    best = correlation.argmax(axis=1)
+    is_class = correlation[np.arange(len(best)), best] >= INDICATOR
+    several = accuracy >= max(COLUMN, 1 / len(codes) + 0.5)
+    found = np.flatnonzero(is_class | several)
+    if len(found) > max(len(codes), rows.shape[1] // 4):
+        return ()  # columns that all tell the class are a measurement of it
+    rest = np.delete(accuracy, found)
+    names = table.column_names.get(name)
+    return tuple(
+        LabelColumn(
+            name,
+            int(j),
+            str(names[int(j)]) if names else f"column {j}",
+            float(accuracy[j]),
+            float(rest.max(initial=1 / len(codes))),
+            table.classes[int(codes[best[j]])] if is_class[j] and not several[j] else "",
+        )
+        for j in found
+    )
+
+
+def _alone(column: Floats, label: Codes, fold: Codes, classes: int) -> float:
+    """Return the balanced accuracy of the commonest class of each of a column's bins, each half by the other."""
+    edges = np.unique(np.quantile(column, np.linspace(0, 1, BINS + 1)[1:-1]))
+    values = np.unique(column)
+    edges = (values[1:] + values[:-1]) / 2 if len(values) <= BINS else edges
+    bins = np.searchsorted(edges, column)
+    share = np.bincount(label, minlength=classes)
+    right = np.zeros(classes)
+    for half in (0, 1):
+        counts = np.zeros((len(edges) + 1, classes))
+        np.add.at(counts, (bins[fold != half], label[fold != half]), 1.0)
+        answer = (counts / np.maximum(share, 1)).argmax(axis=1)
+        held = fold == half
+        right += np.bincount(label[held], answer[bins[held]] == label[held], minlength=classes)
+    return float(np.mean((right / np.maximum(share, 1))[share > 0]))
+
+
+def _correlations(rows: Floats, indicators: Floats) -> Floats:
+    """Return the correlation of each column with each class, by size, shape (D, C)."""
+    centred = rows - rows.mean(axis=0)
+    marks = indicators - indicators.mean(axis=0)
+    spread = np.sqrt((centred**2).sum(axis=0))[:, None] * np.sqrt((marks**2).sum(axis=0))[None]
+    product: Floats = np.abs(centred.T @ marks)
+    return product / np.where(spread > 1e-12, spread, np.inf)

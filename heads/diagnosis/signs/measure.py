@@ -1,0 +1,84 @@
+"""All signs of mistakes in a corpus, and what its remedies gain by closed-form heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.diagnosis.signs import remedies
+from dualstream.heads.diagnosis.signs.copies import copies
+from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
+from dualstream.heads.diagnosis.signs.kinds import two_kinds
+from dualstream.heads.diagnosis.signs.label_columns import label_columns
+from dualstream.heads.diagnosis.signs.label_maps import label_maps
+from dualstream.heads.diagnosis.signs.sensitivity import limits
+from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
+from dualstream.heads.diagnosis.signs.table import Names, Table
+from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
+from dualstream.heads.evaluation.folds import GroupBy
+from dualstream.heads.variants.options import Task
+
+Progress = Callable[[str], None]
+
+
+def signs(
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    task: Task,
+    *,
+    by: GroupBy = "dialogue",
+    names: Names | None = None,
+    progress: Progress = lambda line: None,
+) -> Signs:
+    """Look for every mistake that is known.
+
+    Parameters
+    ----------
+    by
+        What the folds of the remedies keep whole.
+    names
+        Ids, speakers' names and places in the table; without it utterances are called by split and row.
+    """
+    table = Table.of(train, dev, task, names)
+    progress("rows that stand twice, filled in, or of two kinds")
+    found = rows_alone(table)
+    progress("joins of the streams, labels and speakers")
+    joined = joins(table)
+    made = Signs(
+        **found,
+        joins=joined,
+        speaker_joins=speakers_apart(table),
+        wrong=wrong_codes(table),
+        label_maps=label_maps(table),
+        voices=voices(table),
+        limits=limits(table, joined),
+    )
+    progress("what undoing the mistakes gains")
+    gains = remedies.measured(table, made, by)
+    return replace(made, remedies=gains)
+
+
+def rows_alone(table: Table) -> dict[str, Any]:
+    """Return the signs that need no probe: what stands in the rows, and who is named where."""
+    before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
+    filled = tuple(one for name in table.raw for one in fills(table, name, before))
+    left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
+    return {
+        "ids": table.ids,
+        "speaker_names": table.speaker_names,
+        "speaker": tuple(table.speaker.tolist()),
+        "dev": tuple(table.dev.tolist()),
+        "streams": tuple(table.raw),
+        "known_speakers": float(np.mean(table.speaker >= 0)) if len(table) else 0.0,
+        "copies": tuple(copies(table, name) for name in table.raw),
+        "fills": filled,
+        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
+        "label_columns": tuple(one for name in table.raw for one in label_columns(table, name)),
+        "association": association(table),
+        "shared": shared_speakers(table),
+    }

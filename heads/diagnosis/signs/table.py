@@ -1,0 +1,213 @@
+"""The rows that the measures look at: train and dev together, in the order of their table, each stream reduced.
+
+Columns are standardised by their quartiles and clipped, so that a few wild values don't hide the rest, and
+turned into principal components: what is measured then costs the same for wide and narrow streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet
+from dualstream.heads.variants.options import Task
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+VALUES = 0.25  # distinct values of the median column for each distinct row, below which values are few
+DISTINCT = 0.3  # of the rows, below which they take few values as a whole
+TRIMMED = (0.02, 0.98)  # quantiles between which a column's deviation is taken
+CLIP = 5.0  # spreads from the median: what lies beyond counts as so much
+RANK = 32  # principal components of a stream that are kept
+ROWS_PER_COMPONENT = 12
+QUARTILE_SPREAD = 1.349  # distance of a normal distribution's quartiles, in standard deviations
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the utterances of train and dev are called, and where they stand in the table that they come from."""
+
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...] = ()
+    """The speaker's name of each utterance; none: their codes are their names."""
+    place: tuple[int, ...] = ()
+    """Place of each utterance in the table; none: train's stand before dev's."""
+    columns: dict[str, Sequence[str] | None] | None = None
+    """Names of each stream's columns, where they have names."""
+
+
+@dataclass(frozen=True, repr=False)
+class Table:
+    """Utterances of train and dev in the order of their table."""
+
+    raw: dict[str, Floats]
+    """Rows of each stream as they are, shape (N, D)."""
+    there: dict[str, Mask]
+    """Whether a row is present, finite and not all zeros, shape (N,)."""
+    present: dict[str, Mask]
+    """Whether a row is marked as present, shape (N,)."""
+    label: Codes
+    """Of the task, UNLABELLED where there is none."""
+    classes: tuple[str, ...]
+    speaker: Codes
+    dialogue: Codes
+    dev: Mask
+    ids: tuple[str, ...]
+    speaker_names: tuple[str, ...]
+    """By code of the speaker."""
+    column_names: dict[str, Sequence[str] | None]
+    task: Task
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def named_speakers(self) -> bool:
+        """Whether two speakers or more are known, who said most utterances."""
+        known = self.speaker >= 0
+        return bool(known.mean() > 0.5) and len(np.unique(self.speaker[known])) > 1
+
+    @classmethod
+    def of(cls, train: FeatureSet, dev: FeatureSet | None, task: Task, names: Names | None = None) -> Table:
+        """Put train and dev together."""
+        parts = [part for part in (train, dev) if part is not None and len(part)]
+        count = sum(map(len, parts))
+        place = np.array(names.place if names and names.place else range(count))
+        order = np.argsort(place, kind="stable")
+
+        def joined(values: list[NDArray[Any]]) -> NDArray[Any]:
+            return np.concatenate(values)[order]
+
+        raw = {
+            name: joined([part.streams[name].utterance for part in parts]).astype(np.float64)
+            for name in train.streams
+            if all(name in part.streams for part in parts)
+        }
+        present = {name: joined([part.streams[name].present for part in parts]) for name in raw}
+        there = {
+            name: present[name] & np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
+            for name, rows in raw.items()
+        }
+        dialogues, base = [], 0
+        for part in parts:
+            dialogues.append(part.dialogue + base)
+            base += int(part.dialogue.max(initial=0)) + 1
+        own = [
+            f"{split} row {i}"
+            for split, part in zip(("train", "dev"), parts, strict=False)
+            for i in range(len(part))
+        ]
+        ids = names.ids if names is not None else tuple(own)
+        speaker = joined([part.speaker for part in parts])
+        return cls(
+            raw=raw,
+            there=there,
+            present=present,
+            label=joined([getattr(part, task) for part in parts]),
+            classes=getattr(train, f"{task}_names"),
+            speaker=speaker,
+            dialogue=joined(dialogues),
+            dev=np.repeat([False, True][: len(parts)], [len(part) for part in parts])[order],
+            ids=tuple(ids[i] for i in order),
+            speaker_names=_speaker_names(speaker, names, order),
+            column_names=dict((names.columns if names else None) or {}),
+            task=task,
+        )
+
+    @classmethod
+    def of_rows(
+        cls,
+        streams: Mapping[str, tuple[NDArray[np.floating], Mask]],
+        *,
+        label: Codes,
+        classes: tuple[str, ...],
+        speaker: Codes,
+        dev: Mask,
+        names: Names,
+        task: Task,
+    ) -> Table:
+        """Return a table of streams (rows and mask) as a cache holds them; no dialogue is known."""
+        raw = {name: rows.astype(np.float64) for name, (rows, _) in streams.items()}
+        present = {name: there for name, (_, there) in streams.items()}
+        return cls(
+            raw=raw,
+            there={n: present[n] & np.isfinite(r).all(axis=1) & (r != 0).any(axis=1) for n, r in raw.items()},
+            present=present,
+            label=label,
+            classes=classes,
+            speaker=speaker,
+            dialogue=np.arange(len(label)),
+            dev=dev,
+            ids=names.ids,
+            speaker_names=_speaker_names(speaker, names, np.arange(len(label))),
+            column_names=dict(names.columns or {}),
+            task=task,
+        )
+
+    def labelled(self) -> Mask:
+        """Say which utterances have a label of the task, shape (N,)."""
+        return self.label != UNLABELLED
+
+    def called(self, index: Sequence[int] | Codes) -> tuple[str, ...]:
+        """Return the ids of utterances."""
+        return tuple(self.ids[int(i)] for i in index)
+
+
+def components(rows: Floats, there: Mask, *, rank: int = RANK) -> Floats:
+    """Return the principal components of standardised rows, shape (N, R); zeros where a row isn't there."""
+    rows = standardised(rows, there)
+    known = rows[there]
+    rank = max(1, min(rank, rows.shape[1], len(known) // ROWS_PER_COMPONENT))
+    values, vectors = np.linalg.eigh(known.T @ known / max(1, len(known)))
+    kept = np.argsort(values)[::-1][:rank]
+    kept = kept[values[kept] > 1e-9 * max(values.max(initial=0.0), 1e-30)]
+    return rows @ vectors[:, kept]
+
+
+def standardised(rows: Floats, there: Mask) -> Floats:
+    """Return rows with each column centred at its median, in spreads, clipped; zeros where a row isn't there."""
+    known = rows[there]
+    if not len(known):
+        return np.zeros_like(rows)
+    low, middle, high = np.quantile(known, [0.25, 0.5, 0.75], axis=0)
+    spread = (high - low) / QUARTILE_SPREAD
+    trimmed = np.clip(known, *np.quantile(known, TRIMMED, axis=0)).std(axis=0)
+    spread = np.maximum(spread, trimmed)  # of a column that hardly ever leaves its median
+    spread = np.where(spread > 0, spread, known.std(axis=0))
+    alive = spread > 1e-9 * np.maximum(np.abs(middle), 1e-30)
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = np.where(alive, (np.where(there[:, None], rows, middle) - middle) / np.where(alive, spread, 1), 0)
+    scaled = np.clip(scaled, -CLIP, CLIP)
+    centre = scaled[there].mean(axis=0)
+    return np.where(there[:, None], scaled - centre, 0)
+
+
+def without(rows: Floats, *codes: Codes, rounds: int = 6) -> Floats:
+    """Return rows less the means of each of the groupings `codes`; a code below 0 is no group."""
+    rows = rows - rows.mean(axis=0) if len(rows) else rows
+    sides = [np.unique(np.where(code < 0, -1, code), return_inverse=True) for code in codes]
+    for _ in range(rounds if len(sides) > 1 else 1):
+        for names, inverse in sides:
+            sums = np.zeros((len(names), rows.shape[1]))
+            np.add.at(sums, inverse, rows)
+            rows = rows - (sums / np.bincount(inverse)[:, None])[inverse]
+    return rows
+
+
+def _speaker_names(speaker: Codes, names: Names | None, order: Codes) -> tuple[str, ...]:
+    called = {int(code): str(code) for code in np.unique(speaker)}
+    if names is not None and names.speakers:
+        called |= {int(speaker[at]): names.speakers[i] for at, i in enumerate(order)}
+    return tuple(called.get(code, str(code)) for code in range(int(speaker.max(initial=-1)) + 1))
+
+
+def few_values(rows: NDArray[np.floating]) -> bool:
+    """Say whether the columns of rows (N, D) take few values (votes, counts): equal rows are chance then."""
+    whole = len({row.tobytes() for row in rows})
+    distinct = [len(np.unique(column)) for column in rows.T[:: max(1, rows.shape[1] // 64)]]
+    return not distinct or float(np.median(distinct)) < VALUES * whole or whole < DISTINCT * len(rows)

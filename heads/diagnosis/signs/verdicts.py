@@ -1,0 +1,179 @@
+"""What the signs come to: which of them are beyond doubt and worth naming, at any size of the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dualstream.heads.diagnosis.signs.copies import Copies
+from dualstream.heads.diagnosis.signs.fills import Fill
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes
+
+COPIED = 0.01  # of a stream's rows
+FILLED = 0.02
+FEW = 4  # rows: fewer say nothing, however few there are in all
+OF_ONE_SPEAKER = 0.8  # of a speaker's rows, copies of another's: the whole speaker was joined wrong
+HALF = 0.5  # of the rate that one stream tells, below which another stream contradicts it
+UNKNOWN = 0.2  # of the utterances, whose speaker isn't known
+ONE_CLASS = 0.9  # of the utterances, whose speaker's name tells the class
+SHARED = 0.1  # of the dev utterances
+
+
+@dataclass(frozen=True)
+class Doubles:
+    """Utterances that stand twice, in all streams or in one alone."""
+
+    streams: tuple[str, ...]
+    pairs: tuple[tuple[int, int], ...]
+    exact: bool
+    """Whether most pairs are equal in every value."""
+    share: float
+    """Of the rows, the later of each pair."""
+
+
+def doubles(signs: Signs) -> tuple[Doubles, ...]:
+    """Return the copies that are too many to be chance: those of all streams at once, and those of one alone."""
+    if not signs.copies:
+        return ()
+    filled = {(fill.stream, place) for fill in signs.fills for place in fill.utterances}
+    known = {one.stream: {p for p in one.pairs if (one.stream, p[1]) not in filled} for one in signs.copies}
+    asked = [one for one in signs.copies if one.rows and not _mute(one)]
+    if not asked:
+        return ()
+    common = set.intersection(*(known[one.stream] for one in asked)) if len(asked) > 1 else set()
+    found = []
+    exact = {one.stream: one.exact for one in asked}
+    if common:
+        found.append(_doubles(tuple(one.stream for one in asked), common, asked[0], exact))
+    for one in asked:
+        alone = known[one.stream] - common
+        # a pair of rows that another stream holds in other pairs of the same utterances stands twice there too
+        if alone:
+            found.append(_doubles((one.stream,), alone, one, exact))
+    return tuple(one for one in found if len(one.pairs) >= FEW and one.share > COPIED)
+
+
+def _mute(one: Copies) -> bool:
+    return one.rows == 0
+
+
+def _doubles(streams: tuple[str, ...], pairs: set[tuple[int, int]], one: Copies, exact: dict[str, int]) -> Doubles:
+    later = {pair[1] for pair in pairs}
+    return Doubles(
+        streams, tuple(sorted(pairs)), exact[one.stream] >= 0.5 * len(one.pairs), len(later) / max(1, one.rows)
+    )
+
+
+def across_splits(signs: Signs, one: Doubles) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of which one utterance is in train and the other in dev."""
+    return tuple(pair for pair in one.pairs if signs.dev[pair[0]] != signs.dev[pair[1]])
+
+
+def across_speakers(signs: Signs, one: Doubles) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of two speakers."""
+    return tuple(pair for pair in one.pairs if signs.speaker[pair[0]] != signs.speaker[pair[1]])
+
+
+@dataclass(frozen=True)
+class Borrowed:
+    """A speaker whose rows in one stream are those of another speaker."""
+
+    stream: str
+    speaker: int
+    of: int
+    """The other speaker with the same rows."""
+    utterances: tuple[int, ...]
+
+
+def borrowed(signs: Signs) -> tuple[Borrowed, ...]:
+    """Return the speakers whose rows of one stream are copies of another speaker's."""
+    found = []
+    for one in doubles(signs):
+        if len(one.streams) > 1 or len(signs.streams) < 2:
+            continue
+        by_speakers: dict[tuple[int, int], list[int]] = {}
+        for a, b in across_speakers(signs, one):
+            by_speakers.setdefault((signs.speaker[a], signs.speaker[b]), []).append(b)
+        for (of, speaker), utterances in by_speakers.items():
+            if speaker >= 0 and len(utterances) >= OF_ONE_SPEAKER * signs.speaker.count(speaker):
+                found.append(Borrowed(one.streams[0], speaker, of, tuple(utterances)))
+    return tuple(found)
+
+
+def foreign(signs: Signs) -> tuple[WrongCodes, ...]:
+    """Return of each stream whose rows belong to other utterances, in part, the probe that tells it best.
+
+    The stream disagrees with the speakers' names (or the labels) and another stream, which tells them as well,
+    does not.
+    """
+    found = []
+    others_of_kind = {one.stream for one in signs.kinds}  # rows of another kind are told wrong where they belong
+    for stream in signs.streams:
+        if stream in others_of_kind:
+            continue
+        for what in ("speaker", "label"):
+            mine = signs.asked(what, stream)
+            others = [signs.asked(what, name) for name in signs.streams if name != stream]
+            if mine is None or not mine.found:
+                continue
+            limit = HALF * mine.drawn
+            if any(one is not None and one.told and one.interval[1] < limit for one in others):
+                found.append(mine)
+                break
+    return tuple(found)
+
+
+def misnamed(signs: Signs) -> WrongCodes | None:
+    """Return what the probe of all streams says of speakers' names where every stream disagrees with a share."""
+    return _of_all(signs, "speaker")
+
+
+def noise(signs: Signs) -> WrongCodes | None:
+    """Return what the probe of all streams says of labels where no stream contradicts it."""
+    return _of_all(signs, "label")
+
+
+def _of_all(signs: Signs, what: str) -> WrongCodes | None:
+    streams = [signs.asked(what, name) for name in signs.streams]
+    whole = signs.asked(what, ALL) if len(signs.streams) > 1 else streams[0] if streams else None
+    if whole is None or not whole.found or foreign(signs):
+        return None
+    told = [one for one in streams if one is not None and one.told]
+    return None if any(one.interval[1] < HALF * whole.drawn for one in told) else whole
+
+
+def imputed(signs: Signs) -> tuple[Fill, ...]:
+    """Return the rows that were filled in, where they are too many; zeros have a cause of their own."""
+    return tuple(
+        one
+        for one in signs.fills
+        if one.kind != "zeros" and len(one.utterances) >= FEW and len(one.utterances) > FILLED * one.rows
+    )
+
+
+def name_faults(signs: Signs) -> Iterator[str]:
+    """Yield what is wrong with the speakers' names as a whole, in words."""
+    groups = next((one for one in signs.voices if one.unnamed), None)
+    tied = signs.association
+    if (
+        tied is not None
+        and tied.share >= ONE_CLASS
+        and tied.expected < tied.share - 0.2
+        and tied.speakers <= 2 * tied.classes
+    ):
+        yield (
+            f"{tied.speakers} speakers for {tied.classes} classes, and the speaker's name tells the class of "
+            f"{tied.share:.0%} of the utterances: the names were read from the field of the class"
+        )
+    if groups is None:
+        return
+    seen = (
+        f"{groups.one} and {groups.other} fall into the same groups of utterances (one tells those "
+        f"of the other in "
+        f"{groups.told:.0%}, by chance 6%)"
+    )
+    if signs.known_speakers < 1 - UNKNOWN:
+        yield f"the speaker of {1 - signs.known_speakers:.0%} of the utterances is unknown, while {seen}"
+    else:
+        yield f"{seen}, and the named speakers have no part in it: {groups.left:.0%} without their means"

@@ -1,0 +1,147 @@
+"""Labels and speakers that can't be right, of all streams together and of each apart.
+
+Where the labels are wrong, every stream disagrees with them; where the rows of one stream belong to other
+utterances, that stream alone does, with the class and with the speaker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from dualstream.heads.diagnosis.signs.lapses import Lapse, lapse
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, without
+
+COLUMNS = 96  # principal components of each stream
+FOLDS = 5
+ROWS = 4_000  # of larger tables so many are looked at, evenly spread
+SPEAKERS = 60  # of more, those with most utterances are told apart
+SPEAKER_ROWS = 10  # of a speaker who is told apart
+NORMALISED_ROWS = 8  # utterances a speaker, from which rows are read around the speaker's mean too
+ALL = "all streams"
+
+LEAST_RATE = 0.05  # of the codes
+LEAST_GAIN = 10.0  # of log-likelihood
+TOLD = 2.0  # times chance, at which a probe tells enough to disagree
+
+
+@dataclass(frozen=True, repr=False)
+class WrongCodes:
+    """What the probe of a stream (or all) says of labels or speakers."""
+
+    stream: str
+    what: str
+    """``label`` or ``speaker``."""
+    rate: float
+    """Estimated share that is wrong."""
+    drawn: float
+    """Share that might as well have been drawn at random: those that are wrong, and those right by luck."""
+    interval: tuple[float, float]
+    """Of `drawn`, 95 %."""
+    gain: float
+    """Log-likelihood of it over that of none."""
+    accuracy: float
+    chance: float
+    utterances: tuple[int, ...]
+    """Those that are more likely wrong than right, the likeliest first."""
+    answers: tuple[int, ...]
+    """The code that the probe gives to each of those."""
+
+    @property
+    def told(self) -> bool:
+        """Whether the probe tells enough of the codes to disagree with them."""
+        return self.accuracy >= min(TOLD * self.chance, (1 + self.chance) / 2)
+
+    @property
+    def found(self) -> bool:
+        """Whether a share of the codes is wrong beyond doubt."""
+        return (
+            self.told
+            and self.rate >= LEAST_RATE
+            and self.interval[0] >= LEAST_RATE / 2
+            and self.gain >= LEAST_GAIN
+        )
+
+    @property
+    def clean(self) -> bool:
+        """Whether the probe would disagree with a share that is worth naming, and doesn't."""
+        return self.told and not self.found
+
+
+def wrong_codes(table: Table) -> tuple[WrongCodes, ...]:
+    """Ask the probes of each stream, and of all, about labels and speakers."""
+    reduced = {name: components(table.raw[name], table.there[name], rank=COLUMNS) for name in table.raw}
+    asked: list[WrongCodes | None] = []
+    for name in (*reduced, *((ALL,) if len(reduced) > 1 else ())):
+        streams = list(reduced) if name == ALL else [name]
+        rows = np.concatenate([reduced[one] for one in streams], axis=1)
+        there = np.all([table.there[one] for one in streams], axis=0)
+        asked.append(ask_labels(table, name, rows, there))
+        asked.append(ask_speakers(table, name, rows, there))
+    return tuple(one for one in asked if one is not None)
+
+
+def ask_labels(
+    table: Table, name: str, rows: Floats, there: Mask, label: Codes | None = None
+) -> WrongCodes | None:
+    """Ask about the labels, of people who were not heard; by the better of rows as they are, and less the
+    speaker's mean.
+    """
+    codes = table.label if label is None else label
+    index = _spread(np.flatnonzero(there & table.labelled()))
+    if len(index) < 20 * FOLDS:
+        return None
+    group = table.speaker[index] if table.named_speakers else table.dialogue[index]
+    fold = _folds(group, len(index))
+    views = [rows[index]]
+    if table.named_speakers and len(index) >= NORMALISED_ROWS * len(np.unique(table.speaker[index])):
+        views.append(without(rows[index], table.speaker[index]))
+    found = [one for one in (lapse(view, codes[index], fold) for view in views) if one is not None]
+    return _told(name, "label", max(found, key=lambda one: one.accuracy), index) if found else None
+
+
+def ask_speakers(
+    table: Table, name: str, rows: Floats, there: Mask, speaker: Codes | None = None
+) -> WrongCodes | None:
+    """Ask about the speakers, among those with utterances enough."""
+    if not table.named_speakers:
+        return None
+    codes = table.speaker if speaker is None else speaker
+    counts = np.bincount(codes[there & (codes >= 0)], minlength=int(codes.max()) + 1)
+    largest = np.argsort(-counts, kind="stable")[:SPEAKERS]
+    known = largest[counts[largest] >= SPEAKER_ROWS]
+    index = _spread(np.flatnonzero(there & np.isin(codes, known)))
+    if len(known) < 2 or len(index) < 20 * FOLDS:
+        return None
+    fold = np.random.default_rng(0).permutation(len(index)) % FOLDS
+    found = lapse(rows[index], codes[index], fold)
+    return None if found is None else _told(name, "speaker", found, index)
+
+
+def _folds(group: Codes, count: int) -> Codes:
+    """Deal whole groups into folds at random; single rows where there are too few groups."""
+    names, code = np.unique(group, return_inverse=True)
+    if len(names) < 2 * FOLDS:
+        code, names = np.arange(count), np.arange(count)
+    return (np.random.default_rng(0).permutation(len(names)) % FOLDS)[code]
+
+
+def _spread(index: Codes) -> Codes:
+    return index if len(index) <= ROWS else index[:: -(-len(index) // ROWS)]
+
+
+def _told(name: str, what: str, found: Lapse, index: Codes) -> WrongCodes:
+    likely = np.flatnonzero(found.wrong > 0.5)
+    likely = likely[np.argsort(-found.wrong[likely], kind="stable")]
+    return WrongCodes(
+        stream=name,
+        what=what,
+        rate=found.rate,
+        drawn=found.drawn,
+        interval=found.interval,
+        gain=found.gain,
+        accuracy=found.accuracy,
+        chance=found.chance,
+        utterances=tuple(index[likely].tolist()),
+        answers=tuple(found.names[found.answers[likely]].tolist()),
+    )

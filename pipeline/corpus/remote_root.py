@@ -1,0 +1,299 @@
+"""A folder of clips that fsspec reads: ``s3://``, ``gs://``, ``https://``, ``memory://``, and what else it knows.
+
+Its address may hold credentials (``user:password@``, a signed query): texts of it are redacted, all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError
+from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.provenance import digest_of
+
+from dualstream.installation import install_hint
+
+WEB = ("http", "https")  # a web server lists no folder: each file is asked for
+TRIES = 3  # to fetch a file
+PAUSE_S = 0.5  # before the second one, and twice as long before the third
+CONNECT_S, READ_S = 10.0, 20.0  # the longest wait for a web server's answer, and for its next bytes
+FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and its size at this rate
+ASKED_AT_ONCE = 16
+
+_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
+_USER = re.compile(r"(?<=://)[^/?#@\s]*@")
+_QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\")\]>]+")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """What a store says of a file."""
+
+    size_bytes: int
+    """-1 where it does not say."""
+    version: int
+    """A number that changes with the file, of its tag or its time of change."""
+
+
+class RemoteRoot:
+    """Where a manifest's paths start, on another machine; in the place of a folder's `Path`."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._protocol = url.partition("://")[0].rpartition("::")[2].lower()
+        self._lock = threading.Lock()
+        self._known: dict[str, RemoteFile | NoClipError] = {}
+        _ = self._system  # an unknown protocol is refused now
+
+    def __str__(self) -> str:
+        return redacted(self._url)
+
+    __repr__ = __str__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteRoot, (self._url,)
+
+    def is_dir(self) -> bool:
+        """Tell whether there is anything below it; a web server is not asked."""
+        if self._protocol in WEB:
+            return True
+        try:
+            return bool(self._system.isdir(self._base))
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise DualstreamError(f"{self} can't be read: {self._words(error)}") from None
+
+    def absolute(self) -> RemoteRoot:
+        """Return itself, as a folder returns its absolute path."""
+        return self
+
+    @property
+    def lists(self) -> bool:
+        """Whether the store can list its files."""
+        return self._protocol not in WEB
+
+    def listed(self) -> list[str]:
+        """Return the paths of all files below, relative to it, sorted.
+
+        Raises
+        ------
+        DualstreamError
+            Where the store lists none, as a web server does not.
+        """
+        if not self.lists:
+            raise DualstreamError(f"{self} is on a web server, which lists no files; write the manifest by hand")
+        try:
+            return sorted(self._list())
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise DualstreamError(f"{self} can't be listed: {self._words(error)}") from None
+
+    def look(self, paths: Iterable[str]) -> None:
+        """Look at many files before they are asked for one by one: in one listing, or several at a time."""
+        wanted = list(dict.fromkeys(paths))
+        if self.lists:
+            with contextlib.suppress(Exception):  # who may read may not always list: then one by one
+                found = self._list()
+                with self._lock:
+                    self._known |= {path: found.get(path) or _missing() for path in wanted}
+                return
+        with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="dualstream-ask") as pool:
+            list(pool.map(lambda path: self._ask(path), wanted))
+
+    def file(self, path: str, *, fresh: bool = False) -> RemoteFile:
+        """Return what there is to say of a file, as it was first seen; `fresh`: as it is now.
+
+        Raises
+        ------
+        NoClipError
+            Where there is none (``missing``), or the store does not answer (``unfetched``).
+        """
+        with self._lock:
+            found = self._known.get(path)
+        if found is None or fresh or (isinstance(found, NoClipError) and found.kind == "unfetched"):
+            found = self._ask(path)
+        if isinstance(found, NoClipError):
+            raise NoClipError(found.kind, found.text)
+        return found
+
+    def fetch(self, path: str, target: Path) -> None:
+        """Fetch a file, whole or not at all; a failure is tried again.
+
+        Raises
+        ------
+        NoClipError
+            Where it can't be had (``unfetched``) or is gone (``missing``), with the reason.
+        """
+        for attempt in range(TRIES):
+            try:
+                self._fetch_once(path, target)
+                return
+            except NoClipError:
+                raise
+            except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+                with contextlib.suppress(OSError):
+                    target.unlink()
+                if _is_missing(error):
+                    raise _missing() from None
+                if attempt == TRIES - 1:
+                    raise NoClipError(
+                        "unfetched", f"tried {TRIES} times: {self._words(error)}; the next run tries again"
+                    ) from None
+                time.sleep(PAUSE_S * 2**attempt)
+
+    def _fetch_once(self, path: str, target: Path) -> None:
+        expected = self.file(path).size_bytes
+        limit_s = FETCH_S + max(expected, 0) / SLOWEST_BYTES_PER_S
+        self._system.get_file(self._place(path), str(target), callback=_Watch(limit_s))
+        size = os.path.getsize(target)
+        if expected >= 0 and size != expected:
+            raise OSError(f"it was cut off: {size:,} of {expected:,} bytes came")
+
+    def _ask(self, path: str) -> RemoteFile | NoClipError:
+        found: RemoteFile | NoClipError
+        try:
+            found = _facts(self._system.info(self._place(path)))
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            found = _missing() if _is_missing(error) else NoClipError("unfetched", self._words(error))
+        with self._lock:
+            self._known[path] = found
+        return found
+
+    def _list(self) -> dict[str, RemoteFile]:
+        base = self._base.rstrip("/") + "/"
+        found = self._system.find(self._base, detail=True)
+        return {
+            name.removeprefix(base): _facts(facts)
+            for name, facts in found.items()
+            if name.startswith(base) and facts.get("type") == "file"
+        }
+
+    def _place(self, path: str) -> str:
+        """Return the address of a file below; a query, which may be a signature, stays behind it."""
+        if self._protocol not in WEB:
+            return f"{self._base.rstrip('/')}/{path}"
+        before, mark, query = self._base.partition("?")
+        return f"{before.rstrip('/')}/{urllib.parse.quote(path)}{mark}{query}"
+
+    @functools.cached_property
+    def _opened(self) -> tuple[Any, str]:
+        try:
+            import fsspec
+        except ImportError as error:
+            raise DualstreamError(f"--root {self} needs the package fsspec: {install_hint('remote')}") from error
+        more: dict[str, Any] = {}
+        try:
+            if self._protocol in WEB:
+                import aiohttp
+
+                waits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+                more = {"client_kwargs": {"timeout": waits}, "skip_instance_cache": True}
+            system, base = fsspec.core.url_to_fs(self._url, **more)
+        except ImportError as error:
+            raise DualstreamError(f"--root {self}: {self._words(error)}; or {install_hint('remote')}") from None
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            raise UsageError(f"--root {self} can't be opened: {self._words(error)}") from None
+        return system, str(base)
+
+    @property
+    def _system(self) -> Any:
+        return self._opened[0]
+
+    @property
+    def _base(self) -> str:
+        return self._opened[1]
+
+    def _words(self, error: BaseException) -> str:
+        """Return an error and what it came from in one redacted line."""
+        texts: list[str] = []
+        seen: BaseException | None = error
+        while seen is not None and len(texts) < 3:
+            text = " ".join(str(seen).split())[:200]
+            texts.append(f"{type(seen).__name__}: {text}" if text else type(seen).__name__)
+            seen = seen.__cause__
+        return redacted("; ".join(dict.fromkeys(texts)), secrets_of(self._url))
+
+
+def clip_root(text: str | os.PathLike[str]) -> Path | RemoteRoot:
+    """Return where a manifest's paths start: a folder, or a store that fsspec reads.
+
+    Raises
+    ------
+    UsageError, DualstreamError
+        Where fsspec knows no such protocol, or lacks a package for it.
+    """
+    if not isinstance(text, str) or not _REMOTE.match(text):
+        return Path(text)
+    if text.lower().startswith("file://"):
+        return Path(urllib.parse.unquote(text[len("file://") :]))
+    return RemoteRoot(text)
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text without what addresses in it hold before ``@`` and behind ``?``, and without `secrets`."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _QUERY.sub("?***", _USER.sub("***@", text))
+
+
+def secrets_of(url: str) -> set[str]:
+    """Return what in an address may be a secret, as it stands there and decoded."""
+    parts = urllib.parse.urlsplit(url)
+    found = {parts.query, *(value for _, value in urllib.parse.parse_qsl(parts.query))}
+    if "@" in parts.netloc:
+        user = parts.netloc.rpartition("@")[0]
+        found |= {user, user.partition(":")[2]}
+    found |= {urllib.parse.unquote(one) for one in found} | {urllib.parse.quote(one, safe="") for one in found}
+    return {one for one in found if len(one) > 3}
+
+
+class _Watch:
+    """The callback that fsspec tells of each block: it ends what takes too long."""
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._end_s = time.monotonic() + limit_s
+
+    def relative_update(self, inc: int = 1) -> None:
+        """Note a block."""
+        if time.monotonic() > self._end_s:
+            raise TimeoutError(f"it was still coming after {self._limit_s:.0f} s")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_no_callback(), name)
+
+
+@functools.cache
+def _no_callback() -> Any:
+    from fsspec.callbacks import NoOpCallback
+
+    return NoOpCallback()
+
+
+def _facts(info: Any) -> RemoteFile:
+    if info.get("type") == "directory":
+        raise FileNotFoundError("a folder is there")
+    names = ("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation")
+    stated = [str(info[name]) for name in names if info.get(name) is not None]
+    size = info.get("size")
+    return RemoteFile(-1 if size is None else int(size), int(digest_of([size, *stated])[:15], 16))
+
+
+def _is_missing(error: BaseException) -> bool:
+    """Tell whether the store said that there is no such file; fsspec says so as well where a server is down."""
+    while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        error = error.__cause__
+    return isinstance(error, FileNotFoundError) or getattr(error, "status", None) in (404, 410)
+
+
+def _missing() -> NoClipError:
+    return NoClipError("missing", f"there is no such file; {REMEDY}")

@@ -1,0 +1,250 @@
+"""Clips by worker processes, which share no interpreter: a crash of one is its clip's record, and another follows.
+
+    thread of the run ──► worker process (a session of its own)
+        ask, wait            hash, decode, describe sound, find faces          an ffmpeg for each clip
+        ◄── arrays           (`take`)
+
+Each thread of `OrderedThreads` that has a clip takes an idle worker, or starts one. What a worker can't have (the
+networks, tables) is added in the thread. A worker that dies is followed by another, in which the same clip is
+tried again while no other clip is in work, so that nobody is blamed for memory that others filled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from dualstream.features.encode import ClipPlan
+from dualstream.features.encoder import Encoder
+from dualstream.features.media import stop_all
+from dualstream.features.travel import without_networks
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.extraction.clip_reading import ReadClip, TakenClip, completed, read
+from dualstream.pipeline.extraction.encoder_choice import is_network
+from dualstream.pipeline.extraction.messages import packed
+from dualstream.pipeline.extraction.staleness import Hasher
+from dualstream.pipeline.extraction.worker import Request
+from dualstream.pipeline.extraction.worker_process import Worker, WorkerLostError
+
+log = logging.getLogger(__name__)
+
+LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
+TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
+END_LIMIT_S = 2.0
+
+
+class ClipReading(Protocol):
+    """How clips are read: `read` may be called from many threads."""
+
+    def read(self, utterance: Utterance, plan: ClipPlan) -> ReadClip:
+        """Return a clip, read or failed."""
+        ...
+
+    def stop(self) -> object:
+        """End what `read` waits for, in any thread."""
+        ...
+
+    def close(self) -> None:
+        """End what is left when all clips are read."""
+        ...
+
+
+class InProcess:
+    """Clips read in the calling threads."""
+
+    def __init__(self, hasher: Hasher) -> None:
+        self._hasher = hasher
+
+    def read(self, utterance: Utterance, plan: ClipPlan) -> ReadClip:
+        """Return a clip, read or failed."""
+        return read(utterance, plan, self._hasher)
+
+    def stop(self) -> object:
+        """End the ffmpegs that run."""
+        return stop_all()
+
+    def close(self) -> None:
+        """There is nothing left."""
+
+
+def clip_reading(plan: ClipPlan, hasher: Hasher, *, clips: int, workers: int) -> ClipReading:
+    """Return the way to read so many clips: by workers where that is worth their start, or PyAV decodes."""
+    if plan.decode is None or sys.platform == "win32" or not sys.executable:
+        return InProcess(hasher)
+    if clips < LEAST_CLIPS * workers and plan.decode.decoder == "ffmpeg":
+        return InProcess(hasher)
+    try:
+        _pack(plan)
+    except Exception as error:  # noqa: BLE001  # whatever an encoder of any package says to being pickled
+        log.info("clips are read in threads, not in worker processes: %s", error)
+        return InProcess(hasher)
+    return ClipWorkers(hasher)
+
+
+class ClipWorkers:
+    """A pool of worker processes, of which there are as many as threads that read."""
+
+    def __init__(self, hasher: Hasher, *, start: Callable[[], Worker] | None = None) -> None:
+        self._hasher = hasher
+        self._start = start or Worker
+        self._packed: dict[tuple[str, ...], tuple[str, bytes]] = {}
+        self._lock = threading.Lock()
+        self._idle: list[Worker] = []
+        self._all: set[Worker] = set()
+        self._turns = _Turns()
+        self._closed = False
+
+    def read(self, utterance: Utterance, plan: ClipPlan) -> ReadClip:
+        """Return a clip, read or failed; one whose worker dies again, alone, failed.
+
+        Raises
+        ------
+        DualstreamError
+            Where no worker can be started, or a worker says that the run must end.
+        """
+        key, data = self._plan(plan)
+        lost: list[WorkerLostError] = []
+        while not lost or len(lost) < (TRIES if lost[-1].from_outside else 2):
+            with self._turns.turn(alone=bool(lost)):
+                try:
+                    return completed(utterance, self._taken(utterance, key, data), plan)
+                except WorkerLostError as error:
+                    lost.append(error)
+                    log.warning("%s: %s", utterance.id, error)
+        files = utterance.files
+        reason = f"crashed: {lost[-1]}, {len(lost)} times, at last with no other clip in work"
+        taken = TakenClip(self._hasher.stat(*files), self._hasher.digest(*files), None, reason)
+        return completed(utterance, taken, plan)
+
+    def stop(self) -> None:
+        """End all workers at once, whatever they are at."""
+        with self._lock:
+            self._closed = True
+            workers = list(self._all)
+        self._turns.close()
+        for worker in workers:
+            worker.kill()
+
+    def close(self) -> None:
+        """Let all workers end, and wait for them."""
+        with self._lock:
+            self._closed = True
+            workers, self._idle, self._all = list(self._all), [], set()
+        for worker in workers:
+            worker.hang_up()
+        for worker in workers:
+            worker.end(END_LIMIT_S)
+
+    def _taken(self, utterance: Utterance, key: str, data: bytes) -> TakenClip:
+        worker = self._a_worker()
+        try:
+            plan = None if key in worker.plans else data
+            known = self._hasher.known(*utterance.files)
+            answer = worker.ask(Request(self._hasher.root, utterance, key, plan, known))
+        except WorkerLostError:
+            self._forget(worker)
+            raise
+        worker.plans.add(key)
+        with self._lock:
+            self._idle.append(worker)
+        self._hasher.learn(answer.known)
+        if answer.error is not None:
+            raise answer.error
+        assert answer.taken is not None
+        return answer.taken
+
+    def _a_worker(self) -> Worker:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            self._refuse_closed()
+        worker = self._start()
+        with self._lock:
+            self._all.add(worker)
+            closed = self._closed
+        try:
+            if closed:
+                self._refuse_closed()
+            worker.wait_until_ready()
+        except BaseException:
+            self._forget(worker)
+            raise
+        return worker
+
+    def _forget(self, worker: Worker) -> None:
+        worker.end(0.0)
+        with self._lock:
+            self._all.discard(worker)
+            self._refuse_closed()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise RuntimeError("the run was closed")
+
+    def _plan(self, plan: ClipPlan) -> tuple[str, bytes]:
+        """Return a plan as it travels, and a name for it; plans of one run differ by their encoders alone."""
+        names = tuple(plan.encoders)
+        with self._lock:
+            if names not in self._packed:
+                data = _pack(plan)
+                self._packed[names] = hashlib.sha256(data).hexdigest(), data
+            return self._packed[names]
+
+
+class _Turns:
+    """Clips side by side, or one alone."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._alone = False
+        self._closed = False
+
+    @contextlib.contextmanager
+    def turn(self, *, alone: bool) -> Iterator[None]:
+        """Wait until a clip may be read, and hold its turn."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._alone)
+            if alone:
+                self._alone = True
+                self._changed.wait_for(lambda: self._closed or not self._running)
+            if self._closed:
+                raise RuntimeError("the run was closed")
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._alone = self._alone and not alone
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def _pack(plan: ClipPlan) -> bytes:
+    """Return a plan without what stays here, packed.
+
+    Raises
+    ------
+    TypeError, and other errors of what is packed
+        Where something of it does not travel: it was made in the user's script or notebook, or is a session.
+    """
+    travelling = without_networks(plan, _stays)
+    for one in (*travelling.encoders.values(), travelling.reader):
+        if type(one).__module__ == "__main__" or getattr(one, "__module__", "") == "__main__":
+            raise TypeError(f"{type(one).__name__} was made in a script, which workers do not run")
+    return packed(travelling)
+
+
+def _stays(encoder: Encoder) -> bool:
+    return is_network(encoder.spec.stream, encoder.spec.name)

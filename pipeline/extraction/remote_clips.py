@@ -1,0 +1,102 @@
+"""Clips that are fetched before they are read: the Hasher of a remote root."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dualstream.features.single_read import digest_of_file
+from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
+from dualstream.pipeline.corpus.scratch import Scratch
+from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+
+
+class RemoteHasher(Hasher):
+    """Sizes and versions as a store states them, and the bytes of what was fetched."""
+
+    reads_cheaply = False
+
+    def __init__(self, root: RemoteRoot, paths: Iterable[str] = ()) -> None:
+        super().__init__(Path())
+        self._remote = root
+        self._scratch = Scratch(root)
+        self._digests: dict[tuple[str, int, int], str] = {}
+        root.look(paths)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteHasher, (self._remote,)  # another process fetches into a folder of its own
+
+    def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
+        """Keep files that are fetched in the block until its end."""
+        return self._scratch.held(*paths)
+
+    def close(self) -> None:
+        """Remove what was fetched."""
+        self._scratch.close()
+
+    def place(self, path: str) -> Path | None:
+        """Fetch a file and return where it is here, or None where it can't be had."""
+        try:
+            return self.require(path)
+        except NoClipError:
+            return None
+
+    def require(self, path: str) -> Path:
+        """Fetch a file and return where it is here.
+
+        Raises
+        ------
+        NoClipError
+            Where it can't be had.
+        """
+        self._remote.file(path)
+        return self._scratch.fetch(path)
+
+    def is_unanswered(self, *paths: str) -> bool:
+        """Tell whether the store does not say if a clip is there: what was made of it stands then."""
+        return any(self._is_unanswered(path) for path in paths)
+
+    def _is_unanswered(self, path: str) -> bool:
+        try:
+            self._remote.file(path)
+        except NoClipError as error:
+            return error.kind == "unfetched"
+        return False
+
+    def is_readable(self, path: str) -> bool:
+        """Tell whether the store still answers for a file."""
+        try:
+            self._remote.file(path, fresh=True)
+        except NoClipError:
+            return False
+        return True
+
+    def is_gone(self, files: Iterable[str], sha256: str) -> bool:
+        """Tell whether the store lost a clip; one that it has and does not give is that clip's record."""
+        return not all(map(self.is_readable, files))
+
+    def _stat(self, path: str) -> tuple[int, int]:
+        try:
+            found = self._remote.file(path)
+        except NoClipError:
+            return ABSENT
+        return max(0, found.size_bytes), found.version
+
+    def _digest(self, path: str) -> str:
+        key = (path, *self._stat(path))
+        known = self._digests.get(key)
+        if known is None:
+            with self.held(path):
+                place = self.place(path)
+                if place is None:
+                    return ""
+                known = self._digests[key] = digest_of_file(place)
+        return known
+
+
+def hasher_of(root: Path | RemoteRoot, paths: Iterable[str] = ()) -> Hasher:
+    """Return who looks at the clips below a root; `paths` are those that will be asked for."""
+    return RemoteHasher(root, paths) if isinstance(root, RemoteRoot) else Hasher(root)

@@ -1,0 +1,231 @@
+"""The error browser: one page that lists utterances by how much a stream misled the head, and a CSV of the same.
+
+Nothing is loaded from outside: rows stand in the page as JSON, a small script of ours filters and sorts them, and
+the browser is told by its digest to run that script and no other. What a file says is
+put into the page as text only.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from dualstream.pipeline.experiments.error_rows import ErrorRow
+from dualstream.pipeline.reporting.style import CSS
+from dualstream.pipeline.storage.documents import replacing, write_bytes
+
+STEM = "errors"
+NATS = (
+    "Bars: what each stream said for the label (green) or against it (red), its Shapley value in nats of the "
+    "label's logit. 'Alone': the answer of the same head where it is told of this stream only."
+)
+
+OWN_CSS = """
+form { display:flex; flex-wrap:wrap; gap:.6rem .9rem; margin:1.2rem 0; padding:.9rem 1rem; background:var(--soft);
+  border:1px solid var(--line); border-radius:10px }
+label { display:flex; flex-direction:column; font-size:.78rem; color:var(--muted); gap:.15rem }
+select,input,button { font:inherit; font-size:.9rem; color:var(--ink); background:var(--ground);
+  border:1px solid var(--line); border-radius:6px; padding:.3rem .45rem; max-width:12rem }
+button { cursor:pointer; padding:.4rem .9rem }
+#list td { vertical-align:middle }
+#list td.text,#list th.text { text-align:left }
+#list td.text { white-space:normal; overflow-wrap:anywhere }
+#list img { height:56px; border-radius:4px; display:block }
+.wrong { color:var(--red); font-weight:600 } .right { color:var(--green) }
+.bar { display:inline-block; width:5.2rem; height:.55rem; position:relative; background:var(--line);
+  border-radius:3px; margin-left:.4rem; vertical-align:middle }
+.bar i { position:absolute; top:0; bottom:0; border-radius:3px }
+.against { background:var(--red) } .for { background:var(--green) }
+td small { white-space:normal }
+@media (max-width:720px) {
+  #list thead { display:none } #list tr { display:block; border:1px solid var(--line); border-radius:10px;
+    margin:.7rem 0; padding:.3rem .2rem } #list td { display:flex; justify-content:space-between; gap:0 1rem;
+    text-align:right; border:0; padding:.2rem .6rem } #list td::before { content:attr(data-head);
+    color:var(--muted); font-weight:400; text-align:left } #list td.text { text-align:right }
+  #list td { flex-wrap:wrap } #list td small { flex-basis:100% } }
+"""
+
+SCRIPT = """
+'use strict';
+const data = JSON.parse(document.getElementById('rows').textContent);
+const form = document.getElementById('filters'), body = document.querySelector('#list tbody');
+const more = document.getElementById('more'), count = document.getElementById('count');
+const STEP = 100; let shown = STEP;
+const largest = Math.max(1e-9, ...data.rows.flatMap(r => r.streams.map(Math.abs)));
+function cell(head, text, kind) {
+  const td = document.createElement('td'); td.dataset.head = head; td.textContent = text;
+  if (kind) td.className = kind; return td;
+}
+function bar(head, value) {
+  const td = cell(head, (value < 0 ? '\\u2212' : '+') + Math.abs(value).toFixed(2));
+  const box = document.createElement('span'), fill = document.createElement('i');
+  const half = 50 * Math.min(1, Math.abs(value) / largest);
+  box.className = 'bar'; fill.className = value < 0 ? 'against' : 'for';
+  fill.style.width = half + '%'; fill.style.left = (value < 0 ? 50 - half : 50) + '%';
+  box.append(fill); td.append(box); return td;
+}
+function line(r) {
+  const tr = document.createElement('tr');
+  if (data.pictures) {
+    const td = cell('picture', ''); const jpeg = data.thumbnails[r.id];
+    if (jpeg) {
+      const img = document.createElement('img'); img.alt = r.id;
+      img.src = 'data:image/jpeg;base64,' + jpeg; td.append(img);
+    }
+    tr.append(td);
+  }
+  const name = cell('utterance', r.id, 'text'), small = document.createElement('small');
+  small.textContent = [r.split, r.speaker, r.time].filter(Boolean).join(', ') +
+    (r.lacks.length ? '; lacks ' + r.lacks.join(', ') : '');
+  name.append(small); tr.append(name);
+  tr.append(cell('label', r.label, 'text'), cell('answer', r.answer, 'text ' + (r.right ? 'right' : 'wrong')));
+  tr.append(cell('probability of the label', r.probability.toFixed(2)));
+  data.streams.forEach((stream, at) => { const td = bar(stream, r.streams[at]);
+    const alone = document.createElement('small'); alone.textContent = 'alone: ' + r.alone[at]; td.append(alone);
+    tr.append(td); });
+  tr.append(cell('misled by', r.misled || '\\u2013'));
+  return tr;
+}
+function kept() {
+  const want = Object.fromEntries(new FormData(form)), at = data.streams.indexOf(want.by);
+  const found = data.rows.filter(r => (!want.label || r.label === want.label) &&
+    (!want.answer || r.answer === want.answer) && (!want.speaker || r.speaker === want.speaker) &&
+    (!want.split || r.split === want.split) && (!want.misled || r.misled === want.misled) &&
+    (!want.right || String(r.right) === want.right) &&
+    (!want.find || r.id.toLowerCase().includes(want.find.toLowerCase())));
+  const worst = r => at < 0 ? Math.min(...r.streams) : r.streams[at];
+  return found.sort((a, b) => worst(a) - worst(b));
+}
+function draw() {
+  const found = kept();
+  body.replaceChildren(...found.slice(0, shown).map(line));
+  count.textContent = found.length + ' of ' + data.rows.length + ' utterances' +
+    (found.length > shown ? ', the first ' + shown + ' are shown' : '');
+  more.hidden = found.length <= shown;
+}
+form.addEventListener('input', () => { shown = STEP; draw(); });
+form.addEventListener('submit', event => event.preventDefault());
+more.addEventListener('click', () => { shown += STEP; draw(); });
+draw();
+"""
+
+
+@dataclass(frozen=True)
+class ErrorBrowser:
+    """What the page shows."""
+
+    title: str
+    lead: str
+    rows: Sequence[ErrorRow]
+    """The most misled first."""
+    streams: Sequence[str]
+    notes: Sequence[str] = ()
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+    """JPEG by utterance id."""
+
+    def write(self, folder: Path, stem: str = STEM) -> None:
+        """Write the page and the CSV into a folder: errors.html and errors.csv, where no other `stem` is given."""
+        write_bytes(folder / f"{stem}.html", self.html().encode())
+        write_csv(folder / f"{stem}.csv", self.rows, self.streams)
+
+    def html(self) -> str:
+        """Return the page."""
+        digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+        policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+        # a closing tag inside a string would end the element: < is written as JSON may write it
+        rows = json.dumps(self._document(), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+        heads = ["utterance", "label", "answer", "probability of the label", *self.streams, "misled by"]
+        heads = ["picture", *heads] if self.thumbnails else heads
+        notes = "".join(f'<p class="note">{escape(text)}</p>' for text in self.notes)
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{escape(self.title)}</title>\n<style>{CSS}{OWN_CSS}</style>\n</head>\n<body>\n<main>\n"
+            f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n{notes}\n'
+            f'<form id="filters">{self._filters()}</form>\n<p class="note" id="count"></p>\n'
+            '<div class="scroll"><table id="list"><thead><tr>'
+            f"{''.join(map(_head, heads))}</tr></thead><tbody></tbody></table></div>\n"
+            '<button id="more" type="button" hidden>Show more</button>\n'
+            "<noscript><p>This list is drawn by a script; the CSV beside it holds the same rows.</p></noscript>\n"
+            f'<script type="application/json" id="rows">{rows}</script>\n<script>{SCRIPT}</script>\n'
+            "</main>\n</body>\n</html>\n"
+        )
+
+    def _filters(self) -> str:
+        rows = self.rows
+        choices = {
+            "by": ("most misled by", ["any stream", *self.streams], ["", *self.streams]),
+            "right": ("answer is", ["right or wrong", "wrong", "right"], ["", "false", "true"]),
+            "label": _choice("label", (row.label for row in rows)),
+            "answer": _choice("answered", (row.answer for row in rows)),
+            "misled": _choice("misled by", (row.misled_by for row in rows)),
+            "split": _choice("split", (row.split for row in rows)),
+            "speaker": _choice("speaker", (row.speaker for row in rows)),
+        }
+        parts = []
+        for name, (title, words, values) in choices.items():
+            options = "".join(
+                f'<option value="{escape(value)}">{escape(word)}</option>'
+                for word, value in zip(words, values, strict=True)
+            )
+            if len(words) > 1:
+                parts.append(f'<label>{escape(title)}<select name="{name}">{options}</select></label>')
+        return "".join(parts) + '<label>id contains<input name="find" type="search"></label>'
+
+    def _document(self) -> dict[str, object]:
+        thumbnails = {name: base64.b64encode(jpeg).decode("ascii") for name, jpeg in self.thumbnails.items()}
+        rows = [
+            {
+                "id": row.id,
+                "split": row.split,
+                "speaker": row.speaker,
+                "time": "" if row.duration_s != row.duration_s else f"{row.duration_s:.2f} s",
+                "label": row.label,
+                "answer": row.answer,
+                "right": row.right,
+                "probability": round(row.probability, 4),
+                "streams": [round(row.streams[name], 4) for name in self.streams],
+                "alone": [row.alone[name] for name in self.streams],
+                "lacks": list(row.lacks),
+                "misled": row.misled_by,
+            }
+            for row in self.rows
+        ]
+        return {
+            "streams": list(self.streams),
+            "pictures": bool(thumbnails),
+            "thumbnails": thumbnails,
+            "rows": rows,
+        }
+
+
+def write_csv(path: Path, rows: Sequence[ErrorRow], streams: Sequence[str]) -> None:
+    """Write one line for each utterance, in the order of the page."""
+    header = ["id", "split", "speaker", "dialogue", "duration_s", "label", "answer", "probability", "misled_by"]
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*header, *(f"{name}_nats" for name in streams), *(f"{name}_alone" for name in streams)])
+        for row in rows:
+            writer.writerow(
+                [getattr(row, key) for key in header]
+                + [row.streams[name] for name in streams]
+                + [row.alone[name] for name in streams]
+            )
+
+
+def _head(title: str) -> str:
+    kind = ' class="text"' if title in ("utterance", "label", "answer") else ""
+    return f"<th{kind}>{escape(title)}</th>"
+
+
+def _choice(title: str, values: object) -> tuple[str, list[str], list[str]]:
+    """Return a filter of the values that occur; without one, where all are the same."""
+    found = sorted({value for value in values if value})  # type: ignore[attr-defined]
+    return (title, ["any", *found], ["", *found]) if len(found) > 1 else (title, ["any"], [""])

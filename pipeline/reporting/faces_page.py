@@ -1,0 +1,221 @@
+"""Whose face each window shows, to look at: annotated clips, and thumbnails with the scores on one page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from dualstream.features.encode import ClipPlan
+from dualstream.features.faces.rows import CHOSEN, STATES, FaceRows
+from dualstream.features.media import Clip, MediaError, write_clip
+from dualstream.features.media.pictures import Picture
+from dualstream.pipeline.cache import Cache
+from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.manifest import Manifest
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.extraction.staleness import Hasher
+from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.storage.documents import write_bytes
+from dualstream.pipeline.storage.folders import make_folder
+from numpy.typing import NDArray
+
+PAGE = "faces.html"
+SIDE_PX, RATE = 320, 12.5  # of an annotated clip: its longer side, and pictures a second
+MOST_CLIPS = 40  # that are written and shown
+MOST_THUMBNAILS = 10
+CHOSEN_INK, OTHER_INK = (40, 200, 80), (230, 170, 40)
+WIDTH, HEIGHT = 960, 80
+OWN_CSS = """
+.thumbs { display:flex; flex-wrap:wrap; gap:4px }
+.thumbs figure { margin:0; font-size:.75rem; color:var(--muted); text-align:center }
+.thumbs img { height:96px; display:block; border-radius:3px }
+svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class _Shown:
+    """One utterance with its faces, and small pictures of it."""
+
+    utterance: Utterance
+    faces: FaceRows
+    starts_s: NDArray[np.float64]
+    length_s: float
+    frames: NDArray[np.uint8]
+    """Annotated, RATE a second, shape (F, H, W, 3)."""
+    clip: Clip
+
+    def window_at(self, time_s: float) -> int:
+        """Return the window whose centre is nearest to an instant."""
+        return int(np.abs(self.starts_s + self.length_s / 2 - time_s).argmin())
+
+
+class _Collector:
+    """Keeps small copies of pictures, RATE a second; a Watcher of features.media.pictures."""
+
+    def __init__(self, longest_s: float) -> None:
+        self.frames: list[NDArray[np.uint8]] = []
+        self.longest_s = longest_s
+
+    def see(self, picture: Picture) -> None:
+        """Take the next picture, as often as the rate wants."""
+        width, height = picture.width_px, picture.height_px
+        share = min(1.0, SIDE_PX / max(width, height))
+        size = max(2, 2 * round(width * share / 2)), max(2, 2 * round(height * share / 2))
+        wanted = int(picture.time_s * RATE) + 1 - len(self.frames)
+        if wanted > 0:
+            self.frames += [picture.rgb((0.0, 0.0, float(width), float(height)), size)] * wanted
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+def write_faces(folder: Path, cache: Cache, manifest: Manifest, plan: ClipPlan, hasher: Hasher) -> list[str]:
+    """Write annotated clips and a page of the first MOST_CLIPS utterances; return what could not be shown.
+
+    The clips are decoded once more; what is drawn is what the cache holds.
+    """
+    make_folder(folder)
+    stream = next((one for one in cache.streams.values() if one.faces is not None), None)
+    if stream is None or stream.faces is None:
+        return ["no stream of the cache shows faces"]
+    sections, lost = [], []
+    for at, utterance in enumerate(manifest.utterances[:MOST_CLIPS]):
+        span = slice(int(cache.offsets[at]), int(cache.offsets[at + 1]))
+        rows = FaceRows(**{name: value[span] for name, value in vars(stream.faces).items()})
+        try:
+            shown = _read(utterance, rows, cache.start_s[span], plan, hasher)
+            if len(shown.frames):
+                sound = shown.clip.audio
+                rate_hz = (plan.decode.sample_rate_hz if plan.decode else None) or 16_000
+                write_clip(folder / f"{utterance.id}.mp4", shown.frames, RATE, sound, rate_hz)
+            sections.append(_section(shown))
+        except (MediaError, NoClipError) as error:
+            lost.append(f"{utterance.id}: {error}")
+    write_bytes(folder / PAGE, _page(sections, stream.name).encode())
+    return lost
+
+
+def _read(
+    utterance: Utterance, rows: FaceRows, starts_s: NDArray[np.float64], plan: ClipPlan, hasher: Hasher
+) -> _Shown:
+    assert plan.decode is not None
+    place, sound = hasher.places(utterance, plan.decode)
+    span = None if utterance.start_s is None or utterance.end_s is None else (utterance.start_s, utterance.end_s)
+    watching = replace(plan, reader=partial(plan.reader, watch=_Collector))
+    clip = watching.read(place, span_s=span, sound=sound)
+    frames = clip.watcher.frames if isinstance(clip.watcher, _Collector) else []
+    stacked = np.stack(frames) if frames else np.zeros((0, 2, 2, 3), np.uint8)
+    shown = _Shown(utterance, rows, starts_s, plan.windows.length_s, stacked, clip)
+    drawn = [_annotated(shown, number) for number in range(len(stacked))]
+    return replace(shown, frames=np.stack(drawn)) if drawn else shown
+
+
+def _annotated(shown: _Shown, number: int) -> NDArray[np.uint8]:
+    """Return a picture with the box and the words of the window that is nearest to it."""
+    from PIL import Image, ImageDraw
+
+    frame = shown.frames[number]
+    window = shown.window_at(number / RATE)
+    image = Image.fromarray(frame)
+    pen = ImageDraw.Draw(image)
+    ink = CHOSEN_INK if shown.faces.state[window] in CHOSEN else OTHER_INK
+    if shown.faces.state[window] in CHOSEN:
+        sides = [image.width, image.height] * 2
+        left, top, right, bottom = (
+            float(share) * side for share, side in zip(shown.faces.box[window], sides, strict=True)
+        )
+        pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=ink, width=2)
+    words = _words(shown.faces, window)
+    pen.rectangle(pen.textbbox((3, 2), words), fill=(0, 0, 0))  # light letters on a light wall can't be read
+    pen.text((3, 2), words, fill=ink)
+    return np.asarray(image)
+
+
+def _words(faces: FaceRows, window: int) -> str:
+    text = STATES[faces.state[window]]
+    if np.isfinite(faces.score[window]):
+        text += f" {faces.score[window]:.2f}"
+    if np.isfinite(faces.margin[window]):
+        text += f" margin {faces.margin[window]:.2f}"
+    return text
+
+
+def _page(sections: Sequence[str], stream: str) -> str:
+    body = "".join(sections) or "<p>No clip could be shown.</p>"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}<title>Faces</title>'
+        f"<style>{CSS}{OWN_CSS}</style></head><body><main><h1>Faces of the stream {escape(stream)}</h1>"
+        "<p>A green box is the crop that the encoder saw. Windows without one are masked.</p>"
+        f"{body}</main></body></html>"
+    )
+
+
+def _section(shown: _Shown) -> str:
+    states = [f"{count} {name}" for name, count in shown.faces.summary().items() if name in STATES]
+    picked = np.unique(np.linspace(0, len(shown.faces) - 1, MOST_THUMBNAILS).round().astype(int))
+    thumbs = "".join(_thumbnail(shown, int(window)) for window in picked) if len(shown.frames) else ""
+    title = f"{escape(shown.utterance.id)} {escape(shown.utterance.speaker)}".strip()
+    return (
+        f"<section><h2>{title}</h2><p>{', '.join(states)}</p><div class=thumbs>{thumbs}</div>"
+        f"{_curve(shown)}</section>"
+    )
+
+
+def _thumbnail(shown: _Shown, window: int) -> str:
+    from PIL import Image
+
+    centre_s = float(shown.starts_s[window]) + shown.length_s / 2
+    frame = shown.frames[min(round(centre_s * RATE), len(shown.frames) - 1)]
+    data = io.BytesIO()
+    Image.fromarray(frame).save(data, "JPEG", quality=80)
+    source = base64.b64encode(data.getvalue()).decode()
+    caption = escape(f"{centre_s:.1f} s: {_words(shown.faces, window)}")
+    picture = f'<img alt="{caption}" src="data:image/jpeg;base64,{source}">'
+    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _curve(shown: _Shown) -> str:
+    """Draw score and margin over time, each from its least to its largest; masked windows in the ground.
+
+    Below them stand the ranges, and the instants of the first and the last window's centre.
+    """
+    faces, count = shown.faces, len(shown.faces)
+    step = WIDTH / max(count, 1)
+    ground = "".join(
+        f'<rect x="{k * step:.1f}" y="0" width="{step:.1f}" height="{HEIGHT}" fill="#d9770633"/>'
+        for k in range(count)
+        if faces.state[k] not in CHOSEN
+    )
+    drawn = [
+        (name, values, ink)
+        for name, values, ink in (
+            ("blue: score of the best face", faces.score, "#2563a8"),
+            ("green: its margin", faces.margin, "#2f855a"),
+        )
+        if np.isfinite(values).sum() > 1
+    ]
+    lines = [_line(values, step, ink) for _, values, ink in drawn]
+    ranges = [f"{name}, {np.nanmin(values):.2f} to {np.nanmax(values):.2f}" for name, values, _ in drawn]
+    ends_s = shown.starts_s[[0, -1]] + shown.length_s / 2
+    words = "; ".join([*ranges, "shaded: masked", f"from {ends_s[0]:.1f} to {ends_s[1]:.1f} s"])
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="score and margin over time">{ground}'
+        f"{''.join(lines)}</svg><p>{words}</p>"
+    )
+
+
+def _line(values: NDArray[np.float32], step: float, ink: str) -> str:
+    known = np.isfinite(values)
+    least, spread = float(values[known].min()), float(np.ptp(values[known])) or 1.0
+    points = " ".join(
+        f"{(k + 0.5) * step:.1f},{HEIGHT - 6 - (HEIGHT - 12) * (float(values[k]) - least) / spread:.1f}"
+        for k in np.flatnonzero(known)
+    )
+    return f'<polyline points="{points}" fill="none" stroke="{ink}" stroke-width="2"/>'

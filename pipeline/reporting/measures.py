@@ -1,0 +1,175 @@
+"""How the streams of a head work together, for people: in words and in two figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dualstream.heads.diagnosis.measures import Measures
+from dualstream.heads.diagnosis.measures.emap import AdditiveProjection
+from dualstream.heads.diagnosis.measures.information import Information
+from dualstream.heads.diagnosis.measures.interaction import Interaction
+from dualstream.heads.diagnosis.measures.probes import Probes
+from dualstream.heads.diagnosis.measures.robustness import RobustnessCurve
+from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
+from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, Picture, render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+TOGETHER = GREY
+LAZY = 0.02  # of balanced accuracy: a stream that lost less is not called lazy, however sure
+
+
+def facts(found: Measures, fusion: str, mark: str = "", *, short: bool = False) -> dict[str, str]:
+    """Return what was measured, in words, by titles; `short`: without the curves, which the page draws."""
+    said: dict[str, str] = {}
+    if found.additive is not None:
+        said[f"more than a sum (EMAP){mark}"] = additive_words(found.additive, fusion)
+    if found.interaction is not None:
+        said["interaction"] = interaction_words(found.interaction)
+    if found.information is not None:
+        said["bits of the label"] = information_words(found.information)
+    if found.probes is not None:
+        for name in found.streams:
+            said[f"{name} inside the head"] = probe_words(found.probes, name)
+    for curve in () if short else found.robustness:
+        said[f"{curve.stream} failing"] = robustness_words(curve)
+    for words in found.left_out:
+        what, _, why = words.partition(": ")
+        said[f"not measured: {what}"] = why
+    return said
+
+
+def additive_words(found: AdditiveProjection, fusion: str) -> str:
+    """Say whether a head does more than a sum of single-stream ones."""
+    low, high = found.gain.interval or (0.0, 0.0)
+    if low > 0:
+        what = "interactions of the streams bring"
+    elif high < 0:
+        what = "interactions of the streams cost; a sum of single streams would do better:"
+    else:
+        what = "no sure use of interactions: a sum of single streams does as well within"
+    how = "all pairs" if found.exact else f"{found.draws} drawn for each"
+    return (
+        f"{fusion} {found.score:.1%}, its additive projection {found.additive_score:.1%}; {what} "
+        f"{_gain(found.gain)}; {found.changed:.0%} of the answers differ ({found.utterances} utterances, {how})"
+    )
+
+
+def interaction_words(found: Interaction) -> str:
+    """Say how much of what the head does is interplay."""
+    pairs = ", ".join(f"{name} {value:+.1%}" for name, value in found.cooperation.items())
+    own = ", ".join(f"{name} {value:+.1%}" for name, value in found.contribution.items())
+    return (
+        f"{_share(found.share)} of what moves the logits is interplay of the streams (0 %: a sum, 100 %: an "
+        f"exclusive-or); in the score of this head: contribution {own}; cooperation {pairs}"
+    )
+
+
+def information_words(found: Information) -> str:
+    """Say who tells what of the label."""
+    unique = ", ".join(f"{name} only {_bits(one)}" for name, one in found.unique.items())
+    return (
+        f"told by either {_bits(found.redundant)}, {unique}, only by all together {_bits(found.synergy)}; joined "
+        f"answers tell {found.joined.mean:.2f} of {found.label:.2f}"
+    )
+
+
+def probe_words(found: Probes, name: str) -> str:
+    """Say what the joined head has learned of a stream."""
+    lazy = found.laziness[name]
+    low, high = lazy.interval or (lazy.difference, lazy.difference)
+    verdict = (
+        "lazy" if low > 0 and lazy.difference >= LAZY else "better than alone" if high < 0 else "not surely lazy"
+    )
+    return (
+        f"{verdict}: a probe of it reads {found.branch[name]:.1%}, of the head on {name} alone "
+        f"{found.alone[name]:.1%} ({_gain(lazy)}); conditional utilisation {found.utilisation[name]:.0%}"
+    )
+
+
+def robustness_words(curve: RobustnessCurve) -> str:
+    """Say what becomes of the head where a stream fails."""
+    missing = ", ".join(f"{s:.1%} at {m:.0%}" for m, s in zip(curve.missing, curve.score_missing, strict=True))
+    noise = ", ".join(f"{s:.1%} at {level:g}" for level, s in zip(curve.noise, curve.score_noise, strict=True))
+    end = ""
+    if curve.falls_below:
+        end = f"; without it the head falls below a head on the other streams ({curve.others:.1%})"
+    return f"missing {missing}; noise of so many deviations {noise}{end}"
+
+
+def pictures(found: Measures) -> list[Picture]:
+    """Draw the information and the curves."""
+    drawn = [_robustness(found.robustness)] if found.robustness else []
+    return ([_information(found.information)] if found.information is not None else []) + drawn
+
+
+def _information(found: Information) -> Picture:
+    parts = [
+        ("told by either", found.redundant, TOGETHER),
+        *((f"{name} only", one, COLOURS[row % 4]) for row, (name, one) in enumerate(found.unique.items())),
+        ("only together", found.synergy, INK),
+    ]
+
+    def plot(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, (_, one, colour) in enumerate(parts):
+            axes.barh(row, one.mean, color=colour, height=0.55)
+            if one.interval is not None:
+                axes.plot(one.interval, [row, row], color=INK if colour != INK else TOGETHER, linewidth=2)
+        axes.set_yticks(range(len(parts)), [title for title, _, _ in parts])
+        axes.invert_yaxis()
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xlabel(f"bits of the label, which has {found.label:.2f}")
+        axes.set_title("What the streams tell of the label")
+        axes.grid(axis="x", color=GRID)
+
+    caption = (
+        "Of answers, out of fold; lines: 95 % intervals by a bootstrap over whole groups. Two that err apart "
+        "of one fact count as telling it both, and as telling more together."
+    )
+    return Picture("information", "Information", caption, render(plot, 6.4, 0.9 + 0.4 * len(parts)))
+
+
+def _robustness(curves: Sequence[RobustnessCurve]) -> Picture:
+    def plot(figure: Figure) -> None:
+        left, right = figure.subplots(1, 2, sharey=True)
+        for row, curve in enumerate(curves):
+            colour = COLOURS[row % 4]
+            left.plot(
+                [100 * share for share in curve.missing],
+                [100 * score for score in curve.score_missing],
+                marker="o",
+                color=colour,
+                label=curve.stream,
+            )
+            right.plot(curve.noise, [100 * score for score in curve.score_noise], marker="o", color=colour)
+        left.set_xlabel("per cent of utterances without the stream")
+        right.set_xlabel("noise on the stream, deviations")
+        left.set_ylabel("balanced accuracy, per cent")
+        left.set_title("A stream is missing")
+        right.set_title("A stream is noisy")
+        left.legend()
+        for axes in (left, right):
+            axes.grid(axis="y", color=GRID)
+
+    caption = "The fitted head on the same utterances, while one stream after the other gets worse."
+    return Picture("robustness", "Robustness", caption, render(plot, 7.2, 3.0))
+
+
+def _gain(gain: PairedDifference) -> str:
+    words = f"{gain.difference:+.1%}"
+    return words if gain.interval is None else f"{words}, {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%}"
+
+
+def _share(found: Estimate) -> str:
+    words = f"{found.mean:.0%}"
+    return words if found.interval is None else f"{words} ({found.interval[0]:.0%}–{found.interval[1]:.0%})"
+
+
+def _bits(found: Estimate) -> str:
+    words = f"{found.mean:.2f}"
+    return words if found.interval is None else f"{words} ({found.interval[0]:.2f} to {found.interval[1]:.2f})"

@@ -1,0 +1,121 @@
+"""The additive projection, the interaction index and Shapley values, against tables worked out by hand."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from dualstream.heads.diagnosis.measures import coalitions
+from dualstream.heads.diagnosis.measures.emap import additive_projection, measure_emap
+from dualstream.heads.diagnosis.measures.interaction import measure_interaction
+from dualstream.heads.diagnosis.measures.shapley import interaction_indices, shapley_values, utterance_values
+from numpy.typing import NDArray
+
+from tests.heads.diagnosis.measures.stubs import corpus, fitted, pool_of
+
+BOTH = ("face", "voice")
+SIGNS = np.array(list(product((-1.0, 1.0), repeat=2)))  # all four pairs, so that means over pairs are exact
+
+
+def two_classes(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([-evidence / 2, evidence / 2], axis=1)
+
+
+def of_signs(formula, copies: int = 10):
+    face, voice = np.tile(SIGNS, (copies, 1)).T
+    truth = (face * voice > 0).astype(np.int64)
+    pooled = pool_of(corpus({"face": face, "voice": voice}, truth))
+    return pooled, coalitions.all_pairs(pooled, fitted(pooled, formula, BOTH), BOTH)
+
+
+def test_an_exclusive_or_is_all_interaction() -> None:
+    pooled, found = of_signs(lambda f, v: two_classes(4 * f * v))
+    emap, interaction = measure_emap(found, pooled), measure_interaction(found, pooled)
+    assert found.exact and emap.utterances == 40
+    np.testing.assert_allclose(additive_projection(found), 0, atol=1e-6)  # each mean is over both signs: nothing
+    assert emap.score == 1.0 and emap.gain.difference == pytest.approx(0.5)
+    assert emap.gain.interval is not None and emap.gain.interval[0] > 0
+    assert interaction.share.mean == pytest.approx(1, abs=1e-6)
+    assert interaction.cooperation == pytest.approx({"face+voice": 0.5})
+    assert interaction.scores == pytest.approx({"none": 0.5, "face": 0.5, "voice": 0.5, "face+voice": 1.0})
+
+
+def test_a_sum_is_its_own_projection() -> None:
+    """Though its probabilities are not: softmax bends them, the logits stay a sum."""
+    pooled, found = of_signs(lambda f, v: two_classes(3 * f + v))
+    emap, interaction = measure_emap(found, pooled), measure_interaction(found, pooled)
+    np.testing.assert_allclose(additive_projection(found), found.whole, atol=1e-6)
+    assert (emap.gain.difference, emap.changed) == (0.0, 0.0)
+    assert interaction.share.mean == pytest.approx(0, abs=1e-6)
+    # the logit of the second class is (3 f + v) / 2, of the first its opposite
+    assert interaction.effects == pytest.approx({"face": 1.5, "voice": 0.5}, abs=1e-6)
+
+
+def test_a_small_table_by_hand() -> None:
+    """f = face + voice + face * voice of (1, 1), (1, -1), (-1, 1), (-1, -1): 3, -1, -1, -1, and its parts."""
+    pooled, found = of_signs(lambda f, v: two_classes(2 * (f + v + f * v)))
+    logit = {
+        key: rows[0, :4, 1] for key, rows in found.values.items()
+    }  # of the second class, which has half of 2 f
+    face, voice = SIGNS.T
+    np.testing.assert_allclose(logit[frozenset(BOTH)], face + voice + face * voice, atol=1e-6)
+    np.testing.assert_allclose(logit[frozenset({"face"})], face, atol=1e-6)
+    np.testing.assert_allclose(logit[frozenset()], 0, atol=1e-6)
+    np.testing.assert_allclose(additive_projection(found)[0, :4, 1], face + voice, atol=1e-6)
+    np.testing.assert_allclose(shapley_values(logit, BOTH)["face"], face + 0.5 * face * voice, atol=1e-6)
+    np.testing.assert_allclose(interaction_indices(logit, BOTH)["face", "voice"], face * voice, atol=1e-6)
+    # |interaction| is 1, and each stream's own effect too: a third
+    assert measure_interaction(found, pooled).share.mean == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_values_of_utterances_add_up_and_name_who_misled() -> None:
+    """Voice always speaks against the label: its value is below zero in every utterance."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 60)
+    sign = 2.0 * truth - 1
+    pooled = pool_of(corpus({"face": sign, "voice": -sign}, truth), folds=2)
+    refit = fitted(pooled, lambda f, v: two_classes(3 * f + v), BOTH, folds=2)
+    for found in (coalitions.all_pairs(pooled, refit, BOTH), coalitions.drawn(pooled, refit, BOTH, draws=15)):
+        values = utterance_values(found, truth[found.rows])
+        order = np.argsort(values.rows)
+        np.testing.assert_array_equal(values.rows[order], np.arange(60))
+        whole = found.whole.mean(axis=0)[np.arange(60), truth[values.rows]]
+        np.testing.assert_allclose(values.base + sum(values.by_stream.values()), whole, atol=1e-6)
+        assert (values.by_stream["voice"] < 0).all() and (values.by_stream["face"] > 0).all()
+        np.testing.assert_array_equal(values.alone["voice"], 1 - truth[values.rows])
+        np.testing.assert_allclose(values.interaction, 0, atol=1e-6)
+    assert not found.exact and found.draws == 15
+
+
+def test_three_streams() -> None:
+    """One column decides, two are an exclusive-or, and what is drawn at random comes out to within its noise."""
+    rng = np.random.default_rng(1)
+    a, b, c = (rng.permutation(np.repeat((-1.0, 1.0), 100)) for _ in range(3))
+    names = ("a", "b", "c")
+    pooled = pool_of(corpus({"a": a, "b": b, "c": c}, (a > 0).astype(np.int64)))
+    found = coalitions.all_pairs(
+        pooled, fitted(pooled, lambda x, y, z: two_classes(4 * x + 4 * y * z), names), names
+    )
+    assert not found.exact and found.draws == coalitions.DRAWS
+    interaction = measure_interaction(found, pooled)
+    assert interaction.pairs["b+c"] > 5 * max(interaction.pairs["a+b"], interaction.pairs["a+c"])
+    values = shapley_values({key: rows[0, :, 1] for key, rows in found.values.items()}, names)
+    assert np.corrcoef(values["a"], a)[0, 1] > 0.9
+    whole = found.whole[0, :, 1] - found.values[frozenset()][0, :, 1]
+    np.testing.assert_allclose(sum(values.values()), whole, atol=1e-6)
+
+
+def test_shapley_of_three_players_by_hand() -> None:
+    """The glove game: a has a left glove, b and c a right one; a pair is worth 1. Known values 2/3, 1/6, 1/6."""
+    worth = {
+        frozenset(known): np.array(float("a" in known and len(known) > 1)) for known in
+        ((), ("a",), ("b",), ("c",), ("a", "b"), ("a", "c"), ("b", "c"), ("a", "b", "c"))
+    }  # fmt: skip
+    values = shapley_values(worth, ("a", "b", "c"))
+    assert {name: float(value) for name, value in values.items()} == pytest.approx(
+        {"a": 2 / 3, "b": 1 / 6, "c": 1 / 6}
+    )
+    indices = interaction_indices(worth, ("a", "b", "c"))
+    # of b and c: 0 without a, and -1 with a, each with weight 1/2; of a and b: 1 without c, 0 with c
+    assert float(indices["b", "c"]) == pytest.approx(-0.5) and float(indices["a", "b"]) == pytest.approx(0.5)

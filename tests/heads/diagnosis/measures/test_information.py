@@ -1,0 +1,143 @@
+"""Information decomposition: distributions whose parts are known, and how often intervals hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from dualstream.heads.diagnosis.measures.information import (
+    Information,
+    measure_information,
+    mutual_information,
+    union_information,
+)
+from numpy.typing import NDArray
+
+Codes = NDArray[np.int64]
+Drawn = tuple[Codes, Codes, Codes, Codes]  # truth, answers of two streams, joined answers
+HALF = 1 - (-0.1 * np.log2(0.1) - 0.9 * np.log2(0.9))  # bits through a channel that errs in one of ten
+
+
+def exclusive_or(rng: np.random.Generator, count: int) -> Drawn:
+    a, b = rng.integers(0, 2, (2, count))
+    return a ^ b, a, b, a ^ b
+
+
+def copies(rng: np.random.Generator, count: int) -> Drawn:
+    a = rng.choice(3, count, p=(0.5, 0.25, 0.25))
+    return a, a, a, a
+
+
+def halves(rng: np.random.Generator, count: int) -> Drawn:
+    """Independent streams that tell different halves of the label: unique, which I_min would call redundant."""
+    a, b = rng.integers(0, 2, (2, count))
+    return 2 * a + b, a, b, 2 * a + b
+
+
+def one_tells(rng: np.random.Generator, count: int) -> Drawn:
+    a, b = rng.integers(0, 2, (2, count))
+    return a, a, b, a
+
+
+def noisy_exclusive_or(rng: np.random.Generator, count: int) -> Drawn:
+    a, b = rng.integers(0, 2, (2, count))
+    truth = a ^ b ^ (rng.random(count) < 0.1)
+    return truth, a, b, a ^ b
+
+
+def noisy_halves(rng: np.random.Generator, count: int) -> Drawn:
+    a, b = rng.integers(0, 2, (2, count))
+    x, y = (one ^ (rng.random(count) < 0.1) for one in (a, b))
+    return 2 * a + b, x, y, 2 * x + y
+
+
+def noisy_echo(rng: np.random.Generator, count: int) -> Drawn:
+    """Both streams see the same noisy sign: redundant."""
+    truth = rng.integers(0, 2, count)
+    seen = truth ^ (rng.random(count) < 0.1)
+    return truth, seen, seen, seen
+
+
+KNOWN: dict[Callable[[np.random.Generator, int], Drawn], tuple[float, float, float, float]] = {
+    # redundant, unique to the first, unique to the second, synergy: bits
+    exclusive_or: (0, 0, 0, 1),
+    copies: (1.5, 0, 0, 0),
+    halves: (0, 1, 1, 0),
+    one_tells: (0, 1, 0, 0),
+    noisy_exclusive_or: (0, 0, 0, HALF),
+    noisy_halves: (0, HALF, HALF, 0),
+    noisy_echo: (HALF, 0, 0, 0),
+}
+
+
+def measured(drawn: Drawn, group: Codes | None = None, seed: int = 0, resamples: int = 200) -> Information:
+    truth, a, b, joined = drawn
+    group = np.arange(len(truth)) if group is None else group
+    return measure_information(truth, {"face": a, "voice": b}, joined, group, seed=seed, resamples=resamples)
+
+
+def parts(found: Information):
+    return found.redundant, found.unique["face"], found.unique["voice"], found.synergy
+
+
+@pytest.mark.parametrize("make", KNOWN, ids=lambda make: make.__name__)
+def test_known_parts(make) -> None:
+    found = measured(make(np.random.default_rng(0), 4_000))
+    assert [one.mean for one in parts(found)] == pytest.approx(KNOWN[make], abs=0.05)
+    assert sum(one.mean for one in parts(found)) == pytest.approx(found.joined.mean, abs=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", KNOWN, ids=lambda make: make.__name__)
+def test_intervals_hold_what_is_known(make) -> None:
+    """Of 100 samples of 400; each part by itself, at 95 %: 89 or more, as 88 or fewer come once in 300 times."""
+    held = np.zeros(4)
+    for seed in range(100):
+        found = measured(make(np.random.default_rng([seed, 1]), 400), seed=seed, resamples=100)
+        for row, (one, bits) in enumerate(zip(parts(found), KNOWN[make], strict=True)):
+            assert one.low is not None and one.high is not None
+            held[row] += one.low - 1e-6 <= bits <= one.high + 1e-6
+    assert (held >= 89).all(), held
+
+
+def test_and_of_two_bits_as_published() -> None:
+    """Bertschinger et al. 2014, table 1: AND has 0.311 bits shared, none unique, 0.5 synergy."""
+    face = np.array([[[0.5, 0.0], [0.25, 0.25]]])  # shares of (bit, and): (0, 0), (1, 0), (1, 1)
+    union = union_information([face, face])
+    assert float(union[0]) == pytest.approx(0.311, abs=1e-3)
+    assert float(mutual_information(face)[0]) == pytest.approx(0.311, abs=1e-3)
+    whole = np.array([[[0.25, 0.0], [0.25, 0.0], [0.25, 0.0], [0.0, 0.25]]])
+    assert float(mutual_information(whole)[0] - union[0]) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_mutual_information_as_scikit_learn_has_it() -> None:
+    from sklearn.metrics import mutual_info_score
+
+    counts = np.random.default_rng(0).integers(0, 30, (4, 5))
+    expected = mutual_info_score(None, None, contingency=counts) / np.log(2)
+    assert float(mutual_information(counts / counts.sum())) == pytest.approx(expected)
+
+
+def test_three_streams() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = rng.integers(0, 2, (3, 4_000))
+    truth = 2 * a + (b ^ c)
+    found = measure_information(truth, {"a": a, "b": b, "c": c}, truth, np.arange(4_000), resamples=50)
+    got = [found.unique["a"].mean, found.unique["b"].mean, found.redundant.mean, found.synergy.mean]
+    assert got == pytest.approx([1, 0, 0, 1], abs=0.05)
+
+
+def test_whole_groups_are_resampled() -> None:
+    """Each utterance ten times over tells no more: the interval is as wide as that of one of each."""
+    drawn = noisy_halves(np.random.default_rng(0), 200)
+    often: Drawn = tuple(np.tile(codes, 10) for codes in drawn)  # type: ignore[assignment]
+    once, tenfold = measured(drawn), measured(often, np.tile(np.arange(200), 10))
+    widths = [one.unique["face"].high - one.unique["face"].low for one in (once, tenfold)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.1)
+
+
+def test_one_stream_is_refused() -> None:
+    codes = np.zeros(4, dtype=np.int64)
+    with pytest.raises(ValueError, match="1 streams; information is decomposed of 2 to 4"):
+        measure_information(codes, {"face": codes}, codes, codes)

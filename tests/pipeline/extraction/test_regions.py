@@ -1,0 +1,237 @@
+"""--region through the whole of extraction: drawn faces in real files, a detector of colours, an encoder of colours."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dualstream.features.encoder import EncoderOptions, EncoderSpec
+from dualstream.features.faces.detection import REGISTRY, DetectorEntry
+from dualstream.features.faces.rows import ALONE, NO_FACE, STATES
+from dualstream.features.media import write_clip
+from dualstream.pipeline.cache import Cache, read_cache
+from dualstream.pipeline.commands.extract import extract
+from dualstream.pipeline.commands.inspect import describe, inspect
+from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
+from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
+from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
+from dualstream.pipeline.extraction.request import RunOptions
+
+from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
+
+SECONDS = 4
+
+
+class MeanOfMiddle:
+    """The mean colour of a frame's middle: whose face it is."""
+
+    def __init__(self) -> None:
+        self.spec = EncoderSpec("middle", "video", 3, 3)
+        self.frame_size_px, self.batch_size = 32, 4
+
+    def encode_frames(self, frames: Any) -> Any:
+        return frames[:, 11:16, 11:21].mean(axis=(1, 2)).astype(np.float32)
+
+
+def build(stream: str, text: str, options: EncoderOptions) -> Any:
+    return MeanOfMiddle()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def colour_detector() -> Iterator[None]:
+    """Register the detector of colours."""
+    REGISTRY.names()
+    REGISTRY.add("colour", DetectorEntry("colour", lambda weights: ColourDetector(), weights=False), __name__)
+    yield
+    del REGISTRY._entries["colour"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: Any, colour_detector: None) -> Path:
+    """Three clips: a red face that talks beside a green one that rests, no face, and no file."""
+    root = tmp_path_factory.mktemp("clips")
+    said = bursts(11, SECONDS)
+    drawn = {"two": [Drawn(0, 10, said), Drawn(1, 110, rest)], "none": [], "one": [Drawn(2, 60, said)]}
+    for name, faces in drawn.items():
+        frames = np.stack([image(faces, number / 25) for number in range(SECONDS * 25)])
+        sound = voice(said, SECONDS)[: -AUDIO_HZ // 10]  # some ffmpegs write a part of a second too much
+        write_clip(root / f"{name}.mp4", frames, 25, sound, AUDIO_HZ)
+    rows = [Utterance(name, f"{name}.mp4", "train", emotion="joy") for name in ("two", "none", "one", "gone")]
+    rows.append(Utterance("span", "two.mp4", "dev", start_s=1.0, end_s=3.0, emotion="joy"))
+    write_manifest(Manifest(tuple(rows)), root / "m.csv")
+    return root
+
+
+@pytest.fixture(scope="module")
+def speakers(corpus: Path, tmp_path_factory: Any) -> Path:
+    """Return the cache of the speakers' faces."""
+    path: Path = tmp_path_factory.mktemp("speakers") / "c.h5"
+    run(corpus, path, "speaker")
+    return path
+
+
+def run(corpus: Path, out: Path, *regions: str, workers: int = 1, debug: Path | None = None, **more: Any) -> Cache:
+    options = ExtractionOptions(video=("vgg16",), audio=("none",), region=regions, face_detector="colour", **more)
+    recipe = partial(make_recipe, build_encoder=build)
+    how = RunOptions(workers=workers, shard_size=2, projection="none", region_debug=debug)
+    extract(corpus / "m.csv", root=corpus, out=out, options=options, run=how, build_recipe=recipe)
+    return read_cache(out)
+
+
+def colours(cache: Cache, stream: str, utterance: str) -> list[int | None]:
+    """Return whose face each window's row shows; None where it is masked."""
+    at = cache.utterances.id.index(utterance)
+    found = cache.streams[stream]
+    assert found.windows is not None and found.window_present is not None
+    span = slice(int(cache.offsets[at]), int(cache.offsets[at + 1]))
+    return [
+        int(np.abs(np.array(COLOURS) - row).sum(axis=1).argmin()) if present else None
+        for row, present in zip(found.windows[span], found.window_present[span], strict=True)
+    ]
+
+
+def test_rows_show_the_face_of_the_one_who_talks(speakers: Path) -> None:
+    cache = read_cache(speakers)
+    shown = [one for one in colours(cache, "video", "two") if one is not None]
+    assert set(shown) == {0} and len(shown) >= 5
+    assert set(colours(cache, "video", "one")) == {2}
+    assert colours(cache, "video", "none") == [None] * 7
+    assert colours(cache, "video", "gone") == [None]
+    assert set(colours(cache, "video", "span")) <= {0, None}
+    faces = cache.streams["video"].faces
+    assert faces is not None
+    one = slice(int(cache.offsets[2]), int(cache.offsets[3]))
+    assert (faces.state[one] == ALONE).all() and np.isfinite(faces.score[one]).all()
+    none = slice(int(cache.offsets[1]), int(cache.offsets[2]))
+    assert (faces.state[none] == NO_FACE).all() and (faces.track[none] == -1).all()
+
+
+def test_bytes_do_not_depend_on_workers_or_restarts(corpus: Path, tmp_path: Path) -> None:
+    run(corpus, tmp_path / "a.h5", "speaker", "frame")
+    run(corpus, tmp_path / "b.h5", "speaker", "frame", workers=3)
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    (next((tmp_path / "b.h5.shards").glob("*/shard-00001.h5"))).unlink()
+    (tmp_path / "b.h5").unlink()
+    run(corpus, tmp_path / "b.h5", "speaker", "frame")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+
+
+def test_regions_stand_side_by_side_and_frame_is_as_without(corpus: Path, tmp_path: Path) -> None:
+    both = run(corpus, tmp_path / "both.h5", "face", "frame")
+    alone = run(corpus, tmp_path / "frame.h5", "frame")
+    assert sorted(both.streams) == ["video", "video.frame"]
+    one, other = both.streams["video.frame"], alone.streams["video"]
+    assert one.windows is not None and other.windows is not None
+    np.testing.assert_array_equal(one.windows, other.windows)
+    np.testing.assert_array_equal(both.start_s, alone.start_s)
+    assert one.faces is None and both.streams["video"].faces is not None
+
+
+def test_frame_alone_has_the_recipe_of_before(corpus: Path, tmp_path: Path) -> None:
+    cache = run(corpus, tmp_path / "c.h5", "frame")
+    assert "region" not in cache.streams["video"].spec["parameters"]
+    assert "region" not in cache.provenance["recipe"]
+
+
+def test_another_margin_is_another_fingerprint(corpus: Path, speakers: Path, tmp_path: Path) -> None:
+    shutil.copy(speakers, tmp_path / "c.h5")
+    with pytest.raises(FingerprintMismatchError, match="least_margin"):
+        run(corpus, tmp_path / "c.h5", "speaker", speaker_margin=0.2)
+
+
+def test_a_table_has_no_face(corpus: Path, tmp_path: Path) -> None:
+    class Table:
+        spec = EncoderSpec("table:t.csv", "video", 2, 2)
+
+        def lookup(self, utterance_id: str, starts_s: Any, length_s: float) -> Any:
+            raise AssertionError("not reached")
+
+        extent_s = lookup
+
+    options = ExtractionOptions(video=("vgg16",), audio=("none",), region=("face",), face_detector="colour")
+    with pytest.raises(UsageError, match="needs a video encoder"):
+        make_recipe(options, build_encoder=lambda *_: Table())
+
+
+def test_inspect_sums_the_faces_up(speakers: Path) -> None:
+    cache = read_cache(speakers)
+    document = inspect(speakers)
+    faces = document["streams"]["video"]["faces"]
+    states = cache.streams["video"].faces
+    assert states is not None
+    assert faces["alone"] == int((states.state == ALONE).sum()) == 7
+    assert faces["no face"] == 8  # seven windows of the clip without a face, and that of the missing one
+    assert "faces: 8 windows no face, 7 windows alone, " in describe(document)
+
+
+def test_faces_that_are_damaged_are_refused(speakers: Path) -> None:
+    from dualstream.pipeline.cache import check
+
+    cache = read_cache(speakers)
+    stream = cache.streams["video"]
+    assert stream.faces is not None
+    wrong = replace(stream.faces, track=stream.faces.track * 0 - 1)
+    with pytest.raises(ValueError, match="faces/track"):
+        check(replace(cache, streams={"video": replace(stream, faces=wrong)}))
+
+
+def test_check_tells_of_faces(corpus: Path) -> None:
+    from dualstream.features.options import FaceOptions
+    from dualstream.pipeline.commands.check import main
+    from dualstream.pipeline.options.corpus import CheckOptions
+
+    face = FaceOptions(region=("speaker",), face_detector="colour")
+    found = main(corpus / "m.csv", corpus, CheckOptions(faces=True), face=face)
+    cases = {one.code: [case.subject for case in one.cases] for one in found.findings}
+    assert cases["no-face"] == ["none"]
+    assert sorted(cases["several-faces"]) == ["span", "two"]
+    assert "undecided-speaker" not in cases
+    strict = main(corpus / "m.csv", corpus, CheckOptions(faces=True), face=replace(face, speaker_margin=5.0))
+    assert "two" in [
+        case.subject for one in strict.findings if one.code == "undecided-speaker" for case in one.cases
+    ]
+
+
+def test_check_without_faces_refuses_their_options(corpus: Path) -> None:
+    from dualstream.features.options import FaceOptions
+    from dualstream.pipeline.commands.check import main
+    from dualstream.pipeline.options.corpus import CheckOptions
+
+    with pytest.raises(UsageError, match="go with --faces"):
+        main(corpus / "m.csv", corpus, CheckOptions(), face=FaceOptions(speaker_margin=1.0))
+    plain = main(corpus / "m.csv", corpus, CheckOptions())
+    assert not {"no-face", "several-faces"} & {one.code for one in plain.findings}
+
+
+def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
+    from dualstream.features.media import DecodeSettings, read_clip
+    from dualstream.features.windows import Sampling, WindowPlan
+
+    folder = tmp_path / "debug"
+    run(corpus, tmp_path / "c.h5", "speaker", debug=folder)
+    assert sorted(one.name for one in folder.iterdir()) == [
+        "faces.html", "none.mp4", "one.mp4", "span.mp4", "two.mp4"
+    ]  # fmt: skip
+    page = (folder / "faces.html").read_text()
+    assert page.count("<section>") == 4 and "7 alone" in page and "<script" not in page
+    faces = read_cache(tmp_path / "c.h5").streams["video"].faces
+    assert faces is not None
+    two = faces.score[:7]
+    assert f"score of the best face, {two.min():.2f} to {two.max():.2f}" in page
+    assert "shaded: masked; from 0.5 to 3.5 s" in page  # centres of seven windows of a second, 0.5 s apart
+    assert f"3.5 s: {STATES[faces.state[6]]} {two[6]:.2f} margin {faces.margin[6]:.2f}" in page
+    settings = DecodeSettings(frame_size_px=96)
+    marked, plain = (
+        read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=settings).frames[3].astype(int)
+        for path in (folder / "one.mp4", corpus / "one.mp4")
+    )
+    green = (marked[:, :, 1] - marked[:, :, 0] > 60) & (marked[:, :, 1] - marked[:, :, 2] > 40)
+    assert green.sum() > 30 > ((plain[:, :, 1] - plain[:, :, 0] > 60).sum())
+    run(corpus, tmp_path / "frame.h5", "frame", debug=folder)  # nothing to show is said, not raised
