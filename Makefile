@@ -43,8 +43,9 @@ format: $(STAMP) ## let ruff mend what it can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-docs: $(STAMP)   ## docs/reference/ again, from the docstrings
+docs: $(STAMP)   ## docs/reference/ again, from the docstrings, and the site in build/site
 	$(PY) docs/make_reference.py
+	$(PY) -m mkdocs build --strict -q
 
 bench: $(STAMP)  ## the benchmarks, one after the other
 	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
