@@ -114,7 +114,9 @@ def build_detector(name: str, weights: Path | None) -> FaceDetector:
     """
     entry = REGISTRY.get(name)
     if entry.weights and weights is None:
-        raise ValueError(f"face detector {name} needs a file of weights: --face-weights FILE")
+        raise ValueError(
+            f"face detector {name} needs a file of weights, which docs/faces.md names: --face-weights FILE"
+        )
     if not entry.weights and weights is not None:
         raise ValueError(f"face detector {name} brings its own weights; found --face-weights {weights}")
     if weights is not None and not weights.is_file():

@@ -108,7 +108,9 @@ def build_scorer(name: str, weights: Path | None) -> SpeakerScorer:
     """
     entry = REGISTRY.get(name)
     if entry.weights and weights is None:
-        raise ValueError(f"speaker scorer {name} needs a file of weights: --speaker-weights FILE")
+        raise ValueError(
+            f"speaker scorer {name} needs a file of weights, which docs/faces.md names: --speaker-weights FILE"
+        )
     if not entry.weights and weights is not None:
         raise ValueError(f"speaker scorer {name} has no weights to choose; found --speaker-weights {weights}")
     if weights is not None and not weights.is_file():

@@ -236,8 +236,9 @@ def test_planted_scenes_are_right() -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_planted_scenes_are_right() -> None:
-    right, wrong, undecided = planted(range(100, 200))
+@pytest.mark.parametrize("first", [100, 125, 150, 175])
+def test_a_hundred_planted_scenes_are_right(first: int) -> None:
+    right, wrong, undecided = planted(range(first, first + 25))
     assert right >= 0.95 * (right + wrong)
     assert right >= 0.85 * (right + wrong + undecided)
 

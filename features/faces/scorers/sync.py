@@ -1,6 +1,6 @@
 """sync: how well the motion of the mouth follows the loudness of the voice, over lags of ±0.12 s. No weights.
 
-At each tick the two are correlated over two seconds around it, on the ticks with a voice and 0.4 s beside them;
+At each tick the two are correlated over four seconds around it, on the ticks with a voice and 0.4 s beside them;
 the best lag counts. Motion is what changes in the mouth's region from picture to picture beyond what changes in
 the rest of the face, so that nodding is no talking. It is weighed by a floor: a still picture's coding noise
 follows nothing. To the correlation is added a little for a mouth that moves at all while a voice is heard.
@@ -17,7 +17,7 @@ from dualstream.features.faces.voice import levels_db, voiced
 from numpy.typing import NDArray
 
 LONGEST_LAG = 3  # ticks: 0.12 s
-CORRELATED_S = 1.0  # to each side; with 2 s a change of the speaker is noticed too late
+CORRELATED_S = 2.0  # to each side
 BESIDE_TICKS = 10  # of a voice: that it begins and ends is what tells most
 SMOOTHED_TICKS = 3
 LEAST_VOICED = 8  # ticks around a tick, or there is nothing to correlate
@@ -41,7 +41,7 @@ class Sync:
 
     name = "sync"
     crop = CropSpec(SIZE_PX, 1.0, 0.0)
-    context_s = 0.5
+    context_s = 0.5  # of what is smoothed over seconds already: more is late where the speaker changes
     least_margin = 0.1
 
     def to_json(self) -> dict[str, Any]:
