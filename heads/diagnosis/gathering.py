@@ -52,8 +52,8 @@ def gather(
     """
     _require_two_streams(train, options)
     by, of_folds = grouping(train, dev, options.folds)
-    raw = _raw(extracted or (train, dev), unlabelled, by, options)
-    seen = signs(*(extracted or (train, dev)), options.task, by=by, names=names, progress=progress)
+    as_extracted = extracted or (train, dev)
+    raw = _raw(as_extracted, unlabelled, by, options)
     train, dev, notes = _cleaned(train, dev)
     notes = (*notes, *of_folds)
     curve = second = None
@@ -64,6 +64,7 @@ def gather(
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = _pooled(train, dev, by, options)
+    seen = signs(*as_extracted, options.task, by=by, names=names, progress=progress)
     labelled = sum(
         int((getattr(part, options.task) != UNLABELLED).sum()) for part in (train, dev) if part is not None
     )

@@ -17,7 +17,9 @@ def leakage(evidence: Evidence) -> Cause | None:
     signs = evidence.signs
     pairs = [] if signs is None else [pair for one in copied(signs) for pair in across_splits(signs, one)]
     twice = {next(i for i in pair if signs.dev[i]) for pair in pairs} if signs is not None else set()
-    copies = max(evidence.copies, len(twice))
+    # of streams with few values (votes, counts) equal rows are chance
+    by_chance = signs is not None and bool(signs.copies) and all(one.few_values for one in signs.copies)
+    copies = max(0 if by_chance else evidence.copies, len(twice))
     if copies <= COPIED_SHARE * max(1, evidence.dev_utterances):
         return None
     share = copies / evidence.dev_utterances

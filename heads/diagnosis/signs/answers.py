@@ -30,8 +30,12 @@ class Heads:
 
     @classmethod
     def of(cls, table: Table, group: Codes) -> Heads | None:
-        """Deal whole groups into folds; None where there are too few labelled utterances or groups."""
-        if table.labelled().sum() < LEAST or len(np.unique(group[table.labelled()])) < 2:
+        """Deal whole groups into folds; None where there are too few labelled utterances, classes or groups."""
+        if not table.raw:
+            return None
+        made = cls(table, group, np.zeros(len(group), dtype=np.int64))
+        use = made.usable()
+        if use.sum() < LEAST or len(np.unique(table.label[use])) < 2 or len(np.unique(group[use])) < 2:
             return None
         return cls(table, group, fold_codes(group, table.label, FOLDS))
 

@@ -36,6 +36,8 @@ class Copies:
     """(earlier, later) utterance, each later one once."""
     exact: int
     """How many of the pairs are equal in every value."""
+    few_values: bool = False
+    """Whether equal rows are chance in this stream, and were not looked for."""
 
 
 def copies(table: Table, name: str) -> Copies:
@@ -43,7 +45,7 @@ def copies(table: Table, name: str) -> Copies:
     index = np.flatnonzero(table.there[name])
     rows = table.raw[name][index].astype(np.float32)
     if len(index) < LEAST or few_values(rows):
-        return Copies(name, len(index), (), 0)
+        return Copies(name, len(index), (), 0, len(index) >= LEAST)
     exact = dict(_equal(rows))
     first = np.setdiff1d(np.arange(len(rows)), np.fromiter(exact, dtype=np.int64, count=len(exact)))
     reduced = components(table.raw[name], table.there[name], rank=COLUMNS)[index][first]

@@ -75,6 +75,7 @@ class Signs:
                     "stream": one.stream,
                     "rows": one.rows,
                     "exact": one.exact,
+                    "few_values": one.few_values,
                     "pairs": [list(self.called(pair)) for pair in one.pairs],
                 }
                 for one in self.copies

@@ -38,7 +38,7 @@ def doubles(signs: Signs) -> tuple[Doubles, ...]:
         return ()
     filled = {(fill.stream, place) for fill in signs.fills for place in fill.utterances}
     known = {one.stream: {p for p in one.pairs if (one.stream, p[1]) not in filled} for one in signs.copies}
-    asked = [one for one in signs.copies if one.rows and not _mute(one)]
+    asked = [one for one in signs.copies if one.rows and not one.few_values]
     if not asked:
         return ()
     common = set.intersection(*(known[one.stream] for one in asked)) if len(asked) > 1 else set()
@@ -52,10 +52,6 @@ def doubles(signs: Signs) -> tuple[Doubles, ...]:
         if alone:
             found.append(_doubles((one.stream,), alone, one, exact))
     return tuple(one for one in found if len(one.pairs) >= FEW and one.share > COPIED)
-
-
-def _mute(one: Copies) -> bool:
-    return one.rows == 0
 
 
 def _doubles(streams: tuple[str, ...], pairs: set[tuple[int, int]], one: Copies, exact: dict[str, int]) -> Doubles:

@@ -176,6 +176,16 @@ def test_rows_of_few_values_are_no_copies():
     assert copies(of(WHOLE.having({"video": votes, "audio": WHOLE.rows["audio"]})), "video").pairs == ()
 
 
+def test_equal_votes_in_train_and_dev_are_no_leakage():
+    rng = np.random.default_rng(0)
+    votes = {name: rng.multinomial(5, [0.4, 0.3, 0.2, 0.1], len(WHOLE.ids)) / 5.0 for name in WHOLE.rows}
+    table = of(WHOLE.having(votes))
+    found = signs_of(table, copies=tuple(copies(table, name) for name in votes))
+    leakage = causes.REGISTRY.get("leakage").rule
+    assert leakage(evidence(signs=found, copies=80, dev_utterances=100)) is None
+    assert leakage(evidence(copies=80, dev_utterances=100)) is not None
+
+
 def test_filled_rows_are_told_by_what_they_were_filled_with():
     for how, kind in (
         (damages.filled_with_the_mean, "mean"),
