@@ -1,4 +1,4 @@
-"""The parts of docs/results.md on encoders of today and on more than two streams, after those of results_parts.py."""
+"""Parts of docs/results.md on encoders of today and on more than two streams."""
 
 from __future__ import annotations
 
@@ -106,7 +106,13 @@ def paired(
     ]
     corrected = holm([one.p_value for one in found])
     return [
-        {"variant": name, "against": other, "difference": one.difference, "interval": list(one.interval), "p_holm": p}
+        {
+            "variant": name,
+            "against": other,
+            "difference": one.difference,
+            "interval": list(one.interval),
+            "p_holm": p,
+        }
         for (name, other), one, p in zip(pairs, found, corrected, strict=True)
     ]
 
@@ -164,7 +170,7 @@ def write_train_dev(target: Path) -> None:
 
 
 def write_clean(source: Path, target: Path) -> Document:
-    """Write a table without its broken rows (beyond the scale) and its empty ones (all zero: no face); count both."""
+    """Write a table without its broken rows (beyond the scale) and its empty ones (all zero); count both."""
     import numpy as np
 
     with np.load(source, allow_pickle=False) as table:

@@ -1,4 +1,4 @@
-"""Tables of docs/results.md on encoders of today and on more than two streams; results_page.py draws the others."""
+"""Tables of docs/results.md on encoders of today and on more than two streams."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ Document = dict[str, Any]
 
 GOALS = (
     ("EMO-DB, whisper", "emodb_whisper", (f"linear:{WHISPER}",), 0.86),
-    ("RAVDESS, whisper and action units", "ravdess_whisper", tuple(f"{one}:{FACE_WHISPER}" for one in JOINED), 0.81),
+    (
+        "RAVDESS, whisper and action units",
+        "ravdess_whisper",
+        tuple(f"{one}:{FACE_WHISPER}" for one in JOINED),
+        0.81,
+    ),
     ("RAVDESS, three streams", "ravdess_whisper", (*JOINED, "auto"), 0.84),
     ("RAVDESS, three streams, speaker-normalised", "ravdess_whisper_norm", (*JOINED, "auto"), 0.91),
 )
@@ -24,7 +29,7 @@ ANCHORS = (
     ("RAVDESS", "Whisper large v3, frozen", "75.3 %", "80 times the weights of whisper-tiny.en; sound alone"),
     ("EMO-DB", f"best of [EmoBox]({_META})", "92.6 %", "**does not compare**: every speaker is in train and test"),
     ("MELD, audio", "WavLM large, fine-tuned", "54.2 % accuracy", "fine-tuned on MELD"),
-    ("MELD, audio", "Qwen-Audio", "55.7 % accuracy", "a language model that writes down what it hears: wording counts"),
+    ("MELD, audio", "Qwen-Audio", "55.7 % accuracy", "a language model: wording counts"),
     ("MELD, audio", f"Whisper large v3, frozen ([EmoBox]({_META}))", "51.9 % accuracy", "frozen, as here"),
     ("MELD, video", f"[FacialMMT]({_MMT}): any face; the one that sound chooses; with identity",
      "weighted F1 32.3; 34.4; 36.5", "scored on test; action units here on dev"),
@@ -120,9 +125,7 @@ def goals(document: Document) -> str:
             score = rows[name]
             ahead = score["mean"] - goal
             verdict = "reached" if ahead >= 0 else f"missed by {-ahead:.4f}"
-            lines.append(
-                (what, f"`{name}`", f"{goal:.2f}", interval(score["mean"], *score["interval"]), verdict)
-            )
+            lines.append((what, f"`{name}`", f"{goal:.2f}", interval(score["mean"], *score["interval"]), verdict))
     return table(("what", "variant", "goal", "UAR [95 %]", ""), lines)
 
 
