@@ -1,6 +1,6 @@
 """Everything behind docs/results.md: measure, keep the figures as JSON, write the page from them.
 
-    DUALSTREAM_DATA=FOLDER python benchmarks/results.py            # all of it: `make results`
+    DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/results.py    # all of it: `make results`
     DUALSTREAM_DATA=FOLDER python benchmarks/results.py --quick    # minutes; writes results/quick.md
     python benchmarks/results.py --page                            # the page again from the figures that are there
     python benchmarks/results.py --meld MELD.Raw                   # MELD too, where its clips lie there
@@ -26,7 +26,8 @@ from pathlib import Path
 
 from checkout import ROOT
 from results_page import moved, render
-from results_parts import PARTS, Document, Job
+from results_parts import Document, Job
+from results_streams import PARTS
 
 from dualstream.cores import one_core
 
@@ -62,13 +63,17 @@ def main() -> None:
         1 if options.quick else options.seeds,
         options.quick,
         options.meld and options.meld.resolve(),
+        Path(weights).resolve() if (weights := os.environ.get("DUALSTREAM_WEIGHTS")) else None,
     )
     if options.part:
         measure_part(job, options.part)
         return
     started = time.perf_counter()
     before = json.loads(FIGURES.read_text()) if FIGURES.exists() else None
-    wanted = needed([name for name in options.only.split(",") if name] or list(PARTS), job)
+    names = [name for name in options.only.split(",") if name] or list(PARTS)
+    wanted = needed(names, job)
+    if not job.quick and job.weights is None and any(PARTS[name].weights for name in names):
+        sys.exit("DUALSTREAM_WEIGHTS is not set; expected the folder that holds whisper-tiny.en/")
     document = collect(job, wanted, options.workers, sys.argv[1:])
     document["made"]["wall_s"] = time.perf_counter() - started
     if job.quick:
@@ -92,7 +97,10 @@ def needed(names: list[str], job: Job) -> list[str]:
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
         sys.exit(f"--only: there is no part {unknown}; there are: {', '.join(PARTS)}")
-    every = {*names, *(need for name in names for need in PARTS[name].needs)}
+    every, due = set[str](), list(names)
+    while due:
+        every.add(name := due.pop())
+        due += PARTS[name].needs
     return [name for name, part in PARTS.items() if name in every and part.wanted(job)]
 
 
@@ -156,7 +164,8 @@ def measure_part(job: Job, name: str) -> None:
 
 def part_key(job: Job, name: str) -> str:
     """Return a digest of the sources and options that a part's figures depend on."""
-    sha = hashlib.sha256(repr((name, job.seeds, job.quick, str(job.data))).encode())
+    facts = (name, job.seeds, job.quick, str(job.data), *([str(job.weights)] if PARTS[name].weights else []))
+    sha = hashlib.sha256(repr(facts).encode())
     for pattern in PARTS[name].sources:
         for path in sorted(ROOT.glob(pattern)):
             sha.update(path.read_bytes())

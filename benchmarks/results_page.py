@@ -69,6 +69,8 @@ LOSSES = {"log_loss": "log loss", "calibrated_log_loss": "calibrated log loss"}
 
 def tables(document: Document) -> dict[str, Callable[[], str]]:
     """Return what draws each table."""
+    import results_streams_page  # it draws with what stands below
+
     made = {
         f"{name}": (lambda name=name: compared(document[name]))
         for name in document
@@ -82,7 +84,7 @@ def tables(document: Document) -> dict[str, Callable[[], str]]:
     made["meld"] = lambda: meld(document.get("meld"))
     made["commands"] = lambda: commands(document)
     made["moved"] = lambda: moves(document.get("moved"))
-    return made
+    return made | results_streams_page.tables(document)
 
 
 def choices(chose: list[str] | str | None) -> str:
@@ -109,7 +111,7 @@ def compared(document: Document) -> str:
                 "" if score["spread"] is None else f"{score['spread']:.3f}",
                 f"{row['emotion']['weighted_f1']['mean']:.3f}",
                 *(_loss(row["emotion"], name) for name in LOSSES),
-                f"{row['sentiment']['balanced_accuracy']['mean']:.3f}",
+                f"{row['sentiment']['balanced_accuracy']['mean']:.3f}" if "sentiment" in row else "",
                 "" if test is None else signed(test["difference"], *test["interval"]),
                 "" if test is None else p_value(test["p_holm"]),
                 f"{row['fit_s']:.0f}",
@@ -275,7 +277,9 @@ def values(document: Document) -> dict[str, str]:
         found |= {f"{name}.{kind}": interval(**row[kind]) for kind in MODELS}
     if "stress" in document:
         found |= _of_stress(document["stress"])
-    return found
+    import results_streams_page
+
+    return found | results_streams_page.values(document)
 
 
 def _of_comparison(name: str, document: Document) -> dict[str, str]:
@@ -283,7 +287,7 @@ def _of_comparison(name: str, document: Document) -> dict[str, str]:
     tests = {test["variant"]: test for test in document["tests"]}
     uar = {row["variant"]: row["emotion"]["balanced_accuracy"]["mean"] for row in done}
     found = {f"{name}.{variant}": f"{score:.3f}" for variant, score in uar.items()}
-    for row in done:
+    for row in (row for row in done if "sentiment" in row):
         found[f"{name}.{row['variant']}.sentiment"] = f"{row['sentiment']['balanced_accuracy']['mean']:.3f}"
     found |= {f"{name}.{v}.uar": interval(score, *_score(done, v)["interval"]) for v, score in uar.items()}
     found |= {f"{name}.{v}.gain": signed(test["difference"], *test["interval"]) for v, test in tests.items()}
@@ -371,5 +375,5 @@ def _is_comparison(document: Document, name: str) -> bool:
 
 
 def _order(line: str) -> tuple[int, str]:
-    steps = ("manifest", "extract", "compare", "fit-head", "evaluate")
+    steps = ("manifest", "extract", "project", "compare", "fit-head", "evaluate")
     return steps.index(line.split()[1]), line

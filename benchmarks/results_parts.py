@@ -33,6 +33,7 @@ class Job:
     seeds: int
     quick: bool
     meld: Path | None = None
+    weights: Path | None = None
 
     @property
     def parts(self) -> Path:
@@ -51,8 +52,11 @@ class Job:
         )
         if done.returncode:
             sys.exit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr[-2000:]}")
-        shown = [word.replace(str(self.data), "DATA").replace(str(self.scratch), "results") for word in words]
-        return "dualstream " + " ".join(shown)
+        places = {self.data: "DATA", self.scratch: "results", self.weights: "WEIGHTS"}
+        shown = " ".join(words)
+        for place, name in places.items():
+            shown = shown.replace(str(place), name) if place else shown
+        return f"dualstream {shown}"
 
 
 # ---- the road of a user
@@ -142,6 +146,7 @@ def reduced(document: Document) -> Document:
         "majority": majority,
         "rows": rows,
         "tests": [test for test in document["tests"] if test["task"] == lead],
+        "stream_gains": [gain for gain in document.get("stream_gains", []) if gain["task"] == lead],
     }
 
 
@@ -217,6 +222,8 @@ class Part:
     needs: tuple[str, ...] = ()
     """Parts that must be there before it."""
     wanted: Callable[[Job], bool] = lambda job: True
+    weights: bool = False
+    """Whether it reads DUALSTREAM_WEIGHTS."""
 
 
 EXTRACTED = ("features/**/*.py",)

@@ -13,7 +13,8 @@ import results_page
 import results_parts
 from dualstream.features.acoustic import LISTS
 from dualstream.heads.variants import registry
-from results_parts import PARTS, ROOT, Job, write_units
+from results_parts import ROOT, Job, write_units
+from results_streams import PARTS
 
 FIGURES = json.loads((ROOT / "docs" / "results.json").read_text())
 PAGE = (ROOT / "docs" / "results.md").read_text()
