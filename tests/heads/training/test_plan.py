@@ -118,7 +118,8 @@ def test_dialogues_are_drawn_by_the_mean_of_theirs():
 
 
 def both(*present):
-    return SimpleNamespace(widths={"video": 3, "audio": 2}, both_present=np.array(present))
+    second = np.array(present, dtype=np.bool_)
+    return SimpleNamespace(widths={"video": 3, "audio": 2}, there=np.stack((np.ones_like(second), second), axis=1))
 
 
 def test_no_more_than_one_stream_is_hidden_and_only_where_both_are_there():
@@ -139,6 +140,6 @@ def test_nothing_is_hidden_where_it_is_not_asked_for_or_there_is_one_stream():
     rng = np.random.default_rng(0)
     state = rng.bit_generator.state
     assert hide_streams(both(True), np.array([0]), 0.0, rng) is None
-    one = SimpleNamespace(widths={"video": 3, "audio": 0}, both_present=np.array([True]))
+    one = SimpleNamespace(widths={"video": 3}, there=np.array([[True]]))
     assert hide_streams(one, np.array([0]), 0.5, rng) is None
     assert rng.bit_generator.state == state  # and no number is drawn for it

@@ -135,8 +135,11 @@ def test_an_epoch_holds_the_batches(fusion: str, rate: float) -> None:
     epoch = list(tensors.epoch(order, lambda index: hide_streams(tensors, index, rate, rngs[0])))
     for index, found in zip(order, epoch, strict=True):
         expected = tensors.batch(index, hide_streams(tensors, index, rate, rngs[1]))
-        for name, value in vars(expected).items():
-            np.testing.assert_array_equal(getattr(found, name).numpy(), value.numpy())
+        np.testing.assert_array_equal(found.dialogue.numpy(), expected.dialogue.numpy())
+        assert list(found.streams) == list(expected.streams) == ["video", "audio"]
+        for stream, held in expected.streams.items():
+            for name, value in vars(held).items():
+                np.testing.assert_array_equal(getattr(found.streams[stream], name).numpy(), value.numpy())
     hidden = sum(int((~batch.audio_present).sum()) for batch in epoch)
     assert (hidden > int((~tensors.present["audio"]).sum())) == (rate > 0.0)
 

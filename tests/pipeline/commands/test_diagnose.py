@@ -112,7 +112,7 @@ def test_normalised_speakers_are_called_transductive_and_hide_no_copy(tmp_path: 
     assert any(LABEL in note for note in normed["evidence"]["notes"])
     page = (tmp_path / "normed" / "out" / "report.html").read_text()
     for expected in (
-        "Why concat_norm (transductive) does",
+        "why concat_norm (transductive) does",
         "<dt>video alone (transductive)</dt>",
         "standardise (transductive)",
     ):
