@@ -82,7 +82,8 @@ def main() -> None:
     else:
         if before is not None:
             document = over(before, document) if options.only else document
-            document["moved"] = moved(before, document)
+            kept = [row for row in before.get("moved", []) if options.only and row["part"] not in wanted]
+            document["moved"] = [*kept, *moved(before, document)]
         FIGURES.write_text(json.dumps(document, indent=1) + "\n")
         target = PAGE
     target.write_text(render(document))

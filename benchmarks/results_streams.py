@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from checkout import ROOT
 from results_parts import EVEN, EXTRACTED, FITTED, OTHER_LIST, OWN_LIST, Document, Job, Part, compare
 from results_parts import PARTS as EARLIER
 
@@ -161,7 +162,6 @@ def meld_face(job: Job) -> Document:
 
 def write_train_dev(target: Path) -> None:
     """Write MELD's manifest without test, of which there are no action units."""
-    from checkout import ROOT
 
     head, *lines = (ROOT / "data_manifest.csv").read_text().splitlines()
     split = head.split(",").index("split")

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.diagnosis import changes, conclusion, diagnose
