@@ -94,9 +94,11 @@ def _with_noise(
 ) -> NDArray[np.float32]:
     if not there.any():
         return rows
-    added = level * rows[there].std(axis=0) * rng.standard_normal((int(there.sum()), rows.shape[1]))
+    spread = rows[there].std(axis=0, dtype=np.float64)  # in float32 the squares of a wild value have no room
+    added = level * spread * rng.standard_normal((int(there.sum()), rows.shape[1]))
     worse = rows.copy()
-    worse[there] += added.astype(np.float32)
+    most = float(np.finfo(np.float32).max)
+    worse[there] = np.clip(rows[there] + added, -most, most).astype(np.float32)
     return worse
 
 

@@ -32,6 +32,9 @@ ADDED = {
     | ({"--faces", *FACES} if command == "check" else set())
     | ({"--speaker-from", "--dialogue-from", "--split-from"} if command == "manifest" else set())
     | ({"--table"} if command == "report" else set())
+    | ({"--balance", "--balance-strength"} if command in ("fit-head", "compare", "diagnose") else set())
+    | ({"--measures --no-measures", "--manifest", "--root"} if command == "diagnose" else set())
+    | ({"--errors"} if command == "evaluate" else set())
     for command in GOLDEN
 }
 """What came later, by command."""

@@ -30,6 +30,8 @@ OTHER: dict[str, Any] = {
     "loss": "focal",
     "resample": True,
     "task_balance": "surgery",
+    "balance": "ogm_ge",
+    "balance_strength": 0.5,
     "watch": "loss",
     "focal_gamma": 1.5,
     "adjustment": 0.75,
