@@ -40,7 +40,7 @@ class MadeShard:
     job: ShardJob
     shard: Shard
     stats: tuple[tuple[int, int], ...]
-    """Size and time of each clip before it was read (clip_changes.py)."""
+    """Size and time of each clip before it was read (staleness.py)."""
 
 
 def make_shards(

@@ -37,13 +37,6 @@ class RemoteHasher(Hasher):
         """Remove what was fetched."""
         self._scratch.close()
 
-    def place(self, path: str) -> Path | None:
-        """Fetch a file and return where it is here, or None where it can't be had."""
-        try:
-            return self.require(path)
-        except NoClipError:
-            return None
-
     def require(self, path: str) -> Path:
         """Fetch a file and return where it is here.
 

@@ -94,10 +94,6 @@ class SeenHasher(Hasher):
         """Keep files at hand within a block."""
         return self._here.held(*paths)
 
-    def place(self, path: str) -> Path | None:
-        """Return where a manifest's path leads, or None where it is no regular file for who asks."""
-        return None if self._fault(path) else self._here.place(path)
-
     def require(self, path: str) -> Path:
         """Return where a manifest's path leads; raise NoClipError in the words of who asks."""
         if fault := self._fault(path):

@@ -55,9 +55,9 @@ class Hasher:
         self._lock = threading.Lock()
 
     def place(self, path: str) -> Path | None:
-        """Return where a manifest's path leads, or None where it is no regular file inside the root."""
+        """Return where a manifest's path leads, or None where `require` refuses it."""
         try:
-            return clip_at(self.root, path)
+            return self.require(path)
         except NoClipError:
             return None
 
