@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import Any
 
 from dualstream.pipeline.errors import DualstreamError
 
@@ -33,6 +34,9 @@ class NoClipError(DualstreamError):
         self.kind = kind
         self.text = text
         super().__init__(f"{kind}: {text}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return NoClipError, (self.kind, self.text)
 
     def of(self, what: str) -> NoClipError:
         """Return the same error, said of `what`: one of the two files of a clip."""

@@ -17,6 +17,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from dualstream.features.encode import ClipPlan
@@ -28,7 +29,7 @@ from dualstream.pipeline.extraction.clip_reading import ReadClip, TakenClip, com
 from dualstream.pipeline.extraction.encoder_choice import is_network
 from dualstream.pipeline.extraction.messages import packed
 from dualstream.pipeline.extraction.staleness import Hasher
-from dualstream.pipeline.extraction.worker import Request
+from dualstream.pipeline.extraction.worker import Answer, Request
 from dualstream.pipeline.extraction.worker_process import Worker, WorkerLostError
 
 log = logging.getLogger(__name__)
@@ -141,22 +142,27 @@ class ClipWorkers:
             worker.end(END_LIMIT_S)
 
     def _taken(self, utterance: Utterance, key: str, data: bytes) -> TakenClip:
-        worker = self._a_worker()
-        try:
-            plan = None if key in worker.plans else data
-            known = self._hasher.known(*utterance.files)
-            answer = worker.ask(Request(self._hasher.root, utterance, key, plan, known))
-        except WorkerLostError:
-            self._forget(worker)
-            raise
-        worker.plans.add(key)
-        with self._lock:
-            self._idle.append(worker)
+        with self._hasher.held(*utterance.files):
+            hasher = self._hasher.for_worker(*utterance.files)
+            answer = self._asked(Request(hasher, utterance, key, data))
         self._hasher.learn(answer.known)
         if answer.error is not None:
             raise answer.error
         assert answer.taken is not None
         return answer.taken
+
+    def _asked(self, request: Request) -> Answer:
+        """Ask a worker, without the plan where it has it."""
+        worker = self._a_worker()
+        try:
+            answer = worker.ask(replace(request, plan=None) if request.key in worker.plans else request)
+        except WorkerLostError:
+            self._forget(worker)
+            raise
+        worker.plans.add(request.key)
+        with self._lock:
+            self._idle.append(worker)
+        return answer
 
     def _a_worker(self) -> Worker:
         with self._lock:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.scratch import Scratch
-from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from dualstream.pipeline.extraction.staleness import ABSENT, DigestKey, Hasher
 
 
 class RemoteHasher(Hasher):
@@ -26,12 +26,17 @@ class RemoteHasher(Hasher):
         self._digests: dict[tuple[str, int, int], str] = {}
         root.look(paths)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return RemoteHasher, (self._remote,)  # another process fetches into a folder of its own
-
     def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
         """Keep files that are fetched in the block until its end."""
         return self._scratch.held(*paths)
+
+    def for_worker(self, *paths: str) -> Hasher:
+        """Fetch a clip's files and return who knows where they are: a worker asks no store."""
+        return FetchedHasher({path: self._fetched(path) for path in paths})
+
+    def known(self, *paths: str) -> dict[DigestKey, str]:
+        """Return nothing: digests are kept by what the store says of a file, not by where it was fetched to."""
+        return {}
 
     def close(self) -> None:
         """Remove what was fetched."""
@@ -78,6 +83,13 @@ class RemoteHasher(Hasher):
             return ABSENT
         return max(0, found.size_bytes), found.version
 
+    def _fetched(self, path: str) -> FetchedFile:
+        try:
+            found: Path | NoClipError = self.require(path)
+        except NoClipError as error:
+            found = error
+        return FetchedFile(found, self._stat(path), self._digest(path))
+
     def _digest(self, path: str) -> str:
         key = (path, *self._stat(path))
         known = self._digests.get(key)
@@ -88,6 +100,41 @@ class RemoteHasher(Hasher):
                     return ""
                 known = self._digests[key] = digest_of_file(place)
         return known
+
+
+@dataclass(frozen=True)
+class FetchedFile:
+    """A file of a store as the process that fetched it knows it."""
+
+    place: Path | NoClipError
+    """Where it is on this machine, or why it is not."""
+    stat: tuple[int, int]
+    sha256: str
+
+
+class FetchedHasher(Hasher):
+    """Files that another process of this machine fetched, and holds for as long as they are needed here."""
+
+    def __init__(self, files: Mapping[str, FetchedFile]) -> None:
+        super().__init__(Path())
+        self._files = files
+
+    def require(self, path: str) -> Path:
+        """Return where a file is here; raise NoClipError, as it was raised there, where it could not be had."""
+        place = self._files[path].place
+        if isinstance(place, NoClipError):
+            raise place
+        return place
+
+    def known(self, *paths: str) -> dict[DigestKey, str]:
+        """Return nothing that the other process does not know."""
+        return {}
+
+    def _stat(self, path: str) -> tuple[int, int]:
+        return self._files[path].stat
+
+    def _digest(self, path: str) -> str:
+        return self._files[path].sha256
 
 
 def hasher_of(root: Path | RemoteRoot, paths: Iterable[str] = ()) -> Hasher:

@@ -16,7 +16,7 @@ from pathlib import Path
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.build_shards import ShardJob
-from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from dualstream.pipeline.extraction.staleness import ABSENT, DigestKey, Hasher
 
 READERS = 4  # threads that hash ahead
 JOBS_AHEAD = 8
@@ -93,6 +93,19 @@ class SeenHasher(Hasher):
     def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
         """Keep files at hand within a block."""
         return self._here.held(*paths)
+
+    def for_worker(self, *paths: str) -> Hasher:
+        """Return who answers for a clip's files in a worker process, in the words of who asks."""
+        seen = {path: self._files[path] for path in paths if path in self._files}
+        return SeenHasher(self._here.for_worker(*(path for path in paths if not self._fault(path))), seen)
+
+    def known(self, *paths: str) -> dict[DigestKey, str]:
+        """Return the digests that are known of clips as they are now."""
+        return self._here.known(*paths)
+
+    def learn(self, known: Mapping[DigestKey, str]) -> None:
+        """Take digests that another process worked out."""
+        self._here.learn(known)
 
     def require(self, path: str) -> Path:
         """Return where a manifest's path leads; raise NoClipError in the words of who asks."""

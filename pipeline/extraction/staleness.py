@@ -54,6 +54,13 @@ class Hasher:
         self._known: dict[DigestKey, str] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> JsonObject:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: JsonObject) -> None:
+        vars(self).update(state)
+        self._lock = threading.Lock()
+
     def place(self, path: str) -> Path | None:
         """Return where a manifest's path leads, or None where `require` refuses it."""
         try:
@@ -113,8 +120,14 @@ class Hasher:
             return digests[0]
         return hashlib.sha256(f"{' '.join(digests)}\n".encode()).hexdigest()
 
+    def for_worker(self, *paths: str) -> Hasher:
+        """Return who answers for a clip's files in a worker process, as long as they are `held` here."""
+        there = Hasher(self.root)
+        there.learn(self.known(*paths))
+        return there
+
     def known(self, *paths: str) -> dict[DigestKey, str]:
-        """Return the digests that are known of clips as they are now, for another process."""
+        """Return the digests that are known of clips as they are now."""
         try:
             keys = [self._key(place) for place in map(self.place, paths) if place is not None]
         except OSError:

@@ -16,7 +16,6 @@ import threading
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import pyav, runner
@@ -43,14 +42,13 @@ READY = "ready"
 class Request:
     """One clip as a worker is asked for it."""
 
-    root: Path
+    hasher: Hasher
+    """Who answers for its files there."""
     utterance: Utterance
     key: str
     """Of the plan."""
     plan: bytes | None
     """The plan, packed; None where the worker has it."""
-    known: dict[DigestKey, str]
-    """Digests of files that many clips share."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,6 +57,7 @@ class Answer:
 
     taken: TakenClip | None
     known: dict[DigestKey, str]
+    """Digests of its files, which many clips may share."""
     error: Exception | None = None
 
 
@@ -78,16 +77,13 @@ def main(channel: int, memory: int, lifeline: int) -> None:
 
 def _serve(run: Channel) -> None:
     plans: dict[str, ClipPlan] = {}
-    hasher: Hasher | None = None
     while True:
         request: Request = run.receive()
         try:
             if request.plan is not None:
                 plans[request.key] = unpacked(request.plan)
-            hasher = hasher or Hasher(request.root)
-            hasher.learn(request.known)
-            taken = take(request.utterance, plans[request.key], hasher)
-            answer = Answer(taken, hasher.known(*request.utterance.files))
+            taken = take(request.utterance, plans[request.key], request.hasher)
+            answer = Answer(taken, request.hasher.known(*request.utterance.files))
         except Exception as error:  # noqa: BLE001  # whatever it is, the run is to hear of it
             answer = Answer(None, {}, _travelling(error))
         run.send(answer)

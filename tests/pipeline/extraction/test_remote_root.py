@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,12 +23,14 @@ from dualstream.pipeline.corpus.manifest import read_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root, redacted
 from dualstream.pipeline.corpus.scratch import Scratch
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.extraction import clip_workers
 from dualstream.pipeline.extraction.presence import ClipsGoneError
 from dualstream.pipeline.extraction.request import ExtractReport, RunOptions
 from dualstream.pipeline.options.corpus import CheckOptions
 from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.options.generate import build
 
+from tests.pipeline.crashing import CrashingReader
 from tests.pipeline.option_values import values_of
 from tests.pipeline.stubs import STUBS, FakeReader, listing, make_corpus, run_extract, stub_recipe
 
@@ -102,6 +105,27 @@ def test_only_what_changed_in_the_store_is_made_again(corpus: Path, memory: str,
     report = run(corpus, memory, out)
     assert report.made == 6 and [name for name, _ in report.failed] == ["u8"]
     assert report.failed[0].reason.startswith("missing: there is no such file")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="clips are decoded on Linux and macOS")
+def test_worker_processes_read_what_the_run_fetched(
+    corpus: Path, memory: str, tmp_path: Path, reference: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store is in this process's memory: a worker that asked for itself would find nothing."""
+    monkeypatch.setattr(clip_workers, "LEAST_CLIPS", 0)
+    (tmp_path / "notes").mkdir()
+    out = tmp_path / "out" / "cache.h5"
+    report = run(corpus, memory, out, reader=CrashingReader(notes=tmp_path / "notes"))
+    assert (report.made, report.failed) == (CLIPS, []) and out.read_bytes() == reference
+    assert list((tmp_path / "tmp").iterdir()) == []
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/bucket/clips/clip4.mp4", b"segv now")
+    system.rm_file("/bucket/clips/clip8.mp4")
+    report = run(corpus, memory, out, reader=CrashingReader(notes=tmp_path / "notes"))
+    assert [(one.id, one.reason.partition(":")[0]) for one in report.failed] == [
+        ("u4", "crashed"),
+        ("u8", "missing"),
+    ]
 
 
 def test_scratch_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,15 @@ from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction import clip_workers, messages, worker_process
+from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.clip_workers import ClipWorkers, InProcess, clip_reading
 from dualstream.pipeline.extraction.messages import Channel, anonymous_memory
-from dualstream.pipeline.extraction.staleness import Hasher
+from dualstream.pipeline.extraction.seen import SeenHasher, see
+from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 from dualstream.pipeline.memory import MemoryShortageError
 
 from tests.pipeline.crashing import CrashingReader, TravellingAudio
-from tests.pipeline.stubs import FakeReader, StubAudio, StubVideo, make_corpus, run_extract
+from tests.pipeline.stubs import STUBS, FakeReader, StubAudio, StubVideo, make_corpus, run_extract, stub_recipe
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="clips are decoded on Linux and macOS")
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,6 +99,25 @@ class TestBytes:
             np.testing.assert_array_equal(there.begun.streams[name].windows, here.begun.streams[name].windows)
         np.testing.assert_array_equal(there.begun.frames, here.begun.frames)
         assert there.begun.frames.flags.writeable
+
+    def test_on_a_node_they_see_what_the_machine_that_asks_saw(self, tmp_path: Path, notes: Path) -> None:
+        corpus = make_corpus(tmp_path / "clips", 4)
+        (corpus.parent / "clip2.mp4").unlink()
+        seen = see(ShardJob(0, _utterances(corpus)), Hasher(corpus.parent))
+        (corpus.parent / "clip2.mp4").write_bytes(b"is here")
+        (corpus.parent / "clip3.mp4").write_bytes(b"bad one")
+        hasher = SeenHasher(Hasher(corpus.parent), seen.files)
+        recipe = stub_recipe(STUBS, reader=CrashingReader(notes=notes))
+        (made,) = make_shards([seen.job], recipe, hasher, workers=2)
+        words = [clip.reason.partition(":")[0] for clip in made.shard.clips]
+        assert words == ["", "", "missing", "damaged"] and made.stats[2] == ABSENT
+        assert [clip.sha256 for clip in made.shard.clips[:2]] == [
+            seen.files[f"clip{n}.mp4"].sha256 for n in (0, 1)
+        ]
+        place = corpus.parent / "clip0.mp4"
+        assert hasher.known("clip0.mp4", "clip2.mp4") == {
+            (place, place.stat().st_size, place.stat().st_mtime_ns): seen.files["clip0.mp4"].sha256
+        }
 
 
 def _utterances(corpus: Path) -> Any:
