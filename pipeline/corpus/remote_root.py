@@ -100,6 +100,8 @@ class RemoteRoot:
     def look(self, paths: Iterable[str]) -> None:
         """Look at many files before they are asked for one by one: in one listing, or several at a time."""
         wanted = list(dict.fromkeys(paths))
+        if not wanted:
+            return
         if self.lists:
             with contextlib.suppress(Exception):  # who may read may not always list: then one by one
                 found = self._list()

@@ -25,7 +25,9 @@ from dualstream.pipeline.corpus.scratch import Scratch
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction import clip_workers
 from dualstream.pipeline.extraction.presence import ClipsGoneError
+from dualstream.pipeline.extraction.remote_clips import hasher_of
 from dualstream.pipeline.extraction.request import ExtractReport, RunOptions
+from dualstream.pipeline.extraction.staleness import ABSENT
 from dualstream.pipeline.options.corpus import CheckOptions
 from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.options.generate import build
@@ -369,6 +371,20 @@ def test_names_with_signs(tmp_path: Path) -> None:
 
 
 # Addresses
+
+
+def test_a_store_is_listed_for_those_who_ask_for_clips(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is told its clips job by job asks for each: it lists no million of files for that."""
+    listed: list[str] = []
+    real = RemoteRoot._list
+    monkeypatch.setattr(RemoteRoot, "_list", lambda self: listed.append(str(self)) or real(self))
+    hasher = hasher_of(RemoteRoot(memory))
+    assert hasher.stat("clip1.mp4")[0] == 6 and listed == []
+    told = hasher_of(RemoteRoot(memory), ["clip1.mp4", "gone.mp4"])
+    assert told.stat("clip1.mp4")[0] == 6 and len(listed) == 1
+    assert told.stat("gone.mp4") == ABSENT
+    for one in (hasher, told):
+        one.close()
 
 
 def test_what_is_an_address(tmp_path: Path) -> None:
