@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import build, find
-from dualstream.features.media import MediaError, decoder_version
+from dualstream.features.media import DecodeSettings, MediaError, version_of
 from dualstream.features.single_read import digest_of_file
 from dualstream.features.weights import WeightsChoice
 from dualstream.pipeline.corpus.manifest import Manifest
@@ -170,9 +170,9 @@ def _sample(manifest: Manifest, hasher: Hasher) -> dict[str, SeenFile]:
 def _choice(
     found: Sequence[NodeStatement], options: ExtractionOptions, is_made: Callable[[str], bool]
 ) -> NodeStatement | None:
-    """Return the recipe that counts: of shards that are there, else with this machine's ffmpeg, else of most.
+    """Return the recipe that counts: of shards that are there, else with this machine's decoder, else of most.
 
-    None where this machine's ffmpeg is not among them, and a node that has it may still come.
+    None where this machine's decoder is not among them, and a node that has it may still come.
     """
     groups = Counter(_key(one) for one in found)
     begun = [one for one in found if is_made(_key(one))]
@@ -190,9 +190,9 @@ def _key(statement: NodeStatement) -> str:
 
 
 def _own_decoder(options: ExtractionOptions) -> str | None:
-    """Return the version of this machine's ffmpeg; None where there is none."""
+    """Return what decodes on this machine, as a recipe says it; None where nothing does."""
     try:
-        return decoder_version(named_ffmpeg(options))
+        return version_of(DecodeSettings(decoder=options.decoder), named_ffmpeg(options))
     except MediaError:
         return None
 

@@ -364,9 +364,10 @@ def statements() -> dict[str, NodeStatement]:
 
 
 def test_which_recipe_counts(statements: dict[str, NodeStatement], monkeypatch: pytest.MonkeyPatch) -> None:
+    from dualstream.features.media import command
     from dualstream.pipeline.extraction import distributed
 
-    monkeypatch.setattr(distributed, "decoder_version", lambda named: "6.0")
+    monkeypatch.setattr(command, "decoder_version", lambda named: "6.0")
     five, six, seven = statements.values()
     options = ExtractionOptions()
     assert _choice([seven, seven, six], options, lambda one: False) is six  # that of the machine that asks
@@ -377,8 +378,20 @@ def test_which_recipe_counts(statements: dict[str, NodeStatement], monkeypatch: 
     def nothing(named: Any) -> str:
         raise distributed.MediaError("missing", "no ffmpeg")
 
-    monkeypatch.setattr(distributed, "decoder_version", nothing)
+    monkeypatch.setattr(command, "decoder_version", nothing)
     assert _choice([five, seven, seven], options, lambda one: False) is seven  # that of most nodes
+
+
+def test_which_recipe_counts_where_pyav_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dualstream.features.media import command, pyav
+
+    monkeypatch.setattr(command, "decoder_version", lambda named: "6.0")
+    monkeypatch.setattr(pyav, "version", lambda: "pyav 14.1 (ffmpeg 7.1)")
+    decoders = ("pyav 14.0 (ffmpeg 7.0), else ffmpeg 6.0", "pyav 14.1 (ffmpeg 7.1), else ffmpeg 6.0")
+    old, new = (NodeStatement(__version__, {**DOCUMENT, "decoder": one}, {}, {}) for one in decoders)
+    options = ExtractionOptions(decoder="pyav")
+    assert _choice([old, old, new], options, lambda one: False) is new  # that of the machine that asks
+    assert _choice([old, old], options, lambda one: False) is None
 
 
 def test_an_address_is_for_ray() -> None:
