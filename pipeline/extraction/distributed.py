@@ -22,11 +22,10 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob
 from dualstream.pipeline.extraction.encoder_choice import (
-    NONE,
     STREAMS,
     build_encoders,
     files_of,
-    is_network,
+    has_network,
     refuse_early,
 )
 from dualstream.pipeline.extraction.estimate import TimeEstimate
@@ -93,7 +92,7 @@ def cluster(
         Where there is no cluster, none of its nodes can take part, or options do not fit.
     """
     refuse_early(options)
-    networks = any(is_network(one, text) for one in STREAMS for text in getattr(options, one) if text != NONE)
+    networks = has_network(options)
     if networks and options.device.startswith("cuda:"):
         raise UsageError(
             f"--device {options.device} names one GPU of one machine; with --executor ray say --device cuda, and "

@@ -113,6 +113,11 @@ def is_network(stream: StreamName, text: str) -> bool:
     return entry is None or entry.network
 
 
+def has_network(options: ExtractionOptions) -> bool:
+    """Tell whether any of the encoders that are named runs on a device."""
+    return any(is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE)
+
+
 def takes_weights(stream: StreamName, text: str) -> bool:
     """Tell whether weights can be named for an encoder; an unknown one, which `build` refuses, takes them."""
     entry = find(stream, text)

@@ -25,10 +25,10 @@ from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.encoder_choice import (
     LONGEST_NAME,
-    NONE,
     STREAMS,
     build_encoders,
     files_of,
+    has_network,
     is_network,
     refuse_early,
     refuse_idle_tables,
@@ -119,10 +119,8 @@ def make_recipe(
     """
     if build_encoder is build:
         refuse_early(options)
-    has_network = any(
-        is_network(stream, text) for stream in STREAMS for text in getattr(options, stream) if text != NONE
-    )
-    device = choose_device(options.device) if has_network else "cpu"
+    networks = has_network(options)
+    device = choose_device(options.device) if networks else "cpu"
     binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
@@ -146,7 +144,7 @@ def make_recipe(
         "decode": plan.decode.to_json() if plan.decode else None,
         "decoder": version_of(plan.decode, _ffmpeg(options)) if plan.decode else None,
         "device": device.partition(":")[0] if plan.video or plan.audio else None,
-        "precision": options.precision if has_network else "fp32",
+        "precision": options.precision if networks else "fp32",
         "shard_size": shard_size,
         # The width after projection is not part of it: projecting again needs no new rows.
         "streams": {name: _without_width(spec) for name, spec in specs.items()},
