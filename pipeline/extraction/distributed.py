@@ -22,6 +22,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob
 from dualstream.pipeline.extraction.encoder_choice import (
+    FACE_FILES,
     STREAMS,
     build_encoders,
     files_of,
@@ -137,6 +138,7 @@ def _absolute(options: ExtractionOptions) -> tuple[ExtractionOptions, dict[str, 
     for stream in STREAMS:
         changed[stream] = tuple(_absolute_encoder(stream, text) for text in getattr(options, stream))
         changed[f"{stream}_weights"] = tuple(map(_absolute_weights, getattr(options, f"{stream}_weights")))
+    changed |= {name: path.absolute() for name in FACE_FILES if (path := getattr(options, name)) is not None}
     named = named_ffmpeg(options)
     if named is not None and os.path.basename(named) != named:  # a bare name is looked for on PATH, there as here
         changed["ffmpeg"] = Path(named).absolute()

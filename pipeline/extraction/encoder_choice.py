@@ -24,6 +24,7 @@ from dualstream.pipeline.extraction.options import ExtractionOptions
 
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
+FACE_FILES = ("face_weights", "speaker_weights")  # options that name what finds faces, and who talks
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 
 
@@ -52,7 +53,7 @@ def refuse_early(options: ExtractionOptions) -> None:
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:
-    """Return the files that the encoders of a stream rest on.
+    """Return the files that the encoders of a stream rest on; those of pictures rest on what finds faces, too.
 
     Raises
     ------
@@ -67,6 +68,8 @@ def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:
         entry = find(stream, text)
         files = named_files if entry is None else entry.files
         found += [] if text == NONE else files(text.partition(":")[2], weights.get(text))
+    if stream == "video":
+        found += [path for name in FACE_FILES if (path := getattr(options, name)) is not None]
     return found
 
 

@@ -280,7 +280,6 @@ def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries
         named = [path for stream in STREAMS for path in files_of(stream, options)]
     except (ValueError, OSError):  # building the encoders will say so
         named = []
-    named += [one for one in (options.face_weights, options.speaker_weights) if one is not None]
     home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
     hub = Path(home) / "hub" / "checkpoints"
     published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
