@@ -19,10 +19,12 @@ from pathlib import Path
 
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
-from dualstream.pipeline.processes import is_alive
+from dualstream.pipeline.storage.temporary import OWNER, is_abandoned, owner
 
 LIMIT_BYTES = 2 << 30  # a file that is larger still gets in, alone
 PREFIX = "dualstream-clips-"
+
+_NAME = re.compile(rf"{PREFIX}({OWNER})-\w+")
 
 
 class Scratch:
@@ -38,7 +40,7 @@ class Scratch:
         self._fetching: dict[str, threading.Lock] = {}
         self._changed = threading.Condition()
         _remove_of_the_dead()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{owner()}-"))
         self._end = weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -128,8 +130,8 @@ class Scratch:
 
 
 def _remove_of_the_dead() -> None:
-    """Remove folders whose processes were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        process = folder.name.removeprefix(PREFIX).partition("-")[0]
-        if process.isdigit() and not is_alive(int(process)):
+    """Remove folders whose processes were killed, and none of a machine or container that shares TMPDIR."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        found = _NAME.fullmatch(folder.name)
+        if found is not None and is_abandoned(folder, found[1]):
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dualstream.pipeline.disk import O_BINARY, O_CLOEXEC, O_NOFOLLOW
 from dualstream.pipeline.errors import DualstreamError, LockedError
-from dualstream.pipeline.processes import is_alive, start_mark
+from dualstream.pipeline.processes import has_ended, namespace, start_mark
 
 try:
     import fcntl
@@ -96,7 +96,7 @@ def _flocked(descriptor: int, path: Path) -> bool:
 @contextlib.contextmanager
 def _made_alone(held: Path, path: Path) -> Iterator[None]:
     """Hold the lock by making `held`, which only one process can."""
-    who = {"host": platform.node(), "pids": _namespace(), "process": os.getpid(), "began": start_mark(os.getpid())}
+    who = {"host": platform.node(), "pids": namespace(), "process": os.getpid(), "began": start_mark(os.getpid())}
     note = json.dumps(who).encode()
     for _ in range(TRIES):
         if _make(held, note, path):
@@ -153,17 +153,7 @@ def _is_dead(note: bytes) -> bool:
         here, process, began = (who["host"], who["pids"]), int(who["process"]), str(who["began"])
     except (ValueError, TypeError, KeyError):
         return False  # just being written, or not ours
-    if here != (platform.node(), _namespace()):
-        return False
-    return not is_alive(process) or start_mark(process) != began
-
-
-def _namespace() -> int:
-    """Return what tells containers with one host name apart, whose process numbers are not one another's."""
-    try:
-        return os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        return 0
+    return here == (platform.node(), namespace()) and has_ended(process, began)
 
 
 def _clear(held: Path, note: bytes) -> None:

@@ -18,21 +18,25 @@ import re
 import time
 from pathlib import Path
 
-from dualstream.pipeline.processes import is_alive, start_mark
+from dualstream.pipeline.processes import has_ended, namespace, start_mark
 
 TEMPORARY_SUFFIX = ".tmp"
 KEPT_CHARACTERS = 150  # of the file's own name: a longer one is cut, file systems take 255 in all
 LEFT_AFTER_S = 3600.0  # another machine's file that nobody has written to for so long belongs to no live run
 
-_NAME = re.compile(r"(.+)\.([0-9a-f]{10})-(\d{1,10})-(\d{0,20})-(\d{1,10})\.tmp")
+OWNER = r"[0-9a-f]{10}-\d{1,10}-\d{0,20}"  # machine, process, and when it began, as `owner` gives them
+_NAME = re.compile(rf"(.+)\.({OWNER})-\d{{1,10}}\.tmp")
 _numbers = itertools.count()
 
 
 def temporary_path(path: Path) -> Path:
     """Return a name beside `path` that no other write, of this process or of any other, uses."""
-    mine = os.getpid()
-    who = f"{_machine()}-{mine}-{start_mark(mine)}-{next(_numbers)}"
-    return path.with_name(f"{path.name[:KEPT_CHARACTERS]}.{who}{TEMPORARY_SUFFIX}")
+    return path.with_name(f"{path.name[:KEPT_CHARACTERS]}.{owner()}-{next(_numbers)}{TEMPORARY_SUFFIX}")
+
+
+def owner() -> str:
+    """Return what names of files and folders say of the process that they are of: this one."""
+    return f"{_machine()}-{os.getpid()}-{start_mark(os.getpid())}"
 
 
 def is_leftover(path: Path, of: str | None = None) -> bool:
@@ -46,11 +50,14 @@ def is_leftover(path: Path, of: str | None = None) -> bool:
     found = _NAME.fullmatch(path.name)
     if found is None:  # of an earlier version, which wrote under the lock alone
         return path.name == f"{of}{TEMPORARY_SUFFIX}" if of is not None else path.name.endswith(TEMPORARY_SUFFIX)
-    name, machine, process, began = found[1], found[2], int(found[3]), found[4]
-    if of is not None and name != of[:KEPT_CHARACTERS]:
-        return False
+    return (of is None or found[1] == of[:KEPT_CHARACTERS]) and is_abandoned(path, found[2])
+
+
+def is_abandoned(path: Path, owner: str) -> bool:
+    """Tell whether the process that a file or folder is of has ended; by age, where it is another machine's."""
+    machine, process, began = owner.split("-")
     if machine == _machine():
-        return not is_alive(process) or start_mark(process) != began
+        return has_ended(int(process), began)
     try:
         return time.time() - path.stat().st_mtime > LEFT_AFTER_S
     except OSError:  # gone by now
@@ -60,11 +67,7 @@ def is_leftover(path: Path, of: str | None = None) -> bool:
 @functools.cache
 def _machine() -> str:
     """Return what tells this machine, and this container on it, from others."""
-    try:
-        processes = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        processes = 0
-    return hashlib.sha256(f"{platform.node()} {processes} {_boot()}".encode()).hexdigest()[:10]
+    return hashlib.sha256(f"{platform.node()} {namespace()} {_boot()}".encode()).hexdigest()[:10]
 
 
 def _boot() -> str:

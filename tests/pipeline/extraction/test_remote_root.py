@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ from dualstream.pipeline.extraction.staleness import ABSENT
 from dualstream.pipeline.options.corpus import CheckOptions
 from dualstream.pipeline.options.features import ExtractCommand
 from dualstream.pipeline.options.generate import build
+from dualstream.pipeline.storage import temporary
 
 from tests.pipeline.crashing import CrashingReader
 from tests.pipeline.option_values import values_of
@@ -174,11 +176,23 @@ def test_a_film_of_many_spans_is_fetched_once(
 
 def test_scratch_of_a_killed_run_goes(memory: str, tmp_path: Path) -> None:
     import subprocess
-    import sys
 
     dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    (tmp_path / "tmp" / f"dualstream-clips-{dead.stdout.strip()}-abc").mkdir()
+    machine = temporary.owner().partition("-")[0]
+    (tmp_path / "tmp" / f"dualstream-clips-{machine}-{dead.stdout.strip()}-1-abc").mkdir()
     here = Scratch(RemoteRoot(memory))
+    assert list((tmp_path / "tmp").iterdir()) == [here.folder]
+
+
+def test_scratch_of_another_machine_stays(memory: str, tmp_path: Path) -> None:
+    """Where machines or containers share TMPDIR, a number that is nobody's here may be a live process there."""
+    other = tmp_path / "tmp" / "dualstream-clips-0123456789-99999999-1-abc"
+    other.mkdir()
+    here = Scratch(RemoteRoot(memory))
+    assert sorted((tmp_path / "tmp").iterdir()) == sorted([here.folder, other])
+    long_ago_s = time.time() - 2 * temporary.LEFT_AFTER_S
+    os.utime(other, (long_ago_s, long_ago_s))
+    Scratch(RemoteRoot(memory)).close()
     assert list((tmp_path / "tmp").iterdir()) == [here.folder]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from dualstream.pipeline.errors import DualstreamError, LockedError
-from dualstream.pipeline.processes import is_alive, start_mark
+from dualstream.pipeline.processes import is_alive, namespace, start_mark
 from dualstream.pipeline.storage import lock
 from dualstream.pipeline.storage.lock import locked
 
@@ -41,7 +41,7 @@ def dead_process() -> int:
 
 
 def note_of(process: int, began: str, host: str | None = None) -> str:
-    here = {"host": host or lock.platform.node(), "pids": lock._namespace()}
+    here = {"host": host or lock.platform.node(), "pids": namespace()}
     return json.dumps({**here, "process": process, "began": began})
 
 
