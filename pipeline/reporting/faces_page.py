@@ -90,7 +90,8 @@ def write_faces(folder: Path, cache: Cache, manifest: Manifest, plan: ClipPlan, 
         span = slice(int(cache.offsets[at]), int(cache.offsets[at + 1]))
         rows = FaceRows(**{name: value[span] for name, value in vars(stream.faces).items()})
         try:
-            shown = _read(utterance, rows, cache.start_s[span], plan, hasher)
+            with hasher.held(*utterance.files):
+                shown = _read(utterance, rows, cache.start_s[span], plan, hasher)
             if len(shown.frames):
                 sound = shown.clip.audio
                 rate_hz = (plan.decode.sample_rate_hz if plan.decode else None) or 16_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,11 +19,15 @@ from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import Cache, read_cache
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.commands.inspect import describe, inspect
-from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
+from dualstream.pipeline.corpus import scratch
+from dualstream.pipeline.corpus.manifest import Manifest, read_manifest, write_manifest
+from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
+from dualstream.pipeline.extraction.remote_clips import RemoteHasher
 from dualstream.pipeline.extraction.request import RunOptions
+from dualstream.pipeline.reporting.faces_page import write_faces
 
 from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
 
@@ -235,3 +240,20 @@ def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
     green = (marked[:, :, 1] - marked[:, :, 0] > 60) & (marked[:, :, 1] - marked[:, :, 2] > 40)
     assert green.sum() > 30 > ((plain[:, :, 1] - plain[:, :, 0] > 60).sum())
     run(corpus, tmp_path / "frame.h5", "frame", debug=folder)  # nothing to show is said, not raised
+
+
+def test_clips_of_a_store_that_are_looked_at_stay_within_the_bound(
+    corpus: Path, speakers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setattr(scratch, "LIMIT_BYTES", 1)  # so that each gets in alone
+    system = fsspec.filesystem("memory")
+    for path in corpus.glob("*.mp4"):
+        system.pipe_file(f"/looked/{path.name}", path.read_bytes())
+    options = ExtractionOptions(video=("vgg16",), audio=("none",), region=("speaker",), face_detector="colour")
+    plan, hasher = make_recipe(options, build_encoder=build).plan, RemoteHasher(RemoteRoot("memory://looked"))
+    with contextlib.closing(hasher):
+        lost = write_faces(tmp_path, read_cache(speakers), read_manifest(corpus / "m.csv"), plan, hasher)
+        assert [one.partition(":")[0] for one in lost] == ["gone"] and (tmp_path / "span.mp4").is_file()
+        assert len(list(hasher._scratch.folder.iterdir())) == 1
+    system.rm("/looked", recursive=True)
