@@ -15,12 +15,13 @@ from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_ma
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError, UsageError, resumable
-from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache, whitened_words
+from dualstream.pipeline.extraction.build_cache import ShardFolder, build_cache, whitened_words
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
 from dualstream.pipeline.extraction.distributed import Cluster, cluster
 from dualstream.pipeline.extraction.estimate import estimate
 from dualstream.pipeline.extraction.parts import failed_clips, part_report
 from dualstream.pipeline.extraction.presence import ClipPresence
+from dualstream.pipeline.extraction.projection_choice import ProjectionChoice
 from dualstream.pipeline.extraction.ray_session import require_ray
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.remote_clips import hasher_of

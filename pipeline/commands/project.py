@@ -9,13 +9,9 @@ from typing import ClassVar
 
 from dualstream.pipeline.cache import Cache, Stream, read_cache, write_cache
 from dualstream.pipeline.errors import DualstreamError, UsageError
-from dualstream.pipeline.extraction.build_cache import (
-    ProjectionChoice,
-    ShardFolder,
-    project_cache,
-    whitened_words,
-)
+from dualstream.pipeline.extraction.build_cache import ShardFolder, project_cache, whitened_words
 from dualstream.pipeline.extraction.options import ProjectOptions
+from dualstream.pipeline.extraction.projection_choice import ProjectionChoice
 from dualstream.pipeline.extraction.shards import shard_path
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import ProjectCommand

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
@@ -15,11 +14,10 @@ from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
-from dualstream.pipeline.extraction.options import ProjectionKind
+from dualstream.pipeline.extraction.projection_choice import ProjectionChoice as ProjectionChoice
 from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
 from dualstream.pipeline.provenance import (
     Environment,
-    ProjectionDocument,
     RecipeDocument,
     ShardsDocument,
     digest_of,
@@ -29,73 +27,7 @@ from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
 
-KINDS: tuple[ProjectionKind, ...] = get_args(ProjectionKind)
-AS_THEY_ARE, PROJECTION_VERSION = 1, 2  # versions: in the first, ``auto`` left principal components unturned
 FITTED_SPLIT = "train"
-
-
-@dataclass(frozen=True)
-class ProjectionChoice:
-    """How raw rows become the stream's rows."""
-
-    kind: ProjectionKind = "auto"
-    """``pca-turned``: principal components, turned so that heads can't whiten them; ``pca``: the components
-    themselves; ``gaussian``: random, needs no rows; ``auto``: pca-turned where the train split has rows enough,
-    else gaussian; ``none``: the rows stay as the encoder gave them."""
-    widths: dict[str, int] = field(default_factory=dict)
-    """Columns by stream name, where they differ from what the encoder's spec says."""
-    seed: int = 0
-    """Of the rotation, and of the Gaussian projection."""
-    version: int = PROJECTION_VERSION
-    """What ``auto`` stands for: caches of AS_THEY_ARE have principal components as they are."""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"projection is {self.kind!r}; expected one of: {', '.join(KINDS)}")
-        if not AS_THEY_ARE <= self.version <= PROJECTION_VERSION:
-            raise ValueError(
-                f"the projection's version is {self.version}; expected {AS_THEY_ARE} to {PROJECTION_VERSION}"
-            )
-        if any(width < 1 for width in self.widths.values()):
-            raise ValueError(f"projection widths are {self.widths}; expected 1 or more")
-
-    @property
-    def turns(self) -> bool:
-        """Whether principal components are turned."""
-        return self.kind == TURNED or (self.kind == "auto" and self.version > AS_THEY_ARE)
-
-    def today(self) -> ProjectionChoice:
-        """Return the choice as it is made now: what an older version called ``pca`` is turned, too."""
-        if self.version == PROJECTION_VERSION:
-            return self
-        return replace(self, kind=TURNED if self.kind == PCA else self.kind, version=PROJECTION_VERSION)
-
-    def to_json(self) -> ProjectionDocument:
-        """Return the choice as JSON values, as the cache's provenance holds it."""
-        values = ProjectionDocument(kind=self.kind, widths=dict(sorted(self.widths.items())), seed=self.seed)
-        if self.version > AS_THEY_ARE:
-            values["version"] = self.version
-        return values
-
-    @classmethod
-    def from_json(cls, value: ProjectionDocument) -> ProjectionChoice:
-        """Read what `to_json` gave; the first version did not state itself.
-
-        Raises
-        ------
-        DualstreamError
-            Where this version of dualstream knows no such projection.
-        """
-        widths = {str(k): int(v) for k, v in value["widths"].items()}
-        try:
-            return cls(
-                cast(ProjectionKind, value["kind"]),
-                widths,
-                int(value["seed"]),
-                int(value.get("version", AS_THEY_ARE)),
-            )
-        except ValueError as error:
-            raise DualstreamError(f"the cache was projected in a way that is not known here: {error}") from error
 
 
 @dataclass(frozen=True)

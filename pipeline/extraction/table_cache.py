@@ -7,9 +7,10 @@ from pathlib import Path
 
 from dualstream.pipeline.cache import Cache
 from dualstream.pipeline.corpus.manifest import Manifest
-from dualstream.pipeline.extraction.build_cache import ProjectionChoice, ShardFolder, build_cache
+from dualstream.pipeline.extraction.build_cache import ShardFolder, build_cache
 from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
+from dualstream.pipeline.extraction.projection_choice import ProjectionChoice
 from dualstream.pipeline.extraction.recipe import make_recipe
 from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher
