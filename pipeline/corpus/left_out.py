@@ -11,14 +11,7 @@ from pathlib import Path
 
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.storage.printable import escaped
-from dualstream.pipeline.storage.tree import (
-    Listed,
-    files_below,
-    folders_passed_over,
-    is_hidden,
-    is_media,
-    suffix_of,
-)
+from dualstream.pipeline.storage.tree import Listed, is_hidden, is_media, suffix_of, walk
 
 from dualstream.documents import JsonObject
 
@@ -89,10 +82,11 @@ def left_out(
         found[reason].add(what)
     used = {os.path.normpath(path) for row in rows for path in row.files}
     known = {row.id for row in rows}
-    for path in files_below(root):
+    files, shut = walk(root)
+    for path in files:
         if path not in used and not (reads is not None and reads.fullmatch(path)):
             found[_reason(path, name, known, spare)].add(path)
-    found["folder"].update(folders_passed_over(root))
+    found["folder"].update(shut)
     return [
         LeftOut(reason, tuple(sorted(found[reason])), expected if reason == "name" else "")
         for reason in REASONS

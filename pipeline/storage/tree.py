@@ -34,12 +34,7 @@ class Listed(Protocol):
 
 def files_below(root: Path | Listed) -> list[str]:
     """Return the paths of all files below `root`, relative to it, with ``/``, sorted; linked folders stay shut."""
-    return _walk(root)[0]
-
-
-def folders_passed_over(root: Path | Listed) -> list[str]:
-    """Return the folders below `root` that `files_below` does not enter: links, and those that can't be listed."""
-    return _walk(root)[1]
+    return walk(root)[0]
 
 
 def others(root: Path | Listed) -> str:
@@ -51,8 +46,11 @@ def others(root: Path | Listed) -> str:
     return f" (there are {shown}: none of these is known for a clip)" if counts else ""
 
 
-def _walk(root: Path | Listed) -> tuple[list[str], list[str]]:
-    """Return the files below `root`, and the folders that are not entered, both relative to it and sorted."""
+def walk(root: Path | Listed) -> tuple[list[str], list[str]]:
+    """Return the files below `root`, and the folders that are not entered, both relative to it and sorted.
+
+    Those are links, and folders that can't be listed.
+    """
     if not isinstance(root, Path):
         return root.listed(), []
     found: list[str] = []

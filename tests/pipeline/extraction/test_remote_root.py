@@ -401,6 +401,18 @@ def test_a_store_is_listed_for_those_who_ask_for_clips(memory: str, monkeypatch:
         one.close()
 
 
+def test_a_manifest_lists_a_store_once_for_clips_and_once_for_what_is_left_out(
+    memory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("memory").pipe_file("/bucket/clips/notes.txt", b"text")
+    listed: list[str] = []
+    real = RemoteRoot._list
+    monkeypatch.setattr(RemoteRoot, "_list", lambda self: listed.append(str(self)) or real(self))
+    report = make_manifest("folder", clip_root(memory), tmp_path / "m.csv")
+    assert report.holds.utterances == CLIPS and [one.names for one in report.left_out] == [("notes.txt",)]
+    assert len(listed) == 2
+
+
 def test_what_is_an_address(tmp_path: Path) -> None:
     assert clip_root("clips") == Path("clips") and clip_root(tmp_path) == tmp_path
     assert clip_root("file:///data/a%20b") == Path("/data/a b")
