@@ -299,3 +299,16 @@ def test_clips_from_a_web_server(clips: Path, cluster: Any, tmp_path: Path, refe
         assert done.returncode == 3, done.stderr
         assert out.read_bytes() == reference and "hunter2" not in done.stdout + done.stderr
         assert sorted(set(site.asked)) == sorted(files) and len(site.asked) == len(files)
+
+
+def test_pyav_decodes_in_the_worker_processes_of_a_node(clips: Path, cluster: Any, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    here, there = tmp_path / "here.h5", tmp_path / "there.h5"
+    done = subprocess.run(
+        command(clips, here, *HEARD, "--decoder", "pyav"), capture_output=True, text=True, timeout=LIMIT_S
+    )
+    assert done.returncode == 3, done.stderr
+    cluster.add_node(num_cpus=2, node_name="one")
+    extract(clips, there, cluster, "--decoder", "pyav")
+    assert there.read_bytes() == here.read_bytes()
+    assert [one.id for one in read_cache(there).utterances.failed] == [f"u{CLIPS - 1}", f"u{CLIPS}"]
