@@ -10,7 +10,7 @@ Which frames share a forward pass follows from the clips' order alone, so that n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -263,7 +263,7 @@ def complete_clip(begun: BegunClip, utterance_id: str, plan: ClipPlan) -> BegunC
     ValueError
         Where an encoder refuses the sound.
     """
-    streams = {**_from_tables(plan, utterance_id, begun.starts_s), **begun.streams}
+    streams = begun.streams | _from_tables(plan, utterance_id, begun.starts_s, known=begun.streams)
     stream_notes = dict(begun.stream_notes)
     for name, encoder in plan.audio.items():
         if name in streams:
@@ -385,9 +385,14 @@ def _tidy(said: StreamFeatures, name: str, notes: list[str]) -> StreamFeatures:
     )
 
 
-def _from_tables(plan: ClipPlan, utterance_id: str, starts_s: NDArray[np.float64]) -> dict[str, StreamFeatures]:
+def _from_tables(
+    plan: ClipPlan, utterance_id: str, starts_s: NDArray[np.float64], known: Collection[str] = ()
+) -> dict[str, StreamFeatures]:
+    """Look an utterance up in the tables whose streams are not `known` yet."""
     return {
-        name: table.lookup(utterance_id, starts_s, plan.windows.length_s) for name, table in plan.tables.items()
+        name: table.lookup(utterance_id, starts_s, plan.windows.length_s)
+        for name, table in plan.tables.items()
+        if name not in known
     }
 
 
