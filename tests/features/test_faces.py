@@ -243,6 +243,18 @@ def test_a_hundred_planted_scenes_are_right(first: int) -> None:
     assert right >= 0.85 * (right + wrong + undecided)
 
 
+def test_a_short_track_is_scored_as_the_same_ticks_of_a_longer_one() -> None:
+    """Ticks that rest before a voice count as far as the voice is near, however few ticks there are."""
+    ticks = np.arange(20)
+    audio = np.where(np.repeat(ticks >= 12, 640), 0.2, 0.0).astype(np.float32)
+    crops = np.zeros((20, 64, 64), np.uint8)
+    crops[:, 38:62, 16:48] = np.where(ticks >= 12, 40 * (ticks % 2), 0)[:, None, None]  # the mouth, with the voice
+    before = np.zeros((30, 64, 64), np.uint8), np.zeros(30 * 640, np.float32)  # at rest and silent
+    short = Sync().score(crops, audio)
+    longer = Sync().score(np.concatenate([before[0], crops]), np.concatenate([before[1], audio]))[30:]
+    np.testing.assert_allclose(short, longer)
+
+
 def test_sound_of_another_second_is_less_often_decided() -> None:
     said, other = bursts(3, 8), bursts(77, 8)
     faces = [Drawn(0, 10, said), Drawn(1, 110, other)]
