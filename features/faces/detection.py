@@ -11,15 +11,12 @@ The file stands in features/faces/detectors/, or in any installed package with a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
+from dualstream.features.faces.parts import Entry, PartRegistry
 from numpy.typing import NDArray
-
-from dualstream.discovery import Registry
 
 GROUP = "dualstream.face_detectors"
 Point = tuple[float, float]
@@ -68,60 +65,15 @@ class FaceDetector(Protocol):
         ...
 
 
-Builder = Callable[[Path | None], FaceDetector]
-B = TypeVar("B", bound=Builder)
-
-
-@dataclass(frozen=True)
-class DetectorEntry:
-    """A registered detector: what is known of it before it is built."""
-
-    name: str
-    build: Builder
-    weights: bool
-    """Whether it needs a file of weights; if not, its package has them."""
-
-    @property
-    def summary(self) -> str:
-        """First line of the builder's docstring."""
-        return (self.build.__doc__ or "").strip().partition("\n")[0]
-
-
-REGISTRY: Registry[DetectorEntry] = Registry(
-    "face detector", package="dualstream.features.faces.detectors", group=GROUP
+DetectorEntry = Entry[FaceDetector]
+REGISTRY: PartRegistry[FaceDetector] = PartRegistry(
+    "face detector",
+    package="dualstream.features.faces.detectors",
+    group=GROUP,
+    option="--face-weights",
+    without="brings its own weights",
 )
-
-
-def register(name: str, *, weights: bool) -> Callable[[B], B]:
-    """Put a builder, which takes the file of weights, into the registry under `name`."""
-
-    def add(builder: B) -> B:
-        REGISTRY.add(name, DetectorEntry(name, builder, weights), builder.__module__)
-        return builder
-
-    return add
-
-
-def build_detector(name: str, weights: Path | None) -> FaceDetector:
-    """Build the detector of that name.
-
-    Raises
-    ------
-    ValueError
-        Where there is none, its package is not installed, or it needs weights that are not named, or has its own.
-    FileNotFoundError
-        Where there is no such file of weights.
-    """
-    entry = REGISTRY.get(name)
-    if entry.weights and weights is None:
-        raise ValueError(
-            f"face detector {name} needs a file of weights, which docs/faces.md names: --face-weights FILE"
-        )
-    if not entry.weights and weights is not None:
-        raise ValueError(f"face detector {name} brings its own weights; found --face-weights {weights}")
-    if weights is not None and not weights.is_file():
-        raise FileNotFoundError(f"weights of the face detector {name}: {weights} does not exist")
-    return entry.build(weights)
+register, build_detector = REGISTRY.register, REGISTRY.build
 
 
 def square_face(centre: Point, side: float, eyes: Point, mouth: Point, score: float) -> Face:
