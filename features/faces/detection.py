@@ -83,6 +83,24 @@ def square_face(centre: Point, side: float, eyes: Point, mouth: Point, score: fl
     return Face(box, eyes, mouth, score)
 
 
+def tall_face(
+    centre: Point, height: float, points: NDArray[np.float64], score: float, *, share: float, down: float
+) -> Face:
+    """Return a face by a box around all of it and five points, as YuNet and MTCNN give them.
+
+    Parameters
+    ----------
+    centre, height
+        Of that box, pixels.
+    points
+        Eyes, nose and corners of the mouth, pixels, shape (5, 2).
+    share, down
+        The square's side, and how far it lies below the box's centre, as shares of the box's height.
+    """
+    eyes, mouth = ((float(x), float(y)) for x, y in (points[:2].mean(axis=0), points[3:].mean(axis=0)))
+    return square_face((centre[0], centre[1] + down * height), share * height, eyes, mouth, score)
+
+
 def overlap(a: Box, b: Box) -> float:
     """Return the area that two boxes share, over the area that they cover together."""
     width = min(a[2], b[2]) - max(a[0], b[0])

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.faces.detection import Face, build_detector, overlap
+from dualstream.features.faces.detection import Face, build_detector, overlap, tall_face
 from dualstream.features.faces.mfcc import mfcc
 from dualstream.features.faces.region import Crops, FaceMethod, FaceReading, make_method
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, LARGEST, NO_FACE, UNDECIDED, FaceRows
@@ -273,6 +273,12 @@ def test_mfcc_of_a_tone_peaks_where_the_definition_says() -> None:
     assert rows.shape == (50, 13)
     assert np.log(level**2 * 400 / 2) - 0.1 <= rows[10, 0] <= np.log(level**2 * 400) + 0.1
     assert np.isfinite(mfcc(np.zeros(0, np.float32), 4)).all()
+
+
+def test_a_box_around_all_of_a_face_becomes_the_square_below_it() -> None:
+    points = np.array([[8.0, 20.0], [12.0, 22.0], [10.0, 28.0], [7.0, 33.0], [13.0, 35.0]])
+    found = tall_face((10.0, 30.0), 40.0, points, 0.9, share=0.5, down=0.1)
+    assert found == Face((0.0, 24.0, 20.0, 44.0), (10.0, 21.0), (10.0, 34.0), 0.9)  # around (10, 30 + 4)
 
 
 def test_overlap_by_hand() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import require
-from dualstream.features.faces.detection import Face, merged, register, square_face
+from dualstream.features.faces.detection import Face, merged, register, tall_face
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import UNKNOWN_LICENCE, check_digest_in_name
 from numpy.typing import NDArray
@@ -94,15 +94,6 @@ def _faces(out: dict[str, NDArray[np.float32]], stride: int, columns: int) -> li
         centre = (cell + box[:2]) * stride
         height = float(np.exp(min(box[3], LARGEST_EXPONENT))) * stride
         points = (out[f"kps_{stride}"][at].astype(np.float64).reshape(5, 2) + cell) * stride
-        eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
-        middle = float(centre[0]), float(centre[1]) + DOWN_SHARE * height
-        faces.append(
-            square_face(
-                middle,
-                SIDE_SHARE * height,
-                (float(eyes[0]), float(eyes[1])),
-                (float(mouth[0]), float(mouth[1])),
-                float(score[at]),
-            )
-        )
+        middle = float(centre[0]), float(centre[1])
+        faces.append(tall_face(middle, height, points, float(score[at]), share=SIDE_SHARE, down=DOWN_SHARE))
     return faces
