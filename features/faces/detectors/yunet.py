@@ -13,7 +13,7 @@ import numpy as np
 from dualstream.features.encoder import require
 from dualstream.features.faces.detection import Face, merged, register, tall_face
 from dualstream.features.single_read import read_hashed
-from dualstream.features.weights import UNKNOWN_LICENCE, check_digest_in_name
+from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
 from numpy.typing import NDArray
 
 STRIDES = (8, 16, 32)
@@ -40,8 +40,8 @@ class YuNet:
 
     def __init__(self, weights: Path) -> None:
         runtime = require("onnxruntime", "YuNet's ONNX files", "faces")
-        image, self._sha256 = read_hashed(weights)
-        check_digest_in_name(weights.name, self._sha256)
+        image, sha256 = read_hashed(weights)
+        self._weights = WeightsRecord("file", sha256, UNKNOWN_LICENCE)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -68,7 +68,7 @@ class YuNet:
             "version": 1,
             "side_px": self.side_px,
             "least_score": LEAST_SCORE,
-            "weights": {"source": "file", "sha256": self._sha256, "licence": UNKNOWN_LICENCE},
+            "weights": self._weights.to_json(),
         }
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
