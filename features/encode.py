@@ -304,16 +304,9 @@ def unread(plan: ClipPlan, utterance_id: str) -> BegunClip:
 
 def absent(encoder: Encoder, count: int) -> StreamFeatures:
     """Return a stream that is masked throughout, over `count` windows."""
-    width = encoder.spec.raw_width
     rows = count if encoder.spec.has_windows else 0
-    return StreamFeatures(
-        utterance=np.zeros(width, np.float32),
-        present=False,
-        windows=np.zeros((rows, width), np.float32),
-        window_present=np.zeros(rows, np.bool_),
-        time_s=np.full(rows, np.nan),
-        faces=FaceRows.nothing(rows) if isinstance(encoder, RegionEncoder) else None,
-    )
+    nothing = StreamFeatures.nothing(encoder.spec.raw_width, rows)
+    return replace(nothing, faces=FaceRows.nothing(rows)) if isinstance(encoder, RegionEncoder) else nothing
 
 
 def encode_clip(

@@ -99,15 +99,7 @@ class FeatureFolder:
         table = self._encoder(utterance_id)
         if table is not None:
             return table.lookup(utterance_id, starts_s, length_s)
-        count = len(starts_s) if self.spec.has_windows else 0
-        width = self.spec.raw_width
-        return StreamFeatures(
-            np.zeros(width, np.float32),
-            False,
-            np.zeros((count, width), np.float32),
-            np.zeros(count, np.bool_),
-            np.full(count, np.nan),
-        )
+        return StreamFeatures.nothing(self.spec.raw_width, len(starts_s) if self.spec.has_windows else 0)
 
     def extent_s(self, utterance_id: str, length_s: float) -> float | None:
         """Return how far an utterance's rows reach, seconds; None where it has none or they have no times."""
