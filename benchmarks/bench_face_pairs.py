@@ -83,6 +83,7 @@ def who(path: Path) -> str:
 
 
 def main() -> None:
+    """Measure each scorer."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blazeface", type=Path, required=True)
     parser.add_argument("--lr-asd", type=Path)

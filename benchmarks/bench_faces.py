@@ -22,10 +22,11 @@ import numpy as np
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.region import Crops, FaceMethod, FaceReading
 from dualstream.features.faces.rows import CHOSEN, NO_FACE
-from dualstream.features.faces.scoring import SpeakerScorer, build_scorer
-from dualstream.features.faces.voice import levels_db, voiced
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, SpeakerScorer, build_scorer
+from dualstream.features.faces.voice import TICK, levels_db, voiced
 from dualstream.features.media import Clip, DecodeSettings, read_clip, write_clip
 from dualstream.features.media.pictures import Picture
+from dualstream.features.options import Region
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
 
@@ -44,21 +45,24 @@ class Collector:
     count: int = 0
 
     def see(self, picture: Picture) -> None:
+        """Take the next picture."""
         if self.count % self.step == 0:
             self.pictures.append(picture)
         self.count += 1
 
     def end(self) -> None:
-        pass
+        """Keep what there is: nothing waits."""
 
 
 def pictures(path: Path, step: int = 10) -> tuple[list[Picture], Clip]:
+    """Return each `step`-th picture of a clip, and the clip."""
     clip = read_clip(path, plan=PLAN, sampling=Sampling(), settings=SETTINGS, watch=lambda _: Collector(step))
     assert isinstance(clip.watcher, Collector)
     return clip.watcher.pictures, clip
 
 
 def cpu_s() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system
 
@@ -84,6 +88,7 @@ def detect(detector: FaceDetector, picture: Picture, share: float = 1.0) -> tupl
 
 
 def detectors(chosen: dict[str, FaceDetector], mosi: list[Path]) -> None:
+    """Print how often each detector finds what is in pictures with none, one and two faces, and small ones."""
     print("detector          clips≥1  no_face>0  two=2  mosi≥1  mosi>1  48px  40px  32px  ms")
     with_face = [
         path
@@ -122,8 +127,9 @@ def detectors(chosen: dict[str, FaceDetector], mosi: list[Path]) -> None:
 
 
 def crops_of(
-    path: Path, method: FaceMethod, plan: WindowPlan = PLAN, region: Any = "speaker"
+    path: Path, method: FaceMethod, plan: WindowPlan = PLAN, region: Region = "speaker"
 ) -> tuple[Crops, Clip]:
+    """Return a clip's crops of one region, and the clip."""
     reading = FaceReading(method, plan, Sampling(), 112)
     clip = read_clip(path, plan=plan, sampling=Sampling(), settings=SETTINGS, watch=reading.watch)
     return reading.crops(clip, {region})[region], clip
@@ -135,12 +141,13 @@ def seconds(
     """Yield for each second of speech with one speaker: the truth, what is chosen, and the margin."""
     crops, clip = crops_of(path, method, SECOND)
     assert clip.audio is not None
-    voice = voiced(levels_db(clip.audio, int(clip.duration_s * 25)))
+    voice = voiced(levels_db(clip.audio, int(clip.duration_s * TICKS_PER_S)))
     for window, start_s in enumerate(clip.starts_s):
         truths = {
             side for first_s, last_s, side in active if min(last_s, start_s + 1) - max(first_s, start_s) > 0.25
         }
-        if len(truths) != 1 or voice[int(start_s * 25) : int(start_s * 25) + 25].sum() < 8:
+        first_tick = int(start_s * TICKS_PER_S)
+        if len(truths) != 1 or voice[first_tick : first_tick + TICKS_PER_S].sum() < 8:
             continue
         box = crops.faces.box[window]
         side = "none" if np.isnan(box[0]) else "left" if box[0] + box[2] < 1 else "right"
@@ -148,6 +155,7 @@ def seconds(
 
 
 def tell(name: str, rows: list[tuple[str, str, float]]) -> None:
+    """Print how many of some seconds are undecided, and how many of the others are right."""
     right = sum(truth == found for truth, found, _ in rows)
     undecided = sum(found == "none" for _, found, _ in rows)
     decided = len(rows) - undecided
@@ -159,6 +167,7 @@ def tell(name: str, rows: list[tuple[str, str, float]]) -> None:
 
 
 def speakers(detector: FaceDetector, scorers: dict[str, SpeakerScorer]) -> None:
+    """Print how often each scorer is right on the clips of two faces whose truth lies beside them."""
     truth: dict[str, list[tuple[float, float, str]]] = {}
     with open(DATA / "two_faces" / "truth.csv", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -180,8 +189,8 @@ def grid(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     assert clip.audio is not None
     times_s = np.array([one.time_s for one in shown])
     frames = []
-    for tick in range(int(min(clip.duration_s, 5.0) * 25)):
-        one = shown[int(np.abs(times_s - tick / 25).argmin())]
+    for tick in range(int(min(clip.duration_s, 5.0) * TICKS_PER_S)):
+        one = shown[int(np.abs(times_s - tick / TICKS_PER_S).argmin())]
         side = min(one.width_px, one.height_px)
         x, y = (one.width_px - side) / 2, (one.height_px - side) / 2
         frames.append(one.rgb((x, y, x + side, y + side), (COMPOSITE_PX, COMPOSITE_PX)))
@@ -191,7 +200,7 @@ def grid(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 def composite(left: Path, right: Path, kind: str, out: Path) -> list[tuple[float, float, str]]:
     """Write two clips side by side, twice: first the left one is heard, then the right one; return the truth."""
     (a, sound_a), (b, sound_b) = grid(left), grid(right)
-    ticks = min(len(a), len(b), len(sound_a) // 640, len(sound_b) // 640)
+    ticks = min(len(a), len(b), len(sound_a) // TICK, len(sound_b) // TICK)
     a, b = a[:ticks], b[:ticks]
     heard_left, heard_right = (a, b), (a, b)
     if kind == "still":  # the listener is a still picture
@@ -203,11 +212,11 @@ def composite(left: Path, right: Path, kind: str, out: Path) -> list[tuple[float
     if kind == "leaves":
         heard_right = np.full_like(a, 60), b
     frames = np.concatenate([np.concatenate(pair, axis=2) for pair in (heard_left, heard_right)])
-    sound = np.concatenate([sound_a[: ticks * 640], sound_b[: ticks * 640]])
+    sound = np.concatenate([sound_a[: ticks * TICK], sound_b[: ticks * TICK]])
     if kind == "shifted":
-        sound = np.roll(sound, 16_000)
-    write_clip(out, frames, 25, sound, 16_000)
-    half = ticks / 25
+        sound = np.roll(sound, SAMPLE_RATE_HZ)
+    write_clip(out, frames, TICKS_PER_S, sound, SAMPLE_RATE_HZ)
+    half = ticks / TICKS_PER_S
     return [(0.0, half, "left"), (half, 2 * half, "right")]
 
 
@@ -238,6 +247,7 @@ HELD_OUT = (  # scored once, when all was settled; the clips are others, MOSI's 
 def composites(
     detector: FaceDetector, scorers: dict[str, SpeakerScorer], pairs: Sequence[tuple[str, str, str]]
 ) -> None:
+    """Print how often each scorer is right on pairs of clips that are put side by side, by kind."""
     with tempfile.TemporaryDirectory() as folder:
         made = []
         for number, (left, right, kind) in enumerate(pairs):
@@ -252,6 +262,7 @@ def composites(
 
 
 def mosi_windows(detector: FaceDetector, scorer: SpeakerScorer, mosi: list[Path]) -> None:
+    """Print how many windows show a face, how steady boxes are, and at what shift mouths follow the sound."""
     states, jitter, lags = [], [], []
     for path in mosi:
         crops, clip = crops_of(path, FaceMethod(detector, scorer))
@@ -280,6 +291,7 @@ def mosi_windows(detector: FaceDetector, scorer: SpeakerScorer, mosi: list[Path]
 
 
 def lag_curve(clip: Clip) -> list[NDArray[np.float64]]:
+    """Return the correlation of motion and level at -10 to 10 ticks for the longest track; nothing without one."""
     from dualstream.features.faces.scorers.sync import _motion
 
     seen = [one for one in clip.watcher.seen() if len(one.grey) > 50]  # type: ignore[union-attr]
@@ -287,7 +299,7 @@ def lag_curve(clip: Clip) -> list[NDArray[np.float64]]:
         return []
     one = max(seen, key=lambda track: len(track.grey))
     motion = _motion(np.stack(one.grey))
-    level = levels_db(clip.audio[one.first_tick * 640 :], len(motion))
+    level = levels_db(clip.audio[one.first_tick * TICK :], len(motion))
     curve = []
     for lag in range(-10, 11):
         m = motion[max(0, lag) : len(motion) + min(0, lag)]
@@ -303,8 +315,8 @@ def cost(detectors_: dict[str, FaceDetector], scorers: dict[str, SpeakerScorer])
     assert clip.audio is not None
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "720p.mp4"
-        write_clip(path, frames, 25, clip.audio[: 6 * 16_000], 16_000)
-        length_s = len(frames) / 25
+        write_clip(path, frames, TICKS_PER_S, clip.audio[: 6 * SAMPLE_RATE_HZ], SAMPLE_RATE_HZ)
+        length_s = len(frames) / TICKS_PER_S
 
         def timed(name: str, act: Any) -> None:
             act()
@@ -325,6 +337,7 @@ def cost(detectors_: dict[str, FaceDetector], scorers: dict[str, SpeakerScorer])
 
 
 def main() -> None:
+    """Measure the parts that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blazeface", type=Path, action="append", default=[])
     parser.add_argument("--yunet", type=Path, action="append", default=[])

@@ -124,6 +124,17 @@ class StreamFeatures:
     faces: FaceRows | None = None
     """Whose face each window shows, where the encoder saw faces."""
 
+    @classmethod
+    def nothing(cls, width: int, rows: int) -> StreamFeatures:
+        """Return a stream of `width` columns that is masked throughout, over `rows` windows."""
+        return cls(
+            utterance=np.zeros(width, np.float32),
+            present=False,
+            windows=np.zeros((rows, width), np.float32),
+            window_present=np.zeros(rows, np.bool_),
+            time_s=np.full(rows, np.nan),
+        )
+
 
 @runtime_checkable
 class VideoEncoder(Protocol):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
-from dualstream.features.encode import ClipPlan
+from dualstream.features.clip_plan import ClipPlan
 from dualstream.features.encoder import AudioEncoder, Encoder, EncoderSpec, VideoEncoder
 from dualstream.features.faces.region import RegionEncoder
 from numpy.typing import NDArray

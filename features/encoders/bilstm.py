@@ -73,12 +73,9 @@ class BiLstmEncoder:
     ) -> StreamFeatures:
         """Keep `AudioEncoder.encode_audio`."""
         frames, span_s = covered_frames(audio, covered_s)
-        rows = np.zeros((len(starts_s), AUDIO_WIDTH), np.float32)
         if not len(frames):
-            nothing = np.zeros(len(starts_s), np.bool_)
-            return StreamFeatures(
-                np.zeros(AUDIO_WIDTH, np.float32), False, rows, nothing, np.full(len(starts_s), np.nan)
-            )
+            return StreamFeatures.nothing(AUDIO_WIDTH, len(starts_s))
+        rows = np.zeros((len(starts_s), AUDIO_WIDTH), np.float32)
         first, stop, present = windows_of(starts_s, length_s, span_s, len(frames))
         cuts = [frames[a:b] for a, b in zip(first[present], stop[present], strict=True)]
         if cuts:

@@ -167,13 +167,11 @@ class FeatureTable:
             Their length, seconds.
         """
         count = len(starts_s) if self.spec.has_windows else 0
-        windows = np.zeros((count, self.spec.width), dtype=np.float32)
-        window_present = np.zeros(count, dtype=np.bool_)
-        time_s = np.full(count, np.nan)
+        nothing = StreamFeatures.nothing(self.spec.width, count)
         rows = self._rows.get(utterance_id)
         if rows is None:
-            nothing = np.zeros(self.spec.width, dtype=np.float32)
-            return StreamFeatures(nothing, False, windows, window_present, time_s)
+            return nothing
+        windows, window_present, time_s = nothing.windows, nothing.window_present, nothing.time_s
         features = self._table.features[rows]  # (R, D), rising in time
         if count and self._table.pooled:
             times = self._table.times

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import EncoderSpec, StreamFeatures, StreamName, TableEncoder, named_files
@@ -38,6 +38,21 @@ def folder_files(argument: str, weights: str | None) -> list[Path]:
     return sorted(_below(path)) if argument and path.is_dir() else named_files(argument, weights)
 
 
+@dataclass(frozen=True, repr=False)
+class _Found:
+    """What the files of a folder hold together."""
+
+    first: Table
+    """Of the first file that has rows."""
+    rows: int
+    failed: int
+    """Rows that are left out because the tool found nothing there."""
+    most: int
+    """Rows of the longest file, with those that are left out."""
+    without_rows: int
+    """Files of which no row is left."""
+
+
 class FeatureFolder:
     """Ready-made rows in a file per utterance; keeps the TableEncoder protocol.
 
@@ -56,14 +71,14 @@ class FeatureFolder:
         self._digests: dict[str, str] = {}
         self._last: tuple[str, TableEncoder | None] = ("", None)
         self._timed = True
-        tables = self._read_all()
-        self._timed = tables["most"] > 1 or how.rate_hz is not None
-        first: Table = tables["first"]
+        found = self._read_all()
+        self._timed = found.most > 1 or how.rate_hz is not None
+        first = found.first
         if not self._timed:
             first = self._table(first.ids[0]) or first
         sha = hashlib.sha256("".join(f"{name} {self._digests[name]}\n" for name in self._files).encode())
         inner = make_table(first, stream, how).spec
-        passed_over: JsonObject = {"failed_rows": tables["failed"], "without_rows": len(tables["empty"])}
+        passed_over: JsonObject = {"failed_rows": found.failed, "without_rows": found.without_rows}
         self.spec = EncoderSpec(
             name=f"table:{path.name}",
             stream=stream,
@@ -72,7 +87,7 @@ class FeatureFolder:
             parameters={
                 **{name: value for name, value in inner.parameters.items() if name != "failed_rows"},
                 "sha256": sha.hexdigest(),
-                "rows": sum(tables["rows"].values()),
+                "rows": found.rows,
                 "files": len(self._files),
                 **{name: value for name, value in passed_over.items() if value},
             },
@@ -99,15 +114,7 @@ class FeatureFolder:
         table = self._encoder(utterance_id)
         if table is not None:
             return table.lookup(utterance_id, starts_s, length_s)
-        count = len(starts_s) if self.spec.has_windows else 0
-        width = self.spec.raw_width
-        return StreamFeatures(
-            np.zeros(width, np.float32),
-            False,
-            np.zeros((count, width), np.float32),
-            np.zeros(count, np.bool_),
-            np.full(count, np.nan),
-        )
+        return StreamFeatures.nothing(self.spec.raw_width, len(starts_s) if self.spec.has_windows else 0)
 
     def extent_s(self, utterance_id: str, length_s: float) -> float | None:
         """Return how far an utterance's rows reach, seconds; None where it has none or they have no times."""
@@ -137,15 +144,14 @@ class FeatureFolder:
             rows = read_csv(io.BytesIO(data), path, self._how, stem=utterance_id)
         return table_of(path, kind, sha256, rows, timed=self._timed)
 
-    def _read_all(self) -> dict[str, Any]:
-        """Read every file once; return how many rows each has, the first table, and what was passed over."""
-        counts: dict[str, int] = {}
+    def _read_all(self) -> _Found:
+        """Read every file once; return the first table, how many rows there are, and what was passed over."""
         first: Table | None = None
-        failed, most, empty = 0, 0, []
+        rows = failed = most = without_rows = 0
         for name, path in self._files.items():
             table = self._table(name)
             if table is None:
-                empty.append(name)
+                without_rows += 1
                 continue
             if first is None:
                 first = table
@@ -156,14 +162,14 @@ class FeatureFolder:
                     f"{path} has {_told(table.columns)}; {first.path.name} has {_told(first.columns)}: the files "
                     "of a folder have the same columns"
                 )
-            counts[name] = len(table.ids)
+            rows += len(table.ids)
             failed += table.failed_rows
-            most = max(most, counts[name] + table.failed_rows)
+            most = max(most, len(table.ids) + table.failed_rows)
         if first is None:
             raise TableError(
                 f"{self._path}: no file has a row left (success is 0, or confidence too small, in all)"
             )
-        return {"rows": counts, "first": first, "most": most, "failed": failed, "empty": empty}
+        return _Found(first, rows, failed, most, without_rows)
 
 
 def _told(columns: tuple[str, ...]) -> str:

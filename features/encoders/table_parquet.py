@@ -52,8 +52,7 @@ def _is_list(arrow: Any, kind: Any) -> bool:
 
 def _ids(arrow: Any, table: Any, columns: Columns, path: Path) -> list[str]:
     ids, name = table.column(columns.id_at), table.column_names[columns.id_at]
-    kind = ids.type.value_type if arrow.types.is_dictionary(ids.type) else ids.type
-    if not (arrow.types.is_string(kind) or arrow.types.is_large_string(kind)):
+    if not _is_text(arrow, ids.type):
         raise TableError(f"table {path.name}, column {name!r}: ids are {ids.type}; expected text")
     texts = [one or "" for one in ids.to_pylist()]
     return [stem_of(text) for text in texts] if columns.ids_are_files else texts
@@ -133,18 +132,22 @@ Matrices = list[Values | None]
 def _matrices(cells: list[Any], name: str, path: Path, *, frames: bool) -> Matrices:
     """Return an array (T, D) for each cell, None for an empty one; all have the same D."""
     found: Matrices = []
+    width: int | None = None
     for row, cell in enumerate(cells):
+        if cell is None or (frames and not cell):
+            found.append(None)
+            continue
         try:
-            one = None if cell is None else np.array(cell if frames else [cell], dtype=np.float64)
+            one = np.array(cell if frames else [cell], dtype=np.float64)
         except (TypeError, ValueError):  # lists of different lengths, or text
             one = np.empty(0)
-        found.append(None if one is not None and frames and not one.size and one.ndim == 1 and not cell else one)
-        known = next((before.shape[1] for before in found[:-1] if before is not None), None)
-        if one is not None and found[-1] is not None and (one.ndim != 2 or known not in (None, one.shape[1])):
+        if one.ndim != 2 or width not in (None, one.shape[1]):
             raise TableError(
                 f"table {path.name}, {where('parquet', row)}, column {name!r}: expected lists of "
-                f"{known if known is not None else 'as many'} numbers in every row"
+                f"{width if width is not None else 'as many'} numbers in every row"
             )
+        width = one.shape[1]
+        found.append(one)
     return found
 
 

@@ -14,10 +14,8 @@ import numpy as np
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, LARGEST, NO_FACE, OUT_OF_VIEW, UNDECIDED
 from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, SpeakerScorer
 from dualstream.features.faces.voice import TICK, levels_db, voiced
-from dualstream.features.faces.watching import FaceWatcher, Seen
+from dualstream.features.faces.watching import Seen
 from numpy.typing import NDArray
-
-LEAST_VOICED = 5  # ticks that two faces must share, or nothing is known of them
 
 
 @dataclass(frozen=True)
@@ -67,9 +65,9 @@ def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float
     return Voices(scores, voiced(levels_db(audio, ticks)))
 
 
-def largest(watcher: FaceWatcher, target: int) -> Choice:
+def largest(faces: Sequence[Seen], target: int) -> Choice:
     """Return the largest face in the picture of a wanted instant."""
-    there = [one for one in watcher.seen() if target in one.shown]
+    there = [one for one in faces if target in one.shown]
     if not there:
         return Choice(NO_FACE)
     best = max(there, key=lambda one: (one.shown[target].place.side, -one.track.number))

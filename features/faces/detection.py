@@ -11,15 +11,12 @@ The file stands in features/faces/detectors/, or in any installed package with a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
+from dualstream.features.faces.parts import Entry, PartRegistry
 from numpy.typing import NDArray
-
-from dualstream.discovery import Registry
 
 GROUP = "dualstream.face_detectors"
 Point = tuple[float, float]
@@ -68,60 +65,15 @@ class FaceDetector(Protocol):
         ...
 
 
-Builder = Callable[[Path | None], FaceDetector]
-B = TypeVar("B", bound=Builder)
-
-
-@dataclass(frozen=True)
-class DetectorEntry:
-    """A registered detector: what is known of it before it is built."""
-
-    name: str
-    build: Builder
-    weights: bool
-    """Whether it needs a file of weights; if not, its package has them."""
-
-    @property
-    def summary(self) -> str:
-        """First line of the builder's docstring."""
-        return (self.build.__doc__ or "").strip().partition("\n")[0]
-
-
-REGISTRY: Registry[DetectorEntry] = Registry(
-    "face detector", package="dualstream.features.faces.detectors", group=GROUP
+DetectorEntry = Entry[FaceDetector]
+REGISTRY: PartRegistry[FaceDetector] = PartRegistry(
+    "face detector",
+    package="dualstream.features.faces.detectors",
+    group=GROUP,
+    option="--face-weights",
+    without="brings its own weights",
 )
-
-
-def register(name: str, *, weights: bool) -> Callable[[B], B]:
-    """Put a builder, which takes the file of weights, into the registry under `name`."""
-
-    def add(builder: B) -> B:
-        REGISTRY.add(name, DetectorEntry(name, builder, weights), builder.__module__)
-        return builder
-
-    return add
-
-
-def build_detector(name: str, weights: Path | None) -> FaceDetector:
-    """Build the detector of that name.
-
-    Raises
-    ------
-    ValueError
-        Where there is none, its package is not installed, or it needs weights that are not named, or has its own.
-    FileNotFoundError
-        Where there is no such file of weights.
-    """
-    entry = REGISTRY.get(name)
-    if entry.weights and weights is None:
-        raise ValueError(
-            f"face detector {name} needs a file of weights, which docs/faces.md names: --face-weights FILE"
-        )
-    if not entry.weights and weights is not None:
-        raise ValueError(f"face detector {name} brings its own weights; found --face-weights {weights}")
-    if weights is not None and not weights.is_file():
-        raise FileNotFoundError(f"weights of the face detector {name}: {weights} does not exist")
-    return entry.build(weights)
+register, build_detector = REGISTRY.register, REGISTRY.build
 
 
 def square_face(centre: Point, side: float, eyes: Point, mouth: Point, score: float) -> Face:
@@ -129,6 +81,24 @@ def square_face(centre: Point, side: float, eyes: Point, mouth: Point, score: fl
     half = side / 2
     box = centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half
     return Face(box, eyes, mouth, score)
+
+
+def tall_face(
+    centre: Point, height: float, points: NDArray[np.float64], score: float, *, share: float, down: float
+) -> Face:
+    """Return a face by a box around all of it and five points, as YuNet and MTCNN give them.
+
+    Parameters
+    ----------
+    centre, height
+        Of that box, pixels.
+    points
+        Eyes, nose and corners of the mouth, pixels, shape (5, 2).
+    share, down
+        The square's side, and how far it lies below the box's centre, as shares of the box's height.
+    """
+    eyes, mouth = ((float(x), float(y)) for x, y in (points[:2].mean(axis=0), points[3:].mean(axis=0)))
+    return square_face((centre[0], centre[1] + down * height), share * height, eyes, mouth, score)
 
 
 def overlap(a: Box, b: Box) -> float:

@@ -211,11 +211,11 @@ class FaceReading:
     def _choices(
         self, region: Region, clip: Clip, watcher: FaceWatcher, shown: Mapping[int, int]
     ) -> dict[int, Choice]:
+        faces = watcher.seen()
         if region == "face":
-            return {target: choice.largest(watcher, target) for target in shown}
+            return {target: choice.largest(faces, target) for target in shown}
         scorer = self.method.scorer
         assert scorer is not None
-        faces = watcher.seen()
         voices = choice.listen(faces, scorer, clip.audio)
         return {
             target: choice.speaker(

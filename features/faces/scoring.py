@@ -7,15 +7,12 @@ features/faces/scorers/, or in any installed package with an entry point in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
+from dualstream.features.faces.parts import Entry, PartRegistry
 from numpy.typing import NDArray
-
-from dualstream.discovery import Registry
 
 GROUP = "dualstream.speaker_scorers"
 TICKS_PER_S = 25  # of the clock that every scorer works on
@@ -62,57 +59,12 @@ class SpeakerScorer(Protocol):
         ...
 
 
-Builder = Callable[[Path | None], SpeakerScorer]
-B = TypeVar("B", bound=Builder)
-
-
-@dataclass(frozen=True)
-class ScorerEntry:
-    """A registered scorer: what is known of it before it is built."""
-
-    name: str
-    build: Builder
-    weights: bool
-    """Whether it needs a file of weights."""
-
-    @property
-    def summary(self) -> str:
-        """First line of the builder's docstring."""
-        return (self.build.__doc__ or "").strip().partition("\n")[0]
-
-
-REGISTRY: Registry[ScorerEntry] = Registry(
-    "speaker scorer", package="dualstream.features.faces.scorers", group=GROUP
+ScorerEntry = Entry[SpeakerScorer]
+REGISTRY: PartRegistry[SpeakerScorer] = PartRegistry(
+    "speaker scorer",
+    package="dualstream.features.faces.scorers",
+    group=GROUP,
+    option="--speaker-weights",
+    without="has no weights to choose",
 )
-
-
-def register(name: str, *, weights: bool) -> Callable[[B], B]:
-    """Put a builder, which takes the file of weights, into the registry under `name`."""
-
-    def add(builder: B) -> B:
-        REGISTRY.add(name, ScorerEntry(name, builder, weights), builder.__module__)
-        return builder
-
-    return add
-
-
-def build_scorer(name: str, weights: Path | None) -> SpeakerScorer:
-    """Build the scorer of that name.
-
-    Raises
-    ------
-    ValueError
-        Where there is none, its package is not installed, or it needs weights that are not named, or has none.
-    FileNotFoundError
-        Where there is no such file of weights.
-    """
-    entry = REGISTRY.get(name)
-    if entry.weights and weights is None:
-        raise ValueError(
-            f"speaker scorer {name} needs a file of weights, which docs/faces.md names: --speaker-weights FILE"
-        )
-    if not entry.weights and weights is not None:
-        raise ValueError(f"speaker scorer {name} has no weights to choose; found --speaker-weights {weights}")
-    if weights is not None and not weights.is_file():
-        raise FileNotFoundError(f"weights of the speaker scorer {name}: {weights} does not exist")
-    return entry.build(weights)
+register, build_scorer = REGISTRY.register, REGISTRY.build

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-from dualstream.features.media.pictures import Picture
+from dualstream.features.media.pictures import Picture, resized
 from numpy.typing import NDArray
 
 CELLS = 32, 18  # width, height
@@ -34,12 +34,8 @@ class ShotFinder:
     def see(self, picture: Picture) -> int:
         """Take the next picture, and return its shot."""
         whole = 0.0, 0.0, float(picture.width_px), float(picture.height_px)
-        cells = np.stack(
-            [
-                picture.grey(whole, CELLS).astype(np.float32),
-                *(_small(plane) for plane in (picture.u, picture.v)),
-            ]
-        )
+        colours = (resized(plane, (0, 0, *plane.shape[::-1]), CELLS) for plane in (picture.u, picture.v))
+        cells = np.stack([picture.grey(whole, CELLS), *colours]).astype(np.float32)
         if self._before is not None and self._cut(cells, picture.time_s):
             self.shot += 1
             self._began_s = picture.time_s
@@ -53,10 +49,3 @@ class ShotFinder:
         usual = float(np.median(self._changes)) if self._changes else 0.0
         self._changes.append(change)
         return change > max(LEAST_CHANGE, TIMES_USUAL * usual) and time_s - self._began_s >= SHORTEST_SHOT_S
-
-
-def _small(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
-    from PIL import Image
-
-    image = Image.fromarray(np.ascontiguousarray(plane))
-    return np.asarray(image.resize(CELLS, Image.Resampling.BILINEAR)).astype(np.float32)

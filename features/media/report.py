@@ -36,7 +36,7 @@ _ALARM = re.compile(r"\b(error|invalid|corrupt|conceal|missing|failed)", re.IGNO
 
 # What ffmpeg calls an error though no picture and no sound is lost by it.
 _LIMIT_WORDS = ("Cannot allocate memory", "exceeds specified max", "Picture size")
-HARMLESS = (
+_HARMLESS = (
     "Application provided invalid, non monotonically increasing dts",
     "Error while filtering: Broken pipe",
 )
@@ -183,7 +183,7 @@ class DecodeReport:
         return self._only
 
     def _error(self, parts: str, words: str) -> None:
-        if words.startswith(HARMLESS):
+        if words.startswith(_HARMLESS):
             return
         if self._waiting and self._of(parts) in self._waiting:
             self._early.append((self._of(parts), parts, words))

@@ -74,11 +74,9 @@ class SpeechEncoder:
         begin = min(max(round(covered_s[0] * rate), 0), audio.size)
         end = min(max(round(covered_s[1] * rate), begin), audio.size)
         sound = np.ascontiguousarray(audio[begin:end], dtype=np.float32)
-        windows = np.zeros((len(starts_s), self.spec.raw_width), np.float32)
         if len(sound) < grid.least:
-            nothing = np.zeros(len(starts_s), np.bool_)
-            whole = np.zeros(self.spec.raw_width, np.float32)
-            return StreamFeatures(whole, False, windows, nothing, np.full(len(starts_s), np.nan))
+            return StreamFeatures.nothing(self.spec.raw_width, len(starts_s))
+        windows = np.zeros((len(starts_s), self.spec.raw_width), np.float32)
         first = np.round(starts_s * rate).astype(np.int64) - begin
         stop = np.round((starts_s + length_s) * rate).astype(np.int64) - begin
         covered = np.minimum(stop, len(sound)) - np.maximum(first, 0)

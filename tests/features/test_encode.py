@@ -11,6 +11,7 @@ import pytest
 from dualstream.features.encode import (
     ClipPlan,
     begin_clip,
+    complete_clip,
     decode_settings,
     encode_clip,
     finish_clip,
@@ -168,6 +169,22 @@ def test_tables_are_looked_up_beside_media_and_alone() -> None:
     clip = encode_clip(None, "known", alone, span_s=(3.0, 5.0))
     assert clip.duration_s == 2.0 and clip.starts_s.tolist() == [0, 0.5, 1.0]
     assert np.isnan(encode_clip(None, "known", alone).duration_s)
+
+
+@pytest.mark.parametrize("path", [Path("x.mp4"), None])
+def test_a_table_is_looked_up_once_per_clip(path: Path | None) -> None:
+    """Though a clip that was begun here is completed once more, as one of another process is."""
+    looked_up = []
+
+    class Counted(Table):
+        def lookup(self, utterance_id: str, *where: Any) -> StreamFeatures:
+            looked_up.append(utterance_id)
+            return super().lookup(utterance_id, *where)
+
+    plan = plan_of(**{"audio": Loudness(), "video.t": Counted()})
+    begun = begin_clip(path, "known", plan)
+    assert complete_clip(begun, "known", plan).streams.keys() == {"audio", "video.t"}
+    assert looked_up == ["known"]
 
 
 def test_what_is_known_of_an_unreadable_clip() -> None:

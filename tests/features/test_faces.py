@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.faces.detection import Face, build_detector, overlap
+from dualstream.features.faces.detection import Face, build_detector, overlap, tall_face
 from dualstream.features.faces.mfcc import mfcc
 from dualstream.features.faces.region import Crops, FaceMethod, FaceReading, make_method
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, LARGEST, NO_FACE, UNDECIDED, FaceRows
@@ -243,6 +243,18 @@ def test_a_hundred_planted_scenes_are_right(first: int) -> None:
     assert right >= 0.85 * (right + wrong + undecided)
 
 
+def test_a_short_track_is_scored_as_the_same_ticks_of_a_longer_one() -> None:
+    """Ticks that rest before a voice count as far as the voice is near, however few ticks there are."""
+    ticks = np.arange(20)
+    audio = np.where(np.repeat(ticks >= 12, 640), 0.2, 0.0).astype(np.float32)
+    crops = np.zeros((20, 64, 64), np.uint8)
+    crops[:, 38:62, 16:48] = np.where(ticks >= 12, 40 * (ticks % 2), 0)[:, None, None]  # the mouth, with the voice
+    before = np.zeros((30, 64, 64), np.uint8), np.zeros(30 * 640, np.float32)  # at rest and silent
+    short = Sync().score(crops, audio)
+    longer = Sync().score(np.concatenate([before[0], crops]), np.concatenate([before[1], audio]))[30:]
+    np.testing.assert_allclose(short, longer)
+
+
 def test_sound_of_another_second_is_less_often_decided() -> None:
     said, other = bursts(3, 8), bursts(77, 8)
     faces = [Drawn(0, 10, said), Drawn(1, 110, other)]
@@ -261,6 +273,12 @@ def test_mfcc_of_a_tone_peaks_where_the_definition_says() -> None:
     assert rows.shape == (50, 13)
     assert np.log(level**2 * 400 / 2) - 0.1 <= rows[10, 0] <= np.log(level**2 * 400) + 0.1
     assert np.isfinite(mfcc(np.zeros(0, np.float32), 4)).all()
+
+
+def test_a_box_around_all_of_a_face_becomes_the_square_below_it() -> None:
+    points = np.array([[8.0, 20.0], [12.0, 22.0], [10.0, 28.0], [7.0, 33.0], [13.0, 35.0]])
+    found = tall_face((10.0, 30.0), 40.0, points, 0.9, share=0.5, down=0.1)
+    assert found == Face((0.0, 24.0, 20.0, 44.0), (10.0, 21.0), (10.0, 34.0), 0.9)  # around (10, 30 + 4)
 
 
 def test_overlap_by_hand() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from dualstream.features.encoder import require
 from dualstream.features.faces.detection import Face, letterboxed, merged, register, square_face
 from dualstream.features.single_read import read_hashed
-from dualstream.features.weights import UNKNOWN_LICENCE, check_digest_in_name
+from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
 from numpy.typing import NDArray
 
 LICENCES = {  # of the files that mediapipe 0.10 carries
@@ -70,8 +70,8 @@ class BlazeFace:
 
     def __init__(self, weights: Path) -> None:
         self._runtime = require("ai_edge_litert.interpreter", "BlazeFace's tflite files", "faces")
-        self._image, self._sha256 = read_hashed(weights)
-        check_digest_in_name(weights.name, self._sha256)
+        self._image, sha256 = read_hashed(weights)
+        self._weights = WeightsRecord("file", sha256, LICENCES.get(sha256, UNKNOWN_LICENCE))
         self._local = threading.local()
         shapes = {int(one["shape"][-1]): one for one in self._interpreter(weights.name).get_output_details()}
         boxes = int(shapes[16]["shape"][1]) if set(shapes) == {16, 1} else 0
@@ -93,11 +93,7 @@ class BlazeFace:
             "kind": self._kind.name,
             "least_score": self._kind.least_score,
             "sure_score": self.sure_score,
-            "weights": {
-                "source": "file",
-                "sha256": self._sha256,
-                "licence": LICENCES.get(self._sha256, UNKNOWN_LICENCE),
-            },
+            "weights": self._weights.to_json(),
         }
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import MissingPackageError
-from dualstream.features.faces.detection import Face, register, square_face
+from dualstream.features.faces.detection import Face, register, tall_face
 from numpy.typing import NDArray
 
 PACKAGE = "facenet-pytorch"
@@ -73,12 +73,5 @@ class Mtcnn:
 
 def _face(box: NDArray[np.float64], score: float, points: NDArray[np.float64]) -> Face:
     height = float(box[3] - box[1])
-    centre = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2 + DOWN_SHARE * height
-    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
-    return square_face(
-        centre,
-        SIDE_SHARE * height,
-        (float(eyes[0]), float(eyes[1])),
-        (float(mouth[0]), float(mouth[1])),
-        float(score),
-    )
+    centre = float(box[0] + box[2]) / 2, float(box[1] + box[3]) / 2
+    return tall_face(centre, height, points, float(score), share=SIDE_SHARE, down=DOWN_SHARE)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import require
-from dualstream.features.faces.detection import Face, merged, register, square_face
+from dualstream.features.faces.detection import Face, merged, register, tall_face
 from dualstream.features.single_read import read_hashed
-from dualstream.features.weights import UNKNOWN_LICENCE, check_digest_in_name
+from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
 from numpy.typing import NDArray
 
 STRIDES = (8, 16, 32)
@@ -40,8 +40,8 @@ class YuNet:
 
     def __init__(self, weights: Path) -> None:
         runtime = require("onnxruntime", "YuNet's ONNX files", "faces")
-        image, self._sha256 = read_hashed(weights)
-        check_digest_in_name(weights.name, self._sha256)
+        image, sha256 = read_hashed(weights)
+        self._weights = WeightsRecord("file", sha256, UNKNOWN_LICENCE)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -68,7 +68,7 @@ class YuNet:
             "version": 1,
             "side_px": self.side_px,
             "least_score": LEAST_SCORE,
-            "weights": {"source": "file", "sha256": self._sha256, "licence": UNKNOWN_LICENCE},
+            "weights": self._weights.to_json(),
         }
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
@@ -94,15 +94,6 @@ def _faces(out: dict[str, NDArray[np.float32]], stride: int, columns: int) -> li
         centre = (cell + box[:2]) * stride
         height = float(np.exp(min(box[3], LARGEST_EXPONENT))) * stride
         points = (out[f"kps_{stride}"][at].astype(np.float64).reshape(5, 2) + cell) * stride
-        eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
-        middle = float(centre[0]), float(centre[1]) + DOWN_SHARE * height
-        faces.append(
-            square_face(
-                middle,
-                SIDE_SHARE * height,
-                (float(eyes[0]), float(eyes[1])),
-                (float(mouth[0]), float(mouth[1])),
-                float(score[at]),
-            )
-        )
+        middle = float(centre[0]), float(centre[1])
+        faces.append(tall_face(middle, height, points, float(score[at]), share=SIDE_SHARE, down=DOWN_SHARE))
     return faces

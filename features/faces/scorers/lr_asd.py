@@ -15,7 +15,7 @@ from dualstream.features.faces.mfcc import mfcc
 from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, CropSpec, register
 from dualstream.features.faces.voice import TICK
 from dualstream.features.memory import raise_shortage
-from dualstream.features.weights import UNKNOWN_LICENCE, load_file
+from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord, load_file
 from numpy.typing import NDArray
 
 LICENCES = {"85e6c77fc981595234790d1e128ebb60352d37726b2445e0ef8891e2512fe9e3": "MIT"}  # trained on AVA
@@ -42,8 +42,8 @@ class LrAsdScorer:
     def __init__(self, weights: Path) -> None:
         from dualstream.features.networks.lr_asd import LrAsd
 
-        state, self._sha256, licence = load_file(weights)
-        self._licence = licence or LICENCES.get(self._sha256, UNKNOWN_LICENCE)
+        state, sha256, licence = load_file(weights)
+        self._weights = WeightsRecord("file", sha256, licence or LICENCES.get(sha256, UNKNOWN_LICENCE))
         self._net = LrAsd().eval().requires_grad_(False)
         try:
             self._net.load_state_dict(state)
@@ -56,8 +56,7 @@ class LrAsdScorer:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers."""
-        weights = {"source": "file", "sha256": self._sha256, "licence": self._licence}
-        return {"name": self.name, "version": 1, "weights": weights}
+        return {"name": self.name, "version": 1, "weights": self._weights.to_json()}
 
     def score(self, crops: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how much more each tick looks like talking than like not, in logits, shape (T,)."""

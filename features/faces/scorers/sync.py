@@ -46,13 +46,13 @@ class Sync:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers."""
-        return {"name": self.name, "version": 2, "correlated_s": CORRELATED_S, "context_s": self.context_s}
+        return {"name": self.name, "version": 3, "correlated_s": CORRELATED_S, "context_s": self.context_s}
 
     def score(self, crops: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the correlation around each tick, -1 to 1, shape (T,); NaN where there is no voice."""
+        """Return each tick's correlation plus what moving adds, 0 to 1.2, shape (T,); NaN without a voice."""
         level = levels_db(audio, len(crops))
         voice = voiced(level)
-        heard = np.convolve(voice, np.ones(2 * BESIDE_TICKS + 1), mode="same")[: len(voice)] > 0
+        heard = np.convolve(voice, np.ones(2 * BESIDE_TICKS + 1))[BESIDE_TICKS : BESIDE_TICKS + len(voice)] > 0
         motion = _motion(crops)
         reach = round(CORRELATED_S * TICKS_PER_S)
         score = np.full(len(crops), np.nan)

@@ -164,6 +164,19 @@ def test_columns_of_lists(tmp_path: Path) -> None:
     assert holed.spec.parameters["failed_rows"] == 1 and first_column(holed, "a") == [1.0, None, None]
 
 
+def test_frames_of_an_utterance_without_any(tmp_path: Path) -> None:
+    """Empty cells are of no utterance, and widths are compared over them."""
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, frames = tmp_path / "x.parquet", [[float(t)] for t in range(6)]
+    parquet.write_table(arrow.table({"id": ["a", "b", "c"], "x": [[], None, frames]}), path)
+    encoder = table(path, rate_hz=4.0)
+    assert first_column(encoder, "c") == [1.5, 3.5, 4.5]
+    assert [encoder.lookup(name, STARTS_S, 1.0).present for name in "abc"] == [False, False, True]
+    parquet.write_table(arrow.table({"id": ["a", "b", "c"], "x": [[[1.0]], [], [[1.0, 2.0]]]}), path)
+    with pytest.raises(ValueError, match=r"row 2 .*column 'x': expected lists of 1 numbers"):
+        table(path, rate_hz=4.0)
+
+
 def test_overlap_weighs() -> None:
     spans_s = np.array([[0.0, 0.4], [0.4, 0.7], [0.9, 1.3]])
     rows, present, time_s = pooled(np.array([[1.0], [2.0], [4.0]], np.float32), spans_s, np.array([0.0, 2.0]), 1.0)
