@@ -11,6 +11,7 @@ import torch
 from dualstream.heads import balances
 from dualstream.heads.balances.ogm_ge import OgmGe
 from dualstream.heads.balances.step import StreamBalance
+from dualstream.heads.balances.umt import teachers
 from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.measures.probes import probe_answers, representation
 from dualstream.heads.variants import registry
@@ -18,6 +19,7 @@ from dualstream.heads.variants.registry import FitOptions
 
 from dualstream.cores import one_core
 from tests.heads.lazy import lazy
+from tests.heads.many_streams import corpus
 from tests.heads.planted import Split, plant
 
 OURS = ("auxiliary", "blending", "ogm_ge", "umt")
@@ -96,6 +98,12 @@ def test_unknown_names_and_idle_options_are_named() -> None:
     idle = registry.unused("concat_norm", FitOptions(balance_strength=2.0))
     assert idle == {"balance_strength": "the balance of the streams is none"}
     assert not registry.unused("concat_norm", FitOptions(balance="umt", balance_strength=2.0))
+
+
+def test_only_streams_that_are_read_have_a_teacher() -> None:
+    train, options = corpus("each", 0, 60), replace(SHORT, seeds=(0,), epochs=1)
+    assert set(teachers("concat_norm:whisper+face", train, None, options)) == {"whisper", "face"}
+    assert set(teachers("concat_norm", train, None, options)) == {"whisper", "acoustic", "face"}
 
 
 def test_the_stream_that_is_ahead_takes_smaller_steps() -> None:
