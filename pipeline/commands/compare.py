@@ -270,10 +270,8 @@ def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[lis
     looked_at = np.union1d(plan.fitted_on(), plan.scored)
     fitted, left_out = [], {}
     for name in chosen:
-        known = registry.get(name)
-        own = {key: value for key, value in fit.parameters.items() if key in known.parameters}
         try:
-            registry.check(name, plan.corpus.features, dataclasses.replace(fit, parameters=own))
+            registry.check(name, plan.corpus.features, registry.own_options(name, fit))
             plan.corpus.require_finite(looked_at, plan.corpus.read_by(name))
         except (ValueError, UsageError) as error:
             left_out[name] = str(error)
