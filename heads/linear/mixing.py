@@ -37,7 +37,7 @@ def mix(
     parts, classes = len(fitted), len(prior)
     if parts == 1 or outs is None:
         return [LogPool.mean(parts, classes), *[LogPool.mean(1, classes)] * parts]
-    together = _pooling(outs, codes, prior, there, mixing)(np.arange(parts), there.all(0))
+    together = _pooling(outs, codes, prior, there, mixing)(np.arange(parts), np.all(there, axis=0))
     if not need_alone:
         return [together, *[LogPool.mean(1, classes)] * parts]
     alone = [
