@@ -23,7 +23,8 @@ NONE = "none"
 Make = Callable[[Any], Any]
 """From a `heads.balances.step.Balancing` to a `heads.balances.step.StreamBalance`."""
 Prepare = Callable[[str, Any, Any, Any], object]
-"""Of the variant, train, dev and the options: what all seeds share, made before they are trained."""
+"""Of the variant, train, dev and the options: what all seeds share, made before they are trained. Where part
+of train is held out, train is the rest, row by row what `Training.tensors` holds."""
 F = TypeVar("F", bound=Make)
 
 

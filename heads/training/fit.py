@@ -88,9 +88,9 @@ def fit_network(
     prepared, watched = None, None
     if options.balance != NONE:
         entry = balances.get(options.balance)
-        prepared = None if entry.prepare is None else entry.prepare(name, train, dev, options)
         if entry.holds_out:
             train, watched = split_groups(train, HELD_OUT)
+        prepared = None if entry.prepare is None else entry.prepare(name, train, dev, options)
     held_out = dev
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)

@@ -142,6 +142,23 @@ def test_a_step_is_scaled_by_its_factor() -> None:
     assert not np.array_equal(model.arrays["audio.weight"], starts["first"]["audio.weight"])
 
 
+def test_what_is_prepared_sees_the_rows_that_are_trained_on() -> None:
+    split, rows = plant("noise_stream", 0, train=60, dev=20, test=20), []
+
+    def make(task: Any) -> StreamBalance:
+        rows.append((task.prepared, task.data.tensors.count, task.data.watched.held_out.tensors.count))
+        return StreamBalance()
+
+    name = "watching_for_a_test"
+    balances.register_balance(name, prepare=lambda name, train, dev, options: len(train), holds_out=True)(make)
+    try:
+        registry.fit("gated", split.train, None, options=replace(SHORT, seeds=(0,), epochs=1, balance=name))
+    finally:
+        balances.REGISTRY._entries.pop(name)
+    ((prepared, trained_on, held_out),) = rows
+    assert prepared == trained_on == 60 - held_out and held_out > 0
+
+
 def test_a_balance_of_an_own_module_is_found_and_does_nothing_by_itself() -> None:
     split = plant("noise_stream", 0, train=60, dev=20, test=20)
     name = "idle_for_a_test"
