@@ -14,6 +14,8 @@ from dualstream.heads.balances.step import StreamBalance
 from dualstream.heads.balances.umt import teachers
 from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.measures.probes import probe_answers, representation
+from dualstream.heads.diagnosis.refit import Trial
+from dualstream.heads.diagnosis.trials import single_stream
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 
@@ -140,6 +142,17 @@ def test_a_step_is_scaled_by_its_factor() -> None:
     width = split.train.streams["video"].width
     np.testing.assert_array_equal(model.arrays["video.weight"][:width], starts["first"]["video.weight"][:width])
     assert not np.array_equal(model.arrays["audio.weight"], starts["first"]["audio.weight"])
+
+
+@pytest.mark.parametrize(
+    ("fusion", "single", "has"), [("concat_norm", "audio", "none"), ("aligned", "aligned", "umt")]
+)
+def test_a_single_stream_beside_a_balanced_head_has_none(fusion: str, single: str, has: str) -> None:
+    """But where the other stream is only hidden it is the same head, by the same options."""
+    trial = single_stream(Trial("fused", fusion, replace(SHORT, balance="umt")), "audio")
+    assert (trial.fusion, trial.options.balance) == (single, has)
+    split = plant("noise_stream", 0, train=60, dev=20, test=20)
+    registry.check(trial.fusion, split.train, trial.options)
 
 
 def test_what_is_prepared_sees_the_rows_that_are_trained_on() -> None:
