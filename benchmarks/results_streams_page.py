@@ -98,22 +98,24 @@ def compared(document: Document) -> str:
 
 def pairs(rows: Sequence[Document]) -> str:
     """Draw variants held against each other on the same utterances."""
-    lines = [
-        (f"`{row['variant']}`", f"`{row['against']}`", signed(row["difference"], *row["interval"]),
-         p_value(row["p_holm"]))
-        for row in rows
-    ]  # fmt: skip
-    return table(("variant", "less", "UAR [95 %]", "corrected p"), lines)
+    return _differences(rows, ("variant", "against"), ("variant", "less", "UAR [95 %]"))
 
 
 def gains(rows: Sequence[Document]) -> str:
     """Draw what each stream adds to the others."""
+    return _differences(rows, ("stream", "without"), ("stream", "without it", "it adds, UAR [95 %]"))
+
+
+def _differences(rows: Sequence[Document], names: Sequence[str], head: Sequence[str]) -> str:
     lines = [
-        (f"`{row['stream']}`", f"`{row['without']}`", signed(row["difference"], *row["interval"]),
-         p_value(row["p_holm"]))
+        (
+            *(f"`{row[name]}`" for name in names),
+            signed(row["difference"], *row["interval"]),
+            p_value(row["p_holm"]),
+        )
         for row in rows
-    ]  # fmt: skip
-    return table(("stream", "without it", "it adds, UAR [95 %]", "corrected p"), lines)
+    ]
+    return table((*head, "corrected p"), lines)
 
 
 def goals(document: Document) -> str:

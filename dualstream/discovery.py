@@ -72,6 +72,8 @@ class Registry(Generic[T]):
     """Name of the package whose modules register."""
     group: str
     """Entry point group, such as ``dualstream.encoders``."""
+    first: tuple[str, ...] = ()
+    """Names that are listed before the others, in this order."""
     _entries: dict[str, tuple[T, str, ModuleType | None]] = field(default_factory=dict)
     """Each with the module that registered it, by name and as it was then."""
 
@@ -91,9 +93,10 @@ class Registry(Generic[T]):
         self._entries[name] = entry, module, there
 
     def names(self) -> list[str]:
-        """Return all names, sorted."""
+        """Return all names: those that stand first, then the others, sorted."""
         load(self.package, self.group)
-        return sorted(self._entries)
+        first = [name for name in self.first if name in self._entries]
+        return [*first, *sorted(self._entries.keys() - first)]
 
     def entries(self) -> list[T]:
         """Return all entries in the order in which they were registered: by module name, ours first."""

@@ -12,7 +12,7 @@ import torch
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.heads.training.tensors import subsample
-from dualstream.heads.variants.contract import TASKS, Exportable, SeedModule, Task, Trained
+from dualstream.heads.variants.contract import TASKS, Task, Trained, module_of
 from dualstream.heads.variants.joint_graph import PAIRS, JointModule
 from torch import Tensor, nn
 from torch.nn import functional
@@ -50,7 +50,7 @@ class HeadGraph(nn.Module):
         self, models: Sequence[Trained], sharpness: Mapping[Task, float], prior: SpeakerPrior | None = None
     ) -> None:
         super().__init__()
-        self.members = [_module_of(model) for model in models]
+        self.members = [module_of(model) for model in models]
         self.sharpness = dict(sharpness)
         first = self.members[0]
         self.widths, self.windowed = first.widths, first.windowed
@@ -119,9 +119,3 @@ def _affine(prior: SpeakerPrior, widths: Mapping[str, int], *, windowed: bool) -
         inverse = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
         found[stream] = torch.from_numpy(moments.mean), torch.from_numpy(inverse)
     return found
-
-
-def _module_of(model: Trained) -> SeedModule:
-    if not isinstance(model, Exportable):
-        raise ValueError(f"{model.variant} is a {type(model).__name__}, for which there is no graph")
-    return model.to_module()

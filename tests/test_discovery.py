@@ -62,6 +62,14 @@ def test_modules_and_entry_points_register(tmp_path: Path) -> None:
     assert "planted_home._registry" in sys.modules  # imported by the modules that register, not looked for
 
 
+def test_names_that_stand_first_are_listed_first_where_they_are_there(tmp_path: Path) -> None:
+    things = plant_home(tmp_path, **{one: registers(one, 0) for one in ("a", "b", "c", "d")})
+    things.first = ("c", "gone", "b")
+    assert things.names() == ["c", "b", "a", "d"]
+    with pytest.raises(UnknownNameError, match=r"there are: c, b, a, d$"):
+        things.get("gone")
+
+
 def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
     things = plant_home(tmp_path, a=registers("first", 1), b=registers("second", 2))
     with pytest.raises(UnknownNameError, match=r"^no thing is called 'third'; there are: first, second$"):

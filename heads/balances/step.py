@@ -45,15 +45,13 @@ class Step:
     @property
     def streams(self) -> tuple[str, ...]:
         """Streams that the network joins."""
-        return tuple(stream for stream, width in self.data.tensors.widths.items() if width)
+        return tuple(self.data.tensors.widths)
 
     def told(self, known: Collection[str]) -> Logits:
         """Return the logits (S, B, C) where only these streams are there, with the noise of training."""
         key = frozenset(known)
         if key not in self._told:
-            every = np.ones(len(self.index), dtype=bool)
-            hidden = {stream: ~every if stream in key else every for stream in self.data.tensors.widths}
-            batch = self.data.tensors.batch(self.index, hidden)
+            batch = self.data.tensors.told(self.index, key)
             self._told[key] = self.network.decide(self.network.represent(batch, self.dropout), batch)
         return self._told[key]
 

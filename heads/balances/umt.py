@@ -25,11 +25,13 @@ def teachers(name: str, train: FeatureSet, dev: FeatureSet | None, options: FitO
     import torch
     from dualstream.heads.diagnosis.changes import without
     from dualstream.heads.training.fit import fit_network
+    from dualstream.heads.variants import registry
 
     taught: dict[str, dict[Task, Tensor]] = {}
-    for stream in train.streams:
+    streams = registry.get(name).reads(train.streams)
+    for stream in streams:
         parts = [train, dev]
-        for other in train.streams:
+        for other in streams:
             if other != stream:
                 parts = [None if part is None else without(part, other) for part in parts]
         only, only_dev = parts

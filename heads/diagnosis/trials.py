@@ -225,7 +225,7 @@ def _options_for(base: Trial, fusion: str, *, shared: Collection[str] = ()) -> F
     if fusion == base.fusion:
         return base.options
     kept = {name: value for name, value in base.options.parameters.items() if name in shared}
-    return replace(base.options, parameters=kept)
+    return replace(registry.own_options(fusion, base.options), parameters=kept)
 
 
 def _one_seed(fit: FitOptions) -> FitOptions:

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from dualstream.heads.data.batch import UNLABELLED
 from dualstream.heads.evaluation.confusion import headlines
 from numpy.typing import NDArray
 
@@ -62,6 +63,11 @@ def majority_lines(
     if trains is None or scored[trains] == scored[commonest]:
         return constant_line(scored, commonest if trains is None else trains, names), None
     return constant_line(scored, commonest, names), constant_line(scored, trains, names)
+
+
+def class_counts(codes: Counts, classes: int) -> Counts:
+    """Return how many labels each class has, shape (C,), of codes that are -1 where there is none."""
+    return np.bincount(codes[codes != UNLABELLED], minlength=classes)
 
 
 def log_shares(counts: Counts) -> NDArray[np.float64]:

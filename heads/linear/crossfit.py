@@ -6,18 +6,16 @@ from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
+from dualstream.heads.linear.mixing import mix, mix_partial, mixed, weights_of
 from dualstream.heads.linear.model import (
     Layout,
     Solvers,
     fit_part,
-    mix,
-    mixed,
     settings_of,
     shift_of,
     targets,
-    weights_of,
 )
-from dualstream.heads.linear.partial import PartialPools, mix_partial
+from dualstream.heads.linear.partial import PartialPools
 from dualstream.heads.variants.contract import FitOptions, Prediction, Progress
 from dualstream.heads.variants.options import Parameters
 from numpy.typing import NDArray

@@ -11,11 +11,14 @@ not L: on corpora of a few hundred utterances, held-out losses of mixtures diffe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.data.layers import LayerMix
-from dualstream.heads.evaluation.folds import fold_codes, groups_of
+from dualstream.heads.evaluation.folds import GroupBy, fold_codes, groups_of
 from dualstream.heads.linear.head import fit_heads
+from dualstream.heads.linear.shared import once
 from dualstream.heads.variants.contract import FitOptions, Task
 from numpy.typing import NDArray
 
@@ -30,18 +33,33 @@ def choose_layers(train: FeatureSet, name: str, dev: FeatureSet | None, options:
     """Return the mix of a stream's layers that is likeliest on held-out training utterances.
 
     Of `dev` only its speakers are looked at, to choose the folds. Where no fold can be made, or nothing is
-    labelled, it is the mean of the standardised layers.
+    labelled, it is the mean of the standardised layers. Variants that share fits share the choice.
     """
+    stream, folds = train.streams[name], options.parameters.get("folds", "auto")
+    classes = [len(getattr(train, f"{task}_names")) for task in options.tasks]
+    return once(
+        ("layers", stream.layers, options.tasks, classes, folds),
+        [
+            *(stream.utterance, stream.present, train.speaker, train.dialogue),
+            *(getattr(train, task) for task in options.tasks),
+            None if dev is None else dev.speaker,
+        ],
+        lambda: _chosen(train, name, dev, options.tasks, folds),
+    )
+
+
+def _chosen(
+    train: FeatureSet, name: str, dev: FeatureSet | None, tasks: Sequence[Task], folds: GroupBy
+) -> LayerMix:
     stream = train.streams[name]
     count = len(stream.layers)
     even = LayerMix.standardised(stream, np.full(count, 1 / count))
     here = train.take(np.flatnonzero(stream.present))
     labels: dict[Task, NDArray[np.int64]] = {
-        task: codes for task in options.tasks for codes in [getattr(here, task)] if (codes != UNLABELLED).any()
+        task: codes for task in tasks for codes in [getattr(here, task)] if (codes != UNLABELLED).any()
     }
     if not labels:
         return even
-    folds = options.parameters.get("folds", "auto")
     groups, _ = groups_of(here, folds, dev)
     if len(np.unique(groups)) < 2:
         return even

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
-from dualstream.heads.evaluation.calibration import LogPool, fit_pool, log_softmax
 from dualstream.heads.evaluation.folds import GROUP_BY, fold_codes, groups_of
-from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.evaluation.majority import class_counts, log_shares
 from dualstream.heads.linear import shared
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import SOLVERS, Fitted, LinearHead, Solver, fit_heads
-from dualstream.heads.linear.partial import PartialPools, mix_partial
+from dualstream.heads.linear.mixing import mix, mix_partial, mixed, weights_of
+from dualstream.heads.linear.partial import PartialPools
 from dualstream.heads.variants.contract import (
     Arrays,
     FitOptions,
@@ -311,47 +311,13 @@ def targets(features: FeatureSet, options: FitOptions) -> tuple[dict[Task, NDArr
         raise ValueError(f"no training utterance has a label for {' or '.join(options.tasks)}")
     names: dict[Task, tuple[str, ...]] = {"emotion": features.emotion_names, "sentiment": features.sentiment_names}
     labels: dict[Task, NDArray[np.int64]] = {task: getattr(features, task) for task in tasks}
-    return labels, {task: _log_shares(labels[task], len(names[task])) for task in tasks}
-
-
-def _log_shares(labels: NDArray[np.int64], classes: int) -> Floats:
-    return log_shares(np.bincount(labels[labels != UNLABELLED], minlength=classes))
+    return labels, {task: log_shares(class_counts(labels[task], len(names[task]))) for task in tasks}
 
 
 def shift_of(prior: Floats, options: FitOptions) -> Floats:
     """Return what the loss adds to the log-probabilities of the classes."""
     tau = SOLVED[options.loss](options)
     return np.zeros(len(prior)) if tau is None else -tau * prior
-
-
-def weights_of(pools: list[LogPool]) -> tuple[Floats, Floats, Floats]:
-    """Return what `mix` gave as a model's `mixing`, `alone` and `offset`."""
-    together, *alone = pools
-    offset = np.stack([pool.offset for pool in pools])
-    return together.weights, np.concatenate([pool.weights for pool in alone]), offset
-
-
-def mixed(
-    experts: Floats,
-    there: NDArray[np.bool_],
-    mixing: Floats,
-    alone: Floats,
-    offset: Floats,
-    partial: PartialPools,
-    shift: Floats,
-    prior: Floats,
-) -> Floats:
-    """Mix the parts' log-probabilities (parts, N, C) by which of them have their streams (parts, N)."""
-    complete = there.all(0).astype(np.float64)
-    share = (there & ~there.all(0)) / np.maximum(there.sum(0), 1)  # of each part, where some are missing
-    weights = complete * mixing[:, None] + share * alone[:, None]
-    offsets = np.vstack([complete, share]).T @ offset
-    case = partial.matching(there)
-    some = np.flatnonzero(case >= 0)
-    weights[:, some], offsets[some] = partial.weights[case[some]].T, partial.offset[case[some]]
-    answer = log_softmax(log_softmax(np.einsum("pn,pnc->nc", weights, experts) + offsets) + shift)
-    answer[~there.any(0)] = prior
-    return answer
 
 
 def _folds(
@@ -381,7 +347,7 @@ def fit_part(
 ) -> tuple[Design, dict[Task, Fitted]]:
     """Fit the heads of one part on the utterances that have one of its streams.
 
-    `held_out`: answers out of fold are wanted even where no penalty is chosen by them.
+    `need_folds`: answers out of fold are wanted even where no penalty is chosen by them.
     """
     design = Design.fit(train, streams)
     there = np.flatnonzero(design.available(train))
@@ -415,43 +381,3 @@ def fit_part(
             out[there] = each.out_of_fold
         widened[task] = replace(each, out_of_fold=out)
     return design, widened
-
-
-def mix(
-    fitted: list[tuple[Design, dict[Task, Fitted]]],
-    task: Task,
-    codes: NDArray[np.int64],
-    prior: Floats,
-    there: NDArray[np.bool_],
-    mixing: str,
-    *,
-    need_alone: bool = True,
-) -> list[LogPool]:
-    """Return how the parts are mixed together, then how each one answers alone, from out-of-fold answers.
-
-    `there` says which utterances have each part's streams, shape (parts, N). A part's answers hold the prior of
-    the utterances that it was fitted on, those that have its streams. Without `need_alone` nothing is fitted for
-    parts alone: whoever asks has all streams.
-    """
-    outs = [heads[task].out_of_fold for _, heads in fitted]
-    parts, classes = len(fitted), len(prior)
-    if parts == 1 or any(out is None for out in outs):
-        return [LogPool.mean(parts, classes), *[LogPool.mean(1, classes)] * parts]
-    experts = np.stack([out for out in outs if out is not None])  # (parts, N, C)
-    held = np.stack([_log_shares(codes[has], classes) for has in there])
-    whole = there.all(0)
-    together = fit_pool(
-        experts,
-        np.where(whole, codes, UNLABELLED),
-        held=held,
-        prior=log_shares_near(np.bincount(codes[whole & (codes != UNLABELLED)], minlength=classes), prior),
-        pull=0.01 * len(codes),
-        shared=mixing != "learned",
-    )
-    if not need_alone:
-        return [together, *[LogPool.mean(1, classes)] * parts]
-    alone = [
-        fit_pool(expert[None], np.where(has, codes, UNLABELLED), held=own[None], prior=own)
-        for expert, has, own in zip(experts, there, held, strict=True)
-    ]
-    return [together, *alone]

@@ -11,12 +11,8 @@ from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
-from dualstream.heads.evaluation.calibration import LogPool, fit_pool
-from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.evaluation.calibration import LogPool
 from dualstream.heads.evaluation.partial import partial_cases
-from dualstream.heads.linear.design import Design
-from dualstream.heads.linear.head import Fitted
-from dualstream.heads.variants.contract import Task
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -92,34 +88,3 @@ class PartialPools:
         """Make them from what `state` gave, among the arrays of a model."""
         names = [f"{task}.partial.{one.name}" for one in fields(cls)]
         return cls(*(arrays[name] for name in names)) if names[0] in arrays else cls.none(parts, classes)
-
-
-def mix_partial(
-    fitted: list[tuple[Design, dict[Task, Fitted]]],
-    task: Task,
-    codes: NDArray[np.int64],
-    prior: Floats,
-    there: NDArray[np.bool_],
-    mixing: str,
-) -> PartialPools:
-    """Return how some of the parts are mixed, from out-of-fold answers, as `model.mix` does for all of them."""
-    outs = [out for _, heads in fitted if (out := heads[task].out_of_fold) is not None]
-    classes = len(prior)
-    if len(outs) < len(fitted):
-        return PartialPools.none(len(fitted), classes)
-
-    def pooled(parts: NDArray[np.int64], has: NDArray[np.bool_]) -> LogPool:
-        return fit_pool(
-            np.stack([outs[k] for k in parts]),
-            np.where(has, codes, UNLABELLED),
-            held=np.stack([log_shares(_counts(codes[there[k]], classes)) for k in parts]),
-            prior=log_shares_near(_counts(codes[has], classes), prior),
-            pull=0.01 * len(codes),
-            shared=mixing != "learned",
-        )
-
-    return PartialPools.fit([design.streams for design, _ in fitted], codes, there, classes, pooled)
-
-
-def _counts(codes: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    return np.bincount(codes[codes != UNLABELLED], minlength=classes)

@@ -1,5 +1,6 @@
 """Fits of parts that several variants have in common, done once while `sharing`: each stream's head is a part of
-``linear:NAME``, of ``linear_late`` and of what ``linear_late`` is without another stream.
+``linear:NAME``, of ``linear_late`` and of what ``linear_late`` is without another stream. So is the choice of a
+stream's layers, which all solved variants that read it make alike.
 
 A fit is found again by its inputs' bytes, so that it is the same whoever asks first.
 """

@@ -53,9 +53,12 @@ class LossEntry:
     """First line of its docstring."""
 
 
-REGISTRY: Registry[LossEntry] = Registry("loss", package="dualstream.heads.losses", group="dualstream.losses")
-ORDER = ("cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax")
-"""How ours are listed; others come after."""
+REGISTRY: Registry[LossEntry] = Registry(
+    "loss",
+    package="dualstream.heads.losses",
+    group="dualstream.losses",
+    first=("cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax"),
+)
 OPTIONS = ("focal_gamma", "adjustment")
 """Fields of `FitOptions` that a loss may declare."""
 
@@ -75,9 +78,8 @@ def register_loss(name: str, *, options: tuple[str, ...] = ()) -> Callable[[F], 
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all losses: ours as in ORDER, then the others."""
-    there = REGISTRY.names()
-    return tuple([name for name in ORDER if name in there] + [name for name in there if name not in ORDER])
+    """Return the names of all losses, ours first."""
+    return tuple(REGISTRY.names())
 
 
 def get(name: str) -> LossEntry:
@@ -88,7 +90,4 @@ def get(name: str) -> LossEntry:
     ValueError
         Where there is none; it lists those that are.
     """
-    found = REGISTRY.find(name)
-    if found is None:
-        raise ValueError(f"no loss is called {name!r}; there are: {', '.join(names())}")
-    return found
+    return REGISTRY.get(name)

@@ -19,7 +19,7 @@ from dualstream.heads import balances
 from dualstream.heads.balances import NONE
 from dualstream.heads.data.batch import PAIR, UNLABELLED, Batch, FeatureSet
 from dualstream.heads.evaluation.folds import groups_of
-from dualstream.heads.evaluation.majority import log_shares, log_shares_near
+from dualstream.heads.evaluation.majority import class_counts, log_shares, log_shares_near
 from dualstream.heads.evaluation.partial import partial_cases
 from dualstream.heads.fusion.network import Priors, Settings, resolve
 from dualstream.heads.training.graph import NetworkModule
@@ -88,9 +88,9 @@ def fit_network(
     prepared, watched = None, None
     if options.balance != NONE:
         entry = balances.get(options.balance)
-        prepared = None if entry.prepare is None else entry.prepare(name, train, dev, options)
         if entry.holds_out:
             train, watched = split_groups(train, HELD_OUT)
+        prepared = None if entry.prepare is None else entry.prepare(name, train, dev, options)
     held_out = dev
     if kind.wants_held_out and held_out is None:
         train, held_out = split_groups(train, HELD_OUT)
@@ -106,11 +106,8 @@ def fit_network(
         )
         priors = {task: _priors(data, train, task) for task in settings.tasks} if held_out_data is not None else {}
         prior = {
-            task: log_shares(
-                np.bincount(codes[codes != UNLABELLED], minlength=len(getattr(train, f"{task}_names")))
-            )
+            task: log_shares(class_counts(getattr(train, task), len(getattr(train, f"{task}_names"))))
             for task in settings.tasks
-            for codes in (getattr(train, task),)
         }
         return [
             _finished(name, record, settings, scalers, held_out_data, prior, priors)
@@ -173,7 +170,7 @@ def _priors(data: TrainingData, train: FeatureSet, task: Task) -> Priors:
     """Return a task's priors among the utterances that have all streams, those that have each, and some."""
     codes, classes = getattr(train, task), len(getattr(train, f"{task}_names"))
     there = np.stack([train.streams[stream].present for stream in data.settings.streams])
-    overall = log_shares(np.bincount(codes[codes != UNLABELLED], minlength=classes))
+    overall = log_shares(class_counts(codes, classes))
     draws = data.order.frequency()
     shares, answered = [], []
     for has in (there.all(0), *there, *(there[list(case)].all(0) for case in partial_cases(len(there)))):

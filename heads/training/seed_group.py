@@ -113,7 +113,7 @@ class SeedGroup:
         self.weights.train()
         self.optimiser = AdamW(self.weights, options)
         self.dropout = Dropout(seeds, options.dropout)
-        self.streams: StreamBalance | None = None
+        self.streams = StreamBalance()
         if options.balance != NONE:
             task = Balancing(data, self.weights, seeds, options.balance_strength, data.prepared)
             self.streams = balances.get(options.balance).make(task)
@@ -140,26 +140,20 @@ class SeedGroup:
         total = torch.zeros(len(self.live))
         order = self.data.order.shuffled(rng)
         rate = self.options.modality_dropout
-        if self.streams is not None:
-            self.streams.epoch(epoch, Step(self.data, self.network, self.weights, self.dropout))
+        self.streams.epoch(epoch, Step(self.data, self.network, self.weights, self.dropout))
         batches = tensors.epoch(order, lambda index: hide_streams(tensors, index, rate, rng))
         for position, (index, batch) in enumerate(zip(order, batches, strict=True)):
             representation = self.network.represent(batch, self.dropout)
             losses = self._losses(representation, batch, torch.from_numpy(index))
             if position == 0 and len(losses) == 2 and self.network.has_representation:
                 self._record_cosine(losses, representation)
-            if self.streams is None:
-                self.balance(losses)
-            else:
-                step = Step(self.data, self.network, self.weights, self.dropout, index)
-                self.balance(self.streams.losses(step, losses))
+            step = Step(self.data, self.network, self.weights, self.dropout, index)
+            self.balance(self.streams.losses(step, losses))
             if position == 0:
                 self._record_shares()
-            if self.streams is not None:
-                self.streams.before_step(step)
+            self.streams.before_step(step)
             self.optimiser.step()
-            if self.streams is not None:
-                self.streams.after_step(step)
+            self.streams.after_step(step)
             for loss in losses.values():
                 total += loss.detach()
             if self.stop.is_set():
@@ -220,8 +214,7 @@ class SeedGroup:
                 self.weights.keep(keep)
                 self.dropout.keep(keep)
                 self.optimiser.keep(keep)
-                if self.streams is not None:
-                    self.streams.keep(keep)
+                self.streams.keep(keep)
 
 
 class AdamW:

@@ -7,7 +7,7 @@ batch    u2 u2 u2 u2
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,6 +157,11 @@ class TensorSet:
         if self.reads != "windows":
             gathered = _taken_away(gathered, hidden)
         return self._batch(gathered, self._at(self.dialogue, index))
+
+    def told(self, index: NDArray[np.int64], streams: Collection[str]) -> Batch:
+        """Gather utterances as if these were the only streams that they have."""
+        every = np.ones(len(index), dtype=bool)
+        return self.batch(index, {name: ~every if name in streams else every for name in self.widths})
 
     def _batch(self, rows: Gathered, dialogue: Tensor) -> Batch:
         return Batch({s: StreamBatch(*(rows[s, field] for field in STREAM_FIELDS)) for s in self.widths}, dialogue)

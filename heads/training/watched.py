@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from dualstream.heads.training.losses import TaskLoss
 from dualstream.heads.training.plan import Order
@@ -42,9 +41,7 @@ class WatchedPart:
             index = index if self.tensors.whole_dialogues else index[index % step == 0]
             if not len(index):
                 continue
-            every = np.ones(len(index), dtype=bool)
-            hidden = {stream: ~every if stream in known else every for stream in self.tensors.widths}
-            batch = self.tensors.batch(index, hidden)
+            batch = self.tensors.told(index, known)
             logits = network.decide(network.represent(batch, EVAL), batch)
             for task, one in self.losses.items():
                 mass = self.mass[task].index_select(0, torch.from_numpy(index))

@@ -112,6 +112,19 @@ class Exportable(Protocol):
         ...
 
 
+def module_of(model: Trained) -> SeedModule:
+    """Return a fitted model as a torch module.
+
+    Raises
+    ------
+    ValueError
+        Where it is of a kind that has none.
+    """
+    if not isinstance(model, Exportable):
+        raise ValueError(f"{model.variant} is a {type(model).__name__}, for which there is no graph")
+    return model.to_module()
+
+
 class ProgressEvent(TypedDict, total=False):
     """How far fitting is; which keys it has depends on what is being fitted."""
 

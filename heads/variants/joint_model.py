@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
-from dualstream.heads.variants.contract import Exportable, History, Prediction, SeedModule, Trained
+from dualstream.heads.variants.contract import History, Prediction, SeedModule, Trained, module_of
 from dualstream.heads.variants.joint import Joint
 from numpy.typing import NDArray
 
@@ -51,9 +51,7 @@ class JointModel:
         """Return the model as a torch module that takes unscaled features."""
         from dualstream.heads.variants.joint_graph import JointModule
 
-        if not isinstance(self.inner, Exportable):
-            raise ValueError(f"{self.variant} is a {type(self.inner).__name__}, for which there is no graph")
-        return JointModule(self.inner.to_module(), self.joint)
+        return JointModule(module_of(self.inner), self.joint)
 
     def __repr__(self) -> str:
         return f"JointModel({self.inner!r}, {self.joint.lead} leads)"

@@ -15,7 +15,6 @@ from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.data.layers import LayerMix, layered, mixed_streams
 from dualstream.heads.variants.contract import (
     Arrays,
-    Exportable,
     FitOptions,
     History,
     Prediction,
@@ -23,6 +22,7 @@ from dualstream.heads.variants.contract import (
     SeedModule,
     Trained,
     Variant,
+    module_of,
 )
 from dualstream.heads.variants.layer_option import ALL, LEARNED, MEAN, chosen_layers
 from numpy.typing import NDArray
@@ -71,9 +71,7 @@ class LayeredModel:
         """Return the model as a torch module that takes unscaled features."""
         from dualstream.heads.variants.layered_graph import LayeredModule
 
-        if not isinstance(self.below, Exportable):
-            raise ValueError(f"{self.variant} is a {type(self.below).__name__}, for which there is no graph")
-        return LayeredModule(self.below.to_module(), self.mixes)
+        return LayeredModule(module_of(self.below), self.mixes)
 
     def __repr__(self) -> str:
         return f"LayeredModel({self.below!r}, {self.mixes!r})"

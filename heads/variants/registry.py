@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dualstream.heads import losses
@@ -223,6 +224,9 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
     reasons |= dict.fromkeys(reversed(idle), f"the loss is {options.loss}")
     if options.patience == 0:
         reasons["watch"] = "with a patience of 0 dev is not looked at"
+    no_balance = _no_balance(variant, name)
+    if no_balance:
+        reasons["balance"] = no_balance
     if is_closed_form(name):
         reasons |= dict.fromkeys(TRAINED_ALONE, f"{name} is solved, not trained")
         reasons["seeds"] = f"{name} is solved: every seed is the same model"
@@ -235,6 +239,16 @@ def unused(name: str, options: FitOptions) -> dict[str, str]:
         if len(variant.streams) == 1:
             reasons["modality_dropout"] = f"{name} reads one stream"
     return {key: why for key, why in reasons.items() if getattr(options, key) != getattr(default, key)}
+
+
+def own_options(name: str, options: FitOptions) -> FitOptions:
+    """Return options for many variants as one of them takes them.
+
+    They hold the settings that it knows, and a balance of the streams where it can have one.
+    """
+    variant = get(name)
+    parameters = {key: value for key, value in options.parameters.items() if key in variant.parameters}
+    return replace(options, parameters=parameters, balance=options.balance if takes_balance(variant) else NONE)
 
 
 def restore(arrays: Arrays, values: JsonObject) -> Trained:

@@ -48,6 +48,7 @@ from dualstream.pipeline.options.heads import CompareCommand, CompareOptions
 from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import terminal
 from dualstream.pipeline.storage.documents import write_json
+from numpy.typing import NDArray
 
 ALPHA = 0.05  # what readers of p-values look for
 
@@ -144,7 +145,9 @@ def compare_on(
     work = VariantJob(plan, fit, options.answering)
     rows, predictions, interrupted = fit_all(work, chosen, workers=options.workers, progress=progress)
     rows, predictions = _sorted([*trained, *rows]), {**answers, **predictions}
-    compared = _Compared(plan, predictions)
+    classes: dict[Task, int] = {task: len(corpus.vocabulary[task]) for task in TASKS}
+    unit, groups = plan.clusters()
+    compared = _Compared(predictions, groups, classes)
     tests, best = _paired_tests(rows, compared)
     found = integrity.examine(plan, _streams_read(plan, chosen), fit.tasks)
     comparison = Comparison(
@@ -163,7 +166,7 @@ def compare_on(
         tests=tuple(tests),
         warnings=(
             *_shared_warnings(rows),
-            *_powerless(tests, plan.clusters()[0]),
+            *_powerless(tests, unit),
             *protocol.ignored_options(chosen, fit),
             *found.warnings,
         ),
@@ -270,10 +273,8 @@ def _applicable(plan: Plan, chosen: Sequence[str], fit: FitOptions) -> tuple[lis
     looked_at = np.union1d(plan.fitted_on(), plan.scored)
     fitted, left_out = [], {}
     for name in chosen:
-        known = registry.get(name)
-        own = {key: value for key, value in fit.parameters.items() if key in known.parameters}
         try:
-            registry.check(name, plan.corpus.features, dataclasses.replace(fit, parameters=own))
+            registry.check(name, plan.corpus.features, registry.own_options(name, fit))
             plan.corpus.require_finite(looked_at, plan.corpus.read_by(name))
         except (ValueError, UsageError) as error:
             left_out[name] = str(error)
@@ -309,17 +310,17 @@ def _sorted(rows: list[VariantRow]) -> list[VariantRow]:
 class _Compared:
     """Two variants' answers to the same utterances, held against each other."""
 
-    plan: Plan
     predictions: Mapping[str, Predictions]
+    groups: NDArray[np.int64]
+    """What a bootstrap resamples, a code for each utterance that is scored."""
+    classes: Mapping[Task, int]
 
     def on(self, first: str, second: str, task: Task) -> PairedDifference | None:
         """Return the difference on a task; None where one of them has no answers to it."""
         if not {first, second} <= set(self.predictions):
             return None
-        classes: dict[Task, int] = {one: len(self.plan.corpus.vocabulary[one]) for one in TASKS}
-        _, groups = self.plan.clusters()
         one, other = self.predictions[first], self.predictions[second]
-        return compare_to(one, other, groups, classes=classes, tasks=(task,)).get(task)
+        return compare_to(one, other, self.groups, classes=self.classes, tasks=(task,)).get(task)
 
 
 def _paired_tests(rows: Sequence[VariantRow], compared: _Compared) -> tuple[list[PairedTest], dict[Task, str]]:

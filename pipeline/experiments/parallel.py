@@ -50,9 +50,7 @@ class VariantJob:
 
     def row(self, name: str, report: Progress) -> Fitted:
         """Fit one variant and score it; whatever goes wrong is said in the row."""
-        known = registry.get(name).parameters
-        own = {key: value for key, value in self.fit.parameters.items() if key in known}
-        fit = dataclasses.replace(self.fit, parameters=own)
+        fit = registry.own_options(name, self.fit)
         try:
             report({"variant": name})
             done = experiment.run(name, self.plan, fit, self.answering, progress=report, for_new=False)

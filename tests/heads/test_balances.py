@@ -11,13 +11,17 @@ import torch
 from dualstream.heads import balances
 from dualstream.heads.balances.ogm_ge import OgmGe
 from dualstream.heads.balances.step import StreamBalance
+from dualstream.heads.balances.umt import teachers
 from dualstream.heads.diagnosis.changes import without
 from dualstream.heads.diagnosis.measures.probes import probe_answers, representation
+from dualstream.heads.diagnosis.refit import Trial
+from dualstream.heads.diagnosis.trials import single_stream
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 
 from dualstream.cores import one_core
 from tests.heads.lazy import lazy
+from tests.heads.many_streams import corpus
 from tests.heads.planted import Split, plant
 
 OURS = ("auxiliary", "blending", "ogm_ge", "umt")
@@ -98,6 +102,12 @@ def test_unknown_names_and_idle_options_are_named() -> None:
     assert not registry.unused("concat_norm", FitOptions(balance="umt", balance_strength=2.0))
 
 
+def test_only_streams_that_are_read_have_a_teacher() -> None:
+    train, options = corpus("each", 0, 60), replace(SHORT, seeds=(0,), epochs=1)
+    assert set(teachers("concat_norm:whisper+face", train, None, options)) == {"whisper", "face"}
+    assert set(teachers("concat_norm", train, None, options)) == {"whisper", "acoustic", "face"}
+
+
 def test_the_stream_that_is_ahead_takes_smaller_steps() -> None:
     """By hand: shares of the truth 0.8 and 0.4 of the first seed, the other way round of the second; alpha 0.5."""
     shares = {"fast": torch.tensor([0.8, 0.4]), "slow": torch.tensor([0.4, 0.8])}
@@ -132,6 +142,34 @@ def test_a_step_is_scaled_by_its_factor() -> None:
     width = split.train.streams["video"].width
     np.testing.assert_array_equal(model.arrays["video.weight"][:width], starts["first"]["video.weight"][:width])
     assert not np.array_equal(model.arrays["audio.weight"], starts["first"]["audio.weight"])
+
+
+@pytest.mark.parametrize(
+    ("fusion", "single", "has"), [("concat_norm", "audio", "none"), ("aligned", "aligned", "umt")]
+)
+def test_a_single_stream_beside_a_balanced_head_has_none(fusion: str, single: str, has: str) -> None:
+    """But where the other stream is only hidden it is the same head, by the same options."""
+    trial = single_stream(Trial("fused", fusion, replace(SHORT, balance="umt")), "audio")
+    assert (trial.fusion, trial.options.balance) == (single, has)
+    split = plant("noise_stream", 0, train=60, dev=20, test=20)
+    registry.check(trial.fusion, split.train, trial.options)
+
+
+def test_what_is_prepared_sees_the_rows_that_are_trained_on() -> None:
+    split, rows = plant("noise_stream", 0, train=60, dev=20, test=20), []
+
+    def make(task: Any) -> StreamBalance:
+        rows.append((task.prepared, task.data.tensors.count, task.data.watched.held_out.tensors.count))
+        return StreamBalance()
+
+    name = "watching_for_a_test"
+    balances.register_balance(name, prepare=lambda name, train, dev, options: len(train), holds_out=True)(make)
+    try:
+        registry.fit("gated", split.train, None, options=replace(SHORT, seeds=(0,), epochs=1, balance=name))
+    finally:
+        balances.REGISTRY._entries.pop(name)
+    ((prepared, trained_on, held_out),) = rows
+    assert prepared == trained_on == 60 - held_out and held_out > 0
 
 
 def test_a_balance_of_an_own_module_is_found_and_does_nothing_by_itself() -> None:

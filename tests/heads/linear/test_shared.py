@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from dualstream.heads.linear import model
+from dualstream.heads.linear import layer_choice, model
 from dualstream.heads.linear.shared import MOST, once, reused_s, sharing
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
 
 from tests.heads.many_streams import corpus
+from tests.heads.variants.test_layered import layered_corpus
 
 NAMES = ("linear:face", "linear_late", "linear_late:whisper+face", "linear_lda_late", "lda_late", "linear")
 OPTIONS = FitOptions(seeds=(0,), threads=1)
@@ -34,6 +37,42 @@ def test_each_streams_head_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> No
     for (arrays, values), (others, again) in zip(apart, together, strict=True):
         assert values == again and arrays.keys() == others.keys()
         assert all(arrays[key].tobytes() == others[key].tobytes() for key in arrays)
+
+
+def test_each_streams_layers_are_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And chosen again of other rows, other labels, other folds and other speakers of dev."""
+    train, options = layered_corpus(90, {2: 1.0}), replace(OPTIONS, layers="learned", decoding="separate")
+    dev = layered_corpus(30, {2: 1.0}, seed=1, first_speaker=6)
+    apart = [registry.fit(name, train, dev, options=options)[0].state() for name in ("linear_audio", "linear")]
+    chosen, plain = [], layer_choice._chosen
+
+    def counted(*given):
+        chosen.append(given)
+        return plain(*given)
+
+    monkeypatch.setattr(layer_choice, "_chosen", counted)
+    with sharing():
+        together = [
+            registry.fit(name, train, dev, options=options)[0].state() for name in ("linear_audio", "linear")
+        ]
+        assert len(chosen) == 1
+        for (arrays, values), (others, again) in zip(apart, together, strict=True):
+            assert values == again
+            assert {key: one.tobytes() for key, one in arrays.items()} == {
+                key: one.tobytes() for key, one in others.items()
+            }
+        scaled = replace(train.streams["audio"], utterance=2 * train.streams["audio"].utterance)
+        by_dialogue = replace(options, parameters={"folds": "dialogue"})
+        for other, one_dev, fit in (
+            (replace(train, streams={**train.streams, "audio": scaled}), dev, options),
+            (replace(train, emotion=train.emotion[::-1].copy()), dev, options),
+            (train, replace(dev, speaker=train.speaker[:30]), options),
+            (train, None, options),
+            (train, dev, by_dialogue),
+            (train, dev, replace(options, tasks=("emotion",))),
+        ):
+            registry.fit("linear_audio", other, one_dev, options=fit)
+        assert len(chosen) == 7
 
 
 def test_other_rows_labels_or_options_are_fitted_anew() -> None:

@@ -13,17 +13,16 @@ from dualstream.heads.variants import joint_fit
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.bundles import inference
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
-from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream, Calibration
 from dualstream.pipeline.bundles.onnx_graph import TOLERANCE, write_onnx
 from dualstream.pipeline.commands import export, extract, predict
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError
-from dualstream.pipeline.experiments.run_config import FittedOn
 from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
 
 from dualstream import Predictor
 from tests.heads.planted import plant
 from tests.heads.variants.test_layered import layered_corpus
 from tests.pipeline.commands.test_predict import stored
+from tests.pipeline.planted_bundle import bundle_of
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_clips
 
 PARITY = 1e-5
@@ -96,27 +95,10 @@ def test_streams_of_other_names_fail(corpus: Path, tmp_path: Path, name: str, st
         read_bundle(tmp_path / "bundle")
 
 
-def bundle_of(features: FeatureSet, name: str, **options: object) -> Bundle:
+def fitted_bundle(features: FeatureSet, name: str, **options: object) -> Bundle:
     """A bundle in memory of a variant fitted on these utterances."""
     fitted = FitOptions(seeds=(0, 1), epochs=2, patience=0, threads=1, **options)  # type: ignore[arg-type]
-    models = joint_fit.fit(name, features, options=fitted)
-    specs = {
-        stream: {"name": "none", "stream": stream.partition(".")[0], "width": one.width, "has_windows": True}
-        for stream, one in features.streams.items()
-    }
-    manifest = BundleManifest(
-        variant=name,
-        streams={s: BundleStream(s, spec, projection=None, carried=None) for s, spec in specs.items()},
-        recipe={},
-        recipe_sections={},
-        fingerprint="",
-        vocabulary={"emotion": features.emotion_names, "sentiment": features.sentiment_names},
-        calibration={"emotion": Calibration(1.3, "dev", 20), "sentiment": Calibration(0.7, "dev", 20)},
-        joint_pairs=None,
-        fitted_on=FittedOn(60, "", {}, ()),
-        created_with={},
-    )
-    return Bundle(manifest, tuple(models))
+    return bundle_of(features, name, joint_fit.fit(name, features, options=fitted), features.streams)
 
 
 def three_streams() -> FeatureSet:
@@ -135,7 +117,7 @@ SOME = ("linear_late", "gated", "crossmodal", "dialogue")  # of each family, and
 def test_onnx_of_three_streams_says_what_the_heads_say(tmp_path: Path, name: str) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
-    facts, found = write_onnx(bundle_of(three_streams(), name), tmp_path / "head.onnx", batches=20)
+    facts, found = write_onnx(fitted_bundle(three_streams(), name), tmp_path / "head.onnx", batches=20)
     assert found.worst <= TOLERANCE and found.batches == 20
     assert [one for one in facts["inputs"] if one in (*THREE, "audio.voice")] == ["video", "audio", "audio.voice"]
     assert {f"{stream}_present" for stream in ("video", "audio", "audio.voice")} <= set(facts["inputs"])
@@ -152,7 +134,7 @@ def test_onnx_carries_the_weights_of_layers(tmp_path: Path, name: str, layers: s
     features = layered_corpus(60, {2: 1.0})
     if name == "linear_audio":
         features = replace(features, streams={"audio": features.streams["audio"]})
-    facts, found = write_onnx(bundle_of(features, name, layers=layers), tmp_path / "head.onnx", batches=20)
+    facts, found = write_onnx(fitted_bundle(features, name, layers=layers), tmp_path / "head.onnx", batches=20)
     assert found.worst <= TOLERANCE
     assert facts["inputs"]["audio"][-1] == 24  # all layers come in
 

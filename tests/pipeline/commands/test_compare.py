@@ -195,6 +195,27 @@ def test_settings_go_to_the_variants_that_know_them(few, tmp_path) -> None:
     assert row_of(found, "concat")["status"] == "done"
 
 
+def test_a_balance_goes_to_the_variants_that_can_have_one(few, tmp_path) -> None:
+    """Singles are fitted without it, as they are where nobody asks for one, and what joins is held to the best."""
+    fit = dataclasses.replace(QUICK, balance="auxiliary")
+    plain, document = compared(tmp_path / "plain"), compared(tmp_path, fit=fit)
+    for name in SINGLES:
+        assert row_of(document, name)["scores"] == row_of(plain, name)["scores"]
+    assert row_of(document, "concat")["scores"] != row_of(plain, "concat")["scores"]
+    others = {"concat", *SINGLES} - {document["best_single"]["emotion"]}
+    assert {test["variant"] for test in document["tests"] if test["task"] == "emotion"} == others
+    assert not document["warnings"] and not row_of(document, "concat")["reason"]
+
+
+def test_a_balance_that_no_variant_can_have_is_named(few, tmp_path) -> None:
+    write_cache(tmp_path / "c.h5", planted_cache())
+    fit = dataclasses.replace(QUICK, balance="umt")
+    options = CompareOptions(fusions=("video",))
+    planned = describe(tmp_path / "c.h5", tmp_path / "cmp", fit=fit, options=options)
+    assert list(planned.variants) == SINGLES and not planned.left_out
+    assert "--balance has no effect: no variant uses it" in planned.warnings
+
+
 def test_a_setting_that_nobody_knows_fails(few, tmp_path) -> None:
     with pytest.raises(UsageError, match="speed"):
         compared(tmp_path, fit=dataclasses.replace(QUICK, parameters={"speed": 8}))

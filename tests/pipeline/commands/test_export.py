@@ -17,17 +17,17 @@ from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.bundles import folder
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
 from dualstream.pipeline.bundles.inference import sharpened
-from dualstream.pipeline.bundles.manifest import BundleManifest, BundleStream, Calibration
+from dualstream.pipeline.bundles.manifest import Calibration
 from dualstream.pipeline.bundles.onnx_graph import TOLERANCE, parity, write_onnx
 from dualstream.pipeline.commands import export, extract, predict
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.experiments.predictions import read_predictions
-from dualstream.pipeline.experiments.run_config import FittedOn
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from scipy.optimize import minimize_scalar
 
 from tests.heads.planted import plant
 from tests.heads.small_corpora import with_signal
+from tests.pipeline.planted_bundle import bundle_of
 from tests.pipeline.spoken_corpus import CLIPS, fit, make_cache, make_clips
 
 
@@ -228,21 +228,7 @@ def planted_bundle(name: str, *, speaker_norm: bool = False) -> Bundle:
         prior = SpeakerPrior.fit(replace(train, streams=streams))
         train, dev = prior.normalise_training(replace(train, streams=streams)), None
     models = registry.fit(name, train, dev, options=FitOptions(seeds=(0, 1), epochs=2, threads=1))
-    reads = registry.get(name).streams
-    specs = {s: {"name": "none", "stream": s, "width": train.streams[s].width, "has_windows": True} for s in reads}
-    manifest = BundleManifest(
-        variant=name,
-        streams={s: BundleStream(s, spec, projection=None, carried=None) for s, spec in specs.items()},
-        recipe={},
-        recipe_sections={},
-        fingerprint="",
-        vocabulary={"emotion": train.emotion_names, "sentiment": train.sentiment_names},
-        calibration={"emotion": Calibration(1.3, "dev", 20), "sentiment": Calibration(0.7, "dev", 20)},
-        joint_pairs=None,
-        fitted_on=FittedOn(60, "", {}, ()),
-        created_with={},
-    )
-    return Bundle(manifest, tuple(models), speaker_prior=prior)
+    return bundle_of(train, name, models, registry.get(name).streams, prior)
 
 
 def test_onnx_takes_batches_of_any_length(tmp_path: Path) -> None:
