@@ -20,7 +20,7 @@ from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.staleness import Hasher
-from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
 from numpy.typing import NDArray
@@ -148,13 +148,13 @@ def _words(faces: FaceRows, window: int) -> str:
 
 
 def _page(sections: Sequence[str], stream: str) -> str:
-    body = "".join(sections) or "<p>No clip could be shown.</p>"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}<title>Faces</title>'
-        f"<style>{CSS}{OWN_CSS}</style></head><body><main><h1>Faces of the stream {escape(stream)}</h1>"
+    shown = "".join(sections) or "<p>No clip could be shown.</p>"
+    body = (
+        f"<h1>Faces of the stream {escape(stream)}</h1>"
         "<p>A green box is the crop that the encoder saw. Windows without one are masked.</p>"
-        f"{body}</main></body></html>"
+        f"{shown}"
     )
+    return html_page("Faces", body, css=OWN_CSS)
 
 
 def _section(shown: _Shown) -> str:

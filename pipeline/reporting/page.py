@@ -11,7 +11,7 @@ from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.comparison import PairedTest
 from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.reporting.drawing import Picture
-from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.reporting.tables import (
     METRICS,
     PER_CENT,
@@ -64,13 +64,7 @@ def page(
         body += ["<h2>Paired tests</h2>", _comparison_table(comparisons)]
     for section in sections:
         body += _section(section)
-    inner = "\n".join(part for part in body if part)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n{inner}\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, "\n".join(part for part in body if part))
 
 
 def _cards(rows: Sequence[Row], tasks: Sequence[Task]) -> str:

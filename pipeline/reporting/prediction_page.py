@@ -20,7 +20,7 @@ from dualstream.pipeline.bundles.timeline import Timeline
 from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.prediction_report import note
 from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, axis, clock, legend, overview
-from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.reporting.style import html_page
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
@@ -80,14 +80,7 @@ def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | Non
             body += [f"<h2>{escape(_whole(one.name))}</h2>", *overview(stretches, report.vocabulary)]
         compact = bool(stretches)
         body += _utterance(one, timeline, report.vocabulary, anchors[place], pictures[place], compact=compact)
-    inner = "\n".join(body)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}{OWN_CSS}</style>\n</head>\n<body>\n<main>\n{inner}\n"
-        "</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, "\n".join(body), css=OWN_CSS)
 
 
 def _recordings(report: PredictionReport, anchors: Sequence[str]) -> dict[str, list[tuple[str, UtteranceAnswer]]]:
