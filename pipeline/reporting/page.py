@@ -18,8 +18,8 @@ from dualstream.pipeline.reporting.tables import (
     Row,
     answer_notes,
     estimate_cell,
+    majority_cell,
     majority_rows,
-    majority_score,
     presence_words,
     what_is_scored,
 )
@@ -123,8 +123,7 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
         first = same[0].scores.tasks[task]
         constant = majority_rows(first.majority, first.train_majority, "majority class")
         for place, (name, majority) in enumerate(constant, start=1):
-            values = [majority_score(majority, key) for key, _ in METRICS]
-            shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in values)
+            shown = "".join(f"<td>{majority_cell(majority, key)}</td>" for key, _ in METRICS)
             last = " last" if number == len(kinds) and place == len(constant) else ""
             blank = "<td></td>" * (1 + len(extra))
             lines.append(f'<tr class="majority{last}">{_row_head(name + of)}{shown}{blank}</tr>')
@@ -159,9 +158,7 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
     note += "".join(
         f" {text[0].upper()}{text[1:]}." for text in answer_notes([row.scores for row in scored if row.scores])
     )
-    return (
-        f'<div class="scroll" tabindex="0"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
-    )
+    return _table(lines, note)
 
 
 def _of_whom(scores: SplitScores, task: Task) -> str:
@@ -210,9 +207,7 @@ def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
         "groups; p is two-sided, and corrected in each task by Holm's method over all rows here. Intervals "
         "are of each difference by itself, not corrected."
     )
-    return (
-        f'<div class="scroll" tabindex="0"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
-    )
+    return _table(lines, note)
 
 
 def _section(section: Section) -> list[str]:

@@ -100,6 +100,12 @@ def majority_score(line: Majority, metric: str) -> float | None:
     return getattr(line, metric, None)
 
 
+def majority_cell(line: Majority, metric: str) -> str:
+    """Return a majority line's score as tables show it: per cent, a dash where it has none."""
+    value = majority_score(line, metric)
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
 def answer_mark(
     *,
     models: Sequence[str] = ("",),
@@ -235,7 +241,7 @@ def _columns(task: Task, scored: Sequence[Row], constant: Sequence[Majority]) ->
     """Return all columns of a task: the metrics, contradictions where known, what rows have of their own."""
     columns = []
     for key, head in METRICS:
-        cells = [_majority_cell(line, key) for line in constant]
+        cells = [majority_cell(line, key) for line in constant]
         known = [row.scores.tasks[task].metric(key) for row in scored if row.scores]
         cells += [estimate_cell(value, per_cent=key in PER_CENT) for value in known]
         columns.append(_Column(head, tuple(cells), KEPT_LONGEST.index(head)))
@@ -322,11 +328,6 @@ def _titles(rows: Sequence[Row]) -> list[str]:
         for row in rows
         for one in [row.scores]
     ]
-
-
-def _majority_cell(majority: Majority, key: str) -> str:
-    value = majority_score(majority, key)
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _caption(rows: Sequence[Row], one: TaskScores, *, dropped: Sequence[str]) -> str:
