@@ -19,11 +19,11 @@ from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, Ut
 from dualstream.pipeline.bundles.timeline import Timeline
 from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.prediction_report import note
-from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, axis, clock, legend, overview
+from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, WIDTH, axis, clock, key, overview
 from dualstream.pipeline.reporting.style import html_page
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
+HEIGHT, THUMBNAIL_PX = 120, 96
 EDGE = 3  # above and below the curves, so that a line at 0 or 1 is seen whole
 BYTES_PER_S = 400  # of thumbnails of a recording, as they stand in the page
 LEAST_BYTES = 60_000
@@ -158,9 +158,8 @@ def _curve(
             path = " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
             lines.append(f'<polyline points="{path}" stroke="{colour}">{title}</polyline>')
     span = f"{clock(start_s)} to {clock(start_s + end_s)}"
-    key = legend({task: names})[0].partition("</b> ")[2].removesuffix("</p>") if keyed else ""
     return [
-        f'<p class="key"><b>{escape(task)}</b> {span}, probability 0 to 1{": " + key if key else ""}</p>',
+        f'<p class="key"><b>{escape(task)}</b> {span}, probability 0 to 1{": " + key(names) if keyed else ""}</p>',
         f'<svg viewBox="0 {-EDGE} {WIDTH} {HEIGHT + 2 * EDGE + AXIS}" role="img" '
         f'aria-label="{escape(task)} over time">{"".join(lines)}</svg>',
     ]
