@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | Non
     for place, (one, timeline) in enumerate(zip(report.utterances, timelines, strict=True)):
         stretches = of_recording.get(one.path or "", [])
         if stretches and stretches[0][0] == anchors[place]:
-            body += [f"<h2>{escape(_whole(one.name))}</h2>", *overview(stretches, report.vocabulary)]
+            body += [f"<h2>{escape(_recording(one))}</h2>", *overview(stretches, report.vocabulary)]
         compact = bool(stretches)
         body += _utterance(one, timeline, report.vocabulary, anchors[place], pictures[place], compact=compact)
     return html_page(title, "\n".join(body), css=OWN_CSS)
@@ -90,6 +91,12 @@ def _recordings(report: PredictionReport, anchors: Sequence[str]) -> dict[str, l
         if one.path and one.status != FAILED and one.end_s is not None:
             found.setdefault(one.path, []).append((anchor, one))
     return {path: stretches for path, stretches in found.items() if len(stretches) > 1}
+
+
+def _recording(one: UtteranceAnswer) -> str:
+    """Return what the recording of a stretch is called; rows of a manifest have names of their own."""
+    whole = _whole(one.name)
+    return whole if whole != one.name or one.path is None else Path(one.path).name
 
 
 def _whole(name: str) -> str:

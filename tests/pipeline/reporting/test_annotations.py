@@ -264,3 +264,16 @@ def test_a_colour_stands_for_a_class_whatever_the_order() -> None:
 def test_clock_and_ticks() -> None:
     assert [clock(s) for s in (0, 59.4, 61, 3599.6, 3661)] == ["00:00", "00:59", "01:01", "1:00:00", "1:01:01"]
     assert ticks(0, 600) == [60.0 * k for k in range(11)] and ticks(61.2, 64.0) == [61.5, 62, 62.5, 63, 63.5, 64]
+
+
+def test_a_recording_that_a_manifest_cuts_is_headed_by_its_file(one: PredictionReport) -> None:
+    """Rows of a manifest are called by their ids, which are not the recording's name."""
+    rows = [
+        replace(answered("clips/film <1>.mp4", *span, number), name=f"dia{number}")
+        for number, span in enumerate(SPANS)
+    ]
+    page = prediction_page(report(*rows), [None] * len(rows))
+    assert page.count("<h2") == 1 and "<h2>film &lt;1&gt;.mp4</h2>" in page
+    assert '<h3 id="u1">dia0 00:00–00:02</h3>' in page
+    cut = prediction_page(one, [None] * len(one.utterances))  # --segments: names begin with the recording's
+    assert "<h2>film.mp4</h2>" in cut
