@@ -200,10 +200,8 @@ def test_files_of_segments_that_cannot_be_read_fail(tmp_path: Path, name: str, t
 
 
 def test_a_file_each_into_a_folder(tmp_path: Path) -> None:
-    from dualstream.pipeline.options.bundles import PredictOptions
-
     told = report(answered("x/a.mp4", 0, 1, 0), answered("y/a.mp4", 0, 1, 0), answered("b.wav", 0, 1, 0))
-    done = write_annotations(told, PredictOptions(vtt=tmp_path, srt=tmp_path))
+    done = write_annotations(told, {"vtt": tmp_path, "srt": tmp_path})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"a.mp4-000.vtt", "a.mp4-001.vtt", "b.vtt", "a.mp4-000.srt", "a.mp4-001.srt", "b.srt"}
     assert [Path(place).name for place in done.annotations["vtt"]] == ["a.mp4-000.vtt", "a.mp4-001.vtt", "b.vtt"]
@@ -211,15 +209,22 @@ def test_a_file_each_into_a_folder(tmp_path: Path) -> None:
 
 def test_one_file_for_several_recordings_is_refused(tmp_path: Path) -> None:
     from dualstream.pipeline.bundles.inputs import Item
-    from dualstream.pipeline.options.bundles import PredictOptions
 
     items = [Item("a.mp4", Path("a.mp4")), Item("b.mp4", Path("b.mp4"))]
     with pytest.raises(UsageError, match=r"--vtt .*x\.vtt is one file, and there are 2 recordings"):
-        check_places(PredictOptions(vtt=tmp_path / "x.vtt"), items)
+        check_places({"vtt": tmp_path / "x.vtt"}, items, replace=False)
     (tmp_path / "b.srt").touch()
     with pytest.raises(UsageError, match=r"b\.srt already exists"):
-        check_places(PredictOptions(srt=tmp_path), items)
-    check_places(PredictOptions(srt=tmp_path, replace=True), items)
+        check_places({"srt": tmp_path}, items, replace=False)
+    check_places({"srt": tmp_path}, items, replace=True)
+
+
+def test_the_options_of_each_kind_name_its_place(tmp_path: Path) -> None:
+    from dualstream.pipeline.options.bundles import PredictOptions
+
+    places = {kind: tmp_path / kind for kind in KINDS}
+    assert PredictOptions(**places, csv=tmp_path / "t.csv").annotations == places
+    assert PredictOptions(elan=tmp_path).annotations == {"elan": tmp_path} and PredictOptions().annotations == {}
 
 
 # The page of a recording
