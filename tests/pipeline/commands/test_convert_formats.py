@@ -17,6 +17,7 @@ from dualstream.features.encoder import EncoderOptions, build
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from dualstream.pipeline.cache.exchange import FORMATS
 from dualstream.pipeline.commands.convert import ConvertOptions, convert
+from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.extraction.csd_tables import register
 from dualstream.pipeline.storage.csd import csd_bytes
@@ -172,6 +173,25 @@ def test_predictions_go_along(tmp_path: Path) -> None:
     assert_same(read_cache(path), read_cache(again))
     with pytest.raises(FingerprintMismatchError, match="fitted on another cache"):
         convert([again], tmp_path / "x", ConvertOptions(to="npy", run=run))
+
+
+def test_answers_for_what_heads_were_fitted_on_do_not_go_along(tmp_path: Path) -> None:
+    """`evaluate` leaves answers for train, dev or test in the run; train's rows were seen by the heads."""
+    made, path = planted_cache(), tmp_path / "cache.h5"
+    write_cache(path, made)
+    splits = np.array(made.utterances.split)
+    run = fit(path, "linear", tmp_path / "run")
+    for scored, told in (("train", ["dev"]), ("test", ["dev", "test"])):
+        evaluate(run, split=scored)
+        done = convert([path], tmp_path / scored, ConvertOptions(to="npy", run=run))
+        with (tmp_path / scored / "utterances.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["split"] for row in rows if row["predicted_emotion"]} == set(told)
+        assert done.predicted == np.isin(splits, told).sum()
+    write_cache(tmp_path / "other.h5", replace(made, provenance={**made.provenance, "note": "another"}))  # type: ignore[typeddict-unknown-key]
+    evaluate(run, split="test", cache=tmp_path / "other.h5")
+    done = convert([path], tmp_path / "elsewhere", ConvertOptions(to="npy", run=run))
+    assert done.predicted == (splits == "dev").sum()
 
 
 # What others made
