@@ -172,7 +172,11 @@ def _to_format(path: Path, out: Path, options: ConvertOptions) -> ConversionRepo
     else:
         with experiments.new_folder(out, replace=options.replace, kind=EXCHANGE_FORMAT) as folder:
             how.write(cache, predicted, folder)
-    return _report(path, CACHE, out, options.to, cache, predicted=told)
+    faces = sorted(name for name, stream in cache.streams.items() if stream.faces is not None)
+    notes = [
+        f"{name}: whose face each window shows stays in {path}, no format has a place for it" for name in faces
+    ]
+    return _report(path, CACHE, out, options.to, cache, predicted=told, notes=notes)
 
 
 def _check_file_target(out: Path, options: ConvertOptions) -> None:

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from dualstream.features.encoder import EncoderOptions, build
+from dualstream.features.faces.rows import STATES, FaceRows
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from dualstream.pipeline.cache.exchange import FORMATS
 from dualstream.pipeline.commands.convert import ConvertOptions, convert
@@ -72,6 +73,25 @@ def test_round_trips(cache: Path, kind: str, tmp_path: Path) -> None:
     again = read_cache(tmp_path / "again.h5")
     assert_same(read_cache(cache), again)
     assert again.provenance["converted"] == {"kind": kind}
+
+
+def test_faces_stay_behind_and_that_is_said(tmp_path: Path) -> None:
+    made = planted_cache()
+    stream = made.streams["video"]
+    assert stream.window_present is not None
+    seen = stream.window_present
+    none = FaceRows.nothing(len(seen))
+    faces = replace(
+        none,
+        box=np.where(seen[:, None], np.float32([[0.1, 0.1, 0.5, 0.5]]), none.box).astype(np.float32),
+        track=np.where(seen, 0, -1).astype(np.int32),
+        state=np.where(seen, STATES.index("alone"), none.state).astype(np.int32),
+    )
+    write_cache(tmp_path / "c.h5", replace(made, streams={**made.streams, "video": replace(stream, faces=faces)}))
+    done = convert([tmp_path / "c.h5"], tmp_path / "out", ConvertOptions(to="npy"))
+    assert len(done.notes) == 1 and done.notes[0].startswith("video: whose face each window shows stays in")
+    assert not convert([tmp_path / "out"], tmp_path / "again.h5").notes
+    assert read_cache(tmp_path / "again.h5").streams["video"].faces is None
 
 
 def test_a_folder_says_itself_what_it_is(cache: Path, tmp_path: Path) -> None:
