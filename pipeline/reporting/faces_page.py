@@ -36,6 +36,8 @@ OWN_CSS = """
 .thumbs figure { margin:0; font-size:.75rem; color:var(--muted); text-align:center }
 .thumbs img { height:96px; display:block; border-radius:3px }
 svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
+svg polyline { fill:none; stroke-width:2 }
+.masked { fill:var(--orange); fill-opacity:.2 }
 """
 
 
@@ -189,15 +191,15 @@ def _curve(shown: _Shown) -> str:
     faces, count = shown.faces, len(shown.faces)
     step = WIDTH / max(count, 1)
     ground = "".join(
-        f'<rect x="{k * step:.1f}" y="0" width="{step:.1f}" height="{HEIGHT}" fill="#d9770633"/>'
+        f'<rect x="{k * step:.1f}" y="0" width="{step:.1f}" height="{HEIGHT}" class="masked"/>'
         for k in range(count)
         if faces.state[k] not in CHOSEN
     )
     drawn = [
         (name, values, ink)
         for name, values, ink in (
-            ("blue: score of the best face", faces.score, "#2563a8"),
-            ("green: its margin", faces.margin, "#2f855a"),
+            ("blue: score of the best face", faces.score, "blue"),
+            ("green: its margin", faces.margin, "green"),
         )
         if np.isfinite(values).sum() > 1
     ]
@@ -218,4 +220,4 @@ def _line(values: NDArray[np.float32], step: float, ink: str) -> str:
         f"{(k + 0.5) * step:.1f},{HEIGHT - 6 - (HEIGHT - 12) * (float(values[k]) - least) / spread:.1f}"
         for k in np.flatnonzero(known)
     )
-    return f'<polyline points="{points}" fill="none" stroke="{ink}" stroke-width="2"/>'
+    return f'<polyline points="{points}" style="stroke:var(--{ink})"/>'
