@@ -34,7 +34,7 @@ KEPT_LONGEST = (
 """Where a terminal is too narrow columns go in this order; others, such as a difference of UAR, go last."""
 LABEL_SHARE = 0.32  # of the width, for the names of rows; longer ones take a second line, and no column's place
 NARROW = 9  # heads that are no wider stand on one line
-GAP = 2  # between columns
+GAP, EDGES = 2, 2  # between columns; what the frame takes at both ends
 PIPE_WIDTH = 140  # characters assumed where standard output is no terminal
 
 
@@ -194,7 +194,7 @@ def print_scores(out: Console, task: Task, rows: Sequence[Row], *, title: str = 
     names = [*(name for name, _ in constant), *_titles(scored)]
     columns = _columns(task, scored, [line for _, line in constant])
     label_width = min(int(LABEL_SHARE * out.width), max(map(len, names)))
-    shown = _fitting(columns, out.width - label_width)
+    shown = _fitting(columns, out.width - label_width - EDGES)
     table = Table(
         box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {what_is_scored(first, task)}"),
         title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
