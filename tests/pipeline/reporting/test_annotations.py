@@ -16,6 +16,7 @@ from dualstream.pipeline.reporting.annotation_files import check_places, write_a
 from dualstream.pipeline.reporting.annotations import KINDS, recordings, write
 from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.prediction_page import prediction_page
+from dualstream.pipeline.reporting.prediction_report import show
 from dualstream.pipeline.reporting.recording_overview import clock, ticks
 
 EMOTIONS, SENTIMENTS = ("joy", 'an "odd" <class> & more'), ("positive", "negative")
@@ -205,6 +206,14 @@ def test_a_file_each_into_a_folder(tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"a.mp4-000.vtt", "a.mp4-001.vtt", "b.vtt", "a.mp4-000.srt", "a.mp4-001.srt", "b.srt"}
     assert [Path(place).name for place in done.annotations["vtt"]] == ["a.mp4-000.vtt", "a.mp4-001.vtt", "b.vtt"]
+
+
+def test_what_was_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = report(answered("x/a.mp4", 0, 1, 0), answered("b.wav", 0, 1, 0))
+    show(replace(write_annotations(told, {"vtt": tmp_path, "elan": tmp_path}), page="page.html"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("written: ")]
+    files = [tmp_path / name for name in ("a.vtt", "b.vtt", "a.eaf", "b.eaf")]
+    assert lines == ["written: page.html", *(f"written: {file}" for file in files)]
 
 
 def test_one_file_for_several_recordings_is_refused(tmp_path: Path) -> None:
