@@ -17,6 +17,7 @@ from dualstream.pipeline.reporting.tables import (
     PER_CENT,
     Row,
     answer_notes,
+    difference_interval,
     estimate_cell,
     majority_cell,
     majority_rows,
@@ -187,9 +188,7 @@ def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
     heads = ("variant", "task", "against", "difference of UAR", "95 % interval", "p", "p (Holm)")
     lines = [_head_row("Paired tests", heads)]
     for row in comparisons:
-        interval = "–"
-        if row.interval:
-            interval = f"{100 * row.interval[0]:+.1f} to {100 * row.interval[1]:+.1f}"
+        interval = difference_interval(row.interval) if row.interval else "–"
         cells = (
             row.variant,
             row.task,

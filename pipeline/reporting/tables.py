@@ -319,6 +319,12 @@ def estimate_cell(value: Estimate | None, *, per_cent: bool) -> str:
     return text
 
 
+def difference_interval(interval: tuple[float, float]) -> str:
+    """Return ``+1.2 to +5.6``, points of per cent, for the interval of a difference of scores."""
+    low, high = interval
+    return f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
 def _titles(rows: Sequence[Row]) -> list[str]:
     """Return the rows' titles; an ensemble or joint decoding of all rows alike stands in the caption alone."""
     if len({scores_mark(row.scores) for row in rows}) > 1:
