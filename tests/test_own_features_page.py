@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import pickle
-import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,15 @@ from dualstream.pipeline.storage.csd import csd_bytes
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.pages import blocks
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "own_features.md"
+PAGE = "own_features"
 COUNT = 24
 WORDS = {"lightning": "Lightning", "datasets": "datasets"}
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(), re.S | re.M)
-
-
 def commands() -> list[str]:
-    return [line[2:] for block in blocks("console") for line in block.splitlines()]
+    return [line[2:] for block in blocks(PAGE, "console") for line in block.splitlines()]
 
 
 def frames_of(number: int, width: int = 4) -> np.ndarray[Any, Any]:
@@ -137,7 +133,7 @@ def test_the_bundle_answers(folder: Path, typed: dict[str, str]) -> None:
     assert len(lines) == 1 + COUNT and lines[1].startswith("u00,")
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.split("\n")[0][:40])
+@pytest.mark.parametrize("code", blocks(PAGE, "python"), ids=lambda code: code.split("\n")[0][:40])
 def test_every_piece_is_python(code: str) -> None:
     compile(code, "piece", "exec")
 
@@ -151,7 +147,7 @@ def test_the_code_runs_in_order(
     monkeypatch.chdir(folder)
     space: dict[str, Any] = {"__name__": "page"}
     left_out = [name for name in WORDS if importlib.util.find_spec(name) is None]
-    for code in blocks("python"):
+    for code in blocks(PAGE, "python"):
         if not any(f"import {name}" in code or f"from {name}" in code for name in left_out):
             exec(compile(code, "page", "exec"), space)
     said = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -228,16 +229,19 @@ def _segments(whole: Item, length_s: float | None, ffmpeg: str | None) -> list[I
         return [replace(whole, utterance=None, reason=f"segments: {error}")]
     if not spans:
         return [replace(whole, utterance=None, reason=f"segments: nothing but silence{NO_SILENCES}")]
-    return [
-        Item(
-            f"{whole.name} [{start_s:.2f}-{end_s:.2f} s]",
-            whole.path,
-            replace(whole.utterance, start_s=start_s, end_s=end_s),
-            recording=whole.name,
-            sound=whole.sound,
-        )
-        for start_s, end_s in spans
-    ]
+    return [_stretch(whole, start_s, end_s) for start_s, end_s in spans]
+
+
+def _stretch(whole: Item, start_s: float, end_s: float, speaker: str = "") -> Item:
+    """Return a stretch of a recording as an utterance of its own."""
+    assert whole.utterance is not None
+    span = replace(whole.utterance, start_s=start_s, end_s=end_s)
+    name = _stretch_name(whole, start_s, end_s)
+    return Item(name, whole.path, span, recording=whole.name, sound=whole.sound, speaker=speaker)
+
+
+def _stretch_name(whole: Item, start_s: float, end_s: float) -> str:
+    return f"{whole.name} [{start_s:.2f}-{end_s:.2f} s]"
 
 
 def _is_alone(files: Sequence[Path]) -> bool:
@@ -246,18 +250,17 @@ def _is_alone(files: Sequence[Path]) -> bool:
 
 def _marked(whole: Item, marked: Sequence[Segment]) -> list[Item]:
     """Cut one recording where a file says; what has no length is a reason of its own."""
-    assert whole.utterance is not None
     items = []
     for one in marked:
-        name = f"{whole.name} [{one.start_s:.2f}-{one.end_s:.2f} s]"
-        if one.end_s - one.start_s < SHORTEST_MARK_S or one.start_s < 0:
-            reason = (
-                f"segments: it goes from {one.start_s:g} to {one.end_s:g} s; expected at least {SHORTEST_MARK_S} s"
-            )
-            items.append(replace(whole, name=name, utterance=None, reason=reason))
+        length_s = one.end_s - one.start_s
+        if SHORTEST_MARK_S <= length_s < math.inf and one.start_s >= 0:
+            items.append(_stretch(whole, one.start_s, one.end_s, one.speaker))
             continue
-        span = replace(whole.utterance, start_s=one.start_s, end_s=one.end_s)
-        items.append(Item(name, whole.path, span, recording=whole.name, sound=whole.sound, speaker=one.speaker))
+        reason = (
+            f"segments: it goes from {one.start_s:g} to {one.end_s:g} s; expected at least {SHORTEST_MARK_S} s"
+        )
+        name = _stretch_name(whole, one.start_s, one.end_s)
+        items.append(replace(whole, name=name, utterance=None, reason=reason))
     return items
 
 

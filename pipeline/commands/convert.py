@@ -17,6 +17,7 @@ from dualstream.pipeline.cache.exchange import EXCHANGE_FORMAT, FORMATS, Columns
 from dualstream.pipeline.cache.exchange.content import HEADER, read_header
 from dualstream.pipeline.corpus.manifest import read_manifest
 from dualstream.pipeline.errors import FingerprintMismatchError, NoCacheError, UsageError
+from dualstream.pipeline.experiments import Run
 from dualstream.pipeline.experiments.predictions import Predictions, read_predictions
 from dualstream.pipeline.extraction.csd_tables import cut_to_utterances
 from dualstream.pipeline.extraction.mmsa_tables import STREAMS, write_tables
@@ -171,7 +172,11 @@ def _to_format(path: Path, out: Path, options: ConvertOptions) -> ConversionRepo
     else:
         with experiments.new_folder(out, replace=options.replace, kind=EXCHANGE_FORMAT) as folder:
             how.write(cache, predicted, folder)
-    return _report(path, CACHE, out, options.to, cache, predicted=told)
+    faces = sorted(name for name, stream in cache.streams.items() if stream.faces is not None)
+    notes = [
+        f"{name}: whose face each window shows stays in {path}, no format has a place for it" for name in faces
+    ]
+    return _report(path, CACHE, out, options.to, cache, predicted=told, notes=notes)
 
 
 def _check_file_target(out: Path, options: ConvertOptions) -> None:
@@ -189,7 +194,7 @@ def _check_cache_target(out: Path, options: ConvertOptions) -> None:
 
 
 def _predictions(path: Path, cache: Cache, digest: str) -> Columns:
-    """Return, by utterance, what a run answers for those it held out, the mean of its seeds; None for others.
+    """Return, by utterance, what a run answers for those it did not see, the mean of its seeds; None for others.
 
     Raises
     ------
@@ -202,7 +207,7 @@ def _predictions(path: Path, cache: Cache, digest: str) -> Columns:
     vocabulary = found.config.vocabulary
     columns: Columns = {}
     place = {one: at for at, one in enumerate(cache.utterances.id)}
-    for file in sorted(path.glob("predictions_*.csv")):
+    for file in _held_out(found, path):
         held = read_predictions(file, vocabulary)
         mean = ensemble(list(held.models))
         for task, codes in zip(TASKS, decode(mean), strict=True):
@@ -217,6 +222,18 @@ def _predictions(path: Path, cache: Cache, digest: str) -> Columns:
     if not columns:
         raise UsageError(f"{path} holds no predictions")
     return columns
+
+
+def _held_out(run: Run, path: Path) -> list[Path]:
+    """Return a run's answers for test, where it was scored last on the run's own cache, then for what it held out.
+
+    `evaluate` leaves others beside them: of rows that heads were fitted on, or of another cache.
+    """
+    scored = [entry for entry in run.test_log if entry.split == "test" and not entry.earlier_fit]
+    same = bool(scored) and scored[-1].cache.digest == run.config.cache.digest
+    splits = [*(["test"] if same else []), run.metrics.split]
+    places = [path / f"predictions_{split}.csv" for split in splits]
+    return [place for place in places if place.is_file()]
 
 
 def _place(column: list[object], values: Sequence[object], held: Predictions, place: dict[str, int]) -> None:

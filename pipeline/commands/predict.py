@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 from dualstream.features.encode import ClipPlan
@@ -28,7 +29,7 @@ from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.extraction.shards import ClipRows
 from dualstream.pipeline.options.bundles import ANNOTATIONS, PredictCommand, PredictOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
-from dualstream.pipeline.reporting.annotation_files import check_places, wanted, write_annotations
+from dualstream.pipeline.reporting.annotation_files import check_places, write_annotations
 from dualstream.pipeline.reporting.prediction_report import answers_of, as_csv, show
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.storage.documents import write_bytes
@@ -38,7 +39,6 @@ from dualstream.pipeline.storage.printable import escaped
 from dualstream.cores import one_blas_thread
 
 LONGEST_UTTERANCE_S = 30.0  # twice what --segments silence leaves whole
-KINDS_OF_FILES = tuple(f"--{name}" for name in ANNOTATIONS)
 
 
 def run(options: PredictCommand) -> CommandResult:
@@ -94,7 +94,7 @@ def predict(
             speaker_per_file=options.speaker_per_file,
             workers=options.workers,
             ffmpeg=options.ffmpeg,
-            on_items=lambda items: check_places(options, items),
+            on_items=lambda items: check_places(options.annotations, items, replace=options.replace),
         )
     for text in found.warnings:
         notice(text)
@@ -249,8 +249,11 @@ def _check_table_options(options: PredictOptions) -> None:
 
 
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
-    for word, place in (("--csv", options.csv), ("--page", options.page), *wanted(options)):
-        if place is None or (word.startswith(KINDS_OF_FILES) and place.is_dir()):
+    annotations = {f"--{kind}": place for kind, place in options.annotations.items()}
+    tables = {"--csv": options.csv, "--page": options.page}
+    named = {word: place for word, place in tables.items() if place is not None} | annotations
+    for word, place in named.items():
+        if word in annotations and place.is_dir():
             continue
         if any(os.path.realpath(place) == os.path.realpath(path) for path in files):
             raise UsageError(f"{word} {place} is one of the files to predict; name another")
@@ -259,11 +262,9 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
         if not place.absolute().parent.is_dir():
             raise UsageError(f"{word} {place}: there is no folder {place.absolute().parent}")
         require_writable(place, word)
-    named = [(word, place) for word, place in (("--csv", options.csv), ("--page", options.page), *wanted(options))]
-    for at, (word, place) in enumerate(named):
-        for other, same in named[:at]:
-            if place is not None and place == same and not place.is_dir():
-                raise UsageError(f"{other} and {word} both name {place}")
+    for (other, same), (word, place) in combinations(named.items(), 2):
+        if place == same and not place.is_dir():
+            raise UsageError(f"{other} and {word} both name {place}")
 
 
 def _context(bundle: Bundle, options: PredictOptions) -> float | None:
@@ -334,4 +335,4 @@ def _write(
             write_bytes(place, make(report).encode())
         except UnwrittenError as error:
             report = report.without(key, str(error))
-    return write_annotations(report, options)
+    return write_annotations(report, options.annotations)

@@ -101,6 +101,12 @@ class PredictOptions:
     def __post_init__(self) -> None:
         validate(self)
 
+    @property
+    def annotations(self) -> dict[str, Path]:
+        """Where files for annotation tools go, by the name of the option: those that are asked for."""
+        places = {kind: getattr(self, kind) for kind in ANNOTATIONS}
+        return {kind: place for kind, place in places.items() if place is not None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class PredictCommand(DocumentOptions):

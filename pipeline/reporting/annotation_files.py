@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from dualstream.pipeline.bundles.inputs import Item
 from dualstream.pipeline.bundles.predictions import PredictionReport
@@ -18,33 +17,17 @@ from dualstream.pipeline.storage.folders import UnwrittenError
 from dualstream.pipeline.storage.printable import escaped
 
 
-class AnnotationOptions(Protocol):
-    """What of the options of `predict` is read here."""
-
-    @property
-    def vtt(self) -> Path | None: ...
-    @property
-    def srt(self) -> Path | None: ...
-    @property
-    def elan(self) -> Path | None: ...
-    @property
-    def textgrid(self) -> Path | None: ...
-    @property
-    def audacity(self) -> Path | None: ...
-    @property
-    def rttm(self) -> Path | None: ...
-    @property
-    def replace(self) -> bool: ...
-
-
-def wanted(options: AnnotationOptions) -> list[tuple[str, Path]]:
-    """Return option and place of each file, or folder of files, that is asked for."""
-    places = ((kind, getattr(options, kind)) for kind in KINDS)
-    return [(f"--{kind}", place) for kind, place in places if place is not None]
-
-
-def check_places(options: AnnotationOptions, items: Sequence[Item]) -> None:
+def check_places(places: Mapping[str, Path], items: Sequence[Item], *, replace: bool) -> None:
     """Refuse, before anything is encoded, one file for several recordings, and files that exist.
+
+    Parameters
+    ----------
+    places
+        File, or folder of files, of each kind that is asked for.
+    items
+        What is to be predicted.
+    replace
+        Whether what exists is written over.
 
     Raises
     ------
@@ -52,22 +35,21 @@ def check_places(options: AnnotationOptions, items: Sequence[Item]) -> None:
         What to name instead.
     """
     paths = list(dict.fromkeys(str(item.path or item.name) for item in items))
-    for word, place in wanted(options):
+    for kind, place in places.items():
         if place.is_dir():
-            for target in _targets(word[2:], place, [Path(path) for path in paths]):
-                if os.path.lexists(target) and not options.replace:
-                    raise UsageError(f"{word} {target} already exists; name another folder, or use --replace")
+            for target in _targets(kind, place, [Path(path) for path in paths]):
+                if os.path.lexists(target) and not replace:
+                    raise UsageError(f"--{kind} {target} already exists; name another folder, or use --replace")
         elif len(paths) > 1:
             raise UsageError(
-                f"{word} {place} is one file, and there are {len(paths)} recordings; name a folder that is there, "
-                "which gets a file of each"
+                f"--{kind} {place} is one file, and there are {len(paths)} recordings; name a folder that is "
+                "there, which gets a file of each"
             )
 
 
-def write_annotations(report: PredictionReport, options: AnnotationOptions) -> PredictionReport:
+def write_annotations(report: PredictionReport, places: Mapping[str, Path]) -> PredictionReport:
     """Write what is asked for; return the report of what was written, and of what could not be."""
-    for word, place in wanted(options):
-        kind = word[2:]
+    for kind, place in places.items():
         found = recordings(report)
         targets = _targets(kind, place, [one.path for one in found]) if place.is_dir() else [place] * len(found)
         written: list[str] = []
@@ -77,7 +59,7 @@ def write_annotations(report: PredictionReport, options: AnnotationOptions) -> P
                 written.append(escaped(str(target)))
             except UnwrittenError as error:
                 report = report.without(kind, str(error))
-        report = replace(report, annotations={**report.annotations, kind: tuple(written)})
+        report = dataclasses.replace(report, annotations={**report.annotations, kind: tuple(written)})
     return report
 
 

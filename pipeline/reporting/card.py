@@ -12,8 +12,8 @@ from dualstream.pipeline.reporting.tables import (
     METRICS,
     PER_CENT,
     estimate_cell,
+    majority_cell,
     majority_rows,
-    majority_score,
     presence_words,
 )
 
@@ -185,9 +185,8 @@ def _table(first: SplitScores, second: SplitScores | None, name: str, second_nam
         heads = [head for _, head in METRICS]
         lines += [f"{task.capitalize()}:", "", f"| | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
         for constant, line in majority_rows(score.majority, score.train_majority, "majority class"):
-            values = [majority_score(line, key) for key, _ in METRICS]
-            shown = ["–" if value is None else f"{100 * value:.1f}" for value in values]
-            lines.append(f"| {_cell(constant)} | {' | '.join(shown)} |")
+            shown = " | ".join(majority_cell(line, key) for key, _ in METRICS)
+            lines.append(f"| {_cell(constant)} | {shown} |")
         for row, scores in ((name, first), (second_name, second)):
             if scores is not None and task in scores.tasks:
                 cells = [

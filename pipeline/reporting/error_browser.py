@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 
 from dualstream.pipeline.experiments.error_rows import ErrorRow
-from dualstream.pipeline.reporting.style import CSS
+from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.storage.documents import replacing, write_bytes
 
 STEM = "errors"
@@ -143,20 +143,16 @@ class ErrorBrowser:
         heads = ["utterance", "label", "answer", "probability of the label", *self.streams, "misled by"]
         heads = ["picture", *heads] if self.thumbnails else heads
         notes = "".join(f'<p class="note">{escape(text)}</p>' for text in self.notes)
-        return (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(self.title)}</title>\n<style>{CSS}{OWN_CSS}</style>\n</head>\n<body>\n<main>\n"
+        body = (
             f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n{notes}\n'
             f'<form id="filters">{self._filters()}</form>\n<p class="note" id="count"></p>\n'
             '<div class="scroll"><table id="list"><thead><tr>'
             f"{''.join(map(_head, heads))}</tr></thead><tbody></tbody></table></div>\n"
             '<button id="more" type="button" hidden>Show more</button>\n'
             "<noscript><p>This list is drawn by a script; the CSV beside it holds the same rows.</p></noscript>\n"
-            f'<script type="application/json" id="rows">{rows}</script>\n<script>{SCRIPT}</script>\n'
-            "</main>\n</body>\n</html>\n"
+            f'<script type="application/json" id="rows">{rows}</script>\n<script>{SCRIPT}</script>'
         )
+        return html_page(self.title, body, css=OWN_CSS, policy=policy)
 
     def _filters(self) -> str:
         rows = self.rows

@@ -20,7 +20,7 @@ from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.staleness import Hasher
-from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ OWN_CSS = """
 .thumbs figure { margin:0; font-size:.75rem; color:var(--muted); text-align:center }
 .thumbs img { height:96px; display:block; border-radius:3px }
 svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
+svg polyline { fill:none; stroke-width:2 }
+.masked { fill:var(--orange); fill-opacity:.2 }
 """
 
 
@@ -149,13 +151,13 @@ def _words(faces: FaceRows, window: int) -> str:
 
 
 def _page(sections: Sequence[str], stream: str) -> str:
-    body = "".join(sections) or "<p>No clip could be shown.</p>"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8">{POLICY}<title>Faces</title>'
-        f"<style>{CSS}{OWN_CSS}</style></head><body><main><h1>Faces of the stream {escape(stream)}</h1>"
+    shown = "".join(sections) or "<p>No clip could be shown.</p>"
+    body = (
+        f"<h1>Faces of the stream {escape(stream)}</h1>"
         "<p>A green box is the crop that the encoder saw. Windows without one are masked.</p>"
-        f"{body}</main></body></html>"
+        f"{shown}"
     )
+    return html_page("Faces", body, css=OWN_CSS)
 
 
 def _section(shown: _Shown) -> str:
@@ -190,15 +192,15 @@ def _curve(shown: _Shown) -> str:
     faces, count = shown.faces, len(shown.faces)
     step = WIDTH / max(count, 1)
     ground = "".join(
-        f'<rect x="{k * step:.1f}" y="0" width="{step:.1f}" height="{HEIGHT}" fill="#d9770633"/>'
+        f'<rect x="{k * step:.1f}" y="0" width="{step:.1f}" height="{HEIGHT}" class="masked"/>'
         for k in range(count)
         if faces.state[k] not in CHOSEN
     )
     drawn = [
         (name, values, ink)
         for name, values, ink in (
-            ("blue: score of the best face", faces.score, "#2563a8"),
-            ("green: its margin", faces.margin, "#2f855a"),
+            ("blue: score of the best face", faces.score, "blue"),
+            ("green: its margin", faces.margin, "green"),
         )
         if np.isfinite(values).sum() > 1
     ]
@@ -219,4 +221,4 @@ def _line(values: NDArray[np.float32], step: float, ink: str) -> str:
         f"{(k + 0.5) * step:.1f},{HEIGHT - 6 - (HEIGHT - 12) * (float(values[k]) - least) / spread:.1f}"
         for k in np.flatnonzero(known)
     )
-    return f'<polyline points="{points}" fill="none" stroke="{ink}" stroke-width="2"/>'
+    return f'<polyline points="{points}" style="stroke:var(--{ink})"/>'

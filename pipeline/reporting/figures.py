@@ -9,7 +9,7 @@ import numpy as np
 from dualstream.heads.variants.options import TASKS
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.scores import SplitScores, TaskScores
-from dualstream.pipeline.reporting.drawing import BLUE, GRID, INK, MUTED, ORANGE, RED, Picture, render
+from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GRID, INK, MUTED, ORANGE, RED, Picture, render
 from dualstream.pipeline.reporting.tables import PER_CENT, scores_mark
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def curves(history: Sequence[ModelHistory], *, name: str = "curves") -> Picture 
         for k, (title, columns) in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), k + 1)
             for column in columns:
-                colour = {"train_loss": MUTED, "task_cosine": "#5b7f3a"}.get(column, TASK_COLOUR["emotion"])
+                colour = {"train_loss": MUTED, "task_cosine": GREEN}.get(column, TASK_COLOUR["emotion"])
                 _curve_bundle(axes, [one.column(column) for one in runs], colour, column)
             if title != "loss":
                 best = [one.best_epoch + 1 for one in runs if one.best_epoch is not None]

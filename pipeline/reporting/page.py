@@ -11,15 +11,16 @@ from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.comparison import PairedTest
 from dualstream.pipeline.experiments.scores import SplitScores
 from dualstream.pipeline.reporting.drawing import Picture
-from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.reporting.tables import (
     METRICS,
     PER_CENT,
     Row,
     answer_notes,
+    difference_interval,
     estimate_cell,
+    majority_cell,
     majority_rows,
-    majority_score,
     presence_words,
     what_is_scored,
 )
@@ -64,13 +65,7 @@ def page(
         body += ["<h2>Paired tests</h2>", _comparison_table(comparisons)]
     for section in sections:
         body += _section(section)
-    inner = "\n".join(part for part in body if part)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n<main>\n{inner}\n</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, "\n".join(part for part in body if part))
 
 
 def _cards(rows: Sequence[Row], tasks: Sequence[Task]) -> str:
@@ -129,8 +124,7 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
         first = same[0].scores.tasks[task]
         constant = majority_rows(first.majority, first.train_majority, "majority class")
         for place, (name, majority) in enumerate(constant, start=1):
-            values = [majority_score(majority, key) for key, _ in METRICS]
-            shown = "".join(f"<td>{'–' if value is None else f'{100 * value:.1f}'}</td>" for value in values)
+            shown = "".join(f"<td>{majority_cell(majority, key)}</td>" for key, _ in METRICS)
             last = " last" if number == len(kinds) and place == len(constant) else ""
             blank = "<td></td>" * (1 + len(extra))
             lines.append(f'<tr class="majority{last}">{_row_head(name + of)}{shown}{blank}</tr>')
@@ -165,9 +159,7 @@ def _score_table(task: Task, rows: Sequence[Row]) -> str:
     note += "".join(
         f" {text[0].upper()}{text[1:]}." for text in answer_notes([row.scores for row in scored if row.scores])
     )
-    return (
-        f'<div class="scroll" tabindex="0"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
-    )
+    return _table(lines, note)
 
 
 def _of_whom(scores: SplitScores, task: Task) -> str:
@@ -196,9 +188,7 @@ def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
     heads = ("variant", "task", "against", "difference of UAR", "95 % interval", "p", "p (Holm)")
     lines = [_head_row("Paired tests", heads)]
     for row in comparisons:
-        interval = "–"
-        if row.interval:
-            interval = f"{100 * row.interval[0]:+.1f} to {100 * row.interval[1]:+.1f}"
+        interval = difference_interval(row.interval) if row.interval else "–"
         cells = (
             row.variant,
             row.task,
@@ -216,9 +206,7 @@ def _comparison_table(comparisons: Sequence[PairedTest]) -> str:
         "groups; p is two-sided, and corrected in each task by Holm's method over all rows here. Intervals "
         "are of each difference by itself, not corrected."
     )
-    return (
-        f'<div class="scroll" tabindex="0"><table>{"".join(lines)}</table></div><p class="note">{escape(note)}</p>'
-    )
+    return _table(lines, note)
 
 
 def _section(section: Section) -> list[str]:

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,11 @@ from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, Ut
 from dualstream.pipeline.bundles.timeline import Timeline
 from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.prediction_report import note
-from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, axis, clock, legend, overview
-from dualstream.pipeline.reporting.style import CSS, POLICY
+from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, WIDTH, axis, clock, key, overview
+from dualstream.pipeline.reporting.style import html_page
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT, THUMBNAIL_PX = 960, 120, 96
+HEIGHT, THUMBNAIL_PX = 120, 96
 EDGE = 3  # above and below the curves, so that a line at 0 or 1 is seen whole
 BYTES_PER_S = 400  # of thumbnails of a recording, as they stand in the page
 LEAST_BYTES = 60_000
@@ -77,17 +78,10 @@ def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | Non
     for place, (one, timeline) in enumerate(zip(report.utterances, timelines, strict=True)):
         stretches = of_recording.get(one.path or "", [])
         if stretches and stretches[0][0] == anchors[place]:
-            body += [f"<h2>{escape(_whole(one.name))}</h2>", *overview(stretches, report.vocabulary)]
+            body += [f"<h2>{escape(_recording(one))}</h2>", *overview(stretches, report.vocabulary)]
         compact = bool(stretches)
         body += _utterance(one, timeline, report.vocabulary, anchors[place], pictures[place], compact=compact)
-    inner = "\n".join(body)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}{OWN_CSS}</style>\n</head>\n<body>\n<main>\n{inner}\n"
-        "</main>\n</body>\n</html>\n"
-    )
+    return html_page(title, "\n".join(body), css=OWN_CSS)
 
 
 def _recordings(report: PredictionReport, anchors: Sequence[str]) -> dict[str, list[tuple[str, UtteranceAnswer]]]:
@@ -97,6 +91,12 @@ def _recordings(report: PredictionReport, anchors: Sequence[str]) -> dict[str, l
         if one.path and one.status != FAILED and one.end_s is not None:
             found.setdefault(one.path, []).append((anchor, one))
     return {path: stretches for path, stretches in found.items() if len(stretches) > 1}
+
+
+def _recording(one: UtteranceAnswer) -> str:
+    """Return what the recording of a stretch is called; rows of a manifest have names of their own."""
+    whole = _whole(one.name)
+    return whole if whole != one.name or one.path is None else Path(one.path).name
 
 
 def _whole(name: str) -> str:
@@ -165,9 +165,8 @@ def _curve(
             path = " ".join(f"{x:.0f},{y:.0f}" for x, y in points)
             lines.append(f'<polyline points="{path}" stroke="{colour}">{title}</polyline>')
     span = f"{clock(start_s)} to {clock(start_s + end_s)}"
-    key = legend({task: names})[0].partition("</b> ")[2].removesuffix("</p>") if keyed else ""
     return [
-        f'<p class="key"><b>{escape(task)}</b> {span}, probability 0 to 1{": " + key if key else ""}</p>',
+        f'<p class="key"><b>{escape(task)}</b> {span}, probability 0 to 1{": " + key(names) if keyed else ""}</p>',
         f'<svg viewBox="0 {-EDGE} {WIDTH} {HEIGHT + 2 * EDGE + AXIS}" role="img" '
         f'aria-label="{escape(task)} over time">{"".join(lines)}</svg>',
     ]

@@ -169,6 +169,7 @@ def show(report: PredictionReport) -> None:
     out.print(table)
     count = len(report.utterances)
     lines = [f"{count - report.failed} of {count} answered by {report.variant}, {report.bundle}"]
-    lines += [f"written: {place}" for place in (report.csv, report.page) if place]
+    annotations = [place for places in report.annotations.values() for place in places]
+    lines += [f"written: {place}" for place in (report.csv, report.page, *annotations) if place]
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)

@@ -43,14 +43,10 @@ def axis(start_s: float, end_s: float, top: float, height: float, *, most: int =
     return "".join(parts)
 
 
-def legend(vocabulary: Mapping[Task, Sequence[str]]) -> list[str]:
-    """Return which colour stands for which class, a line per task."""
-    lines = []
-    for task, names in vocabulary.items():
-        inks = colours(names)
-        key = "".join(f'<span><i style="background:{inks[name]}"></i>{escape(name)}</span>' for name in names)
-        lines.append(f'<p class="key"><b>{escape(task)}</b> {key}</p>')
-    return lines
+def key(names: Sequence[str]) -> str:
+    """Return which colour stands for which class."""
+    inks = colours(names)
+    return "".join(f'<span><i style="background:{inks[name]}"></i>{escape(name)}</span>' for name in names)
 
 
 def overview(
@@ -77,7 +73,7 @@ def overview(
             )
     label = f"{' and '.join(vocabulary)} from 00:00 to {clock(end_s)}"
     return [
-        *legend(vocabulary),
+        *(f'<p class="key"><b>{escape(task)}</b> {key(names)}</p>' for task, names in vocabulary.items()),
         f'<svg class="overview" viewBox="0 0 {WIDTH} {height + AXIS}" role="img" aria-label="{escape(label)}">'
         f"{''.join(parts)}{axis(0.0, end_s, 0, height)}</svg>",
         '<p class="note">A bar is a stretch and leads to it; the stronger its colour, the larger the probability '

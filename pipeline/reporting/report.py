@@ -22,7 +22,7 @@ from dualstream.pipeline.reporting import figures
 from dualstream.pipeline.reporting.drawing import FileKind, Picture
 from dualstream.pipeline.reporting.layers import layer_words
 from dualstream.pipeline.reporting.page import Section, page
-from dualstream.pipeline.reporting.tables import Row, scores_mark
+from dualstream.pipeline.reporting.tables import Row, difference_interval, scores_mark
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
 
@@ -136,7 +136,7 @@ def evidence_words(one: CandidateEvidence) -> str:
     if against is not None:
         words += f", {100 * against.difference:+.1f} to the best single stream"
         if against.interval:
-            words += f" ({100 * against.interval[0]:+.1f} to {100 * against.interval[1]:+.1f})"
+            words += f" ({difference_interval(against.interval)})"
         words += f", p (Holm) {one.corrected_p:.4f}"
     return f"{words}: {one.reason}"
 
@@ -173,7 +173,7 @@ def difference_cell(test: PairedTest) -> str:
     """Return ``+3.2`` and below it the interval."""
     text = f"{100 * test.difference:+.1f}"
     if test.interval:
-        text += f"\n{100 * test.interval[0]:+.1f} to {100 * test.interval[1]:+.1f}"
+        text += f"\n{difference_interval(test.interval)}"
     return text
 
 
@@ -253,7 +253,7 @@ def gain_facts(comparison: Comparison) -> dict[str, str]:
     for one in comparison.stream_gains:
         words = f"{100 * one.difference:+.1f} points"
         if one.interval:
-            words += f" ({100 * one.interval[0]:+.1f} to {100 * one.interval[1]:+.1f})"
+            words += f" ({difference_interval(one.interval)})"
         facts[f"{one.task}: {one.stream}"] = f"{words}, p (Holm) {one.p_holm:.4f}; without it: {one.without}"
     return facts
 

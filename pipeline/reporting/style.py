@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 # No script, no network: the browser is told so too.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
@@ -66,3 +68,26 @@ code { font-family:ui-monospace,"DejaVu Sans Mono",monospace; font-size:.86em }
 @media print { main { max-width:none;
   padding:0 } h2 { break-after:avoid } figure,table { break-inside:avoid } }
 """
+
+
+def html_page(title: str, body: str, *, css: str = "", policy: str = POLICY) -> str:
+    """Return a whole page: what it may load, its title and styles, and `body`, which is HTML already.
+
+    Parameters
+    ----------
+    title
+        Text; it is escaped.
+    body
+        What stands in ``<main>``.
+    css
+        Styles of this page, behind those of every page.
+    policy
+        What it may load.
+    """
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{CSS}{css}</style>\n</head>\n<body>\n<main>\n{body}\n"
+        "</main>\n</body>\n</html>\n"
+    )

@@ -34,7 +34,7 @@ KEPT_LONGEST = (
 """Where a terminal is too narrow columns go in this order; others, such as a difference of UAR, go last."""
 LABEL_SHARE = 0.32  # of the width, for the names of rows; longer ones take a second line, and no column's place
 NARROW = 9  # heads that are no wider stand on one line
-GAP = 2  # between columns
+GAP, EDGES = 2, 2  # between columns; what the frame takes at both ends
 PIPE_WIDTH = 140  # characters assumed where standard output is no terminal
 
 
@@ -98,6 +98,12 @@ def majority_rows(
 def majority_score(line: Majority, metric: str) -> float | None:
     """Return what a majority line has of a metric; None for those of probabilities."""
     return getattr(line, metric, None)
+
+
+def majority_cell(line: Majority, metric: str) -> str:
+    """Return a majority line's score as tables show it: per cent, a dash where it has none."""
+    value = majority_score(line, metric)
+    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def answer_mark(
@@ -188,7 +194,7 @@ def print_scores(out: Console, task: Task, rows: Sequence[Row], *, title: str = 
     names = [*(name for name, _ in constant), *_titles(scored)]
     columns = _columns(task, scored, [line for _, line in constant])
     label_width = min(int(LABEL_SHARE * out.width), max(map(len, names)))
-    shown = _fitting(columns, out.width - label_width)
+    shown = _fitting(columns, out.width - label_width - EDGES)
     table = Table(
         box=box.SIMPLE_HEAD, title=Text(title or f"{task}: {what_is_scored(first, task)}"),
         title_justify="left", title_style="bold", padding=(0, 1), collapse_padding=True, pad_edge=False,
@@ -235,7 +241,7 @@ def _columns(task: Task, scored: Sequence[Row], constant: Sequence[Majority]) ->
     """Return all columns of a task: the metrics, contradictions where known, what rows have of their own."""
     columns = []
     for key, head in METRICS:
-        cells = [_majority_cell(line, key) for line in constant]
+        cells = [majority_cell(line, key) for line in constant]
         known = [row.scores.tasks[task].metric(key) for row in scored if row.scores]
         cells += [estimate_cell(value, per_cent=key in PER_CENT) for value in known]
         columns.append(_Column(head, tuple(cells), KEPT_LONGEST.index(head)))
@@ -313,6 +319,12 @@ def estimate_cell(value: Estimate | None, *, per_cent: bool) -> str:
     return text
 
 
+def difference_interval(interval: tuple[float, float]) -> str:
+    """Return ``+1.2 to +5.6``, points of per cent, for the interval of a difference of scores."""
+    low, high = interval
+    return f"{100 * low:+.1f} to {100 * high:+.1f}"
+
+
 def _titles(rows: Sequence[Row]) -> list[str]:
     """Return the rows' titles; an ensemble or joint decoding of all rows alike stands in the caption alone."""
     if len({scores_mark(row.scores) for row in rows}) > 1:
@@ -322,11 +334,6 @@ def _titles(rows: Sequence[Row]) -> list[str]:
         for row in rows
         for one in [row.scores]
     ]
-
-
-def _majority_cell(majority: Majority, key: str) -> str:
-    value = majority_score(majority, key)
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _caption(rows: Sequence[Row], one: TaskScores, *, dropped: Sequence[str]) -> str:

@@ -189,6 +189,16 @@ def test_a_file_says_where_a_recording_is_cut_and_who_speaks(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("edges", ["nan\t2.0", "1.0\tnan", "1.0\tinf", "-inf\t2.0"])
+def test_a_mark_that_is_no_stretch_of_time_has_a_reason_and_the_others_answers(tmp_path, edges):
+    plant(tmp_path, "a.mp4")
+    (tmp_path / "a.txt").write_text(f"{edges}\todd\n3.0\t4.5\tjoy\n")
+    items = gather([tmp_path / "a.mp4"], segments=str(tmp_path / "a.txt"))
+    assert sorted(item.span_s or () for item in items) == [(), (3.0, 4.5)]
+    (odd,) = (item for item in items if item.utterance is None)
+    assert edges.replace("\t", " to ").replace(".0", "") in odd.reason
+
+
 def test_long_files_that_are_not_cut_say_what_to_type(tmp_path):
     plant(tmp_path, "a.mp4")
     (whole,) = gather([tmp_path / "a.mp4"])

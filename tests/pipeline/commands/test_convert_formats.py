@@ -14,9 +14,11 @@ import h5py
 import numpy as np
 import pytest
 from dualstream.features.encoder import EncoderOptions, build
+from dualstream.features.faces.rows import STATES, FaceRows
 from dualstream.pipeline.cache import Cache, read_cache, write_cache
 from dualstream.pipeline.cache.exchange import FORMATS
 from dualstream.pipeline.commands.convert import ConvertOptions, convert
+from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.errors import CorruptError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.extraction.csd_tables import register
 from dualstream.pipeline.storage.csd import csd_bytes
@@ -71,6 +73,25 @@ def test_round_trips(cache: Path, kind: str, tmp_path: Path) -> None:
     again = read_cache(tmp_path / "again.h5")
     assert_same(read_cache(cache), again)
     assert again.provenance["converted"] == {"kind": kind}
+
+
+def test_faces_stay_behind_and_that_is_said(tmp_path: Path) -> None:
+    made = planted_cache()
+    stream = made.streams["video"]
+    assert stream.window_present is not None
+    seen = stream.window_present
+    none = FaceRows.nothing(len(seen))
+    faces = replace(
+        none,
+        box=np.where(seen[:, None], np.float32([[0.1, 0.1, 0.5, 0.5]]), none.box).astype(np.float32),
+        track=np.where(seen, 0, -1).astype(np.int32),
+        state=np.where(seen, STATES.index("alone"), none.state).astype(np.int32),
+    )
+    write_cache(tmp_path / "c.h5", replace(made, streams={**made.streams, "video": replace(stream, faces=faces)}))
+    done = convert([tmp_path / "c.h5"], tmp_path / "out", ConvertOptions(to="npy"))
+    assert len(done.notes) == 1 and done.notes[0].startswith("video: whose face each window shows stays in")
+    assert not convert([tmp_path / "out"], tmp_path / "again.h5").notes
+    assert read_cache(tmp_path / "again.h5").streams["video"].faces is None
 
 
 def test_a_folder_says_itself_what_it_is(cache: Path, tmp_path: Path) -> None:
@@ -172,6 +193,25 @@ def test_predictions_go_along(tmp_path: Path) -> None:
     assert_same(read_cache(path), read_cache(again))
     with pytest.raises(FingerprintMismatchError, match="fitted on another cache"):
         convert([again], tmp_path / "x", ConvertOptions(to="npy", run=run))
+
+
+def test_answers_for_what_heads_were_fitted_on_do_not_go_along(tmp_path: Path) -> None:
+    """`evaluate` leaves answers for train, dev or test in the run; train's rows were seen by the heads."""
+    made, path = planted_cache(), tmp_path / "cache.h5"
+    write_cache(path, made)
+    splits = np.array(made.utterances.split)
+    run = fit(path, "linear", tmp_path / "run")
+    for scored, told in (("train", ["dev"]), ("test", ["dev", "test"])):
+        evaluate(run, split=scored)
+        done = convert([path], tmp_path / scored, ConvertOptions(to="npy", run=run))
+        with (tmp_path / scored / "utterances.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["split"] for row in rows if row["predicted_emotion"]} == set(told)
+        assert done.predicted == np.isin(splits, told).sum()
+    write_cache(tmp_path / "other.h5", replace(made, provenance={**made.provenance, "note": "another"}))  # type: ignore[typeddict-unknown-key]
+    evaluate(run, split="test", cache=tmp_path / "other.h5")
+    done = convert([path], tmp_path / "elsewhere", ConvertOptions(to="npy", run=run))
+    assert done.predicted == (splits == "dev").sum()
 
 
 # What others made

@@ -306,6 +306,10 @@ def test_seeds_of_different_lengths_and_gaps_are_drawn() -> None:
     ]
     picture = figures.curves(history)
     assert picture is not None and picture.png.startswith(b"\x89PNG")
+    drawn = picture.drawing.inline
+    assert "stroke: var(--green)" in drawn and not re.search(
+        r"(fill|stroke): #", drawn
+    )  # light or dark as the page
 
 
 def test_command(plain, tmp_path) -> None:

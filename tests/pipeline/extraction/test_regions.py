@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -226,6 +227,10 @@ def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     page = (folder / "faces.html").read_text()
     assert page.count("<section>") == 4 and "7 alone" in page and "<script" not in page
+    body = page.partition("</style>")[2]
+    assert 'style="stroke:var(--blue)"' in body and not re.search(
+        r"#[0-9a-f]{6}", body
+    )  # light or dark as the page is
     faces = read_cache(tmp_path / "c.h5").streams["video"].faces
     assert faces is not None
     two = faces.score[:7]

@@ -16,6 +16,7 @@ from dualstream.pipeline.reporting.annotation_files import check_places, write_a
 from dualstream.pipeline.reporting.annotations import KINDS, recordings, write
 from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.prediction_page import prediction_page
+from dualstream.pipeline.reporting.prediction_report import show
 from dualstream.pipeline.reporting.recording_overview import clock, ticks
 
 EMOTIONS, SENTIMENTS = ("joy", 'an "odd" <class> & more'), ("positive", "negative")
@@ -200,26 +201,39 @@ def test_files_of_segments_that_cannot_be_read_fail(tmp_path: Path, name: str, t
 
 
 def test_a_file_each_into_a_folder(tmp_path: Path) -> None:
-    from dualstream.pipeline.options.bundles import PredictOptions
-
     told = report(answered("x/a.mp4", 0, 1, 0), answered("y/a.mp4", 0, 1, 0), answered("b.wav", 0, 1, 0))
-    done = write_annotations(told, PredictOptions(vtt=tmp_path, srt=tmp_path))
+    done = write_annotations(told, {"vtt": tmp_path, "srt": tmp_path})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"a.mp4-000.vtt", "a.mp4-001.vtt", "b.vtt", "a.mp4-000.srt", "a.mp4-001.srt", "b.srt"}
     assert [Path(place).name for place in done.annotations["vtt"]] == ["a.mp4-000.vtt", "a.mp4-001.vtt", "b.vtt"]
 
 
+def test_what_was_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = report(answered("x/a.mp4", 0, 1, 0), answered("b.wav", 0, 1, 0))
+    show(replace(write_annotations(told, {"vtt": tmp_path, "elan": tmp_path}), page="page.html"))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("written: ")]
+    files = [tmp_path / name for name in ("a.vtt", "b.vtt", "a.eaf", "b.eaf")]
+    assert lines == ["written: page.html", *(f"written: {file}" for file in files)]
+
+
 def test_one_file_for_several_recordings_is_refused(tmp_path: Path) -> None:
     from dualstream.pipeline.bundles.inputs import Item
-    from dualstream.pipeline.options.bundles import PredictOptions
 
     items = [Item("a.mp4", Path("a.mp4")), Item("b.mp4", Path("b.mp4"))]
     with pytest.raises(UsageError, match=r"--vtt .*x\.vtt is one file, and there are 2 recordings"):
-        check_places(PredictOptions(vtt=tmp_path / "x.vtt"), items)
+        check_places({"vtt": tmp_path / "x.vtt"}, items, replace=False)
     (tmp_path / "b.srt").touch()
     with pytest.raises(UsageError, match=r"b\.srt already exists"):
-        check_places(PredictOptions(srt=tmp_path), items)
-    check_places(PredictOptions(srt=tmp_path, replace=True), items)
+        check_places({"srt": tmp_path}, items, replace=False)
+    check_places({"srt": tmp_path}, items, replace=True)
+
+
+def test_the_options_of_each_kind_name_its_place(tmp_path: Path) -> None:
+    from dualstream.pipeline.options.bundles import PredictOptions
+
+    places = {kind: tmp_path / kind for kind in KINDS}
+    assert PredictOptions(**places, csv=tmp_path / "t.csv").annotations == places
+    assert PredictOptions(elan=tmp_path).annotations == {"elan": tmp_path} and PredictOptions().annotations == {}
 
 
 # The page of a recording
@@ -264,3 +278,16 @@ def test_a_colour_stands_for_a_class_whatever_the_order() -> None:
 def test_clock_and_ticks() -> None:
     assert [clock(s) for s in (0, 59.4, 61, 3599.6, 3661)] == ["00:00", "00:59", "01:01", "1:00:00", "1:01:01"]
     assert ticks(0, 600) == [60.0 * k for k in range(11)] and ticks(61.2, 64.0) == [61.5, 62, 62.5, 63, 63.5, 64]
+
+
+def test_a_recording_that_a_manifest_cuts_is_headed_by_its_file(one: PredictionReport) -> None:
+    """Rows of a manifest are called by their ids, which are not the recording's name."""
+    rows = [
+        replace(answered("clips/film <1>.mp4", *span, number), name=f"dia{number}")
+        for number, span in enumerate(SPANS)
+    ]
+    page = prediction_page(report(*rows), [None] * len(rows))
+    assert page.count("<h2") == 1 and "<h2>film &lt;1&gt;.mp4</h2>" in page
+    assert '<h3 id="u1">dia0 00:00–00:02</h3>' in page
+    cut = prediction_page(one, [None] * len(one.utterances))  # --segments: names begin with the recording's
+    assert "<h2>film.mp4</h2>" in cut

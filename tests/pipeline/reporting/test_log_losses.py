@@ -85,3 +85,10 @@ def test_at_80_columns_no_word_and_no_number_is_cut() -> None:
     assert "on a wider terminal: accuracy, macro F1, log loss, calibrated log loss, calib. error, fit" in words
     wide = drawn(*rows, width=200)
     assert "wider terminal" not in wide and wide.count("12.5 s") == 2
+
+
+def test_at_no_width_is_a_number_cut() -> None:
+    """What fits is counted with the frame: a table one column too wide lost the ends of its numbers."""
+    extra = {"emotion": {"UAR less linear_audio": "+22.3\n+16.9 to +29.2", "p (Holm)": "0.1875", "fit": "12.5 s"}}
+    rows = [Row("short", scores(2.0), extra=extra), Row("other", scores(3.0), extra=extra)]
+    assert [width for width in range(60, 170) if "…" in drawn(*rows, width=width)] == []
