@@ -62,11 +62,6 @@ class WrongCodes:
             and self.gain >= LEAST_GAIN
         )
 
-    @property
-    def clean(self) -> bool:
-        """Whether the probe would disagree with a share that is worth naming, and doesn't."""
-        return self.told and not self.found
-
 
 def wrong_codes(table: Table) -> tuple[WrongCodes, ...]:
     """Ask the probes of each stream, and of all, about labels and speakers."""
