@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ VALUES = 0.25  # distinct values of the median column for each distinct row, bel
 DISTINCT = 0.3  # of the rows, below which they take few values as a whole
 TRIMMED = (0.02, 0.98)  # quantiles between which a column's deviation is taken
 CLIP = 5.0  # spreads from the median: what lies beyond counts as so much
-RANK = 32  # principal components of a stream that are kept
+RANK = 32  # principal components of a stream that most measures look at
+WIDEST = 96  # that probes look at, and so the most that are kept
 ROWS_PER_COMPONENT = 12
 QUARTILE_SPREAD = 1.349  # distance of a normal distribution's quartiles, in standard deviations
 
@@ -142,6 +144,19 @@ class Table:
             speaker_names=_speaker_names(speaker, names.speakers),
             column_names=dict(names.columns or {}),
         )
+
+    def components(self, name: str, *, rank: int = RANK) -> Floats:
+        """Return the principal components of a stream, shape (N, R), read-only; found once, `WIDEST` of them."""
+        assert rank <= WIDEST, f"{rank} components; a table keeps {WIDEST}"
+        if name not in self._components:
+            self._components[name] = components(self.raw[name], self.there[name], rank=WIDEST)
+        kept = np.ascontiguousarray(self._components[name][:, :rank])
+        kept.flags.writeable = False
+        return kept
+
+    @cached_property  # of this table: one with other rows, by `replace`, has its own
+    def _components(self) -> dict[str, Floats]:
+        return {}
 
     def labelled(self) -> Mask:
         """Say which utterances have a label of the task, shape (N,)."""

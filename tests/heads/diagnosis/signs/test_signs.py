@@ -21,7 +21,7 @@ from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lapses import lapse
 from dualstream.heads.diagnosis.signs.measure import signs
 from dualstream.heads.diagnosis.signs.speakers import shared_speakers, voices
-from dualstream.heads.diagnosis.signs.table import Names, Table, few_values
+from dualstream.heads.diagnosis.signs.table import Names, Table, components, few_values
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 
 from dualstream.cores import one_core
@@ -44,6 +44,21 @@ def test_a_table_is_in_the_order_of_its_manifest():
     table = of(damages.dev_of_the_same_speakers(WHOLE, np.random.default_rng(0), 1.0))
     assert table.ids == WHOLE.ids
     np.testing.assert_array_equal(table.label, WHOLE.features.emotion)
+
+
+def test_components_are_found_once_and_are_those_of_the_rows(monkeypatch):
+    table, asked = of(WHOLE), []
+    found = {rank: components(table.raw["audio"], table.there["audio"], rank=rank) for rank in (32, 48, 96)}
+    monkeypatch.setattr(
+        "dualstream.heads.diagnosis.signs.table.components", lambda *a, **k: asked.append(1) or components(*a, **k)
+    )
+    for rank, rows in found.items():
+        kept = table.components("audio", rank=rank)
+        np.testing.assert_allclose(kept, rows, rtol=0, atol=1e-9)
+        assert not kept.flags.writeable
+    assert len(asked) == 1
+    other = replace(table, raw={**table.raw, "audio": 2 * table.raw["audio"] ** 3})
+    assert not np.allclose(other.components("audio"), found[32])
 
 
 def test_agreement_of_unrelated_rows_is_about_that_of_chance():
