@@ -126,6 +126,10 @@ def _matched(means: Floats, seen: Floats) -> list[Codes]:
                 own, theirs = linear_sum_assignment(-gain)
                 if gain[own, theirs].sum() <= 1.02 * np.trace(gain):  # a hair better is no other meaning
                     theirs = np.arange(classes)
+                if round_ > 0 or start < 0:  # the next unit sees where this one lies now, or two swap for ever
+                    moved = np.zeros_like(means[place])
+                    moved[theirs] = (weight * means)[place]
+                    total, placed[place] = total + moved - placed[place], moved
                 maps.append(theirs)
                 agreed += float(gain[np.arange(classes), theirs].sum())
             if all(np.array_equal(a, b) for a, b in zip(before, maps, strict=True)) and round_ > 0:

@@ -20,6 +20,8 @@ from dualstream.heads.diagnosis.signs.label_columns import label_columns
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lapses import lapse
 from dualstream.heads.diagnosis.signs.measure import signs
+from dualstream.heads.diagnosis.signs.remedies import LABELS as PUT_BACK
+from dualstream.heads.diagnosis.signs.remedies import measured
 from dualstream.heads.diagnosis.signs.speakers import shared_speakers, voices
 from dualstream.heads.diagnosis.signs.table import Names, Table, components, few_values
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
@@ -163,6 +165,20 @@ def test_speakers_with_other_labels_are_found_with_the_names():
     assert one.classes == {names[(code + 1) % 7]: names[code] for code in range(7)}
     np.testing.assert_array_equal(np.array(one.labels), label[list(one.utterances)])
     assert label_maps(of(WHOLE)) == ()
+
+
+@pytest.mark.parametrize("odd", ["train", "dev"])
+def test_the_labels_of_a_split_are_put_back_where_it_is_the_smaller(odd):
+    """Without speakers' names splits are held against each other; the gain is scored in labels as they stand."""
+    smaller = np.random.default_rng(0).random(len(WHOLE.ids)) < 0.3
+    label = np.where(smaller, (WHOLE.features.emotion + 1) % 7, WHOLE.features.emotion)
+    nobody = np.full(len(label), -1)
+    dev = smaller if odd == "dev" else ~smaller
+    assert label_maps(of(replace(WHOLE.having(speaker=nobody), dev=dev))) == ()
+    table = of(replace(WHOLE.having(emotion=label, speaker=nobody), dev=dev))
+    (one,) = label_maps(table)
+    assert one.splits == (odd,)
+    assert measured(table, signs_of(table, label_maps=(one,)), "dialogue")[PUT_BACK].gain.difference > 0.02
 
 
 def test_classes_swapped_for_half_of_the_speakers_are_found():
