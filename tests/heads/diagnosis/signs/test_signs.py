@@ -8,6 +8,8 @@ from dataclasses import replace
 import damages
 import numpy as np
 import pytest
+import whole_corpora
+from dualstream.heads.data.batch import StreamArrays
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import MISTAKES
 from dualstream.heads.diagnosis.signs import verdicts
@@ -29,10 +31,10 @@ from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 from dualstream.cores import one_core
 from tests.heads.diagnosis.measured import evidence
 
-WHOLE = damages.planted(0, speakers=12)
+WHOLE = whole_corpora.planted(0, speakers=12)
 
 
-def of(whole: damages.Whole) -> Table:
+def of(whole: whole_corpora.Whole) -> Table:
     place = np.concatenate((np.flatnonzero(~whole.dev), np.flatnonzero(whole.dev)))
     names = Names(tuple(whole.ids[i] for i in place), place=tuple(place.tolist()))
     return Table.of(*whole.split(), "emotion", names)
@@ -100,7 +102,9 @@ def test_a_shuffled_stream_is_told_from_a_worthless_one_by_nothing_but_its_join(
 
 
 def test_speakers_whose_rows_are_late_are_named_with_the_shift():
-    found = speakers_apart(of(damages.two_streams_of_others(damages.planted(0), np.random.default_rng(0), 1.0)))
+    found = speakers_apart(
+        of(damages.two_streams_of_others(whole_corpora.planted(0), np.random.default_rng(0), 1.0))
+    )
     assert len(found) >= 6 and len({one.shift for one in found}) == 1 and found[0].shift != 0
     assert speakers_apart(of(WHOLE)) == ()
 
@@ -161,7 +165,7 @@ def test_speakers_with_other_labels_are_found_with_the_names():
     table = of(WHOLE.having(emotion=np.where(some, (label + 1) % 7, label)))
     (one,) = label_maps(table)
     assert one.speakers == (2, 5, 11)
-    names = damages.EMOTIONS
+    names = whole_corpora.EMOTIONS
     assert one.classes == {names[(code + 1) % 7]: names[code] for code in range(7)}
     np.testing.assert_array_equal(np.array(one.labels), label[list(one.utterances)])
     assert label_maps(of(WHOLE)) == ()
@@ -271,14 +275,14 @@ def test_columns_that_are_the_label_are_named():
         assert one.accuracy > 0.9 > 0.5 > one.usual
     table = damaged(damages.label_as_indicators)
     found = [one.indicates for name in table.raw for one in label_columns(table, name)]
-    assert found == list(damages.EMOTIONS)
+    assert found == list(whole_corpora.EMOTIONS)
     assert not any(label_columns(of(WHOLE), name) for name in ("audio", "video"))
 
 
 def test_names_that_have_nothing_to_do_with_who_speaks():
     (right,), (wrong,) = (
-        voices(of(damages.planted(0))),
-        voices(of(damages.speakers_random(damages.planted(0), np.random.default_rng(0), 1.0))),
+        voices(of(whole_corpora.planted(0))),
+        voices(of(damages.speakers_random(whole_corpora.planted(0), np.random.default_rng(0), 1.0))),
     )
     assert not right.unnamed and wrong.unnamed
     assert right.told == pytest.approx(wrong.told)  # the streams are the same, the names are not
@@ -290,7 +294,7 @@ def test_splits_that_share_speakers():
     assert shared.share == 1 and len(shared.speakers) == 12
 
 
-def named(whole: damages.Whole, **fields) -> list[str]:
+def named(whole: whole_corpora.Whole, **fields) -> list[str]:
     train, dev = whole.split()
     with one_core():
         found = signs(train, dev, "emotion", by="speaker")
@@ -306,11 +310,11 @@ def named(whole: damages.Whole, **fields) -> list[str]:
 
 
 def test_any_number_of_streams_of_any_names():
-    rng, whole = np.random.default_rng(0), damages.planted(0, speakers=6)
+    rng, whole = np.random.default_rng(0), whole_corpora.planted(0, speakers=6)
     third = whole.rows["audio"] @ rng.normal(size=(96, 40)) + 3 * rng.normal(size=(len(whole.ids), 40))
     rows = {"face": whole.rows["video"], "voice": whole.rows["audio"], "text.bert": third}
     there = np.ones(len(whole.ids), dtype=bool)
-    streams = {name: damages.StreamArrays(row.astype(np.float32), there) for name, row in rows.items()}
+    streams = {name: StreamArrays(row.astype(np.float32), there) for name, row in rows.items()}
     whole = replace(whole, features=replace(whole.features, streams=streams))
     found = joins(of(whole))
     assert len(found) == 3 + 3 and all(one.kind != "order" for one in found)
@@ -330,10 +334,10 @@ def test_any_number_of_streams_of_any_names():
 )  # fmt: skip
 def test_mistakes_are_named_by_their_causes(words):
     how, right = damages.DAMAGES[words]
-    assert named(how(damages.planted(1), np.random.default_rng(1), 1.0))[0] in right
+    assert named(how(whole_corpora.planted(1), np.random.default_rng(1), 1.0))[0] in right
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3])
 def test_a_clean_corpus_is_told_no_mistake(seed):
-    assert named(damages.planted(seed)) == []
+    assert named(whole_corpora.planted(seed)) == []
