@@ -1,8 +1,8 @@
 """Which mistakes does `diagnose` name? Each of benchmarks/damages.py planted in corpora, and corpora left as
 they are.
 
-    python benchmarks/study_damages.py --corpus planted --seeds 3 --strengths 0.5,1,1.5 DUALSTREAM_DATA=FOLDER
-    DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess --rows FOLDER
+    python benchmarks/study_damages.py --corpus planted --seeds 3 --strengths 0.5,1,1.5
+    DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess
     DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus cremad --damages clean --seeds 5
 
 prints what each diagnosis says, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole
@@ -22,8 +22,9 @@ from pathlib import Path
 
 import checkout  # noqa: F401
 import numpy as np
-from damages import DAMAGES, Whole, planted, table
+from damages import DAMAGES
 from frozen_rows import action_units, folder_of, whisper_rows
+from whole_corpora import Whole, planted, table
 
 from dualstream.cores import one_core
 

@@ -119,9 +119,9 @@ def _raw(
 def _require_two_streams(train: FeatureSet, options: DiagnosisOptions) -> None:
     for name in STREAMS:
         if name not in train.streams:
-            raise ValueError(
-                f"a diagnosis needs a video and an audio stream; this corpus has {sorted(train.streams)} alone"
-            )
+            remedy = "; name two of them: --streams video=NAME,audio=NAME" if len(train.streams) > 1 else ""
+            found = f"this corpus has {sorted(train.streams)} alone"
+            raise ValueError(f"a diagnosis needs a video and an audio stream; {found}{remedy}")
     read = registry.get(options.fusion).streams
     if len(read) < len(STREAMS):
         raise ValueError(f"{options.fusion} reads only the {read[0]} stream; name a variant that joins two")

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from dualstream.heads.diagnosis.changes import lent, without
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
+from dualstream.heads.evaluation.calibration import log_softmax
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
@@ -131,7 +132,7 @@ def complement(pooled: Pool, video: Refit, audio: Refit) -> Complement:
 def late_sum(first: Refit, second: Refit) -> tuple[NDArray[np.float64], ...]:
     """Return the sum of two refits' log-probabilities, a seed each: the plainest fusion there is."""
     return tuple(
-        _normalised(one + two) for one, two in zip(first.log_probabilities, second.log_probabilities, strict=True)
+        log_softmax(one + two) for one, two in zip(first.log_probabilities, second.log_probabilities, strict=True)
     )
 
 
@@ -153,8 +154,3 @@ def _reliance(pooled: Pool, fused: Refit, name: str, seed: int) -> Reliance:
             shuffled.append(whole - uar(predict(model, unrelated, pooled.task), truth))
             masked.append(whole - uar(predict(model, without_stream, pooled.task), truth))
     return Reliance(name, float(np.mean(shuffled)), float(np.mean(masked)))
-
-
-def _normalised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    top = rows.max(axis=1, keepdims=True)
-    return rows - top - np.log(np.exp(rows - top).sum(axis=1, keepdims=True))

@@ -4,7 +4,7 @@ label."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
@@ -19,6 +19,7 @@ from dualstream.heads.diagnosis.causes import (
 )
 from dualstream.heads.diagnosis.conclusion import title
 from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.measure import rows_alone
 from dualstream.heads.diagnosis.signs.table import Names, Table
 from dualstream.heads.variants.options import TASKS, Task
@@ -50,34 +51,41 @@ class Mistake(Document):
 
 def mistakes(cache: Cache) -> tuple[Mistake, ...]:
     """Return what is found in the utterance rows of all splits; of test no label is read."""
-    found: list[Cause] = []
+    table = _unlabelled(cache)
+    signs = Signs(**rows_alone(table))
+    found: list[Cause | None] = []
     for task in TASKS:
-        signs = Signs(**rows_alone(_table(cache, task)))
-        one = label_in_column.found_in(signs, task)
-        found += [] if one is None else [one]
+        columns = columns_of_labels(_labelled(table, cache, task))
+        found.append(label_in_column.found_in(replace(signs, label_columns=columns), task))
     for rule in (scale_by_group, columns_by_group, two_kinds_of_rows, imputed_rows, duplicates):
-        one = rule.found_in(signs)
-        found += [] if one is None else [one]
-    return tuple(Mistake(one.name, one.text, one.advice, one.utterances, one.speakers) for one in found)
+        found.append(rule.found_in(signs))
+    return tuple(
+        Mistake(one.name, one.text, one.advice, one.utterances, one.speakers) for one in found if one is not None
+    )
 
 
-def _table(cache: Cache, task: Task) -> Table:
+def _unlabelled(cache: Cache) -> Table:
     utterances = cache.utterances
-    split = np.array(utterances.split)
-    speaker = _codes(utterances.speaker)
     return Table.of_rows(
         {name: (stream.utterance, stream.present) for name, stream in cache.streams.items()},
-        label=np.where(split == "test", UNLABELLED, getattr(utterances, task)).astype(np.int64),
-        classes=tuple(cache.vocabulary[task]),
-        speaker=speaker,
-        dev=split == "dev",
+        label=np.full(len(utterances.id), UNLABELLED, dtype=np.int64),
+        classes=(),
+        speaker=_codes(utterances.speaker),
+        dialogue=np.arange(len(utterances.id)),
+        dev=np.array(utterances.split) == "dev",
         names=Names(
             tuple(utterances.id),
             tuple(utterances.speaker),
             columns={name: stream.spec.get("column_names") for name, stream in cache.streams.items()},
         ),
-        task=task,
     )
+
+
+def _labelled(table: Table, cache: Cache, task: Task) -> Table:
+    """Return the table with the labels of a task, but for those of test."""
+    test = np.array(cache.utterances.split) == "test"
+    label = np.where(test, UNLABELLED, getattr(cache.utterances, task)).astype(np.int64)
+    return replace(table, label=label, classes=tuple(cache.vocabulary[task]))
 
 
 def _codes(names: Sequence[str]) -> NDArray[np.int64]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause, mistake
-from dualstream.heads.diagnosis.causes.two_kinds_of_rows import concerned
+from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.causes.two_kinds_of_rows import of_kind
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.remedies import SCALE
@@ -16,22 +16,14 @@ def scale_by_group(evidence: Evidence) -> Cause | None:
 
 
 def found_in(signs: Signs) -> Cause | None:
-    """Return the cause where a stream has such rows; a whole split of them is drift."""
-    found = [one for one in signs.kinds if one.kind == "scale" and one.by != "split"]
-    if not found:
-        return None
-    parts = [
-        f"{len(one.utterances)} {one.stream} rows ({concerned(signs, one)}) are {_factor(one.factor)} the others, "
-        f"{one.distance:.0f} deviations apart"
-        for one in found
-    ]
-    return mistake(
+    """Return the cause where a stream has such rows."""
+    return of_kind(
+        signs,
+        "scale",
         "scale_by_group",
-        "; ".join(parts),
+        lambda one: f"are {_factor(one.factor)} the others, {one.distance:.0f} deviations apart",
         signs.remedies.get(SCALE),
         "extract these rows as the others were, or divide them by the factor",
-        utterances=[name for one in found for name in signs.called(one.utterances)],
-        speakers=[name for one in found for name in signs.speakers_called(one.speakers)],
     )
 
 

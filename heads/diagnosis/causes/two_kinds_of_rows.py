@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.found import Signs
-from dualstream.heads.diagnosis.signs.kinds import TwoKinds
+from dualstream.heads.diagnosis.signs.kinds import Kind, TwoKinds
 
 
 @cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
@@ -15,27 +18,45 @@ def two_kinds_of_rows(evidence: Evidence) -> Cause | None:
 
 
 def found_in(signs: Signs) -> Cause | None:
-    """Return the cause where a stream has such rows; a whole split of them is drift."""
-    found = [one for one in signs.kinds if one.kind == "kinds" and one.by != "split"]
-    if not found:
-        return None
-    parts = [
-        f"{len(one.utterances)} {one.stream} rows ({concerned(signs, one)}) lie {one.distance:.0f} "
-        f"deviations from the "
-        "others, with nothing between"
-        for one in found
-    ]
-    return mistake(
+    """Return the cause where a stream has such rows."""
+    return of_kind(
+        signs,
+        "kinds",
         "two_kinds_of_rows",
-        "; ".join(parts),
+        lambda one: f"lie {one.distance:.0f} deviations from the others, with nothing between",
         None,
         "look at how these clips were recorded, resampled and encoded, and extract all of them in one way",
+    )
+
+
+def of_kind(
+    signs: Signs,
+    kind: Kind,
+    name: str,
+    words: Callable[[TwoKinds], str],
+    remedy: Intervention | None,
+    advice: str,
+) -> Cause | None:
+    """Return the cause `name` where a stream has two kinds of rows so; a whole split of them is drift.
+
+    `words` says how the rows of the smaller cloud differ.
+    """
+    found = [one for one in signs.kinds if one.kind == kind and one.by != "split"]
+    if not found:
+        return None
+    return mistake(
+        name,
+        "; ".join(
+            f"{len(one.utterances)} {one.stream} rows ({_concerned(signs, one)}) {words(one)}" for one in found
+        ),
+        remedy,
+        advice,
         utterances=[name for one in found for name in signs.called(one.utterances)],
         speakers=[name for one in found for name in signs.speakers_called(one.speakers)],
     )
 
 
-def concerned(signs: Signs, one: TwoKinds) -> str:
+def _concerned(signs: Signs, one: TwoKinds) -> str:
     """Return whose rows a cloud holds, in words."""
     if one.by == "speaker":
         names = signs.speakers_called(one.speakers)

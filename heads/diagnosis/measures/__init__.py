@@ -18,6 +18,8 @@ from dualstream.heads.diagnosis.measures.probes import Probes, measure_probes
 from dualstream.heads.diagnosis.measures.robustness import RobustnessCurve, measure_robustness
 from dualstream.heads.diagnosis.measures.shapley import UtteranceValues, utterance_values
 from dualstream.heads.diagnosis.refit import Pool, Refit
+from dualstream.heads.diagnosis.strength import mean_log_probabilities
+from numpy.typing import NDArray
 
 from dualstream.cores import one_core
 from dualstream.documents import JsonObject, plain
@@ -102,7 +104,6 @@ def measure(
     return Measures(names, additive, interaction, information, probes, robustness, tuple(left_out), of_utterances)
 
 
-def _answers(refit: Refit) -> np.ndarray:
+def _answers(refit: Refit) -> NDArray[np.int64]:
     """Return the likeliest class of every utterance by the seeds' mean probabilities, shape (N,)."""
-    mean = np.mean(np.exp(refit.log_probabilities), axis=0)
-    return np.asarray(mean.argmax(axis=1))
+    return np.asarray(mean_log_probabilities(refit.log_probabilities).argmax(axis=1))

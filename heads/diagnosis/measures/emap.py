@@ -14,14 +14,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.measures.coalitions import Coalitions
-from dualstream.heads.diagnosis.refit import Pool, uar
+from dualstream.heads.diagnosis.refit import METRIC, Pool, uar
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.statistics import PairedDifference
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
-
-METRIC = "balanced_accuracy"
 
 
 @dataclass(frozen=True)

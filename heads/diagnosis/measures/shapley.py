@@ -18,6 +18,7 @@ from math import factorial
 
 import numpy as np
 from dualstream.heads.diagnosis.measures.coalitions import Coalition, Coalitions, Values, subsets
+from dualstream.heads.evaluation.calibration import log_softmax
 from numpy.typing import NDArray
 
 Pair = tuple[str, str]
@@ -76,7 +77,7 @@ def interaction_indices(values: Values, names: Sequence[str]) -> dict[Pair, NDAr
 def utterance_values(found: Coalitions, labels: NDArray[np.int64]) -> UtteranceValues:
     """Return what each stream said of every utterance; of the head's own answer where its label is -1."""
     means = {known: rows.mean(axis=0) for known, rows in found.values.items()}  # (N, C)
-    probabilities = softmax(found.whole).mean(axis=0)
+    probabilities = np.exp(log_softmax(found.whole)).mean(axis=0)
     of_whom = np.where(labels >= 0, labels, probabilities.argmax(axis=1))
     at = np.arange(len(of_whom)), of_whom
     evidence: dict[Coalition, NDArray[np.float64]] = {known: rows[at] for known, rows in means.items()}
@@ -91,10 +92,3 @@ def utterance_values(found: Coalitions, labels: NDArray[np.int64]) -> UtteranceV
         probabilities=probabilities,
         alone={name: means[frozenset({name})].argmax(axis=1) for name in names},
     )
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return probabilities over the last axis."""
-    rows = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    normalised: NDArray[np.float64] = rows / rows.sum(axis=-1, keepdims=True)
-    return normalised

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.intervention import Intervention
+from dualstream.heads.diagnosis.refit import METRIC
 from dualstream.heads.diagnosis.signs.lapses import Lapse, lapse
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components
+from dualstream.heads.diagnosis.signs.table import WIDEST, Codes, Floats, Mask, Table, components
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.folds import fold_codes
 from dualstream.heads.evaluation.statistics import PairedDifference
 
-METRIC = "balanced_accuracy"
-COLUMNS = 96  # principal components of each stream
 FOLDS = 5
 LEAST = 40
 
@@ -61,10 +60,17 @@ class Heads:
             Other labels, shape (N,).
         fitted
             Utterances that are fitted on, others being answered all the same.
+        fold
+            Other folds than those of whole groups, shape (N,).
         """
         table, use = self.table, self.usable()
-        raw = {**table.raw, **(rows or {})}
-        reduced = [components(raw[name], table.there[name], rank=COLUMNS)[use] for name in raw]
+        changed = rows or {}
+        reduced = [
+            components(changed[name], table.there[name], rank=WIDEST)[use]
+            if name in changed
+            else table.components(name, rank=WIDEST)[use]
+            for name in table.raw
+        ]
         codes = (table.label if label is None else label)[use]
         folds = (self.fold if fold is None else fold)[use]
         return lapse(np.concatenate(reduced, axis=1), codes, folds, None if fitted is None else fitted[use])

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Floats, Table, components, few_values
+from dualstream.heads.diagnosis.signs.table import Floats, Table, few_values
 from numpy.typing import NDArray
 
 NEAR = 0.3
@@ -48,7 +48,7 @@ def copies(table: Table, name: str) -> Copies:
         return Copies(name, len(index), (), 0, len(index) >= LEAST)
     exact = dict(_equal(rows))
     first = np.setdiff1d(np.arange(len(rows)), np.fromiter(exact, dtype=np.int64, count=len(exact)))
-    reduced = components(table.raw[name], table.there[name], rank=COLUMNS)[index][first]
+    reduced = table.components(name, rank=COLUMNS)[index][first]
     near = {int(first[b]): int(first[a]) for a, b in _near(reduced) if _alike(rows, first[a], first[b])}
     pairs = sorted((a, b) for b, a in {**near, **exact}.items())
     return Copies(name, len(index), tuple((int(index[a]), int(index[b])) for a, b in pairs), len(exact))

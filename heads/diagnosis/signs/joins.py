@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import Agreement, agreement, residual, whitened
 from dualstream.heads.diagnosis.signs.speakers import association
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, without
 
 from dualstream.documents import JsonObject
 
@@ -90,7 +90,7 @@ def joins(table: Table) -> tuple[Join, ...]:
     """Hold each two streams, and each stream and the labels, against each other."""
     if not table.raw:
         return ()
-    rows = {name: components(table.raw[name], table.there[name]) for name in table.raw}
+    rows = {name: table.components(name) for name in table.raw}
     there = dict(table.there)
     classes = int(table.label.max(initial=0)) + 1
     rows[LABELS], there[LABELS] = np.eye(classes)[np.maximum(table.label, 0)], table.labelled()
@@ -311,10 +311,7 @@ def _apart(table: Table, one: str, other: str) -> list[SpeakerJoin]:
     if len(codes) < SPEAKERS:
         return []
     speaker = table.speaker[use]
-    x, y = (
-        residual(components(table.raw[name], table.there[name]), use, table.label, table.speaker)
-        for name in (one, other)
-    )
+    x, y = (residual(table.components(name), use, table.label, table.speaker) for name in (one, other))
     cross = {code: x[speaker == code].T @ y[speaker == code] for code in np.unique(speaker)}
     total = sum(cross.values())
     members = {code: np.flatnonzero(speaker == code) for code in codes}

@@ -65,7 +65,9 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
         if distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE:
             found = _told(table, name, there, small, "scale", distance, factor)
     if found is None:
-        other, distance = _clouds(components(table.raw[name], there)[there])
+        whole = np.array_equal(there, table.there[name])
+        reduced = table.components(name) if whole else components(table.raw[name], there)
+        other, distance = _clouds(reduced[there])
         if other is not None and distance >= APART:
             order = _reordered(rows[~other], rows[other])
             kind: Kind = "kinds" if order is None else "columns"

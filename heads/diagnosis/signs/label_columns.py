@@ -28,6 +28,11 @@ class LabelColumn:
     """The class that the column is the indicator of; an empty string where it tells several."""
 
 
+def columns_of_labels(table: Table) -> tuple[LabelColumn, ...]:
+    """Find the columns of all streams that tell the class by themselves."""
+    return tuple(one for name in table.raw for one in label_columns(table, name))
+
+
 def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     """Find the columns of the stream `name` that tell the class by themselves."""
     use = table.there[name] & table.labelled()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, without
 
 LEAST_ROWS = 4  # of a speaker in each half
 ROUNDS = 10
@@ -45,7 +45,7 @@ def label_maps(table: Table) -> tuple[LabelMap, ...]:
     use &= unit >= 0
     if use.sum() < 60 or not table.raw:
         return ()
-    rows = np.concatenate([components(table.raw[name], table.there[name]) for name in table.raw], axis=1)[use]
+    rows = np.concatenate([table.components(name) for name in table.raw], axis=1)[use]
     label, unit = table.label[use], unit[use]
     classes = len(table.classes)
     rows = _whitened(without(rows, unit), unit * (classes + 1) + label)
@@ -126,6 +126,10 @@ def _matched(means: Floats, seen: Floats) -> list[Codes]:
                 own, theirs = linear_sum_assignment(-gain)
                 if gain[own, theirs].sum() <= 1.02 * np.trace(gain):  # a hair better is no other meaning
                     theirs = np.arange(classes)
+                if round_ > 0 or start < 0:  # the next unit sees where this one lies now, or two swap for ever
+                    moved = np.zeros_like(means[place])
+                    moved[theirs] = (weight * means)[place]
+                    total, placed[place] = total + moved - placed[place], moved
                 maps.append(theirs)
                 agreed += float(gain[np.arange(classes), theirs].sum())
             if all(np.array_equal(a, b) for a, b in zip(before, maps, strict=True)) and round_ > 0:

@@ -14,7 +14,7 @@ from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
-from dualstream.heads.diagnosis.signs.label_columns import label_columns
+from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
@@ -78,7 +78,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "copies": tuple(copies(table, name) for name in table.raw),
         "fills": filled,
         "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
-        "label_columns": tuple(one for name in table.raw for one in label_columns(table, name)),
+        "label_columns": columns_of_labels(table),
         "association": association(table),
         "shared": shared_speakers(table),
     }

@@ -66,15 +66,12 @@ class _Tried:
 
     def rows_put_back(self, signs: Signs) -> None:
         """Put the streams back that stand in another order."""
-        for stream in dict.fromkeys(one.moved for one in signs.joins if one.source):
-            join = next(one for one in signs.joins if one.moved == stream and one.source)
-            moved = [one.moved for one in signs.joins if one.source and one.best == join.best]
-            source = np.array(join.source)
-            rows = {name: self.table.raw[name][source] for name in set(moved)}
-            self.note(
-                JOIN, f"take each row of {' and '.join(sorted(rows))} from {join.best}", self.answers(rows=rows)
-            )
+        moved = [one for one in signs.joins if one.source]
+        if not moved:
             return
+        source, best = np.array(moved[0].source), moved[0].best  # the first, and who stands wrong as it does
+        rows = {one.moved: self.table.raw[one.moved][source] for one in moved if one.best == best}
+        self.note(JOIN, f"take each row of {' and '.join(sorted(rows))} from {best}", self.answers(rows=rows))
 
     def labels_put_back(self, signs: Signs) -> None:
         """Give the labels that the other speakers would give; score in the labels as they stand, mapped back."""
@@ -84,7 +81,9 @@ class _Tried:
         back = np.tile(np.arange(self.classes), (len(label), 1))
         for one in signs.label_maps:
             places = np.array(one.utterances)
-            owners = np.isin(self.table.speaker, one.speakers) if one.speakers else np.isin(self.table.dev, [True])
+            owners = np.isin(self.table.speaker, one.speakers)
+            if one.splits:
+                owners = np.isin(np.where(self.table.dev, "dev", "train"), one.splits)
             to = {self.table.label[a]: b for a, b in zip(places, one.labels, strict=True)}
             label[places] = one.labels
             order = np.arange(self.classes)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join
-from dualstream.heads.diagnosis.signs.table import Table, components
-from dualstream.heads.diagnosis.signs.wrong_codes import ALL, COLUMNS, ask_labels, ask_speakers
+from dualstream.heads.diagnosis.signs.table import WIDEST, Table
+from dualstream.heads.diagnosis.signs.wrong_codes import ALL, ask_labels, ask_speakers
 
 SHARES = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 
@@ -48,7 +48,7 @@ def limits(table: Table, joins: tuple[Join, ...]) -> tuple[Limit, ...]:
 
 
 def _noise(table: Table) -> Limit:
-    rows = np.concatenate([components(table.raw[n], table.there[n], rank=COLUMNS) for n in table.raw], axis=1)
+    rows = np.concatenate([table.components(name, rank=WIDEST) for name in table.raw], axis=1)
     there = np.all(list(table.there.values()), axis=0)
     rng = np.random.default_rng(0)
     order = rng.permutation(len(table))
@@ -68,7 +68,7 @@ def _noise(table: Table) -> Limit:
 
 
 def _moved(table: Table, name: str) -> Limit:
-    rows, there = components(table.raw[name], table.there[name], rank=COLUMNS), table.there[name]
+    rows, there = table.components(name, rank=WIDEST), table.there[name]
     rng = np.random.default_rng(0)
     order = rng.permutation(np.flatnonzero(there))
     words = f"rows of {name} that belong to other utterances"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from dualstream.heads.diagnosis.signs.clusters import grouping_z, kmeans, normal_scores
 from dualstream.heads.diagnosis.signs.lapses import lapse
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, components, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, without
 
 GROUPS = 16
 DIRECTIONS = 8
@@ -56,7 +56,7 @@ def _voices(table: Table, one: str, other: str) -> Voices | None:
     if len(use) < 10 * GROUPS:
         return None
     label, speaker = table.label[use], table.speaker[use]
-    rows = [components(table.raw[name], table.there[name])[use] for name in (one, other)]
+    rows = [table.components(name)[use] for name in (one, other)]
     plain, left = ([without(x, label, *codes) for x in rows] for codes in ((), (speaker,)))
     z = min(grouping_z(normal_scores(_turned(x)), GROUPS) for x in left)
     told = max(_told(*plain), _told(*plain[::-1]))

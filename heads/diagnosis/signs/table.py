@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ VALUES = 0.25  # distinct values of the median column for each distinct row, bel
 DISTINCT = 0.3  # of the rows, below which they take few values as a whole
 TRIMMED = (0.02, 0.98)  # quantiles between which a column's deviation is taken
 CLIP = 5.0  # spreads from the median: what lies beyond counts as so much
-RANK = 32  # principal components of a stream that are kept
+RANK = 32  # principal components of a stream that most measures look at
+WIDEST = 96  # that probes look at, and so the most that are kept
 ROWS_PER_COMPONENT = 12
 QUARTILE_SPREAD = 1.349  # distance of a normal distribution's quartiles, in standard deviations
 
@@ -61,7 +63,6 @@ class Table:
     speaker_names: tuple[str, ...]
     """By code of the speaker."""
     column_names: dict[str, Sequence[str] | None]
-    task: Task
 
     def __len__(self) -> int:
         return len(self.label)
@@ -83,15 +84,13 @@ class Table:
         def joined(values: list[NDArray[Any]]) -> NDArray[Any]:
             return np.concatenate(values)[order]
 
-        raw = {
-            name: joined([part.streams[name].utterance for part in parts]).astype(np.float64)
+        streams = {
+            name: (
+                joined([part.streams[name].utterance for part in parts]),
+                joined([part.streams[name].present for part in parts]),
+            )
             for name in train.streams
             if all(name in part.streams for part in parts)
-        }
-        present = {name: joined([part.streams[name].present for part in parts]) for name in raw}
-        there = {
-            name: present[name] & np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
-            for name, rows in raw.items()
         }
         dialogues, base = [], 0
         for part in parts:
@@ -102,21 +101,19 @@ class Table:
             for split, part in zip(("train", "dev"), parts, strict=False)
             for i in range(len(part))
         ]
-        ids = names.ids if names is not None else tuple(own)
-        speaker = joined([part.speaker for part in parts])
-        return cls(
-            raw=raw,
-            there=there,
-            present=present,
+        names = Names(tuple(own)) if names is None else names
+        return cls.of_rows(
+            streams,
             label=joined([getattr(part, task) for part in parts]),
             classes=getattr(train, f"{task}_names"),
-            speaker=speaker,
+            speaker=joined([part.speaker for part in parts]),
             dialogue=joined(dialogues),
-            dev=np.repeat([False, True][: len(parts)], [len(part) for part in parts])[order],
-            ids=tuple(ids[i] for i in order),
-            speaker_names=_speaker_names(speaker, names, order),
-            column_names=dict((names.columns if names else None) or {}),
-            task=task,
+            dev=joined([np.full(len(part), split) for split, part in zip((False, True), parts, strict=False)]),
+            names=Names(
+                tuple(names.ids[i] for i in order),
+                tuple(names.speakers[i] for i in order) if names.speakers else (),
+                columns=names.columns,
+            ),
         )
 
     @classmethod
@@ -127,11 +124,11 @@ class Table:
         label: Codes,
         classes: tuple[str, ...],
         speaker: Codes,
+        dialogue: Codes,
         dev: Mask,
         names: Names,
-        task: Task,
     ) -> Table:
-        """Return a table of streams (rows and mask) as a cache holds them; no dialogue is known."""
+        """Return a table of streams (rows and mask) whose rows, and `names`, are in its order."""
         raw = {name: rows.astype(np.float64) for name, (rows, _) in streams.items()}
         present = {name: there for name, (_, there) in streams.items()}
         return cls(
@@ -141,21 +138,29 @@ class Table:
             label=label,
             classes=classes,
             speaker=speaker,
-            dialogue=np.arange(len(label)),
+            dialogue=dialogue,
             dev=dev,
             ids=names.ids,
-            speaker_names=_speaker_names(speaker, names, np.arange(len(label))),
+            speaker_names=_speaker_names(speaker, names.speakers),
             column_names=dict(names.columns or {}),
-            task=task,
         )
+
+    def components(self, name: str, *, rank: int = RANK) -> Floats:
+        """Return the principal components of a stream, shape (N, R), read-only; found once, `WIDEST` of them."""
+        assert rank <= WIDEST, f"{rank} components; a table keeps {WIDEST}"
+        if name not in self._components:
+            self._components[name] = components(self.raw[name], self.there[name], rank=WIDEST)
+        kept = np.ascontiguousarray(self._components[name][:, :rank])
+        kept.flags.writeable = False
+        return kept
+
+    @cached_property  # of this table: one with other rows, by `replace`, has its own
+    def _components(self) -> dict[str, Floats]:
+        return {}
 
     def labelled(self) -> Mask:
         """Say which utterances have a label of the task, shape (N,)."""
         return self.label != UNLABELLED
-
-    def called(self, index: Sequence[int] | Codes) -> tuple[str, ...]:
-        """Return the ids of utterances."""
-        return tuple(self.ids[int(i)] for i in index)
 
 
 def components(rows: Floats, there: Mask, *, rank: int = RANK) -> Floats:
@@ -199,10 +204,11 @@ def without(rows: Floats, *codes: Codes, rounds: int = 6) -> Floats:
     return rows
 
 
-def _speaker_names(speaker: Codes, names: Names | None, order: Codes) -> tuple[str, ...]:
+def _speaker_names(speaker: Codes, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the speakers' names by code; where none are given, the codes."""
     called = {int(code): str(code) for code in np.unique(speaker)}
-    if names is not None and names.speakers:
-        called |= {int(speaker[at]): names.speakers[i] for at, i in enumerate(order)}
+    if names:
+        called |= dict(zip(speaker.tolist(), names, strict=True))
     return tuple(called.get(code, str(code)) for code in range(int(speaker.max(initial=-1)) + 1))
 
 

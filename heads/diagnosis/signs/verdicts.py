@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.speakers import GROUPS
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes
 
 COPIED = 0.01  # of a stream's rows
@@ -167,7 +168,7 @@ def name_faults(signs: Signs) -> Iterator[str]:
     seen = (
         f"{groups.one} and {groups.other} fall into the same groups of utterances (one tells those "
         f"of the other in "
-        f"{groups.told:.0%}, by chance 6%)"
+        f"{groups.told:.0%}, by chance {1 / GROUPS:.0%})"
     )
     if signs.known_speakers < 1 - UNKNOWN:
         yield f"the speaker of {1 - signs.known_speakers:.0%} of the utterances is unknown, while {seen}"

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.lapses import Lapse, lapse
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, without
+from dualstream.heads.diagnosis.signs.table import WIDEST, Codes, Floats, Mask, Table, without
 
-COLUMNS = 96  # principal components of each stream
 FOLDS = 5
 ROWS = 4_000  # of larger tables so many are looked at, evenly spread
 SPEAKERS = 60  # of more, those with most utterances are told apart
@@ -62,15 +61,10 @@ class WrongCodes:
             and self.gain >= LEAST_GAIN
         )
 
-    @property
-    def clean(self) -> bool:
-        """Whether the probe would disagree with a share that is worth naming, and doesn't."""
-        return self.told and not self.found
-
 
 def wrong_codes(table: Table) -> tuple[WrongCodes, ...]:
     """Ask the probes of each stream, and of all, about labels and speakers."""
-    reduced = {name: components(table.raw[name], table.there[name], rank=COLUMNS) for name in table.raw}
+    reduced = {name: table.components(name, rank=WIDEST) for name in table.raw}
     asked: list[WrongCodes | None] = []
     for name in (*reduced, *((ALL,) if len(reduced) > 1 else ())):
         streams = list(reduced) if name == ALL else [name]

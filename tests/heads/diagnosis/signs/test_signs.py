@@ -8,6 +8,8 @@ from dataclasses import replace
 import damages
 import numpy as np
 import pytest
+import whole_corpora
+from dualstream.heads.data.batch import StreamArrays
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import MISTAKES
 from dualstream.heads.diagnosis.signs import verdicts
@@ -20,17 +22,19 @@ from dualstream.heads.diagnosis.signs.label_columns import label_columns
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lapses import lapse
 from dualstream.heads.diagnosis.signs.measure import signs
+from dualstream.heads.diagnosis.signs.remedies import LABELS as PUT_BACK
+from dualstream.heads.diagnosis.signs.remedies import measured
 from dualstream.heads.diagnosis.signs.speakers import shared_speakers, voices
-from dualstream.heads.diagnosis.signs.table import Names, Table, few_values
+from dualstream.heads.diagnosis.signs.table import Names, Table, components, few_values
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 
 from dualstream.cores import one_core
 from tests.heads.diagnosis.measured import evidence
 
-WHOLE = damages.planted(0, speakers=12)
+WHOLE = whole_corpora.planted(0, speakers=12)
 
 
-def of(whole: damages.Whole) -> Table:
+def of(whole: whole_corpora.Whole) -> Table:
     place = np.concatenate((np.flatnonzero(~whole.dev), np.flatnonzero(whole.dev)))
     names = Names(tuple(whole.ids[i] for i in place), place=tuple(place.tolist()))
     return Table.of(*whole.split(), "emotion", names)
@@ -44,6 +48,21 @@ def test_a_table_is_in_the_order_of_its_manifest():
     table = of(damages.dev_of_the_same_speakers(WHOLE, np.random.default_rng(0), 1.0))
     assert table.ids == WHOLE.ids
     np.testing.assert_array_equal(table.label, WHOLE.features.emotion)
+
+
+def test_components_are_found_once_and_are_those_of_the_rows(monkeypatch):
+    table, asked = of(WHOLE), []
+    found = {rank: components(table.raw["audio"], table.there["audio"], rank=rank) for rank in (32, 48, 96)}
+    monkeypatch.setattr(
+        "dualstream.heads.diagnosis.signs.table.components", lambda *a, **k: asked.append(1) or components(*a, **k)
+    )
+    for rank, rows in found.items():
+        kept = table.components("audio", rank=rank)
+        np.testing.assert_allclose(kept, rows, rtol=0, atol=1e-9)
+        assert not kept.flags.writeable
+    assert len(asked) == 1
+    other = replace(table, raw={**table.raw, "audio": 2 * table.raw["audio"] ** 3})
+    assert not np.allclose(other.components("audio"), found[32])
 
 
 def test_agreement_of_unrelated_rows_is_about_that_of_chance():
@@ -83,7 +102,9 @@ def test_a_shuffled_stream_is_told_from_a_worthless_one_by_nothing_but_its_join(
 
 
 def test_speakers_whose_rows_are_late_are_named_with_the_shift():
-    found = speakers_apart(of(damages.two_streams_of_others(damages.planted(0), np.random.default_rng(0), 1.0)))
+    found = speakers_apart(
+        of(damages.two_streams_of_others(whole_corpora.planted(0), np.random.default_rng(0), 1.0))
+    )
     assert len(found) >= 6 and len({one.shift for one in found}) == 1 and found[0].shift != 0
     assert speakers_apart(of(WHOLE)) == ()
 
@@ -144,10 +165,24 @@ def test_speakers_with_other_labels_are_found_with_the_names():
     table = of(WHOLE.having(emotion=np.where(some, (label + 1) % 7, label)))
     (one,) = label_maps(table)
     assert one.speakers == (2, 5, 11)
-    names = damages.EMOTIONS
+    names = whole_corpora.EMOTIONS
     assert one.classes == {names[(code + 1) % 7]: names[code] for code in range(7)}
     np.testing.assert_array_equal(np.array(one.labels), label[list(one.utterances)])
     assert label_maps(of(WHOLE)) == ()
+
+
+@pytest.mark.parametrize("odd", ["train", "dev"])
+def test_the_labels_of_a_split_are_put_back_where_it_is_the_smaller(odd):
+    """Without speakers' names splits are held against each other; the gain is scored in labels as they stand."""
+    smaller = np.random.default_rng(0).random(len(WHOLE.ids)) < 0.3
+    label = np.where(smaller, (WHOLE.features.emotion + 1) % 7, WHOLE.features.emotion)
+    nobody = np.full(len(label), -1)
+    dev = smaller if odd == "dev" else ~smaller
+    assert label_maps(of(replace(WHOLE.having(speaker=nobody), dev=dev))) == ()
+    table = of(replace(WHOLE.having(emotion=label, speaker=nobody), dev=dev))
+    (one,) = label_maps(table)
+    assert one.splits == (odd,)
+    assert measured(table, signs_of(table, label_maps=(one,)), "dialogue")[PUT_BACK].gain.difference > 0.02
 
 
 def test_classes_swapped_for_half_of_the_speakers_are_found():
@@ -240,14 +275,14 @@ def test_columns_that_are_the_label_are_named():
         assert one.accuracy > 0.9 > 0.5 > one.usual
     table = damaged(damages.label_as_indicators)
     found = [one.indicates for name in table.raw for one in label_columns(table, name)]
-    assert found == list(damages.EMOTIONS)
+    assert found == list(whole_corpora.EMOTIONS)
     assert not any(label_columns(of(WHOLE), name) for name in ("audio", "video"))
 
 
 def test_names_that_have_nothing_to_do_with_who_speaks():
     (right,), (wrong,) = (
-        voices(of(damages.planted(0))),
-        voices(of(damages.speakers_random(damages.planted(0), np.random.default_rng(0), 1.0))),
+        voices(of(whole_corpora.planted(0))),
+        voices(of(damages.speakers_random(whole_corpora.planted(0), np.random.default_rng(0), 1.0))),
     )
     assert not right.unnamed and wrong.unnamed
     assert right.told == pytest.approx(wrong.told)  # the streams are the same, the names are not
@@ -259,7 +294,7 @@ def test_splits_that_share_speakers():
     assert shared.share == 1 and len(shared.speakers) == 12
 
 
-def named(whole: damages.Whole, **fields) -> list[str]:
+def named(whole: whole_corpora.Whole, **fields) -> list[str]:
     train, dev = whole.split()
     with one_core():
         found = signs(train, dev, "emotion", by="speaker")
@@ -275,11 +310,11 @@ def named(whole: damages.Whole, **fields) -> list[str]:
 
 
 def test_any_number_of_streams_of_any_names():
-    rng, whole = np.random.default_rng(0), damages.planted(0, speakers=6)
+    rng, whole = np.random.default_rng(0), whole_corpora.planted(0, speakers=6)
     third = whole.rows["audio"] @ rng.normal(size=(96, 40)) + 3 * rng.normal(size=(len(whole.ids), 40))
     rows = {"face": whole.rows["video"], "voice": whole.rows["audio"], "text.bert": third}
     there = np.ones(len(whole.ids), dtype=bool)
-    streams = {name: damages.StreamArrays(row.astype(np.float32), there) for name, row in rows.items()}
+    streams = {name: StreamArrays(row.astype(np.float32), there) for name, row in rows.items()}
     whole = replace(whole, features=replace(whole.features, streams=streams))
     found = joins(of(whole))
     assert len(found) == 3 + 3 and all(one.kind != "order" for one in found)
@@ -299,10 +334,10 @@ def test_any_number_of_streams_of_any_names():
 )  # fmt: skip
 def test_mistakes_are_named_by_their_causes(words):
     how, right = damages.DAMAGES[words]
-    assert named(how(damages.planted(1), np.random.default_rng(1), 1.0))[0] in right
+    assert named(how(whole_corpora.planted(1), np.random.default_rng(1), 1.0))[0] in right
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [2, 3])
 def test_a_clean_corpus_is_told_no_mistake(seed):
-    assert named(damages.planted(seed)) == []
+    assert named(whole_corpora.planted(seed)) == []
