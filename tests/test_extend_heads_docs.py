@@ -74,6 +74,7 @@ def test_a_package_outside_adds_a_variant_and_a_loss(site: Path, work: Path) -> 
     assert done.returncode == 2 and "expected one of: cross_entropy" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_package_outside_adds_a_cause(site: Path, work: Path) -> None:
     (words,) = commands("extend_cause")
     done = dualstream(words, site, work)
