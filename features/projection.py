@@ -1,7 +1,7 @@
 """From an encoder's raw width to the stream's: PCA, turned or not, and Gaussian random projection. Arrays in, out.
 
 Each is one affine map, ``(rows - mean) @ components.T``, so a new clip takes the same road with two arrays.
-Rounding must not depend on the machine's number of cores: sums are float64, in the order given, on one thread.
+Rounding must not depend on the machine's number of cores: sums are float64, in the order given, each on one thread.
 
 Heads standardise columns. Standardised principal components are whitened: directions of noise get the weight of
 the signal. `turned` components all carry a mixture of the signal, and standardising leaves its proportions as they
@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualstream.cores import one_blas_thread
+from dualstream.cores import available_cores, one_blas_thread, threads
 from dualstream.documents import JsonObject
 
 CHUNK_ROWS = 1024  # rows that are made float64 at once
+STRIPE = 256  # rows of the scatter matrix that one thread sums: the same on every machine
 PCA: Final = "pca"
 TURNED: Final = "pca-turned"
 GAUSSIAN: Final = "gaussian"
@@ -148,7 +150,7 @@ class PcaFit:
         self._waiting: list[NDArray[np.float32]] = []  # rows that no sum holds yet, in order
         self._joined = 0  # rows that the sums hold
         self._mean = np.zeros(raw_width)
-        self._scatter: NDArray[np.float64] | None = None  # (raw_width, raw_width), upper triangle, Fortran order
+        self._scatter: NDArray[np.float64] | None = None  # (raw_width, raw_width), of which the lower triangle holds
 
     def partial_fit(self, rows: NDArray[np.float32]) -> PcaFit:
         """Take in more rows, shape (R, raw_width); return self.
@@ -168,7 +170,7 @@ class PcaFit:
         self._waiting.append(np.array(rows, dtype=np.float32))
         self.rows += len(rows)
         if self._scatter is None and self.rows > self.raw_width:
-            self._scatter = np.zeros((self.raw_width, self.raw_width), order="F")
+            self._scatter = np.zeros((self.raw_width, self.raw_width))
         if self._scatter is not None and self.rows - self._joined >= CHUNK_ROWS:
             waiting = np.concatenate(self._waiting)
             whole = len(waiting) - len(waiting) % CHUNK_ROWS
@@ -206,20 +208,18 @@ class PcaFit:
         return Projection(PCA, mean.astype(np.float32), components.astype(np.float32), facts)
 
     def _join(self, rows: NDArray[np.float32]) -> None:
-        """Add rows to mean and scatter, CHUNK_ROWS at a time."""
-        from scipy.linalg.blas import dsyr, dsyrk
-
+        """Add rows to mean and scatter, CHUNK_ROWS at a time, stripes of the scatter side by side."""
         assert self._scatter is not None
-        with one_blas_thread():
+        stripes = range(0, self.raw_width, STRIPE)
+        with one_blas_thread(), threads(min(available_cores(), len(stripes))) as pool:
             for first in range(0, len(rows), CHUNK_ROWS):
                 chunk = rows[first : first + CHUNK_ROWS].astype(np.float64)  # (C, raw_width)
                 chunk_mean = chunk.mean(axis=0)
                 chunk -= chunk_mean
-                self._scatter = dsyrk(1.0, chunk.T, beta=1.0, c=self._scatter, overwrite_c=1)  # += chunk.T @ chunk
                 total = self._joined + len(chunk)
                 apart = chunk_mean - self._mean
-                weight = self._joined * len(chunk) / total
-                self._scatter = dsyr(weight, apart, a=self._scatter, overwrite_a=1)  # += weight * apart ⊗ apart
+                add = partial(_add, self._scatter, chunk, apart, self._joined * len(chunk) / total)
+                list(pool.map(add, reversed(stripes)))  # the longest first
                 self._mean = self._mean + apart * (len(chunk) / total)
                 self._joined = total
 
@@ -231,7 +231,7 @@ class PcaFit:
         self._waiting = []
         assert self._scatter is not None
         last = (self.raw_width - self.width, self.raw_width - 1)
-        values, vectors = eigh(self._scatter, lower=False, subset_by_index=last, check_finite=False)
+        values, vectors = eigh(self._scatter.T, lower=False, subset_by_index=last, check_finite=False)
         return self._mean, values[::-1], vectors.T[::-1].copy(), float(np.trace(self._scatter))
 
     def _from_rows(self) -> _Solution:
@@ -246,6 +246,15 @@ class PcaFit:
         values, vectors = values[::-1], vectors[:, ::-1]
         directions, _ = np.linalg.qr(x.T @ vectors)  # (raw_width, width); far apart lengths cost orthogonality
         return mean, values, directions.T.copy(), float(np.trace(gram))
+
+
+def _add(
+    scatter: NDArray[np.float64], chunk: NDArray[np.float64], apart: NDArray[np.float64], weight: float, first: int
+) -> None:
+    """Add ``chunk.T @ chunk`` and ``weight * apart ⊗ apart`` to a stripe, from its first row, up to the diagonal."""
+    end = min(first + STRIPE, len(scatter))
+    scatter[first:end, :end] += chunk[:, first:end].T @ chunk[:, :end]
+    scatter[first:end, :end] += weight * np.outer(apart[first:end], apart[:end])
 
 
 _Solution = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]

@@ -117,7 +117,7 @@ class FrozenFrameEncoder:
             rows = self._passed(batch)
             found = torch.empty(rows.shape, dtype=torch.float32, pin_memory=True)
             found.copy_(rows, non_blocking=True)
-            done = torch.cuda.Event()
+            done = torch.cuda.Event(blocking=True)  # waits without a core of its own
             done.record(computing)
 
         def wait() -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dualstream.features.projection import PCA as COMPONENTS
+from dualstream.features import projection
 from dualstream.features.projection import TURNED, PcaFit, Projection, TooFewRowsError, gaussian, rotation, turned
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
@@ -252,3 +253,15 @@ def test_gaussian_is_its_seed() -> None:
     assert one.components.tobytes() != gaussian(300, 20, seed=2).components.tobytes()
     assert one.facts == {"seed": 1} and not one.mean.any()
     assert one.components.std() == pytest.approx(20**-0.5, rel=0.05)
+
+
+def test_the_cores_of_a_machine_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(1500, 600)
+    found = []
+    for cores in (1, 3):
+        monkeypatch.setattr(projection, "available_cores", lambda count=cores: count)
+        found.append(PcaFit(600, 7).partial_fit(rows).fit())
+    assert np.array_equal(found[0].components, found[1].components)
+    theirs = PCA(7, svd_solver="full").fit(rows.astype(np.float64)).components_
+    theirs *= np.sign(theirs[np.arange(7), np.abs(theirs).argmax(axis=1)])[:, None]
+    np.testing.assert_allclose(found[0].components, theirs, atol=1e-5)
