@@ -1,4 +1,4 @@
-"""The device that ``auto`` stands for."""
+"""The device that ``auto`` stands for, and the number of a GPU."""
 
 from __future__ import annotations
 
@@ -12,3 +12,9 @@ def choose_device(text: str) -> str:
     except ImportError:
         return "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def number_of_gpu(device: str) -> int:
+    """Return N of ``cuda:N``; 0 for every other device."""
+    number = device.partition(":")[2]
+    return int(number) if device.startswith("cuda:") and number.isdecimal() else 0

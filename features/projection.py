@@ -1,7 +1,7 @@
 """From an encoder's raw width to the stream's: PCA, turned or not, and Gaussian random projection. Arrays in, out.
 
 Each is one affine map, ``(rows - mean) @ components.T``, so a new clip takes the same road with two arrays.
-Rounding must not depend on the machine's number of cores: sums are float64, in the order given, each on one thread.
+Rounding must not depend on the machine's number of cores: sums are float64, in the order given, a thread for each.
 
 Heads standardise columns. Standardised principal components are whitened: directions of noise get the weight of
 the signal. `turned` components all carry a mixture of the signal, and standardising leaves its proportions as they
@@ -150,7 +150,9 @@ class PcaFit:
         self._waiting: list[NDArray[np.float32]] = []  # rows that no sum holds yet, in order
         self._joined = 0  # rows that the sums hold
         self._mean = np.zeros(raw_width)
-        self._scatter: NDArray[np.float64] | None = None  # (raw_width, raw_width), of which the lower triangle holds
+        self._scatter: NDArray[np.float64] | None = (
+            None  # (raw_width, raw_width), of which the lower triangle holds
+        )
 
     def partial_fit(self, rows: NDArray[np.float32]) -> PcaFit:
         """Take in more rows, shape (R, raw_width); return self.
@@ -251,7 +253,7 @@ class PcaFit:
 def _add(
     scatter: NDArray[np.float64], chunk: NDArray[np.float64], apart: NDArray[np.float64], weight: float, first: int
 ) -> None:
-    """Add ``chunk.T @ chunk`` and ``weight * apart ⊗ apart`` to a stripe, from its first row, up to the diagonal."""
+    """Add ``chunk.T @ chunk`` and ``weight * apart ⊗ apart`` to the stripe from `first` on, up to the diagonal."""
     end = min(first + STRIPE, len(scatter))
     scatter[first:end, :end] += chunk[:, first:end].T @ chunk[:, :end]
     scatter[first:end, :end] += weight * np.outer(apart[first:end], apart[:end])

@@ -38,6 +38,7 @@ def read_clip(
     ffmpeg: str | None = None,
     guards: Guards | None = None,
     watch: Callable[[float], Watcher] | None = None,
+    gpu: int = 0,
 ) -> Clip:
     """Read the frames that `sampling` wants and the whole sound of a clip, or of a span of it.
 
@@ -58,6 +59,8 @@ def read_clip(
     watch
         Makes what is shown every picture as it comes (pictures.py), which the clip then holds in place of frames.
         It takes the most that is read, or the length where `sampling` depends on that, seconds.
+    gpu
+        Number of the GPU that decodes, where `settings` names nvdec.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def read_clip(
     guards = guards or Guards()
     real_path = command.regular_file(path)
     binary = _binary(ffmpeg, settings)
-    read = pyav.decode_span if settings.decoder == "pyav" else decode_span
+    read = decode_span if settings.decoder == "ffmpeg" else pyav.decode_span
     start_s, limit_s = _span(span_s, settings)
     known_s = None
     if sampling.kind == "uniform":  # these instants depend on the end, so it must be known before
@@ -88,6 +91,7 @@ def read_clip(
         rows,
         max(plan.length_s / 2, float(ticks.step)),
         watch=None if watch is None else partial(watch, longest_s),
+        gpu=gpu,
     )
     if sound is not None:
         video, audio, processes, delays_s = decode_pair(job, path, sound, read)

@@ -99,6 +99,8 @@ class Job:
     """How much later than the clock's 0 the file begins; its sound is then preceded by silence."""
     watch: Watch | None = None
     """Makes what is shown every picture, in place of the frames of wanted instants; None: nothing is."""
+    gpu: int = 0
+    """Number of the GPU that decodes, where the settings say that one does."""
 
     @property
     def seek_us(self) -> int:

@@ -15,12 +15,13 @@ import ctypes
 import functools
 import importlib
 import importlib.util
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.media import command
+from dualstream.features.media import command, nvdec
 from dualstream.features.media.decode import (
     MICROSECOND,
     SOUND_FRAME_BYTES,
@@ -35,7 +36,7 @@ from dualstream.features.media.mixing import cancels
 from dualstream.features.media.report import DAMAGE_WARNINGS, DecodeReport, StreamHeader
 from dualstream.features.media.seek import INDEXED, Read
 from dualstream.features.media.seek import decode_span as by_process
-from dualstream.features.media.settings import DecodeSettings, MediaError
+from dualstream.features.media.settings import Decoder, DecodeSettings, MediaError
 from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
 
 from dualstream.installation import install_hint
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
+log = logging.getLogger(__name__)
+
 CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come out as an ffmpeg process has them
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
 ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
@@ -59,6 +62,16 @@ MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
 def is_installed() -> bool:
     """Tell whether PyAV is there, without importing it."""
     return importlib.util.find_spec("av") is not None
+
+
+def decoder_at_hand(wanted: Decoder, gpu: int) -> Decoder:
+    """Return a decoder, or where this machine lacks it the next one that gives the same frames."""
+    if wanted == "nvdec":
+        try:
+            nvdec.engine(gpu)
+        except MediaError:
+            wanted = "pyav"
+    return wanted if wanted == "ffmpeg" or is_installed() else "ffmpeg"
 
 
 def version() -> str:
@@ -103,6 +116,7 @@ def decode_span(job: Job, path: Path) -> Read:
     try:
         decoded = _decoded(job)
     except NotPlainError as error:
+        log.info("%s: PyAV leaves it to ffmpeg: %s", path, error)
         if not job.ffmpeg:
             why = f"PyAV leaves it to ffmpeg ({error}), and there is {command.NONE_AT_ALL}"
             raise MediaError("unreadable", f"{path}: {why}") from error
@@ -128,17 +142,19 @@ def _decoded(job: Job) -> Decoded:
     av = _library()
     guards = job.guards
     _limit_blocks(guards.max_alloc_bytes)
+    if _on_gpu(job):
+        nvdec.engine(job.gpu)
     if job.delay_s or job.lead_us or job.inverted:
         raise NotPlainError("its start is moved")
     if job.watch is not None:
         raise NotPlainError("every picture of it is looked at")
-    with av.logging.Capture(local=True) as log:
+    with av.logging.Capture(local=True) as said:
         try:
-            with _bounded(guards.address_space_bytes), _opened(job) as file:
+            with _bounded(guards.address_space_bytes, _on_gpu(job)), _opened(job) as file:
                 result = _read(job, file)
         except (av.error.FFmpegError, MemoryError, ImportError, ValueError, OverflowError) as error:
             raise NotPlainError(f"{error}") from error
-    for level, part, words in log:
+    for level, part, words in said:
         if level <= av.logging.ERROR or any(mark in words for mark in DAMAGE_WARNINGS):
             raise NotPlainError(f"{part}: {words.strip()}")
     if result.samples is not None and cancels(result, job.settings.channels):
@@ -152,7 +168,8 @@ def _opened(job: Job) -> InputContainer:
         name: str(value) for name, value in command.input_options(job.guards).items() if name != "max_alloc"
     }
     limit_s = job.guards.wall_s
-    file = av.open(command.input_url(job.real_path), options=options, timeout=(limit_s, limit_s))
+    engine = nvdec.engine(job.gpu) if _on_gpu(job) else None
+    file = av.open(command.input_url(job.real_path), options=options, timeout=(limit_s, limit_s), hwaccel=engine)
     file.flags &= ~GENERATE_TIMES
     return file
 
@@ -259,6 +276,10 @@ def _header(stream: Stream) -> StreamHeader:
     return header
 
 
+def _on_gpu(job: Job) -> bool:
+    return job.settings.decoder == "nvdec" and job.settings.frame_size_px is not None
+
+
 _alone = [False]  # whether this process is a worker's, with one clip at a time
 
 
@@ -268,9 +289,12 @@ def bound_memory() -> None:
 
 
 @contextlib.contextmanager
-def _bounded(more_bytes: int) -> Iterator[None]:
-    """Let the process take so much more while a clip is decoded, as an ffmpeg process could (Linux)."""
-    if not _alone[0] or resource is None or not STATM.exists():
+def _bounded(more_bytes: int, on_gpu: bool) -> Iterator[None]:
+    """Let the process take so much more while a clip is decoded, as an ffmpeg process could (Linux).
+
+    Not where a GPU decodes: its driver maps far more addresses than it takes memory.
+    """
+    if on_gpu or not _alone[0] or resource is None or not STATM.exists():
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)

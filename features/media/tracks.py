@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PIECES = 64  # of sound that wait before they are filtered: more than a second
 TURNS = {0: (), 90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
+PLANAR = {"nv12": ("format=pix_fmts=yuv420p",), "p010le": ("format=pix_fmts=yuv420p10le",)}  # a GPU's, to a CPU's
 MICRO = (1, MICROSECOND)
 Base = tuple[int, int]  # a time base as numerator and denominator: this runs for each picture and piece of sound
 
@@ -123,6 +124,7 @@ class Pictures:
             )
             chain = [
                 f"buffer={source}",
+                *PLANAR.get(frame.format.name, ()),
                 *TURNS[self.rotation_deg],
                 *fitted(self._job.settings, size),
                 "format=pix_fmts=rgb24",

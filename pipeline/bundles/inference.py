@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.device import number_of_gpu
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import (
     Encoder,
@@ -22,7 +23,8 @@ from dualstream.features.encoder import (
     find,
 )
 from dualstream.features.faces.region import FaceMethod, RegionEncoder, method_as_stated, weights_in
-from dualstream.features.media import DecodeSettings, MediaError, find_ffmpeg, pyav, read_clip, version_of
+from dualstream.features.media import DecodeSettings, MediaError, find_ffmpeg, read_clip, version_of
+from dualstream.features.media.pyav import decoder_at_hand
 from dualstream.features.media.settings import ALIKE
 from dualstream.features.projection import Projection
 from dualstream.features.single_read import digest_of_file
@@ -140,8 +142,7 @@ def make_plan(
     try:
         windows = WindowPlan(**recipe["windows"])
         sampling, (decode, notes) = Sampling.parse(recipe["sampling"]), _decode_settings(stated)
-        if decode.decoder == "pyav" and not pyav.is_installed():
-            decode = replace(decode, decoder="ffmpeg")
+        decode = replace(decode, decoder=decoder_at_hand(decode.decoder, number_of_gpu(device)))
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
         version = version_of(decode, binary)
     except MediaError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dualstream.features.device import number_of_gpu
 from dualstream.features.encoder import (
     Encoder,
     EncoderOptions,
@@ -16,7 +17,8 @@ from dualstream.features.encoder import (
     named_files,
     require_known,
 )
-from dualstream.features.media import pyav
+from dualstream.features.media import nvdec, pyav
+from dualstream.features.media.settings import MediaError
 from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
@@ -48,8 +50,13 @@ def refuse_early(options: ExtractionOptions) -> None:
         refuse_unused(options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
-    if options.decoder == "pyav" and not pyav.is_installed():
+    if options.decoder != "ffmpeg" and not pyav.is_installed():
         raise UsageError(pyav.NEEDED)
+    if options.decoder == "nvdec":
+        try:
+            nvdec.engine(number_of_gpu(options.device))
+        except MediaError as error:
+            raise UsageError(str(error)) from error
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:

@@ -90,9 +90,9 @@ class ExtractionOptions(ReadingOptions, FaceOptions):
     decode: Speed = "exact"
     """exact; or fast: no loop filter, only reference frames, a third less time."""
     decoder: Decoder = "ffmpeg"
-    """ffmpeg, a process per clip; or pyav: decoded inside the workers, a fifth less time (extra fast).
+    """ffmpeg, a process per clip; pyav: inside the workers, a fifth less time; nvdec: by an NVIDIA GPU.
 
-    Clips that are damaged or unusual are left to ffmpeg either way (docs/speed.md)."""
+    Both need the extra fast, and leave clips that are damaged or unusual to ffmpeg (docs/speed.md)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N.
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from dualstream.features.device import choose_device
+from dualstream.features.device import choose_device, number_of_gpu
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
 from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
@@ -187,7 +187,9 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
         raise UsageError(str(error)) from error
     if decode is None:
         return ClipPlan(encoders, windows, sampling, None)
-    return ClipPlan(encoders, windows, sampling, decode, _Reader(_ffmpeg(options)), options.scramble)
+    return ClipPlan(
+        encoders, windows, sampling, decode, _Reader(_ffmpeg(options), number_of_gpu(device)), options.scramble
+    )
 
 
 def _by_region(
@@ -217,12 +219,13 @@ def _by_region(
 
 @dataclass(frozen=True)
 class _Reader:
-    """`read_clip` with one ffmpeg for the whole run; a class, so that it travels to other processes."""
+    """`read_clip` with one ffmpeg and one GPU for the whole run; a class, so that it can travel."""
 
     ffmpeg: str | None
+    gpu: int = 0
 
     def __call__(self, path: Path, **how: Any) -> Any:
-        return read_clip(path, ffmpeg=self.ffmpeg, **how)
+        return read_clip(path, ffmpeg=self.ffmpeg, gpu=self.gpu, **how)
 
 
 def _binaries(options: ExtractionOptions) -> tuple[str, ...]:
@@ -327,7 +330,7 @@ def _shaping_packages(options: ExtractionOptions) -> list[str]:
     """Return the packages that may change last digits: the usual ones, and those that an encoder states."""
     entries = [find(stream, text) for stream in STREAMS for text in getattr(options, stream)]
     stated = {package for one in entries if one is not None for package in one.packages}
-    stated |= {"av"} if options.decoder == "pyav" else set()
+    stated |= {"av"} if options.decoder != "ffmpeg" else set()
     return [*SHAPING_PACKAGES, *sorted(stated.difference(SHAPING_PACKAGES))]
 
 

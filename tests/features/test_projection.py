@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dualstream.features.projection import PCA as COMPONENTS
 from dualstream.features import projection
+from dualstream.features.projection import PCA as COMPONENTS
 from dualstream.features.projection import TURNED, PcaFit, Projection, TooFewRowsError, gaussian, rotation, turned
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
