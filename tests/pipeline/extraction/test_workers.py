@@ -256,7 +256,12 @@ def start(folder: Path, delay_s: float) -> subprocess.Popen[str]:
     words = [sys.executable, str(folder / "script.py"), str(folder), str(delay_s)]
     (folder / "script.py").write_text(SCRIPT)
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            start_new_session=True)  # fmt: skip
+                            start_new_session=True, preexec_fn=heeds_interrupts)  # fmt: skip
+
+
+def heeds_interrupts() -> None:
+    """Undo what a shell does to its background jobs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc")
