@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import Cause
-from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURN_ONE, Evidence
+from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURNED_ALONE, Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
+from dualstream.heads.variants.streams import network_of
 
 OTHERWISE = {"nothing_wrong": "Joining works", "cannot_tell": "Can't tell with this much data"}
 NO_REMEDIES = (
@@ -17,7 +18,6 @@ NO_REMEDIES = (
     BETTER_BY_WINDOWS,
     SUBSAMPLE,
     SHIFT,
-    *TURN_ONE.values(),
 )  # to compare with, or held against another change
 
 
@@ -57,6 +57,10 @@ def looked_for(evidence: Evidence) -> str:
     return words + (f". Can't be seen in this corpus: {', '.join(unseen)}" if unseen else "")
 
 
+def _is_remedy(name: str) -> bool:
+    return name not in NO_REMEDIES and not name.endswith(TURNED_ALONE)
+
+
 def _otherwise(evidence: Evidence) -> Cause:
     """Answer where no rule fired: nothing is wrong, or nothing can be told."""
     over = evidence.fused_over_best
@@ -67,7 +71,7 @@ def _otherwise(evidence: Evidence) -> Cause:
         f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
         f"(95 % interval {low:+.1%} to {high:+.1%})"
     )
-    remedies = significant(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
+    remedies = significant(evidence, *(name for name in evidence.interventions if _is_remedy(name)))
     if low > 0:
         return Cause(
             "nothing_wrong",
@@ -106,7 +110,7 @@ def _otherwise(evidence: Evidence) -> Cause:
             over.difference,
             interval(over),
             measured(evidence, DROP),
-            f"--fusion {evidence.best_single} is better as long as joining isn't fixed",
+            f"--fusion {network_of(evidence.best_single)} is better as long as joining isn't fixed",
         )
     return Cause(
         "cannot_tell",

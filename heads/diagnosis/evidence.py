@@ -30,8 +30,13 @@ from dualstream.documents import JsonObject
 
 BETTER_BY_WINDOWS = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
-TURN_ONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
+TURNED_ALONE = " alone, components turned"
 OTHER = "other features"  # the intervention that a second cache stands for
+
+
+def turn_one(name: str) -> str:
+    """Return what the intervention is called that turns one stream and fits it alone."""
+    return f"{name}{TURNED_ALONE}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,7 +66,7 @@ class Evidence:
     strength: Strength
     complement: Complement
     scores: dict[str, Estimate]
-    """Balanced accuracy of ``fused``, ``video``, ``audio`` and ``late_sum``, with intervals."""
+    """Balanced accuracy of ``fused``, each stream by its name and ``late_sum``, with intervals."""
     train_score: float
     """Balanced accuracy of the fused head on the rows it was fitted on."""
     fused_over_best: PairedDifference
@@ -87,6 +92,17 @@ class Evidence:
     """Signs of mistakes in how the corpus was put together."""
     measures: Measures | None = None
     """How the streams work together in the head; None where it was not asked for."""
+
+    @property
+    def streams(self) -> tuple[str, str]:
+        """The two streams, in the order in which heads join them."""
+        first, second = self.coverage
+        return first, second
+
+    def other_than(self, name: str) -> str:
+        """Return the other stream of the two."""
+        first, second = self.streams
+        return second if name == first else first
 
     @property
     def above_chance(self) -> bool:

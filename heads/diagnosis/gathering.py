@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays, stream_order
 from dualstream.heads.data.normalisation import LABEL
 from dualstream.heads.diagnosis import spaces
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
@@ -17,7 +17,7 @@ from dualstream.heads.diagnosis.outlying import Outlying, outlying
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
 from dualstream.heads.diagnosis.signs.measure import signs
 from dualstream.heads.diagnosis.signs.table import Names
-from dualstream.heads.diagnosis.strength import STREAMS, complement, strength
+from dualstream.heads.diagnosis.strength import complement, strength
 from dualstream.heads.diagnosis.trials import Heads, Progress, drop_to_dev, estimate, has_windows, single_stream
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import majority_lines
@@ -50,7 +50,7 @@ def gather(
     ValueError
         Where a stream is missing, or there are too few labelled dialogues or speakers to hold any out.
     """
-    _require_two_streams(train, options)
+    pair = _two_streams(train, options)
     by, of_folds = grouping(train, dev, options.folds)
     as_extracted = extracted or (train, dev)
     raw = _raw(as_extracted, unlabelled, by, options)
@@ -59,8 +59,10 @@ def gather(
     curve = second = None
     if has_windows(train):
         progress("offset curve")
-        curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
-        second = second_offset(train, curve, hop_s=options.hop_s, seed=options.seed)
+        curve = offset_curve(
+            train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed, streams=pair
+        )
+        second = second_offset(train, curve, hop_s=options.hop_s, seed=options.seed, streams=pair)
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = _pooled(train, dev, by, options)
@@ -72,12 +74,12 @@ def gather(
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
     heads = Heads.of(pooled, options, progress)
-    if single_stream(heads.base, "video").prepare is not None:
+    if single_stream(heads.base, pair[0], pair).prepare is not None:
         notes = (*notes, f"a stream alone: {options.fusion} with the other stream hidden")
     heads.join_late()
     heads.try_changes(curve, train)
     if TURN in options.interventions:
-        heads.try_turning([name for name in STREAMS if raw.spaces[name].components])
+        heads.try_turning([name for name in pair if raw.spaces[name].components])
     if other is not None:
         clean, clean_dev, _ = _cleaned(*other)
         heads.try_other(_pooled(clean, clean_dev, by, options))
@@ -107,24 +109,47 @@ def _raw(
     options: DiagnosisOptions,
 ) -> _Raw:
     train, dev = parts
+    streams = stream_order(train.streams)
     others = {"dev": dev} if dev is not None else {}
     others |= {"test": unlabelled} if unlabelled is not None else {}
-    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in STREAMS}
+    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in streams}
     copies = spaces.copied_rows(train, dev) if dev is not None else 0
-    odd = tuple(outlying(train, dev, name) for name in STREAMS)
-    known = [certainty(train, others, name, options.task, unlabelled=("test",)) for name in STREAMS]
+    odd = tuple(outlying(train, dev, name) for name in streams)
+    known = [certainty(train, others, name, options.task, unlabelled=("test",)) for name in streams]
     return _Raw(of_spaces, copies, odd, tuple(one for each in known for one in each.values()))
 
 
-def _require_two_streams(train: FeatureSet, options: DiagnosisOptions) -> None:
-    for name in STREAMS:
-        if name not in train.streams:
-            remedy = "; name two of them: --streams video=NAME,audio=NAME" if len(train.streams) > 1 else ""
-            found = f"this corpus has {sorted(train.streams)} alone"
-            raise ValueError(f"a diagnosis needs a video and an audio stream; {found}{remedy}")
-    read = registry.get(options.fusion).streams
-    if len(read) < len(STREAMS):
-        raise ValueError(f"{options.fusion} reads only the {read[0]} stream; name a variant that joins two")
+def _two_streams(train: FeatureSet, options: DiagnosisOptions) -> tuple[str, str]:
+    there = stream_order(train.streams)
+    if len(there) < 2:
+        raise ValueError(
+            f"a diagnosis needs two streams, such as video and audio; this corpus has {list(there)} alone"
+        )
+    if len(there) > 2:
+        raise ValueError(
+            f"a diagnosis is of two streams; {', '.join(there)} were given: name two of them, as in "
+            f"--streams {there[0]},{there[1]}"
+        )
+    require_joining(options.fusion, there)
+    return there[0], there[1]
+
+
+def require_joining(fusion: str, streams: tuple[str, ...]) -> None:
+    """Refuse a variant that does not join the streams that are there.
+
+    Raises
+    ------
+    ValueError
+        Names what it reads.
+    """
+    read = registry.get(fusion).reads(streams)
+    if len(read) < 2:
+        raise ValueError(f"{fusion} reads only the {read[0]} stream; name a variant that joins two")
+    if set(read) != set(streams):
+        raise ValueError(
+            f"{fusion} reads {', '.join(read)}; the streams are {', '.join(streams)}: name a variant that joins "
+            "all, and choose streams by --streams"
+        )
 
 
 def _pooled(train: FeatureSet, dev: FeatureSet | None, by: GroupBy, options: DiagnosisOptions) -> Pool:
@@ -146,6 +171,7 @@ def _evidence(
 ) -> Evidence:
     """Put together what was measured of the rows, before and after they were cleaned, and of the heads."""
     options, pooled, refits, rows = heads.options, heads.pooled, heads.refits, heads.rows
+    first, second = stream_order(train.streams)
     answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
     of_train = getattr(train, options.task)
     majority, train_majority = majority_lines(
@@ -163,15 +189,15 @@ def _evidence(
         classes=pooled.classes,
         majority_share=majority.accuracy,
         answered_share=float(np.bincount(answers).max() / len(answers)),
-        coverage={name: coverage(pooled.features, name) for name in STREAMS},
+        coverage={name: coverage(pooled.features, name) for name in (first, second)},
         spaces=raw.spaces,
-        redundancy=spaces.linear_cka(train),
+        redundancy=spaces.linear_cka(train, (first, second)),
         copies=raw.copies,
         dev_utterances=len(dev) if dev is not None else 0,
         curve=curve,
-        strength=strength(pooled, refits["fused"], refits["video"], refits["audio"], seed=options.seed),
-        complement=complement(pooled, refits["video"], refits["audio"]),
-        scores={name: estimate(rows[name], pooled) for name in ("fused", "video", "audio", "late_sum")},
+        strength=strength(pooled, refits["fused"], refits[first], refits[second], seed=options.seed),
+        complement=complement(pooled, refits[first], refits[second]),
+        scores={name: estimate(rows[name], pooled) for name in ("fused", first, second, "late_sum")},
         train_score=refits["fused"].train_score,
         fused_over_best=compare(rows["fused"], rows[heads.best], pooled),
         best_single=heads.best,

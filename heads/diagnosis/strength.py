@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from dualstream.heads.data.batch import PAIR, stream_order
 from dualstream.heads.diagnosis.changes import lent, without
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict, uar
 from dualstream.heads.evaluation.calibration import log_softmax
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
-
-STREAMS = ("video", "audio")
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,11 @@ class Reliance:
 
 @dataclass(frozen=True)
 class Strength:
-    """Worth and use of the two streams; balanced accuracies, 0 to 1, out of fold."""
+    """Worth and use of two streams; balanced accuracies, 0 to 1, out of fold.
+
+    Fields are called after the streams that most corpora have: ``video`` is the first of `streams`, ``audio`` the
+    second. JSON and `alone` have the streams' own names.
+    """
 
     chance: float
     video: float
@@ -49,6 +52,17 @@ class Strength:
     lean: tuple[Reliance, Reliance]
     gradient_share_video: tuple[float, ...]
     """Share of the gradient's norm that flows into the video side, by epoch; empty where not recorded."""
+    streams: tuple[str, str] = PAIR
+
+    @property
+    def alone(self) -> dict[str, float]:
+        """Score of each stream by itself."""
+        return dict(zip(self.streams, (self.video, self.audio), strict=True))
+
+    @property
+    def shapley(self) -> dict[str, float]:
+        """Worth of each stream."""
+        return dict(zip(self.streams, (self.shapley_video, self.shapley_audio), strict=True))
 
     @property
     def lean_share(self) -> dict[str, float]:
@@ -60,7 +74,7 @@ class Strength:
     def to_json(self) -> JsonObject:
         """Return the values."""
         share = {k: None if np.isnan(v) else v for k, v in self.lean_share.items()}
-        return {**asdict(self), "lean_share": share}
+        return {**_by_their_names(asdict(self), self.streams), "lean_share": share}
 
 
 @dataclass(frozen=True)
@@ -76,22 +90,36 @@ class Complement:
     """Balanced accuracy of an oracle that picks the right stream: no choice between streams does better."""
     disagreement: float
     """Yule's Q of the two heads' errors (1: the same errors, 0: independent, -1: disjoint)."""
+    streams: tuple[str, str] = PAIR
+    """What is called video and audio here; JSON has these names."""
 
     def to_json(self) -> JsonObject:
         """Return the values."""
-        return asdict(self)
+        return _by_their_names(asdict(self), self.streams)
+
+
+def _by_their_names(values: JsonObject, streams: tuple[str, str]) -> JsonObject:
+    """Return the values of a pair with its streams' own names in the keys."""
+    names = dict(zip(PAIR, streams, strict=True))
+    found = {}
+    for key, value in values.items():
+        before, _, last = key.rpartition("_")
+        found[f"{before}_{names[last]}".lstrip("_") if last in names else key] = value
+    found.pop("streams")
+    return found
 
 
 def strength(pooled: Pool, fused: Refit, video: Refit, audio: Refit, *, seed: int = 0) -> Strength:
     """Measure what the streams are worth and how far the fused head leans on each."""
-    present = np.bincount(pooled.truth, minlength=pooled.classes) > 0
-    chance = 1 / int(present.sum())
-    lean = tuple(_reliance(pooled, fused, name, seed) for name in STREAMS)
+    chance = chance_of(pooled)
+    first, second = stream_order(pooled.features.streams)
+    lean = tuple(reliance(pooled, fused, name, seed) for name in (first, second))
+    column = f"gradient_share_{first}"
     shares = [
-        model.history.columns["gradient_share_video"]
+        model.history.columns[column]
         for models, _ in fused.models
         for model in models
-        if "gradient_share_video" in model.history.columns
+        if column in model.history.columns
     ]
     shortest = min((len(share) for share in shares), default=0)
     mean_share = np.mean([share[:shortest] for share in shares], axis=0) if shortest else np.zeros(0)
@@ -104,16 +132,19 @@ def strength(pooled: Pool, fused: Refit, video: Refit, audio: Refit, *, seed: in
         shapley_audio=((audio.score - chance) + (fused.score - video.score)) / 2,
         lean=(lean[0], lean[1]),
         gradient_share_video=tuple(float(value) for value in mean_share),
+        streams=(first, second),
     )
+
+
+def chance_of(pooled: Pool) -> float:
+    """Return the balanced accuracy of guessing."""
+    return 1 / int((np.bincount(pooled.truth, minlength=pooled.classes) > 0).sum())
 
 
 def complement(pooled: Pool, video: Refit, audio: Refit) -> Complement:
     """Measure how far the single streams' errors are disjoint."""
-    right = {}
-    for name, one in (("video", video), ("audio", audio)):
-        answers = mean_log_probabilities(one.log_probabilities).argmax(axis=1)
-        right[name] = answers == pooled.truth
-    v, a = right["video"], right["audio"]
+    first, second = stream_order(pooled.features.streams)
+    v, a = (mean_log_probabilities(one.log_probabilities).argmax(axis=1) == pooled.truth for one in (video, audio))
     both, neither = float(np.mean(v & a)), float(np.mean(~v & ~a))
     only_video, only_audio = float(np.mean(v & ~a)), float(np.mean(a & ~v))
     below = both * neither + only_video * only_audio
@@ -126,6 +157,7 @@ def complement(pooled: Pool, video: Refit, audio: Refit) -> Complement:
         neither=neither,
         oracle=float(np.mean(recalls)),
         disagreement=(both * neither - only_video * only_audio) / below if below > 0 else 0.0,
+        streams=(first, second),
     )
 
 
@@ -141,7 +173,8 @@ def mean_log_probabilities(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.fl
     return np.log(np.mean(np.exp(rows), axis=0) + 1e-300)
 
 
-def _reliance(pooled: Pool, fused: Refit, name: str, seed: int) -> Reliance:
+def reliance(pooled: Pool, fused: Refit, name: str, seed: int) -> Reliance:
+    """Measure what the fused head loses without one stream."""
     shuffled, masked = [], []
     for held, (models, change) in enumerate(fused.models):
         rows = pooled.rows([held])

@@ -46,7 +46,7 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     table.add_row("chance", f"{evidence.strength.chance:.1%}", "", "")
     for title, words in _majority(evidence).items():
         table.add_row(Text(title), words, "", "")
-    for name in figures.STREAM_COLOUR:
+    for name in evidence.streams:
         table.add_row(f"{name} alone{mark}", _score(evidence.scores[name]), "", "")
     table.add_row(f"{evidence.fusion}, as it is{mark}", _score(evidence.scores["fused"]), "", "")
     for item in evidence.interventions.values():
@@ -56,10 +56,10 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     out.print(table)
     out.print("intervals of gains are each by itself; what is called sure is corrected for the number of changes")
     strength = evidence.strength
+    worth = ", ".join(f"{name} {value:+.1%}" for name, value in strength.shapley.items())
     shares = ", ".join(f"{k} {v:.0%}" for k, v in strength.lean_share.items() if not math.isnan(v))
     out.print(
-        f"\nworth (Shapley, points above chance): video {strength.shapley_video:+.1%}, audio "
-        f"{strength.shapley_audio:+.1%}; use by the head: {shares or 'none of either'}",
+        f"\nworth (Shapley, points above chance): {worth}; use by the head: {shares or 'none of either'}",
         markup=False,
     )
     out.print(f"complement: {_complement(evidence.complement)}", markup=False)
@@ -86,7 +86,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
     mark = tables.answer_mark(speaker_norm=evidence.speaker_norm)
     drawn = [
         figures.gains(evidence),
-        figures.offset_curve(evidence.curve),
+        figures.offset_curve(evidence.curve, evidence.streams),
         figures.coverage(evidence.coverage),
         figures.worth(evidence),
     ]
@@ -179,7 +179,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
     facts = {
         "chance": f"{strength.chance:.1%}",
         **_majority(evidence),
-        **{f"{name} alone{mark}": _score(scores[name]) for name in figures.STREAM_COLOUR},
+        **{f"{name} alone{mark}": _score(scores[name]) for name in evidence.streams},
         f"{evidence.fusion}, as it is{mark}": _score(scores["fused"]),
         f"the same on fitted rows{mark}": f"{evidence.train_score:.1%}",
         f"over the better stream{mark}": gain_words(evidence.fused_over_best),
@@ -194,7 +194,7 @@ def _facts(evidence: Evidence) -> dict[str, str]:
         facts["dev rows that are in train"] = f"{evidence.copies} of {evidence.dev_utterances}"
     shares = strength.gradient_share_video
     if shares:
-        facts["video's share of the gradient"] = (
+        facts[f"{evidence.streams[0]}'s share of the gradient"] = (
             f"{shares[0]:.0%} in the first epoch, {shares[-1]:.0%} in the last"
         )
     return facts | {"note" if number == 0 else f"note {number + 1}": n for number, n in enumerate(evidence.notes)}
@@ -215,8 +215,9 @@ def _changes(evidence: Evidence) -> dict[str, str]:
 
 
 def _complement(found: Complement) -> str:
+    first, second = found.streams
     return (
-        f"right by video alone {found.only_video:.0%}, by audio alone {found.only_audio:.0%}, by both "
+        f"right by {first} alone {found.only_video:.0%}, by {second} alone {found.only_audio:.0%}, by both "
         f"{found.both:.0%}, by neither {found.neither:.0%} of the utterances; who always picked the right "
         f"stream would have {found.oracle:.1%} balanced accuracy"
     )

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.strength import Reliance
 from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, MUTED, ORANGE, RED, Picture, render
 from dualstream.pipeline.reporting.tables import answer_mark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STREAM_COLOUR = {"video": BLUE, "audio": ORANGE}
+STREAM_COLOURS = (BLUE, ORANGE, GREEN, RED, GREY, MUTED)  # of the first stream, the second, …
 GOOD, BAD, UNSURE = GREEN, RED, GREY
+
+
+def colours(streams: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each stream."""
+    return dict(zip(streams, itertools.cycle(STREAM_COLOURS), strict=False))
 
 
 def offset_words(curve: OffsetCurve | None) -> str:
@@ -36,10 +43,11 @@ def offset_words(curve: OffsetCurve | None) -> str:
     }[curve.verdict]
 
 
-def offset_curve(curve: OffsetCurve | None) -> Picture | None:
-    """Draw the agreement of the streams by shift; None where no shift could be scored."""
+def offset_curve(curve: OffsetCurve | None, streams: Sequence[str]) -> Picture | None:
+    """Draw the agreement of two streams by shift; None where no shift could be scored."""
     if curve is None or math.isnan(curve.peak_s):
         return None
+    first, second = streams
     # as the document has them
     shift, agreement, low, high = (
         np.round(values, 6) for values in (curve.shift_s, curve.agreement, curve.low, curve.high)
@@ -48,12 +56,12 @@ def offset_curve(curve: OffsetCurve | None) -> Picture | None:
     def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=":")
-        axes.fill_between(shift, low, high, color=STREAM_COLOUR["video"], alpha=0.15, linewidth=0)
-        axes.plot(shift, agreement, color=STREAM_COLOUR["video"], marker="o", markersize=4)
+        axes.fill_between(shift, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axes.plot(shift, agreement, color=BLUE, marker="o", markersize=4)
         peak = int(np.nanargmax(agreement))
         colour = {"shifted": BAD, "aligned": GOOD}.get(curve.verdict, UNSURE)
         axes.plot(shift[peak], agreement[peak], "o", color=colour, markersize=8)
-        axes.set_xlabel("audio against video, seconds (positive: audio later)")
+        axes.set_xlabel(f"{second} against {first}, seconds (positive: {second} later)")
         axes.set_ylabel("held-out canonical correlation")
         axes.set_title("Agreement of the streams by shift")
         axes.grid(axis="y", color=GRID)
@@ -76,8 +84,8 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
 
     def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
-        names = list(seen)
-        axes.barh(names, [seen[name] for name in names], color=[STREAM_COLOUR[name] for name in names], height=0.5)
+        names, of = list(seen), colours(of_streams)
+        axes.barh(names, [seen[name] for name in names], color=[of[name] for name in names], height=0.5)
         axes.set_xlim(0, 1)
         axes.invert_yaxis()
         axes.set_xlabel("share of an utterance's windows that the stream has seen (mean)")
@@ -95,23 +103,26 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
 def worth(evidence: Evidence) -> Picture:
     """Draw what the streams are worth beside what the head makes of them."""
     strength = evidence.strength
-    shapley = {"video": strength.shapley_video, "audio": strength.shapley_audio}
-    names = list(STREAM_COLOUR)
+    return worth_of(strength.shapley, strength.lean, speaker_norm=evidence.speaker_norm)
+
+
+def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker_norm: bool) -> Picture:
+    """Draw what streams are worth beside what a head loses without each."""
+    names = list(shapley)
+    of = colours(names)
 
     def plot(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        colours = [STREAM_COLOUR[name] for name in names]
-        left.bar(names, [100 * shapley[name] for name in names], color=colours, width=0.5)
-        left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=evidence.speaker_norm)}")
+        bars = [of[name] for name in names]
+        left.bar(names, [100 * shapley[name] for name in names], color=bars, width=0.5)
+        left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=speaker_norm)}")
         left.set_ylabel("points above chance")
-        lean = [next(x for x in strength.lean if x.stream == name) for name in names]
+        lean = [next(x for x in leans if x.stream == name) for name in names]
         place = np.arange(len(names))
-        right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=colours, width=0.34, label="shuffled")
-        right.bar(
-            place + 0.18, [100 * x.masked for x in lean], color=colours, width=0.34, alpha=0.45, label="hidden"
-        )
+        right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=bars, width=0.34, label="shuffled")
+        right.bar(place + 0.18, [100 * x.masked for x in lean], color=bars, width=0.34, alpha=0.45, label="hidden")
         right.set_xticks(place, names)
-        right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=evidence.speaker_norm)}")
+        right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=speaker_norm)}")
         right.set_ylabel("points lost")
         right.legend()
         for axes in (left, right):

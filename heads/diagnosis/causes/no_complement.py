@@ -6,6 +6,7 @@ from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import ALPHA, MIN_GAIN
 from dualstream.heads.evaluation.statistics import holm
+from dualstream.heads.variants.streams import network_of
 
 HIDDEN_GAIN = 0.08  # of balanced accuracy: where no more than this may hide, the streams add nothing to each other
 JOINING = ("standardise", "equalise widths", "modality dropout", "align windows", "regularise", "join late")
@@ -29,7 +30,7 @@ def no_complement(evidence: Evidence) -> Cause | None:
     best_low = evidence.scores[evidence.best_single].low or 0.0
     if joins_help or may_hide > HIDDEN_GAIN or best_low <= evidence.strength.chance:
         return None
-    other = "audio" if evidence.best_single == "video" else "video"
+    other = evidence.other_than(evidence.best_single)
     return Cause(
         "no_complement",
         f"{evidence.best_single} alone reaches {best:.1%}; no way of joining {other} to it brings more than "
@@ -37,5 +38,5 @@ def no_complement(evidence: Evidence) -> Cause | None:
         0.0,
         None,
         (),
-        f"use --fusion {evidence.best_single}: nothing is lost by it",
+        f"use --fusion {network_of(evidence.best_single)}: nothing is lost by it",
     )

@@ -7,7 +7,6 @@ from dualstream.heads.diagnosis.causes import Cause, cause, remedied
 from dualstream.heads.diagnosis.causes.whitened_projection import components, turning
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import significant
-from dualstream.heads.diagnosis.strength import STREAMS
 
 SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 
@@ -19,17 +18,17 @@ SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 )
 def scale_mismatch(evidence: Evidence) -> Cause | None:
     """One stream's or some columns' numbers are far larger, and scaling them fixes the head."""
-    scale = {name: evidence.spaces[name].scale for name in STREAMS}
-    loud = max(STREAMS, key=lambda name: scale[name])
-    soft = "audio" if loud == "video" else "video"
+    scale = {name: evidence.spaces[name].scale for name in evidence.streams}
+    loud = max(evidence.streams, key=lambda name: scale[name])
+    soft = evidence.other_than(loud)
     ratio = scale[loud] / max(scale[soft], 1e-30)
     # What a whitened projection explains is not told twice: its columns spread unevenly by their nature
     explained = components(evidence) if turning(evidence) else []
     spread = {
         name: 0.0 if name in explained else float(np.nan_to_num(evidence.spaces[name].scale_spread))
-        for name in STREAMS
+        for name in evidence.streams
     }
-    uneven = max(STREAMS, key=lambda name: spread[name])
+    uneven = max(evidence.streams, key=lambda name: spread[name])
     remedies = significant(evidence, "standardise")
     if max(ratio, spread[uneven]) < SCALE_RATIO or not remedies:
         return None

@@ -6,7 +6,6 @@ import numpy as np
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import OTHER, Evidence
 from dualstream.heads.diagnosis.remedies import interval, measured
-from dualstream.heads.diagnosis.strength import STREAMS
 
 STARVED_SHARE = 0.5  # of an utterance's windows: below it a stream is starved
 FED_SHARE = 0.8  # the other stream's share above which the first one's is the odd one
@@ -15,9 +14,9 @@ FED_SHARE = 0.8  # the other stream's share above which the first one's is the o
 @cause(title="Starved sampling", rank=60)
 def starved_sampling(evidence: Evidence) -> Cause | None:
     """One stream has seen a small part of what the other has seen."""
-    seen = {name: evidence.coverage[name].windows_seen for name in STREAMS}
-    poor = min(STREAMS, key=lambda name: np.nan_to_num(seen[name], nan=1.0))
-    other = "audio" if poor == "video" else "video"
+    seen = {name: evidence.coverage[name].windows_seen for name in evidence.streams}
+    poor = min(evidence.streams, key=lambda name: np.nan_to_num(seen[name], nan=1.0))
+    other = evidence.other_than(poor)
     if not (seen[poor] < STARVED_SHARE and seen[other] > FED_SHARE):
         return None
     single = evidence.coverage[poor].single_row

@@ -14,9 +14,10 @@ def varying_offsets(evidence: Evidence) -> Cause | None:
     if curve is None or second is None:
         return None
     low, high = curve.peak_interval_s
+    first, later = evidence.streams
     return Cause(
         "varying_offsets",
-        f"the streams agree best with audio {curve.peak_s:+.1f} s against video (95 % interval {low:+.1f} to "
+        f"the streams agree best with {later} {curve.peak_s:+.1f} s against {first} (95 % interval {low:+.1f} to "
         f"{high:+.1f} s), but {second.share:.0%} of the agreement is near {second.shift_s:+.1f} s, "
         f"where one offset "
         "for all clips would leave less",
