@@ -11,6 +11,7 @@ import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.pairs import Offsets
 from dualstream.heads.diagnosis.strength import Reliance
 from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, MUTED, ORANGE, RED, Picture, render
 from dualstream.pipeline.reporting.tables import answer_mark
@@ -43,11 +44,12 @@ def offset_words(curve: OffsetCurve | None) -> str:
     }[curve.verdict]
 
 
-def offset_curve(curve: OffsetCurve | None, streams: Sequence[str]) -> Picture | None:
-    """Draw the agreement of two streams by shift; None where no shift could be scored."""
+def offset_curve(found: Offsets, *, several: bool = False) -> Picture | None:
+    """Draw the agreement of two streams, `several`: of more, by shift; None where no shift could be scored."""
+    curve = found.curve
     if curve is None or math.isnan(curve.peak_s):
         return None
-    first, second = streams
+    first, second = found.streams
     # as the document has them
     shift, agreement, low, high = (
         np.round(values, 6) for values in (curve.shift_s, curve.agreement, curve.low, curve.high)
@@ -63,12 +65,12 @@ def offset_curve(curve: OffsetCurve | None, streams: Sequence[str]) -> Picture |
         axes.plot(shift[peak], agreement[peak], "o", color=colour, markersize=8)
         axes.set_xlabel(f"{second} against {first}, seconds (positive: {second} later)")
         axes.set_ylabel("held-out canonical correlation")
-        axes.set_title("Agreement of the streams by shift")
+        axes.set_title(f"Agreement of {f'{first} and {second}' if several else 'the streams'} by shift")
         axes.grid(axis="y", color=GRID)
 
     return Picture(
-        "offset_curve",
-        "Offset curve",
+        f"offset_curve_{first}_{second}" if several else "offset_curve",
+        f"Offset curve of {first} and {second}" if several else "Offset curve",
         f"{offset_words(curve)} Band: 95 % interval over dialogues.",
         render(plot, 6.4, 3.2),
     )
@@ -97,7 +99,7 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
         for name, values in of_streams.items()
         if not math.isnan(values.rows_per_utterance)
     )
-    return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.8))
+    return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.0 + 0.4 * max(2, len(seen))))
 
 
 def worth(evidence: Evidence) -> Picture:

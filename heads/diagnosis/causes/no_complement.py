@@ -1,4 +1,4 @@
-"""The cause `no_complement`: the second stream adds nothing that the first doesn't say."""
+"""The cause `no_complement`: the other streams add nothing that the best one doesn't say."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JOINING = ("standardise", "equalise widths", "modality dropout", "align windows"
 
 @cause(title="The streams do not complement each other", rank=130, explained_by="*")
 def no_complement(evidence: Evidence) -> Cause | None:
-    """The second stream adds nothing that the first doesn't say."""
+    """The other streams add nothing that the best one doesn't say."""
     best = evidence.scores[evidence.best_single].mean
     joins = [item.over_best for item in evidence.interventions.values() if item.name in JOINING]
     joins.append(evidence.fused_over_best)
@@ -30,13 +30,19 @@ def no_complement(evidence: Evidence) -> Cause | None:
     best_low = evidence.scores[evidence.best_single].low or 0.0
     if joins_help or may_hide > HIDDEN_GAIN or best_low <= evidence.strength.chance:
         return None
-    other = evidence.other_than(evidence.best_single)
+    other = " or ".join(evidence.others_than(evidence.best_single))
     return Cause(
         "no_complement",
         f"{evidence.best_single} alone reaches {best:.1%}; no way of joining {other} to it brings more than "
-        f"{max(gain, 0):.1%} (redundancy of the streams, linear CKA: {evidence.redundancy:.2f})",
+        f"{max(gain, 0):.1%} (redundancy of the streams, linear CKA: {_redundancy(evidence)})",
         0.0,
         None,
         (),
         f"use --fusion {network_of(evidence.best_single)}: nothing is lost by it",
     )
+
+
+def _redundancy(evidence: Evidence) -> str:
+    if not evidence.pairs:
+        return f"{evidence.redundancy:.2f}"
+    return ", ".join(f"{' and '.join(one.streams)} {one.redundancy:.2f}" for one in evidence.pairs)

@@ -28,19 +28,21 @@ def one_stream_dominates(evidence: Evidence) -> Cause | None:
     worth = evidence.strength.alone
     gains = {name: worth[name] - evidence.strength.chance for name in evidence.streams}
     share = evidence.strength.lean_share
+    every = "both" if len(evidence.streams) == 2 else "all"
     total = sum(max(0.0, gain) for gain in gains.values())
     remedies = significant(evidence, "equalise widths", "modality dropout", "join late")
     if total <= 0 or not remedies:
         return None
     for name in evidence.streams:
         expected = max(0.0, gains[name]) / total
-        other = evidence.other_than(name)
+        other = " and ".join(evidence.others_than(name))
         if gains[name] > 2 * MIN_GAIN and share[name] < USE_FOR_WORTH * expected:
             return remedied(
                 "one_stream_dominates",
-                f"{name} alone reaches {worth[name]:.1%}, {expected:.0%} of what both streams give above chance, "
+                f"{name} alone reaches {worth[name]:.1%}, {expected:.0%} of what {every} streams give above "
+                "chance, "
                 f"but makes up {share[name]:.0%} of what the head uses; the rest is {other}",
                 remedies,
-                "give both streams the same weight at the entrance, or hide the strong one now and then",
+                f"give {every} streams the same weight at the entrance, or hide the strong one now and then",
             )
     return None

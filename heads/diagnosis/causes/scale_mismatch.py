@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
+
 import numpy as np
 from dualstream.heads.diagnosis.causes import Cause, cause, remedied
 from dualstream.heads.diagnosis.causes.whitened_projection import components, turning
@@ -18,10 +21,7 @@ SCALE_RATIO = 10.0  # between the streams' scales, or between the columns of one
 )
 def scale_mismatch(evidence: Evidence) -> Cause | None:
     """One stream's or some columns' numbers are far larger, and scaling them fixes the head."""
-    scale = {name: evidence.spaces[name].scale for name in evidence.streams}
-    loud = max(evidence.streams, key=lambda name: scale[name])
-    soft = evidence.other_than(loud)
-    ratio = scale[loud] / max(scale[soft], 1e-30)
+    loud, soft, ratio = _gap({name: evidence.spaces[name].scale for name in evidence.streams})
     # What a whitened projection explains is not told twice: its columns spread unevenly by their nature
     explained = components(evidence) if turning(evidence) else []
     spread = {
@@ -45,3 +45,13 @@ def scale_mismatch(evidence: Evidence) -> Cause | None:
         remedies,
         "standardise each stream: --fusion concat_norm",
     )
+
+
+def _gap(scale: Mapping[str, float]) -> tuple[str, str, float]:
+    """Return the streams above and below the widest gap between scales, and how many times it is wide."""
+    order = sorted(scale, key=lambda name: scale[name])
+    ratios = [scale[upper] / max(scale[lower], 1e-30) for lower, upper in pairwise(order)]
+    cut = 1 + ratios.index(max(ratios))
+    sides = ([name for name in scale if name in part] for part in (order[cut:], order[:cut]))
+    loud, soft = (" and ".join(side) for side in sides)
+    return loud, soft, ratios[cut - 1]

@@ -13,7 +13,6 @@ from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.diagnose import DiagnoseOptions, diagnose
-from dualstream.pipeline.errors import UsageError
 from planted_causes import PlantOptions, plant
 
 from tests.heads.many_streams import corpus
@@ -68,15 +67,23 @@ def test_of_other_names_the_late_one_is_named() -> None:
     assert told.text.replace("whisper", "audio").replace("face", "video") == known.text
 
 
-def test_three_streams_fail() -> None:
+def test_six_streams_fail() -> None:
     features = corpus("each", 0, 120)
-    with pytest.raises(ValueError, match="is of two streams; whisper, acoustic, face were given: name two"):
-        diagnose_features(features, None, QUICK)
+    many = {f"s{k}": features.streams["face"] for k in range(6)}
+    with pytest.raises(ValueError, match=r"6 streams .* have 63 combinations.*--streams s0,s1,s2,s3,s4"):
+        diagnose_features(dataclasses.replace(features, streams=many), None, QUICK)
 
 
-def test_one_of_three_streams_fails_at_the_command(tmp_path: Path) -> None:
-    cache = named(planted_cache())
-    third = {"third": dataclasses.replace(cache.streams["face"], name="third")}
-    cache = dataclasses.replace(cache, streams={**cache.streams, **third})
-    with pytest.raises(UsageError, match="--streams face,whisper"):
-        diagnosed(tmp_path / "three", cache, streams={name: name for name in cache.streams})
+def test_a_stream_called_as_a_score_is_fails() -> None:
+    features = corpus("each", 0, 120)
+    streams = {"fused": features.streams["face"], "voice": features.streams["acoustic"]}
+    with pytest.raises(ValueError, match="a stream is called 'fused'.*give it another name"):
+        diagnose_features(dataclasses.replace(features, streams=streams), None, QUICK)
+
+
+def test_a_variant_that_joins_two_of_three_fails() -> None:
+    options = dataclasses.replace(QUICK, fusion="linear:whisper+face")
+    with pytest.raises(
+        ValueError, match="reads whisper, face; the streams are whisper, acoustic, face: .*whisper,face"
+    ):
+        diagnose_features(corpus("each", 0, 120), None, options)
