@@ -13,7 +13,7 @@ hiding it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from dualstream.heads.diagnosis.changes import lent, without
@@ -67,7 +67,7 @@ class Strength:
             **(dict(self.alone) if pair else {}),
             "fused": self.fused,
             **({f"shapley_{name}": value for name, value in self.shapley.items()} if pair else {}),
-            "lean": [asdict(one) for one in self.lean],
+            "lean": [dict(vars(one)) for one in self.lean],
             **({f"gradient_share_{first}": list(self.gradient_share.get(first, ()))} if pair else {}),
             "lean_share": {k: None if np.isnan(v) else v for k, v in self.lean_share.items()},
             "alone": dict(self.alone),

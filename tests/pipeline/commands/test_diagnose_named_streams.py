@@ -77,7 +77,7 @@ def test_six_streams_fail() -> None:
 def test_a_stream_called_as_a_score_is_fails() -> None:
     features = corpus("each", 0, 120)
     streams = {"fused": features.streams["face"], "voice": features.streams["acoustic"]}
-    with pytest.raises(ValueError, match="a stream is called 'fused'.*give it another name"):
+    with pytest.raises(ValueError, match=r"a stream is called 'fused'.*give it another name"):
         diagnose_features(dataclasses.replace(features, streams=streams), None, QUICK)
 
 
