@@ -66,14 +66,18 @@ def idle(evidence: Evidence) -> tuple[str, ...]:
 
 def idle_words(evidence: Evidence) -> str:
     """Say which streams add nothing that could be measured, and what does as well."""
-    words = ""
+    words = []
     for name in idle(evidence):
         gain, rest = evidence.adds[name], ",".join(evidence.others_than(name))
-        words += f"; {name} adds nothing that could be measured to the others ({gain.difference:+.1%}"
+        found = f"{gain.difference:+.1%}"
         if gain.interval is not None:
-            words += f", {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%}"
-        words += f"): --streams {rest} does as well"
-    return words
+            found += f", {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%}"
+        if words:
+            words.append(f"; nor does {name}, where the others stay ({found}): --streams {rest}")
+            continue
+        what = f"; {name} adds nothing that could be measured to the others ({found})"
+        words.append(f"{what}: --streams {rest} does as well")
+    return "".join(words)
 
 
 def _is_remedy(name: str) -> bool:

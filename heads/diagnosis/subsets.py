@@ -28,8 +28,8 @@ def require_streams(streams: Sequence[str], fusion: str) -> None:
     """
     if len(streams) < 2:
         raise ValueError(
-            "a diagnosis needs two streams or more, such as video and audio; this corpus has "
-            f"{', '.join(streams) or 'none'} alone"
+            f"a diagnosis needs two streams or more, such as video and audio; {', '.join(streams) or 'none'} "
+            "alone is read here: name others that the cache has (`inspect` lists them), as in --streams a,b"
         )
     if len(streams) > MOST_STREAMS:
         some = ",".join(streams[:MOST_STREAMS])

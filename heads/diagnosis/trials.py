@@ -25,12 +25,12 @@ from dualstream.heads.diagnosis.measures.coalitions import Coalition
 from dualstream.heads.diagnosis.options import BALANCES
 from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
 from dualstream.heads.diagnosis.strength import late_sum
-from dualstream.heads.diagnosis.subsets import between, options_for, subset_name, subset_trial
+from dualstream.heads.diagnosis.subsets import between, options_for, subset_trial
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
-from dualstream.heads.variants.streams import AND, network_of
+from dualstream.heads.variants.streams import network_of
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
@@ -92,11 +92,10 @@ class Heads:
         self.rows["late_sum"] = late_sum(*(self.refits[name] for name in self.streams))
         self._add(DROP, f"--fusion {network_of(self.best)}", self.rows[self.best])
         self._add("join late", "--fusion late", self.rows["late_sum"])
-        for known, one in self.some.items():
-            if len(known) == len(self.streams) - 1:
-                (left,) = set(self.streams) - known
-                kept = subset_name(known, self.streams).replace(AND, ",")
-                self._add(leave_out(left), f"--streams {kept}", one.log_probabilities)
+        for left in self.streams if self.some else ():
+            kept = [name for name in self.streams if name != left]
+            rows = self.some[frozenset(kept)].log_probabilities
+            self._add(leave_out(left), f"--streams {','.join(kept)}", rows)
 
     def try_changes(self, late_s: Mapping[str, float], train: FeatureSet) -> None:
         """Refit with one thing changed at a time; `late_s` says by how much a stream runs late, where one does."""

@@ -234,7 +234,8 @@ def _of_pairs(evidence: Evidence) -> dict[str, str]:
     adds = {f"{name} added to the others": _gain_short(gain) for name, gain in evidence.adds.items()}
     return adds | {
         f"{' and '.join(pair.streams)} alone": f"{_score(pair.score)}, over the better one "
-        f"{_gain_short(pair.over_better)}; redundancy (linear CKA) {pair.redundancy:.2f}"
+        f"{_gain_short(pair.over_better)}"
+        + ("" if math.isnan(pair.redundancy) else f"; redundancy (linear CKA) {pair.redundancy:.2f}")
         for pair in evidence.pairs
     }
 

@@ -13,13 +13,26 @@ from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.pairs import Offsets
 from dualstream.heads.diagnosis.strength import Reliance
-from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, MUTED, ORANGE, RED, Picture, render
+from dualstream.pipeline.reporting.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    RED,
+    Picture,
+    render,
+)
 from dualstream.pipeline.reporting.tables import answer_mark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STREAM_COLOURS = (BLUE, ORANGE, GREEN, RED, GREY, MUTED)  # of the first stream, the second, …
+STREAM_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of the first stream, the second, …
+LINE = 30  # characters that stand side by side under half a figure
 GOOD, BAD, UNSURE = GREEN, RED, GREY
 
 
@@ -116,11 +129,12 @@ def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker
     def plot(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
         bars = [of[name] for name in names]
-        left.bar(names, [100 * shapley[name] for name in names], color=bars, width=0.5)
+        place = np.arange(len(names))
+        left.bar(place, [100 * shapley[name] for name in names], color=bars, width=0.5)
+        left.set_xticks(place, names)
         left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=speaker_norm)}")
         left.set_ylabel("points above chance")
         lean = [next(x for x in leans if x.stream == name) for name in names]
-        place = np.arange(len(names))
         right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=bars, width=0.34, label="shuffled")
         right.bar(place + 0.18, [100 * x.masked for x in lean], color=bars, width=0.34, alpha=0.45, label="hidden")
         right.set_xticks(place, names)
@@ -128,6 +142,8 @@ def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker
         right.set_ylabel("points lost")
         right.legend()
         for axes in (left, right):
+            if sum(map(len, names)) > LINE:
+                axes.set_xticks(place, names, rotation=15, ha="right")
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.grid(axis="y", color=GRID)
 
