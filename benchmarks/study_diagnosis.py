@@ -51,10 +51,10 @@ def diagnosed(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str],
 
 def false_alarms(causes: tuple[str, ...], seed: int, loss: str) -> tuple[list[str], bool]:
     """Return which of the three causes would be named, and whether a stream looks like principal components."""
+    from dualstream.heads.data.batch import PAIR as STREAMS
     from dualstream.heads.diagnosis.causes.outlying_rows import is_severe
     from dualstream.heads.diagnosis.outlying import outlying
     from dualstream.heads.diagnosis.spaces import space
-    from dualstream.heads.diagnosis.strength import STREAMS
     from dualstream.heads.evaluation.memorised import certainty
     from planted_causes import PlantOptions, plant
 

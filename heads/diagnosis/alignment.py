@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.batch import PAIR, FeatureSet
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
@@ -41,7 +41,7 @@ class OffsetCurve:
     """Agreement of the streams at each shift."""
 
     shift_s: NDArray[np.float64]
-    """Shifts, seconds, rising, shape (S,): positive where audio comes later than video."""
+    """Shifts, seconds, rising, shape (S,): positive where the second stream (audio) comes later."""
     agreement: NDArray[np.float64]
     """Held-out canonical correlation, mean over the first directions, -1 to 1, shape (S,); NaN: too few pairs."""
     low: NDArray[np.float64]
@@ -84,13 +84,14 @@ def offset_curve(
     folds: int = 4,
     resamples: int = 1_000,
     seed: int = 0,
+    streams: tuple[str, str] = PAIR,
 ) -> OffsetCurve:
-    """Measure how well video and audio windows agree at shifts of -`max_shift_s` to `max_shift_s`.
+    """Measure how well windows of two streams agree at shifts of -`max_shift_s` to `max_shift_s`.
 
     Parameters
     ----------
     features
-        Corpus with windows in both streams.
+        Corpus with windows in both of `streams`.
     hop_s
         Distance between windows, seconds: the resolution of the curve.
     max_shift_s
@@ -99,6 +100,8 @@ def offset_curve(
         Dialogues are assigned into so many folds: directions are fitted without the fold they are scored on.
     resamples
         Bootstrap resamples of dialogues for the intervals.
+    streams
+        The two; a shift is positive where the second comes later than the first.
 
     Raises
     ------
@@ -110,7 +113,7 @@ def offset_curve(
         raise ValueError(
             f"a largest shift of {max_shift_s:g} s; windows are {hop_s:g} s apart: expected that or more"
         )
-    video, audio = centred(features, "video"), centred(features, "audio")
+    video, audio = (centred(features, name) for name in streams)
     owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
     groups, group_of = np.unique(features.dialogue, return_inverse=True)
     rng = np.random.default_rng(seed)

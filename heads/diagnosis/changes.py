@@ -110,11 +110,11 @@ def in_turn(*prepares: Prepare) -> Prepare:
     return prepare
 
 
-def shifted(hops: int) -> Prepare:
-    """Pair each video window with the audio window `hops` later; what falls out of the clip is masked."""
+def shifted(hops: int, name: str = "audio") -> Prepare:
+    """Pair each window of the other streams with that of `name` `hops` later; what falls out is masked."""
 
     def prepare(train: FeatureSet) -> Change:
-        return lambda features: _shift(features, hops)
+        return lambda features: _shift(features, hops, name)
 
     return prepare
 
@@ -132,13 +132,15 @@ def subsampled(every_s: float, hop_s: float) -> Prepare:
     return prepare
 
 
-def masked(name: str) -> Prepare:
-    """Mark one stream as missing everywhere."""
+def masked(*names: str) -> Prepare:
+    """Mark some streams as missing everywhere."""
 
-    def prepare(train: FeatureSet) -> Change:
-        return lambda features: without(features, name)
+    def change(features: FeatureSet) -> FeatureSet:
+        for name in names:
+            features = without(features, name)
+        return features
 
-    return prepare
+    return lambda train: change
 
 
 def without(features: FeatureSet, name: str) -> FeatureSet:
@@ -173,8 +175,8 @@ def lent(
     return replace(features, streams=streams)
 
 
-def _shift(features: FeatureSet, hops: int) -> FeatureSet:
-    audio = features.streams["audio"]
+def _shift(features: FeatureSet, hops: int, name: str) -> FeatureSet:
+    audio = features.streams[name]
     assert audio.windows is not None and audio.window_present is not None
     lengths = np.diff(features.offsets)
     owner = np.repeat(np.arange(len(features)), lengths)
@@ -184,7 +186,7 @@ def _shift(features: FeatureSet, hops: int) -> FeatureSet:
     present = audio.window_present[source] & inside
     windows = _masked(audio.windows[source], present)
     moved = StreamArrays(audio.utterance, audio.present, windows, present)
-    return replace(features, streams={**features.streams, "audio": moved})
+    return replace(features, streams={**features.streams, name: moved})
 
 
 def _thin(features: FeatureSet, every_s: float, hop_s: float) -> FeatureSet:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import Cause
-from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURN_ONE, Evidence
+from dualstream.heads.diagnosis.causes.no_complement import HIDDEN_GAIN
+from dualstream.heads.diagnosis.evidence import BETTER_BY_WINDOWS, DROP, SHIFT, SUBSAMPLE, TURNED_ALONE, Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
+from dualstream.heads.variants.streams import network_of
 
 OTHERWISE = {"nothing_wrong": "Joining works", "cannot_tell": "Can't tell with this much data"}
 NO_REMEDIES = (
@@ -17,7 +19,6 @@ NO_REMEDIES = (
     BETTER_BY_WINDOWS,
     SUBSAMPLE,
     SHIFT,
-    *TURN_ONE.values(),
 )  # to compare with, or held against another change
 
 
@@ -57,21 +58,48 @@ def looked_for(evidence: Evidence) -> str:
     return words + (f". Can't be seen in this corpus: {', '.join(unseen)}" if unseen else "")
 
 
+def idle(evidence: Evidence) -> tuple[str, ...]:
+    """Return those of three streams or more that add nothing to the others, within a narrow interval."""
+    added = evidence.adds.items()
+    return tuple(name for name, gain in added if (gain.low or 0.0) <= 0 and (gain.high or 1.0) <= HIDDEN_GAIN)
+
+
+def idle_words(evidence: Evidence) -> str:
+    """Say which streams add nothing that could be measured, and what does as well."""
+    words = []
+    for name in idle(evidence):
+        gain, rest = evidence.adds[name], ",".join(evidence.others_than(name))
+        found = f"{gain.difference:+.1%}"
+        if gain.interval is not None:
+            found += f", {gain.interval[0]:+.1%} to {gain.interval[1]:+.1%}"
+        if words:
+            words.append(f"; nor does {name}, where the others stay ({found}): --streams {rest}")
+            continue
+        what = f"; {name} adds nothing that could be measured to the others ({found})"
+        words.append(f"{what}: --streams {rest} does as well")
+    return "".join(words)
+
+
+def _is_remedy(name: str) -> bool:
+    return name not in NO_REMEDIES and not name.endswith(TURNED_ALONE)
+
+
 def _otherwise(evidence: Evidence) -> Cause:
     """Answer where no rule fired: nothing is wrong, or nothing can be told."""
     over = evidence.fused_over_best
     low = over.low if over.low is not None else -1.0
     high = over.high if over.high is not None else 1.0
     text = (
-        f"the joined head reaches {evidence.strength.fused:.1%}, the better single stream "
+        f"the joined head reaches {evidence.strength.fused:.1%}, the "
+        f"{'better' if len(evidence.streams) == 2 else 'best'} single stream "
         f"({evidence.best_single}) {evidence.scores[evidence.best_single].mean:.1%}: {over.difference:+.1%} "
         f"(95 % interval {low:+.1%} to {high:+.1%})"
     )
-    remedies = significant(evidence, *(name for name in evidence.interventions if name not in NO_REMEDIES))
+    remedies = significant(evidence, *(name for name in evidence.interventions if _is_remedy(name)))
     if low > 0:
         return Cause(
             "nothing_wrong",
-            f"The streams complement each other: {text}{looked_for(evidence)}",
+            f"The streams complement each other: {text}{idle_words(evidence)}{looked_for(evidence)}",
             over.difference,
             interval(over),
             remedies,
@@ -79,6 +107,7 @@ def _otherwise(evidence: Evidence) -> Cause:
             if remedies
             else "leave it as it is: nothing that was tried significantly does better",
         )
+    text += idle_words(evidence)
     if remedies:
         return Cause(
             "cannot_tell",
@@ -106,7 +135,7 @@ def _otherwise(evidence: Evidence) -> Cause:
             over.difference,
             interval(over),
             measured(evidence, DROP),
-            f"--fusion {evidence.best_single} is better as long as joining isn't fixed",
+            f"--fusion {network_of(evidence.best_single)} is better as long as joining isn't fixed",
         )
     return Cause(
         "cannot_tell",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
+from dualstream.heads.diagnosis.delays import delays
 from dualstream.heads.diagnosis.intervention import Intervention as Intervention
 from dualstream.heads.diagnosis.measures import Measures
 from dualstream.heads.diagnosis.offsets import SecondOffset
@@ -16,6 +17,7 @@ from dualstream.heads.diagnosis.options import SUBSAMPLE as SUBSAMPLE
 from dualstream.heads.diagnosis.options import TURN as TURN
 from dualstream.heads.diagnosis.options import DiagnosisOptions as DiagnosisOptions
 from dualstream.heads.diagnosis.outlying import Outlying
+from dualstream.heads.diagnosis.pairs import Offsets, Pair
 from dualstream.heads.diagnosis.refit import METRIC
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.spaces import Space
@@ -30,8 +32,18 @@ from dualstream.documents import JsonObject
 
 BETTER_BY_WINDOWS = "better stream by windows"  # what windows give without any joining
 DROP = "drop a stream"  # the better one alone
-TURN_ONE = {"video": "video alone, components turned", "audio": "audio alone, components turned"}
+TURNED_ALONE = " alone, components turned"
 OTHER = "other features"  # the intervention that a second cache stands for
+
+
+def leave_out(name: str) -> str:
+    """Return what the intervention is called that joins all streams but one."""
+    return f"without {name}"
+
+
+def turn_one(name: str) -> str:
+    """Return what the intervention is called that turns one stream and fits it alone."""
+    return f"{name}{TURNED_ALONE}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,16 +64,16 @@ class Evidence:
     coverage: dict[str, Coverage]
     spaces: dict[str, Space]
     redundancy: float
-    """Linear CKA of the streams."""
+    """Linear CKA of two streams; NaN of more: `pairs` have theirs."""
     copies: int
     """Dev utterances with the very features of a train utterance."""
     dev_utterances: int
     curve: OffsetCurve | None
-    """None where a stream has no windows."""
+    """Of two streams; None where one has no windows, and of more: `pairs` have theirs."""
     strength: Strength
     complement: Complement
     scores: dict[str, Estimate]
-    """Balanced accuracy of ``fused``, ``video``, ``audio`` and ``late_sum``, with intervals."""
+    """Balanced accuracy of ``fused``, each stream by its name and ``late_sum``, with intervals."""
     train_score: float
     """Balanced accuracy of the fused head on the rows it was fitted on."""
     fused_over_best: PairedDifference
@@ -82,15 +94,45 @@ class Evidence:
     train_majority: Majority | None = None
     """Always answering train's commonest class, where that is another one."""
     second_offset: SecondOffset | None = None
-    """A second offset between the streams, that part of the clips have."""
+    """A second offset between two streams, that part of the clips have."""
     signs: Signs | None = None
     """Signs of mistakes in how the corpus was put together."""
     measures: Measures | None = None
     """How the streams work together in the head; None where it was not asked for."""
+    pairs: tuple[Pair, ...] = ()
+    """Each two of three streams or more; empty where there are two."""
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams, two or more, in the order in which heads join them."""
+        return tuple(self.coverage)
+
+    def others_than(self, name: str) -> tuple[str, ...]:
+        """Return the other streams."""
+        return tuple(other for other in self.streams if other != name)
+
+    @property
+    def offsets(self) -> tuple[Offsets, ...]:
+        """The offset curve of each two streams."""
+        if self.pairs:
+            return tuple(pair.offsets for pair in self.pairs)
+        first, second = self.streams
+        return (Offsets((first, second), self.curve, self.second_offset),)
+
+    @property
+    def late_s(self) -> dict[str, float]:
+        """By how much each stream runs late that is not on the others' clock, seconds."""
+        return delays(self.streams, [(one.streams, one.curve) for one in self.offsets])
+
+    @property
+    def adds(self) -> dict[str, PairedDifference]:
+        """What each of three streams or more adds to the others: the fused head over one without it."""
+        tried = {name: self.interventions.get(leave_out(name)) for name in self.streams}
+        return {name: _opposite(one.gain) for name, one in tried.items() if one is not None}
 
     @property
     def above_chance(self) -> bool:
-        """Whether a stream alone, or any join of both, significantly beats chance."""
+        """Whether a stream alone, or any join, significantly beats chance."""
         tried = (*self.scores.values(), *(change.score for change in self.interventions.values()))
         return any((score.low or 0.0) > self.strength.chance for score in tried)
 
@@ -128,4 +170,13 @@ class Evidence:
             "outlying": [one.to_json() for one in self.outlying],
             "second_offset": None if self.second_offset is None else self.second_offset.to_json(),
             "signs": None if self.signs is None else self.signs.to_json(),
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "late_s": self.late_s,
+            "adds": {k: v.to_json() for k, v in self.adds.items()},
         }
+
+
+def _opposite(gain: PairedDifference) -> PairedDifference:
+    low = None if gain.high is None else -gain.high
+    high = None if gain.low is None else -gain.low
+    return replace(gain, difference=-gain.difference, low=low, high=high)

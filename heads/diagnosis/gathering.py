@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
-from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays
+from dualstream.heads.data.batch import UNLABELLED, FeatureSet, StreamArrays, stream_order
 from dualstream.heads.data.normalisation import LABEL
 from dualstream.heads.diagnosis import spaces
-from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.coverage import coverage
+from dualstream.heads.diagnosis.delays import delays
 from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
 from dualstream.heads.diagnosis.measures import measure
-from dualstream.heads.diagnosis.offsets import second_offset
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
+from dualstream.heads.diagnosis.pairs import Offsets, Pair, offsets_between
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
 from dualstream.heads.diagnosis.signs.measure import signs
 from dualstream.heads.diagnosis.signs.table import Names
-from dualstream.heads.diagnosis.strength import STREAMS, complement, strength
+from dualstream.heads.diagnosis.strength import chance_of, complement, strength
+from dualstream.heads.diagnosis.subsets import require_streams, worth
 from dualstream.heads.diagnosis.trials import Heads, Progress, drop_to_dev, estimate, has_windows, single_stream
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import majority_lines
 from dualstream.heads.evaluation.memorised import Certainty, certainty
-from dualstream.heads.variants import registry
 
 
 def gather(
@@ -50,17 +52,15 @@ def gather(
     ValueError
         Where a stream is missing, or there are too few labelled dialogues or speakers to hold any out.
     """
-    _require_two_streams(train, options)
+    streams = stream_order(train.streams)
+    require_streams(streams, options.fusion)
     by, of_folds = grouping(train, dev, options.folds)
     as_extracted = extracted or (train, dev)
     raw = _raw(as_extracted, unlabelled, by, options)
     train, dev, notes = _cleaned(train, dev)
     notes = (*notes, *of_folds)
-    curve = second = None
-    if has_windows(train):
-        progress("offset curve")
-        curve = offset_curve(train, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
-        second = second_offset(train, curve, hop_s=options.hop_s, seed=options.seed)
+    found = tuple(_offsets(train, streams, options, progress))
+    late_s = delays(streams, [(one.streams, one.curve) for one in found])
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = _pooled(train, dev, by, options)
@@ -72,19 +72,20 @@ def gather(
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
     heads = Heads.of(pooled, options, progress)
-    if single_stream(heads.base, "video").prepare is not None:
-        notes = (*notes, f"a stream alone: {options.fusion} with the other stream hidden")
+    if single_stream(heads.base, streams[0], streams).prepare is not None:
+        others = "the other stream" if len(streams) == 2 else "the other streams"
+        notes = (*notes, f"a stream alone: {options.fusion} with {others} hidden")
     heads.join_late()
-    heads.try_changes(curve, train)
+    heads.try_changes(late_s, train)
     if TURN in options.interventions:
-        heads.try_turning([name for name in STREAMS if raw.spaces[name].components])
+        heads.try_turning([name for name in streams if raw.spaces[name].components])
     if other is not None:
         clean, clean_dev, _ = _cleaned(*other)
         heads.try_other(_pooled(clean, clean_dev, by, options))
     evidence = _evidence(
-        heads, raw, train, dev, by=by, curve=curve, notes=notes, speaker_norm=extracted is not None
+        heads, raw, train, dev, by=by, offsets=found, notes=notes, speaker_norm=extracted is not None
     )
-    evidence = replace(evidence, signs=seen, second_offset=second)
+    evidence = replace(evidence, signs=seen)
     if not options.measures:
         return evidence
     return replace(evidence, measures=measure(pooled, heads.refits, seed=options.seed, progress=progress))
@@ -107,24 +108,24 @@ def _raw(
     options: DiagnosisOptions,
 ) -> _Raw:
     train, dev = parts
+    streams = stream_order(train.streams)
     others = {"dev": dev} if dev is not None else {}
     others |= {"test": unlabelled} if unlabelled is not None else {}
-    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in STREAMS}
+    of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in streams}
     copies = spaces.copied_rows(train, dev) if dev is not None else 0
-    odd = tuple(outlying(train, dev, name) for name in STREAMS)
-    known = [certainty(train, others, name, options.task, unlabelled=("test",)) for name in STREAMS]
+    odd = tuple(outlying(train, dev, name) for name in streams)
+    known = [certainty(train, others, name, options.task, unlabelled=("test",)) for name in streams]
     return _Raw(of_spaces, copies, odd, tuple(one for each in known for one in each.values()))
 
 
-def _require_two_streams(train: FeatureSet, options: DiagnosisOptions) -> None:
-    for name in STREAMS:
-        if name not in train.streams:
-            remedy = "; name two of them: --streams video=NAME,audio=NAME" if len(train.streams) > 1 else ""
-            found = f"this corpus has {sorted(train.streams)} alone"
-            raise ValueError(f"a diagnosis needs a video and an audio stream; {found}{remedy}")
-    read = registry.get(options.fusion).streams
-    if len(read) < len(STREAMS):
-        raise ValueError(f"{options.fusion} reads only the {read[0]} stream; name a variant that joins two")
+def _offsets(
+    train: FeatureSet, streams: tuple[str, ...], options: DiagnosisOptions, progress: Progress
+) -> Iterator[Offsets]:
+    """Yield the offsets of each two streams."""
+    if has_windows(train):
+        progress("offset curve")
+    for pair in combinations(streams, 2):
+        yield offsets_between(train, pair, hop_s=options.hop_s, max_shift_s=options.max_shift_s, seed=options.seed)
 
 
 def _pooled(train: FeatureSet, dev: FeatureSet | None, by: GroupBy, options: DiagnosisOptions) -> Pool:
@@ -140,12 +141,16 @@ def _evidence(
     dev: FeatureSet | None,
     *,
     by: GroupBy,
-    curve: OffsetCurve | None,
+    offsets: tuple[Offsets, ...],
     notes: tuple[str, ...],
     speaker_norm: bool,
 ) -> Evidence:
     """Put together what was measured of the rows, before and after they were cleaned, and of the heads."""
     options, pooled, refits, rows = heads.options, heads.pooled, heads.refits, heads.rows
+    streams = heads.streams
+    alone = {name: refits[name] for name in streams}
+    of_pair = offsets[0] if len(streams) == 2 else Offsets((streams[0], streams[1]), None, None)
+    shapley, coalitions = worth(chance_of(pooled), alone, heads.some, refits["fused"])
     answers = np.concatenate([row.argmax(axis=1) for row in rows["fused"]])
     of_train = getattr(train, options.task)
     majority, train_majority = majority_lines(
@@ -163,15 +168,17 @@ def _evidence(
         classes=pooled.classes,
         majority_share=majority.accuracy,
         answered_share=float(np.bincount(answers).max() / len(answers)),
-        coverage={name: coverage(pooled.features, name) for name in STREAMS},
+        coverage={name: coverage(pooled.features, name) for name in streams},
         spaces=raw.spaces,
-        redundancy=spaces.linear_cka(train),
+        redundancy=spaces.linear_cka(train, of_pair.streams) if len(streams) == 2 else float("nan"),
         copies=raw.copies,
         dev_utterances=len(dev) if dev is not None else 0,
-        curve=curve,
-        strength=strength(pooled, refits["fused"], refits["video"], refits["audio"], seed=options.seed),
-        complement=complement(pooled, refits["video"], refits["audio"]),
-        scores={name: estimate(rows[name], pooled) for name in ("fused", "video", "audio", "late_sum")},
+        curve=of_pair.curve,
+        strength=strength(
+            pooled, refits["fused"], alone, shapley=shapley, coalitions=coalitions, seed=options.seed
+        ),
+        complement=complement(pooled, alone),
+        scores={name: estimate(rows[name], pooled) for name in ("fused", *streams, "late_sum")},
         train_score=refits["fused"].train_score,
         fused_over_best=compare(rows["fused"], rows[heads.best], pooled),
         best_single=heads.best,
@@ -183,6 +190,23 @@ def _evidence(
         outlying=raw.outlying,
         majority=majority,
         train_majority=train_majority,
+        second_offset=of_pair.second,
+        pairs=tuple(_pair(heads, train, one) for one in offsets) if len(streams) > 2 else (),
+    )
+
+
+def _pair(heads: Heads, train: FeatureSet, offsets: Offsets) -> Pair:
+    """Return what two of several streams give joined."""
+    pooled, names = heads.pooled, offsets.streams
+    joined = heads.some[frozenset(names)].log_probabilities
+    better = max(names, key=lambda name: heads.refits[name].score)
+    return Pair(
+        streams=names,
+        score=estimate(joined, pooled),
+        over_better=compare(joined, heads.rows[better], pooled),
+        complement=complement(pooled, {name: heads.refits[name] for name in names}),
+        redundancy=spaces.linear_cka(train, names),
+        offsets=offsets,
     )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.batch import PAIR, FeatureSet
 from dualstream.heads.diagnosis.alignment import MIN_PAIRS, OffsetCurve, centred, directions, pairs
 from numpy.typing import NDArray
 
@@ -30,7 +30,7 @@ class SecondOffset:
     """A second offset that part of the clips have."""
 
     shift_s: float
-    """Seconds, positive where audio comes later than video."""
+    """Seconds, positive where the second stream (audio) comes later."""
     share: float
     """Of the agreement, how much is at the second offset: about the share of the clips."""
     low: float
@@ -41,11 +41,13 @@ class SecondOffset:
         return dict(vars(self))
 
 
-def second_offset(features: FeatureSet, curve: OffsetCurve, *, hop_s: float, seed: int = 0) -> SecondOffset | None:
+def second_offset(
+    features: FeatureSet, curve: OffsetCurve, *, hop_s: float, seed: int = 0, streams: tuple[str, str] = PAIR
+) -> SecondOffset | None:
     """Return the second offset that part of the clips have; None where one offset explains the agreement."""
     if np.isnan(curve.peak_s) or curve.p_value > ALPHA:
         return None
-    video, audio = centred(features, "video"), centred(features, "audio")
+    video, audio = (centred(features, name) for name in streams)
     owner = np.repeat(np.arange(len(features)), np.diff(features.offsets))
     groups, group_of = np.unique(features.dialogue, return_inverse=True)
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import PAIR, FeatureSet, StreamArrays
 from dualstream.heads.evaluation.folds import GroupBy, connected
 from numpy.typing import NDArray
 
@@ -107,14 +107,14 @@ def space(
     )
 
 
-def linear_cka(features: FeatureSet) -> float:
-    """Return the redundancy of video and audio rows: linear CKA, debiased, about 0 to 1.
+def linear_cka(features: FeatureSet, streams: tuple[str, str] = PAIR) -> float:
+    """Return the redundancy of the rows of two streams: linear CKA, debiased, about 0 to 1.
 
     Kornblith et al. 2019, https://arxiv.org/abs/1905.00414, with the unbiased HSIC estimator of Song et
     al. 2012, https://jmlr.org/papers/v13/song12a.html, as plain CKA of wide features on few rows is near 1
     for independent streams. NaN where fewer than 10 utterances have both streams.
     """
-    video, audio = features.streams["video"], features.streams["audio"]
+    video, audio = (features.streams[name] for name in streams)
     both = video.present & audio.present
     x, y = video.utterance[both].astype(np.float64), audio.utterance[both].astype(np.float64)
     finite = np.isfinite(x).all(axis=1) & np.isfinite(y).all(axis=1)

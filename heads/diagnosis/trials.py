@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from dualstream.heads.balances import NONE
-from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.data.batch import PAIR, FeatureSet, stream_order
 from dualstream.heads.diagnosis import changes
-from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.evidence import (
     BETTER_BY_WINDOWS,
     DROP,
@@ -17,23 +16,26 @@ from dualstream.heads.diagnosis.evidence import (
     SHIFT,
     SUBSAMPLE,
     TURN,
-    TURN_ONE,
     DiagnosisOptions,
     Intervention,
+    leave_out,
+    turn_one,
 )
+from dualstream.heads.diagnosis.measures.coalitions import Coalition
 from dualstream.heads.diagnosis.options import BALANCES
 from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
-from dualstream.heads.diagnosis.strength import STREAMS, late_sum
+from dualstream.heads.diagnosis.strength import late_sum
+from dualstream.heads.diagnosis.subsets import between, options_for, subset_trial
 from dualstream.heads.evaluation import metrics
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions
+from dualstream.heads.variants.streams import network_of
 from numpy.typing import NDArray
 
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
 Progress = Callable[[str], None]
 PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
-OTHER_STREAM = {"video": "audio", "audio": "video"}
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
@@ -47,38 +49,58 @@ class Heads:
     base: Trial
     """The head as it is."""
     refits: dict[str, Refit] = field(default_factory=dict)
-    """Of ``fused``, ``video`` and ``audio``."""
+    """Of ``fused``, and of each stream by its name."""
+    some: dict[Coalition, Refit] = field(default_factory=dict)
+    """Of heads on several streams but not all; none where there are two."""
     rows: dict[str, Rows] = field(default_factory=dict)
     """Out-of-fold answers of everything that was fitted."""
     interventions: dict[str, Intervention] = field(default_factory=dict)
 
     @classmethod
     def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> Heads:
-        """Fit the head as it is, and each stream alone."""
+        """Fit the head as it is, each stream alone, and of three streams or more each subset of them."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
         made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
-        trials = {"fused": made.base, **{name: single_stream(made.base, name) for name in STREAMS}}
+        trials = {
+            "fused": made.base,
+            **{name: single_stream(made.base, name, made.streams) for name in made.streams},
+        }
         for name, trial in trials.items():
             progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
             made.refits[name] = refit(trial, pooled)
             made.rows[name] = made.refits[name].log_probabilities
+        for known in between(made.streams):
+            trial = subset_trial(made.base, known, made.streams)
+            progress(f"fitting {trial.name}")
+            made.some[known] = refit(trial, pooled)
         return made
 
     @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams, in the order in which heads join them."""
+        return stream_order(self.pooled.features.streams)
+
+    @property
     def best(self) -> str:
-        """The better single stream."""
-        return max(STREAMS, key=lambda name: self.refits[name].score)
+        """The best single stream."""
+        return max(self.streams, key=lambda name: self.refits[name].score)
 
     def join_late(self) -> None:
-        """Progress what the better stream alone and the sum of both streams' answers gain; nothing is fitted."""
-        self.rows["late_sum"] = late_sum(self.refits["video"], self.refits["audio"])
-        self._add(DROP, f"--fusion {self.best}", self.rows[self.best])
+        """Note what the best stream alone and the sum of all streams' answers gain, and of three streams or more
+        what leaving each out does; nothing is fitted.
+        """
+        self.rows["late_sum"] = late_sum(*(self.refits[name] for name in self.streams))
+        self._add(DROP, f"--fusion {network_of(self.best)}", self.rows[self.best])
         self._add("join late", "--fusion late", self.rows["late_sum"])
+        for left in self.streams if self.some else ():
+            kept = [name for name in self.streams if name != left]
+            rows = self.some[frozenset(kept)].log_probabilities
+            self._add(leave_out(left), f"--streams {','.join(kept)}", rows)
 
-    def try_changes(self, curve: OffsetCurve | None, train: FeatureSet) -> None:
-        """Refit with one thing changed at a time."""
+    def try_changes(self, late_s: Mapping[str, float], train: FeatureSet) -> None:
+        """Refit with one thing changed at a time; `late_s` says by how much a stream runs late, where one does."""
         by_windows = []
-        for trial, against, remedy in _trials(self.base, curve, self.options, train):
+        for trial, against, remedy in _trials(self.base, late_s, self.options, train):
             self.progress(f"refitting: {trial.name}")
             self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
             self._add(trial.name, remedy, self.rows[trial.name], against)
@@ -87,10 +109,8 @@ class Heads:
         if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
             return
         self.progress(f"refitting: {BETTER_BY_WINDOWS}")
-        hide = changes.masked(OTHER_STREAM[self.best])
-        better_by_windows = Trial(
-            BETTER_BY_WINDOWS, "aligned", _one_seed(_options_for(self.base, "aligned")), hide
-        )
+        hide = changes.masked(*(name for name in self.streams if name != self.best))
+        better_by_windows = Trial(BETTER_BY_WINDOWS, "aligned", _one_seed(options_for(self.base, "aligned")), hide)
         self.rows[BETTER_BY_WINDOWS] = refit(better_by_windows, self.pooled).log_probabilities
         self._add(BETTER_BY_WINDOWS, "(what windows give without joining)", self.rows[BETTER_BY_WINDOWS])
         for name in by_windows:
@@ -104,9 +124,9 @@ class Heads:
         turn = replace(self.base, name=TURN, prepare=changes.turned(streams))
         trials: list[tuple[Trial, str | None]] = [(turn, None)]
         for name in streams:
-            one = single_stream(self.base, name)
+            one = single_stream(self.base, name, self.streams)
             steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
-            trials.append((replace(one, name=TURN_ONE[name], prepare=changes.in_turn(*steps)), name))
+            trials.append((replace(one, name=turn_one(name), prepare=changes.in_turn(*steps)), name))
         for trial, against in trials:
             self.progress(f"refitting: {trial.name}")
             self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
@@ -130,28 +150,19 @@ class Heads:
         self.interventions[name] = Intervention(name, remedy, estimate(rows, self.pooled), gain, over_best)
 
 
-def single_stream(base: Trial, name: str) -> Trial:
-    """Return one stream by itself, in a head of the kind that joins: another kind's merit is no gain of joining.
-
-    Heads over utterance rows have the variants ``video`` and ``audio``, linear ones theirs; of heads that read
-    windows or dialogues, choose by themselves or are a plain torch module, the other stream is hidden.
-    """
-    joined = registry.get(base.fusion)
-    if joined.kind == "solved":
-        fusion = f"linear_{name}"
-        return Trial(name, fusion, _options_for(base, fusion, shared=registry.get(fusion).parameters))
-    of_its_own = joined.needs_windows or joined.needs_dialogues or joined.kind == "search"
-    if of_its_own or not getattr(joined.network, "has_representation", True):
-        return replace(base, name=name, prepare=changes.masked(OTHER_STREAM[name]))
-    return Trial(name, name, _options_for(base, name))
+def single_stream(base: Trial, name: str, streams: Sequence[str] = PAIR) -> Trial:
+    """Return one stream of `streams` by itself, in a head of the kind that joins (`subsets.subset_trial`)."""
+    return subset_trial(base, frozenset({name}), streams)
 
 
 def _trials(
-    base: Trial, curve: OffsetCurve | None, options: DiagnosisOptions, train: FeatureSet
+    base: Trial, late_s: Mapping[str, float], options: DiagnosisOptions, train: FeatureSet
 ) -> list[tuple[Trial, str | None, str]]:
     """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
     fit = base.options
-    width = min(32, *(train.streams[name].width for name in STREAMS))
+    streams = stream_order(train.streams)
+    every = "both" if len(streams) == 2 else "all"
+    width = min(32, *(train.streams[name].width for name in streams))
     found: list[tuple[Trial, str | None, str]] = [
         (
             Trial("standardise", base.fusion, fit, changes.standardise),
@@ -161,7 +172,7 @@ def _trials(
         (
             Trial("equalise widths", base.fusion, fit, changes.equalise(width)),
             None,
-            f"project both streams to {width} columns of the same total variance",
+            f"project {every} streams to {width} columns of the same total variance",
         ),
         (
             Trial("modality dropout", base.fusion, replace(fit, modality_dropout=0.5)),
@@ -175,28 +186,30 @@ def _trials(
             "--loss balanced_softmax",
         ),
         (
-            Trial("regularise", "linear", _options_for(base, "linear")),
+            Trial("regularise", "linear", options_for(base, "linear")),
             None,
             "--fusion linear: a penalty chosen in train instead of a hidden layer",
         ),
     ]
     if has_windows(train):
-        of_windows = _one_seed(_options_for(base, "aligned"))
+        of_windows = _one_seed(options_for(base, "aligned"))
         found.append((Trial("align windows", "aligned", of_windows), None, "--fusion aligned"))
-        found.append(
-            (
-                Trial(SUBSAMPLE, base.fusion, fit, changes.subsampled(THIN_EVERY_S, options.hop_s)),
-                None,
-                "(what sampling one frame each 3 s would cost)",
-            )
-        )
-        if curve is not None and curve.verdict == "shifted" and "align windows" in options.interventions:
-            hops = round(curve.peak_s / options.hop_s)
+        if "video" in streams:  # of streams of other names it is not known which has frames
             found.append(
                 (
-                    Trial(SHIFT, "aligned", of_windows, changes.shifted(hops)),
+                    Trial(SUBSAMPLE, base.fusion, fit, changes.subsampled(THIN_EVERY_S, options.hop_s)),
+                    None,
+                    "(what sampling one frame each 3 s would cost)",
+                )
+            )
+        if late_s and "align windows" in options.interventions:
+            moves = [changes.shifted(round(late / options.hop_s), name) for name, late in late_s.items()]
+            words = " and ".join(f"{name} by {-late:+.1f} s" for name, late in late_s.items())
+            found.append(
+                (
+                    Trial(SHIFT, "aligned", of_windows, changes.in_turn(*moves)),
                     "align windows",
-                    f"move audio by {-curve.peak_s:+.1f} s, and look for the cause in the clips",
+                    f"move {words}, and look for the cause in the clips",
                 )
             )
     return [entry for entry in found if entry[0].name in options.interventions]
@@ -217,15 +230,7 @@ def _balances(base: Trial) -> list[tuple[Trial, str | None, str]]:
 
 
 def has_windows(features: FeatureSet) -> bool:
-    return all(features.streams[name].windows is not None for name in STREAMS)
-
-
-def _options_for(base: Trial, fusion: str, *, shared: Collection[str] = ()) -> FitOptions:
-    """Return the options of `base` for another variant, which has settings of its own but for those `shared`."""
-    if fusion == base.fusion:
-        return base.options
-    kept = {name: value for name, value in base.options.parameters.items() if name in shared}
-    return replace(registry.own_options(fusion, base.options), parameters=kept)
+    return all(features.streams[name].windows is not None for name in features.streams)
 
 
 def _one_seed(fit: FitOptions) -> FitOptions:

@@ -426,6 +426,12 @@ def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, 
                 f"the cache has several {head} streams ({', '.join(sorted(made))}); "
                 f"choose one: --streams {head}={sorted(made)[0]}"
             )
+    if not chosen and cache.streams:
+        there = list(cache.streams)
+        raise UsageError(
+            f"the cache has neither a video nor an audio stream; it has {', '.join(there)}: name those to read, "
+            f"as in --streams {','.join(there)}"
+        )
     if not chosen:
         raise UsageError("the cache has no stream; extract it with --video or --audio")
     return chosen

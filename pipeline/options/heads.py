@@ -206,7 +206,7 @@ class DiagnoseOptions:
     any_task: bool = False
     """Take the other task where train and dev have no label of `diagnosis.task`."""
     streams: Mapping[str, str] = field(default_factory=dict)
-    """Which two streams are diagnosed, one as video, one as audio: video=NAME,audio=NAME; default: those two."""
+    """Streams to join, two to five: NAME,NAME,... or video=NAME,audio=NAME; default: video and audio."""
     speaker_norm: bool = False
     """Normalise each speaker by its own unlabelled utterances, drawn towards training speakers (transductive)."""
     scored: Scored = ProtocolOptions.scored

@@ -10,7 +10,7 @@ from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.spaces import Space
-from dualstream.heads.diagnosis.strength import Complement
+from dualstream.heads.diagnosis.strength import Complement, Strength
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.pipeline.experiments.diagnosis import DiagnosisDocument
 from dualstream.pipeline.reporting import diagnosis_figures as figures
@@ -46,7 +46,7 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     table.add_row("chance", f"{evidence.strength.chance:.1%}", "", "")
     for title, words in _majority(evidence).items():
         table.add_row(Text(title), words, "", "")
-    for name in figures.STREAM_COLOUR:
+    for name in evidence.streams:
         table.add_row(f"{name} alone{mark}", _score(evidence.scores[name]), "", "")
     table.add_row(f"{evidence.fusion}, as it is{mark}", _score(evidence.scores["fused"]), "", "")
     for item in evidence.interventions.values():
@@ -55,16 +55,13 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
         table.add_row(f"  {item.name}{mark}", _score(item.score), f"{item.gain.difference:+.1%}", interval)
     out.print(table)
     out.print("intervals of gains are each by itself; what is called sure is corrected for the number of changes")
-    strength = evidence.strength
-    shares = ", ".join(f"{k} {v:.0%}" for k, v in strength.lean_share.items() if not math.isnan(v))
-    out.print(
-        f"\nworth (Shapley, points above chance): video {strength.shapley_video:+.1%}, audio "
-        f"{strength.shapley_audio:+.1%}; use by the head: {shares or 'none of either'}",
-        markup=False,
-    )
+    out.print(f"\nworth (Shapley, points above chance): {_worth(evidence.strength)}", markup=False)
     out.print(f"complement: {_complement(evidence.complement)}", markup=False)
+    for title, words in _of_pairs(evidence).items():
+        out.print(f"{title}: {words}", markup=False)
     out.print(f"coverage: {_coverage(evidence.coverage)}", markup=False)
-    out.print(f"alignment: {figures.offset_words(evidence.curve)}", markup=False)
+    for title, words in _alignment(evidence).items():
+        out.print(f"{title}: {words}", markup=False)
     if evidence.measures is not None:
         for title, words in measures.facts(evidence.measures, evidence.fusion, mark, short=True).items():
             out.print(f"{title}: {words}", markup=False)
@@ -86,7 +83,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
     mark = tables.answer_mark(speaker_norm=evidence.speaker_norm)
     drawn = [
         figures.gains(evidence),
-        figures.offset_curve(evidence.curve),
+        *(figures.offset_curve(one, several=len(evidence.streams) > 2) for one in evidence.offsets),
         figures.coverage(evidence.coverage),
         figures.worth(evidence),
     ]
@@ -179,22 +176,24 @@ def _facts(evidence: Evidence) -> dict[str, str]:
     facts = {
         "chance": f"{strength.chance:.1%}",
         **_majority(evidence),
-        **{f"{name} alone{mark}": _score(scores[name]) for name in figures.STREAM_COLOUR},
+        **{f"{name} alone{mark}": _score(scores[name]) for name in evidence.streams},
         f"{evidence.fusion}, as it is{mark}": _score(scores["fused"]),
         f"the same on fitted rows{mark}": f"{evidence.train_score:.1%}",
-        f"over the better stream{mark}": gain_words(evidence.fused_over_best),
+        f"over the {'best' if evidence.pairs else 'better'} stream{mark}": gain_words(evidence.fused_over_best),
         "complement": _complement(evidence.complement),
+        **({"worth (Shapley, points above chance)": _worth(strength)} if evidence.pairs else {}),
+        **_of_pairs(evidence),
         "coverage": _coverage(evidence.coverage),
-        "alignment": figures.offset_words(evidence.curve),
+        **_alignment(evidence),
         **{f"{name} rows": _space(space) for name, space in evidence.spaces.items()},
     }
     if not math.isnan(evidence.redundancy):
         facts["redundancy"] = f"{evidence.redundancy:.2f} (linear CKA of the streams: 0 none, 1 the same)"
     if evidence.dev_utterances:
         facts["dev rows that are in train"] = f"{evidence.copies} of {evidence.dev_utterances}"
-    shares = strength.gradient_share_video
-    if shares:
-        facts["video's share of the gradient"] = (
+    known = [(name, shares) for name, shares in strength.gradient_share.items() if shares]
+    for name, shares in known if len(known) > 2 else known[:1]:  # of two, the other's is the rest
+        facts[f"{name}'s share of the gradient"] = (
             f"{shares[0]:.0%} in the first epoch, {shares[-1]:.0%} in the last"
         )
     return facts | {"note" if number == 0 else f"note {number + 1}": n for number, n in enumerate(evidence.notes)}
@@ -215,11 +214,44 @@ def _changes(evidence: Evidence) -> dict[str, str]:
 
 
 def _complement(found: Complement) -> str:
+    only = ", ".join(f"by {name} alone {share:.0%}" for name, share in found.only.items())
+    every, none = ("both", "neither") if len(found.only) == 2 else ("all", "none")
     return (
-        f"right by video alone {found.only_video:.0%}, by audio alone {found.only_audio:.0%}, by both "
-        f"{found.both:.0%}, by neither {found.neither:.0%} of the utterances; who always picked the right "
-        f"stream would have {found.oracle:.1%} balanced accuracy"
+        f"right {only}, by {every} {found.all:.0%}, by {none} {found.none:.0%} of the utterances; who always "
+        f"picked the right stream would have {found.oracle:.1%} balanced accuracy"
     )
+
+
+def _worth(found: Strength) -> str:
+    worth = ", ".join(f"{name} {value:+.1%}" for name, value in found.shapley.items())
+    shares = ", ".join(f"{k} {v:.0%}" for k, v in found.lean_share.items() if not math.isnan(v))
+    none = "none of either" if len(found.alone) == 2 else "none of any"
+    return f"{worth}; use by the head: {shares or none}"
+
+
+def _of_pairs(evidence: Evidence) -> dict[str, str]:
+    """Return what each of three streams or more adds to the others, and what each two give; none of two."""
+    adds = {f"{name} added to the others": _gain_short(gain) for name, gain in evidence.adds.items()}
+    return adds | {
+        f"{' and '.join(pair.streams)} alone": f"{_score(pair.score)}, over the better one "
+        f"{_gain_short(pair.over_better)}"
+        + ("" if math.isnan(pair.redundancy) else f"; redundancy (linear CKA) {pair.redundancy:.2f}")
+        for pair in evidence.pairs
+    }
+
+
+def _gain_short(gain: PairedDifference) -> str:
+    words = f"{gain.difference:+.1%}"
+    return words if gain.interval is None else f"{words} ({gain.interval[0]:+.1%} to {gain.interval[1]:+.1%})"
+
+
+def _alignment(evidence: Evidence) -> dict[str, str]:
+    """Return what the offset curve of each two streams says."""
+    several = len(evidence.streams) > 2
+    return {
+        f"alignment of {' and '.join(one.streams)}" if several else "alignment": figures.offset_words(one.curve)
+        for one in evidence.offsets
+    }
 
 
 def _coverage(found: Mapping[str, Coverage]) -> str:

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from dualstream.heads.diagnosis.alignment import OffsetCurve
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, MUTED, ORANGE, RED, Picture, render
+from dualstream.heads.diagnosis.pairs import Offsets
+from dualstream.heads.diagnosis.strength import Reliance
+from dualstream.pipeline.reporting.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    RED,
+    Picture,
+    render,
+)
 from dualstream.pipeline.reporting.tables import answer_mark
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STREAM_COLOUR = {"video": BLUE, "audio": ORANGE}
+STREAM_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of the first stream, the second, …
+LINE = 30  # characters that stand side by side under half a figure
 GOOD, BAD, UNSURE = GREEN, RED, GREY
+
+
+def colours(streams: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each stream."""
+    return dict(zip(streams, itertools.cycle(STREAM_COLOURS), strict=False))
 
 
 def offset_words(curve: OffsetCurve | None) -> str:
@@ -36,10 +57,12 @@ def offset_words(curve: OffsetCurve | None) -> str:
     }[curve.verdict]
 
 
-def offset_curve(curve: OffsetCurve | None) -> Picture | None:
-    """Draw the agreement of the streams by shift; None where no shift could be scored."""
+def offset_curve(found: Offsets, *, several: bool = False) -> Picture | None:
+    """Draw the agreement of two streams, `several`: of more, by shift; None where no shift could be scored."""
+    curve = found.curve
     if curve is None or math.isnan(curve.peak_s):
         return None
+    first, second = found.streams
     # as the document has them
     shift, agreement, low, high = (
         np.round(values, 6) for values in (curve.shift_s, curve.agreement, curve.low, curve.high)
@@ -48,19 +71,19 @@ def offset_curve(curve: OffsetCurve | None) -> Picture | None:
     def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.axvline(0, color=MUTED, linewidth=0.8, linestyle=":")
-        axes.fill_between(shift, low, high, color=STREAM_COLOUR["video"], alpha=0.15, linewidth=0)
-        axes.plot(shift, agreement, color=STREAM_COLOUR["video"], marker="o", markersize=4)
+        axes.fill_between(shift, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axes.plot(shift, agreement, color=BLUE, marker="o", markersize=4)
         peak = int(np.nanargmax(agreement))
         colour = {"shifted": BAD, "aligned": GOOD}.get(curve.verdict, UNSURE)
         axes.plot(shift[peak], agreement[peak], "o", color=colour, markersize=8)
-        axes.set_xlabel("audio against video, seconds (positive: audio later)")
+        axes.set_xlabel(f"{second} against {first}, seconds (positive: {second} later)")
         axes.set_ylabel("held-out canonical correlation")
-        axes.set_title("Agreement of the streams by shift")
+        axes.set_title(f"Agreement of {f'{first} and {second}' if several else 'the streams'} by shift")
         axes.grid(axis="y", color=GRID)
 
     return Picture(
-        "offset_curve",
-        "Offset curve",
+        f"offset_curve_{first}_{second}" if several else "offset_curve",
+        f"Offset curve of {first} and {second}" if several else "Offset curve",
         f"{offset_words(curve)} Band: 95 % interval over dialogues.",
         render(plot, 6.4, 3.2),
     )
@@ -76,8 +99,8 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
 
     def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
-        names = list(seen)
-        axes.barh(names, [seen[name] for name in names], color=[STREAM_COLOUR[name] for name in names], height=0.5)
+        names, of = list(seen), colours(of_streams)
+        axes.barh(names, [seen[name] for name in names], color=[of[name] for name in names], height=0.5)
         axes.set_xlim(0, 1)
         axes.invert_yaxis()
         axes.set_xlabel("share of an utterance's windows that the stream has seen (mean)")
@@ -89,32 +112,38 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
         for name, values in of_streams.items()
         if not math.isnan(values.rows_per_utterance)
     )
-    return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.8))
+    return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.0 + 0.4 * max(2, len(seen))))
 
 
 def worth(evidence: Evidence) -> Picture:
     """Draw what the streams are worth beside what the head makes of them."""
     strength = evidence.strength
-    shapley = {"video": strength.shapley_video, "audio": strength.shapley_audio}
-    names = list(STREAM_COLOUR)
+    return worth_of(strength.shapley, strength.lean, speaker_norm=evidence.speaker_norm)
+
+
+def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker_norm: bool) -> Picture:
+    """Draw what streams are worth beside what a head loses without each."""
+    names = list(shapley)
+    of = colours(names)
 
     def plot(figure: Figure) -> None:
         left, right = figure.subplots(1, 2)
-        colours = [STREAM_COLOUR[name] for name in names]
-        left.bar(names, [100 * shapley[name] for name in names], color=colours, width=0.5)
-        left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=evidence.speaker_norm)}")
-        left.set_ylabel("points above chance")
-        lean = [next(x for x in strength.lean if x.stream == name) for name in names]
+        bars = [of[name] for name in names]
         place = np.arange(len(names))
-        right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=colours, width=0.34, label="shuffled")
-        right.bar(
-            place + 0.18, [100 * x.masked for x in lean], color=colours, width=0.34, alpha=0.45, label="hidden"
-        )
+        left.bar(place, [100 * shapley[name] for name in names], color=bars, width=0.5)
+        left.set_xticks(place, names)
+        left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=speaker_norm)}")
+        left.set_ylabel("points above chance")
+        lean = [next(x for x in leans if x.stream == name) for name in names]
+        right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=bars, width=0.34, label="shuffled")
+        right.bar(place + 0.18, [100 * x.masked for x in lean], color=bars, width=0.34, alpha=0.45, label="hidden")
         right.set_xticks(place, names)
-        right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=evidence.speaker_norm)}")
+        right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=speaker_norm)}")
         right.set_ylabel("points lost")
         right.legend()
         for axes in (left, right):
+            if sum(map(len, names)) > LINE:
+                axes.set_xticks(place, names, rotation=15, ha="right")
             axes.axhline(0, color=INK, linewidth=0.8)
             axes.grid(axis="y", color=GRID)
 

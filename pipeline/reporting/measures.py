@@ -11,14 +11,25 @@ from dualstream.heads.diagnosis.measures.interaction import Interaction
 from dualstream.heads.diagnosis.measures.probes import Probes
 from dualstream.heads.diagnosis.measures.robustness import RobustnessCurve
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
-from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GREY, GRID, INK, ORANGE, PURPLE, Picture, render
+from dualstream.pipeline.reporting.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    GRID,
+    INK,
+    ORANGE,
+    PURPLE,
+    RED,
+    Picture,
+    render,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.figure import Figure
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)
 TOGETHER = GREY
 LAZY = 0.02  # of balanced accuracy: a stream that lost less is not called lazy, however sure
 
@@ -110,7 +121,10 @@ def pictures(found: Measures) -> list[Picture]:
 def _information(found: Information) -> Picture:
     parts = [
         ("told by either", found.redundant, TOGETHER),
-        *((f"{name} only", one, COLOURS[row % 4]) for row, (name, one) in enumerate(found.unique.items())),
+        *(
+            (f"{name} only", one, COLOURS[row % len(COLOURS)])
+            for row, (name, one) in enumerate(found.unique.items())
+        ),
         ("only together", found.synergy, INK),
     ]
 
@@ -138,7 +152,7 @@ def _robustness(curves: Sequence[RobustnessCurve]) -> Picture:
     def plot(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
         for row, curve in enumerate(curves):
-            colour = COLOURS[row % 4]
+            colour = COLOURS[row % len(COLOURS)]
             left.plot(
                 [100 * share for share in curve.missing],
                 [100 * score for score in curve.score_missing],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.heads.diagnosis.strength import STREAMS
 
 DEAD_SHARE = 0.05  # of a stream's columns
 BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
@@ -15,7 +14,7 @@ MISSING_SHARE = 0.5  # of the utterances, in which a stream is not there at all
 def broken_features(evidence: Evidence) -> Cause | None:
     """Columns or rows that carry nothing: dead, not finite, zeros that pose as values, or not there at all."""
     parts = []
-    for name in STREAMS:
+    for name in evidence.streams:
         space, coverage = evidence.spaces[name], evidence.coverage[name]
         absent = coverage.saw_nothing - space.not_finite  # rows that aren't finite count as absent there
         if absent > MISSING_SHARE * evidence.utterances:

@@ -6,7 +6,6 @@ import numpy as np
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import interval
-from dualstream.heads.diagnosis.strength import STREAMS
 
 DRIFT_AUC = 0.75
 DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the dealing
@@ -15,7 +14,7 @@ DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the de
 @cause(title="Drift: dev looks unlike train", rank=50, explained_by=("memorised_labels", "wrong_speakers"))
 def drift(evidence: Evidence) -> Cause | None:
     """Dev rows look unlike train rows, and heads fitted on train pay for it."""
-    worst = max(STREAMS, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))
+    worst = max(evidence.streams, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))
     auc, p_value = evidence.spaces[worst].drift_auc, evidence.spaces[worst].drift_p_value
     if np.isnan(auc) or auc < DRIFT_AUC or p_value > DRIFT_ALPHA:
         return None  # a few dialogues that differ from others are no drift

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval, measured, significant
-from dualstream.heads.diagnosis.strength import STREAMS
 from dualstream.heads.variants import registry
 
 OVERFIT_GAP = 0.20  # balanced accuracy on fitted less on held-out rows
@@ -24,7 +23,7 @@ def too_little_data(evidence: Evidence) -> Cause | None:
     if not evidence.above_chance:
         return None  # nothing says that there is anything to learn
     gap = evidence.train_score - evidence.strength.fused
-    columns = sum(evidence.spaces[name].width for name in STREAMS)
+    columns = sum(evidence.spaces[name].width for name in evidence.streams)
     rows = evidence.utterances
     if gap < OVERFIT_GAP or rows > ROWS_PER_COLUMN * columns:
         return None

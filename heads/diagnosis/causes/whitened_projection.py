@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause, remedied
-from dualstream.heads.diagnosis.evidence import OTHER, TURN, TURN_ONE, Evidence, Intervention
+from dualstream.heads.diagnosis.evidence import OTHER, TURN, Evidence, Intervention, turn_one
 from dualstream.heads.diagnosis.remedies import significant
-from dualstream.heads.diagnosis.strength import STREAMS
 
 
 @cause(title="A whitened projection: principal components, standardised", rank=80)
@@ -16,7 +15,7 @@ def whitened_projection(evidence: Evidence) -> Cause | None:
         return None
     parts = []
     for name in components(evidence):
-        space, turned = evidence.spaces[name], evidence.interventions[TURN_ONE[name]]
+        space, turned = evidence.spaces[name], evidence.interventions[turn_one(name)]
         parts.append(
             f"the {space.width} columns of {name} hardly correlate ({space.correlation:.2f}), and "
             f"{space.width / space.steepness:.0f} of them would hold its variance: principal components, which "
@@ -35,9 +34,9 @@ def whitened_projection(evidence: Evidence) -> Cause | None:
 
 def components(evidence: Evidence) -> list[str]:
     """Return the streams that look like principal components and were refitted turned."""
-    return [name for name in STREAMS if TURN_ONE[name] in evidence.interventions]
+    return [name for name in evidence.streams if turn_one(name) in evidence.interventions]
 
 
 def turning(evidence: Evidence) -> tuple[Intervention, ...]:
     """Return the turns that significantly gain, of the joined head and of the streams alone."""
-    return significant(evidence, TURN, *(TURN_ONE[name] for name in components(evidence)))
+    return significant(evidence, TURN, *(turn_one(name) for name in components(evidence)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
-from dualstream.heads.diagnosis.signs.joins import LABELS, Join
+from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
 from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign
 
@@ -29,7 +31,7 @@ def wrong_join(evidence: Evidence) -> Cause | None:
     if signs.label_maps:  # what other names of the classes explain is no other order
         moved = [one for one in moved if one.other != LABELS or " row" in one.best]
     if moved:
-        words = "; ".join(dict.fromkeys(_moved(one) for one in moved))
+        words = _of_several(moved) if len(signs.streams) > 2 else "; ".join(dict.fromkeys(map(_moved, moved)))
         return mistake(
             "wrong_join",
             words,
@@ -54,6 +56,28 @@ def _moved(one: Join) -> str:
     )
 
 
+def _of_several(moved: Sequence[Join]) -> str:
+    """Say of three streams or more which one is joined wrongly to which others."""
+    parts = []
+    for name in dict.fromkeys(one.moved for one in moved):
+        pairs = [one for one in moved if one.moved == name and one.other != LABELS]
+        if not pairs:
+            parts += [_moved(one) for one in moved if one.moved == name]
+            continue
+        others = " and ".join(_other(one, name) for one in pairs)
+        stands, best = " and ".join(f"{o.z:.0f}" for o in pairs), " and ".join(f"{o.best_z:.0f}" for o in pairs)
+        ways = " or ".join(dict.fromkeys(one.best for one in pairs))
+        parts.append(
+            f"{name} is joined wrongly to {others}: they share little beyond class and speaker as they stand "
+            f"({stands} deviations of unrelated rows), and {best} with the rows of {name} taken from {ways}"
+        )
+    return "; ".join(parts)
+
+
+def _other(join: Join, name: str) -> str:
+    return join.other if join.one == name else join.one
+
+
 def _whole_speakers(signs: Signs) -> Cause | None:
     copied, apart = borrowed(signs), signs.speaker_joins
     if not copied and not apart:
@@ -63,23 +87,7 @@ def _whole_speakers(signs: Signs) -> Cause | None:
         f"{signs.speakers_called([one.of])[0] if one.of >= 0 else 'unknown'}"
         for one in copied
     ]
-    parts += [
-        f"{one.one} and {one.other} of speaker {signs.speaker_names[one.speaker]} share nothing (t "
-        f"{one.t:.1f}), while "
-        f"those of the other speakers do (t {one.expected:.1f} at median)"
-        for one in apart
-        if not one.shift
-    ]
-    late = [one for one in apart if one.shift]
-    if late:
-        who = ", ".join(signs.speaker_names[one.speaker] for one in late[:5]) + (", …" if len(late) > 5 else "")
-        first = late[0]
-        parts.append(
-            f"{first.one} and {first.other} of {len(late)} speakers ({who}) go together only once "
-            f"rows are moved inside "
-            f"the speaker, by {first.shift:+d} for the first (t {first.t:.1f} as they stand, "
-            f"{first.shifted_t:.1f} moved)"
-        )
+    parts += _apart(signs) if len(signs.streams) > 2 else _apart_of_two(signs)
     speakers = {one.speaker for one in copied} | {one.speaker for one in apart}
     return mistake(
         "wrong_join",
@@ -91,18 +99,69 @@ def _whole_speakers(signs: Signs) -> Cause | None:
     )
 
 
+def _apart_of_two(signs: Signs) -> list[str]:
+    """Say of two streams which speakers' rows don't go together."""
+    apart = signs.speaker_joins
+    parts = [
+        f"{one.one} and {one.other} of speaker {signs.speaker_names[one.speaker]} share nothing (t "
+        f"{one.t:.1f}), while "
+        f"those of the other speakers do (t {one.expected:.1f} at median)"
+        for one in apart
+        if not one.shift
+    ]
+    late = [one for one in apart if one.shift]
+    if late:
+        first = late[0]
+        parts.append(
+            f"{first.one} and {first.other} of {len(late)} speakers ({_called(signs, late)}) go together only "
+            "once rows are moved inside "
+            f"the speaker, by {first.shift:+d} for the first (t {first.t:.1f} as they stand, "
+            f"{first.shifted_t:.1f} moved)"
+        )
+    return parts
+
+
+def _apart(signs: Signs) -> list[str]:
+    """Say of three streams or more whose rows of which stream don't go with the others'."""
+    parts = []
+    for shifted in (False, True):
+        by_streams: dict[tuple[str, ...], list[SpeakerJoin]] = {}
+        mine = [one for one in signs.speaker_joins if bool(one.shift) == shifted]
+        for speaker in dict.fromkeys(one.speaker for one in mine):
+            pairs = [one for one in mine if one.speaker == speaker]
+            named = dict.fromkeys(name for one in pairs for name in (one.one, one.other))
+            common = [name for name in named if all(name in (one.one, one.other) for one in pairs)]
+            by_streams.setdefault(tuple(common if len(common) == 1 else named), []).append(pairs[0])
+        for streams, found in by_streams.items():
+            who = f"{' and '.join(streams)} of {len(found)} speakers ({_called(signs, found)})"
+            others = " and ".join(name for name in signs.streams if name not in streams)
+            what = f"{who} go with {others}" if len(streams) == 1 else f"{who} go together"
+            how = "only once rows are moved inside the speaker" if shifted else "not at all"
+            t, usual = found[0].t, found[0].expected
+            parts.append(
+                f"rows of {what} {how} (t {t:.1f} for the first, of other speakers {usual:.1f} at median)"
+            )
+    return parts
+
+
+def _called(signs: Signs, found: Sequence[SpeakerJoin]) -> str:
+    names = list(dict.fromkeys(signs.speaker_names[one.speaker] for one in found))
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+
+
 def _shuffled(signs: Signs) -> Cause | None:
     found = [one for one in signs.joins if one.kind == "shuffled"]
     if not found:
         return None
     blind = list(dict.fromkeys(one.moved for one in found))
-    one = found[0]
-    seeing = one.other if one.moved == one.one else one.one
+    several = len(signs.streams) > 2
+    seeing = " or ".join(dict.fromkeys(_other(one, one.moved) for one in (found if several else found[:1])))
+    deviations = ", ".join(f"{one.z:.1f}" for one in (found if several else found[:1]))
     return mistake(
         "wrong_join",
         f"{' and '.join(blind)} says nothing of the class, and shares nothing with {seeing} beyond "
         f"class and speaker "
-        f"({one.z:.1f} deviations of unrelated rows), as rows of other utterances would; no sort "
+        f"({deviations} deviations of unrelated rows), as rows of other utterances would; no sort "
         f"order that is known "
         "puts them back",
         None,

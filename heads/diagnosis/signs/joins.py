@@ -212,13 +212,14 @@ def _join(sides: _Sides, one: str, other: str, best: _Best, with_labels: dict[st
         }
         moved = max(gains, key=lambda name: gains[name])
         source = best.source if moved == other else back
-        words = best.words if moved == other else _opposite(best.words)
+        words = best.words if moved == other else opposite(best.words)
         return Join(one, other, best.stands.z, words, best.moved.z, "order", moved, tuple(source.tolist()))
     kind, moved = _unrelated(sides, one, other, best.stands, with_labels, at)
     return Join(one, other, best.stands.z, "as they stand", best.stands.z, kind, moved, shift_seen=best.shift_seen)
 
 
-def _opposite(words: str) -> str:
+def opposite(words: str) -> str:
+    """Return the move of the other side that comes to the same."""
     for a, b in (("earlier", "later"), ("later", "earlier"), ("back from", "into"), ("into", "back from")):
         if a in words:
             return words.replace(a, b)
@@ -256,7 +257,7 @@ def _of_labels(with_labels: dict[str, _Best], found: list[Join]) -> Iterator[Joi
             name,
             LABELS,
             best.stands.z,
-            _opposite(best.words) if clear else "as they stand",
+            opposite(best.words) if clear else "as they stand",
             best.moved.z if clear else best.stands.z,
             "order" if clear else "related" if best.stands.z > UNRELATED_Z else "unknown",
             name if clear else "",

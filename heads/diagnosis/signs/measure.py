@@ -17,6 +17,7 @@ from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.sensitivity import limits
+from dualstream.heads.diagnosis.signs.settled import settled
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
 from dualstream.heads.diagnosis.signs.table import Names, Table
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
@@ -48,7 +49,7 @@ def signs(
     progress("rows that stand twice, filled in, or of two kinds")
     found = rows_alone(table)
     progress("joins of the streams, labels and speakers")
-    joined = joins(table)
+    joined = settled(joins(table), list(table.raw))
     made = Signs(
         **found,
         joins=joined,

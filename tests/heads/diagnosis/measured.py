@@ -64,7 +64,8 @@ def worth(
     lean = tuple(
         SimpleNamespace(stream=name, shuffled=loss, masked=loss) for name, loss in zip(STREAMS, use, strict=True)
     )
-    return Strength(0.25, video, audio, fused, 0.15, 0.2, lean, ())  # type: ignore[arg-type]
+    alone, shapley = {"video": video, "audio": audio}, {"video": 0.15, "audio": 0.2}
+    return Strength(0.25, alone, fused, shapley, lean, {})  # type: ignore[arg-type]
 
 
 def evidence(*changes: Intervention, **fields: Any) -> Evidence:
@@ -74,7 +75,7 @@ def evidence(*changes: Intervention, **fields: Any) -> Evidence:
         fusion="concat", task="emotion", utterances=400, groups=40, grouped_by="dialogue", classes=4,
         majority_share=0.4, answered_share=0.45, coverage={name: seen(name) for name in STREAMS},
         spaces={name: space(name) for name in STREAMS}, redundancy=0.1, copies=0, dev_utterances=100,
-        curve=curve("aligned"), strength=worth(), complement=Complement(0.2, 0.2, 0.3, 0.3, 0.7, 0.1),
+        curve=curve("aligned"), strength=worth(), complement=Complement({"video": 0.2, "audio": 0.2}, 0.3, 0.3, 0.7, 0.1),
         scores={"fused": estimate(0.6), "video": estimate(0.5), "audio": estimate(0.5), "late_sum": estimate(0.6)},
         train_score=0.65, fused_over_best=gain(0.1), best_single="audio", drop_to_dev=None, interventions=tried,
         notes=(),

@@ -201,7 +201,7 @@ def test_a_whitened_projection_is_found_however_loud_it_is():
 def test_diagnosis_without_a_stream_fails():
     train, dev = plant(PlantOptions(seed=18, utterances=240))
     del train.streams["audio"]
-    with pytest.raises(ValueError, match="needs a video and an audio stream"):
+    with pytest.raises(ValueError, match="needs two streams or more, such as video and audio"):
         diagnose(train, dev, QUICK)
 
 
