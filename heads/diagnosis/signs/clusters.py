@@ -47,7 +47,7 @@ def normal_scores(rows: Floats) -> Floats:
     return np.asarray(ndtri((ranks + 0.5) / len(rows)))
 
 
-def grouping_z(rows: Floats, count: int, deals: int = 5) -> float:
+def grouping_z(rows: Floats, count: int, deals: int = 9) -> float:
     """Return how much tighter `count` groups lie than in rows with shuffled columns, in their deviations."""
     rng = np.random.default_rng(0)
     own = kmeans(rows, count)[1]
