@@ -380,7 +380,7 @@ DAMAGES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "8 % unmarked zeros": (unmarked_zeros, ("broken_features",)),
     "100 times too large, half of the speakers": (scaled_for_speakers, ("scale_by_group",)),
     "100 times too large, a random half": (scaled_for_some, ("scale_by_group",)),
-    "columns permuted, half of the speakers": (columns_permuted, ("columns_by_group",)),
+    "columns permuted, half of the speakers": (columns_permuted, ("columns_by_group", "two_kinds_of_rows")),
     "two encoders, a random half": (two_encoders, ("two_kinds_of_rows",)),
     "two encoders, half of the speakers": (two_encoders_by_speaker, ("two_kinds_of_rows",)),
     "one wild value": (one_wild_value, ("outlying_rows",)),

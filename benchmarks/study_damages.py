@@ -24,6 +24,7 @@ import checkout  # noqa: F401
 import numpy as np
 from damages import DAMAGES
 from frozen_rows import action_units, folder_of, whisper_rows
+from more_damages import MORE
 from whole_corpora import Whole, planted, table
 
 from dualstream.cores import one_core
@@ -109,10 +110,13 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--strengths", default="1", help="such as 0.5,1,1.5")
     parser.add_argument("--damages", default="", help="those whose words hold this; clean: none")
+    parser.add_argument(
+        "--set", choices=("all", "first", "more"), default="all", help="damages.py, more_damages.py"
+    )
     arguments = parser.parse_args()
     real = {"ravdess": lambda: ravdess(arguments.rows), "cremad": cremad}.get(arguments.corpus)
     whole = real() if real else None
-    chosen = {CLEAN: (None, ())} | DAMAGES
+    chosen = {CLEAN: (None, ())} | {"all": DAMAGES | MORE, "first": DAMAGES, "more": MORE}[arguments.set]
     chosen = {name: one for name, one in chosen.items() if arguments.damages in name}
     counts: dict[str, Counter[str]] = {name: Counter() for name in chosen}
     started = time.process_time()

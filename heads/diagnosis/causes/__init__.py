@@ -81,10 +81,13 @@ class CauseEntry:
 
 MISTAKES = (
     "label_in_column",
+    "missing_by_class",
+    "same_stream",
     "scale_by_group",
     "columns_by_group",
     "two_kinds_of_rows",
     "imputed_rows",
+    "put_values",
     "duplicates",
     "wrong_join",
     "wrong_labels",

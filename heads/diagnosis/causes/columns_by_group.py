@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause
-from dualstream.heads.diagnosis.causes.two_kinds_of_rows import of_kind
+from dualstream.heads.diagnosis.causes.two_kinds_of_rows import of_kind, unlike
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.remedies import COLUMNS
@@ -22,8 +22,8 @@ def found_in(signs: Signs) -> Cause | None:
         "columns",
         "columns_by_group",
         lambda one: (
-            f"lie {one.distance:.0f} deviations from the others, and are like them once their {len(one.order)} "
-            "columns are put into another order"
+            (unlike(one) or f"lie {one.distance:.0f} deviations from the others")
+            + f", and are like them once their {len(one.order)} columns are put into another order"
         ),
         signs.remedies.get(COLUMNS),
         "read these rows' columns by their names and not by their places",

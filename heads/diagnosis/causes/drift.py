@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
-from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.causes import Cause, cause, mistake
+from dualstream.heads.diagnosis.causes.two_kinds_of_rows import unlike
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import interval
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds
+from dualstream.heads.diagnosis.signs.remedies import COLUMNS, SCALE
 
 DRIFT_AUC = 0.75
+ALL_NEW_AUC = 0.98  # no people drawn from the same corpus look as new, whether or not it costs
 DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the dealing
 
 
 @cause(title="Drift: dev looks unlike train", rank=50, explained_by=("memorised_labels", "wrong_speakers"))
 def drift(evidence: Evidence) -> Cause | None:
     """Dev rows look unlike train rows, and heads fitted on train pay for it."""
+    of_another_kind = None if evidence.signs is None else _of_another_kind(evidence.signs)
+    if of_another_kind is not None:
+        return of_another_kind
     worst = max(evidence.streams, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))
     auc, p_value = evidence.spaces[worst].drift_auc, evidence.spaces[worst].drift_p_value
     if np.isnan(auc) or auc < DRIFT_AUC or p_value > DRIFT_ALPHA:
         return None  # a few dialogues that differ from others are no drift
     drop = evidence.drop_to_dev
     costs = drop is not None and drop.low is not None and drop.low > 0
-    if evidence.grouped_by == "speaker" and not costs:
-        return None  # new people look new; that is named where it clearly costs
+    if evidence.grouped_by == "speaker" and not costs and auc < ALL_NEW_AUC:
+        return None  # new people look a little new; that is named where it clearly costs
     effect = drop.difference if drop else 0.0
     return Cause(
         "drift",
@@ -33,3 +41,32 @@ def drift(evidence: Evidence) -> Cause | None:
         "look for what differs between the splits (episodes, channels, encoder versions)"
         + ("" if evidence.speaker_norm else "; --speaker-norm removes what is constant for a speaker"),
     )
+
+
+def _of_another_kind(signs: Signs) -> Cause | None:
+    """Return the cause where dev's rows are of another make than train's: each by itself tells which it is."""
+    found = [one for one in signs.kinds if one.by == "split"]
+    if not found:
+        return None
+    remedy = signs.remedies.get(SCALE) or signs.remedies.get(COLUMNS)
+    return mistake(
+        "drift",
+        "; ".join(_words(one) for one in found),
+        remedy,
+        "extract both splits in one way, or see what was done to one of them alone: "
+        + "; ".join(dict.fromkeys(_advice(one) for one in found)),
+        utterances=[name for one in found for name in signs.called(one.utterances)],
+    )
+
+
+def _words(one: TwoKinds) -> str:
+    if one.kind == "scale":
+        how = f"are {one.factor:,.3g} times as large as the other split's"
+    else:
+        how = unlike(one) or f"lie {one.distance:.0f} deviations from the other split's, with nothing between"
+    return f"{len(one.utterances)} {one.stream} rows of one split {how}"
+
+
+def _advice(one: TwoKinds) -> str:
+    of_kind = {"scale": "another unit or gain", "columns": "another order of columns"}
+    return of_kind.get(one.kind, "another encoder, other settings or a normalisation of its own")

@@ -13,7 +13,9 @@ from dualstream.heads.diagnosis.evidence import Evidence
 )
 def memorised_labels(evidence: Evidence) -> Cause | None:
     """A stream knows its training labels: its rows are tighter around their classes than rows of other splits."""
-    found = [one for one in evidence.certainty if one.memorised]
+    kinds = () if evidence.signs is None else evidence.signs.kinds
+    elsewhere = {one.stream for one in kinds if one.by == "split"}  # there a probe of train is lost anyhow
+    found = [one for one in evidence.certainty if one.memorised and one.stream not in elsewhere]
     if not found:
         return None
     return Cause(

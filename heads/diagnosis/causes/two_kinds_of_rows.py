@@ -23,9 +23,24 @@ def found_in(signs: Signs) -> Cause | None:
         signs,
         "kinds",
         "two_kinds_of_rows",
-        lambda one: f"lie {one.distance:.0f} deviations from the others, with nothing between",
+        _apart,
         None,
-        "look at how these clips were recorded, resampled and encoded, and extract all of them in one way",
+        "look at how these clips were recorded, resampled and encoded, and in which order their columns stand; "
+        "extract all of them in one way",
+    )
+
+
+def _apart(one: TwoKinds) -> str:
+    return unlike(one) or f"lie {one.distance:.0f} deviations from the others, with nothing between"
+
+
+def unlike(one: TwoKinds) -> str:
+    """Say that columns go together otherwise than the others', where that told the rows apart."""
+    if one.likeness is None or one.usual is None:
+        return ""
+    return (
+        f"have columns that correlate otherwise than the others' (likeness {one.likeness:.2f}; of groups of "
+        f"speakers drawn at random {one.usual:.2f})"
     )
 
 

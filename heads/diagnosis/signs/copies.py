@@ -91,13 +91,12 @@ def _near(rows: Floats, chunk: int = 1_000) -> Iterator[tuple[int, int]]:
     distance = np.empty((len(rows), NEIGHBOURS))
     for start in range(0, len(rows), chunk):
         here = slice(start, min(start + chunk, len(rows)))
-        far = square[here, None] + square - 2 * rows[here] @ rows.T
+        far = square[here, None] + square
+        far -= 2 * rows[here] @ rows.T
         far[np.arange(far.shape[0]), np.arange(start, here.stop)] = np.inf
-        closest = np.argpartition(far, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-        values = np.take_along_axis(far, closest, axis=1)
-        order = np.argsort(values, axis=1)
-        nearest[here] = np.take_along_axis(closest, order, axis=1)[:, 0]
-        distance[here] = np.sqrt(np.maximum(np.take_along_axis(values, order, axis=1), 0))
+        nearest[here] = far.argmin(axis=1)
+        far.partition(NEIGHBOURS, axis=1)
+        distance[here] = np.sqrt(np.maximum(np.sort(far[:, :NEIGHBOURS], axis=1), 0))
     usual = np.median(distance[:, 0])
     ratio = distance[:, 0] / np.maximum(distance[:, -1], 1e-30)
     near = _near_enough(float(np.median(ratio[ratio > 0])) if (ratio > 0).any() else 1.0)

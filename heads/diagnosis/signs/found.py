@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dualstream.heads.diagnosis.intervention import Intervention
+from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
+from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
+from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.sensitivity import Limit
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
+from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 
 from dualstream.documents import JsonObject
@@ -44,6 +48,10 @@ class Signs:
     voices: tuple[Voices, ...] = ()
     association: Association | None = None
     shared: SharedSpeakers | None = None
+    same_persons: tuple[SamePerson, ...] = ()
+    missing: tuple[MissingByClass, ...] = ()
+    values: tuple[PutValue, ...] = ()
+    same_streams: tuple[SameStream, ...] = ()
     remedies: dict[str, Intervention] = field(default_factory=dict)
     """By mistake: what undoing it gains, by closed-form heads."""
     limits: tuple[Limit, ...] = ()
@@ -86,6 +94,12 @@ class Signs:
             "voices": [{**vars(one), "unnamed": one.unnamed} for one in self.voices],
             "association": None if self.association is None else vars(self.association),
             "shared_speakers": None if self.shared is None else _plain(self.shared, self),
+            "same_persons": [
+                {**vars(one), "speakers": list(self.speakers_called(one.speakers))} for one in self.same_persons
+            ],
+            "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
+            "put_values": [_plain(one, self) for one in self.values],
+            "same_streams": [vars(one) for one in self.same_streams],
             "known_speakers": self.known_speakers,
             "remedies": {name: one.to_json() for name, one in self.remedies.items()},
             "limits": [vars(one) for one in self.limits],

@@ -9,19 +9,24 @@ columns, the same columns in another order, or neither.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.clusters import split_distance
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values
+from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
 
 APART = 6.0  # deviations between two clouds of rows
 SCALES_APART = 5.0  # deviations between two scales, and
 FACTOR = 2.0  # the least ratio of them
 SHARE = 0.03  # of the rows, in the smaller cloud
 WHOLE = 0.9  # share of a speaker's rows in one cloud, for the speaker to be of it
+OF_DEV = 0.97  # of a cloud's rows, that are of dev, and
+PART_OF_DEV = 0.25  # of dev's rows, that are of the cloud: what lies there is dev's
 ORDER = 0.8  # correlation of two profiles of columns once they are put in order
+LIKE = 0.65  # likeness of how columns go together once put in order; those of another encoder reach 0.56
+MATCHED = 1_000  # columns, of more no order is looked for
 LEAST = 40
 STARTS = 4
 
@@ -47,6 +52,10 @@ class TwoKinds:
     """Those of the smaller cloud, where it keeps speakers whole."""
     order: tuple[int, ...] = ()
     """Column of the smaller cloud that belongs at each place, where they are in another order."""
+    likeness: float | None = None
+    """How alike the columns of both go together (correlation of correlations), where that told them apart."""
+    usual: float | None = None
+    """The same of two groups of speakers that are drawn at random."""
 
 
 def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
@@ -64,15 +73,36 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
         factor = float(np.exp(loud[small].mean() - loud[~small].mean()))
         if distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE:
             found = _told(table, name, there, small, "scale", distance, factor)
+    if found is None and (unlike := unlike_groups(table, name, there)) is not None:
+        found = _of_groups(table, name, there, unlike)
     if found is None:
         whole = np.array_equal(there, table.there[name])
         reduced = table.components(name) if whole else components(table.raw[name], there)
         other, distance = _clouds(reduced[there])
         if other is not None and distance >= APART:
-            order = _reordered(rows[~other], rows[other])
+            order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
     return found
+
+
+def _of_groups(table: Table, name: str, there: Mask, unlike: Unlike) -> TwoKinds:
+    """Return two kinds of rows that were told by how their columns go together."""
+    rows, small = table.raw[name][there], unlike.rows[there]
+    order = _reordered(rows, _inside(table, rows, there), small)
+    distance = _distance_between(table.components(name)[there], small)
+    kind: Kind = "kinds" if order is None else "columns"
+    found = _told(table, name, there, small, kind, distance, 1.0, order)
+    return replace(found, by=unlike.by, likeness=unlike.likeness, usual=unlike.usual)
+
+
+def _distance_between(rows: Floats, small: Mask) -> float:
+    """Return how far two groups of rows (N, R) lie apart along Fisher's direction, in their deviation."""
+    middle = rows[small].mean(axis=0) - rows[~small].mean(axis=0)
+    centred = np.where(small[:, None], rows - rows[small].mean(axis=0), rows - rows[~small].mean(axis=0))
+    covariance = centred.T @ centred / len(rows)
+    covariance += 0.05 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    return _distance(rows @ np.linalg.solve(covariance, middle), small)
 
 
 def _loudness(rows: Floats) -> Floats:
@@ -131,27 +161,37 @@ def _distance(values: Floats, small: Mask) -> float:
     return float(abs(values[small].mean() - values[~small].mean()) / (deviation + 1e-12))
 
 
-def _reordered(usual: Floats, other: Floats) -> tuple[int, ...] | None:
-    """Return the column of `other` that belongs at each place of `usual`, where the columns are the same but for
-    their order: their sorted centres and spreads are, and where they stand they aren't.
-    """
-    from scipy.optimize import linear_sum_assignment
+def _inside(table: Table, rows: Floats, there: Mask) -> Floats:
+    return without(rows, cells(table.speaker[there], table.label[there]))
 
+
+def _reordered(rows: Floats, inside: Floats, small: Mask) -> tuple[int, ...] | None:
+    """Return the column of the rows `small` that belongs at each place, where the columns are the others' in
+    another order: put in order, they lie alike and go together alike, and where they stand they don't.
+
+    `inside` holds the rows (N, D) around their speakers' means.
+    """
+    width = rows.shape[1]
+    if not 5 <= width <= MATCHED:  # of so few columns any two sets can be put in a like order
+        return None
+    one, two = _profiles(rows[~small], rows[small])
+    order, stands, put_back = put_in_order(
+        inside[~small], inside[small], ((one[:, None] - two[None]) ** 2).sum(axis=2)
+    )
+    lie = _correlation(one.ravel(), two[order].ravel())
+    if put_back < LIKE or stands > 0.5 * put_back or lie < ORDER or _moved(order) < 0.5:
+        return None
+    return tuple(int(place) for place in order)
+
+
+def _profiles(usual: Floats, other: Floats) -> list[Floats]:
+    """Return centre and spread of the columns of both, shape (D, 2), in like units."""
     profiles = []
     for rows in (usual, other):
         low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
         profiles.append(np.stack([_signed_log(middle), np.log(high - low + 1e-9)], axis=1))
     scale = profiles[0].std(axis=0) + 1e-9
-    one, two = (profile / scale for profile in profiles)
-    cost = ((one[:, None] - two[None]) ** 2).sum(axis=2)
-    order = linear_sum_assignment(cost)[1]
-    stands = _correlation(one.ravel(), two.ravel())
-    put_back = _correlation(one.ravel(), two[order].ravel())
-    width = len(one)
-    # of so few columns any two sets can be put in a like order
-    if width < 5 or put_back < ORDER or stands > 0.5 * (1 + put_back) - 0.1 or _moved(order) < 0.5:
-        return None
-    return tuple(int(place) for place in order) if put_back - stands > 0.2 else None
+    return [profile / scale for profile in profiles]
 
 
 def _signed_log(values: Floats) -> Floats:
@@ -182,13 +222,19 @@ def _told(
     index = np.flatnonzero(there)
     by: Literal["speaker", "split", "row"] = "row"
     speakers: tuple[int, ...] = ()
-    if table.dev.any() and _whole(table.dev[index].astype(np.int64), small):
+    dev = table.dev[index]
+    if table.dev.any() and (_whole(dev.astype(np.int64), small) or _of_one_split(small, dev)):
         by = "split"
     elif table.named_speakers and _whole(table.speaker[index], small):
         by = "speaker"
         codes = np.unique(table.speaker[index])
         speakers = tuple(int(c) for c in codes if c >= 0 and small[table.speaker[index] == c].mean() > 0.5)
     return TwoKinds(name, kind, distance, factor, by, tuple(index[small].tolist()), speakers, order or ())
+
+
+def _of_one_split(small: Mask, dev: Mask) -> bool:
+    """Say whether a cloud is all of dev, and a good part of it."""
+    return bool((dev[small]).mean() >= OF_DEV and small[dev].mean() >= PART_OF_DEV)
 
 
 def _whole(codes: Codes, small: Mask) -> bool:

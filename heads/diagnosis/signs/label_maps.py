@@ -106,7 +106,7 @@ def _matched(means: Floats, seen: Floats) -> list[Codes]:
     from scipy.optimize import linear_sum_assignment
 
     units, classes, _ = means.shape
-    weight = np.sqrt(seen)[:, :, None]
+    weighted = np.sqrt(seen)[:, :, None] * means
     best: tuple[float, list[Codes]] = (-np.inf, [np.arange(classes)] * units)
     starts = np.argsort(-seen.sum(axis=1), kind="stable")[:STARTS]
     for start in (-1, *starts.tolist()):
@@ -115,20 +115,20 @@ def _matched(means: Floats, seen: Floats) -> list[Codes]:
         for round_ in range(ROUNDS):
             placed = np.zeros_like(means)
             for place, one in enumerate(maps):
-                placed[place, one] = (weight * means)[place]
+                placed[place, one] = weighted[place]
             total = placed.sum(axis=0)
             if round_ == 0 and start >= 0:
                 total = placed[start]
             agreed, before, maps = 0.0, maps, []
             for place in range(units):
                 others = total - (placed[place] if not (round_ == 0 and start >= 0) else 0)
-                gain = (weight * means)[place] @ others.T  # (own class, class of the others)
+                gain = weighted[place] @ others.T  # (own class, class of the others)
                 own, theirs = linear_sum_assignment(-gain)
                 if gain[own, theirs].sum() <= 1.02 * np.trace(gain):  # a hair better is no other meaning
                     theirs = np.arange(classes)
                 if round_ > 0 or start < 0:  # the next unit sees where this one lies now, or two swap for ever
                     moved = np.zeros_like(means[place])
-                    moved[theirs] = (weight * means)[place]
+                    moved[theirs] = weighted[place]
                     total, placed[place] = total + moved - placed[place], moved
                 maps.append(theirs)
                 agreed += float(gain[np.arange(classes), theirs].sum())

@@ -25,7 +25,7 @@ from dualstream.heads.linear.closed_form import ridge
 PENALTIES = [3.0, 10.0, 30.0, 100.0, 300.0, 1000.0]  # of standardised columns
 TEMPERATURES = np.geomspace(0.5, 60, 25)
 LAPSES = np.concatenate(([0.0], np.linspace(0.01, 0.9, 90)))
-SMALLEST_FOLD = 5
+BLOCK = 256  # rows, of which a core's cache holds the likelihoods of all lapses
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,8 +73,10 @@ def lapse(rows: Floats, codes: Codes, fold: Codes, fitted: Mask | None = None) -
     counts = np.bincount(code)
     share = counts / len(code)
     use = np.ones(len(code), dtype=bool) if fitted is None else fitted
-    fits = [_fit(one, code, share, use) for one in probe_scores(rows, code, fold, len(names), use)]
-    log_p, drawn, curve = max(fits, key=lambda one: one[2].max())
+    scores = probe_scores(rows, code, fold, len(names), use)
+    told_by = [_own(one, code, share) for one in scores]
+    best = max(range(len(scores)), key=lambda at: max(_peak(own[use], share[code][use]) for own in told_by[at]))
+    log_p, drawn, curve = _fit(scores[best], told_by[best], code, share, use)
     own = np.exp(log_p[np.arange(len(code)), code])
     told = drawn * share[code] / np.maximum((1 - drawn) * own + drawn * share[code], 1e-12)
     # of those that were drawn, one in some is right by luck: as often as the row's class comes out of the hat
@@ -96,18 +98,47 @@ def lapse(rows: Floats, codes: Codes, fold: Codes, fitted: Mask | None = None) -
     )
 
 
-def _fit(scores: Floats, code: Codes, share: Floats, use: Mask) -> tuple[Floats, float, Floats]:
+def _own(scores: Floats, code: Codes, share: Floats) -> Floats:
+    """Return the probability of each row's code at each of TEMPERATURES, shape (T, N)."""
+    here, prior = np.arange(len(code)), np.log(share)
+    return np.stack([np.exp(log_softmax(t * scores + prior)[here, code]) for t in TEMPERATURES])
+
+
+def _likelihood(own: Floats, chance: Floats, lapses: Floats) -> Floats:
+    """Return the log-likelihood of each lapse, of codes with these probabilities (N,) and shares (N,)."""
+    total = np.zeros(len(lapses))
+    for start in range(0, len(own), BLOCK):
+        here = slice(start, start + BLOCK)
+        mixed = own[here, None] * (1 - lapses)
+        mixed += chance[here, None] * lapses
+        np.maximum(mixed, 1e-12, out=mixed)
+        np.log(mixed, out=mixed)
+        mixed[0] += total
+        total = mixed.sum(axis=0)
+    return total
+
+
+def _peak(own: Floats, chance: Floats) -> float:
+    """Return the largest log-likelihood of LAPSES: it is concave in the lapse, so that halving finds it."""
+    low, high = 0, len(LAPSES) - 1
+    while high - low > 2:
+        middle = (low + high) // 2
+        here, beside = (
+            float(np.log(np.maximum((1 - lapse) * own + lapse * chance, 1e-12)).sum())
+            for lapse in LAPSES[middle : middle + 2]
+        )
+        low, high = (low, middle) if here >= beside else (middle + 1, high)
+    return float(_likelihood(own, chance, LAPSES[low : high + 1]).max())
+
+
+def _fit(scores: Floats, own: Floats, code: Codes, share: Floats, use: Mask) -> tuple[Floats, float, Floats]:
     """Return log-probabilities, the lapse, and the log-likelihood of each of LAPSES at its best temperature."""
-    here = np.arange(len(code))
     best = np.full(len(LAPSES), -np.inf)
     at = np.zeros(len(LAPSES), dtype=np.int64)
-    prior = np.log(share)
-    for number, temperature in enumerate(TEMPERATURES):
-        own = np.exp(log_softmax(temperature * scores + prior)[here, code])
-        mixed = (1 - LAPSES)[:, None] * own + LAPSES[:, None] * share[code]
-        likelihood = np.log(np.maximum(mixed[:, use], 1e-12)).sum(axis=1)
+    for number, told in enumerate(own):
+        likelihood = _likelihood(told[use], share[code][use], LAPSES)
         better = likelihood > best
         best, at = np.where(better, likelihood, best), np.where(better, number, at)
     chosen = int(best.argmax())
-    log_p = log_softmax(TEMPERATURES[at[chosen]] * scores + prior)
+    log_p = log_softmax(TEMPERATURES[at[chosen]] * scores + np.log(share))
     return log_p, float(LAPSES[chosen]), best

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.signs import remedies
+from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -16,10 +17,13 @@ from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
+from dualstream.heads.diagnosis.signs.same_speakers import same_persons
+from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
-from dualstream.heads.diagnosis.signs.table import Names, Table
+from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
+from dualstream.heads.diagnosis.signs.values import put_values
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.variants.options import Task
@@ -56,6 +60,7 @@ def signs(
         speaker_joins=speakers_apart(table),
         wrong=wrong_codes(table),
         label_maps=label_maps(table),
+        same_persons=same_persons(table),
         voices=voices(table),
         limits=limits(table, joined),
     )
@@ -69,6 +74,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
     filled = tuple(one for name in table.raw for one in fills(table, name, before))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
+    put = {name: _marked(len(table), left_out[name]) for name in table.raw}
     return {
         "ids": table.ids,
         "speaker_names": table.speaker_names,
@@ -80,6 +86,15 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "fills": filled,
         "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
         "label_columns": columns_of_labels(table),
+        "missing": tuple(one for name in table.raw if (one := missing_by_class(table, name)) is not None),
+        "values": tuple(one for name in table.raw if (one := put_values(table, name, put[name])) is not None),
+        "same_streams": same_streams(table),
         "association": association(table),
         "shared": shared_speakers(table),
     }
+
+
+def _marked(count: int, places: list[int]) -> Mask:
+    mask = np.zeros(count, dtype=bool)
+    mask[places] = True
+    return mask

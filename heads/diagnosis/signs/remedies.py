@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.answers import Heads, by_class
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
+from dualstream.heads.diagnosis.signs.same_speakers import merged
+from dualstream.heads.diagnosis.signs.speakers import shared_speakers
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 from dualstream.heads.evaluation.folds import GroupBy, connected, fold_codes
 
@@ -141,7 +145,9 @@ class _Tried:
 
     def speakers_held_out(self, signs: Signs) -> None:
         """Hold whole speakers out, against the same utterances dealt at random."""
-        table, shared = self.table, signs.shared
+        table = self.table
+        table = replace(table, speaker=merged(table.speaker, verdicts.renamed(signs)))
+        shared = shared_speakers(table)
         if shared is None or shared.share < verdicts.SHARED or not table.named_speakers:
             return
         known = np.where(table.speaker >= 0, table.speaker, int(table.speaker.max()) + 1 + np.arange(len(table)))

@@ -12,9 +12,9 @@ from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, without
 GROUPS = 16
 DIRECTIONS = 8
 ROWS = 2_500  # of larger tables so many are looked at
-GROUPED_Z = 4.0  # deviations by which rows must fall into groups, in each of two streams
+GROUPED_Z = 4.0  # deviations by which rows must fall into groups, in two streams together
 TOLD = 2.5  # times chance, at which one stream tells the groups of the other
-KEPT = 0.75  # share of that which is left after the named speakers are taken out: they explain nothing of it
+KEPT = 0.85  # share of that which is left after the named speakers are taken out: they explain nothing of it
 FOLDS = 5
 
 
@@ -29,7 +29,7 @@ class Voices:
     left: float
     """The same once the means of the named speakers are taken out of both."""
     grouped_z: float
-    """How clearly rows without the speakers' means fall into groups, in deviations, in the less clear stream."""
+    """How clearly rows without the speakers' means fall into groups, in deviations, in both streams together."""
 
     @property
     def unnamed(self) -> bool:
@@ -58,9 +58,9 @@ def _voices(table: Table, one: str, other: str) -> Voices | None:
     label, speaker = table.label[use], table.speaker[use]
     rows = [table.components(name)[use] for name in (one, other)]
     plain, left = ([without(x, label, *codes) for x in rows] for codes in ((), (speaker,)))
-    z = min(grouping_z(normal_scores(_turned(x)), GROUPS) for x in left)
+    z = sum(grouping_z(normal_scores(_turned(x)), GROUPS) for x in left) / np.sqrt(len(left))
     told = max(_told(*plain), _told(*plain[::-1]))
-    return Voices(one, other, told, max(_told(*left), _told(*left[::-1])), z)
+    return Voices(one, other, told, max(_told(*left), _told(*left[::-1])), float(z))
 
 
 def _turned(rows: Floats) -> Floats:

@@ -198,10 +198,18 @@ def without(rows: Floats, *codes: Codes, rounds: int = 6) -> Floats:
     sides = [np.unique(np.where(code < 0, -1, code), return_inverse=True) for code in codes]
     for _ in range(rounds if len(sides) > 1 else 1):
         for names, inverse in sides:
-            sums = np.zeros((len(names), rows.shape[1]))
-            np.add.at(sums, inverse, rows)
+            sums = group_sums(rows, inverse, len(names))
             rows = rows - (sums / np.bincount(inverse)[:, None])[inverse]
     return rows
+
+
+def group_sums(rows: Floats, group: Codes, count: int) -> Floats:
+    """Return the sums of rows (N, D) by their group (N,), shape (count, D), added in the rows' order."""
+    from scipy.sparse import csr_array
+
+    order = np.argsort(group, kind="stable")
+    ends = np.searchsorted(group[order], np.arange(count + 1))
+    return np.asarray(csr_array((np.ones(len(rows)), order, ends), shape=(count, len(rows))) @ rows)
 
 
 def _speaker_names(speaker: Codes, names: Sequence[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.speakers import GROUPS
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes
 
@@ -19,6 +20,7 @@ HALF = 0.5  # of the rate that one stream tells, below which another stream cont
 UNKNOWN = 0.2  # of the utterances, whose speaker isn't known
 ONE_CLASS = 0.9  # of the utterances, whose speaker's name tells the class
 SHARED = 0.1  # of the dev utterances
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,21 @@ def imputed(signs: Signs) -> tuple[Fill, ...]:
     )
 
 
+def renamed(signs: Signs) -> tuple[SamePerson, ...]:
+    """Return the people who are in train under one name and in dev under another."""
+    return tuple(one for one in signs.same_persons if one.across_splits)
+
+
 def name_faults(signs: Signs) -> Iterator[str]:
     """Yield what is wrong with the speakers' names as a whole, in words."""
+    twice = [one for one in signs.same_persons if not one.across_splits]
+    if twice:
+        pairs = ", ".join(" and ".join(signs.speakers_called(one.speakers)) for one in twice[:SHOWN])
+        yield (
+            f"the rows of {pairs}{', …' if len(twice) > SHOWN else ''} can't be told apart (distance "
+            f"{twice[0].distance:.1f}; of the halves of one speaker {twice[0].halves:.1f}, of two speakers "
+            f"{twice[0].usual:.1f}): one person under two names, or two whose names were mixed up"
+        )
     groups = next((one for one in signs.voices if one.unnamed), None)
     tied = signs.association
     if (

@@ -1,0 +1,100 @@
+"""Values that stand for nothing: one number in place of many, or the ends of a range that was too small.
+
+A column that was measured has its values once each. A value that comes back in many columns of many rows was put
+there (-1 or 0 for "not known", padding), unless it is the end of what the columns can hold, as the zeros of
+rectified units are. Values at both ends were cut off there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from dualstream.heads.diagnosis.signs.table import Floats, Mask, Table, few_values
+
+LEAST = 60  # rows
+SHARE = 0.02  # of a column's values, for one of them to be more than chance
+COLUMNS = 0.2  # of a stream's columns that the same value must come back in
+FEWEST = 4  # columns
+COMMON = 3  # values of a column that are looked at
+AROUND = 0.1  # of the other values, on either side of one that is no limit
+CUT = 0.05  # of a column's values at each of its ends
+CUT_COLUMNS = 0.5  # of the columns that are cut so
+FAR = 0.5  # spreads between a value and the next, for an end of the range to be put there and no limit
+DISTINCT = 0.3  # of a column's values that must be distinct otherwise
+
+
+@dataclass(frozen=True)
+class PutValue:
+    """A value that stands in place of others."""
+
+    stream: str
+    kind: Literal["value", "ends"]
+    """``value``: one number for "not known"; ``ends``: values are cut off at both ends of their columns."""
+    value: float | None
+    """None where columns have ends of their own."""
+    columns: int
+    width: int
+    share: float
+    """Of the values of those columns."""
+    utterances: tuple[int, ...]
+    """Those in which it stands; none where values are cut off, which most are."""
+
+
+def put_values(table: Table, name: str, leave_out: Mask) -> PutValue | None:
+    """Look for a value that was put in place of others; rows of `leave_out` (N,) were filled in as a whole."""
+    there = table.there[name] & ~leave_out
+    rows = table.raw[name][there].astype(np.float32)
+    if len(rows) < LEAST or rows.shape[1] < FEWEST or few_values(rows):
+        return None
+    dev = table.dev[there]
+    found = [one for part in (~dev, dev) if (one := _not_known(rows, part)) is not None]
+    if found:
+        value, columns = max(found, key=lambda one: len(one[1]))
+        here = rows[:, columns] == np.float32(value)
+        at = np.flatnonzero(there)[here.any(axis=1)]
+        return PutValue(name, "value", value, len(columns), rows.shape[1], float(here.mean()), tuple(at.tolist()))
+    ends = np.stack([(rows == rows.min(axis=0)).mean(axis=0), (rows == rows.max(axis=0)).mean(axis=0)])
+    cut = (ends >= CUT).all(axis=0) & (ends.sum(axis=0) < 1)
+    cut &= np.array([_measured(column) for column in rows.T])
+    if cut.mean() >= CUT_COLUMNS and cut.sum() >= FEWEST:
+        share = float(ends[:, cut].sum(axis=0).mean())
+        return PutValue(name, "ends", None, int(cut.sum()), rows.shape[1], share, ())
+    return None
+
+
+def _not_known(rows: Floats, part: Mask) -> tuple[float, list[int]] | None:
+    """Return the value that was put into most columns of a split's rows, and these columns."""
+    often: dict[float, list[int]] = {}
+    if part.sum() < LEAST:
+        return None
+    for j, column in enumerate(rows[part].T):
+        for value in _put(column):
+            often.setdefault(value, []).append(j)
+    value, columns = max(often.items(), key=lambda one: len(one[1]), default=(0.0, []))
+    return (value, columns) if len(columns) >= max(FEWEST, COLUMNS * rows.shape[1]) else None
+
+
+def _put(column: Floats) -> list[float]:
+    """Return the values that come back in a column, and are no limit of what it can hold."""
+    values, counts = np.unique(column, return_counts=True)
+    common = np.argsort(-counts, kind="stable")[:COMMON]
+    common = common[counts[common] >= max(2, SHARE * len(column))]
+    rest = np.setdiff1d(np.arange(len(values)), common)
+    others, total = values[rest], int(counts[rest].sum())
+    if not len(common) or len(others) < 3 or len(others) < DISTINCT * total:
+        return []  # nothing comes back, or all values do: counts, votes
+    spread = float(np.quantile(others, 0.75) - np.quantile(others, 0.25))
+    found = []
+    for value in values[common]:
+        around = min((others < value).mean(), (others > value).mean())
+        if around >= AROUND or float(np.abs(others - value).min()) > FAR * spread:
+            found.append(float(value))
+    return found
+
+
+def _measured(column: Floats) -> bool:
+    """Say whether the values between a column's ends are distinct, as those of a measurement."""
+    between = column[(column > column.min()) & (column < column.max())]
+    return len(between) > 3 and len(np.unique(between)) >= DISTINCT * len(between)
