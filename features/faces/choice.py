@@ -29,22 +29,28 @@ class Choice:
     score: float = float("nan")
     margin: float = float("nan")
     in_view: int = 0
+    rivals: tuple[Seen, ...] = ()
+    """Of an undecided window: the faces in its picture that the best one does not lead by the margin."""
 
 
 @dataclass(frozen=True, repr=False)
 class Voices:
-    """Each track's score at each tick of the clip."""
+    """Each track's score at each tick that it is seen at; no memory for ticks at which it is not."""
 
     scores: dict[int, NDArray[np.float64]]
-    """By the track's number, shape (ticks,); NaN where it is not seen, or nothing can be said."""
+    """By the track's number, from its `first_tick` on, shape (ticks,); NaN where nothing can be said."""
     voice: NDArray[np.bool_]
-    """Ticks with a voice, shape (ticks,)."""
+    """Ticks of the clip with a voice, shape (ticks,)."""
 
-    def mean(self, seen: Seen, ticks: NDArray[np.bool_]) -> float:
-        """Return a track's mean score over some ticks with a voice; NaN where there are none."""
+    def mean(self, seen: Seen, first: int, end: int) -> float:
+        """Return a track's mean score over ticks `first` to `end` with a voice; NaN where there are none."""
         if seen.track.number not in self.scores:
             return float("nan")
-        values = self.scores[seen.track.number][ticks & self.voice]
+        scores = self.scores[seen.track.number]
+        first, end = max(first, seen.first_tick), min(end, seen.first_tick + len(scores))
+        if first >= end:
+            return float("nan")
+        values = scores[first - seen.first_tick : end - seen.first_tick][self.voice[first:end]]
         values = values[np.isfinite(values)]
         return float(values.mean()) if len(values) else float("nan")
 
@@ -55,13 +61,11 @@ def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float
     ticks = max(ends, default=0)
     if audio is None or not ticks:
         return Voices({}, np.zeros(ticks, np.bool_))
-    scores = {}
-    for one in faces:
-        if one.grey:
-            values = np.full(ticks, np.nan)
-            said = scorer.score(np.stack(one.grey), audio[one.first_tick * TICK :])
-            values[one.first_tick : one.first_tick + len(said)] = said
-            scores[one.track.number] = values
+    scores = {
+        one.track.number: scorer.score(np.stack(one.grey), audio[one.first_tick * TICK :])
+        for one in faces
+        if one.grey
+    }
     return Voices(scores, voiced(levels_db(audio, ticks)))
 
 
@@ -101,24 +105,36 @@ def speaker(
     in_view = sum(target in one.shown for one in rivals)
     if not rivals:
         return Choice(NO_FACE)
-    ticks = np.arange(len(voices.voice)) / TICKS_PER_S
-    near = (ticks >= span_s[0] - context_s) & (ticks < span_s[1] + context_s)
+    near = first_tick_from(span_s[0] - context_s), first_tick_from(span_s[1] + context_s)
     if len(rivals) == 1:
         (only,) = rivals
-        score = voices.mean(only, near)
+        score = voices.mean(only, *near)
         return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
     ranked = sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True)
     best_score, _, best = ranked[0]
     margin = best_score - ranked[1][0]
     if not margin >= least_margin or np.isinf(best_score):
-        return Choice(UNDECIDED, None, _number(best_score), _number(margin), in_view)
+        near_best = tuple(
+            one
+            for score, _, one in ranked
+            if target in one.shown and (np.isinf(best_score) or best_score - score < least_margin)
+        )
+        return Choice(UNDECIDED, None, _number(best_score), _number(margin), in_view, near_best)
     if target not in best.shown:
         return Choice(OUT_OF_VIEW, None, best_score, _number(margin), in_view)
     return Choice(BY_MARGIN, best, best_score, _number(margin), in_view)
 
 
-def _mean(voices: Voices, one: Seen, near: NDArray[np.bool_]) -> float:
-    value = voices.mean(one, near)
+def first_tick_from(time_s: float) -> int:
+    """Return the first tick that is not before an instant."""
+    tick = max(0, int(np.ceil(time_s * TICKS_PER_S)))
+    while tick > 0 and (tick - 1) / TICKS_PER_S >= time_s:
+        tick -= 1
+    return tick if tick / TICKS_PER_S >= time_s else tick + 1
+
+
+def _mean(voices: Voices, one: Seen, near: tuple[int, int]) -> float:
+    value = voices.mean(one, *near)
     return value if np.isfinite(value) else -np.inf
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-NO_FACE, ALONE, BY_MARGIN, UNDECIDED, OUT_OF_VIEW, LARGEST = range(6)
-STATES = ("no face", "alone", "by margin", "undecided", "out of view", "largest")
-CHOSEN = (ALONE, BY_MARGIN, LARGEST)  # states in which a window shows a face
+NO_FACE, ALONE, BY_MARGIN, UNDECIDED, OUT_OF_VIEW, LARGEST, BY_IDENTITY = range(7)
+STATES = ("no face", "alone", "by margin", "undecided", "out of view", "largest", "by identity")
+CHOSEN = (ALONE, BY_MARGIN, LARGEST, BY_IDENTITY)  # states in which a window shows a face
 
 
 @dataclass(frozen=True, repr=False)
