@@ -2,17 +2,19 @@
 
 A scorer's sign decides nothing: a third of the faces that rest score above 0. So the faces of a shot are compared
 with one another on the ticks with a voice, in the window and `context_s` around it. A face alone is taken, with
-its score; where two are nearer than the margin, nobody is.
+its score; where two are nearer than the margin, nobody is, nor where the sound fits the shot no better than
+shifted sound does (fit.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from dualstream.features.faces.fit import LaggedScores, fit
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, LARGEST, NO_FACE, OUT_OF_VIEW, UNDECIDED
-from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, SpeakerScorer
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, LaggedScorer, SpeakerScorer
 from dualstream.features.faces.voice import TICK, levels_db, voiced
 from dualstream.features.faces.watching import Seen
 from numpy.typing import NDArray
@@ -41,6 +43,10 @@ class Voices:
     """By the track's number, from its `first_tick` on, shape (ticks,); NaN where nothing can be said."""
     voice: NDArray[np.bool_]
     """Ticks of the clip with a voice, shape (ticks,)."""
+    lagged: dict[int, LaggedScores] = field(default_factory=dict)
+    """By the track's number, where the scorer tells: how well each fits shifted sound."""
+    least_fit: float = float("-inf")
+    """A shot of several faces must fit its sound by this much (fit.py)."""
 
     def mean(self, seen: Seen, first: int, end: int) -> float:
         """Return a track's mean score over ticks `first` to `end` with a voice; NaN where there are none."""
@@ -61,12 +67,18 @@ def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float
     ticks = max(ends, default=0)
     if audio is None or not ticks:
         return Voices({}, np.zeros(ticks, np.bool_))
-    scores = {
-        one.track.number: scorer.score(np.stack(one.grey), audio[one.first_tick * TICK :])
-        for one in faces
-        if one.grey
-    }
-    return Voices(scores, voiced(levels_db(audio, ticks)))
+    scores: dict[int, NDArray[np.float64]] = {}
+    lagged: dict[int, LaggedScores] = {}
+    for one in (one for one in faces if one.grey):
+        number, crops, heard = one.track.number, np.stack(one.grey), audio[one.first_tick * TICK :]
+        if not isinstance(scorer, LaggedScorer):
+            scores[number] = scorer.score(crops, heard)
+            continue
+        scores[number], by_lag = scorer.score_lags(crops, heard)
+        if (smooth := LaggedScores.of(one.first_tick, by_lag)) is not None:
+            lagged[number] = smooth
+    least_fit = scorer.least_fit if isinstance(scorer, LaggedScorer) else float("-inf")
+    return Voices(scores, voiced(levels_db(audio, ticks)), lagged, least_fit)
 
 
 def largest(faces: Sequence[Seen], target: int) -> Choice:
@@ -113,16 +125,26 @@ def speaker(
     ranked = sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True)
     best_score, _, best = ranked[0]
     margin = best_score - ranked[1][0]
-    if not margin >= least_margin or np.isinf(best_score):
+    span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
+    fits = least_margin <= 0 or not fit(_of_shot(faces, voices, shot), voices.voice, span) < voices.least_fit
+    if not fits or not margin >= least_margin or np.isinf(best_score):
         near_best = tuple(
             one
             for score, _, one in ranked
-            if target in one.shown and (np.isinf(best_score) or best_score - score < least_margin)
+            if target in one.shown and (not fits or np.isinf(best_score) or best_score - score < least_margin)
         )
         return Choice(UNDECIDED, None, _number(best_score), _number(margin), in_view, near_best)
     if target not in best.shown:
         return Choice(OUT_OF_VIEW, None, best_score, _number(margin), in_view)
     return Choice(BY_MARGIN, best, best_score, _number(margin), in_view)
+
+
+def _of_shot(faces: Sequence[Seen], voices: Voices, shot: int) -> list[LaggedScores]:
+    return [
+        voices.lagged[one.track.number]
+        for one in faces
+        if one.track.shot == shot and one.track.number in voices.lagged
+    ]
 
 
 def first_tick_from(time_s: float) -> int:

@@ -67,3 +67,13 @@ class FaceRows:
             "several_in_view": round(several, 4),
             **({"median_margin": round(float(np.median(margins)), 4)} if len(margins) else {}),
         }
+
+
+def words_of(faces: FaceRows, window: int) -> str:
+    """Say how a window's face was chosen, such as ``by margin 2.10 margin 1.70``."""
+    text = STATES[faces.state[window]]
+    if np.isfinite(faces.score[window]):
+        text += f" {faces.score[window]:.2f}"
+    if np.isfinite(faces.margin[window]):
+        text += f" margin {faces.margin[window]:.2f}"
+    return text
