@@ -62,9 +62,9 @@ class IdentityOptions:
     """Who a face is, for `--region speaker`. Each default exists here and nowhere else."""
 
     identity: bool = False
-    """Where no face leads by the margin, take the one that goes with the utterance's speaker.
+    """Uses speaker names: where no face leads by the margin, take the one that goes with the row's speaker.
 
-    It uses the manifest's speaker names: those of train say which faces go with whom (docs/faces.md)."""
+    The names of train rows say which faces go with whom (docs/faces.md)."""
     identity_embedder: str = "face-api"
     """What tells people apart: face-api, onnx (ArcFace, SFace, MobileFaceNet) or one of an installed package."""
     identity_weights: Path | None = None
