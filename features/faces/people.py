@@ -44,7 +44,7 @@ class People:
 
     def finite(self) -> People:
         """Return them without rivals whose rows hold NaN or infinity."""
-        good: NDArray[np.bool_] = np.isfinite(self.rivals.rows).all(axis=1)
+        good = np.asarray(np.isfinite(self.rivals.rows).all(axis=1))
         return self if good.all() else replace(self, rivals=taken(self.rivals, good))
 
     def __bool__(self) -> bool:

@@ -130,9 +130,9 @@ def _utterance(
     if timeline is not None and timeline.faces is not None:
         parts.append(f'<p class="note">{escape(_faces_words(timeline.faces))}</p>')
     if pictures:
-        told = {} if timeline is None else _told_of_faces(timeline)
+        chosen = {} if timeline is None else _told_of_faces(timeline)
         shown = "".join(
-            f'<img alt="at {clock(start_s + time_s)}" title="{clock(start_s + time_s)}{told.get(time_s, "")}" '
+            f'<img alt="at {clock(start_s + time_s)}" title="{clock(start_s + time_s)}{chosen.get(time_s, "")}" '
             f'src="data:image/jpeg;base64,{picture}">'
             for time_s, picture in pictures
         )
