@@ -19,7 +19,7 @@ from typing import Any
 
 import checkout  # noqa: F401
 import numpy as np
-from dualstream.features.faces.detection import FaceDetector, build_detector
+from dualstream.features.faces.detection import Face, FaceDetector, build_detector
 from dualstream.features.faces.region import Crops, FaceMethod, FaceReading
 from dualstream.features.faces.rows import CHOSEN, NO_FACE
 from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, SpeakerScorer, build_scorer
@@ -85,6 +85,15 @@ def detect(detector: FaceDetector, picture: Picture, share: float = 1.0) -> tupl
     began_s = time.process_time()
     found = detector.detect(given)
     return [(face.box[2] - face.box[0]) / scale for face in found], time.process_time() - began_s
+
+
+def detect_one(detector: FaceDetector, picture: Picture) -> Face | None:
+    """Return the best face in a picture, in its pixels; None where there is none."""
+    width, height = picture.width_px, picture.height_px
+    scale = min(1.0, detector.side_px / max(width, height))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    found = detector.detect(picture.rgb((0.0, 0.0, float(width), float(height)), size))
+    return found[0].scaled(width / size[0]) if found else None
 
 
 def detectors(chosen: dict[str, FaceDetector], mosi: list[Path]) -> None:

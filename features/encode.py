@@ -18,6 +18,7 @@ import numpy as np
 from dualstream.features.batching import FrameBatcher
 from dualstream.features.clip_plan import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, StreamFeatures, VideoEncoder
+from dualstream.features.faces.people import People
 from dualstream.features.faces.region import Crops, RegionEncoder
 from dualstream.features.faces.rows import FaceRows
 from dualstream.features.media import MediaError
@@ -56,24 +57,24 @@ class BegunClip:
     def size_bytes(self) -> int:
         """Memory that the clip holds while it waits."""
         rows = sum(one.windows.nbytes + one.utterance.nbytes for one in self.streams.values())
-        return int(self.frames.nbytes) + sum(one.frames.nbytes for one in self.crops.values()) + rows
+        return int(self.frames.nbytes) + sum(one.to_encode.nbytes for one in self.crops.values()) + rows
 
     @property
     def frame_count(self) -> int:
         """Frames and crops that wait."""
-        return len(self.frames) + sum(len(one.frames) for one in self.crops.values())
+        return len(self.frames) + sum(len(one.to_encode) for one in self.crops.values())
 
     def frames_by_stream(self, video: Mapping[str, VideoEncoder]) -> dict[str, NDArray[np.uint8]]:
         """Return the frames that each encoder is to see."""
         return {
-            name: self.crops[one.region].frames if isinstance(one, RegionEncoder) else self.frames
+            name: self.crops[one.region].to_encode if isinstance(one, RegionEncoder) else self.frames
             for name, one in video.items()
         }
 
     def release(self) -> None:
         """Let go of the pixels."""
         self.frames = self.frames[:0].copy()
-        self.crops = {region: replace(one, frames=one.frames[:0].copy()) for region, one in self.crops.items()}
+        self.crops = {region: one.released() for region, one in self.crops.items()}
 
 
 def begin_clip(
@@ -178,7 +179,9 @@ def absent(encoder: Encoder, count: int) -> StreamFeatures:
     """Return a stream that is masked throughout, over `count` windows."""
     rows = count if encoder.spec.has_windows else 0
     nothing = StreamFeatures.nothing(encoder.spec.raw_width, rows)
-    return replace(nothing, faces=FaceRows.nothing(rows)) if isinstance(encoder, RegionEncoder) else nothing
+    if not isinstance(encoder, RegionEncoder):
+        return nothing
+    return replace(nothing, faces=FaceRows.nothing(rows), people=People() if encoder.tells_apart else None)
 
 
 def encode_clip(
@@ -203,8 +206,10 @@ def _of_frames(begun: BegunClip, rows: NDArray[np.float32], encoder: VideoEncode
     if not isinstance(encoder, RegionEncoder):
         return place_rows(rows, begun.frame_window, begun.frame_time_s, len(begun.starts_s), width)
     crops = begun.crops[encoder.region]
-    placed = place_rows(rows, crops.window, crops.time_s, len(begun.starts_s), width)
-    return replace(placed, faces=crops.faces)
+    own, of_rivals = np.split(rows, [len(crops.window)])
+    placed = place_rows(own, crops.window, crops.time_s, len(begun.starts_s), width)
+    people = crops.people and replace(crops.people, rivals=replace(crops.people.rivals, rows=of_rivals))
+    return replace(placed, faces=crops.faces, people=people)
 
 
 def place_rows(
@@ -247,6 +252,7 @@ def _tidy(said: StreamFeatures, name: str, notes: list[str]) -> StreamFeatures:
         window_present=mask,
         time_s=np.where(mask, said.time_s, np.nan),
         faces=said.faces,
+        people=said.people and said.people.finite(),
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 
 import numpy as np
+from dualstream.features.faces.people import People
 from dualstream.features.faces.rows import FaceRows
 from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.features.options import Context as Context
@@ -123,6 +124,8 @@ class StreamFeatures:
     `window_present`; NaN where absent. Video: the frame's presentation time; audio: the window's centre."""
     faces: FaceRows | None = None
     """Whose face each window shows, where the encoder saw faces."""
+    people: People | None = None
+    """Whom the faces look like, where they are told apart: shards hold it, for the choice over the corpus."""
 
     @classmethod
     def nothing(cls, width: int, rows: int) -> StreamFeatures:

@@ -55,3 +55,17 @@ class FaceOptions:
     """File of the scorer's weights: lr-asd's state dict."""
     speaker_margin: Annotated[float, Ge(0)] | None = None
     """By how much the best face of a shot must lead the second one; default: the scorer's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityOptions:
+    """Who a face is, for `--region speaker`. Each default exists here and nowhere else."""
+
+    identity: bool = False
+    """Uses speaker names: where no face leads by the margin, take the one that goes with the row's speaker.
+
+    The names of train rows say which faces go with whom (docs/faces.md)."""
+    identity_embedder: str = "face-api"
+    """What tells people apart: face-api, onnx (ArcFace, SFace, MobileFaceNet) or one of an installed package."""
+    identity_weights: Path | None = None
+    """File of its weights: face_recognition_model.bin for face-api, a face-recognition network for onnx."""

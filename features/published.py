@@ -97,6 +97,28 @@ EXPRESSION = PublishedWeights(
         ),
     ),
 )
+RECOGNITION = PublishedWeights(
+    "face-recognition",
+    "tells people apart, 5.6 million weights; 128 numbers of a face",
+    "--identity --identity-weights FILE",
+    "MIT",
+    "face-api of Vincent Mühler, kept by Vladimir Mandic, whose numbers are dlib's: "
+    "https://github.com/vladmandic/face-api",
+    (
+        PublishedFile(
+            "face_recognition_model-weights_manifest.json",
+            f"{FACE_API}/face_recognition_model-weights_manifest.json",
+            19615,
+            "cbaffa501b0b9275a12b63357a6843e7e30c054e1c9151e1a5f879b26e32986b",
+        ),
+        PublishedFile(
+            "face_recognition_model.bin",
+            f"{FACE_API}/face_recognition_model.bin",
+            6444032,
+            "b413e420d6840b2775fba32008db6f3cddb07d485967fb42cfcf379c16a8c589",
+        ),
+    ),
+)
 VGG16 = PublishedWeights(
     "vgg16",
     "VGG-16 of ImageNet, 138 million weights; 4,096 features of a picture",
@@ -128,6 +150,7 @@ PUBLISHED = {
     one.name: one
     for one in (
         EXPRESSION,
+        RECOGNITION,
         VGG16,
         on_hub("openai/whisper-tiny.en", "speech in English: encoder of 8 million weights, 4 layers", APACHE, 151),
         on_hub("openai/whisper-small", "speech: encoder of 88 million weights, 12 layers", APACHE, 967),

@@ -83,6 +83,24 @@ class ProjectionDocument(TypedDict, total=False):
     version: int
 
 
+class IdentityDocument(TypedDict):
+    """Which faces go with which speakers, where the manifest's speaker names were used (``--identity``)."""
+
+    uses_speaker_names: bool
+    split: str
+    """Whose rows it was fitted on."""
+    utterances: int
+    """Of that split, with a face."""
+    groups: int
+    """Of faces that look alike."""
+    tied: dict[str, int]
+    """Groups by speaker, of speakers who have any."""
+    sha256: str
+    """Over ids, speakers and digests of the utterances that it was fitted on."""
+    windows: dict[str, int]
+    """Undecided windows that show a speaker's face by it, by stream."""
+
+
 class Provenance(TypedDict, total=False):
     """How a cache came to be; caches of other programs may lack keys."""
 
@@ -94,6 +112,8 @@ class Provenance(TypedDict, total=False):
     """Of the streams, before anybody asked for others."""
     projection: ProjectionDocument
     environments: list[Environment]
+    identity: IdentityDocument
+    """Of a cache that was made with ``--identity`` only."""
     converted: dict[str, str]
     """Of a cache that `convert` made of another format: ``kind``, the format. Rows may have been changed there."""
 

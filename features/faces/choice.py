@@ -2,17 +2,19 @@
 
 A scorer's sign decides nothing: a third of the faces that rest score above 0. So the faces of a shot are compared
 with one another on the ticks with a voice, in the window and `context_s` around it. A face alone is taken, with
-its score; where two are nearer than the margin, nobody is.
+its score; where two are nearer than the margin, nobody is, nor where the sound fits the shot no better than
+shifted sound does (fit.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from dualstream.features.faces.fit import LaggedScores, fit
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, LARGEST, NO_FACE, OUT_OF_VIEW, UNDECIDED
-from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, SpeakerScorer
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, LaggedScorer, SpeakerScorer
 from dualstream.features.faces.voice import TICK, levels_db, voiced
 from dualstream.features.faces.watching import Seen
 from numpy.typing import NDArray
@@ -29,22 +31,32 @@ class Choice:
     score: float = float("nan")
     margin: float = float("nan")
     in_view: int = 0
+    rivals: tuple[Seen, ...] = ()
+    """Of an undecided window: the faces in its picture that the best one does not lead by the margin."""
 
 
 @dataclass(frozen=True, repr=False)
 class Voices:
-    """Each track's score at each tick of the clip."""
+    """Each track's score at each tick that it is seen at; no memory for ticks at which it is not."""
 
     scores: dict[int, NDArray[np.float64]]
-    """By the track's number, shape (ticks,); NaN where it is not seen, or nothing can be said."""
+    """By the track's number, from its `first_tick` on, shape (ticks,); NaN where nothing can be said."""
     voice: NDArray[np.bool_]
-    """Ticks with a voice, shape (ticks,)."""
+    """Ticks of the clip with a voice, shape (ticks,)."""
+    lagged: dict[int, LaggedScores] = field(default_factory=dict)
+    """By the track's number, where the scorer tells: how well each fits shifted sound."""
+    least_fit: float = float("-inf")
+    """A shot of several faces must fit its sound by this much (fit.py)."""
 
-    def mean(self, seen: Seen, ticks: NDArray[np.bool_]) -> float:
-        """Return a track's mean score over some ticks with a voice; NaN where there are none."""
+    def mean(self, seen: Seen, first: int, end: int) -> float:
+        """Return a track's mean score over ticks `first` to `end` with a voice; NaN where there are none."""
         if seen.track.number not in self.scores:
             return float("nan")
-        values = self.scores[seen.track.number][ticks & self.voice]
+        scores = self.scores[seen.track.number]
+        first, end = max(first, seen.first_tick), min(end, seen.first_tick + len(scores))
+        if first >= end:
+            return float("nan")
+        values = scores[first - seen.first_tick : end - seen.first_tick][self.voice[first:end]]
         values = values[np.isfinite(values)]
         return float(values.mean()) if len(values) else float("nan")
 
@@ -55,14 +67,18 @@ def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float
     ticks = max(ends, default=0)
     if audio is None or not ticks:
         return Voices({}, np.zeros(ticks, np.bool_))
-    scores = {}
-    for one in faces:
-        if one.grey:
-            values = np.full(ticks, np.nan)
-            said = scorer.score(np.stack(one.grey), audio[one.first_tick * TICK :])
-            values[one.first_tick : one.first_tick + len(said)] = said
-            scores[one.track.number] = values
-    return Voices(scores, voiced(levels_db(audio, ticks)))
+    scores: dict[int, NDArray[np.float64]] = {}
+    lagged: dict[int, LaggedScores] = {}
+    for one in (one for one in faces if one.grey):
+        number, crops, heard = one.track.number, np.stack(one.grey), audio[one.first_tick * TICK :]
+        if not isinstance(scorer, LaggedScorer):
+            scores[number] = scorer.score(crops, heard)
+            continue
+        scores[number], by_lag = scorer.score_lags(crops, heard)
+        if (smooth := LaggedScores.of(one.first_tick, by_lag)) is not None:
+            lagged[number] = smooth
+    least_fit = scorer.least_fit if isinstance(scorer, LaggedScorer) else float("-inf")
+    return Voices(scores, voiced(levels_db(audio, ticks)), lagged, least_fit)
 
 
 def largest(faces: Sequence[Seen], target: int) -> Choice:
@@ -101,24 +117,46 @@ def speaker(
     in_view = sum(target in one.shown for one in rivals)
     if not rivals:
         return Choice(NO_FACE)
-    ticks = np.arange(len(voices.voice)) / TICKS_PER_S
-    near = (ticks >= span_s[0] - context_s) & (ticks < span_s[1] + context_s)
+    near = first_tick_from(span_s[0] - context_s), first_tick_from(span_s[1] + context_s)
     if len(rivals) == 1:
         (only,) = rivals
-        score = voices.mean(only, near)
+        score = voices.mean(only, *near)
         return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
     ranked = sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True)
     best_score, _, best = ranked[0]
     margin = best_score - ranked[1][0]
-    if not margin >= least_margin or np.isinf(best_score):
-        return Choice(UNDECIDED, None, _number(best_score), _number(margin), in_view)
+    span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
+    fits = least_margin <= 0 or not fit(_of_shot(faces, voices, shot), voices.voice, span) < voices.least_fit
+    if not fits or not margin >= least_margin or np.isinf(best_score):
+        near_best = tuple(
+            one
+            for score, _, one in ranked
+            if target in one.shown and (not fits or np.isinf(best_score) or best_score - score < least_margin)
+        )
+        return Choice(UNDECIDED, None, _number(best_score), _number(margin), in_view, near_best)
     if target not in best.shown:
         return Choice(OUT_OF_VIEW, None, best_score, _number(margin), in_view)
     return Choice(BY_MARGIN, best, best_score, _number(margin), in_view)
 
 
-def _mean(voices: Voices, one: Seen, near: NDArray[np.bool_]) -> float:
-    value = voices.mean(one, near)
+def _of_shot(faces: Sequence[Seen], voices: Voices, shot: int) -> list[LaggedScores]:
+    return [
+        voices.lagged[one.track.number]
+        for one in faces
+        if one.track.shot == shot and one.track.number in voices.lagged
+    ]
+
+
+def first_tick_from(time_s: float) -> int:
+    """Return the first tick that is not before an instant."""
+    tick = max(0, int(np.ceil(time_s * TICKS_PER_S)))
+    while tick > 0 and (tick - 1) / TICKS_PER_S >= time_s:
+        tick -= 1
+    return tick if tick / TICKS_PER_S >= time_s else tick + 1
+
+
+def _mean(voices: Voices, one: Seen, near: tuple[int, int]) -> float:
+    value = voices.mean(one, *near)
     return value if np.isfinite(value) else -np.inf
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,19 @@ from dualstream.features.encoder import EncoderSpec, VideoEncoder
 from dualstream.features.faces import choice
 from dualstream.features.faces.choice import Choice
 from dualstream.features.faces.detection import FaceDetector, build_detector
+from dualstream.features.faces.embedding import unit_rows
+from dualstream.features.faces.identity import IdentityMethod, make_identity
+from dualstream.features.faces.people import People, Rivals, stacked
 from dualstream.features.faces.rows import FaceRows
 from dualstream.features.faces.scoring import SpeakerScorer, build_scorer
-from dualstream.features.faces.watching import DETECTED_EACH_S, FaceWatcher, Wanted
+from dualstream.features.faces.watching import DETECTED_EACH_S, FaceWatcher, Seen, Wanted
 from dualstream.features.media.assemble import Clip
-from dualstream.features.options import REGIONS, FaceOptions, Region
+from dualstream.features.options import REGIONS, FaceOptions, IdentityOptions, Region
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
 
 VERSION = 1
+NO_IDENTITY = IdentityOptions()
 CROP_SHARE, CROP_DOWN = 1.5, -0.05  # of the encoder's square, in sides of the face's box: all of the head
 
 
@@ -37,6 +41,8 @@ class FaceMethod:
     """None: the scorer's own."""
     make: Callable[[], FaceMethod] | None = field(default=None, compare=False, repr=False)
     """Builds it once more, for another process: a detector that runs does not travel."""
+    identity: IdentityMethod | None = None
+    """How faces are tied to speaker names; None: the sound decides alone."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.make is None:
@@ -65,6 +71,7 @@ class FaceMethod:
         if region == "speaker":
             assert self.scorer is not None
             shaping |= {"scorer": self.scorer.to_json(), "least_margin": self.least_margin}
+            shaping |= {"identity": dict(self.identity.stated)} if self.identity is not None else {}
         return shaping
 
 
@@ -77,7 +84,7 @@ def _made_again(make: Callable[[], FaceMethod], stated: dict[str, Any]) -> FaceM
     return method
 
 
-def make_method(options: FaceOptions) -> FaceMethod | None:
+def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -> FaceMethod | None:
     """Build what the regions need; None where all of them are the whole frame.
 
     Raises
@@ -90,21 +97,25 @@ def make_method(options: FaceOptions) -> FaceMethod | None:
         raise ValueError(f"--region {unknown[0]!r}; expected {', '.join(REGIONS)}")
     if len(regions) != len(options.region):
         raise ValueError(f"--region names one twice: {', '.join(options.region)}")
+    told_apart = make_identity(identity, speaker="speaker" in regions)
     if regions == {"frame"}:
         if options.face_weights is not None or options.speaker_weights is not None:
             raise ValueError("--face-weights and --speaker-weights go with --region face or speaker")
         return None
     if "speaker" not in regions and options.speaker_weights is not None:
         raise ValueError("--speaker-weights goes with --region speaker")
-    detector, again = build_detector(options.face_detector, options.face_weights), partial(_made, options)
+    detector, again = (
+        build_detector(options.face_detector, options.face_weights),
+        partial(_made, options, identity),
+    )
     if "speaker" not in regions:
         return FaceMethod(detector, make=again)
     scorer = build_scorer(options.speaker_scorer, options.speaker_weights)
-    return FaceMethod(detector, scorer, options.speaker_margin, again)
+    return FaceMethod(detector, scorer, options.speaker_margin, again, told_apart)
 
 
-def _made(options: FaceOptions) -> FaceMethod:
-    method = make_method(options)
+def _made(options: FaceOptions, identity: IdentityOptions) -> FaceMethod:
+    method = make_method(options, identity)
     assert method is not None
     return method
 
@@ -118,6 +129,8 @@ def weights_in(stated: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def method_as_stated(stated: Mapping[str, Any], files: Mapping[str, Path]) -> FaceMethod:
     """Build what a spec states of its region, with the files of weights by part; see `weights_in`.
 
+    Of an identity only the statement stays: there are no speaker names to choose by, and nobody is told apart.
+
     Raises
     ------
     ValueError, FileNotFoundError
@@ -128,7 +141,8 @@ def method_as_stated(stated: Mapping[str, Any], files: Mapping[str, Path]) -> Fa
     if "scorer" not in stated:
         return FaceMethod(detector, make=again)
     scorer = build_scorer(stated["scorer"]["name"], files.get("scorer"))
-    return FaceMethod(detector, scorer, float(stated["least_margin"]), again)
+    identity = IdentityMethod(None, stated["identity"]) if "identity" in stated else None
+    return FaceMethod(detector, scorer, float(stated["least_margin"]), again, identity)
 
 
 class RegionEncoder:
@@ -142,6 +156,12 @@ class RegionEncoder:
         self.batch_size = encoder.batch_size
         self.side_by_side = getattr(encoder, "side_by_side", False)
         self.overlaps = isinstance(encoder, OverlappingEncoder) and encoder.overlaps
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether its streams hold people, for the choice over the whole corpus."""
+        identity = self.method.identity if self.region == "speaker" else None
+        return identity is not None and identity.embedder is not None
 
     def encode_frames(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn RGB crops, shape (B, S, S, 3), 0 to 255, into rows, shape (B, raw_width)."""
@@ -165,6 +185,22 @@ class Crops:
     """Presentation time of each crop's picture, seconds, shape (F,)."""
     faces: FaceRows
     """Of every window."""
+    people: People | None = None
+    """Where faces are told apart; its rivals have no rows yet."""
+    rival_frames: NDArray[np.uint8] | None = None
+    """Crops of the rivals, shape (R, S, S, 3)."""
+
+    @property
+    def to_encode(self) -> NDArray[np.uint8]:
+        """The crops, and behind them those of the rivals."""
+        if self.rival_frames is None or not len(self.rival_frames):
+            return self.frames
+        return np.concatenate([self.frames, self.rival_frames])
+
+    def released(self) -> Crops:
+        """Return them without the pixels."""
+        none = self.frames[:0].copy()
+        return replace(self, frames=none, rival_frames=None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -181,7 +217,9 @@ class FaceReading:
         """Return what is to be shown every picture of a clip of which at most `longest_s` seconds are read."""
         scorer = self.method.scorer
         targets = self.sampling.targets(self.plan, longest_s)
-        wanted = Wanted(targets, self.size_px, CROP_SHARE, CROP_DOWN, scorer.crop if scorer else None)
+        embedder = self.method.identity.embedder if self.method.identity else None
+        align = embedder.align if embedder else None
+        wanted = Wanted(targets, self.size_px, CROP_SHARE, CROP_DOWN, scorer.crop if scorer else None, align)
         return FaceWatcher(self.method.detector, wanted)
 
     def crops(self, clip: Clip, regions: set[Region]) -> dict[Region, Crops]:
@@ -191,12 +229,40 @@ class FaceReading:
         if not isinstance(watcher, FaceWatcher):  # no pictures
             nothing = np.zeros((0, self.size_px, self.size_px, 3), np.uint8)
             empty = Crops(nothing, np.zeros(0, np.int64), np.zeros(0), FaceRows.nothing(count))
-            return dict.fromkeys(regions, empty)
+            return {one: replace(empty, people=People() if self._tells_apart(one) else None) for one in regions}
         shown = self._shown(clip, watcher)
-        return {
-            region: self._placed(count, watcher, shown, self._choices(region, clip, watcher, shown))
-            for region in sorted(regions)
-        }
+        found = {}
+        for region in sorted(regions):
+            choices = self._choices(region, clip, watcher, shown)
+            found[region] = self._placed(count, watcher, shown, choices)
+            if self._tells_apart(region):
+                found[region] = self._with_people(found[region], watcher, shown, choices)
+        return found
+
+    def _tells_apart(self, region: Region) -> bool:
+        identity = self.method.identity if region == "speaker" else None
+        return identity is not None and identity.embedder is not None
+
+    def _with_people(
+        self, crops: Crops, watcher: FaceWatcher, shown: Mapping[int, int], choices: Mapping[int, Choice]
+    ) -> Crops:
+        """Add whom the faces look like, and the rivals of undecided windows."""
+        assert self.method.identity is not None and self.method.identity.embedder is not None
+        embedder = self.method.identity.embedder
+        seen = watcher.seen()
+        lines = [(target, one) for target in sorted(shown) for one in choices[target].rivals]
+        frames = [one.shown[target].crop for target, one in lines]
+        rivals = Rivals(
+            np.array([shown[target] for target, _ in lines], np.int32),
+            np.array([one.track.number for _, one in lines], np.int32),
+            np.array([one.shown[target].box for target, one in lines], np.float32).reshape(-1, 4),
+            np.array([watcher.picture_s[target] for target, _ in lines], np.float64),
+            np.zeros((len(lines), 0), np.float32),
+        )
+        people = People(
+            np.array([one.track.number for one in seen], np.int32), _looks(seen, embedder.embed), rivals
+        )
+        return replace(crops, people=people, rival_frames=np.stack(frames) if frames else None)
 
     def _shown(self, clip: Clip, watcher: FaceWatcher) -> dict[int, int]:
         """Return the window of each wanted instant that has a picture near enough, as whole frames are chosen."""
@@ -247,3 +313,11 @@ class FaceReading:
                 times_s.append(watcher.picture_s[target])
         pixels = np.stack(frames) if frames else np.zeros((0, self.size_px, self.size_px, 3), np.uint8)
         return Crops(pixels, np.array(windows, dtype=np.int64), np.array(times_s, dtype=np.float64), faces)
+
+
+def _looks(seen: Sequence[Seen], embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the mean of what an embedder says of each track's looks, of length 1, shape (T, E)."""
+    said = [unit_rows(embed(np.stack(one.looks))) if one.looks else None for one in seen]
+    width = next((one.shape[1] for one in said if one is not None), 0)
+    means = [np.zeros((1, width), np.float32) if one is None else one.mean(axis=0, keepdims=True) for one in said]
+    return unit_rows(stacked(means))

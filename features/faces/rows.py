@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-NO_FACE, ALONE, BY_MARGIN, UNDECIDED, OUT_OF_VIEW, LARGEST = range(6)
-STATES = ("no face", "alone", "by margin", "undecided", "out of view", "largest")
-CHOSEN = (ALONE, BY_MARGIN, LARGEST)  # states in which a window shows a face
+NO_FACE, ALONE, BY_MARGIN, UNDECIDED, OUT_OF_VIEW, LARGEST, BY_IDENTITY = range(7)
+STATES = ("no face", "alone", "by margin", "undecided", "out of view", "largest", "by identity")
+CHOSEN = (ALONE, BY_MARGIN, LARGEST, BY_IDENTITY)  # states in which a window shows a face
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,3 +67,13 @@ class FaceRows:
             "several_in_view": round(several, 4),
             **({"median_margin": round(float(np.median(margins)), 4)} if len(margins) else {}),
         }
+
+
+def words_of(faces: FaceRows, window: int) -> str:
+    """Say how a window's face was chosen, such as ``by margin 2.10 margin 1.70``."""
+    text = STATES[faces.state[window]]
+    if np.isfinite(faces.score[window]):
+        text += f" {faces.score[window]:.2f}"
+    if np.isfinite(faces.margin[window]):
+        text += f" margin {faces.margin[window]:.2f}"
+    return text

@@ -8,7 +8,7 @@ features/faces/scorers/, or in any installed package with an entry point in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from dualstream.features.faces.parts import Entry, PartRegistry
@@ -56,6 +56,20 @@ class SpeakerScorer(Protocol):
             Mono at SAMPLE_RATE_HZ, full scale ±1; the first sample stands at the first tick. Shorter than the
             crops where the sound ends before.
         """
+        ...
+
+
+@runtime_checkable
+class LaggedScorer(SpeakerScorer, Protocol):
+    """A scorer that tells, too, how well a face fits sound that is shifted: see fit.py."""
+
+    least_fit: float
+    """By how many spreads a shot must fit its sound better than shifted sound, or nobody is chosen in it."""
+
+    def score_lags(
+        self, crops: NDArray[np.uint8], audio: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return what `score` does, and the scores at each lag of fit.LAGS, shape (L, T)."""
         ...
 
 

@@ -8,11 +8,11 @@ box at t                   ▲ between the smoothed boxes before and after
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from dualstream.features.faces.detection import Box, Face, overlap
+from dualstream.features.faces.detection import Box, Face, Point, overlap
 from numpy.typing import NDArray
 
 LONGEST_GAP_S = 0.4
@@ -20,6 +20,7 @@ SHORTEST_S = 0.3
 LEAST_OVERLAP = 0.2  # with the face's box in the last detection
 HELD_S = 0.13  # before the first and after the last detection: what lies between two detections
 SMOOTHED_S = 0.24  # detections this far away are averaged, the nearer the more
+RowOf = Callable[[Face], list[float]]  # numbers of a face that are averaged
 SETTLED_S = LONGEST_GAP_S + SMOOTHED_S + 0.02  # what comes later can't move a box any more
 
 
@@ -74,17 +75,25 @@ class Track:
         """Return where the face is at an instant; None where the track does not reach."""
         if not self.start_s <= time_s < self.end_s or not self.times_s:
             return None
-        after = bisect_left(self.times_s, time_s)
-        if after in (0, len(self.times_s)):
-            row = self._smoothed(min(after, len(self.times_s) - 1))
-        else:
-            first_s, last_s = self.times_s[after - 1], self.times_s[after]
-            share = (time_s - first_s) / (last_s - first_s)
-            row = (1 - share) * self._smoothed(after - 1) + share * self._smoothed(after)
+        row = self._at(time_s, _row)
         return Place((float(row[0]), float(row[1])), float(row[2]), (float(row[3]), float(row[4])))
 
-    def _smoothed(self, at: int) -> NDArray[np.float64]:
-        """Return centre, side and mouth at a detection: a mean over as many before as after it, without a lag."""
+    def eyes(self, time_s: float) -> Point:
+        """Return the midpoint of the eyes at an instant of the track, pixels."""
+        x, y = self._at(time_s, lambda face: list(face.eyes))
+        return float(x), float(y)
+
+    def _at(self, time_s: float, row_of: RowOf) -> NDArray[np.float64]:
+        """Return what `row_of` says of the face at an instant, between the detections beside it."""
+        after = bisect_left(self.times_s, time_s)
+        if after in (0, len(self.times_s)):
+            return self._smoothed(min(after, len(self.times_s) - 1), row_of)
+        first_s, last_s = self.times_s[after - 1], self.times_s[after]
+        share = (time_s - first_s) / (last_s - first_s)
+        return (1 - share) * self._smoothed(after - 1, row_of) + share * self._smoothed(after, row_of)
+
+    def _smoothed(self, at: int, row_of: RowOf) -> NDArray[np.float64]:
+        """Return what `row_of` says at a detection: a mean over as many before as after it, without a lag."""
         time_s = self.times_s[at]
         first, last = at, at
         while (
@@ -96,7 +105,9 @@ class Track:
             first, last = first - 1, last + 1
         times_s = np.array(self.times_s[first : last + 1])
         weights = 1 - np.abs(times_s - time_s) / (SMOOTHED_S + HELD_S)
-        return np.asarray(weights @ np.array([_row(one) for one in self.faces[first : last + 1]]) / weights.sum())
+        return np.asarray(
+            weights @ np.array([row_of(one) for one in self.faces[first : last + 1]]) / weights.sum()
+        )
 
 
 def _row(face: Face) -> list[float]:

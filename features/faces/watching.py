@@ -11,10 +11,12 @@ is cropped of them is all that stays: a second of pictures is held, whatever the
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from dualstream.features.faces.detection import Face, FaceDetector
+from dualstream.features.faces.embedding import AlignSpec, aligned
 from dualstream.features.faces.scoring import TICKS_PER_S, CropSpec
 from dualstream.features.faces.shots import ShotFinder
 from dualstream.features.faces.tracks import SETTLED_S, Place, Track, Tracker
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 
 DETECTED_EACH_S = 0.12
 MOST_FACES = 8  # of a picture: the largest
+MOST_LOOKS = 6  # at a track, for an embedder
 SLACK_S = 1e-6
 
 
@@ -41,6 +44,8 @@ class Wanted:
     """How far its centre lies below the box's, in sides of the box."""
     scorer: CropSpec | None
     """What the scorer looks at; None: nothing is scored."""
+    align: AlignSpec | None = None
+    """How an embedder wants faces; None: nobody is told apart."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,11 +69,25 @@ class Seen:
     first_tick: int = -1
     grey: list[NDArray[np.uint8]] = field(default_factory=list)
     """At each tick from `first_tick` on, for the scorer."""
+    looks: list[NDArray[np.uint8]] = field(default_factory=list)
+    """Aligned faces of up to MOST_LOOKS wanted instants, spread over the track, for the embedder."""
+    _passed: int = 0
+    _step: int = 1
+
+    def look(self, face: Callable[[], NDArray[np.uint8]]) -> None:
+        """Take the face of a wanted instant: each `_step`-th; where there are too many, every other one goes."""
+        if self._passed % self._step == 0:
+            if len(self.looks) == MOST_LOOKS:
+                self.looks, self._step = self.looks[::2], 2 * self._step
+            if self._passed % self._step == 0:
+                self.looks.append(face())
+        self._passed += 1
 
     @property
     def size_bytes(self) -> int:
         """Memory of the crops."""
-        return sum(one.nbytes for one in self.grey) + sum(one.crop.nbytes for one in self.shown.values())
+        kept = [*self.grey, *self.looks, *(one.crop for one in self.shown.values())]
+        return sum(one.nbytes for one in kept)
 
 
 @dataclass(frozen=True)
@@ -171,6 +190,9 @@ class FaceWatcher:
             shares = box[0] / width, box[1] / height, box[2] / width, box[3] / height
             for target in held.wanted:
                 seen.shown[target] = Shown(place, shares, crop)
+            if (spec := wanted.align) is not None:
+                eyes = track.eyes(picture.time_s)
+                seen.look(lambda: aligned(picture, eyes, place.mouth, place.side, spec))
         if wanted.scorer is not None and held.ticks:
             size = wanted.scorer.size_px
             grey = picture.grey(place.square(wanted.scorer.share, wanted.scorer.down), (size, size))

@@ -150,6 +150,6 @@ class LrAsd(nn.Module):
         return heard
 
     def compare(self, heard: Tensor, seen: Tensor) -> Tensor:
-        """Return the logit of talking less that of not, shape (T,)."""
-        logits = self.lossAV.FC(self.model.detector(self.model.fusion(torch.cat([heard, seen], dim=2)))[0])
-        return logits[:, 1] - logits[:, 0]
+        """Return the logit of talking less that of not, shape (B, T)."""
+        logits: Tensor = self.lossAV.FC(self.model.detector(self.model.fusion(torch.cat([heard, seen], dim=2))))
+        return logits[:, :, 1] - logits[:, :, 0]

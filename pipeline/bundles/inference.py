@@ -152,6 +152,11 @@ def make_plan(
     networks = any(is_network(one.spec["stream"], one.spec["name"]) for one in bundle.streams.values())
     if networks and device.partition(":")[0] != recipe["device"]:
         notes.append(f"features were made on {recipe['device']}, here on {device}: last digits may differ")
+    if any(isinstance(one, RegionEncoder) and one.method.identity is not None for one in encoders.values()):
+        notes.append(
+            "features were made with --identity, which uses speaker names: here there are none, the sound alone "
+            "decides whose face is shown, and more windows are masked"
+        )
     reader = partial(read_clip, ffmpeg=str(binary))
     return ClipPlan(encoders, windows, sampling, decode, reader, recipe.get("scramble_s")), notes
 
@@ -288,7 +293,7 @@ def _by_region(
             )
         used.add(path)
         files[part] = path
-    key = canonical_json({part: stated.get(part) for part in ("detector", "scorer", "least_margin")})
+    key = canonical_json({part: stated.get(part) for part in ("detector", "scorer", "least_margin", "identity")})
     try:
         method = methods.setdefault(key, method_as_stated(stated, files)) if key not in methods else methods[key]
     except (ValueError, OSError) as error:

@@ -21,6 +21,7 @@ from dualstream.features.batching import FrameBatcher
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import AudioEncoder, StreamFeatures, VideoEncoder
 from dualstream.features.faces.region import Crops, RegionEncoder
+from dualstream.features.faces.rows import FaceRows
 from dualstream.features.media import Clip
 from dualstream.features.options import Region
 from dualstream.heads.data.speaker_prior import SpeakerScales
@@ -53,6 +54,10 @@ class Timeline:
     aspect: float
     """Width over height that the picture is shown with."""
     duration_s: float
+    faces: FaceRows | None = None
+    """Whose face each window shows, where thumbnails are crops of faces."""
+    thumbnail_window: tuple[int, ...] = ()
+    """The window of each thumbnail."""
 
     def to_json(self, bundle: Bundle) -> list[TimelinePoint]:
         """Return a JSON value for each stretch; those without a stream have no probabilities."""
@@ -136,6 +141,8 @@ def clip_timeline(
         thumbnails=tuple((float(frames.time_s[at]), frames.frames[at].copy()) for at in picked),
         aspect=float(np.clip(aspect, 0.25, 4.0)),
         duration_s=clip.duration_s,
+        faces=frames.faces,
+        thumbnail_window=tuple(int(frames.window[at]) for at in picked),
     )
 
 
@@ -145,12 +152,13 @@ class _Seen(NamedTuple):
     frames: NDArray[np.uint8]
     window: NDArray[np.int64]
     time_s: NDArray[np.float64]
+    faces: FaceRows | None = None
 
 
 def _seen(encoder: VideoEncoder, clip: Clip, crops: Mapping[Region, Crops]) -> _Seen:
     if isinstance(encoder, RegionEncoder):
         one = crops[encoder.region]
-        return _Seen(one.frames, one.window, one.time_s)
+        return _Seen(one.frames, one.window, one.time_s, one.faces)
     return _Seen(clip.frames, clip.frame_window, clip.frame_time_s)
 
 

@@ -14,6 +14,7 @@ from dualstream.heads.diagnosis import diagnose as diagnose_features
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.corpus.manifest import find_manifest, read_manifest
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
@@ -22,12 +23,12 @@ from dualstream.pipeline.experiments.error_rows import error_rows
 from dualstream.pipeline.experiments.presence import Presence, label_counts, require_rule, taken
 from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
-from dualstream.pipeline.extraction.thumbnails import middle_frames
+from dualstream.pipeline.extraction.thumbnails import middle_frames, shown_faces
 from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import DiagnoseCommand, DiagnoseOptions
 from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import diagnosis, terminal
-from dualstream.pipeline.reporting.error_browser import NATS, ErrorBrowser
+from dualstream.pipeline.reporting.error_browser import BOXES, NATS, ErrorBrowser
 from dualstream.pipeline.reporting.prediction_page import jpeg
 from dualstream.pipeline.reporting.tables import presence_words
 from dualstream.pipeline.storage.documents import write_json
@@ -121,7 +122,7 @@ def diagnose(
     make_folder(out)
     write_json(out / DIAGNOSIS, document.stamped())
     diagnosis.diagnosis_report(document).write(out)
-    _write_errors(found, corpus, np.concatenate((train, dev)), out, options)
+    _write_errors(found, corpus, np.concatenate((train, dev)), out, options, cache)
     return document
 
 
@@ -136,7 +137,12 @@ def _names(corpus: Corpus, index: NDArray[np.int64]) -> Names:
 
 
 def _write_errors(
-    found: Diagnosis, corpus: Corpus, pooled: NDArray[np.int64], out: Path, options: DiagnoseOptions
+    found: Diagnosis,
+    corpus: Corpus,
+    pooled: NDArray[np.int64],
+    out: Path,
+    options: DiagnoseOptions,
+    cache: Path,
 ) -> None:
     """Write the error browser, where values of single utterances were measured; `pooled`: train, then dev."""
     measures = found.evidence.measures
@@ -145,19 +151,20 @@ def _write_errors(
     index, task = pooled[measures.utterances.rows], found.evidence.task
     names = getattr(corpus.features, f"{task}_names")
     rows = error_rows(measures.utterances, corpus, index, getattr(corpus.features, task)[index], names)
-    thumbnails = {}
+    thumbnails, faces = {}, {}
     if options.manifest is not None:
         manifest = find_manifest(options.manifest, log.info)
         root = options.root or manifest.parent
-        frames = middle_frames(read_manifest(manifest), root, {row.id for row in rows[:THUMBNAILS]})
-        thumbnails = {name: jpeg(frame, 1.0) for name, frame in frames.items()}
+        faces = shown_faces(read_cache(cache))
+        frames = middle_frames(read_manifest(manifest), root, {row.id for row in rows[:THUMBNAILS]}, faces)
+        thumbnails = {name: jpeg(frame, frame.shape[1] / frame.shape[0]) for name, frame in frames.items()}
     browser = ErrorBrowser(
         title=f"What misled {found.evidence.fusion}",
         lead=f"{len(rows)} labelled utterances of train and dev, {found.evidence.task}, each answered by "
         "heads that did not see it; those that a stream spoke against most come first.",
         rows=rows,
         streams=measures.streams,
-        notes=(NATS,),
+        notes=(NATS, *([BOXES] if faces else [])),
         thumbnails=thumbnails,
     )
     browser.write(out)

@@ -32,7 +32,7 @@ from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.features import InspectCommand
-from dualstream.pipeline.provenance import Provenance, digest_of, fingerprint, listed
+from dualstream.pipeline.provenance import IdentityDocument, Provenance, digest_of, fingerprint, listed
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
@@ -96,6 +96,7 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         outliers={one.stream: one for one in far},
         warnings=(*_warnings(cache, streams, far), *(one.warning() for one in found)),
         mistakes=found,
+        identity=cache.provenance.get("identity"),
         verified=verified,
         not_verified=not_verified,
     )
@@ -118,6 +119,8 @@ def describe(report: InspectReport) -> str:
         )
     for name, stream in report.streams.items():
         lines += ["", *_stream_lines(name, stream)]
+    if report.identity is not None:
+        lines += ["", _identity_line(report.identity)]
     for task, labels in report.labels.items():
         lines += ["", *_label_lines(task, labels)]
     lines += _listed("failed", [(one.id, one.reason) for one in report.failed])
@@ -376,6 +379,16 @@ def _faces_line(faces: JsonObject) -> str:
     parts = [f"{faces[state]:,} windows {state}" for state in STATES if state in faces]
     text = f"  faces: {', '.join(parts)}; {faces['several_in_view']:.1%} of the windows have several in view"
     return text + (f", median margin {faces['median_margin']:g}" if "median_margin" in faces else "")
+
+
+def _identity_line(identity: IdentityDocument) -> str:
+    """Say that speaker names were used, and for what."""
+    windows = ", ".join(f"{count:,} of {name}" for name, count in identity["windows"].items()) or "0"
+    return (
+        f"speaker names were used (--identity): fitted on {identity['utterances']:,} utterances of "
+        f"{identity['split']}; {sum(identity['tied'].values())} of {identity['groups']} groups of faces go with "
+        f"{len(identity['tied'])} speakers; windows chosen by it: {windows}"
+    )
 
 
 def _label_lines(task: str, labels: LabelReport) -> list[str]:

@@ -11,7 +11,7 @@ from dualstream.heads.variants.options import Task
 from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.experiments.mistakes import Mistake
 from dualstream.pipeline.experiments.ranges import Outliers
-from dualstream.pipeline.provenance import Environment, RecipeDocument
+from dualstream.pipeline.provenance import Environment, IdentityDocument, RecipeDocument
 
 from dualstream.documents import Document, JsonObject
 
@@ -159,6 +159,8 @@ class InspectReport(Document):
     warnings: tuple[str, ...]
     mistakes: tuple[Mistake, ...] = ()
     """Of those that `diagnose` names, what rows tell without a fit."""
+    identity: IdentityDocument | None = None
+    """Which faces go with which speakers, of a cache that uses speaker names (``--identity``)."""
     verified: tuple[str, ...] | None = None
     """What was checked; None, and no key, without ``--verify``."""
     not_verified: tuple[str, ...] | None = None

@@ -14,10 +14,13 @@ from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.identity import FITTED_SPLIT, CorpusIdentity, fit_corpus_identity
 from dualstream.pipeline.extraction.projection_choice import ProjectionChoice as ProjectionChoice
 from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
 from dualstream.pipeline.provenance import (
     Environment,
+    IdentityDocument,
+    Provenance,
     RecipeDocument,
     ShardsDocument,
     digest_of,
@@ -26,8 +29,6 @@ from dualstream.pipeline.storage.sealed import peek_digest
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
-
-FITTED_SPLIT = "train"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,26 @@ class Gathered:
     """What the shards were made with, each with the number of its shards."""
     digest: str
     """As `ShardFolder.digest`, over the bytes that the rows were read from."""
+    identity: IdentityDocument | None = None
+    """Which faces go with which speakers, where speaker names were used."""
+
+
+@dataclass(frozen=True, repr=False)
+class RowsOf:
+    """What a manifest says of the utterances of a folder, in order."""
+
+    ids: Sequence[str]
+    splits: Sequence[str]
+    speakers: Sequence[str]
+
+    @staticmethod
+    def of(column: Sequence[str], index: int, size: int) -> Sequence[str]:
+        """Return the part of a column that shard `index` holds."""
+        return column[index * size : (index + 1) * size]
+
+    def who(self, index: int, size: int) -> tuple[Sequence[str], Sequence[str]]:
+        """Return splits and speakers of shard `index`."""
+        return self.of(self.splits, index, size), self.of(self.speakers, index, size)
 
 
 def build_cache(
@@ -96,9 +117,8 @@ def build_cache(
         Where a shard is damaged, or is not of this manifest.
     """
     rows = manifest.utterances
-    got = gather(
-        folder, [one.id for one in rows], [one.split for one in rows], specs=specs, choice=choice, notice=notice
-    )
+    people = RowsOf([one.id for one in rows], [one.split for one in rows], [one.speaker for one in rows])
+    got = gather(folder, people, specs=specs, choice=choice, notice=notice)
     return Cache(
         utterances=_utterances(manifest, got.clips),
         offsets=got.offsets,
@@ -113,6 +133,7 @@ def build_cache(
             "widths": {name: spec["width"] for name, spec in specs.items()},
             "projection": choice.to_json(),
             "environments": got.environments,
+            **({"identity": got.identity} if got.identity else {}),
         },
     )
 
@@ -132,10 +153,14 @@ def project_cache(
         name: {**stream.spec, "width": widths[name]} for name, stream in cache.streams.items()
     }
     rows = cache.utterances
-    got = gather(folder, rows.id, rows.split, specs=specs, choice=choice, notice=notice)
+    people = RowsOf(rows.id, rows.split, rows.speaker)
+    got = gather(folder, people, specs=specs, choice=choice, notice=notice)
     if got.digest != cache.provenance["shards"]["sha256"]:
         raise _changed(folder.path)
-    return replace(cache, streams=got.streams, provenance={**cache.provenance, "projection": choice.to_json()})
+    provenance: Provenance = {**cache.provenance, "projection": choice.to_json()}
+    if got.identity:
+        provenance["identity"] = got.identity
+    return replace(cache, streams=got.streams, provenance=provenance)
 
 
 def whitened_words(cache: Cache, path: Path) -> str | None:
@@ -151,16 +176,24 @@ def whitened_words(cache: Cache, path: Path) -> str | None:
 
 def gather(
     folder: ShardFolder,
-    ids: Sequence[str],
-    splits: Sequence[str],
+    rows: RowsOf,
     *,
     specs: dict[str, SpecDocument],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
 ) -> Gathered:
-    """Fit projections on the train rows of a folder's shards, and bring all rows through. Two passes over them."""
-    read = _Reading(folder, ids)
-    fitted = _fit(read, splits, specs, choice, notice)
+    """Fit projections on the train rows of a folder's shards, and bring all rows through. Two passes over them.
+
+    Where faces are chosen by speaker names, a pass before them says which faces go with whom.
+    """
+    ids = rows.ids
+    read = _Reading(folder, rows)
+    shards = ((read.shard(at).clips, *rows.who(at, folder.size)) for at in range(folder.count))
+    identity = fit_corpus_identity(shards, specs)
+    read.identity = identity
+    fitted = _fit(read, rows.splits, specs, choice, notice)
+    if identity is not None:
+        identity.decided.clear()  # the pass over train counted its windows
     collected: list[ClipRows] = []
     environments: dict[str, Environment] = {}
     for index in range(folder.count):
@@ -171,34 +204,43 @@ def gather(
         raise CorruptError(f"{folder.path} holds {len(collected)} utterances; expected {len(ids)}")
     offsets = np.concatenate(([0], np.cumsum([len(clip.starts_s) for clip in collected]))).astype(np.int64)
     streams = {name: _stream(name, collected, specs[name], fitted.get(name)) for name in sorted(specs)}
+    if identity is not None:
+        notice(identity.told())
     return Gathered(
         [replace(clip, streams={}) for clip in collected],
         offsets,
         streams,
         list(environments.values()),
         digest_of([read.digests[index] for index in range(folder.count)]),
+        identity.to_json() if identity is not None else None,
     )
 
 
 class _Reading:
     """Shards as they are read, and what was read: a second pass must find the bytes of the first."""
 
-    def __init__(self, folder: ShardFolder, ids: Sequence[str]) -> None:
+    def __init__(self, folder: ShardFolder, rows: RowsOf) -> None:
         self.folder = folder
-        self._ids = ids
+        self._rows = rows
+        self.identity: CorpusIdentity | None = None
+        """Once it is known: shards are then read with undecided windows chosen by it."""
         self.digests: dict[int, str] = {}
 
     def shard(self, index: int) -> Shard:
         """Read a shard; refuse other utterances than expected, and other bytes than before."""
         folder = self.folder
         shard, digest = folder.read(index)
-        if [clip.id for clip in shard.clips] != list(self._ids[index * folder.size : (index + 1) * folder.size]):
+        if [clip.id for clip in shard.clips] != list(self._rows.of(self._rows.ids, index, folder.size)):
             raise CorruptError(
                 f"{shard_path(folder.path, index)} holds other utterances than expected; run extract again"
             )
         if self.digests.setdefault(index, digest) != digest:
             raise _changed(shard_path(folder.path, index))
-        return shard
+        if self.identity is None:
+            return shard
+        speakers = self._rows.of(self._rows.speakers, index, folder.size)
+        clips = (self.identity.choose(clip, name) for clip, name in zip(shard.clips, speakers, strict=True))
+        return replace(shard, clips=tuple(clips))
 
 
 def _changed(path: Path) -> DualstreamError:

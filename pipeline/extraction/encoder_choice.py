@@ -26,7 +26,7 @@ from dualstream.pipeline.extraction.options import ExtractionOptions
 
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
-FACE_FILES = ("face_weights", "speaker_weights")  # options that name what finds faces, and who talks
+FACE_FILES = ("face_weights", "speaker_weights", "identity_weights")  # what finds faces, who talks, and who is who
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 
 

@@ -15,6 +15,7 @@ from dualstream.features.options import (
     Context,
     Decoder,
     FaceOptions,
+    IdentityOptions,
     Precision,
     ReadingOptions,
     Speed,
@@ -63,7 +64,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractionOptions(ReadingOptions, FaceOptions):
+class ExtractionOptions(ReadingOptions, FaceOptions, IdentityOptions):
     """All that shapes the numbers, as a person types it."""
 
     video: tuple[str, ...] = ("vgg16",)

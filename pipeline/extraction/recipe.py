@@ -16,6 +16,7 @@ from dualstream.features.device import choose_device, number_of_gpu
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
 from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
+from dualstream.features.faces.embedding import GROUP as EMBEDDERS_GROUP
 from dualstream.features.faces.region import FaceMethod, RegionEncoder, make_method
 from dualstream.features.faces.scoring import GROUP as SCORERS_GROUP
 from dualstream.features.media import MediaError, ffmpeg_candidates, find_ffmpeg, read_clip, version_of
@@ -52,7 +53,12 @@ from dualstream.cores import BLAS_THREADS
 from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
-GROUPS = (ENCODERS_GROUP, DETECTORS_GROUP, SCORERS_GROUP)  # of entry points whose code shapes rows
+GROUPS = (
+    ENCODERS_GROUP,
+    DETECTORS_GROUP,
+    SCORERS_GROUP,
+    EMBEDDERS_GROUP,
+)  # whose code shapes rows
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -168,7 +174,7 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
     refuse_unused(options)
     try:
         windows, sampling = WindowPlan(options.window_s, options.hop_s), Sampling.parse(options.sampling)
-        method = make_method(options)
+        method = make_method(options, options)
         encoders = {
             **_by_region(build_encoders("video", options, device, build_encoder), options.region, method),
             **build_encoders("audio", options, device, build_encoder),

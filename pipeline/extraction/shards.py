@@ -25,6 +25,7 @@ from dualstream.pipeline.cache.face_rows import FACE_FIELDS, face_rows, face_val
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.options import LARGEST_SHARD
+from dualstream.pipeline.extraction.people_rows import PEOPLE_FIELDS, people_arrays, people_of, people_values
 from dualstream.pipeline.provenance import Environment, canonical_json, digest_of
 from dualstream.pipeline.storage.container import pack, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Values
@@ -56,6 +57,7 @@ SCHEMA = Schema(
         "streams/*/window_present": Field("bool", 1, required=False),
         "streams/*/time_s": Field("<f8", 1, required=False),
         **FACE_FIELDS,
+        **PEOPLE_FIELDS,
     },
 )
 
@@ -94,6 +96,9 @@ class ClipRows:
                 sha.update(np.ascontiguousarray(array, dtype=dtype).tobytes())
             for column, array in face_values(rows.faces).items():
                 sha.update(column.encode())
+                sha.update(array.tobytes())
+            for column, array in people_arrays(rows.people).items() if rows.people else ():
+                sha.update(f"people/{column}".encode())
                 sha.update(array.tobytes())
         return sha.hexdigest()
 
@@ -231,6 +236,9 @@ def _to_values(shard: Shard) -> Values:
         faces = [one.faces for one in rows if one.faces is not None]
         if len(faces) == len(rows):
             values |= {f"{at}/{column}": array for column, array in face_values(FaceRows.joined(faces)).items()}
+        people = [one.people for one in rows if one.people is not None]
+        if len(people) == len(rows):
+            values |= {f"{at}/{column}": array for column, array in people_values(people).items()}
     return values
 
 
@@ -293,7 +301,8 @@ def _rows(values: JsonObject, name: str, index: int, span: slice) -> StreamFeatu
     if f"{at}/windows" in values:
         windows, mask = values[f"{at}/windows"][span], values[f"{at}/window_present"][span]
         faces = face_rows(values, at, span)
-        return StreamFeatures(utterance, present, windows, mask, values[f"{at}/time_s"][span], faces)
+        people = people_of(values, at, index, len(mask))
+        return StreamFeatures(utterance, present, windows, mask, values[f"{at}/time_s"][span], faces, people)
     width = len(utterance)
     nothing = np.empty((0, width), np.float32), np.empty(0, np.bool_), np.empty(0, np.float64)
     return StreamFeatures(utterance, present, *nothing)

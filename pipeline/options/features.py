@@ -20,7 +20,10 @@ READING = "Reading clips"
 ENCODERS = "Encoders"
 MACHINES = "Many machines"
 FACES = "Faces"
-FACE_FIELDS = ("region", "face_detector", "face_weights", "speaker_scorer", "speaker_weights", "speaker_margin")
+FACE_FIELDS = (
+    *("region", "face_detector", "face_weights", "speaker_scorer", "speaker_weights", "speaker_margin"),
+    *("identity", "identity_embedder", "identity_weights"),
+)
 ENCODED = ("video", "audio", "video_weights", "audio_weights", "device", "precision", "threads")
 READ_AS = {"window_s": Cli(name="window"), "hop_s": Cli(name="hop")}
 ROOT = Cli(panel=INPUT, read=clip_root, show=str, metavar="PATH")

@@ -25,6 +25,7 @@ NATS = (
     "Bars: what each stream said for the label (green) or against it (red), its Shapley value in nats of the "
     "label's logit. 'Alone': the answer of the same head where it is told of this stream only."
 )
+BOXES = "Pictures: the frame with the box of the face that the encoder saw, and that face beside it."
 
 OWN_CSS = """
 form { display:flex; flex-wrap:wrap; gap:.6rem .9rem; margin:1.2rem 0; padding:.9rem 1rem; background:var(--soft);

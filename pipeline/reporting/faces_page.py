@@ -12,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.encode import ClipPlan
-from dualstream.features.faces.rows import CHOSEN, STATES, FaceRows
+from dualstream.features.faces.region import CROP_DOWN, CROP_SHARE, FaceMethod, FaceReading, RegionEncoder
+from dualstream.features.faces.rows import CHOSEN, STATES, FaceRows, words_of
+from dualstream.features.faces.tracks import Track
 from dualstream.features.media import Clip, MediaError, write_clip
 from dualstream.features.media.pictures import Picture
 from dualstream.pipeline.cache import Cache
@@ -52,6 +54,10 @@ class _Shown:
     frames: NDArray[np.uint8]
     """Annotated, RATE a second, shape (F, H, W, 3)."""
     clip: Clip
+    tracks: tuple[Track, ...] = ()
+    """All faces that were found, the chosen ones among them."""
+    share: float = 1.0
+    """Pixels of a frame for each of the picture that tracks lie in."""
 
     def window_at(self, time_s: float) -> int:
         """Return the window whose centre is nearest to an instant."""
@@ -59,23 +65,27 @@ class _Shown:
 
 
 class _Collector:
-    """Keeps small copies of pictures, RATE a second; a Watcher of features.media.pictures."""
+    """Keeps small copies of pictures, RATE a second, and finds all faces; a Watcher of features.media.pictures."""
 
-    def __init__(self, longest_s: float) -> None:
+    def __init__(self, reading: FaceReading, longest_s: float) -> None:
         self.frames: list[NDArray[np.uint8]] = []
-        self.longest_s = longest_s
+        self.faces = reading.watch(longest_s)
+        self.share = 1.0
 
     def see(self, picture: Picture) -> None:
         """Take the next picture, as often as the rate wants."""
+        self.faces.see(picture)
         width, height = picture.width_px, picture.height_px
         share = min(1.0, SIDE_PX / max(width, height))
         size = max(2, 2 * round(width * share / 2)), max(2, 2 * round(height * share / 2))
+        self.share = size[0] / width
         wanted = int(picture.time_s * RATE) + 1 - len(self.frames)
         if wanted > 0:
             self.frames += [picture.rgb((0.0, 0.0, float(width), float(height)), size)] * wanted
 
     def end(self) -> None:
-        """Do nothing."""
+        """Learn that no picture follows."""
+        self.faces.end()
 
 
 def write_faces(folder: Path, cache: Cache, manifest: Manifest, plan: ClipPlan, hasher: Hasher) -> list[str]:
@@ -111,17 +121,22 @@ def _read(
     assert plan.decode is not None
     place, sound = hasher.places(utterance, plan.decode)
     span = None if utterance.start_s is None or utterance.end_s is None else (utterance.start_s, utterance.end_s)
-    watching = replace(plan, reader=partial(plan.reader, watch=_Collector))
+    method = next(one.method for one in plan.video.values() if isinstance(one, RegionEncoder))
+    reading = FaceReading(FaceMethod(method.detector), plan.windows, plan.sampling, size_px=2)
+    watching = replace(plan, reader=partial(plan.reader, watch=partial(_Collector, reading)))
     clip = watching.read(place, span_s=span, sound=sound)
-    frames = clip.watcher.frames if isinstance(clip.watcher, _Collector) else []
+    frames, tracks, share = [], [], 1.0
+    if isinstance(clip.watcher, _Collector):
+        frames, share = clip.watcher.frames, clip.watcher.share
+        tracks = [one.track for one in clip.watcher.faces.seen()]
     stacked = np.stack(frames) if frames else np.zeros((0, 2, 2, 3), np.uint8)
-    shown = _Shown(utterance, rows, starts_s, plan.windows.length_s, stacked, clip)
+    shown = _Shown(utterance, rows, starts_s, plan.windows.length_s, stacked, clip, tuple(tracks), share)
     drawn = [_annotated(shown, number) for number in range(len(stacked))]
     return replace(shown, frames=np.stack(drawn)) if drawn else shown
 
 
 def _annotated(shown: _Shown, number: int) -> NDArray[np.uint8]:
-    """Return a picture with the box and the words of the window that is nearest to it."""
+    """Return a picture with boxes and words of the window that is nearest to it; rivals' boxes are thin."""
     from PIL import Image, ImageDraw
 
     frame = shown.frames[number]
@@ -129,32 +144,28 @@ def _annotated(shown: _Shown, number: int) -> NDArray[np.uint8]:
     image = Image.fromarray(frame)
     pen = ImageDraw.Draw(image)
     ink = CHOSEN_INK if shown.faces.state[window] in CHOSEN else OTHER_INK
+    for track in shown.tracks:
+        place = track.place(number / RATE) if track.number != shown.faces.track[window] else None
+        if place is not None:
+            pen.rectangle([side * shown.share for side in place.square(CROP_SHARE, CROP_DOWN)], outline=OTHER_INK)
     if shown.faces.state[window] in CHOSEN:
         sides = [image.width, image.height] * 2
         left, top, right, bottom = (
             float(share) * side for share, side in zip(shown.faces.box[window], sides, strict=True)
         )
         pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=ink, width=2)
-    words = _words(shown.faces, window)
+    words = words_of(shown.faces, window)
     pen.rectangle(pen.textbbox((3, 2), words), fill=(0, 0, 0))  # light letters on a light wall can't be read
     pen.text((3, 2), words, fill=ink)
     return np.asarray(image)
-
-
-def _words(faces: FaceRows, window: int) -> str:
-    text = STATES[faces.state[window]]
-    if np.isfinite(faces.score[window]):
-        text += f" {faces.score[window]:.2f}"
-    if np.isfinite(faces.margin[window]):
-        text += f" margin {faces.margin[window]:.2f}"
-    return text
 
 
 def _page(sections: Sequence[str], stream: str) -> str:
     shown = "".join(sections) or "<p>No clip could be shown.</p>"
     body = (
         f"<h1>Faces of the stream {escape(stream)}</h1>"
-        "<p>A green box is the crop that the encoder saw. Windows without one are masked.</p>"
+        "<p>A green box is the crop that the encoder saw, thin orange ones are other faces. Windows without a "
+        "green box are masked.</p>"
         f"{shown}"
     )
     return html_page("Faces", body, css=OWN_CSS)
@@ -179,7 +190,7 @@ def _thumbnail(shown: _Shown, window: int) -> str:
     data = io.BytesIO()
     Image.fromarray(frame).save(data, "JPEG", quality=80)
     source = base64.b64encode(data.getvalue()).decode()
-    caption = escape(f"{centre_s:.1f} s: {_words(shown.faces, window)}")
+    caption = escape(f"{centre_s:.1f} s: {words_of(shown.faces, window)}")
     picture = f'<img alt="{caption}" src="data:image/jpeg;base64,{source}">'
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.faces.rows import CHOSEN, STATES, FaceRows, words_of
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.timeline import Timeline
@@ -126,9 +127,12 @@ def _utterance(
     if note(one):
         parts.append(f'<p class="note">{escape(note(one))}</p>')
     start_s = one.start_s or 0.0
+    if timeline is not None and timeline.faces is not None:
+        parts.append(f'<p class="note">{escape(_faces_words(timeline.faces))}</p>')
     if pictures:
+        chosen = {} if timeline is None else _told_of_faces(timeline)
         shown = "".join(
-            f'<img alt="at {clock(start_s + time_s)}" title="{clock(start_s + time_s)}" '
+            f'<img alt="at {clock(start_s + time_s)}" title="{clock(start_s + time_s)}{chosen.get(time_s, "")}" '
             f'src="data:image/jpeg;base64,{picture}">'
             for time_s, picture in pictures
         )
@@ -141,6 +145,27 @@ def _utterance(
         shown = ", ".join(f"{escape(name)} {each.probabilities[name]:.2f}" for name in vocabulary[task])
         cells.append(f"<dt>{escape(task)}</dt><dd>{shown}</dd>")
     return [*parts, f"<dl>{''.join(cells)}</dl>"]
+
+
+def _faces_words(faces: FaceRows) -> str:
+    """Say whose face the pictures show, and how it was chosen."""
+    shown = int(np.isin(faces.state, CHOSEN).sum())
+    counts = ", ".join(f"{count} {name}" for name, count in faces.summary().items() if name in STATES)
+    several = int((faces.in_view > 1).sum())
+    beside = f"; {several} have several faces in view" if several else ""
+    return (
+        f"The pictures are the crops that the encoder saw. A face is shown in {shown} of {len(faces)} windows, "
+        f"the others are masked: {counts}{beside}."
+    )
+
+
+def _told_of_faces(timeline: Timeline) -> dict[float, str]:
+    """Return how the face of each thumbnail was chosen, by its time."""
+    faces = timeline.faces
+    if faces is None:
+        return {}
+    pairs = zip(timeline.thumbnails, timeline.thumbnail_window, strict=True)
+    return {time_s: escape(f": {words_of(faces, window)}") for (time_s, _), window in pairs}
 
 
 def _curve(

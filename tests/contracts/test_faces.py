@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from dualstream.features.faces import detection, scoring
+from dualstream.features.faces import detection, embedding, scoring
 from dualstream.features.faces.parts import PartRegistry
 
 ROOT = Path(__file__).resolve().parents[2]
-DETECTORS, SCORERS = detection.REGISTRY, scoring.REGISTRY
+DETECTORS, SCORERS, EMBEDDERS = detection.REGISTRY, scoring.REGISTRY, embedding.REGISTRY
 PAGE = (ROOT / "docs" / "faces.md").read_text("utf-8")
 CASES = [
     *(
@@ -18,6 +18,10 @@ CASES = [
         for name in DETECTORS.names()
     ),
     *(pytest.param(SCORERS, name, "--speaker-weights FILE", "no weights to choose") for name in SCORERS.names()),
+    *(
+        pytest.param(EMBEDDERS, name, "--identity-weights FILE", "no weights to choose")
+        for name in EMBEDDERS.names()
+    ),
 ]
 
 
@@ -41,3 +45,4 @@ def test_a_part_is_described_and_refuses_weights_that_are_not_its(
 def test_there_are_some() -> None:
     assert {"blazeface", "yunet", "mtcnn"} <= set(DETECTORS.names())
     assert {"sync", "lr-asd"} <= set(SCORERS.names())
+    assert {"face-api", "onnx"} <= set(EMBEDDERS.names())

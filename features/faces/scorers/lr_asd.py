@@ -1,16 +1,19 @@
 """lr-asd: the active speaker network LR-ASD (features/networks/lr_asd.py), trained on AVA; weights by file.
 
 The network prefers some faces to others, whatever is said: a lively mouth scores high beside any voice. So each
-face is also scored against its own sound shifted by a second or so, and what it loses by that is added to its
-score. Of one-second windows of pairs of MOSI's faces 0.83 are right with it, 0.78 without.
+face is also scored against its own sound shifted, and what it loses by a shift of a second or so is added to its
+score. What is heard is computed once and shifted, so that 25 lags cost little beside what is seen. Of one-second
+windows of pairs of faces that both talk 0.83 are right with it, 0.75 without.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dualstream.features.faces.fit import LAGS
 from dualstream.features.faces.mfcc import mfcc
 from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, CropSpec, register
 from dualstream.features.faces.voice import TICK
@@ -18,10 +21,13 @@ from dualstream.features.memory import raise_shortage
 from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord, load_file
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LICENCES = {"85e6c77fc981595234790d1e128ebb60352d37726b2445e0ef8891e2512fe9e3": "MIT"}  # trained on AVA
 CHUNK_TICKS, CONTEXT_TICKS = 200, 25  # at a time, and what is seen of the neighbours: memory stays below 0.3 GB
 ROWS_PER_TICK = 4  # of MFCC
-SHIFTS = (-35, -22, 22, 35)  # ticks by which the sound is shifted for comparison
+COMPARED = (-34, -22, 22, 34)  # lags, ticks, of which the score is made
 
 
 @register("lr-asd", weights=True)
@@ -38,6 +44,7 @@ class LrAsdScorer:
     crop = CropSpec(112, 1.0, 0.0)
     context_s = 0.5
     least_margin = 1.5
+    least_fit = 1.0
 
     def __init__(self, weights: Path) -> None:
         from dualstream.features.networks.lr_asd import LrAsd
@@ -56,28 +63,43 @@ class LrAsdScorer:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers."""
-        return {"name": self.name, "version": 1, "weights": self._weights.to_json()}
+        return {"name": self.name, "version": 2, "least_fit": self.least_fit, "weights": self._weights.to_json()}
 
     def score(self, crops: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how much more each tick looks like talking than like not, in logits, shape (T,)."""
+        return self.score_lags(crops, audio)[0]
+
+    def score_lags(
+        self, crops: NDArray[np.uint8], audio: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return `score`, and how much each tick looks like talking at each lag, in logits, shape (L, T)."""
         import torch
 
         ticks = len(crops)
         sound = np.zeros(ticks * TICK, np.float32)
         sound[: len(audio)] = audio[: len(sound)]
-        rows = [mfcc(np.roll(sound, shift * TICK), ROWS_PER_TICK * ticks) for shift in (0, *SHIFTS)]
-        scores = []
+        rows = torch.from_numpy(mfcc(sound, ROWS_PER_TICK * ticks))
         with torch.inference_mode():
-            for first in range(0, ticks, CHUNK_TICKS):
-                start, end = max(0, first - CONTEXT_TICKS), min(ticks, first + CHUNK_TICKS + CONTEXT_TICKS)
-                seen = self._net.see(torch.from_numpy(np.ascontiguousarray(crops[start:end])))
-                true, *shifted = (
-                    self._net.compare(self._net.hear(torch.from_numpy(part)), seen).numpy().astype(np.float64)
-                    for part in (one[ROWS_PER_TICK * start : ROWS_PER_TICK * end] for one in rows)
-                )
-                said = 2 * true - np.mean(shifted, axis=0)
-                scores.append(said[first - start :][: min(CHUNK_TICKS, ticks - first)])
-        return np.concatenate(scores) if scores else np.zeros(0)
+            seen = _in_chunks(ticks, lambda a, b: self._net.see(torch.from_numpy(crops[a:b])))
+            heard = _in_chunks(ticks, lambda a, b: self._net.hear(rows[ROWS_PER_TICK * a : ROWS_PER_TICK * b]))
+            shifted = torch.cat([torch.roll(heard, lag, 1) for lag in LAGS])  # (L, T, 128)
+            logits = _in_chunks(
+                ticks, lambda a, b: self._net.compare(shifted[:, a:b], seen[:, a:b].expand(len(LAGS), -1, -1))
+            )
+        by_lag = logits.numpy().astype(np.float64)
+        true, *compared = (by_lag[LAGS.index(lag)] for lag in (0, *COMPARED))
+        return 2 * true - np.mean(compared, axis=0), by_lag
+
+
+def _in_chunks(ticks: int, compute: Callable[[int, int], Tensor]) -> Tensor:
+    """Return what is computed of all ticks, shape (B, T, …), chunk by chunk, each with what is beside it."""
+    import torch
+
+    parts = []
+    for first in range(0, ticks, CHUNK_TICKS):
+        start, end = max(0, first - CONTEXT_TICKS), min(ticks, first + CHUNK_TICKS + CONTEXT_TICKS)
+        parts.append(compute(start, end)[:, first - start :][:, : min(CHUNK_TICKS, ticks - first)])
+    return torch.cat(parts, 1)
 
 
 assert SAMPLE_RATE_HZ == 16_000 and TICKS_PER_S == 25  # what the weights expect

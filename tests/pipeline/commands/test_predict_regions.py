@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.faces import embedding
 from dualstream.features.faces.detection import REGISTRY, DetectorEntry
 from dualstream.features.media import write_clip
 from dualstream.pipeline.commands import export, extract, predict
@@ -34,6 +36,11 @@ def colour_detector() -> Iterator[None]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
+    """Fit a run on two faces, one of which talks."""
+    return made(tmp_path)
+
+
+def made(tmp_path: Path, **more: Any) -> Path:
     """Two faces, of which the red one talks in half of the clips: its emotion is joy, the other's anger."""
     rows = []
     for number in range(CLIPS):
@@ -46,7 +53,13 @@ def run(tmp_path: Path) -> Path:
         split = "train" if number < 6 else "dev"
         rows.append(
             Utterance(
-                f"c{number}", f"{number}.mp4", split, emotion=emotion, sentiment=sentiment, dialogue=f"d{number}"
+                f"c{number}",
+                f"{number}.mp4",
+                split,
+                speaker=f"s{talks}",
+                emotion=emotion,
+                sentiment=sentiment,
+                dialogue=f"d{number}",
             )
         )
     write_manifest(Manifest(tuple(rows)), tmp_path / "manifest.csv")
@@ -59,6 +72,7 @@ def run(tmp_path: Path) -> Path:
         region=("speaker", "frame"),
         face_detector="colour",
         face_weights=tmp_path / "colours.bin",
+        **more,
     )
     extract.extract(
         tmp_path / "manifest.csv",
@@ -94,3 +108,39 @@ def test_a_bundle_over_faces_gives_the_runs_answers(run: Path, tmp_path: Path) -
         predict.predict(
             tmp_path / "bundle", [tmp_path / "0.mp4"], predict.PredictOptions(weights=(tmp_path / "other.bin",))
         )
+
+
+class MeanColour:
+    """Keeps the FaceEmbedder protocol: a person is a colour."""
+
+    name = "colour"
+    align = embedding.AlignSpec(16, (0.5, 0.4), (0.5, 0.7))
+    same_person = 0.9
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "version": 1, "same_person": self.same_person}
+
+    def embed(self, faces: Any) -> Any:
+        return faces.mean(axis=(1, 2)).astype(np.float32)
+
+
+@pytest.mark.slow
+def test_a_bundle_that_speaker_names_were_used_for_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embedder is not needed any more: there are no names, so nobody is told apart."""
+    embedding.REGISTRY.names()
+    entry = embedding.EmbedderEntry("colour", lambda weights: MeanColour(), weights=False)
+    monkeypatch.setitem(embedding.REGISTRY._entries, "colour", (entry, __name__))
+    run = made(tmp_path, identity=True, identity_embedder="colour")
+    export.export(run, tmp_path / "bundle")
+    monkeypatch.delitem(embedding.REGISTRY._entries, "colour")
+    found = predict.predict(
+        tmp_path / "bundle",
+        [tmp_path / "0.mp4"],
+        predict.PredictOptions(page=tmp_path / "page.html", weights=(tmp_path / "colours.bin",)),
+    ).to_json()
+    assert any("uses speaker names" in note for note in found["notes"])
+    assert found["utterances"][0]["status"] == "ok"
+    page = (tmp_path / "page.html").read_text()
+    assert "The pictures are the crops that the encoder saw" in page and "by margin" in page

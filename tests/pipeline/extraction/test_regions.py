@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 from dualstream.features.encoder import EncoderOptions, EncoderSpec
 from dualstream.features.faces.detection import REGISTRY, DetectorEntry
-from dualstream.features.faces.rows import ALONE, NO_FACE, STATES
+from dualstream.features.faces.rows import ALONE, NO_FACE, OUT_OF_VIEW, STATES, UNDECIDED, FaceRows
 from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import Cache, read_cache
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.commands.inspect import describe, inspect
 from dualstream.pipeline.corpus import scratch
+from dualstream.pipeline.corpus.checks.clips import Facts
+from dualstream.pipeline.corpus.checks.registry import CheckedCorpus
+from dualstream.pipeline.corpus.checks.rules.faces import speaker_out_of_view, undecided_speaker
 from dualstream.pipeline.corpus.manifest import Manifest, read_manifest, write_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -28,7 +31,9 @@ from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.remote_clips import RemoteHasher
 from dualstream.pipeline.extraction.request import RunOptions
-from dualstream.pipeline.reporting.faces_page import write_faces
+from dualstream.pipeline.extraction.staleness import Hasher
+from dualstream.pipeline.extraction.thumbnails import INK, middle_frames, shown_faces
+from dualstream.pipeline.reporting.faces_page import CHOSEN_INK, OTHER_INK, _read, write_faces
 
 from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
 
@@ -262,3 +267,54 @@ def test_clips_of_a_store_that_are_looked_at_stay_within_the_bound(
         assert [one.partition(":")[0] for one in lost] == ["gone"] and (tmp_path / "span.mp4").is_file()
         assert len(list(hasher._scratch.folder.iterdir())) == 1
     system.rm("/looked", recursive=True)
+
+
+def test_pictures_of_errors_show_whose_face_was_taken(corpus: Path, speakers: Path) -> None:
+    cache = read_cache(speakers)
+    faces = shown_faces(cache)
+    assert sorted(faces) == ["one", "span", "two"]  # the others show none
+    found = middle_frames(read_manifest(corpus / "m.csv"), corpus, {"two", "none"}, faces)
+    assert {name: frame.shape for name, frame in found.items()} == {"two": (96, 192, 3), "none": (96, 96, 3)}
+    frame, crop = found["two"][:, :96].astype(int), found["two"][:, 96:]
+    assert np.abs(crop[36:52, 36:60].mean(axis=(0, 1)) - COLOURS[0]).max() < 60  # the red one talks
+    box = np.abs(frame - INK).sum(axis=2) < 30
+    rows, columns = np.nonzero(box)
+    # The frame is 192 x 96, so it is shown at half its size, 24 px below the top; its left face is 48 px wide at 10.
+    expected = np.array(faces["two"].box) * [96, 48, 96, 48] + [0, 24, 0, 24]
+    assert abs(columns.min() - max(expected[0], 0)) <= 2 and abs(columns.max() - expected[2]) <= 3
+    assert abs(rows.min() - max(expected[1], 24)) <= 2 and columns.max() < 60
+
+
+def test_the_page_of_faces_draws_the_rivals(corpus: Path, speakers: Path, tmp_path: Path) -> None:
+    options = ExtractionOptions(video=("vgg16",), audio=("none",), region=("speaker",), face_detector="colour")
+    plan = make_recipe(options, build_encoder=build).plan
+    cache, manifest = read_cache(speakers), read_manifest(corpus / "m.csv")
+    span = slice(int(cache.offsets[0]), int(cache.offsets[1]))
+    rows = cache.streams["video"].faces
+    assert rows is not None
+    with contextlib.closing(Hasher(corpus)) as hasher:
+        two = FaceRows(**{name: value[span] for name, value in vars(rows).items()})
+        shown = _read(manifest.utterances[0], two, cache.start_s[span], plan, hasher)
+    assert len(shown.tracks) == 2 and shown.share == 1.0
+    orange = np.abs(shown.frames[25].astype(int) - OTHER_INK).sum(axis=2) < 6
+    green = np.abs(shown.frames[25].astype(int) - CHOSEN_INK).sum(axis=2) < 6
+    assert np.nonzero(green)[1].mean() < 70 < 100 < np.nonzero(orange & (np.arange(192) > 90))[1].mean()
+
+
+def test_out_of_view_is_not_undecided() -> None:
+    def found(*states: int) -> dict[str, list[str]]:
+        rows = FaceRows.nothing(len(states))
+        faces = replace(rows, state=np.array(states, np.int32), in_view=np.ones(len(states), np.int32))
+        fact = Facts(Utterance("u", "u.mp4", "train"), faces=faces)
+        corpus = CheckedCorpus(Manifest((fact.utterance,)), clips=(fact,))
+        rules = {"undecided-speaker": undecided_speaker, "speaker-out-of-view": speaker_out_of_view}
+        return {code: [case.detail for case in rule(corpus)] for code, rule in rules.items()}
+
+    assert found(OUT_OF_VIEW, OUT_OF_VIEW, OUT_OF_VIEW, ALONE) == {
+        "undecided-speaker": [],
+        "speaker-out-of-view": ["75% of its windows"],
+    }
+    assert found(UNDECIDED, UNDECIDED, OUT_OF_VIEW, ALONE) == {
+        "undecided-speaker": ["50% of its windows undecided, 25% decided"],
+        "speaker-out-of-view": [],
+    }

@@ -14,6 +14,7 @@ from dualstream import cli
 
 GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
 FACES = {"--face-detector", "--face-weights", "--speaker-scorer", "--speaker-weights", "--speaker-margin"}
+IDENTITY = {"--identity", "--identity-embedder", "--identity-weights"}
 ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}
     | ({"--like", "--decoding", "--layers"} if command in ("fit-head", "compare") else set())
@@ -24,7 +25,7 @@ ADDED = {
         else set()
     )
     | (
-        {"--context", "--scramble", "--decoder", "--region", "--region-debug", *FACES}
+        {"--context", "--scramble", "--decoder", "--region", "--region-debug", *FACES, *IDENTITY}
         if command == "extract"
         else set()
     )

@@ -52,16 +52,32 @@ def several_faces(corpus: CheckedCorpus) -> Iterator[Case]:
     severity="warning",
     noun="utterance",
     topic="clips",
-    what="nobody leads the other faces by the margin",
+    what="nobody leads the other faces by the margin, or the sound fits none of them",
     means="with --region speaker most of its windows are masked; --speaker-margin 0 would decide, and err more.",
 )
 def undecided_speaker(corpus: CheckedCorpus) -> Iterator[Case]:
-    """Find utterances with faces most of whose windows show no chosen one."""
+    """Find utterances most of whose windows show several faces, none of which was chosen."""
     for fact, faces in _looked_at(corpus):
-        lost = float(np.isin(faces.state, (UNDECIDED, OUT_OF_VIEW)).mean())
+        lost = float((faces.state == UNDECIDED).mean())
         if lost >= MOSTLY:
             kept = float(np.isin(faces.state, CHOSEN).mean())
             yield Case(fact.utterance.id, f"{lost:.0%} of its windows undecided, {kept:.0%} decided")
+
+
+@check(
+    "speaker-out-of-view",
+    severity="note",
+    noun="utterance",
+    topic="clips",
+    what="the face that talks is out of view in most windows",
+    means="with --region speaker these windows are masked; no margin would show it, the picture does not.",
+)
+def speaker_out_of_view(corpus: CheckedCorpus) -> Iterator[Case]:
+    """Find utterances most of whose windows have a speaker's face that their own picture does not show."""
+    for fact, faces in _looked_at(corpus):
+        lost = float((faces.state == OUT_OF_VIEW).mean())
+        if lost >= MOSTLY:
+            yield Case(fact.utterance.id, f"{lost:.0%} of its windows")
 
 
 def _looked_at(corpus: CheckedCorpus) -> Iterator[tuple[Facts, FaceRows]]:
