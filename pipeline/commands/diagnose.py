@@ -159,6 +159,7 @@ def _write_errors(
         streams=measures.streams,
         notes=(NATS,),
         thumbnails=thumbnails,
+        classes=names,
     )
     browser.write(out)
 
