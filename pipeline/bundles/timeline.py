@@ -202,13 +202,7 @@ def _heard(
     width: int,
 ) -> StreamFeatures:
     """Encode the sound of a stretch as a clip of its own."""
-    nothing = StreamFeatures(
-        np.zeros(width, np.float32),
-        False,
-        np.zeros((len(grid), width), np.float32),
-        np.zeros(len(grid), np.bool_),
-        np.full(len(grid), np.nan),
-    )
+    nothing = StreamFeatures.nothing(width, len(grid))
     if clip.audio is None or clip.audio_covered_s is None:
         return nothing
     covered = max(clip.audio_covered_s[0], span_s[0]), min(clip.audio_covered_s[1], span_s[1])

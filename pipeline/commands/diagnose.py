@@ -166,6 +166,7 @@ def _write_errors(
         streams=measures.streams,
         notes=(NATS, *([BOXES] if faces else [])),
         thumbnails=thumbnails,
+        classes=names,
     )
     browser.write(out)
 

@@ -202,6 +202,7 @@ def _write_errors(
             rows=rows,
             streams=joined,
             notes=(NATS,),
+            classes=run.config.vocabulary[task],
         )
         if rows:
             browser.write(path, f"errors_{split}_{task}")

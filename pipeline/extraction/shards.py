@@ -1,4 +1,6 @@
-"""Shards: 16 to 64 utterances in one sealed file each, in a folder that the fingerprint names.
+"""Shards: 32 utterances (or `--shard-size`, 1 to LARGEST_SHARD) in one sealed file each.
+
+They lie in a folder that the fingerprint names:
 
     cache.h5.shards/
       3fa9…/                    fingerprint: all that shapes the numbers

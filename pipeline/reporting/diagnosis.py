@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis import conclusion
 from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.coverage import Coverage
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.remedies import significant
 from dualstream.heads.diagnosis.spaces import Space
 from dualstream.heads.diagnosis.strength import Complement, Strength
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
@@ -93,12 +94,8 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
         Section(
             title=conclusion.title(cause.name),
             lead=_sentence(cause.text),
-            facts_title="What fixes it",
-            facts={
-                "what to do": cause.advice,
-                **{f"measured: {r.name}{mark}": gain_words(r.gain) for r in cause.remedies},
-                **_concerned(cause),
-            },
+            facts_title="What fixes it" if _helps(cause, evidence) else "What was tried",
+            facts={"what to do": cause.advice, **_tried(cause, evidence, mark), **_concerned(cause)},
         )
         for cause in document.found.causes
     ]
@@ -146,6 +143,21 @@ def _working_together(evidence: Evidence, mark: str) -> list[Section]:
             pictures=measures.pictures(found),
         )
     ]
+
+
+def _helps(cause: Cause, evidence: Evidence) -> bool:
+    """Tell whether a remedy of the cause significantly gains."""
+    return bool(significant(evidence, *(one.name for one in cause.remedies)))
+
+
+def _tried(cause: Cause, evidence: Evidence, mark: str) -> dict[str, str]:
+    """Return what the remedies of a cause gained; where none helps, of all changes that were tried, best first."""
+    if _helps(cause, evidence):
+        return {f"measured: {one.name}{mark}": gain_words(one.gain) for one in cause.remedies}
+    tried = sorted(evidence.interventions.values(), key=lambda one: -one.gain.difference)
+    others = [one for one in tried if one.name not in {remedy.name for remedy in cause.remedies}]
+    found = {f"tried: {one.name}{mark}": gain_words(one.gain) for one in (*cause.remedies, *others)}
+    return found or {"tried": "nothing: no change was asked for"}
 
 
 def gain_words(gain: PairedDifference) -> str:

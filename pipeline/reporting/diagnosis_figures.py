@@ -100,10 +100,10 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
     def plot(figure: Figure) -> None:
         axes = figure.add_subplot()
         names, of = list(seen), colours(of_streams)
-        axes.barh(names, [seen[name] for name in names], color=[of[name] for name in names], height=0.5)
-        axes.set_xlim(0, 1)
+        axes.barh(names, [100 * seen[name] for name in names], color=[of[name] for name in names], height=0.5)
+        axes.set_xlim(0, 100)
         axes.invert_yaxis()
-        axes.set_xlabel("share of an utterance's windows that the stream has seen (mean)")
+        axes.set_xlabel("windows of an utterance that the stream has seen, per cent (mean)")
         axes.set_title("Coverage")
         axes.grid(axis="x", color=GRID)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from dualstream.pipeline.reporting.colours import INKS, OTHERS, Ink, contrast
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -17,9 +19,15 @@ DPI = 144
 PX_PER_INCH = 114  # on a page: letters about as large as the text around them
 INK, MUTED, GRID = "#1f2933", "#6b7785", "#e3e8ee"
 BLUE, ORANGE, RED, GREEN, PURPLE, GREY = "#2563a8", "#c2621b", "#9a3b3b", "#2f7d4f", "#7a4fa3", "#98a3af"
+DARKEST, LIGHTEST, ON, OFF = "#10151a", "#fefeff", "#fefefe", "#10151b"
+"""Of words on a class's colour: dark on any page; light on any; light on a light page and dark on a dark one; and
+the other way round."""
+GROUND, DARK_GROUND = "#ffffff", "#14191f"
 VARIABLES = {
     INK: "ink", MUTED: "muted", GRID: "line", GREY: "grey",
     BLUE: "blue", ORANGE: "orange", RED: "red", GREEN: "green", PURPLE: "purple",
+    ON: "on", OFF: "off", DARKEST: "darkest", LIGHTEST: "lightest",
+    **{ink.light: ink.name for ink in (*INKS, *OTHERS)},
 }  # fmt: skip
 """What a page's style sheet calls these colours, so that a figure inside it is light or dark as the page is."""
 FONTS = "'DejaVu Sans', Verdana, sans-serif"
@@ -44,6 +52,17 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,  # journals want fonts that they can edit
 }
 NO_DATES = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+
+
+def words_on(ink: Ink, share: float) -> str:
+    """Return the colour of words that stand out on a class's of this opacity, on light pages and dark ones."""
+    dark_on_light = contrast(DARKEST, ink.light, share, GROUND) >= contrast(LIGHTEST, ink.light, share, GROUND)
+    dark_on_dark = contrast(DARKEST, ink.dark, share, DARK_GROUND) >= contrast(
+        LIGHTEST, ink.dark, share, DARK_GROUND
+    )
+    if dark_on_light:
+        return DARKEST if dark_on_dark else OFF
+    return ON if dark_on_dark else LIGHTEST
 
 
 class Drawing:

@@ -11,12 +11,13 @@ import base64
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
 from dualstream.pipeline.experiments.error_rows import ErrorRow
+from dualstream.pipeline.reporting.colours import colours
 from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.storage.documents import replacing, write_bytes
 
@@ -63,6 +64,11 @@ function cell(head, text, kind) {
   const td = document.createElement('td'); td.dataset.head = head; td.textContent = text;
   if (kind) td.className = kind; return td;
 }
+function chip(name) {
+  const one = document.createElement('i'); one.className = 'chip';
+  one.style.background = 'var(--' + data.colours[name] + ')'; return one;
+}
+function named(head, name, kind) { const td = cell(head, name, kind); td.prepend(chip(name)); return td; }
 function bar(head, value) {
   const td = cell(head, (value < 0 ? '\\u2212' : '+') + Math.abs(value).toFixed(2));
   const box = document.createElement('span'), fill = document.createElement('i');
@@ -85,10 +91,11 @@ function line(r) {
   small.textContent = [r.split, r.speaker, r.time].filter(Boolean).join(', ') +
     (r.lacks.length ? '; lacks ' + r.lacks.join(', ') : '');
   name.append(small); tr.append(name);
-  tr.append(cell('label', r.label, 'text'), cell('answer', r.answer, 'text ' + (r.right ? 'right' : 'wrong')));
+  tr.append(named('label', r.label, 'text'), named('answer', r.answer, 'text ' + (r.right ? 'right' : 'wrong')));
   tr.append(cell('probability of the label', r.probability.toFixed(2)));
   data.streams.forEach((stream, at) => { const td = bar(stream, r.streams[at]);
-    const alone = document.createElement('small'); alone.textContent = 'alone: ' + r.alone[at]; td.append(alone);
+    const alone = document.createElement('small'), name = r.alone[at];
+    alone.append('alone: ', chip(name), name); td.append(alone);
     tr.append(td); });
   tr.append(cell('misled by', r.misled || '\\u2013'));
   return tr;
@@ -129,6 +136,8 @@ class ErrorBrowser:
     notes: Sequence[str] = ()
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     """JPEG by utterance id."""
+    classes: Sequence[str] = ()
+    """All names of the task, in the order of every other page; without them, those that occur, by name."""
 
     def write(self, folder: Path, stem: str = STEM) -> None:
         """Write the page and the CSV into a folder: errors.html and errors.csv, where no other `stem` is given."""
@@ -155,16 +164,21 @@ class ErrorBrowser:
         )
         return html_page(self.title, body, css=OWN_CSS, policy=policy)
 
+    def _names(self) -> list[str]:
+        """Return the names of the task, in their order; what occurs beside them by name."""
+        occur = {name for row in self.rows for name in (row.label, row.answer, *row.alone.values())}
+        return [*self.classes, *sorted(occur - set(self.classes))]
+
     def _filters(self) -> str:
         rows = self.rows
         choices = {
             "by": ("most misled by", ["any stream", *self.streams], ["", *self.streams]),
             "right": ("answer is", ["right or wrong", "wrong", "right"], ["", "false", "true"]),
-            "label": _choice("label", (row.label for row in rows)),
-            "answer": _choice("answered", (row.answer for row in rows)),
-            "misled": _choice("misled by", (row.misled_by for row in rows)),
-            "split": _choice("split", (row.split for row in rows)),
-            "speaker": _choice("speaker", (row.speaker for row in rows)),
+            "label": _choice("label", (row.label for row in rows), self._names()),
+            "answer": _choice("answered", (row.answer for row in rows), self._names()),
+            "misled": _choice("misled by", (row.misled_by for row in rows), self.streams),
+            "split": _choice("split", (row.split for row in rows), ("train", "dev", "test")),
+            "speaker": _choice("speaker", (row.speaker for row in rows), ()),
         }
         parts = []
         for name, (title, words, values) in choices.items():
@@ -178,6 +192,7 @@ class ErrorBrowser:
 
     def _document(self) -> dict[str, object]:
         thumbnails = {name: base64.b64encode(jpeg).decode("ascii") for name, jpeg in self.thumbnails.items()}
+        inks = colours(self._names())
         rows = [
             {
                 "id": row.id,
@@ -199,6 +214,7 @@ class ErrorBrowser:
             "streams": list(self.streams),
             "pictures": bool(thumbnails),
             "thumbnails": thumbnails,
+            "colours": {name: ink.name for name, ink in inks.items()},
             "rows": rows,
         }
 
@@ -222,7 +238,8 @@ def _head(title: str) -> str:
     return f"<th{kind}>{escape(title)}</th>"
 
 
-def _choice(title: str, values: object) -> tuple[str, list[str], list[str]]:
-    """Return a filter of the values that occur; without one, where all are the same."""
-    found = sorted({value for value in values if value})  # type: ignore[attr-defined]
+def _choice(title: str, values: Iterable[str], order: Sequence[str]) -> tuple[str, list[str], list[str]]:
+    """Return a filter of the values that occur, in an order, then by name; without one, where all are the same."""
+    occur = {value for value in values if value}
+    found = [*(one for one in order if one in occur), *sorted(occur - set(order))]
     return (title, ["any", *found], ["", *found]) if len(found) > 1 else (title, ["any"], [""])

@@ -9,7 +9,19 @@ import numpy as np
 from dualstream.heads.variants.options import TASKS
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.scores import SplitScores, TaskScores
-from dualstream.pipeline.reporting.drawing import BLUE, GREEN, GRID, INK, MUTED, ORANGE, RED, Picture, render
+from dualstream.pipeline.reporting.colours import colours
+from dualstream.pipeline.reporting.drawing import (
+    BLUE,
+    GREEN,
+    GRID,
+    INK,
+    MUTED,
+    ORANGE,
+    RED,
+    Picture,
+    render,
+    words_on,
+)
 from dualstream.pipeline.reporting.tables import PER_CENT, scores_mark
 
 if TYPE_CHECKING:
@@ -99,7 +111,9 @@ def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
             share = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
             axes = figure.add_subplot(grid[0, k])
             edges = np.arange(len(share) + 1) - 0.5
-            axes.pcolormesh(edges, edges, np.dstack([*np.broadcast_arrays(*_rgb(TASK_COLOUR[task]), share)]))
+            inks = colours(one.names)
+            rgb = np.array([_rgb(inks[name].light) for name in one.names])[:, None, :]  # (C, 1, 3), a row's
+            axes.pcolormesh(edges, edges, np.dstack([np.broadcast_to(rgb, (*share.shape, 3)), share]))
             axes.invert_yaxis()
             classes = [_short(name) for name in one.names]
             rows = [f"{_short(row.name)}  ({row.support})" for row in one.classes]
@@ -113,14 +127,15 @@ def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
                     if total[i, 0] > 0:
                         axes.text(
                             j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8,
-                            color="white" if share[i, j] > 0.6 else INK,
+                            color=words_on(inks[one.names[i]], share[i, j]),
                         )  # fmt: skip
             axes.set_title(task + scores_mark(scores))
             axes.set_xlabel("predicted")
             axes.set_ylabel("true (utterances)" if k == 0 else "")
 
     caption = (
-        "Of the utterances that are truly of the row's class, how many per cent were called what; mean over seeds."
+        "Of the utterances that are truly of the row's class, how many per cent were called what; mean over "
+        "seeds. A row has its class's colour, the fuller the larger the share."
     )
     rows = max(len(scores.tasks[task].names) for task in tasks)
     drawing = render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24)))
@@ -139,9 +154,12 @@ def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
             rows = scores.tasks[task].classes
             axes = figure.add_subplot(grid[0, k])
             x = np.arange(len(rows))
+            inks = colours(row.name for row in rows)
+            shades = [inks[row.name].light for row in rows]
             for shift, (key, alpha) in enumerate((("precision", 0.35), ("recall", 0.6), ("F1", 1.0))):
                 heights = [100 * getattr(row, key.lower()) for row in rows]
-                axes.bar(x + (shift - 1) * 0.27, heights, 0.25, color=TASK_COLOUR[task], alpha=alpha, label=key)
+                axes.bar(x + (shift - 1) * 0.27, heights, 0.25, color=shades, alpha=alpha)
+                axes.bar([0], [0], 0, color=MUTED, alpha=alpha, label=key)  # for the legend, of no class's colour
             labels = [f"{_short(row.name)}\n({row.support})" for row in rows]
             axes.set_xticks(x, labels, rotation=0 if len(rows) <= 8 else 60, fontsize=7.5)
             axes.set_ylim(0, 100)
@@ -152,7 +170,10 @@ def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
             if k == 0:
                 figure.legend(*axes.get_legend_handles_labels(), loc="outside upper right", ncols=3, fontsize=8)
 
-    caption = "Precision, recall and F1 by class, per cent (utterances in brackets), mean over seeds."
+    caption = (
+        "Precision, recall and F1 by class, from the left, per cent (utterances in brackets), mean over seeds; "
+        "each class in its own colour."
+    )
     said = "; ".join(
         f"{task}, F1: " + ", ".join(f"{row.name} {100 * row.f1:.0f}" for row in scores.tasks[task].classes)
         for task in tasks

@@ -1,6 +1,7 @@
 """A plain line on standard error every 30 seconds while a command works, for logs and for who waits at none.
 
 Heartbeats nest: the innermost reports, and one that is silent (a bar is drawn) keeps the outer ones silent too.
+They share one clock, which the outermost starts: a command of many short parts is heard like one of a long part.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ class Heartbeat:
     muted: ClassVar[bool] = False
     """Whether nothing is said on the way at all (`silenced`); bars and lines that are drawn look here too."""
     _open: ClassVar[list[Heartbeat]] = []
-    _line: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, describe: Callable[[], str], *, silent: bool = False) -> None:
         self._describe = describe
@@ -41,7 +41,7 @@ class Heartbeat:
     def __enter__(self) -> Heartbeat:
         self._started_s = time.monotonic()
         Heartbeat._open.append(self)
-        if not self._silent and not Heartbeat.muted:
+        if Heartbeat._open[0] is self:
             threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         return self
 
@@ -55,15 +55,18 @@ class Heartbeat:
             Heartbeat._open.remove(self)
 
     def line(self) -> str:
-        """Return the line for now: the time since the start, and what is going on."""
-        return f"[{format_duration(time.monotonic() - self._started_s)}] {self._describe()}"
+        """Return the line for now: the time since this one started, and what the innermost says is going on."""
+        told = Heartbeat._open[-1] if Heartbeat._open else self
+        return f"[{format_duration(time.monotonic() - self._started_s)}] {told._describe()}"
 
     def _beat(self) -> None:
+        """Print for all that are inside this one, the outermost."""
         while not self._ended.wait(EVERY_S):
-            if Heartbeat._open and Heartbeat._open[-1] is self:
-                with Heartbeat._line, contextlib.suppress(OSError, ValueError):  # nobody reads, or it is closed
-                    sys.stderr.write(f"{self.line()}\n")
-                    sys.stderr.flush()
+            if Heartbeat.muted or any(one._silent for one in Heartbeat._open):
+                continue
+            with contextlib.suppress(OSError, ValueError, IndexError):  # nobody reads, it is closed; it has ended
+                sys.stderr.write(f"{self.line()}\n")
+                sys.stderr.flush()
 
 
 @contextlib.contextmanager

@@ -182,7 +182,7 @@ def _curve(
     inks = colours(names)
     lines = [axis(start_s, start_s + end_s, 0, HEIGHT, most=MOST_TICKS if keyed else MOST_TICKS // 2)]
     for code, name in enumerate(names):
-        colour, title = inks[name], f"<title>{escape(name)}</title>" if keyed else ""
+        colour, title = inks[name].css, f"<title>{escape(name)}</title>" if keyed else ""
         for run in _runs(np.isfinite(rows[:, code])):
             points = [(WIDTH * timeline.time_s[k] / end_s, HEIGHT * (1 - rows[k, code])) for k in run]
             if len(points) == 1:

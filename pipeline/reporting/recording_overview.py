@@ -46,7 +46,7 @@ def axis(start_s: float, end_s: float, top: float, height: float, *, most: int =
 def key(names: Sequence[str]) -> str:
     """Return which colour stands for which class."""
     inks = colours(names)
-    return "".join(f'<span><i style="background:{inks[name]}"></i>{escape(name)}</span>' for name in names)
+    return "".join(f'<span><i style="background:{inks[name].css}"></i>{escape(name)}</span>' for name in names)
 
 
 def overview(
@@ -68,7 +68,7 @@ def overview(
             told = f"{clock(start_s)} {said.answer} {said.probability:.2f}"
             parts.append(
                 f'<a href="#{anchor}"><rect {place} '
-                f'fill="{inks[said.answer]}" fill-opacity="{0.3 + 0.7 * said.probability:.2f}">'
+                f'fill="{inks[said.answer].css}" fill-opacity="{0.3 + 0.7 * said.probability:.2f}">'
                 f"<title>{escape(told)}</title></rect></a>"
             )
     label = f"{' and '.join(vocabulary)} from 00:00 to {clock(end_s)}"

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from html import escape
 
+from dualstream.pipeline.reporting.colours import variables
+
 # No script, no network: the browser is told so too.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+COLOURS = f"""
+:root {{ {variables(dark=False)} }}
+@media screen and (prefers-color-scheme:dark) {{ :root {{ {variables(dark=True)} }} }}
+"""
+"""Those of the classes, light and dark."""
 
 CSS = """
 :root { color-scheme:light dark; --ink:#1f2933; --muted:#5f6c7b; --line:#dde3ea; --soft:#f5f7fa; --ground:#fff;
   --blue:#2563a8; --orange:#c2621b; --red:#9a3b3b; --green:#2f7d4f; --purple:#7a4fa3; --grey:#98a3af;
-  --warn:#8a5a00; --warnground:#fff6e0; --warnline:#e0a526; --badground:#fdf5f5; --bestground:#eef5fc }
+  --warn:#8a5a00; --warnground:#fff6e0; --warnline:#e0a526; --badground:#fdf5f5; --bestground:#eef5fc;
+  --on:#fff; --off:#10151a; --darkest:#10151a; --lightest:#fff }
 @media screen and (prefers-color-scheme:dark) { :root { --ink:#e3e8ee; --muted:#9aa8b7; --line:#36414d;
   --soft:#1d242c; --ground:#14191f; --blue:#6aa8ea; --orange:#e9935a; --red:#e08b8b;
   --green:#6fc394; --purple:#b18adb;
   --grey:#7a8796; --warn:#f0c674; --warnground:#2e2614; --warnline:#a97c1e; --badground:#2a1d1f;
-  --bestground:#1a2836 } }
+  --bestground:#1a2836; --on:#10151a; --off:#fff } }
 * { box-sizing:border-box }
 body { margin:0; font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;
   color:var(--ink); background:var(--ground) }
@@ -59,6 +68,7 @@ pre { background:var(--soft); padding:.8rem; border-radius:8px; overflow-x:auto;
 dl { display:grid; grid-template-columns:minmax(8rem,max-content) 1fr; gap:.25rem 1.2rem; font-size:.9rem;
   margin:.6rem 0 }
 dt { color:var(--muted); overflow-wrap:anywhere } dd { margin:0; overflow-wrap:anywhere }
+.chip { display:inline-block; width:.7em; height:.7em; border-radius:2px; margin-right:.35em }
 code { font-family:ui-monospace,"DejaVu Sans Mono",monospace; font-size:.86em }
 @media (max-width:640px) { main { padding:1.2rem .9rem 3rem } h1 { font-size:1.35rem }
   dl { display:block } dd { margin:0 0 .6rem }
@@ -88,6 +98,6 @@ def html_page(title: str, body: str, *, css: str = "", policy: str = POLICY) -> 
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{CSS}{css}</style>\n</head>\n<body>\n<main>\n{body}\n"
+        f"<title>{escape(title)}</title>\n<style>{CSS}{COLOURS}{css}</style>\n</head>\n<body>\n<main>\n{body}\n"
         "</main>\n</body>\n</html>\n"
     )

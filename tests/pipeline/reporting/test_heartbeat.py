@@ -63,6 +63,19 @@ def test_a_silent_heartbeat_silences_the_outer_one(quick, capsys):
         assert capsys.readouterr().err == ""
 
 
+def test_parts_that_are_shorter_than_a_beat_are_heard(monkeypatch, capsys):
+    """The clock is the command's, not each part's: no part lasts as long as a beat, and lines come all the same."""
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.2)
+    with Heartbeat(lambda: "outer"):
+        end = time.monotonic() + 10
+        seen = ""
+        while "part" not in seen and time.monotonic() < end:
+            with Heartbeat(lambda: "part"):
+                time.sleep(0.05)
+            seen += capsys.readouterr().err
+    assert re.search(r"^\[\d+ m?s\] part$", seen, re.M)
+
+
 def test_no_line_comes_after_the_end(quick, capsys):
     with ProgressLine() as line:
         line({"variant": "concat", "epoch": 3, "epochs": 60})
