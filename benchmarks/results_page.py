@@ -20,9 +20,15 @@ EVEN = 0.005  # falls that differ by less are called alike
 _MELD, _EMOBOX = "https://arxiv.org/abs/1810.02508", "https://arxiv.org/abs/2406.07162"
 PUBLISHED = (
     ("always neutral", "none", "0.313", "48.1 %, 0.093", "computed from the annotations"),
-    ("bcLSTM, context of the dialogue", "audio", "0.391", "", f"[Poria et al. 2019]({_MELD})"),
-    ("DialogueRNN, context of the dialogue", "audio", "0.418", "", f"[the same]({_MELD})"),
-    ("HuBERT large, frozen", "audio", "", "46.4 %, 0.250", f"[EmoBox, Ma et al. 2024]({_EMOBOX})"),
+    ("bcLSTM, context of the dialogue", "audio", "0.391", "", f"[Poria et al. 2019]({_MELD}), not opened"),
+    ("DialogueRNN, context of the dialogue", "audio", "0.418", "", f"[the same]({_MELD}), not opened"),
+    (
+        "HuBERT large, frozen",
+        "audio",
+        "",
+        "46.4 %, 0.250",
+        f"[EmoBox, Ma et al. 2024]({_EMOBOX}), its leaderboard",
+    ),
     ("WavLM large, frozen", "audio", "", "49.3 %, 0.291", f"[the same]({_EMOBOX})"),
     ("Whisper large v3, frozen", "audio", "", "51.9 %, 0.330", f"[the same]({_EMOBOX})"),
     (

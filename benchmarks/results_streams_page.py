@@ -22,21 +22,35 @@ GOALS = (
     ("RAVDESS, three streams, speaker-normalised", "ravdess_whisper_norm", (*JOINED, "auto"), 0.91),
 )
 """What was aimed at before it was measured: what, part, variants, UAR."""
-_META, _MMT = "https://arxiv.org/abs/2406.07162", "https://github.com/NUSTM/FacialMMT"
+_LUNA = "[Luna-Jiménez et al. 2022](https://doi.org/10.3390/app12010327), Applied Sciences 12(1)"
+_EMOBOX = (
+    "[Ma et al. 2024](https://arxiv.org/abs/2406.07162), Interspeech (EmoBox); the table per corpus of its "
+    "[leaderboard](https://emo-box.github.io/leaderboard1.html)"
+)
+_QWEN = (
+    "[Chu et al. 2023](https://arxiv.org/abs/2311.07919), Qwen-Audio; *Speech Emotion Recognition* of its README"
+)
+_MMT = "[Zheng et al. 2023](https://aclanthology.org/2023.acl-long.861), ACL (FacialMMT)"
 ANCHORS = (
     ("RAVDESS, 8 classes, unseen actors", "xlsr-wav2vec2 fine-tuned, with action units", "86.7 % accuracy",
-     "8 classes and 24 actors, fine-tuned; here 7 classes, 16 actors, frozen"),
-    ("RAVDESS", "Whisper large v3, frozen", "75.3 %", "80 times the weights of whisper-tiny.en; sound alone"),
-    ("EMO-DB", f"best of [EmoBox]({_META})", "92.6 %", "**does not compare**: every speaker is in train and test"),
-    ("MELD, audio", "WavLM large, fine-tuned", "54.2 % accuracy", "fine-tuned on MELD"),
-    ("MELD, audio", "Qwen-Audio", "55.7 % accuracy", "a language model: wording counts"),
-    ("MELD, audio", f"Whisper large v3, frozen ([EmoBox]({_META}))", "51.9 % accuracy", "frozen, as here"),
-    ("MELD, video", f"[FacialMMT]({_MMT}): any face; the one that sound chooses; with identity",
-     "weighted F1 32.3; 34.4; 36.5", "scored on test; action units here on dev"),
+     "8 classes and 24 actors, fine-tuned; here 7 classes, 16 actors, frozen",
+     f"{_LUNA}; *Results Fusion* of its repository's README"),
+    ("RAVDESS, 8 classes, unseen actors", "Whisper large v3, frozen", "75.3 % UAR, 75.9 % accuracy",
+     "80 times the weights of whisper-tiny.en; 8 classes, 24 actors in six folds; sound only", _EMOBOX),
+    ("EMO-DB", "best of EmoBox: WavLM large, frozen", "92.6 % UAR, 92.7 % accuracy",
+     "**does not compare**: every speaker is in train and test (its own lists of fold 1)", _EMOBOX),
+    ("MELD, audio", "WavLM large, fine-tuned", "54.2 % accuracy", "fine-tuned on MELD, as the project's notes say",
+     f"{_QWEN}, which does not say how WavLM was used"),
+    ("MELD, audio", "Qwen-Audio", "55.7 % accuracy", "a language model: wording counts", _QWEN),
+    ("MELD, audio", "Whisper large v3, frozen", "51.9 % accuracy", "frozen, as here", _EMOBOX),
+    ("MELD, video", "FacialMMT: the real speaker's face", "weighted F1 36.5",
+     "scored on test; action units here on dev", f"{_MMT}; *visual emotion recognition* of its README (36.53)"),
+    ("MELD, video", "the same on any face; on the one that sound chooses", "weighted F1 32.3; 34.4", "as above",
+     f"{_MMT}; as reported in the project's notes, source not opened"),
     ("MELD", "always neutral", "weighted F1 31.27",
-     "no model: a published video row of 31.26 is this line"),
+     "no model: a published video row of 31.26 is this line", "computed from the annotations"),
 )  # fmt: skip
-"""Published: corpus, method, figure, what stands in the way of comparing. Taken over from notes on the papers."""
+"""Published: corpus, method, figure, what stands in the way of comparing, and where it stands."""
 
 
 def tables(document: Document) -> dict[str, Callable[[], str]]:
@@ -176,7 +190,7 @@ _MELD = ("weighted_f1", "balanced_accuracy")
 
 def anchors() -> str:
     """Draw what others published, and what keeps it from being compared."""
-    return table(("corpus", "method", "published", "what differs"), ANCHORS)
+    return table(("corpus", "method", "published", "what differs", "source"), ANCHORS)
 
 
 def _shares(per_cent: Sequence[float]) -> tuple[float, float, float]:

@@ -45,7 +45,7 @@ REGISTRY: Registry[BalanceEntry] = Registry(
     "stream balance",
     package="dualstream.heads.balances",
     group="dualstream.balances",
-    first=("auxiliary", "blending", "ogm_ge", "umt"),
+    first=("auxiliary", "blending", "ogm_ge", "umt", "agm", "mmpareto"),
 )
 
 

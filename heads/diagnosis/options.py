@@ -18,6 +18,8 @@ BALANCES = {
     "gradient blending": "blending",
     "gradient modulation": "ogm_ge",
     "unimodal distillation": "umt",
+    "adaptive modulation": "agm",
+    "Pareto gradients": "mmpareto",
 }
 """Interventions that keep a stream from starving the others: what each is called, and its balance."""
 INTERVENTIONS = (

@@ -61,11 +61,11 @@ class FitOptions:
 
     heads/training/task_balance.py."""
     balance: str = "none"
-    """Keeps streams from starving each other: none, auxiliary, blending, ogm_ge, umt, or an installed package's.
+    """Keeps streams from starving each other: none, auxiliary, blending, ogm_ge, umt, agm, mmpareto, or others.
 
-    heads/balances/. Of variants that are trained on two streams or more, jointly."""
+    heads/balances/, or an installed package's. Of variants that are trained on two streams or more, jointly."""
     balance_strength: Annotated[float, Ge(0)] = 1.0
-    """Of the balance: a weight of its losses, or OGM-GE's alpha."""
+    """Of the balance: a weight of its losses, OGM-GE's alpha, or AGM's in units of 2.5."""
     watch: Watch = "score"
     """What patience watches on dev: score (macro F1) or loss.
 

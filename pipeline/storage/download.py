@@ -116,6 +116,8 @@ class Fetcher:
                 last = error
             log.info("%s: %s", file.url, last)
         there = part.stat().st_size if part.exists() else 0
+        if not there and not isinstance(last, urllib.error.HTTPError):
+            raise DownloadError(_unreached(file.url, last, part)) from last
         raise DownloadError(
             f"{file.url} broke off {TRIES} times, at last with: {last}; {there:,} bytes are kept: run the same "
             "command again, and it goes on from there"
@@ -150,6 +152,18 @@ class Fetcher:
         if wanted is not None and there < wanted:
             raise ConnectionError(f"{there:,} of {wanted:,} bytes came")
         return redirects.stated(answer.headers, wanted)
+
+
+def _unreached(url: str, last: Exception | None, part: Path) -> str:
+    """Say that nothing came from a server at all, and what to do on a machine without a way to it."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    proxy = "" if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https", "")
+    bare = urllib.parse.urlsplit(proxy)
+    way = f" by way of the proxy {bare.scheme}://{bare.netloc.rpartition('@')[2]}" if proxy else ""
+    return (
+        f"{url} can't be reached{way} ({TRIES} tries): {last}. Where the network has a proxy, name it in "
+        f"HTTPS_PROXY; or fetch that file elsewhere and put it here as {part.with_suffix('')}"
+    )
 
 
 def _is_of_the_disk(error: Exception) -> bool:
