@@ -24,7 +24,8 @@ from dualstream.pipeline.extraction import clip_workers, messages, worker_proces
 from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.clip_workers import ClipWorkers, InProcess, clip_reading
 from dualstream.pipeline.extraction.messages import Channel, anonymous_memory
-from dualstream.pipeline.extraction.seen import SeenHasher, see
+from dualstream.pipeline.extraction.remote import NodeRequest, ShardMaker
+from dualstream.pipeline.extraction.seen import SeenHasher, SeenJob, see
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
 from dualstream.pipeline.memory import MemoryShortageError
 
@@ -99,6 +100,24 @@ class TestBytes:
             np.testing.assert_array_equal(there.begun.streams[name].windows, here.begun.streams[name].windows)
         np.testing.assert_array_equal(there.begun.frames, here.begun.frames)
         assert there.begun.frames.flags.writeable
+
+    def test_on_a_node_they_stay_from_shard_to_shard(self, tmp_path: Path, notes: Path) -> None:
+        """And after a job that came to a bad end there are new ones."""
+        corpus = make_corpus(tmp_path / "clips", 6)
+        maker = ShardMaker(NodeRequest(corpus.parent, STUBS, 2, {}, {}), cores=1)
+        maker._recipe = stub_recipe(STUBS, reader=CrashingReader(notes=notes))
+        utterances, hasher = _utterances(corpus), Hasher(corpus.parent)
+        jobs = [see(ShardJob(at, utterances[2 * at : 2 * at + 2]), hasher) for at in range(3)]
+
+        def made_by(job: SeenJob) -> set[int]:
+            assert maker.make(job).made is not None
+            return {readings(notes, Path(one.path).name)[0][1] for one in job.job.utterances}
+
+        first, second = made_by(jobs[0]), made_by(jobs[1])
+        assert first == second and len(first) == 1 and alive(*first)
+        maker._pool.stop()
+        assert made_by(jobs[2]).isdisjoint(first) and not alive(*first)
+        maker._pool.close()
 
     def test_on_a_node_they_see_what_the_machine_that_asks_saw(self, tmp_path: Path, notes: Path) -> None:
         corpus = make_corpus(tmp_path / "clips", 4)
