@@ -285,11 +285,8 @@ class Actors:
         """Start no more actors in a slot; the others of its node are no worse for that."""
         self._drop(slot)
         others = sum(one.node.id == slot.node.id for one in self.slots)
-        if slot.node.id not in self._given_up:
-            rest = f"its other {others} work on" if others else "it has no other"
-            self._note(
-                f"a process on node {slot.node.name} ended {slot.deaths} times and is given up; {rest}: {why}"
-            )
+        where = f"node {slot.node.name}, where {others or 'no'} others work on"
+        self._note(f"a process ended {slot.deaths} times and is given up on {where}: {why}")
         self._given_up[slot.node.id] = why
 
     def _node_gone(self, node: Node) -> list[Event]:
