@@ -25,6 +25,7 @@ from dualstream.features.encoder import Encoder
 from dualstream.features.media import stop_all
 from dualstream.features.travel import without_networks
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.clip_reading import ReadClip, TakenClip, completed, read
 from dualstream.pipeline.extraction.encoder_choice import is_network
 from dualstream.pipeline.extraction.messages import packed
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
 TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
+STARTS = 10  # of a worker that is ended as it starts, one after the other
 END_LIMIT_S = 2.0
 
 
@@ -201,9 +203,28 @@ class WorkerPool:
             return self._packed[names]
 
     def _a_worker(self) -> Worker:
+        """Return a worker that waits, or a new one; no clip is to blame for those that end meanwhile."""
+        while (waiting := self._waiting()) is not None:
+            if not waiting.has_ended():
+                return waiting
+            self._forget(waiting)
+        for _ in range(STARTS):
+            try:
+                return self._started()
+            except WorkerLostError as error:
+                log.warning("a worker that was starting: %s", error)
+                lost = error
+        raise DualstreamError(
+            f"no worker process could be started, {STARTS} times: {lost}. Was it ended for want of memory? Then "
+            "give fewer --workers; what was committed stands"
+        ) from lost
+
+    def _waiting(self) -> Worker | None:
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            return self._idle.pop() if self._idle else None
+
+    def _started(self) -> Worker:
+        with self._lock:
             self._refuse_closed()
         worker = self._start()
         with self._lock:
