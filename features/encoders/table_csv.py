@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol, TextIO
@@ -74,22 +75,24 @@ def _csv_rows(path: Path, reader: _CsvReader, mark: str, how: TableReading, stem
     has_id = stem is None or any(bare(name).lower() == ID for name in header)
     columns = sorted_columns(path, header, has_id=has_id, spans=first is not None and _has_spans(header, first[1]))
     ids: list[str] = []
-    rows: list[list[float]] = []
+    known: dict[str, str] = {}  # each id once, however many rows it has
+    numbers = array("d")
     places: list[int] = []
     failed: list[bool] = []
     for line, cells in itertools.chain([first] if first is not None else [], lines):
-        ids.append(_id(columns, cells) if has_id else stem or "")
+        name = _id(columns, cells) if has_id else stem or ""
+        ids.append(known.setdefault(name, name))
         places.append(line)
         nothing = columns.success_at is not None and _is_zero(cells[columns.success_at])
         failed.append(nothing or _is_doubtful(columns, cells, how))
         wanted = [cells[at] for at in columns.read]
         try:
-            rows.append([_number(cell) for cell in wanted])
+            numbers.extend([_number(cell) for cell in wanted])
         except ValueError:
             if not nothing:
                 raise _no_number(path, line, columns.names, wanted) from None
-            rows.append([float("nan")] * len(wanted))
-    values = np.array(rows, dtype=np.float64).reshape(len(rows), len(columns.names))
+            numbers.extend([float("nan")] * len(wanted))
+    values = np.frombuffer(numbers, dtype=np.float64).reshape(len(ids), len(columns.names))
     return Rows(ids, columns, values, places, np.array(failed, dtype=np.bool_))
 
 

@@ -13,7 +13,7 @@ from dualstream.pipeline.cache.face_rows import FACE_FIELDS, face_rows, face_val
 from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.errors import CorruptError, NoCacheError
 from dualstream.pipeline.provenance import Provenance, canonical_json
-from dualstream.pipeline.storage.container import pack, unpack
+from dualstream.pipeline.storage.container import pack, require_holds, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values
 from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 from numpy.typing import NDArray
@@ -107,9 +107,10 @@ def write_cache(path: Path, cache: Cache) -> str:
         Where the disk is full or refuses.
     """
     check(cache)
-    image = pack(SCHEMA, _to_values(cache))
+    values = _to_values(cache)
+    image = pack(SCHEMA, values)
     digest = seal(image, KIND)
-    check(_from_values(unpack(SCHEMA, np.frombuffer(image, dtype=np.uint8), str(path)), str(path)))
+    require_holds(SCHEMA, np.frombuffer(image, dtype=np.uint8), values, str(path))
     publish(path, image)
     return digest
 

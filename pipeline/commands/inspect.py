@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def _health(rows: NDArray[np.float32], *, not_finite: int) -> Health:
     return Health(
         rows=len(rows),
         dead_columns=tuple(dead),
-        repeated_rows=len(good) - len({row.tobytes() for row in good}),
+        repeated_rows=len(good) - int(_row_codes(good).max(initial=-1)) - 1,
         least=float(good.min()) if len(good) else None,
         largest=float(good.max()) if len(good) else None,
         mean_norm=float(np.linalg.norm(good.astype(np.float64), axis=1).mean()) if len(good) else None,
@@ -267,10 +268,24 @@ class _WindowNames(Sequence[str]):
 
 def _repeated(rows: NDArray[np.float32], owner: NDArray[np.int64]) -> int:
     """Return how many utterances have no row, of shape (R, D), that is not another utterance's too."""
-    owners: dict[bytes, set[int]] = {}
-    for row, one in zip(rows, owner.tolist(), strict=True):
-        owners.setdefault(row.tobytes(), set()).add(one)
-    return len(set(owner.tolist()) - {one for ones in owners.values() if len(ones) == 1 for one in ones})
+    if not len(rows):
+        return 0
+    codes = _row_codes(rows)
+    first = np.zeros(int(codes.max()) + 1, dtype=np.int64)
+    first[codes[::-1]] = owner[::-1]
+    shared = np.zeros(len(first), dtype=np.bool_)
+    shared[codes[owner != first[codes]]] = True
+    return len(np.unique(owner)) - len(np.unique(owner[~shared[codes]]))
+
+
+def _row_codes(rows: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return a number for each of the rows (R, D), from 0 on, the same for rows of the same bytes.
+
+    Of millions of rows their digests are compared, not copies of them.
+    """
+    known: dict[bytes, int] = {}
+    digests = (blake2b(row.tobytes(), digest_size=16).digest() for row in rows)
+    return np.fromiter((known.setdefault(one, len(known)) for one in digests), np.int64, count=len(rows))
 
 
 def _warnings(cache: Cache, streams: Mapping[str, StreamReport], odd: Sequence[Outliers]) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from sys import intern
 
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 PROBLEMS_SHOWN = 50
+NAMES = ("dialogue", "speaker", "emotion", "sentiment")  # which many rows share, and which are held once
 MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
@@ -275,11 +277,11 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
     unread = {column for column, _ in faults}
     if unread & {"start_s", "end_s"}:  # the span as a whole can't be judged
         start_s = end_s = None
-    names = {column: values.get(column, "").strip() for column in ("dialogue", "speaker", "emotion", "sentiment")}
+    names = {column: intern(values.get(column, "").strip()) for column in NAMES}
     extra = {column: values[column] for column in extras if values[column]}
     try:
         utterance = Utterance(
-            *(values["id"].strip(), values["path"], values["split"].strip(), start_s, end_s),
+            *(values["id"].strip(), values["path"], intern(values["split"].strip()), start_s, end_s),
             *(names["dialogue"], turn, names["speaker"], names["emotion"], names["sentiment"]),
             sound=sound if (sound := values.get(SOUND, "")).strip() else "",
             extra=extra,

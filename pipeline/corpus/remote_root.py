@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.provenance import digest_of
@@ -32,8 +33,7 @@ FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and 
 ASKED_AT_ONCE = 16
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
-_USER = re.compile(r"(?<=://)[^/?#@\s]*@")
-_QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\")\]>]+")
+_ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class RemoteRoot:
         _ = self._system  # an unknown protocol is refused now
 
     def __str__(self) -> str:
-        return redacted(self._url)
+        return shown_address(self._url)
 
     __repr__ = __str__
 
@@ -234,28 +234,13 @@ def clip_root(text: str | os.PathLike[str]) -> Path | RemoteRoot:
         Where fsspec knows no such protocol, or lacks a package for it.
     """
     if not isinstance(text, str) or not _REMOTE.match(text):
+        if isinstance(text, str) and _ONE_SLASH.match(text) and not os.path.exists(text):
+            meant = text.replace(":/", "://", 1)
+            raise UsageError(f"--root {shown_address(meant)} is given with one slash; an address has two")
         return Path(text)
     if text.lower().startswith("file://"):
         return Path(urllib.parse.unquote(text[len("file://") :]))
     return RemoteRoot(text)
-
-
-def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text without what addresses in it hold before ``@`` and behind ``?``, and without `secrets`."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return _QUERY.sub("?***", _USER.sub("***@", text))
-
-
-def secrets_of(url: str) -> set[str]:
-    """Return what in an address may be a secret, as it stands there and decoded."""
-    parts = urllib.parse.urlsplit(url)
-    found = {parts.query, *(value for _, value in urllib.parse.parse_qsl(parts.query))}
-    if "@" in parts.netloc:
-        user = parts.netloc.rpartition("@")[0]
-        found |= {user, user.partition(":")[2]}
-    found |= {urllib.parse.unquote(one) for one in found} | {urllib.parse.quote(one, safe="") for one in found}
-    return {one for one in found if len(one) > 3}
 
 
 class _Watch:

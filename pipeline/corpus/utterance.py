@@ -30,7 +30,7 @@ class InvalidRowError(ValueError):
         super().__init__("; ".join(f"{column}: {text}" for column, text in self.problems))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """One row of a manifest: a clip, or a span of a longer file, with what is known of it."""
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
-from dualstream.features.faces.rows import FaceRows
 from dualstream.features.projection import GAUSSIAN, PCA, TURNED, PcaFit, TooFewRowsError, gaussian, turned
 from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
+from dualstream.pipeline.extraction.columns import ClipColumns, StreamColumns
 from dualstream.pipeline.extraction.identity import FITTED_SPLIT, CorpusIdentity, fit_corpus_identity
 from dualstream.pipeline.extraction.projection_choice import ProjectionChoice as ProjectionChoice
 from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
@@ -57,8 +57,7 @@ class ShardFolder:
 class Gathered:
     """All rows of a folder, in order, projected."""
 
-    clips: list[ClipRows]
-    """Without their streams' arrays: those are in `streams`."""
+    clips: ClipColumns
     offsets: NDArray[np.int64]
     """Shape (N+1,)."""
     streams: dict[str, Stream]
@@ -122,7 +121,7 @@ def build_cache(
     return Cache(
         utterances=_utterances(manifest, got.clips),
         offsets=got.offsets,
-        start_s=np.concatenate([clip.starts_s for clip in got.clips]),
+        start_s=got.clips.start_s.rows(),
         streams=got.streams,
         vocabulary={"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
         provenance={
@@ -194,22 +193,24 @@ def gather(
     fitted = _fit(read, rows.splits, specs, choice, notice)
     if identity is not None:
         identity.decided.clear()  # the pass over train counted its windows
-    collected: list[ClipRows] = []
+    clips = ClipColumns()
+    streams = {name: StreamColumns() for name in sorted(specs)}
     environments: dict[str, Environment] = {}
     for index in range(folder.count):
         shard = read.shard(index)
-        collected += _projected(shard.clips, fitted)
+        projected = _projected(shard.clips, fitted)
+        clips.append(projected)
+        for name, columns in streams.items():
+            columns.append([clip.streams[name] for clip in projected])
         environments.setdefault(digest_of(shard.environment), {**shard.environment, "shards": 0})["shards"] += 1
-    if len(collected) != len(ids):
-        raise CorruptError(f"{folder.path} holds {len(collected)} utterances; expected {len(ids)}")
-    offsets = np.concatenate(([0], np.cumsum([len(clip.starts_s) for clip in collected]))).astype(np.int64)
-    streams = {name: _stream(name, collected, specs[name], fitted.get(name)) for name in sorted(specs)}
+    if len(clips) != len(ids):
+        raise CorruptError(f"{folder.path} holds {len(clips)} utterances; expected {len(ids)}")
     if identity is not None:
         notice(identity.told())
     return Gathered(
-        [replace(clip, streams={}) for clip in collected],
-        offsets,
-        streams,
+        clips,
+        np.concatenate(([0], np.cumsum(clips.windows.rows()))).astype(np.int64),
+        {name: columns.stream(name, specs[name], fitted.get(name)) for name, columns in streams.items()},
         list(environments.values()),
         digest_of([read.digests[index] for index in range(folder.count)]),
         identity.to_json() if identity is not None else None,
@@ -336,29 +337,7 @@ def _projected(clips: Sequence[ClipRows], fitted: dict[str, StoredProjection]) -
     return [replace(clip, streams=its) for clip, its in zip(clips, streams, strict=True)]
 
 
-def _stream(
-    name: str, clips: Sequence[ClipRows], spec: SpecDocument, projection: StoredProjection | None
-) -> Stream:
-    rows = [clip.streams[name] for clip in clips]
-    utterance = np.stack([one.utterance for one in rows])
-    windowed = bool(spec["has_windows"])
-    faces = [one.faces for one in rows if one.faces is not None]
-    if projection is not None:
-        spec = {**spec, "column_names": None}
-    return Stream(
-        name=name,
-        utterance=utterance,
-        present=np.array([one.present for one in rows], dtype=bool),
-        windows=np.concatenate([one.windows for one in rows]) if windowed else None,
-        window_present=np.concatenate([one.window_present for one in rows]) if windowed else None,
-        time_s=np.concatenate([one.time_s for one in rows]) if windowed else None,
-        spec={**spec, "width": utterance.shape[1]},
-        projection=projection,
-        faces=FaceRows.joined(faces) if len(faces) == len(rows) else None,
-    )
-
-
-def _utterances(manifest: Manifest, clips: Sequence[ClipRows]) -> Utterances:
+def _utterances(manifest: Manifest, clips: ClipColumns) -> Utterances:
     rows = manifest.utterances
 
     def codes(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int16]:
@@ -373,8 +352,8 @@ def _utterances(manifest: Manifest, clips: Sequence[ClipRows]) -> Utterances:
         speaker=[one.speaker for one in rows],
         emotion=codes([one.emotion for one in rows], manifest.emotions),
         sentiment=codes([one.sentiment for one in rows], manifest.sentiments),
-        duration_s=np.array([clip.duration_s for clip in clips], dtype=np.float64),
-        sha256=[clip.sha256 for clip in clips],
-        status=[clip.status for clip in clips],
-        reason=[clip.reason for clip in clips],
+        duration_s=clips.duration_s.rows(),
+        sha256=clips.sha256,
+        status=clips.status,
+        reason=clips.reason,
     )

@@ -14,7 +14,7 @@ from dualstream.features.encode import ClipPlan, finish_clip
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.executors import OrderedThreads
 from dualstream.pipeline.extraction.clip_reading import ReadClip
-from dualstream.pipeline.extraction.clip_workers import clip_reading
+from dualstream.pipeline.extraction.clip_workers import WorkerPool, clip_reading
 from dualstream.pipeline.extraction.recipe import Recipe
 from dualstream.pipeline.extraction.reuse import read_reusable
 from dualstream.pipeline.extraction.shards import ClipRows, Shard, members_digest, short_reason
@@ -52,6 +52,8 @@ def make_shards(
     batches: int = 1,
     budget_bytes: int = DEFAULT_BUDGET_BYTES,
     on_clip: Callable[[bool, int], None] | None = None,
+    pool: WorkerPool | None = None,
+    clips_before: int = 0,
 ) -> Iterator[MadeShard]:
     """Make shards one after the other, in the jobs' order, and yield each.
 
@@ -66,6 +68,10 @@ def make_shards(
         What decoded clips may hold while they wait.
     on_clip
         Called with (failed, number of frames) for each clip that is encoded.
+    pool
+        Worker processes that go on after these jobs; default: some that end with them.
+    clips_before
+        How many clips this process has made before: where it makes many, workers are worth their start.
 
     Raises
     ------
@@ -73,8 +79,8 @@ def make_shards(
         Where ffmpeg itself is gone. A clip that can't be read is a record with a reason, not an error.
     """
     plans: dict[int, ClipPlan] = {}
-    count = sum(len(job.utterances) for job in jobs)
-    reading = clip_reading(recipe.plan, hasher, clips=count, workers=workers)
+    count = clips_before + sum(len(job.utterances) for job in jobs)
+    reading = clip_reading(recipe.plan, hasher, clips=count, workers=workers, pool=pool)
     threads: OrderedThreads[tuple[Utterance, ClipPlan], ReadClip] = OrderedThreads(
         lambda item: reading.read(*item),
         workers=workers,

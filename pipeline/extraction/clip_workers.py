@@ -25,6 +25,7 @@ from dualstream.features.encoder import Encoder
 from dualstream.features.media import stop_all
 from dualstream.features.travel import without_networks
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.clip_reading import ReadClip, TakenClip, completed, read
 from dualstream.pipeline.extraction.encoder_choice import is_network
 from dualstream.pipeline.extraction.messages import packed
@@ -36,6 +37,7 @@ log = logging.getLogger(__name__)
 
 LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
 TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
+STARTS = 10  # of a worker that is ended as it starts, one after the other
 END_LIMIT_S = 2.0
 
 
@@ -73,8 +75,13 @@ class InProcess:
         """There is nothing left."""
 
 
-def clip_reading(plan: ClipPlan, hasher: Hasher, *, clips: int, workers: int) -> ClipReading:
-    """Return the way to read so many clips: by workers where that is worth their start, or PyAV decodes."""
+def clip_reading(
+    plan: ClipPlan, hasher: Hasher, *, clips: int, workers: int, pool: WorkerPool | None = None
+) -> ClipReading:
+    """Return the way to read so many clips: by workers where that is worth their start, or PyAV decodes.
+
+    Workers of a `pool` stay there for the next reading; else they end with this one.
+    """
     if plan.decode is None or sys.platform == "win32" or not sys.executable:
         return InProcess(hasher)
     if clips < LEAST_CLIPS * workers and plan.decode.decoder == "ffmpeg":
@@ -84,21 +91,16 @@ def clip_reading(plan: ClipPlan, hasher: Hasher, *, clips: int, workers: int) ->
     except Exception as error:  # noqa: BLE001  # whatever an encoder of any package says to being pickled
         log.info("clips are read in threads, not in worker processes: %s", error)
         return InProcess(hasher)
-    return ClipWorkers(hasher)
+    return ClipWorkers(hasher, pool=pool)
 
 
 class ClipWorkers:
-    """A pool of worker processes, of which there are as many as threads that read."""
+    """Clips read by the processes of a pool, of which there are as many as threads that read."""
 
-    def __init__(self, hasher: Hasher, *, start: Callable[[], Worker] | None = None) -> None:
+    def __init__(self, hasher: Hasher, *, pool: WorkerPool | None = None) -> None:
         self._hasher = hasher
-        self._start = start or Worker
-        self._packed: dict[tuple[str, ...], tuple[str, bytes]] = {}
-        self._lock = threading.Lock()
-        self._idle: list[Worker] = []
-        self._all: set[Worker] = set()
-        self._turns = _Turns()
-        self._closed = False
+        self._pool = WorkerPool() if pool is None else pool
+        self._is_lent = pool is not None
 
     def read(self, utterance: Utterance, plan: ClipPlan) -> ReadClip:
         """Return a clip, read or failed; one whose worker dies again, alone, failed.
@@ -108,10 +110,10 @@ class ClipWorkers:
         DualstreamError
             Where no worker can be started, or a worker says that the run must end.
         """
-        key, data = self._plan(plan)
+        key, data = self._pool.packed(plan)
         lost: list[WorkerLostError] = []
         while not lost or len(lost) < (TRIES if lost[-1].from_outside else 2):
-            with self._turns.turn(alone=bool(lost)):
+            with self._pool.turns.turn(alone=bool(lost)):
                 try:
                     return completed(utterance, self._taken(utterance, key, data), plan)
                 except WorkerLostError as error:
@@ -124,10 +126,47 @@ class ClipWorkers:
 
     def stop(self) -> None:
         """End all workers at once, whatever they are at."""
+        self._pool.stop()
+
+    def close(self) -> None:
+        """Let all workers end, and wait for them; those of a pool that is lent stay."""
+        if not self._is_lent:
+            self._pool.close()
+
+    def _taken(self, utterance: Utterance, key: str, data: bytes) -> TakenClip:
+        with self._hasher.held(*utterance.files):
+            hasher = self._hasher.for_worker(*utterance.files)
+            answer = self._pool.ask(Request(hasher, utterance, key, data))
+        self._hasher.learn(answer.known)
+        if answer.error is not None:
+            raise answer.error
+        assert answer.taken is not None
+        return answer.taken
+
+
+class WorkerPool:
+    """Worker processes of one recipe, started as they are needed, for readings one after the other."""
+
+    def __init__(self, start: Callable[[], Worker] | None = None) -> None:
+        self.turns = _Turns()
+        self._start = start or Worker
+        self._packed: dict[tuple[str, ...], tuple[str, bytes]] = {}
+        self._lock = threading.Lock()
+        self._idle: list[Worker] = []
+        self._all: set[Worker] = set()
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was stopped or closed: then it starts no worker any more."""
+        return self._closed
+
+    def stop(self) -> None:
+        """End all workers at once, whatever they are at."""
         with self._lock:
             self._closed = True
             workers = list(self._all)
-        self._turns.close()
+        self.turns.close()
         for worker in workers:
             worker.kill()
 
@@ -141,17 +180,7 @@ class ClipWorkers:
         for worker in workers:
             worker.end(END_LIMIT_S)
 
-    def _taken(self, utterance: Utterance, key: str, data: bytes) -> TakenClip:
-        with self._hasher.held(*utterance.files):
-            hasher = self._hasher.for_worker(*utterance.files)
-            answer = self._asked(Request(hasher, utterance, key, data))
-        self._hasher.learn(answer.known)
-        if answer.error is not None:
-            raise answer.error
-        assert answer.taken is not None
-        return answer.taken
-
-    def _asked(self, request: Request) -> Answer:
+    def ask(self, request: Request) -> Answer:
         """Ask a worker, without the plan where it has it."""
         worker = self._a_worker()
         try:
@@ -164,10 +193,38 @@ class ClipWorkers:
             self._idle.append(worker)
         return answer
 
-    def _a_worker(self) -> Worker:
+    def packed(self, plan: ClipPlan) -> tuple[str, bytes]:
+        """Return a plan as it travels, and a name for it; plans of one run differ by their encoders alone."""
+        names = tuple(plan.encoders)
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            if names not in self._packed:
+                data = _pack(plan)
+                self._packed[names] = hashlib.sha256(data).hexdigest(), data
+            return self._packed[names]
+
+    def _a_worker(self) -> Worker:
+        """Return a worker that waits, or a new one; no clip is to blame for those that end meanwhile."""
+        while (waiting := self._waiting()) is not None:
+            if not waiting.has_ended():
+                return waiting
+            self._forget(waiting)
+        for _ in range(STARTS):
+            try:
+                return self._started()
+            except WorkerLostError as error:
+                log.warning("a worker that was starting: %s", error)
+                lost = error
+        raise DualstreamError(
+            f"no worker process could be started, {STARTS} times: {lost}. Was it ended for want of memory? Then "
+            "give fewer --workers; what was committed stands"
+        ) from lost
+
+    def _waiting(self) -> Worker | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _started(self) -> Worker:
+        with self._lock:
             self._refuse_closed()
         worker = self._start()
         with self._lock:
@@ -191,15 +248,6 @@ class ClipWorkers:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise RuntimeError("the run was closed")
-
-    def _plan(self, plan: ClipPlan) -> tuple[str, bytes]:
-        """Return a plan as it travels, and a name for it; plans of one run differ by their encoders alone."""
-        names = tuple(plan.encoders)
-        with self._lock:
-            if names not in self._packed:
-                data = _pack(plan)
-                self._packed[names] = hashlib.sha256(data).hexdigest(), data
-            return self._packed[names]
 
 
 class _Turns:

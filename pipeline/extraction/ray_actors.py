@@ -134,6 +134,8 @@ class Actors:
         self._names: dict[str, str] = {}
         self._left_out: dict[str, str] = {}
         """Reasons by the ids of nodes that get no work."""
+        self._given_up: dict[str, str] = {}
+        """Reasons by the ids of nodes on which a slot was given up; their other slots work on."""
         self._next_look_s = 0.0
         self._look()
         if not self.slots:
@@ -210,7 +212,7 @@ class Actors:
 
     def nobody(self) -> DualstreamError:
         """Return the error for a run without any actor."""
-        reasons = sorted({f"{self._names[one]}: {why}" for one, why in self._left_out.items()})
+        reasons = sorted({f"{self._names[one]}: {why}" for one, why in (self._given_up | self._left_out).items()})
         return DualstreamError(f"no node of the cluster is left to make shards: {listed(reasons)}")
 
     def ask(self, utterances: Any, batches: int) -> Any:
@@ -274,11 +276,18 @@ class Actors:
         slot.deaths += 1
         self._end(slot)
         if slot.deaths > MOST_DEATHS:
-            self._drop(slot)
-            self._left_out.setdefault(slot.node.id, why)
+            self._give_up(slot, why)
         else:
             self._start(slot)
         return [Lost(tasks, why)] if tasks else []
+
+    def _give_up(self, slot: Slot, why: str) -> None:
+        """Start no more actors in a slot; the others of its node are no worse for that."""
+        self._drop(slot)
+        others = sum(one.node.id == slot.node.id for one in self.slots)
+        where = f"node {slot.node.name}, where {others or 'no'} others work on"
+        self._note(f"a process ended {slot.deaths} times and is given up on {where}: {why}")
+        self._given_up[slot.node.id] = why
 
     def _node_gone(self, node: Node) -> list[Event]:
         had = [list(one.tasks.values()) for one in self.slots if one.node.id == node.id]

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dualstream.features.encoder import SpecDocument
 from dualstream.features.single_read import digest_of_file
@@ -18,6 +19,7 @@ from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.build_shards import MadeShard, make_shards
+from dualstream.pipeline.extraction.clip_workers import WorkerPool
 from dualstream.pipeline.extraction.estimate import TimeEstimate, estimate
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.remote_clips import hasher_of
@@ -87,6 +89,9 @@ class ShardMaker:
         self._shard = -1
         self._frames: list[tuple[bool, int]] = []
         self._hasher = hasher_of(request.root)
+        self._pool = WorkerPool()
+        """Worker processes, kept from shard to shard."""
+        self._clips = 0
 
     def state(self) -> NodeStatement:
         """Build the encoders, and say what the rows that are made here depend on."""
@@ -115,11 +120,13 @@ class ShardMaker:
         if unseen := hasher.unseen(job.utterances):
             return Outcome(unseen=unseen)
         threads = torch_threads(self._request.options.torch_threads if recipe.has_network else None)
+        if self._pool.is_closed:  # a job before came to a bad end
+            self._pool = WorkerPool()
+        before, self._clips = self._clips, self._clips + len(job.utterances)
+        how: dict[str, Any] = {"workers": self._cores, "batches": self._batches, "on_clip": self._note}
         try:
             with one_blas_thread(), threads:
-                (made,) = make_shards(
-                    [job], recipe, hasher, workers=self._cores, batches=self._batches, on_clip=self._note
-                )
+                (made,) = make_shards([job], recipe, hasher, pool=self._pool, clips_before=before, **how)
         except MemoryShortageError as error:
             return Outcome(shortage=str(error))
         except DualstreamError as error:

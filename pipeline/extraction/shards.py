@@ -137,7 +137,7 @@ def split_in_shards(utterances: Sequence[Utterance], size: int) -> list[tuple[Ut
     return [tuple(utterances[first : first + size]) for first in range(0, len(utterances), size)]
 
 
-def pack_shard(shard: Shard) -> bytearray:
+def pack_shard(shard: Shard) -> memoryview:
     """Return the sealed bytes of a shard; the same shard gives the same bytes.
 
     Raises
@@ -153,7 +153,7 @@ def pack_shard(shard: Shard) -> bytearray:
     return image
 
 
-def commit_shard(folder: Path, index: int, image: bytes | bytearray) -> str:
+def commit_shard(folder: Path, index: int, image: bytes | bytearray | memoryview) -> str:
     """Publish the sealed bytes of a shard; when this returns it is committed. Return its digest.
 
     Where the very same bytes are there, as another part made them meanwhile, they stay: who reads them is not
@@ -165,7 +165,7 @@ def commit_shard(folder: Path, index: int, image: bytes | bytearray) -> str:
     return digest_in(image)
 
 
-def _is_there(path: Path, image: bytes | bytearray) -> bool:
+def _is_there(path: Path, image: bytes | bytearray | memoryview) -> bool:
     try:
         return bool(np.array_equal(read_sealed(path, KIND), np.frombuffer(image, dtype=np.uint8)))
     except (OSError, CorruptError):

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import h5py
@@ -34,7 +35,7 @@ FILTER_ORDER = {SHUFFLE: 0, DEFLATE: 1, FLETCHER32: 2}  # the order in which the
 LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 
 
-def pack(schema: Schema, values: Mapping[str, Value]) -> bytearray:
+def pack(schema: Schema, values: Mapping[str, Value]) -> memoryview:
     """Build an HDF5 image with room for a sealed header. The same values give the same bytes.
 
     Raises
@@ -52,7 +53,7 @@ def pack(schema: Schema, values: Mapping[str, Value]) -> bytearray:
             if field is None:
                 raise ValueError(f"{path} is not part of a {schema.kind}")
             _write(file, path, value, field)
-    return bytearray(buffer.getbuffer())
+    return buffer.getbuffer()
 
 
 def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
@@ -65,6 +66,44 @@ def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
     MemoryShortageError
         Where there is no room for its values.
     """
+    with _validated(schema, image, name) as found:
+        return {path: _read(dataset, schema.field(path)) for path, dataset in found.items()}  # type: ignore[arg-type]
+
+
+def require_holds(schema: Schema, image: NDArray[np.uint8], values: Mapping[str, Value], name: str) -> None:
+    """Validate an HDF5 image as `unpack` does, and compare what it holds with `values`, a block at a time.
+
+    Raises
+    ------
+    CorruptError
+        Where it holds anything else: memory or HDF5 failed.
+    """
+    with _validated(schema, image, name) as found:
+        for path in found.keys() | values.keys():
+            if path not in found or path not in values or not _holds(found[path], path, values[path]):
+                raise CorruptError(
+                    f"{name}: /{path} as just written does not hold the values that went into it: is the memory "
+                    "sound?"
+                )
+
+
+def _holds(dataset: h5py.h5d.DatasetID, path: str, value: Value) -> bool:
+    array = _encode(path, value) if isinstance(value, str | list) else np.asarray(value)
+    there = h5py.Dataset(dataset)
+    if there.shape != array.shape:
+        return False
+    if not array.ndim:
+        return bool(np.asarray(there[()], array.dtype).tobytes() == array.tobytes())
+    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    return all(
+        np.asarray(there[at : at + rows], array.dtype).tobytes() == array[at : at + rows].tobytes()
+        for at in range(0, len(array), rows)
+    )
+
+
+@contextmanager
+def _validated(schema: Schema, image: NDArray[np.uint8], name: str) -> Iterator[dict[str, h5py.h5d.DatasetID]]:
+    """Give the datasets of an image that is of `schema`; what fails inside is said of `name`."""
     declared = 0
     try:
         with h5py.File(_Image(image), "r") as file:
@@ -73,7 +112,7 @@ def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
             _collect(schema, file.id, "", found, name)
             require_all(schema, set(found))
             declared = _check_sizes(found, len(image))
-            return {path: _read(found[path], schema.field(path)) for path in found}  # type: ignore[arg-type]
+            yield found
     except CorruptError:
         raise
     except (

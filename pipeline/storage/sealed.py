@@ -42,7 +42,7 @@ Read = TypeVar("Read")
 _HEADER = re.compile(rb"dualstream sealed file\nkind ([a-z]+)\nbytes (\d{1,15})\nsha256 ([0-9a-f]{64})\n\0+")
 
 
-def seal(image: bytearray, kind: str) -> str:
+def seal(image: bytearray | memoryview, kind: str) -> str:
     """Write the header into the first 512 bytes of `image`, in place, and return the SHA-256 of the rest."""
     digest = hashlib.sha256(memoryview(image)[HEADER_BYTES:]).hexdigest()
     image[:HEADER_BYTES] = _header(kind, len(image), digest)
@@ -105,7 +105,7 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def digest_in(image: NDArray[np.uint8] | bytes | bytearray) -> str:
+def digest_in(image: NDArray[np.uint8] | bytes | bytearray | memoryview) -> str:
     """Return the SHA-256 that the header of a sealed image states, such as `read_sealed` has verified."""
     match = _HEADER.fullmatch(bytes(image[:HEADER_BYTES]))
     if match is None:

@@ -24,6 +24,7 @@ CHANCE = 2e-3  # of a row without a copy to come near another
 COLUMNS = 48  # principal components in which neighbours are looked for
 LEAST = 40  # rows
 MOST = 20_000  # rows, of more only equal ones are looked for
+BLOCK = 2_000_000  # distances that are held at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +82,7 @@ def _equal(rows: NDArray[np.floating]) -> Iterator[tuple[int, int]]:
             yield place, before
 
 
-def _near(rows: Floats, chunk: int = 1_000) -> Iterator[tuple[int, int]]:
+def _near(rows: Floats) -> Iterator[tuple[int, int]]:
     """Yield (earlier, later) of distinct rows (N, R) that lie far closer than their neighbours."""
     if not LEAST <= len(rows) <= MOST:
         return
@@ -89,6 +90,7 @@ def _near(rows: Floats, chunk: int = 1_000) -> Iterator[tuple[int, int]]:
     square = (rows**2).sum(axis=1)
     nearest = np.empty(len(rows), dtype=np.int64)
     distance = np.empty((len(rows), NEIGHBOURS))
+    chunk = min(1_000, max(1, BLOCK // len(rows)))
     for start in range(0, len(rows), chunk):
         here = slice(start, min(start + chunk, len(rows)))
         far = square[here, None] + square

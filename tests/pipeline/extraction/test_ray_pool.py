@@ -257,6 +257,58 @@ def test_a_node_that_goes_and_one_that_comes() -> None:
     assert run.clips == [(False, 3), (True, 0)] * 20
 
 
+class BrokenSlot(StandIn):
+    """A node of 7 cores, whose slot of 3 ends each process as it begins; that of 4 works on."""
+
+    def remote(self, **asked: Any) -> Callable[[type], Any]:
+        make = super().remote(**asked)
+
+        def options(**more: Any) -> Any:
+            def start(*told: Any) -> Any:
+                actor = make(object).options(**more).remote(*told)
+                actor.dead = more["num_cpus"] == 3
+                return actor
+
+            return SimpleNamespace(remote=start)
+
+        return lambda kind: SimpleNamespace(options=options)
+
+
+def test_a_slot_that_is_given_up_takes_no_other_of_its_node_along() -> None:
+    """Nor those that are begun again after it: one dies later, and its follower is taken as it was."""
+    died: list[int] = []
+
+    def behave(node: str, seen: SeenJob) -> Outcome:
+        if seen.job.index == 4 and not died:
+            died.append(4)
+            raise RayError("The actor died. Worker exit detail: signal 9")
+        return made(node, seen)
+
+    ray = BrokenSlot({"box": {"CPU": 7}}, behave)
+    run = Run(ray)
+    assert run.go() == [0, 1, 2, 3, 4, 5] and died == [4]
+    assert [one for one in run.notes if "given up" in one] == [
+        "a process ended 5 times and is given up on node box, where 1 others work on: the process that made it ended "
+        "(RayError: it is gone) (node box)"
+    ]
+    assert not any("left out" in one for one in run.notes)
+
+
+def test_nobody_is_left_when_every_slot_is_given_up() -> None:
+    class Dead(BrokenSlot):
+        def _actor(self, node: str) -> Any:
+            actor = super()._actor(node)
+            actor.dead = True
+            return actor
+
+    run = Run(Dead({"box": {"CPU": 3}}, made))
+    with pytest.raises(DualstreamError, match=r"no node of the cluster is left .*: box: .*it is gone"):
+        run.go()
+    assert run.notes[0].startswith(
+        "a process ended 5 times and is given up on node box, where no others work on: "
+    )
+
+
 def test_a_shortage_of_memory_goes_back() -> None:
     tried: Counter[int] = Counter()
 

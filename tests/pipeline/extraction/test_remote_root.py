@@ -20,8 +20,9 @@ from dualstream.pipeline.commands.check import main as check
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.commands.manifest import main as make_manifest
 from dualstream.pipeline.corpus import remote_root, scratch
+from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
 from dualstream.pipeline.corpus.manifest import read_manifest
-from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root, redacted
+from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root
 from dualstream.pipeline.corpus.scratch import Scratch
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction import clip_workers
@@ -436,9 +437,45 @@ def test_the_command_line_keeps_an_address_and_shows_no_secret() -> None:
     [
         ("Cannot connect to http://a:b@h/x", "Cannot connect to http://***@h/x"),
         ("url='https://h/x?X-Amz-Signature=1&b=2', status", "url='https://h/x?***', status"),
+        ("http://a:b@c@h/x and http://a:b/c@h/x", "http://***@h/x and http://***@h/x"),
+        ("http://a:b?c@h/x, http://a:b#c@h/x", "http://***@h/x, http://***@h/x"),
+        ("http://h:8080/a@b.mp4 is there", "http://h:8080/a@b.mp4 is there"),
+        ("url='http://h/x?sig=a'b\"c)d', status", "url='http://h/x?***', status"),
+        ("(http://h/x#token=1)", "(http://h/x#***)"),
+        ("shard #3 of #4 (why? so)", "shard #3 of #4 (why? so)"),
         ("is it so? yes", "is it so? yes"),
         ("s3://bucket/key", "s3://bucket/key"),
     ],
 )
 def test_redacted(text: str, expected: str) -> None:
     assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "secrets"),
+    [
+        ("https://me:pass@word@h/x", "https://***@h/x", {"pass@word", "word"}),
+        ("s3://AKIAX:sec/ret9@bucket/x", "s3://***@bucket/x", {"sec/ret9", "ret9"}),
+        ("https://me:hun?ter2@h:80/x", "https://***@h:80/x", {"hun?ter2", "ter2"}),
+        ("https://me:hun#ter2@h/x?a=1", "https://***@h/x?***", {"ter2"}),
+        ("https://h/x#token=abcd", "https://h/x#***", {"abcd"}),
+        ("zip://in::https://me:word@h/a.zip?s=tok1", "zip://in::https://***@h/a.zip?***", {"word", "tok1"}),
+        ("https://h/x?sig=a'b c\"tok1", "https://h/x?***", {"a'b c\"tok1"}),
+        ("https://me:p%40ss@h/x", "https://***@h/x", {"p%40ss", "p@ss"}),
+        ("https://me:word@[bad/x", "https://***@[bad/x", {"word"}),
+        ("memory://clips", "memory://clips", set()),
+    ],
+)
+def test_an_address_shows_no_secret_however_it_is_spelled(url: str, shown: str, secrets: set[str]) -> None:
+    assert shown_address(url) == shown
+    found = secrets_of(url)
+    assert secrets <= found and (bool(found) == bool(secrets))
+    assert (
+        redacted(f"it said: {'; '.join(sorted(secrets))}", found)
+        == f"it said: {'; '.join('***' for _ in secrets)}"
+    )
+
+
+def test_an_address_with_one_slash_is_no_folder() -> None:
+    with pytest.raises(UsageError, match=r"--root http://\*\*\*@h/x is given with one slash"):
+        clip_root("http:/reader:hunter2@h/x")

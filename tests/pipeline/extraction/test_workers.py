@@ -22,10 +22,12 @@ from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction import clip_workers, messages, worker_process
 from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
-from dualstream.pipeline.extraction.clip_workers import ClipWorkers, InProcess, clip_reading
+from dualstream.pipeline.extraction.clip_workers import ClipWorkers, InProcess, WorkerPool, clip_reading
 from dualstream.pipeline.extraction.messages import Channel, anonymous_memory
-from dualstream.pipeline.extraction.seen import SeenHasher, see
+from dualstream.pipeline.extraction.remote import NodeRequest, ShardMaker
+from dualstream.pipeline.extraction.seen import SeenHasher, SeenJob, see
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from dualstream.pipeline.extraction.worker_process import Worker
 from dualstream.pipeline.memory import MemoryShortageError
 
 from tests.pipeline.crashing import CrashingReader, TravellingAudio
@@ -100,6 +102,24 @@ class TestBytes:
         np.testing.assert_array_equal(there.begun.frames, here.begun.frames)
         assert there.begun.frames.flags.writeable
 
+    def test_on_a_node_they_stay_from_shard_to_shard(self, tmp_path: Path, notes: Path) -> None:
+        """And after a job that came to a bad end there are new ones."""
+        corpus = make_corpus(tmp_path / "clips", 6)
+        maker = ShardMaker(NodeRequest(corpus.parent, STUBS, 2, {}, {}), cores=1)
+        maker._recipe = stub_recipe(STUBS, reader=CrashingReader(notes=notes))
+        utterances, hasher = _utterances(corpus), Hasher(corpus.parent)
+        jobs = [see(ShardJob(at, utterances[2 * at : 2 * at + 2]), hasher) for at in range(3)]
+
+        def made_by(job: SeenJob) -> set[int]:
+            assert maker.make(job).made is not None
+            return {readings(notes, Path(one.path).name)[0][1] for one in job.job.utterances}
+
+        first, second = made_by(jobs[0]), made_by(jobs[1])
+        assert first == second and len(first) == 1 and alive(*first)
+        maker._pool.stop()
+        assert made_by(jobs[2]).isdisjoint(first) and not alive(*first)
+        maker._pool.close()
+
     def test_on_a_node_they_see_what_the_machine_that_asks_saw(self, tmp_path: Path, notes: Path) -> None:
         corpus = make_corpus(tmp_path / "clips", 4)
         (corpus.parent / "clip2.mp4").unlink()
@@ -164,6 +184,44 @@ class TestCrashes:
         for number in {*range(9)} - {2}:  # nobody else was at work meanwhile
             (other,) = readings(notes, f"clip{number}.mp4")
             assert other[2] < begun or other[0] > ended
+
+    def test_one_that_is_ended_while_it_has_no_clip_is_nobodys_fault(self, tmp_path: Path, notes: Path) -> None:
+        """As it starts, however often within reason, and while it waits."""
+        corpus = make_corpus(tmp_path / "clips", 2)
+        started: list[Worker] = []
+
+        def start() -> Worker:
+            started.append(Worker())
+            if len(started) < clip_workers.STARTS:
+                started[-1].kill()
+            return started[-1]
+
+        plan = stub_recipe(STUBS, reader=CrashingReader(notes=notes)).plan
+        with contextlib.closing(WorkerPool(start)) as pool:
+            workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
+            first, second = _utterances(corpus)
+            assert workers.read(first, plan).failure == "" and len(started) == clip_workers.STARTS
+            started[-1].kill()
+            wait_for(started[-1].has_ended)
+            assert workers.read(second, plan).failure == ""
+            assert len(readings(notes, "clip1.mp4")) == 1 and len(started) == clip_workers.STARTS + 1
+
+    def test_where_each_is_ended_as_it_starts_the_run_ends(
+        self, tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(clip_workers, "STARTS", 3)
+
+        def start() -> Worker:
+            worker = Worker()
+            worker.kill()
+            return worker
+
+        corpus = make_corpus(tmp_path / "clips", 1)
+        plan = stub_recipe(STUBS, reader=CrashingReader(notes=notes)).plan
+        with contextlib.closing(WorkerPool(start)) as pool:
+            workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
+            with pytest.raises(DualstreamError, match=r"started, 3 times: .*SIGKILL.*fewer --workers"):
+                workers.read(_utterances(corpus)[0], plan)
 
     def test_an_error_that_is_no_clips_ends_the_run(self, tmp_path: Path, notes: Path) -> None:
         corpus = make_corpus(tmp_path / "clips", 3, contents={1: b"bug here"})
