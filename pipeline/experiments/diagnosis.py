@@ -37,7 +37,7 @@ class DiagnosisDocument(Document):
     cache: DiagnosedCache
     against: OtherCache | None
     streams: dict[str, str]
-    """Which stream of the cache stood for ``video`` and for ``audio``."""
+    """Which stream of the cache stood for each that heads joined, such as ``video``."""
     specs: dict[str, SpecDocument]
     """Spec of each stream's encoder, as the cache has it."""
     speaker_norm: bool
