@@ -76,10 +76,11 @@ class CorpusIdentity:
         """Return what a person should know."""
         groups, tied = len(self.identity.owners), self.identity.tied
         counts = ", ".join(f"{count} of {name}" for name, count in sorted(self.decided.items())) or "0"
+        nobody = "" if tied else " (a speaker takes several utterances of train, beside faces of others elsewhere)"
         return (
             f"--identity uses the manifest's speaker names: of {groups} groups of faces in {len(self.fitted)} "
-            f"utterances of {FITTED_SPLIT}, {sum(tied.values())} go with {len(tied)} speakers; undecided windows "
-            f"that show a speaker's face by it: {counts}"
+            f"utterances of {FITTED_SPLIT}, {sum(tied.values())} go with {len(tied)} speakers{nobody}; undecided "
+            f"windows that show a speaker's face by it: {counts}"
         )
 
 

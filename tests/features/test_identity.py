@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,41 @@ def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             make_identity(options, speaker=speaker)
+
+
+FACE_API = Path(os.environ.get("DUALSTREAM_WEIGHTS", "")) / "face" / "face_recognition_model.bin"
+DATA = Path(os.environ.get("DUALSTREAM_DATA", ""))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (FACE_API.is_file() and (DATA / "mosi").is_dir()),
+    reason="DUALSTREAM_WEIGHTS has no face/face_recognition_model.bin, or DUALSTREAM_DATA is not set",
+)
+def test_the_published_network_tells_people_apart() -> None:
+    from dualstream.features.faces.detection import build_detector
+    from dualstream.features.faces.identity import IdentityMethod
+    from dualstream.features.faces.region import FaceMethod, FaceReading
+    from dualstream.features.faces.scoring import build_scorer
+    from dualstream.features.media import DecodeSettings, read_clip
+    from dualstream.features.windows import Sampling, WindowPlan
+
+    pytest.importorskip("ai_edge_litert")
+    identity = IdentityMethod.of(build_embedder("face-api", FACE_API))
+    detector = build_detector("blazeface", FACE_API.with_name("face_detection_full_range_sparse.tflite"))
+    method = FaceMethod(detector, build_scorer("sync", None), identity=identity)
+    reading = FaceReading(method, WindowPlan(), Sampling(), 48)
+    looks = []
+    for name in ("1DmNV9C1hbY_6", "1DmNV9C1hbY_8", "2iD-tVS8NPw_8", "2iD-tVS8NPw_9"):
+        clip = read_clip(
+            DATA / "mosi" / "clips" / f"{name}.mp4",
+            plan=WindowPlan(),
+            sampling=Sampling(),
+            settings=DecodeSettings(frame_size_px=48),
+            watch=reading.watch,
+        )
+        people = reading.crops(clip, {"speaker"})["speaker"].people
+        assert people is not None
+        looks.append(people.looks[0])
+    cosines = np.stack(looks) @ np.stack(looks).T
+    assert min(cosines[0, 1], cosines[2, 3]) > identity.embedder.same_person > cosines[:2, 2:].max()  # type: ignore[union-attr]

@@ -44,7 +44,7 @@ class LrAsdScorer:
     crop = CropSpec(112, 1.0, 0.0)
     context_s = 0.5
     least_margin = 1.5
-    least_fit = 1.0
+    least_fit = 0.5
 
     def __init__(self, weights: Path) -> None:
         from dualstream.features.networks.lr_asd import LrAsd
