@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dualstream.features.device import require_device_name
 from dualstream.features.encoder import (
     Encoder,
     EncoderOptions,
@@ -18,6 +20,7 @@ from dualstream.features.encoder import (
 )
 from dualstream.features.media import pyav
 from dualstream.features.options import LEAST_CONFIDENCE
+from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
 from dualstream.pipeline.extraction.options import ExtractionOptions
@@ -25,18 +28,21 @@ from dualstream.pipeline.extraction.options import ExtractionOptions
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 FACE_FILES = ("face_weights", "speaker_weights")  # options that name what finds faces, and who talks
+LONGEST_CLIP_S = 24 * 3600.0
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 
 
 def refuse_early(options: ExtractionOptions) -> None:
-    """Refuse names of no encoder, and files that are not there, before torch is imported.
+    """Refuse names of no encoder, files that are not there, and values out of range, before torch is imported.
 
     Raises
     ------
     UsageError
         As building the encoders would, seconds later.
     """
+    grid_of(options)
     try:
+        require_device_name(options.device)
         for stream in STREAMS:
             for text in getattr(options, stream):
                 if text == NONE:
@@ -48,8 +54,34 @@ def refuse_early(options: ExtractionOptions) -> None:
         refuse_unused(options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    if set(options.video) | set(options.audio) == {NONE}:
+        raise UsageError("--video none --audio none leaves nothing to extract")
     if options.decoder == "pyav" and not pyav.is_installed():
         raise UsageError(pyav.NEEDED)
+
+
+def grid_of(options: ExtractionOptions) -> tuple[WindowPlan, Sampling]:
+    """Return the windows, and which frames are looked at.
+
+    Raises
+    ------
+    UsageError
+        Where one of the options is out of range.
+    """
+    try:
+        WindowPlan(options.window_s, min(options.window_s, WindowPlan.hop_s))
+    except ValueError as error:
+        raise UsageError(f"--window: {error}") from error
+    try:
+        windows = WindowPlan(options.window_s, options.hop_s)
+    except ValueError as error:
+        raise UsageError(f"--hop: {error}") from error
+    if not (math.isfinite(options.max_clip_s) and 0 < options.max_clip_s <= LONGEST_CLIP_S):
+        raise UsageError(f"--max-clip-s {options.max_clip_s:g}; expected seconds above 0, at most a day")
+    try:
+        return windows, Sampling.parse(options.sampling)
+    except ValueError as error:
+        raise UsageError(f"--sampling: {error}") from error
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:
