@@ -27,6 +27,8 @@ LIMIT_S = 1.0
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 USAGE = 2
 """The words of the command, or a file that they name: not there, in the way, or holding something else."""
+CLIPS_FAILED = 3
+"""Done, but clips have a reason in the place of an answer: of many, one may be missing."""
 ABSENT = 10
 """There is no such cache, run or bundle."""
 MISMATCH = 12
@@ -123,7 +125,7 @@ MISTAKES = (
     mistake(USAGE, "project t.h5 --width 0", "--width"),
     mistake(ABSENT, "inspect nowhere.h5", "nowhere.h5", "extract"),
     mistake(CORRUPT, "inspect empty.h5", "empty.h5"),
-    mistake(CORRUPT, "inspect cut.h5", "cut.h5", "copy"),
+    mistake(CORRUPT, "inspect cut.h5", "cut.h5", "Copy the file again"),
     mistake(CORRUPT, "inspect flipped.h5", "flipped.h5", "damaged"),
     mistake(CORRUPT, "inspect m.csv", "m.csv", "cache"),
     mistake(ABSENT, "inspect clips", "clips is a folder", "cache.h5"),
@@ -179,6 +181,7 @@ MISTAKES = (
     mistake(ABSENT, "diagnose c.h5 --against nowhere.h5 --out x", "nowhere.h5"),
     # export, predict
     mistake(ABSENT, "export nowhere --out x", "nowhere", "fit-head"),
+    mistake(USAGE, "export r --out x", "how its rows were made", "extract"),
     mistake(USAGE, "export tr --out clips", "clips", "--out"),
     mistake(USAGE, "export tr --out tb", "tb", "--replace"),
     mistake(CORRUPT, "export weightless --out x", "weightless"),
@@ -195,7 +198,7 @@ MISTAKES = (
     mistake(USAGE, "predict tb --table video=t.csv --vtt x.vtt", "--vtt", "tables"),
     mistake(USAGE, "predict ab clips/a.wav --device gpu", "gpu", "cuda:N"),
     mistake(USAGE, "predict ab clips/a.wav --device cuda:7", "cuda:7", "cpu"),
-    mistake(USAGE, "predict ab nowhere.mp4", "nowhere.mp4"),
+    mistake(CLIPS_FAILED, "predict ab nowhere.mp4", "nowhere.mp4", "put it there, or fix the path"),
     mistake(USAGE, "predict ab void", "void"),
     mistake(USAGE, "predict ab clips/a.wav --segments nowhere.vtt", "nowhere.vtt", "silence"),
     mistake(USAGE, "predict ab clips/a.wav --segments bytes.vtt", "bytes.vtt"),
@@ -216,7 +219,7 @@ MISTAKES = (
     mistake(CORRUPT, "convert cut.h5 --to npy --out x", "cut.h5"),
     mistake(MISMATCH, "convert c.h5 --to npy --run tr --out x", "tr", "cache"),
     # demo
-    mistake(USAGE, "demo --dialogues 2 --out x", "--dialogues", "9"),
+    mistake(USAGE, "demo --dialogues 2 --out x", "2 dialogues", "9"),
     mistake(USAGE, "demo --out clips", "clips", "--out"),
 )
 
@@ -313,7 +316,7 @@ def _damaged(folder: Path) -> None:
     with h5py.File(folder / "version.h5", "r+") as file:
         file.attrs["version"] = 99
     _sealed_again(folder / "version.h5")
-    for source, name, part in (("r", "half", "config.json"), ("r", "weightless", "weights.safetensors")):
+    for source, name, part in (("r", "half", "config.json"), ("tr", "weightless", "weights.safetensors")):
         shutil.copytree(folder / source, folder / name)
         whole = (folder / name / part).read_bytes()
         (folder / name / part).write_bytes(whole[: len(whole) // 2])

@@ -13,6 +13,15 @@ def require_device_name(text: str) -> None:
         raise ValueError(f"device is {text!r}; expected auto, cpu, cuda or cuda:N")
 
 
+def require_device(text: str) -> None:
+    """Raise ValueError where `text` is the name of no device, or of one that this machine lacks."""
+    require_device_name(text)
+    if text.startswith("cuda"):
+        from dualstream.features.encoders.frozen import usable_device
+
+        usable_device(text)
+
+
 def choose_device(text: str) -> str:
     """Return `text`; for ``auto`` ``cuda`` where torch finds a GPU, else ``cpu``, also where there is no torch."""
     if text != "auto":

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from dualstream.features.device import choose_device
+from dualstream.features.device import choose_device, require_device
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
 from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
@@ -162,13 +162,10 @@ def _device(options: ExtractionOptions, *, networks: bool) -> str:
     """Return the device of the networks; one that is named must be there, even where there is no network."""
     if networks:
         return choose_device(options.device)
-    if options.device not in ("auto", "cpu"):
-        from dualstream.features.encoders.frozen import usable_device
-
-        try:
-            usable_device(options.device)
-        except ValueError as error:
-            raise UsageError(str(error)) from error
+    try:
+        require_device(options.device)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     return "cpu"
 
 
