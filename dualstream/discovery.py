@@ -20,6 +20,7 @@ of dualstream, and nothing heavy.
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -118,13 +119,19 @@ class Registry(Generic[T]):
         """
         found = self.find(name)
         if found is None:
-            raise UnknownNameError(f"no {self.noun} is called {name!r}; there are: {self.listed()}")
+            near = self.near(name)
+            raise UnknownNameError(f"no {self.noun} is called {name!r}{near}; there are: {self.listed()}")
         return found
 
     def module_of(self, name: str) -> str:
         """Return the name of the module that registered `name`, which is there."""
         self.get(name)
         return self._entries[name][1]
+
+    def near(self, name: str) -> str:
+        """Return ``; did you mean vgg16?`` where a name is written much like one that there is."""
+        found = difflib.get_close_matches(name, self.names(), n=1)
+        return f"; did you mean {found[0]}?" if found else ""
 
     def listed(self, hint: str = "") -> str:
         """Return all names in a sentence's words, with what was left out for lack of a package."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,12 @@ from dualstream.api import PathLike, log, silent
 from dualstream.cores import one_blas_thread
 from dualstream.documents import JsonObject
 from dualstream.pipeline.bundles.folder import read_bundle
-from dualstream.pipeline.bundles.loaded import load
+from dualstream.pipeline.bundles.loaded import LoadedBundle, load
 from dualstream.pipeline.bundles.predictions import UtteranceAnswer
-from dualstream.pipeline.commands.predict import predictions_of
+from dualstream.pipeline.bundles.table_inputs import is_over_tables, load_tables, named_tables
+from dualstream.pipeline.commands.predict import predictions_of, predictions_of_tables
+from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments import integrity
 
 WORKERS = 2
 
@@ -82,44 +85,55 @@ class Predictor:
     ) -> None:
         files = [weights] if isinstance(weights, str | os.PathLike) else weights
         self._ffmpeg = None if ffmpeg is None else Path(ffmpeg)
-        with silent(), one_blas_thread():
-            self._loaded = load(
-                read_bundle(Path(bundle)), weights=[Path(one) for one in files], device=device, ffmpeg=self._ffmpeg
-            )
+        self._bundle = read_bundle(Path(bundle))
+        self._loaded: LoadedBundle | None = None
+        if is_over_tables(self._bundle):
+            if files or device not in ("auto", "cpu") or ffmpeg is not None:
+                raise UsageError(
+                    "weights, device and ffmpeg are of clips: this bundle reads tables; leave them out"
+                )
+        else:
+            with silent(), one_blas_thread():
+                self._loaded = load(
+                    self._bundle, weights=[Path(one) for one in files], device=device, ffmpeg=self._ffmpeg
+                )
         for note in [*self.notes, *self.warnings]:
             log.warning(note)
 
     @property
     def variant(self) -> str:
         """The fusion variant of its heads."""
-        return self._loaded.bundle.variant
+        return self._bundle.variant
 
     @property
     def vocabulary(self) -> dict[str, list[str]]:
         """Class names of each task that it predicts."""
-        bundle = self._loaded.bundle
-        return {task: list(bundle.vocabulary[task]) for task in bundle.calibration}
+        return {task: list(self._bundle.vocabulary[task]) for task in self._bundle.calibration}
 
     @property
     def notes(self) -> list[str]:
-        """What differs from where the features were made: decoder, kind of device."""
-        return list(self._loaded.notes)
+        """What differs from where the features were made: decoder, kind of device; nothing is known of tables."""
+        return [] if self._loaded is None else list(self._loaded.notes)
 
     @property
     def warnings(self) -> list[str]:
         """What is to be known of its heads, such as an encoder of random weights."""
-        return list(self._loaded.warnings)
+        if self._loaded is not None:
+            return list(self._loaded.warnings)
+        specs = {name: one.spec for name, one in self._bundle.streams.items()}
+        return integrity.with_random_weights(self._bundle.manifest.warnings, specs)
 
     def __repr__(self) -> str:
-        streams = ", ".join(f"{name}={one['spec']['name']}" for name, one in self._loaded.bundle.streams.items())
+        streams = ", ".join(f"{name}={one['spec']['name']}" for name, one in self._bundle.streams.items())
         classes = ", ".join(f"{len(names)} {task} classes" for task, names in self.vocabulary.items())
-        return f"Predictor({self.variant}, {streams}, {classes}, {len(self._loaded.bundle.models)} models)"
+        return f"Predictor({self.variant}, {streams}, {classes}, {len(self._bundle.models)} models)"
 
     @one_blas_thread()
     def predict(
         self,
-        files: PathLike | Iterable[PathLike],
+        files: PathLike | Iterable[PathLike] = (),
         *,
+        tables: PathLike | Mapping[str, PathLike] | None = None,
         root: PathLike | None = None,
         segments: str | float | None = None,
         speaker: str = "",
@@ -132,7 +146,11 @@ class Predictor:
         Parameters
         ----------
         files
-            A clip, a folder, a manifest (``.csv``) or a recording, or several of them.
+            A clip, a folder, a manifest (``.csv``) or a recording, or several of them. Beside `tables`:
+            nothing, or a manifest that says which of their rows.
+        tables
+            Of a bundle over ready-made tables: the new table of each stream, ``{"video": "new.npz"}``, or the one
+            of its only stream; read at each call.
         root
             The folder that a manifest's paths start from; None: its own.
         segments
@@ -152,10 +170,17 @@ class Predictor:
         ------
         UsageError
             Where there is no file at all, or the options don't fit them.
+        FingerprintMismatchError
+            Where a table has other columns than the one that the heads were fitted on.
         """
         listed = [files] if isinstance(files, str | os.PathLike) else list(files)
         if workers < 1:
             raise ValueError(f"workers is {workers}; expected 1 or more")
+        if tables is not None or self._loaded is None:
+            of_clips = {"root": root, "segments": segments, "speaker_per_file": speaker_per_file or None}
+            if used := [name for name, value in of_clips.items() if value is not None]:
+                raise UsageError(f"{', '.join(used)}: of clips, and this bundle reads tables; leave it out")
+            return self._predict_tables([Path(one) for one in listed], tables or {}, speaker)
         with silent(not progress):
             found = predictions_of(
                 self._loaded,
@@ -168,6 +193,20 @@ class Predictor:
                 ffmpeg=self._ffmpeg,
             )
         for text in found.warnings:
+            log.warning(text)
+        return [_prediction(one) for one in found.utterances]
+
+    def _predict_tables(
+        self, manifest: Sequence[Path], tables: PathLike | Mapping[str, PathLike], speaker: str
+    ) -> list[ClipPrediction]:
+        if isinstance(tables, Mapping):
+            texts = [f"{name}={os.fspath(place)}" for name, place in tables.items()]
+        else:
+            texts = [os.fspath(tables)]
+        with silent():
+            loaded = load_tables(self._bundle, named_tables(self._bundle, texts))
+            found = predictions_of_tables(loaded, manifest, speaker=speaker)
+        for text in (*loaded.notes, *found.warnings):
             log.warning(text)
         return [_prediction(one) for one in found.utterances]
 

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
+KNOWN = re.compile(r"auto|cpu|cuda(:\d{1,3})?", re.ASCII)
+
+
+def require_device_name(text: str) -> None:
+    """Raise ValueError where `text` is the name of no device; whether this machine has it takes torch to tell."""
+    if not KNOWN.fullmatch(text):
+        raise ValueError(f"device is {text!r}; expected auto, cpu, cuda or cuda:N")
+
+
+def require_device(text: str) -> None:
+    """Raise ValueError where `text` is the name of no device, or of one that this machine lacks."""
+    require_device_name(text)
+    if text.startswith("cuda"):
+        from dualstream.features.encoders.frozen import usable_device
+
+        usable_device(text)
+
 
 def choose_device(text: str) -> str:
     """Return `text`; for ``auto`` ``cuda`` where torch finds a GPU, else ``cpu``, also where there is no torch."""

@@ -252,6 +252,7 @@ class EncoderEntry:
 
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+LIBRARIES = ("torchvision", "timm")  # whose networks are encoders by their names
 REGISTRIES: dict[StreamName, Registry[EncoderEntry]] = {
     stream: Registry(f"{stream} encoder", package="dualstream.features.encoders", group=ENCODERS_GROUP)
     for stream in ("video", "audio")
@@ -400,7 +401,11 @@ def require_known(stream: StreamName, text: str) -> EncoderEntry:
             raise ValueError(
                 f"{name!r} is an encoder of {other}; use --{other} {text}, or one of {stream}, which are: {there}"
             )
-        raise ValueError(f"no {stream} encoder is called {name!r}; there are: {there}")
+        near = REGISTRIES[stream].near(name)
+        libraries = [f"{one}:{name}" for one in LIBRARIES if find(stream, one) is not None]
+        if not near and name and libraries:
+            there += f"; a network of that name in a library is {' or '.join(libraries)}"
+        raise ValueError(f"no {stream} encoder is called {name!r}{near}; there are: {there}")
     return entry
 
 

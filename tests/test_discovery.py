@@ -76,6 +76,12 @@ def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
         things.get("third")
 
 
+def test_a_name_that_is_nearly_one_says_which(tmp_path: Path) -> None:
+    things = plant_home(tmp_path, a=registers("concat", 1), b=registers("gated", 2))
+    with pytest.raises(UnknownNameError, match=r"'conact'; did you mean concat\?; there are: concat, gated$"):
+        things.get("conact")
+
+
 def test_a_name_given_twice_names_both(tmp_path: Path) -> None:
     things = plant_home(tmp_path, a=registers("one", 1))
     plant(tmp_path, "acme", registers("one", 2), {"x": "acme.thing"})

@@ -145,6 +145,7 @@ def test_the_code_runs_in_order(
     """But for packages that are not installed here, each of which stands by itself."""
     pytest.importorskip("pandas")
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("HF_HOME", str(folder / "hf"))  # what `datasets` keeps for itself
     space: dict[str, Any] = {"__name__": "page"}
     left_out = [name for name in WORDS if importlib.util.find_spec(name) is None]
     for code in blocks(PAGE, "python"):

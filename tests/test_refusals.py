@@ -24,7 +24,7 @@ for words in sys.argv[2:]:
 print(json.dumps(ended), file=sys.stderr)
 """
 REFUSED = [
-    (1, "extract none.csv"),
+    (2, "extract none.csv"),
     (2, "extract m.csv --root none"),
     (2, "extract m.csv --video resnet"),
     (2, "extract m.csv --video cnn5 --video-weights none.pth"),
@@ -32,13 +32,13 @@ REFUSED = [
     (2, "extract m.csv --video table:none.csv --audio bilstm"),
     (2, "extract m.csv --video table:odd.csv --audio none"),
     (2, "extract m.csv --precision fp64"),
-    (1, "check none.csv --root ."),
+    (2, "check none.csv --root ."),
     (2, "check m.csv"),
     (2, "manifest nothing ."),
-    (1, "manifest emodb none"),
+    (2, "manifest emodb none"),
     (10, "project none.h5"),
     (10, "inspect none.h5"),
-    (1, "train-encoder none.csv --encoder cnn5"),
+    (2, "train-encoder none.csv --encoder cnn5"),
     (2, "train-encoder m.csv --encoder resnet"),
     (2, "train-encoder m.csv --encoder cnn5 --weights none.pth"),
     (2, "train-encoder m.csv --encoder cnn5 --out weights.bin"),

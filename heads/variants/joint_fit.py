@@ -22,8 +22,6 @@ from dualstream.heads.variants.decode import decode
 from dualstream.heads.variants.joint import FLOOR, Joint, pair_counts, pooled
 from dualstream.heads.variants.joint_model import JointModel
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import gammaln
 
 CONCENTRATIONS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, np.inf)
 PULL = 1.0  # towards a power of 1, in nats at a distance of sqrt(2)
@@ -109,6 +107,8 @@ def best_concentration(counts: Codes, log_shares: Floats) -> float:
 
     The largest is infinite: the counts are those of the shares alone.
     """
+    from scipy.special import gammaln
+
     shares = np.exp(log_shares)
     total = counts.sum(1)
 
@@ -185,6 +185,8 @@ def _powers(joint: Joint, evidence: JointEvidence) -> tuple[float, float]:
     keep[keep] &= joint.allowed[evidence.emotion[keep], evidence.sentiment[keep]]
     if not keep.any() or evidence.said.sentiment is None:
         return joint.table, joint.head
+    from scipy.optimize import minimize  # late: a third of a second
+
     emotion, sentiment = evidence.emotion[keep], evidence.sentiment[keep]
     ratio = joint.ratio(sentiment if evidence.counted else None, emotion)
     experts = np.stack(
@@ -207,6 +209,8 @@ def _powers(joint: Joint, evidence: JointEvidence) -> tuple[float, float]:
 
 def _own_share(joint: Joint, evidence: JointEvidence) -> float:
     """Return the share of the sentiment head under which held-out sentiments are likeliest."""
+    from scipy.optimize import minimize_scalar
+
     row = np.flatnonzero(evidence.sentiment != UNLABELLED)
     marginal, head = joint.apply(evidence.said).sentiment, evidence.said.sentiment
     if not len(row) or marginal is None or head is None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from dualstream.features.device import choose_device
+from dualstream.features.device import choose_device, require_device
 from dualstream.features.encode import ClipPlan
 from dualstream.heads.data.speaker_batches import SpeakerBatch, speaker_batches
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import Answers, Features, answer, make_plan, projected, recipe_of
 from dualstream.pipeline.bundles.inputs import Item
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
 from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
@@ -104,6 +105,10 @@ def load(
     FingerprintMismatchError, UsageError
         As `make_plan` does.
     """
+    try:
+        require_device(device)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     plan, notes = make_plan(bundle, weights=weights, device=choose_device(device), ffmpeg=ffmpeg)
     specs = {name: one.spec for name, one in bundle.streams.items()}
     warnings = integrity.with_random_weights(bundle.manifest.warnings, specs)

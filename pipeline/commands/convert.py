@@ -97,11 +97,11 @@ def convert(
         return _cut(path, out, options)
     if options.manifest is not None:
         raise UsageError("--manifest is for csd of whole videos; leave it out")
+    _check_cache_target(out, options)
     data = read_pickle(path) if kind == "mmsa" else None
     foreign = kind == "mmsa" and mmsa.header_in(data, str(path)) is None
     if options.rate is not None and not foreign:
         raise UsageError("--rate is for mmsa of others; a cache's own windows have their times: leave it out")
-    _check_cache_target(out, options)
     make_folder(out.parent)
     with locked(out.with_name(out.name + ".lock")):
         remove_leftovers(out.parent, of=out.name)
@@ -161,12 +161,15 @@ def _to_format(path: Path, out: Path, options: ConvertOptions) -> ConversionRepo
         raise UsageError(f"--to says what {path} is converted to: {', '.join(FORMATS)}")
     if options.manifest is not None or options.rate is not None:
         raise UsageError("--manifest and --rate are for what is read from others; leave them out")
-    cache, digest = read_cache_and_digest(path)
-    predicted = {} if options.run is None else _predictions(options.run, cache, digest)
-    told = sum(one is not None for one in next(iter(predicted.values()), []))
     how = FORMATS[options.to]
     if how.is_file:
         _check_file_target(out, options)
+    else:
+        experiments.check_target(out, replace=options.replace, kind=EXCHANGE_FORMAT)
+    cache, digest = read_cache_and_digest(path)
+    predicted = {} if options.run is None else _predictions(options.run, cache, digest)
+    told = sum(one is not None for one in next(iter(predicted.values()), []))
+    if how.is_file:
         make_folder(out.parent)
         how.write(cache, predicted, out)
     else:

@@ -192,8 +192,11 @@ def _streams(run: Run, cache: Cache) -> dict[str, BundleStream]:
     """Return the streams that the variant reads, each with the spec of its encoder."""
     reads = registry.get(run.config.variant).reads(run.config.streams)
     recipe = cache.provenance.get("recipe")
-    if not isinstance(recipe, dict):
-        raise UsageError(f"{run.path}: its cache does not say how it was made, so that nothing new can be made so")
+    if not isinstance(recipe, dict) or not set(run.config.streams.values()) <= set(recipe.get("streams") or {}):
+        raise UsageError(
+            f"{run.path}: its cache does not say how its rows were made, so that none of new clips or tables can "
+            "be made so; fit on a cache that `extract` made"
+        )
     found = {}
     for head, name in run.config.streams.items():
         if head not in reads:

@@ -35,7 +35,7 @@ from dualstream.pipeline.provenance import canonical_json, require_same
 from dualstream.pipeline.reporting.extraction import describe
 from dualstream.pipeline.reporting.heartbeat import format_duration
 from dualstream.pipeline.reporting.progress import Progress
-from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.folders import make_folder, require_writable
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
 
@@ -85,6 +85,7 @@ def extract(
         raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
+    require_writable(out)
     make_folder(out.parent)
     notices: list[str] = []
 

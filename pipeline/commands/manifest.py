@@ -20,7 +20,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.options.corpus import ManifestCommand, ManifestOptions
 from dualstream.pipeline.options.emit import CommandResult, text_result
-from dualstream.pipeline.storage.folders import UnwrittenError, make_folder
+from dualstream.pipeline.storage.folders import UnwrittenError, make_folder, require_writable
 
 from dualstream.documents import Document, JsonObject
 
@@ -100,6 +100,8 @@ def main(
         raise UsageError(
             f"`manifest {corpus}` reads a folder of this machine; only `manifest {FOLDER}` reads {root}"
         )
+    if not dry_run:
+        require_writable(out)
     rows = importer(corpus)(cast(Path, root))  # the importer of folders asks for names of files only
     options = options or ManifestOptions()
     told, notes = read_paths(rows, options.patterns)

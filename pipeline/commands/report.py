@@ -22,6 +22,7 @@ from dualstream.pipeline.reporting.report import (
 from dualstream.pipeline.reporting.table_files import check_ending, write_table
 from dualstream.pipeline.reporting.tables import Row
 from dualstream.pipeline.storage.documents import read_document
+from dualstream.pipeline.storage.folders import require_writable
 
 from dualstream.documents import Document
 
@@ -71,6 +72,7 @@ def report(paths: Sequence[Path], *, out: Path | None = None, tables: Sequence[P
         raise UsageError("several runs make one page: say where, with --out FOLDER")
     for table in tables:
         check_ending(table)
+        require_writable(table, "--table")
     page, rows = _drawn(paths)
     for table in tables:
         write_table(table, rows)
@@ -86,7 +88,7 @@ def _drawn(paths: Sequence[Path]) -> tuple[ReportPage, list[Row]]:
     if experiments.COMPARISON_FORMAT in kinds:
         raise UsageError("a comparison has a page of its own: name it alone")
     for path, kind in zip(paths, kinds, strict=True):
-        if kind != experiments.RUN_FORMAT:
+        if kind is not None and kind != experiments.RUN_FORMAT:
             raise NoCacheError(f"there is no run {path}; fit-head and compare make such folders")
     runs = [experiments.read_run(path) for path in paths]
     return run_report(runs), run_rows(runs)

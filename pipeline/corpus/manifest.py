@@ -28,7 +28,7 @@ from dualstream.pipeline.corpus.utterance import (
     Utterance,
 )
 from dualstream.pipeline.disk import put_in_place, sync_descriptor
-from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.errors import DualstreamError, UsageError
 
 from dualstream.installation import packaged
 
@@ -56,7 +56,7 @@ MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
-class ManifestError(DualstreamError):
+class ManifestError(UsageError):
     """A manifest, or a table that one is made from, is not what it should be; all its faults are named."""
 
     def __init__(self, headline: str, problems: Iterable[str] = ()) -> None:

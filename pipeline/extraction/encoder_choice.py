@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dualstream.features.device import number_of_gpu
+from dualstream.features.device import number_of_gpu, require_device_name
 from dualstream.features.encoder import (
     Encoder,
     EncoderOptions,
@@ -20,6 +21,7 @@ from dualstream.features.encoder import (
 from dualstream.features.media import nvdec, pyav
 from dualstream.features.media.settings import MediaError
 from dualstream.features.options import LEAST_CONFIDENCE
+from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
 from dualstream.pipeline.extraction.options import ExtractionOptions
@@ -27,18 +29,21 @@ from dualstream.pipeline.extraction.options import ExtractionOptions
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
 FACE_FILES = ("face_weights", "speaker_weights", "identity_weights")  # what finds faces, who talks, and who is who
+LONGEST_CLIP_S = 24 * 3600.0
 LONGEST_NAME = 64  # of a stream; a cache takes small letters without accents, digits, dot, dash and underscore
 
 
 def refuse_early(options: ExtractionOptions) -> None:
-    """Refuse names of no encoder, and files that are not there, before torch is imported.
+    """Refuse names of no encoder, files that are not there, and values out of range, before torch is imported.
 
     Raises
     ------
     UsageError
         As building the encoders would, seconds later.
     """
+    grid_of(options)
     try:
+        require_device_name(options.device)
         for stream in STREAMS:
             for text in getattr(options, stream):
                 if text == NONE:
@@ -50,6 +55,8 @@ def refuse_early(options: ExtractionOptions) -> None:
         refuse_unused(options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
+    if set(options.video) | set(options.audio) == {NONE}:
+        raise UsageError("--video none --audio none leaves nothing to extract")
     if options.decoder != "ffmpeg" and not pyav.is_installed():
         raise UsageError(pyav.NEEDED)
     if options.decoder == "nvdec":
@@ -57,6 +64,30 @@ def refuse_early(options: ExtractionOptions) -> None:
             nvdec.engine(number_of_gpu(options.device))
         except MediaError as error:
             raise UsageError(str(error)) from error
+
+
+def grid_of(options: ExtractionOptions) -> tuple[WindowPlan, Sampling]:
+    """Return the windows, and which frames are looked at.
+
+    Raises
+    ------
+    UsageError
+        Where one of the options is out of range.
+    """
+    try:
+        WindowPlan(options.window_s, min(options.window_s, WindowPlan.hop_s))
+    except ValueError as error:
+        raise UsageError(f"--window: {error}") from error
+    try:
+        windows = WindowPlan(options.window_s, options.hop_s)
+    except ValueError as error:
+        raise UsageError(f"--hop: {error}") from error
+    if not (math.isfinite(options.max_clip_s) and 0 < options.max_clip_s <= LONGEST_CLIP_S):
+        raise UsageError(f"--max-clip-s {options.max_clip_s:g}; expected seconds above 0, at most a day")
+    try:
+        return windows, Sampling.parse(options.sampling)
+    except ValueError as error:
+        raise UsageError(f"--sampling: {error}") from error
 
 
 def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:

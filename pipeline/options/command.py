@@ -11,9 +11,10 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, NoReturn
 
 import typer
@@ -72,10 +73,14 @@ class HelpfulCommand(TyperCommand):
 
     def make_context(self, *args: Any, **more: Any) -> Any:
         """Read the command line; a file of defaults that is refused ends the command as a failure in it would."""
+        typed = _typed(args, more)  # before it is read, which takes words away
         try:
             return super().make_context(*args, **more)
         except DualstreamError as error:
             raise typer.Exit(_failed(str(error), error.exit_status)) from error
+        except typer.BadParameter as error:
+            error.message = in_plain_words(error.message, getattr(error.param, "opts", ()), typed)
+            raise
 
     def take(self, ctx: Any, kind: Preset, path: Any) -> None:
         """Take the defaults of options from a file."""
@@ -84,6 +89,29 @@ class HelpfulCommand(TyperCommand):
         found: dict[Preset, dict[str, Any]] = ctx.meta.setdefault(__name__, {})
         found[kind] = preset(self.asked, kind, path)
         ctx.default_map = {key: value for one in sorted(found) for key, value in found[one].items()}
+
+
+def in_plain_words(message: str, names: Sequence[str], typed: Sequence[str]) -> str:
+    """Return what is said against the value of an option: what was found, and what was expected.
+
+    Parameters
+    ----------
+    message
+        What the validation of types says: that it is no number, and not what it is.
+    names
+        Of the option, such as ``--epochs``.
+    typed
+        All words of the command.
+    """
+    kinds = {"valid integer": "a whole number", "valid number": "a number"}
+    expected = next((words for sign, words in kinds.items() if sign in message), None)
+    values = [after for one, after in pairwise(typed) if one in names]
+    values += [one.partition("=")[2] for one in typed if one.partition("=")[0] in names and "=" in one]
+    return f"found {values[-1]!r}; expected {expected}" if expected and values else message
+
+
+def _typed(args: Sequence[Any], more: Mapping[str, Any]) -> list[str]:
+    return list(more.get("args", args[1] if len(args) > 1 else ()))
 
 
 def add_command(app: typer.Typer, command: Command, during: During) -> None:

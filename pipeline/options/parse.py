@@ -11,7 +11,15 @@ from dualstream.pipeline.errors import UsageError
 
 
 def seeds(count: int) -> tuple[int, ...]:
-    """Return the seeds of so many models."""
+    """Return the seeds of so many models.
+
+    Raises
+    ------
+    UsageError
+        Where there is none.
+    """
+    if count < 1:
+        raise UsageError(f"--seeds is {count}; expected 1 or more")
     return tuple(range(count))
 
 

@@ -60,6 +60,9 @@ def from_run(cls: type, path: Path) -> dict[str, Any]:
             raise UsageError(f"--like {path} is a comparison over folds, which does not say how they were made")
         tree = _protocol(document)
         tree["fusions"] = [row["variant"] for row in document["rows"] if "end_to_end" not in row]
+    elif form is None and path.is_dir():
+        experiments.read_run(path)  # says what is damaged
+        raise NoCacheError(f"{path} is not a run")
     else:
         raise NoCacheError(f"there is no run {path}; fit-head and compare make such folders")
     options = options_of(cls)

@@ -34,7 +34,7 @@ def check_places(places: Mapping[str, Path], items: Sequence[Item], *, replace: 
     UsageError
         What to name instead.
     """
-    paths = list(dict.fromkeys(str(item.path or item.name) for item in items))
+    paths = list(dict.fromkeys(item.name if item.path is None else escaped(str(item.path)) for item in items))
     for kind, place in places.items():
         if place.is_dir():
             for target in _targets(kind, place, [Path(path) for path in paths]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from dualstream.pipeline.experiments.evaluation import Evaluation
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.plans import ComparisonPlan, FitHeadPlan, PlannedTask
 from dualstream.pipeline.reporting import tables
-from dualstream.pipeline.reporting.heartbeat import Heartbeat
+from dualstream.pipeline.reporting.heartbeat import Heartbeat, format_duration
 from dualstream.pipeline.reporting.layers import layer_words
 from dualstream.pipeline.reporting.report import (
     chosen_name,
@@ -28,6 +29,8 @@ from dualstream.pipeline.reporting.report import (
     run_row,
 )
 from dualstream.pipeline.reporting.tables import Row
+
+LEAST_SHARE = 0.02  # of all fits that are done before it is said how long the rest takes
 
 
 def print_run(run: Run) -> None:
@@ -211,6 +214,7 @@ class ProgressLine:
     def __init__(self) -> None:
         self._status: Any = None
         self._event: ProgressEvent = {}
+        self._began_s: float | None = None  # of the first fit, behind the reading of the cache
         drawn = sys.stderr.isatty() and not Heartbeat.muted
         self._heartbeat = Heartbeat(self._describe, silent=drawn)
         if drawn:
@@ -230,11 +234,12 @@ class ProgressLine:
     def __call__(self, event: ProgressEvent) -> None:
         """Report an event of a fit."""
         self._event = event
+        self._began_s = time.monotonic() if self._began_s is None else self._began_s
         if self._status is None:
             return
         from rich.text import Text
 
-        self._status.update(Text(event_words(event)))
+        self._status.update(Text(self._describe()))
 
     def stop(self) -> None:
         """Take the line away."""
@@ -243,7 +248,27 @@ class ProgressLine:
             self._status.stop()
 
     def _describe(self) -> str:
-        return event_words(self._event) if self._event else "reading the cache"
+        if not self._event or self._began_s is None:
+            return "reading the cache"
+        share = share_done(self._event) if {"of", "side_by_side"} & set(self._event) else 0.0  # else unknown
+        left_s = time_left_s(share, time.monotonic() - self._began_s)
+        return event_words(self._event) + ("" if left_s is None else f", about {format_duration(left_s)} left")
+
+
+def share_done(event: ProgressEvent) -> float:
+    """Return how much of all fits an event says is done, 0 to 1: variants count alike, and so do epochs."""
+    if "side_by_side" in event:
+        inside = sum(share_done({**one, "of": 1, "done": 0}) for one in event["side_by_side"])
+        return float((event["done"] + inside) / event["of"])
+    epochs = event.get("epochs") or 1
+    epoch = min((event.get("epoch") or 0) / epochs, 1.0)
+    fold = (event["fold"] - 1 + epoch) / event["folds"] if "fold" in event else epoch
+    return float((event["done"] + fold) / event["of"]) if "of" in event else float(fold)
+
+
+def time_left_s(share: float, elapsed_s: float) -> float | None:
+    """Return how long the rest takes at this pace; None while too little is done to tell."""
+    return elapsed_s * (1 - share) / share if share >= LEAST_SHARE else None
 
 
 def event_words(event: ProgressEvent) -> str:

@@ -208,7 +208,10 @@ def _parse(head: bytes, length: int, path: Path, kind: str) -> str:
     if found != kind:
         raise CorruptError(f"{path} is a dualstream {found}; expected a {kind}")
     if declared != length:
-        raise CorruptError(f"{path} has {length:,} bytes where {declared:,} were sealed: it was cut or grew")
+        raise CorruptError(
+            f"{path} has {length:,} bytes where {declared:,} were sealed: it was cut or grew. Copy the file "
+            "again, or make it again"
+        )
     if length > LARGEST_FILE_BYTES:
         raise CorruptError(f"{path} has {length:,} bytes; expected at most {LARGEST_FILE_BYTES:,}")
     if head != _header(kind, length, digest):

@@ -94,6 +94,28 @@ def test_faces_stay_behind_and_that_is_said(tmp_path: Path) -> None:
     assert read_cache(tmp_path / "again.h5").streams["video"].faces is None
 
 
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        (["c.h5"], {"to": "npy"}),
+        (["c.h5"], {"to": "mmsa"}),
+        (["mmsa", "c.h5"], {}),
+        (["csd", "c.h5"], {"manifest": Path("c.h5")}),
+    ],
+)
+def test_what_is_in_the_way_is_refused_before_anything_is_read(
+    tmp_path: Path, source: list[str], options: dict[str, Any]
+) -> None:
+    """The source is damaged, which reading it would have said first."""
+    (tmp_path / "c.h5").write_bytes(b"no cache")
+    out = tmp_path / ("out.csd" if source[0] == "csd" else "out")
+    out.write_text("mine")
+    place = [Path(one) if one in FORMATS else tmp_path / one for one in source]
+    with pytest.raises(UsageError, match=r"already exists|is a file|is no"):
+        convert(place, out, ConvertOptions(**options))
+    assert out.read_text() == "mine"
+
+
 def test_a_folder_says_itself_what_it_is(cache: Path, tmp_path: Path) -> None:
     convert([cache], tmp_path / "out", ConvertOptions(to="npy"))
     done = convert([tmp_path / "out"], tmp_path / "again.h5")

@@ -133,7 +133,7 @@ def test_command(tmp_path: Path) -> None:
     done = run.invoke(app, [*words, "--json"])
     assert done.exit_code == 0 and json.loads(done.stdout)["splits"] == {"train": 2, "dev": 0, "test": 2}
     assert run.invoke(app, [*words, "--sentiment", "guess"]).exit_code == 2
-    assert run.invoke(app, ["manifest", "emodb", str(tmp_path / "none")]).exit_code == 1
+    assert run.invoke(app, ["manifest", "emodb", str(tmp_path / "none")]).exit_code == 2
     assert run.invoke(app, ["manifest", "emoddb", str(root)]).exit_code == 2
 
 

@@ -18,6 +18,7 @@ from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.options.bundles import PredictOptions
 from typer.testing import CliRunner
 
+import dualstream
 from dualstream import cli
 from tests.pipeline.spoken_corpus import fit
 
@@ -194,3 +195,41 @@ def test_the_graph_says_of_new_rows_what_predict_says(corpus: Path, tmp_path: Pa
     names = found.vocabulary["emotion"]
     own = [[one.emotion.probabilities[name] for name in names] for one in found.utterances]  # type: ignore[union-attr]
     np.testing.assert_allclose(said, own, atol=1e-5)
+
+
+@pytest.mark.parametrize("fusion", ["linear", "linear_audio"])
+def test_a_predictor_answers_as_the_command_does(corpus: Path, fusion: str) -> None:
+    bundle = corpus / f"{fusion}-bundle"
+    reads = list(read_bundle(bundle).streams)
+    named = dict(one.split("=", 1) for one in tables(corpus))
+    told = predict.predict(bundle, [], PredictOptions(table=tuple(f"{name}={named[name]}" for name in reads)))
+    predictor = dualstream.Predictor(bundle)
+    found = predictor.predict(tables={name: Path(named[name]) for name in reads})
+    assert [one.document for one in found] == [one.to_json() for one in told.utterances] and len(found) == COUNT
+    if len(reads) == 1:  # as the command takes it: the only table needs no name
+        assert predictor.predict(tables=named[reads[0]]) == found
+    assert predictor.vocabulary["emotion"] == ["joy", "anger"] and "table" in repr(predictor)
+
+
+def test_a_predictor_takes_rows_of_a_manifest(corpus: Path, tmp_path: Path) -> None:
+    write_manifest(
+        Manifest((Utterance("u03", "3.mp4", "test"), Utterance("new", "n.mp4", "test"))), tmp_path / "m.csv"
+    )
+    predictor = dualstream.Predictor(corpus / "linear-bundle")
+    named = dict(one.split("=", 1) for one in tables(corpus))
+    one, lacking = predictor.predict(tmp_path / "m.csv", tables=named)
+    assert one.name == "u03" and one.answered and one.emotion == "anger"
+    assert (lacking.name, lacking.answered, lacking.emotion) == ("new", False, None) and lacking.reason
+
+
+def test_a_predictor_of_tables_refuses_what_is_of_clips(corpus: Path) -> None:
+    bundle = corpus / "linear-bundle"
+    with pytest.raises(UsageError, match="this bundle reads tables"):
+        dualstream.Predictor(bundle, device="cuda")
+    predictor = dualstream.Predictor(bundle)
+    with pytest.raises(UsageError, match=r"--table video=FILE"):
+        predictor.predict("clip.mp4")
+    with pytest.raises(UsageError, match=r"segments: of clips"):
+        predictor.predict(tables=dict(one.split("=", 1) for one in tables(corpus)), segments="silence")
+    with pytest.raises(UsageError, match=r"there is no nowhere\.npz"):
+        predictor.predict(tables={"video": "nowhere.npz", "audio": "nowhere.npz"})

@@ -80,3 +80,17 @@ def test_choices_are_completed() -> None:
     program = "import sys; sys.argv[0] = 'dualstream'; from dualstream.cli import app; app(prog_name='dualstream')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=env)
     assert done.stdout.split() == ["cross_entropy", "weighted", "focal", "logit_adjusted", "balanced_softmax"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--epochs", "many"], "Invalid value for '--epochs': found 'many'; expected a whole number"),
+        (["--epochs=2.5"], "Invalid value for '--epochs': found '2.5'; expected a whole number"),
+        (["--learning-rate", "2,5"], "Invalid value for '--learning-rate': found '2,5'; expected a number"),
+    ],
+)
+def test_what_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch, words: list[str], says: str) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    done = invoke("fit-head", "none.h5", "--fusion", "linear", *words)
+    assert done.exit_code == 2 and says in done.output

@@ -83,7 +83,9 @@ def test_variants_come_back(found):
 
 
 def test_seeds_are_counted():
-    assert parse.seeds(3) == (0, 1, 2) and parse.seeds(0) == ()
+    assert parse.seeds(3) == (0, 1, 2)
+    with pytest.raises(UsageError, match=r"--seeds is 0; expected 1 or more"):
+        parse.seeds(0)
     assert parse.seeds_count((0, 1, 2)) == 3
     with pytest.raises(UsageError, match=r"the seeds are \[1, 2\]"):
         parse.seeds_count((1, 2))

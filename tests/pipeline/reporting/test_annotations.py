@@ -222,6 +222,10 @@ def test_one_file_for_several_recordings_is_refused(tmp_path: Path) -> None:
     items = [Item("a.mp4", Path("a.mp4")), Item("b.mp4", Path("b.mp4"))]
     with pytest.raises(UsageError, match=r"--vtt .*x\.vtt is one file, and there are 2 recordings"):
         check_places({"vtt": tmp_path / "x.vtt"}, items, replace=False)
+    odd = [Item("a\\nb.mp4", Path("a\nb.mp4"))]  # is written by the name that can be printed
+    (tmp_path / "a\\nb.vtt").touch()
+    with pytest.raises(UsageError, match=r"a.*nb\.vtt already exists"):
+        check_places({"vtt": tmp_path}, odd, replace=False)
     (tmp_path / "b.srt").touch()
     with pytest.raises(UsageError, match=r"b\.srt already exists"):
         check_places({"srt": tmp_path}, items, replace=False)

@@ -9,7 +9,7 @@ from dualstream.pipeline.cache import write_cache
 from dualstream.pipeline.reporting import heartbeat
 from dualstream.pipeline.reporting.heartbeat import Heartbeat, format_duration
 from dualstream.pipeline.reporting.progress import Progress
-from dualstream.pipeline.reporting.terminal import ProgressLine, event_words
+from dualstream.pipeline.reporting.terminal import ProgressLine, event_words, share_done, time_left_s
 from typer.testing import CliRunner
 
 from dualstream import cli
@@ -101,6 +101,29 @@ def test_a_closed_standard_error_is_no_failure(quick, monkeypatch):
 def test_compare_counts_its_variants():
     event = {"variant": "gated", "epoch": 2, "epochs": 60, "done": 4, "of": 17}
     assert event_words(event) == "variant 5 of 17: gated, epoch 2 of 60"
+
+
+@pytest.mark.parametrize(
+    ("event", "share"),
+    [
+        ({"variant": "a", "done": 4, "of": 16}, 0.25),
+        ({"variant": "a", "done": 4, "of": 16, "epoch": 20, "epochs": 40}, 4.5 / 16),
+        ({"variant": "a", "done": 0, "of": 2, "epoch": 20, "epochs": 40, "fold": 3, "folds": 5}, 0.25),
+        ({"side_by_side": [{"epoch": 3, "epochs": 4}, {"epoch": 1, "epochs": 4}], "done": 1, "of": 4}, 0.5),
+    ],
+)
+def test_how_much_of_a_comparison_is_done(event, share):
+    assert share_done(event) == pytest.approx(share)
+
+
+def test_compare_says_how_long_the_rest_takes():
+    assert time_left_s(0.25, 60.0) == pytest.approx(180) and time_left_s(0.001, 60.0) is None
+    with ProgressLine() as line:
+        line({"variant": "concat", "done": 1, "of": 4})
+        line._began_s -= 60
+        assert line._heartbeat.line().endswith("variant 2 of 4: concat, about 3 min 0 s left")
+        line({"variant": "concat", "epoch": 3, "epochs": 60})  # of one fit among an unknown number
+        assert "left" not in line._heartbeat.line()
 
 
 def test_json_on_standard_output_and_lines_on_standard_error(quick, tmp_path):

@@ -184,7 +184,7 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
     assert json.loads(run.invoke(app, [*words, "--json"]).stdout)["unusable"] == ["gone"]
     assert run.invoke(app, [*words, "--strict"]).exit_code == 1
     assert run.invoke(app, [*words, "--ffmpeg", str(corpus / "none")]).exit_code == 2
-    assert run.invoke(app, ["check", words[1], "--root", str(corpus / "nowhere")]).exit_code == 1
+    assert run.invoke(app, ["check", words[1], "--root", str(corpus / "nowhere")]).exit_code == 2
     write_manifest(Manifest(rows[:1]), tmp_path / "m.csv")
     assert run.invoke(app, words).exit_code == 0
 
