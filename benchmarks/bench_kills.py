@@ -2,8 +2,8 @@
 
     python benchmarks/bench_kills.py [--worker 50] [--parent 50] [--node 50] [--clips 48] [--decoder pyav]
 
-Short clips are drawn by ffmpeg and extracted by the command line, two worker processes. Then runs are made in which
-a worker process, the run itself, or a node of a Ray cluster on this machine (its raylet, and all that it started) is
+Short clips are drawn by ffmpeg and extracted by the command line, two workers. Then runs are made in which
+a worker process, the run itself, or a node of a Ray cluster on this machine (its raylet, all that it started) is
 ended at moments drawn from the time that a run takes. A run that ends is made again, after some of the shards are
 taken away, so that there is always something to lose. After each kill every shard that was there before is there
 and whole, each cache that is sealed has the bytes of the one that was made in peace, and nothing is left of a dead
