@@ -140,7 +140,7 @@ class Kills:
             run, before = self.start(out), self.check(out, {})
             runs += 1
             while run.poll() is None:
-                time.sleep(self.chance.uniform(0.05, self.whole_s / 4))
+                time.sleep(self.chance.uniform(0.05, self.whole_s / 3))
                 if killed < times and (there := children(run.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.chance.choice(there), signal.SIGKILL)
@@ -148,8 +148,8 @@ class Kills:
             assert run.returncode in (0, 3), out.with_suffix(".txt").read_text()
             self.check(out, before)
             self.begin_again(out)
-        self.report["workers killed"] = killed
-        self.report["runs in which they were"] = runs
+            self.report |= {"workers killed": killed, "runs in which they were": runs}
+            print(json.dumps(self.report), file=sys.stderr, flush=True)
 
     def of_nodes(self, times: int) -> None:
         """End nodes of a cluster of two, each followed by a new one."""

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
 TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
-STARTS = 10  # of a worker that is ended as it starts, one after the other
+STARTS = 30  # of workers that are ended before they have a clip, one after the other
 END_LIMIT_S = 2.0
 
 

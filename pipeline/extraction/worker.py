@@ -24,6 +24,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.clip_reading import TakenClip, take
 from dualstream.pipeline.extraction.messages import Channel, packed, unpacked
 from dualstream.pipeline.extraction.staleness import DigestKey, Hasher
+from dualstream.pipeline.memory import MemoryShortageError
 
 from dualstream.cores import one_blas_thread
 
@@ -92,7 +93,10 @@ def _serve(run: Channel) -> None:
             answer = Answer(taken, request.hasher.known(*request.utterance.files))
         except Exception as error:  # noqa: BLE001  # whatever it is, the run is to hear of it
             answer = Answer(None, {}, _travelling(error))
-        run.send(answer)
+        try:
+            run.send(answer)
+        except MemoryShortageError as error:
+            run.send(Answer(None, {}, error))
 
 
 def _travelling(error: Exception) -> Exception:
