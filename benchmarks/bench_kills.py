@@ -2,8 +2,8 @@
 
     python benchmarks/bench_kills.py [--worker 50] [--parent 50] [--node 50] [--clips 48] [--decoder pyav]
 
-Short clips are drawn by ffmpeg and extracted by the command line, two worker processes. Then runs are made in which
-a worker process, the run itself, or a node of a Ray cluster on this machine (its raylet, and all that it started) is
+Short clips are drawn by ffmpeg and extracted by the command line, two workers. Then runs are made in which
+a worker process, the run itself, or a node of a Ray cluster on this machine (its raylet, all that it started) is
 ended at moments drawn from the time that a run takes. A run that ends is made again, after some of the shards are
 taken away, so that there is always something to lose. After each kill every shard that was there before is there
 and whole, each cache that is sealed has the bytes of the one that was made in peace, and nothing is left of a dead
@@ -140,7 +140,7 @@ class Kills:
             run, before = self.start(out), self.check(out, {})
             runs += 1
             while run.poll() is None:
-                time.sleep(self.chance.uniform(0.05, self.whole_s / 4))
+                time.sleep(self.chance.uniform(0.05, self.whole_s / 3))
                 if killed < times and (there := children(run.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.chance.choice(there), signal.SIGKILL)
@@ -148,8 +148,8 @@ class Kills:
             assert run.returncode in (0, 3), out.with_suffix(".txt").read_text()
             self.check(out, before)
             self.begin_again(out)
-        self.report["workers killed"] = killed
-        self.report["runs in which they were"] = runs
+            self.report |= {"workers killed": killed, "runs in which they were": runs}
+            print(json.dumps(self.report), file=sys.stderr, flush=True)
 
     def of_nodes(self, times: int) -> None:
         """End nodes of a cluster of two, each followed by a new one."""

@@ -38,6 +38,13 @@ def without_networks(plan: ClipPlan, stays: Callable[[Encoder], bool]) -> ClipPl
     return replace(plan, encoders=encoders, keep_sound=any(name not in encoders for name in plan.audio))
 
 
+def warm_up(plan: ClipPlan) -> None:
+    """Have encoders import what their first clip would wait for: those that have a method `warm_up`."""
+    for one in plan.encoders.values():
+        if (act := getattr(one, "warm_up", None)) is not None:
+            act()
+
+
 def _travelling(encoders: Mapping[str, Encoder], stays: Callable[[Encoder], bool]) -> list[tuple[str, Encoder]]:
     found: list[tuple[str, Encoder]] = []
     for name, one in encoders.items():

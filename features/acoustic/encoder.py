@@ -104,3 +104,8 @@ class AcousticEncoder:
     ) -> StreamFeatures:
         """Keep `AudioEncoder.encode_audio`."""
         return acoustic_features(audio, starts_s, length_s, covered_s, self.config)
+
+    def warm_up(self) -> None:
+        """Describe a second of noise, for what is imported at first use: that takes seconds."""
+        noise = np.random.default_rng(0).standard_normal(SAMPLE_RATE_HZ).astype(np.float32)
+        self.encode_audio(0.1 * noise, np.zeros(1), 1.0, (0.0, 1.0))

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
 TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
-STARTS = 10  # of a worker that is ended as it starts, one after the other
+STARTS = 30  # of workers that are ended before they have a clip, one after the other
 END_LIMIT_S = 2.0
 
 
@@ -181,14 +181,13 @@ class WorkerPool:
             worker.end(END_LIMIT_S)
 
     def ask(self, request: Request) -> Answer:
-        """Ask a worker, without the plan where it has it."""
-        worker = self._a_worker()
+        """Ask a worker that has the plan; raise WorkerLostError where it ends while it has the clip."""
+        worker = self._a_worker(request)
         try:
-            answer = worker.ask(replace(request, plan=None) if request.key in worker.plans else request)
+            answer = worker.ask(replace(request, plan=None))
         except WorkerLostError:
             self._forget(worker)
             raise
-        worker.plans.add(request.key)
         with self._lock:
             self._idle.append(worker)
         return answer
@@ -202,22 +201,35 @@ class WorkerPool:
                 self._packed[names] = hashlib.sha256(data).hexdigest(), data
             return self._packed[names]
 
-    def _a_worker(self) -> Worker:
-        """Return a worker that waits, or a new one; no clip is to blame for those that end meanwhile."""
-        while (waiting := self._waiting()) is not None:
-            if not waiting.has_ended():
-                return waiting
-            self._forget(waiting)
+    def _a_worker(self, request: Request) -> Worker:
+        """Return a worker that waited, or a new one; no clip is to blame for one that ends before it has it."""
         for _ in range(STARTS):
             try:
-                return self._started()
+                return self._ready(self._waiting() or self._started(), request)
             except WorkerLostError as error:
-                log.warning("a worker that was starting: %s", error)
+                log.warning("a worker without a clip: %s", error)
                 lost = error
         raise DualstreamError(
             f"no worker process could be started, {STARTS} times: {lost}. Was it ended for want of memory? Then "
             "give fewer --workers; what was committed stands"
         ) from lost
+
+    def _ready(self, worker: Worker, request: Request) -> Worker:
+        """Have a worker take the plan, and import what the first clip would wait for."""
+        try:
+            if request.key in worker.plans:
+                if worker.has_ended():
+                    raise WorkerLostError("the worker process was ended while it waited", from_outside=True)
+                return worker
+            answer = worker.ask(replace(request, utterance=None))
+        except WorkerLostError:
+            self._forget(worker)
+            raise
+        if answer.error is not None:
+            self._forget(worker)
+            raise answer.error
+        worker.plans.add(request.key)
+        return worker
 
     def _waiting(self) -> Worker | None:
         with self._lock:

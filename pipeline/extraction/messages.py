@@ -15,6 +15,8 @@ import tempfile
 from multiprocessing.connection import Connection
 from typing import Any
 
+from dualstream.pipeline.memory import MemoryShortageError
+
 KEPT_BYTES = 32 << 20  # of memory between two messages; what a long clip took beyond goes back to the system
 
 
@@ -52,13 +54,24 @@ class Channel:
         self._memory = memory
 
     def send(self, message: Any) -> None:
-        """Send an object; its arrays go into the memory."""
+        """Send an object; its arrays go into the memory.
+
+        Raises
+        ------
+        MemoryShortageError
+            Where there is no room for them: nothing was sent then.
+        """
         found: list[pickle.PickleBuffer] = []
         head = pickle.dumps(message, protocol=5, buffer_callback=found.append)
         views = [one.raw() for one in found]
         at = 0
-        for view in views:
-            at = _write(self._memory, view, at)
+        try:
+            for view in views:
+                at = _write(self._memory, view, at)
+        except OSError as error:  # of a limit on files (ulimit -f), too: the memory is one
+            needed = sum(view.nbytes for view in views)
+            what = "for the arrays of a clip on their way between processes"
+            raise MemoryShortageError(what, needed_bytes=needed, said=str(error)) from None
         self.connection.send_bytes(packed((head, [view.nbytes for view in views])))
 
     def receive(self) -> Any:

@@ -22,7 +22,7 @@ from dualstream.installation import copy_package, install_hint
 MOST_CORES = 4  # of one process: more of them share one interpreter's lock
 ANSWER_S = 10.0
 REMEDY = "See `ray status` there, and that Ray and Python are of the same versions on all machines"
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = [getattr(signal, one) for one in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, one)]
 
 
 @dataclass(frozen=True)

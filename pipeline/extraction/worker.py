@@ -19,10 +19,12 @@ from multiprocessing.connection import Connection
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import pyav, runner
+from dualstream.features.travel import warm_up
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.clip_reading import TakenClip, take
 from dualstream.pipeline.extraction.messages import Channel, packed, unpacked
 from dualstream.pipeline.extraction.staleness import DigestKey, Hasher
+from dualstream.pipeline.memory import MemoryShortageError
 
 from dualstream.cores import one_blas_thread
 
@@ -44,7 +46,8 @@ class Request:
 
     hasher: Hasher
     """Who answers for its files there."""
-    utterance: Utterance
+    utterance: Utterance | None
+    """None where only the plan is to be taken."""
     key: str
     """Of the plan."""
     plan: bytes | None
@@ -82,11 +85,18 @@ def _serve(run: Channel) -> None:
         try:
             if request.plan is not None:
                 plans[request.key] = unpacked(request.plan)
+                warm_up(plans[request.key])
+            if request.utterance is None:
+                run.send(Answer(None, {}))
+                continue
             taken = take(request.utterance, plans[request.key], request.hasher)
             answer = Answer(taken, request.hasher.known(*request.utterance.files))
         except Exception as error:  # noqa: BLE001  # whatever it is, the run is to hear of it
             answer = Answer(None, {}, _travelling(error))
-        run.send(answer)
+        try:
+            run.send(answer)
+        except MemoryShortageError as error:
+            run.send(Answer(None, {}, error))
 
 
 def _travelling(error: Exception) -> Exception:

@@ -31,6 +31,8 @@ from dualstream.cores import one_blas_thread
 from dualstream.version import __version__
 
 log = logging.getLogger(__name__)
+
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # end a run as Ctrl-C
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # by the number of -v
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -166,11 +168,14 @@ def _logging(verbose: int) -> Iterator[None]:
 
 def _status(act: Callable[[], int]) -> int:
     """Run a command and return its exit status, whatever happens in it."""
-    signal.signal(signal.SIGTERM, _raise_interrupt)
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _raise_interrupt)
     try:
         status = act()
     except KeyboardInterrupt as stop:
-        typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
         return 130
     except Exception as error:
         if not isinstance(error, MemoryShortageError) and (words := shortage_words(error)):

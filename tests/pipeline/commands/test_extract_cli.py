@@ -247,6 +247,7 @@ def test_an_old_ffmpeg_is_passed_over_or_refused_by_name(corpus: Path, tmp_path:
     [
         pytest.param(signal.SIGINT, id="interrupt"),
         pytest.param(signal.SIGTERM, id="terminate", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, id="the terminal is closed"),
     ],
 )
 def test_interrupt_ends_with_130(corpus: Path, tmp_path: Path, number: int) -> None:
@@ -277,6 +278,19 @@ def test_interrupt_ends_with_130(corpus: Path, tmp_path: Path, number: int) -> N
     for text in started.read_text().split():
         assert not _alive(int(text)), f"process {text} was left behind"
     assert not [name for name in listing(out.parent) if name.endswith(".tmp")]
+
+
+def test_a_run_that_is_to_outlive_its_terminal_does(corpus: Path, tmp_path: Path) -> None:
+    """``nohup`` has the signal ignored, and it stays so."""
+    words = command(corpus, tmp_path / "cache.h5")
+    process = subprocess.Popen(
+        words, env=ONE_THREAD, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )  # fmt: skip
+    while process.poll() is None:
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.05)
+    assert process.returncode == 0, process.communicate()[1]
 
 
 def _alive(process: int) -> bool:

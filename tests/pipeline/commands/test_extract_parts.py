@@ -10,9 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dualstream.features.media import Clip
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.options import Part
@@ -128,6 +131,49 @@ def test_parts_at_the_same_time_the_same_and_others(corpus: Path, tmp_path: Path
         thread.join()
     assert failures == []
     assert out.read_bytes() == reference
+    assert not [name for name in listing(out.parent) if name.endswith(".tmp")]
+
+
+@dataclass
+class Meeting(FakeReader):
+    """Reads its first clip only when so many runs are at theirs: all of them overlap in time."""
+
+    folder: Path = Path("meeting")
+    runs: int = 0
+
+    def __call__(self, path: Path, **how: Any) -> Clip:
+        if not self.calls:
+            (self.folder / str(os.getpid())).touch()
+            end_s = time.monotonic() + 120
+            while len(list(self.folder.iterdir())) < self.runs:
+                assert time.monotonic() < end_s, "not all runs began"
+                time.sleep(0.005)
+        return super().__call__(path, **how)
+
+
+def test_one_three_and_seven_parts_each_twice_all_at_the_same_time(
+    corpus: Path, tmp_path: Path, reference: bytes
+) -> None:
+    """In processes of their own, none of which ends before the last has begun."""
+    out, meeting = tmp_path / "out" / "cache.h5", tmp_path / "meeting"
+    meeting.mkdir()
+    texts = [f"{number}/{count}" for count in (1, 3, 7) for number in range(1, count + 1)] * 2
+
+    def begun(text: str) -> int:
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                run_extract(corpus, out, reader=Meeting(folder=meeting, runs=len(texts)), part=text, workers=1)
+                status = 0
+            finally:
+                os._exit(status)
+        return child
+
+    children = [begun(text) for text in texts]
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * len(texts)
+    assert len(list(meeting.iterdir())) == len(texts) and shards(out) == list(range(SHARDS))
+    assert run_extract(corpus, out).made == 0 and out.read_bytes() == reference
     assert not [name for name in listing(out.parent) if name.endswith(".tmp")]
 
 

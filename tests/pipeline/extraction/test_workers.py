@@ -185,8 +185,11 @@ class TestCrashes:
             (other,) = readings(notes, f"clip{number}.mp4")
             assert other[2] < begun or other[0] > ended
 
-    def test_one_that_is_ended_while_it_has_no_clip_is_nobodys_fault(self, tmp_path: Path, notes: Path) -> None:
+    def test_one_that_is_ended_while_it_has_no_clip_is_nobodys_fault(
+        self, tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """As it starts, however often within reason, and while it waits."""
+        monkeypatch.setattr(clip_workers, "STARTS", 5)
         corpus = make_corpus(tmp_path / "clips", 2)
         started: list[Worker] = []
 
@@ -279,6 +282,23 @@ class TestMessages:
         error = MemoryShortageError("while a clip is decoded", said="killed")
         copy = messages.unpacked(messages.packed(error))
         assert isinstance(copy, MemoryShortageError) and str(copy) == str(error)
+
+    def test_memory_that_is_full_ends_the_run_and_is_no_crash(self, tmp_path: Path, notes: Path) -> None:
+        """The memory between processes is a file to the system, and a limit on files holds for it."""
+        resource = pytest.importorskip("resource")
+        if not hasattr(resource, "prlimit"):
+            pytest.skip("limits of another process are set on Linux")
+        corpus = make_corpus(tmp_path / "clips", 2)
+        plan = stub_recipe(STUBS, reader=CrashingReader(notes=notes)).plan
+        with contextlib.closing(WorkerPool()) as pool:
+            workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
+            first, second = _utterances(corpus)
+            assert workers.read(first, plan).failure == ""
+            (worker,) = pool._all
+            resource.prlimit(worker._process.pid, resource.RLIMIT_FSIZE, (10, 10))
+            with pytest.raises(MemoryShortageError, match="for the arrays of a clip on their way"):
+                workers.read(second, plan)
+            assert not worker.has_ended()
 
     def test_what_is_known_of_a_file_is_not_worked_out_twice(self, tmp_path: Path) -> None:
         (tmp_path / "long.mp4").write_bytes(b"bytes")
