@@ -1,6 +1,6 @@
 """A penalty for each stream, and each speaker's own mean and spread: what they are worth on a cache of streams.
 
-    python benchmarks/study_bands.py results/ravdess-whisper.h5 --lead audio.whisper-tiny.en [--folds 4]
+    python benchmarks/study_bands.py results/ravdess-whisper.h5 --lead audio.whisper-tiny.en [--streams ...]
     python benchmarks/study_bands.py results/ravdess-whisper.h5 --lead ... --write own.h5
 
 Banded ridge regression on the classes (Nunez-Elizalde et al. 2019, https://doi.org/10.1016/j.neuroimage.2019.04.012):
@@ -117,6 +117,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
     parser.add_argument("cache", type=Path)
     parser.add_argument("--lead", required=True, help="the stream whose weight stays 1")
+    parser.add_argument("--streams", help="of which, by comma; default: all of the cache")
     parser.add_argument("--folds", type=int, default=4)
     parser.add_argument("--write", type=Path, help="only write a cache whose rows are each speaker's own")
     asked = parser.parse_args()
@@ -125,7 +126,8 @@ def main() -> None:
     if asked.write:
         write_own(cache, speaker, asked.write)
         return
-    names = [asked.lead, *(name for name in cache.streams if name != asked.lead)]
+    wanted = asked.streams.split(",") if asked.streams else list(cache.streams)
+    names = [asked.lead, *(name for name in wanted if name != asked.lead)]
     for how in ("as they are", "each speaker's own"):
         whole = {name: cache.streams[name].utterance.astype(float)[truth >= 0] for name in names}
         rows = {n: own(one, speaker[truth >= 0]) for n, one in whole.items()} if "own" in how else whole
