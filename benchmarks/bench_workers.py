@@ -6,8 +6,8 @@ decoders  processor time of all processes per clip as MELD's, of one decoding th
           PyAV, exact and fast, and beside each the bare decoding of the same streams, in milliseconds, and the
           median of the paired ratios. Bare ffmpeg scales frames and resamples; bare PyAV decodes and drops.
 run       processor time per clip of the run's own process and of all others, and clips a second with 1 and with 2
-          workers: encoders that cost nothing, `acoustic`, and whisper-tiny.en where DUALSTREAM_WEIGHTS has it (of
-          which the network's own time is stated beside it). What a run of 8 clips takes is taken off.
+          workers: encoders that cost nothing, `acoustic`, and whisper-tiny.en where DUALSTREAM_WEIGHTS has it (and
+          without the forward passes, timed inside the run). What a run of 8 clips takes is taken off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any
 import checkout  # noqa: F401
 import numpy as np
 from bench_media import bare, make_clips
-from dualstream.features.encoder import EncoderOptions, build
 from dualstream.features.media import DecodeSettings, find_ffmpeg, read_clip
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.commands.extract import extract
@@ -119,38 +118,37 @@ def run(folder: Path, clips: list[Path], count: int) -> dict[str, Any]:
     for name, options in cases.items():
         run_once(folder, clips, SHORT_RUN, 1, **options)  # imports what is loaded late
         for workers in (1, 2):
-            few = run_once(folder, clips, SHORT_RUN, workers, **options)
-            many = run_once(folder, clips, SHORT_RUN + count, workers, **options)
+            few, few_network = timed(folder, clips, SHORT_RUN, workers, **options)
+            many, many_network = timed(folder, clips, SHORT_RUN + count, workers, **options)
             own, others, wall = (many - few) / count
+            network = (many_network - few_network) / count
             report[f"{name}, {workers} workers"] = {
                 "own_ms_per_clip": round(float(own), 2),
+                **({"own_beside_the_network_ms_per_clip": round(float(own) - network, 2)} if network else {}),
                 "others_ms_per_clip": round(float(others), 1),
                 "clips_per_s": round(1000 / float(wall), 1),
             }
-    if "whisper-tiny" in cases:
-        report["whisper-tiny network_ms_per_clip"] = round(network_ms(clips, whisper), 1)
     return report
 
 
-def network_ms(clips: list[Path], folder: Path) -> float:
-    """Return the processor time of the network's forward on a clip, without what comes before it."""
-    import torch
+def timed(folder: Path, clips: list[Path], count: int, workers: int, **options: Any) -> tuple[np.ndarray, float]:
+    """Return what `run_once` gives, and the processor time of the network's forward passes in that run, ms."""
+    from dualstream.features.pretrained.layers import Tap
 
-    torch.set_num_threads(1)
-    encoder: Any = build("audio", f"hf:{folder}", EncoderOptions())
-    spent = 0.0
-    for path in clips * 2:
-        clip = read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=DecodeSettings(frame_size_px=None))
-        inputs = encoder.model._prepared(np.asarray(clip.audio)[None])
-        with torch.inference_mode():
-            spent += spent_ms(lambda inputs=inputs: encoder.model._tap.run(_net_at(encoder.model, inputs), inputs))
-    return spent / len(clips * 2)
+    spent, forward = [0.0], Tap.run
 
+    def run_timed(self: Tap, *arguments: Any, **named: Any) -> Any:
+        started = time.thread_time()
+        try:
+            return forward(self, *arguments, **named)
+        finally:
+            spent[0] += 1000 * (time.thread_time() - started)
 
-def _net_at(model: Any, inputs: Any) -> Any:
-    from dualstream.features.pretrained.speech import at_length
-
-    return at_length(model._net, inputs.shape[-1] // 2)
+    Tap.run = run_timed  # type: ignore[method-assign]
+    try:
+        return run_once(folder, clips, count, workers, **options), spent[0]
+    finally:
+        Tap.run = forward  # type: ignore[method-assign]
 
 
 def main() -> None:

@@ -81,15 +81,14 @@ def responses(values: Mapping[frozenset[str], Tensor], streams: Sequence[str]) -
     count = len(streams)
     found = {}
     for stream in streams:
-        total = 0.0
+        parts = []
         for known, value in values.items():
-            if stream not in known:
-                continue
-            weight = math.factorial(len(known) - 1) * math.factorial(count - len(known)) / math.factorial(count)
-            others = known - {stream}
-            total = total + weight * (value - values[others] if others else value)
-        found[stream] = total
-    return found  # type: ignore[return-value]
+            if stream in known:
+                share = math.factorial(len(known) - 1) * math.factorial(count - len(known)) / math.factorial(count)
+                others = known - {stream}
+                parts.append(share * (value - values[others] if others else value))
+        found[stream] = sum(parts[1:], start=parts[0])
+    return found
 
 
 def _loss(step: Step, answers: Mapping[Task, Mapping[str, Tensor]], stream: str) -> Tensor:

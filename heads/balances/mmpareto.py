@@ -42,9 +42,9 @@ class MMPareto(StreamBalance):
         self._own = []
         for stream, losses in alone.items():
             places = list(step.rows(stream))
-            total = self.strength * sum(self._weight(step, task) * loss.sum() for task, loss in losses.items())
+            total = torch.stack([self._weight(step, task) * loss.sum() for task, loss in losses.items()]).sum()
             arrays = [step.weights[name] for name, _, _ in places]
-            found = torch.autograd.grad(total, arrays, retain_graph=True, allow_unused=True)
+            found = torch.autograd.grad(self.strength * total, arrays, retain_graph=True, allow_unused=True)
             for (name, start, stop), grad in zip(places, found, strict=True):
                 if grad is not None:
                     self._own.append((name, start, stop, grad[:, start:stop]))
