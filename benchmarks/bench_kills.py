@@ -33,6 +33,7 @@ from dualstream.pipeline.extraction.shards import read_shard
 
 LIMIT_S = 900.0
 SHARD = 4
+A_RUN = 5  # moments at which a worker of one run is ended
 
 
 def make_clips(root: Path, count: int) -> Path:
@@ -139,12 +140,15 @@ class Kills:
         while killed < times:
             run, before = self.start(out), self.check(out, {})
             runs += 1
-            while run.poll() is None:
-                time.sleep(self.chance.uniform(0.05, self.whole_s / 3))
+            began_s = time.monotonic()
+            for moment_s in sorted(self.chance.uniform(0.0, self.whole_s) for _ in range(A_RUN)):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    run.wait(max(0.0, began_s + moment_s - time.monotonic()))
                 if killed < times and (there := children(run.pid)):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(self.chance.choice(there), signal.SIGKILL)
                         killed += 1
+            run.wait(LIMIT_S)
             assert run.returncode in (0, 3), out.with_suffix(".txt").read_text()
             self.check(out, before)
             self.begin_again(out)

@@ -23,6 +23,8 @@ _USER = re.compile(
     r"|[^/\s'\":@]*(?::(?!\d*/)|[?#])[^\s'\"]*@"  # no port follows the colon: a password with a slash
     r")"
 )
+_STORES = "https?|s3|gs|gcs|az|abfss?|adl|s?ftp|ssh|smb|webhdfs|webdav|github"
+_ADDRESS = re.compile(rf"\b({_STORES})(:/{{1,2}})(?=[^/])(\S+)", re.IGNORECASE)
 _END = r"[^\s]+?(?=['\")\]>]*[,;:.]?(?:\s|$))"  # a word, less the marks that close a quotation or a sentence
 _QUERY = re.compile(rf"(?<=[^\s?])\?{_END}")
 _FRAGMENT = re.compile(rf"(?<=://)([^\s?#]*)#{_END}")
@@ -34,6 +36,15 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
         text = text.replace(secret, HIDDEN)
     text = _FRAGMENT.sub(rf"\1#{HIDDEN}", _USER.sub(f"{HIDDEN}@", text))
     return _QUERY.sub(f"?{HIDDEN}", text)
+
+
+def with_shown_addresses(text: str) -> str:
+    """Return a text with its addresses redacted, also those that as paths have lost their second slash."""
+
+    def act(match: re.Match[str]) -> str:
+        return match[1] + match[2] + redacted(f"://{match[3]}").removeprefix("://")
+
+    return _ADDRESS.sub(act, text)
 
 
 def shown_address(url: str) -> str:

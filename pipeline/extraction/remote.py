@@ -121,6 +121,7 @@ class ShardMaker:
             return Outcome(unseen=unseen)
         threads = torch_threads(self._request.options.torch_threads if recipe.has_network else None)
         if self._pool.is_closed:  # a job before came to a bad end
+            self._pool.close()
             self._pool = WorkerPool()
         before, self._clips = self._clips, self._clips + len(job.utterances)
         how: dict[str, Any] = {"workers": self._cores, "batches": self._batches, "on_clip": self._note}

@@ -18,6 +18,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, NoReturn
 
 import typer
+from dualstream.pipeline.corpus.addresses import with_shown_addresses
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
 from dualstream.pipeline.options.emit import CommandResult, Notices, emit
@@ -139,7 +140,7 @@ def _carried_out(command: Command, values: dict[str, Any], during: During) -> in
     quiet = options.quiet
     with _logging(options.verbose), Notices.silenced(quiet), during(command.name, quiet), one_blas_thread():
         log.debug("dualstream %s, Python %s, in %s", __version__, platform.python_version(), os.getcwd())
-        log.info("%s: %s", command.name, options)
+        log.info("%s: %s", command.name, with_shown_addresses(str(options)))
         result = command.run(options)
         if result.document is not None:
             emit(result.document, getattr(options, "as_json", False), result.render)
@@ -195,5 +196,5 @@ def _raise_interrupt(signum: int, frame: Any) -> NoReturn:
 
 
 def _failed(words: str, status: int) -> int:
-    typer.echo(f"error: {words}", err=True)
+    typer.echo(f"error: {with_shown_addresses(words)}", err=True)
     return status

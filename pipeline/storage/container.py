@@ -90,7 +90,7 @@ def require_holds(schema: Schema, image: NDArray[np.uint8], values: Mapping[str,
 def _holds(dataset: h5py.h5d.DatasetID, path: str, value: Value) -> bool:
     array = _encode(path, value) if isinstance(value, str | list) else np.asarray(value)
     there = h5py.Dataset(dataset)
-    if there.shape != array.shape:
+    if there.shape != array.shape or there.dtype.itemsize != array.dtype.itemsize:
         return False
     if not array.ndim:
         return bool(np.asarray(there[()], array.dtype).tobytes() == array.tobytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from dualstream.pipeline.commands.check import main as check
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.commands.manifest import main as make_manifest
 from dualstream.pipeline.corpus import remote_root, scratch
-from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
+from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address, with_shown_addresses
 from dualstream.pipeline.corpus.manifest import read_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot, clip_root
 from dualstream.pipeline.corpus.scratch import Scratch
@@ -479,3 +480,21 @@ def test_an_address_shows_no_secret_however_it_is_spelled(url: str, shown: str, 
 def test_an_address_with_one_slash_is_no_folder() -> None:
     with pytest.raises(UsageError, match=r"--root http://\*\*\*@h/x is given with one slash"):
         clip_root("http:/reader:hunter2@h/x")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("extract", "m.csv", "--root", ".", "--out", "s3://AKIAX:hun/ter2@bucket/c.h5"),
+        ("inspect", "https://me:hunter2@h/c.h5?sig=hunter2"),
+    ],
+)
+def test_an_address_in_the_place_of_a_file_shows_no_secret(words: tuple[str, ...], tmp_path: Path) -> None:
+    place = [sys.executable, str(Path(__file__).parents[3] / "cli.py"), words[0], "-vv", *words[1:]]
+    done = subprocess.run(place, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode in (1, 2, 10) and "ter2" not in done.stdout + done.stderr, done.stderr
+
+
+def test_other_texts_stay_as_they_are() -> None:
+    text = "--speaker-from '(?P<speaker>.+)@x?y': a/b@c, C:/d@e?f and https://h/x@y.mp4"
+    assert with_shown_addresses(text) == text

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.storage.container import CHUNK_BYTES, SMALLEST_CHUNK_BYTES, pack, unpack
+from dualstream.pipeline.storage.container import CHUNK_BYTES, SMALLEST_CHUNK_BYTES, pack, require_holds, unpack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema
 from dualstream.pipeline.storage.sealed import HEADER_BYTES
 
@@ -188,3 +188,27 @@ def test_a_bomb_is_refused_before_it_is_read():
 
     with pytest.raises(CorruptError, match="expected at most"):
         unpack(SCHEMA, edited(change), "x")
+
+
+def test_an_image_holds_the_values_that_it_was_made_of():
+    many = np.random.default_rng(1).normal(size=(CHUNK_BYTES // 8, 4)).astype(np.float32)
+    many[5, 1] = np.nan
+    made = values(rows=many)
+    require_holds(SCHEMA, image_of(pack(SCHEMA, made)), made, "toy.h5")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "Zürich"},
+        {"names": ["a", "b", "ö" * 40]},
+        {"flags": np.array([True, True, True])},
+        {"flags": None},
+        {"rows": np.zeros((3, 4), np.float32)},
+        {"streams/video/codes": np.array([-1, 0], np.int16)},
+        {"streams/audio/codes": np.array([0], np.int16)},
+    ],
+)
+def test_an_image_of_other_values_fails(changes):
+    with pytest.raises(CorruptError, match=f"/{next(iter(changes))} as just written does not hold the values"):
+        require_holds(SCHEMA, image_of(pack(SCHEMA, values())), values(**changes), "toy.h5")

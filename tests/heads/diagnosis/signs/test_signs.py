@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import replace
 
 import damages
@@ -14,7 +15,7 @@ from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import MISTAKES
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.agreement import agreement
-from dualstream.heads.diagnosis.signs.copies import copies
+from dualstream.heads.diagnosis.signs.copies import _near, copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.joins import LABELS, joins, rearrangements, speakers_apart
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
@@ -202,6 +203,17 @@ def test_copies_are_found_in_each_stream_apart_exact_and_near():
     table = of(WHOLE.having(rows))
     assert copies(table, "video").pairs == ((3, 10), (20, 40)) and copies(table, "video").exact == 1
     assert copies(table, "audio").pairs == () and copies(table, "audio").rows == count
+
+
+def test_near_copies_are_sought_in_little_memory():
+    """Of 6,000 rows all distances to 1,000 of them would take 170 MB."""
+    rows = np.random.default_rng(0).normal(size=(6_000, 8))
+    rows[4_321] = rows[77] + 1e-4
+    tracemalloc.start()
+    found = list(_near(rows))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [(77, 4_321)] and peak < 80e6
 
 
 def test_rows_of_few_values_are_no_copies():
