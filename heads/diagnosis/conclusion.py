@@ -66,7 +66,7 @@ def idle(evidence: Evidence) -> tuple[str, ...]:
 
 def idle_words(evidence: Evidence) -> str:
     """Say which streams add nothing that could be measured, and what does as well."""
-    words = []
+    words: list[str] = []
     for name in idle(evidence):
         gain, rest = evidence.adds[name], ",".join(evidence.others_than(name))
         found = f"{gain.difference:+.1%}"

@@ -151,7 +151,7 @@ def complement(pooled: Pool, alone: Mapping[str, Refit]) -> Complement:
     sure = right.sum(axis=0)
     only = {name: float(np.mean(row & (sure == 1))) for name, row in zip(alone, right, strict=True)}
     every, none = float(np.mean(right.all(axis=0))), float(np.mean(sure == 0))
-    either = right.any(axis=0)
+    either = sure > 0
     recalls = [either[pooled.truth == code].mean() for code in np.unique(pooled.truth)]
     return Complement(only, every, none, float(np.mean(recalls)), _yules_q(list(only.values()), every, none))
 
