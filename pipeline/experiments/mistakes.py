@@ -11,9 +11,12 @@ from dualstream.heads.data.batch import UNLABELLED
 from dualstream.heads.diagnosis.causes import (
     Cause,
     columns_by_group,
+    drift,
     duplicates,
     imputed_rows,
     label_in_column,
+    put_values,
+    same_stream,
     scale_by_group,
     two_kinds_of_rows,
 )
@@ -29,6 +32,17 @@ from numpy.typing import NDArray
 from dualstream.documents import Document
 
 SHOWN = 3
+RULES = (
+    same_stream,
+    scale_by_group,
+    columns_by_group,
+    two_kinds_of_rows,
+    imputed_rows,
+    put_values,
+    duplicates,
+    drift,
+)
+"""Causes that need no labels."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +71,35 @@ def mistakes(cache: Cache) -> tuple[Mistake, ...]:
     for task in TASKS:
         columns = columns_of_labels(_labelled(table, cache, task))
         found.append(label_in_column.found_in(replace(signs, label_columns=columns), task))
-    for rule in (scale_by_group, columns_by_group, two_kinds_of_rows, imputed_rows, duplicates):
-        found.append(rule.found_in(signs))
-    return tuple(
-        Mistake(one.name, one.text, one.advice, one.utterances, one.speakers) for one in found if one is not None
-    )
+    found += [rule.found_in(signs) for rule in RULES]
+    named = [Mistake(one.name, one.text, one.advice, one.utterances, one.speakers) for one in found if one]
+    return (*named, *_shared_speakers(cache))
+
+
+def _shared_speakers(cache: Cache) -> list[Mistake]:
+    """Return which speakers of dev and test are in train too, with numbers, as `check` does of a manifest."""
+    split, speaker = np.array(cache.utterances.split), np.array(cache.utterances.speaker)
+    known = set(speaker[split == "train"].tolist()) - {""}
+    parts, both = [], np.zeros(len(split), dtype=bool)
+    for name in ("dev", "test"):
+        inside = (split == name) & np.isin(speaker, sorted(known))
+        if inside.any():
+            names = set(speaker[split == name].tolist()) - {""}
+            shared = names & known
+            of = f"{inside.sum()} of {(split == name).sum()} utterances"
+            parts.append(f"{len(shared)} of the {len(names)} {name} speakers, with {of}")
+            both |= inside
+    if not parts or len(known) < 2:  # of a corpus of one person nothing else can be
+        return []
+    return [
+        Mistake(
+            "shared_speakers",
+            f"train has {' and '.join(parts)}: scores tell how well known speakers are recognised, not new ones",
+            "give each speaker to one split, or use --folds speaker; unless heads are meant for these very people",
+            tuple(np.array(cache.utterances.id)[both].tolist()),
+            tuple(sorted(set(speaker[both].tolist()))),
+        )
+    ]
 
 
 def _unlabelled(cache: Cache) -> Table:

@@ -19,8 +19,7 @@ DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the de
 @cause(title="Drift: dev looks unlike train", rank=50, explained_by=("memorised_labels", "wrong_speakers"))
 def drift(evidence: Evidence) -> Cause | None:
     """Dev rows look unlike train rows, and heads fitted on train pay for it."""
-    of_another_kind = None if evidence.signs is None else _of_another_kind(evidence.signs)
-    if of_another_kind is not None:
+    if evidence.signs is not None and (of_another_kind := found_in(evidence.signs)) is not None:
         return of_another_kind
     worst = max(evidence.streams, key=lambda name: np.nan_to_num(evidence.spaces[name].drift_auc))
     auc, p_value = evidence.spaces[worst].drift_auc, evidence.spaces[worst].drift_p_value
@@ -43,7 +42,7 @@ def drift(evidence: Evidence) -> Cause | None:
     )
 
 
-def _of_another_kind(signs: Signs) -> Cause | None:
+def found_in(signs: Signs) -> Cause | None:
     """Return the cause where dev's rows are of another make than train's: each by itself tells which it is."""
     found = [one for one in signs.kinds if one.by == "split"]
     if not found:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.values import PutValue
 
 
 @cause(title="Values that stand for nothing", rank=33, explained_by=("imputed_rows", "label_in_column"))
 def put_values(evidence: Evidence) -> Cause | None:
     """One value comes back in many columns, or columns are cut off at both ends."""
-    signs = evidence.signs
-    if signs is None or not signs.values:
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where a stream has such values."""
+    if not signs.values:
         return None
     return mistake(
         "put_values",

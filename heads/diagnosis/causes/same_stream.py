@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 
 
 @cause(title="One stream twice", rank=14)
 def same_stream(evidence: Evidence) -> Cause | None:
     """Two streams are the same, as they stand or up to a linear function: one was read for both."""
-    signs = evidence.signs
-    if signs is None or not signs.same_streams:
+    return None if evidence.signs is None else found_in(evidence.signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where two streams are the same."""
+    if not signs.same_streams:
         return None
     return mistake(
         "same_stream",

@@ -48,6 +48,8 @@ class Coalitions:
     """Whether an unknown stream was taken from every utterance of the fold that is in `rows`."""
     draws: int
     """From how many utterances an unknown stream was taken, at least."""
+    grids: tuple[NDArray[np.float64], ...] = ()
+    """Where `exact`, of each fold the logits of all pairs: first stream by second stream, shape (S, n, n, C)."""
 
     @property
     def whole(self) -> NDArray[np.float64]:
@@ -110,6 +112,7 @@ def _over_folds(
     pooled: Pool, fused: Refit, names: Sequence[str], *, largest: int | None, draws: int | None, seed: int
 ) -> Coalitions:
     kept, parts, exact, fewest = [], [], True, len(pooled.features)
+    grids: list[NDArray[np.float64]] = []
     for held, (models, change) in enumerate(fused.models):
         rng = np.random.default_rng((seed, held, 2))
         rows = pooled.rows([held])
@@ -118,11 +121,15 @@ def _over_folds(
         features = bare(change(pooled.features.take(rows)), fused.trial.fusion)
         wanted = len(rows) if draws is None and len(names) == 2 else min(len(rows), draws or DRAWS)
         exact, fewest = exact and wanted == len(rows) and len(names) == 2, min(fewest, wanted)
-        of_models = [coalition_values(model, features, names, pooled.task, wanted, rng) for model in models]
+        if largest is not None and len(names) == 2:
+            grids.append(np.stack([_grid(model, features, names, pooled.task) for model in models]))
+            of_models = [of_grid(grid, names) for grid in grids[-1]]
+        else:
+            of_models = [coalition_values(model, features, names, pooled.task, wanted, rng) for model in models]
         parts.append({key: np.stack([one[key] for one in of_models]) for key in subsets(names)})
         kept.append(rows)
     values = {key: np.concatenate([part[key] for part in parts], axis=1) for key in subsets(names)}
-    return Coalitions(tuple(names), np.concatenate(kept), values, exact, fewest)
+    return Coalitions(tuple(names), np.concatenate(kept), values, exact, fewest, tuple(grids) if exact else ())
 
 
 def coalition_values(
@@ -139,7 +146,7 @@ def coalition_values(
     """
     count = len(features)
     if len(names) == 2 and draws >= count:
-        return _of_grid(model, features, names, task)
+        return of_grid(_grid(model, features, names, task), names)
     # the same others stand in for everybody, and for every coalition: what they happen to be is no interaction
     met = min(draws, count)
     others = {name: rng.choice(count, met, replace=False) for name in names}
@@ -174,28 +181,29 @@ def _mean(
     return np.asarray(total) / len(turns)
 
 
-def _of_grid(
-    model: Trained, features: FeatureSet, names: Sequence[str], task: Task
-) -> dict[Coalition, NDArray[np.float64]]:
-    """Return logits of each coalition of two streams from all pairs of utterances."""
-    first, second = names
+def _grid(model: Trained, features: FeatureSet, names: Sequence[str], task: Task) -> NDArray[np.float64]:
+    """Return logits of two streams from all pairs of utterances, the first's by the second's, shape (N, N, C)."""
+    first, _ = names
     count = len(features)
-    by_first, by_second, own = [], 0.0, []
+    parts = []
     step = max(1, CHUNK // max(count, 1))
     for start in range(0, count, step):
         some = np.arange(start, min(start + step, count))
         giver = np.repeat(some, count)  # of the first stream; the rest of an utterance is that of the second's
         met = features.take(np.tile(np.arange(count), len(some)))
-        grid = logits(model, lent(met, {first: giver}, features), task).reshape(len(some), count, -1)
-        by_first.append(grid.mean(axis=1))
-        by_second = by_second + grid.sum(axis=0)
-        own.append(grid[np.arange(len(some)), some])
-    of_first, of_second = np.concatenate(by_first), np.asarray(by_second) / count
+        parts.append(logits(model, lent(met, {first: giver}, features), task).reshape(len(some), count, -1))
+    return np.concatenate(parts)
+
+
+def of_grid(grid: NDArray[np.float64], names: Sequence[str]) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits of each coalition of two streams from those of all pairs (N, N, C)."""
+    first, second = names
+    of_first, here = grid.mean(axis=1), np.arange(len(grid))
     return {
         frozenset(): np.broadcast_to(of_first.mean(axis=0), of_first.shape).copy(),
         frozenset({first}): of_first,
-        frozenset({second}): of_second,
-        frozenset({first, second}): np.concatenate(own),
+        frozenset({second}): grid.mean(axis=0),
+        frozenset({first, second}): grid[here, here],
     }
 
 

@@ -214,7 +214,9 @@ def _corrected(bits: NDArray[np.float64], groups: int, *, signed: bool = False) 
     if groups < 2 or not len(drawn):
         return Estimate(max(found, least), (found,))
     bias = float(drawn.mean()) - found
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - 2 * bias + (-LEFT, LEFT)
+    # of R draws as good as the sample itself the k-th is at k / (R + 1): numpy's own rule lies further inside
+    ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
+    low, high = ends - 2 * bias + (-LEFT, LEFT)
     return Estimate(max(found - bias, least), (found,), max(float(low), least), max(float(high), least))
 
 

@@ -62,7 +62,7 @@ def measure_interaction(found: Coalitions, pooled: Pool, *, seed: int = 0) -> In
         known: np.array([uar(rows, truth) for rows in found.values[known]]) for known in subsets(names)
     }
     return Interaction(
-        share=_share(of_pairs, of_streams, pooled.group[found.rows], seed),
+        share=_share(of_pairs, of_streams, pooled.group[found.rows], found.grids, seed),
         effects={name: float(rows.mean()) for name, rows in of_streams.items()},
         pairs={name: float(rows.mean()) for name, rows in of_pairs.items()},
         scores={_name(known, names): float(rows.mean()) for known, rows in scores.items()},
@@ -86,9 +86,14 @@ def _share(
     of_pairs: Mapping[str, NDArray[np.float64]],
     of_streams: Mapping[str, NDArray[np.float64]],
     group: NDArray[np.int64],
+    grids: Sequence[NDArray[np.float64]],
     seed: int,
 ) -> Estimate:
-    """Return interactions over all that moves the logits, with a bootstrap over the groups."""
+    """Return interactions over all that moves the logits, with a bootstrap over the groups.
+
+    Where all pairs are known, utterances are drawn anew as those who lend their streams too: means over them are
+    as much of an estimate as those over the utterances that are told of.
+    """
     group = np.unique(group, return_inverse=True)[1]
     above, whole = sum(of_pairs.values()), sum((*of_pairs.values(), *of_streams.values()))
     assert isinstance(above, np.ndarray) and isinstance(whole, np.ndarray)
@@ -99,9 +104,31 @@ def _share(
         return Estimate(float(points.mean()), tuple(map(float, points)), None, None)
     rng = np.random.default_rng((seed, 3))
     weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
-    replicates = _quotient(np.einsum("rg,psg->psr", weights, sums), len(group)).mean(axis=0)
-    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    drawn = _redrawn(grids, weights[:, group]) if grids else np.einsum("rg,psg->psr", weights, sums)
+    replicates = _quotient(drawn, len(group)).mean(axis=0)
+    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
     return Estimate(float(points.mean()), tuple(map(float, points)), float(low), float(high))
+
+
+def _redrawn(grids: Sequence[NDArray[np.float64]], weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return interactions, and all that moves the logits, summed over utterances drawn anew, shape (2, S, R)."""
+    sums = np.zeros((2, len(grids[0]), len(weights)))
+    start = 0
+    for grid in grids:  # (S, n, n, C)
+        count = grid.shape[1]
+        drawn = weights[:, start : start + count].astype(np.float64)
+        start += count
+        share = drawn / np.maximum(drawn.sum(axis=1, keepdims=True), 1)
+        for at, one in enumerate(grid):
+            flat = one.reshape(count, -1)
+            second = (share @ flat).reshape(len(share), count, -1)  # (R, n, C): the first stream's lent by others
+            first = (share @ one.transpose(1, 0, 2).reshape(count, -1)).reshape(second.shape)
+            nothing = np.einsum("rn,rnc->rc", share, first)[:, None]
+            own = one[np.arange(count), np.arange(count)]
+            above = np.abs(own - first - second + nothing).mean(axis=2)
+            whole = above + np.abs(first - nothing).mean(axis=2) + np.abs(second - nothing).mean(axis=2)
+            sums[:, at] += (drawn * above).sum(axis=1), (drawn * whole).sum(axis=1)
+    return sums
 
 
 def _quotient(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:

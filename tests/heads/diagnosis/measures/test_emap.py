@@ -119,3 +119,53 @@ def test_shapley_of_three_players_by_hand() -> None:
     indices = interaction_indices(worth, ("a", "b", "c"))
     # of b and c: 0 without a, and -1 with a, each with weight 1/2; of a and b: 1 without c, 0 with c
     assert float(indices["b", "c"]) == pytest.approx(-0.5) and float(indices["a", "b"]) == pytest.approx(0.5)
+
+
+@pytest.mark.slow
+def test_intervals_hold_what_is_known() -> None:
+    """Of 100 samples of 200, at 95 %: utterances who lend their streams are drawn anew too, or 78 hold the share.
+
+    Of normal columns with logits a f + b v + c f v the mean effects are a r, b r and c r^2, with r = sqrt(2 / pi);
+    a head that answers an exclusive-or which nine in ten labels keep to is right in 0.9, its projection in 0.5.
+    """
+    a, b, c, r = 1.0, 0.5, 1.0, np.sqrt(2 / np.pi)
+    share = c * r**2 / (a * r + b * r + c * r**2)
+    held = np.zeros(2, dtype=int)
+    for seed in range(100):
+        rng = np.random.default_rng([seed, 9])
+        face, voice = rng.normal(size=(2, 200))
+        pooled = pool_of(corpus({"face": face, "voice": voice}, (face > 0).astype(np.int64)))
+        refit = fitted(pooled, lambda f, v: two_classes(2 * (a * f + b * v + c * f * v)), BOTH)
+        found = measure_interaction(coalitions.all_pairs(pooled, refit, BOTH), pooled, seed=seed).share
+        assert found.low is not None and found.high is not None
+        face, voice = rng.choice([-1.0, 1.0], size=(2, 200))
+        pooled = pool_of(
+            corpus({"face": face, "voice": voice}, ((face * voice > 0) ^ (rng.random(200) < 0.1)).astype(np.int64))
+        )
+        refit = fitted(pooled, lambda f, v: two_classes(4 * f * v + 0.5 * f), BOTH)
+        gain = measure_emap(coalitions.all_pairs(pooled, refit, BOTH), pooled).gain
+        assert gain.low is not None and gain.high is not None
+        held += (found.low <= share <= found.high, gain.low <= 0.4 <= gain.high)
+    assert (held >= 92).all(), held
+
+
+def test_utterances_who_lend_their_streams_are_drawn_anew() -> None:
+    """The interval of a share is that of drawing utterances and computing all means over the ones drawn."""
+    rng = np.random.default_rng(0)
+    face, voice = rng.normal(size=(2, 60))
+    pooled = pool_of(corpus({"face": face, "voice": voice}, (face > 0).astype(np.int64)))
+    refit = fitted(pooled, lambda f, v: two_classes(2 * (f + v + f * v)), BOTH)
+    found = coalitions.all_pairs(pooled, refit, BOTH)
+    got = measure_interaction(found, pooled).share
+    shares = []
+    for _ in range(400):
+        index = rng.integers(0, 60, 60)
+        f, v = face[index], voice[index]
+        grid = f[:, None] + v + f[:, None] * v
+        own, first, second = np.diag(grid), grid.mean(axis=1), grid.mean(axis=0)
+        parts = [
+            np.abs(x).mean()
+            for x in (own - first - second + grid.mean(), first - grid.mean(), second - grid.mean())
+        ]
+        shares.append(parts[0] / sum(parts))
+    assert (got.low, got.high) == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])), abs=0.02)
