@@ -57,12 +57,12 @@ class BegunClip:
     def size_bytes(self) -> int:
         """Memory that the clip holds while it waits."""
         rows = sum(one.windows.nbytes + one.utterance.nbytes for one in self.streams.values())
-        return int(self.frames.nbytes) + sum(one.to_encode.nbytes for one in self.crops.values()) + rows
+        return int(self.frames.nbytes) + sum(one.size_bytes for one in self.crops.values()) + rows
 
     @property
     def frame_count(self) -> int:
         """Frames and crops that wait."""
-        return len(self.frames) + sum(len(one.to_encode) for one in self.crops.values())
+        return len(self.frames) + sum(one.count for one in self.crops.values())
 
     def frames_by_stream(self, video: Mapping[str, VideoEncoder]) -> dict[str, NDArray[np.uint8]]:
         """Return the frames that each encoder is to see."""

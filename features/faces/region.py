@@ -197,6 +197,16 @@ class Crops:
             return self.frames
         return np.concatenate([self.frames, self.rival_frames])
 
+    @property
+    def size_bytes(self) -> int:
+        """Memory of the pixels."""
+        return int(self.frames.nbytes) + (0 if self.rival_frames is None else int(self.rival_frames.nbytes))
+
+    @property
+    def count(self) -> int:
+        """Number of crops that are to be encoded."""
+        return len(self.frames) + (0 if self.rival_frames is None else len(self.rival_frames))
+
     def released(self) -> Crops:
         """Return them without the pixels."""
         none = self.frames[:0].copy()
