@@ -66,11 +66,15 @@ class WeightsChoice:
         return cls("file", path=Path(text))
 
     def require_there(self) -> None:
-        """Raise FileNotFoundError where a file is named and does not exist."""
+        """Raise FileNotFoundError where a file is named and does not exist, ValueError where it is no weights'."""
         if self.path is not None and not self.path.is_file():
             raise FileNotFoundError(
                 f"weights file {self.path} does not exist; expected a .safetensors or .pth file, imagenet or "
                 "random:SEED"
+            )
+        if self.path is not None and self.path.suffix.lower() not in (".safetensors", *PICKLE_SUFFIXES):
+            raise ValueError(
+                f"weights file {self.path.name} ends in {self.path.suffix!r}; expected .safetensors, .pth or .pt"
             )
 
 
@@ -161,8 +165,6 @@ def load_file(path: Path) -> tuple[dict[str, Tensor], str, str | None]:
     """
     WeightsChoice("file", path=path).require_there()
     suffix = path.suffix.lower()
-    if suffix not in (".safetensors", *PICKLE_SUFFIXES):
-        raise ValueError(f"weights file {path.name} ends in {suffix!r}; expected .safetensors, .pth or .pt")
     with open_hashed(path) as (file, sha256):
         check_digest_in_name(path.name, sha256)
         state, licence = (

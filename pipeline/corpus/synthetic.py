@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 FRAME_RATE_HZ = 12.5
 SAMPLE_RATE_HZ = 16_000
@@ -123,6 +122,8 @@ def _voice(
     script: Script, speaker: Speaker, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Return the samples, shape (S,), and the syllables' envelope, 0 to 1, shape (S,)."""
+    from scipy.signal import lfilter  # late: half a second
+
     count = round(script.duration_s * SAMPLE_RATE_HZ)
     time_s = np.arange(count) / SAMPLE_RATE_HZ
     on = script.strength(time_s)

@@ -45,6 +45,7 @@ svg path { stroke:var(--grey); stroke-opacity:.35 }
 svg text { font-size:13px; fill:var(--muted); font-variant-numeric:tabular-nums }
 .overview { margin:.4rem 0 }
 .bad { color:var(--red) }
+@media (max-width:640px) { svg text { font-size:26px } svg text:nth-of-type(even) { display:none } }
 """
 
 

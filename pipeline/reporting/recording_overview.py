@@ -9,7 +9,7 @@ from dualstream.heads.variants.options import Task
 from dualstream.pipeline.bundles.predictions import UtteranceAnswer
 from dualstream.pipeline.reporting.colours import colours
 
-WIDTH, BAR, AXIS = 960, 34, 22
+WIDTH, BAR, AXIS = 960, 34, 30
 MOST_TICKS = 10
 STEPS_S = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 
@@ -38,7 +38,7 @@ def axis(start_s: float, end_s: float, top: float, height: float, *, most: int =
         anchor = "start" if x < 20 else "end" if x > WIDTH - 20 else "middle"
         parts.append(
             f'<path d="M{x:.0f} {top:g}v{height:g}"/>'
-            f'<text x="{x:.0f}" y="{top + height + 15:g}" text-anchor="{anchor}">{label}</text>'
+            f'<text x="{x:.0f}" y="{top + height + 21:g}" text-anchor="{anchor}">{label}</text>'
         )
     return "".join(parts)
 

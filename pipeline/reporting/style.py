@@ -70,6 +70,8 @@ dl { display:grid; grid-template-columns:minmax(8rem,max-content) 1fr; gap:.25re
 dt { color:var(--muted); overflow-wrap:anywhere } dd { margin:0; overflow-wrap:anywhere }
 .chip { display:inline-block; width:.7em; height:.7em; border-radius:2px; margin-right:.35em }
 code { font-family:ui-monospace,"DejaVu Sans Mono",monospace; font-size:.86em }
+@media screen and (min-width:641px) and (max-width:900px) { main { padding:2rem 1rem 3rem }
+  table { font-size:.75rem } th,td { padding:.3rem .22rem } th[scope=row] { min-width:6rem } }
 @media (max-width:640px) { main { padding:1.2rem .9rem 3rem } h1 { font-size:1.35rem }
   dl { display:block } dd { margin:0 0 .6rem }
   .drawing svg { min-width:38rem }

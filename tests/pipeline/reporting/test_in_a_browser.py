@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import write_cache
@@ -11,9 +12,12 @@ from dualstream.pipeline.commands.compare import CompareOptions, compare
 from dualstream.pipeline.commands.diagnose import DiagnoseOptions, diagnose
 from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.commands.fit_head import fit_head
+from dualstream.pipeline.reporting.error_browser import ErrorBrowser
+from dualstream.pipeline.reporting.prediction_page import prediction_page
 
 from tests import browser
 from tests.pipeline.planted_corpus import planted_cache
+from tests.pipeline.reporting import test_annotations, test_error_browser
 
 CHROMIUM = browser.find()
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"), pytest.mark.slow]
@@ -30,15 +34,38 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     chosen = CompareOptions(fusions=("linear_lda_late", "concat_norm", "auto"), folds="speaker:4")
     compare(folder / "cache.h5", folder / "compared", fit=FIT, options=chosen)
     diagnose(folder / "cache.h5", folder / "diagnosed", DiagnoseOptions())
-    return {name: next((folder / name).glob("*.html")) for name in ("run", "compared", "diagnosed")}
+    return {name: folder / name / "report.html" for name in ("run", "compared", "diagnosed")}
 
 
 @pytest.mark.parametrize("name", ["run", "compared", "diagnosed"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 768, 390])
 def test_a_page_fits_its_window(pages: dict[str, Path], tmp_path: Path, name: str, dark: bool, width: int) -> None:
+    check(pages[name], tmp_path, width=width, dark=dark)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_a_page_of_a_recording_fits_its_window(tmp_path: Path, dark: bool, width: int) -> None:
+    spans = [(5.0 * k, 5.0 * k + 5.0) for k in range(120)]
+    report = test_annotations.report(*(test_annotations.answered("film.mp4", *span, 0) for span in spans))
+    rng = np.random.default_rng(0)
+    page = prediction_page(report, [test_annotations.timeline(5.0, rng) for _ in spans])
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    check(tmp_path / "page.html", tmp_path, width=width, dark=dark)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 768, 390])
+def test_the_error_browser_fits_its_window(tmp_path: Path, dark: bool, width: int) -> None:
+    rows = [test_error_browser.row(f"train_dia{k}_utt0", -1.0, 0.5 * k, label="surprise") for k in range(40)]
+    (tmp_path / "page.html").write_text(ErrorBrowser("t", "l", rows, ("face", "voice")).html(), encoding="utf-8")
+    check(tmp_path / "page.html", tmp_path, width=width, dark=dark)
+
+
+def check(page: Path, tmp_path: Path, *, width: int, dark: bool) -> None:
     assert CHROMIUM is not None
-    seen = browser.look(CHROMIUM, pages[name], tmp_path, width=width, dark=dark)
+    seen = browser.look(CHROMIUM, page, tmp_path, width=width, dark=dark)
     assert seen.page <= seen.width and seen.wide == []
     if width >= 1280:
         assert seen.cut == []
