@@ -75,6 +75,8 @@ def rows_alone(table: Table) -> dict[str, Any]:
     filled = tuple(one for name in table.raw for one in fills(table, name, before))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     put = {name: _marked(len(table), left_out[name]) for name in table.raw}
+    absent = [missing_by_class(table, name) for name in table.raw]
+    values = [put_values(table, name, put[name]) for name in table.raw]
     return {
         "ids": table.ids,
         "speaker_names": table.speaker_names,
@@ -86,8 +88,8 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "fills": filled,
         "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
         "label_columns": columns_of_labels(table),
-        "missing": tuple(one for name in table.raw if (one := missing_by_class(table, name)) is not None),
-        "values": tuple(one for name in table.raw if (one := put_values(table, name, put[name])) is not None),
+        "missing": tuple(one for one in absent if one is not None),
+        "values": tuple(one for one in values if one is not None),
         "same_streams": same_streams(table),
         "association": association(table),
         "shared": shared_speakers(table),

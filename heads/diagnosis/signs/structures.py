@@ -145,7 +145,7 @@ def put_in_order(one: Floats, other: Floats, apart: Floats) -> tuple[Codes, floa
     from scipy.optimize import linear_sum_assignment
 
     with np.errstate(invalid="ignore", divide="ignore"):
-        a, b = (np.nan_to_num(np.corrcoef(rows.T)) for rows in (one, other))
+        a, b = (np.asarray(np.nan_to_num(np.corrcoef(rows.T))) for rows in (one, other))
     for one_side in (a, b):
         np.fill_diagonal(one_side, 0)  # a column goes with itself in any order
     alone = apart / max(float(np.median(apart)), 1e-30)

@@ -45,14 +45,14 @@ class PutValue:
 def put_values(table: Table, name: str, leave_out: Mask) -> PutValue | None:
     """Look for a value that was put in place of others; rows of `leave_out` (N,) were filled in as a whole."""
     there = table.there[name] & ~leave_out
-    rows = table.raw[name][there].astype(np.float32)
+    rows = table.raw[name][there].astype(np.float32).astype(np.float64)  # as they were kept
     if len(rows) < LEAST or rows.shape[1] < FEWEST or few_values(rows):
         return None
     dev = table.dev[there]
     found = [one for part in (~dev, dev) if (one := _not_known(rows, part)) is not None]
     if found:
         value, columns = max(found, key=lambda one: len(one[1]))
-        here = rows[:, columns] == np.float32(value)
+        here = rows[:, columns] == value
         at = np.flatnonzero(there)[here.any(axis=1)]
         return PutValue(name, "value", value, len(columns), rows.shape[1], float(here.mean()), tuple(at.tolist()))
     ends = np.stack([(rows == rows.min(axis=0)).mean(axis=0), (rows == rows.max(axis=0)).mean(axis=0)])
