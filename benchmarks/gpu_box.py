@@ -4,17 +4,18 @@
     python benchmarks/gpu_box.py --device cpu --video cnn5 --clips 6 --few 2      tries it anywhere
 
 Needs Python, torch, torchvision, h5py, scikit-learn, typer and rich on the box, and as wheels where it has no
-network (they do not fit under 64 MB together, so two calls): imageio-ffmpeg 0.6.0 with ffmpeg-python and future
-for `--decoder ffmpeg`, or av for `--decoder pyav`; beside either librosa, soundfile,
-soxr, audioread, pooch, lazy_loader, decorator, threadpoolctl, safetensors. Each decoder that is there is
-measured; `hf` where transformers is.
+network: imageio-ffmpeg 0.6.0 with ffmpeg-python and future for `--decoder ffmpeg`, av for `pyav` and `nvdec`;
+beside either librosa, soundfile, cffi, pycparser, soxr, audioread, pooch, platformdirs, lazy_loader, decorator,
+threadpoolctl, annotated-types, safetensors (unpacked and packed again by xz they take 48 MB). Each decoder that is
+there is measured; `hf` where transformers is.
 
-It makes clips as MELD's (1280x720, 27021/1127 fps, AAC 5.1), extracts them through the command line, and prints
-one JSON document. A part is skipped once the limit has passed; one that fails is recorded, and the next one runs.
+It makes clips as MELD's (1280x720, 27021/1127 fps, AAC 5.1), extracts them through the command line, tells each
+part on standard error as it ends, and prints one JSON document. A part is skipped once the limit has passed; one
+that fails is recorded, and the next one runs.
 `ratios` has what is claimed, `parts` what it follows from:
 
-meld_s                 13,708 clips with vgg16 bf16 and acoustic (goal 120 or less): the start, which a run over few
-                       clips tells, and the rest at these clips' pace
+meld_s                 13,708 clips with vgg16 bf16 and acoustic (goal 120 or less): the start, which a run over
+                       few clips tells, and the rest at these clips' pace
 fed                    bare forward passes of the same batches over the run of batches from memory (goal 0.9)
 gpu_busy_percent       mean of nvidia-smi over the longest part
 parent_ms_per_clip     the run's own processor time beyond that start, without its workers and ffmpegs
@@ -30,6 +31,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,8 +73,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--few", type=int, default=16, help="clips that the CPU does too")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--only", default="", help="names of parts, with commas between them; default: all")
     parser.add_argument("--limit-s", type=float, default=440)
     box = Box(parser.parse_args())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the report comes all the same
     try:
         box.run()
     finally:
@@ -88,7 +92,9 @@ class Box:
         self.told = told
         self.work = Path(tempfile.mkdtemp(prefix="gpu_box_"))
         self.parts: dict[str, Any] = {}
-        self.decoders = [one for one, there in (("ffmpeg", has_ffmpeg()), ("pyav", has_pyav())) if there]
+        on_gpu = has_pyav() and told.device != "cpu"
+        there = {"ffmpeg": has_ffmpeg(), "pyav": has_pyav(), "nvdec": on_gpu}
+        self.decoders = [name for name, is_there in there.items() if is_there]
 
     def run(self) -> None:
         """Do all parts."""
@@ -103,7 +109,7 @@ class Box:
         self.part("fed", lambda: fed(device, told.video, told.clips))
         for precision in ("fp32", "bf16"):
             self.agreement(precision)
-        fast = self.decoders[-1:]
+        fast = ["pyav" if has_pyav() else "ffmpeg"]
         for decoder in fast:
             self.extract(
                 "many", f"bf16_acoustic_{decoder}_fast", device, *both, "--decode", "fast", decoder=decoder
@@ -118,8 +124,8 @@ class Box:
             self.part("hf_folders", lambda: make_hf(self.work))
             hears = ("--video", "none", "--audio", f"hf:{self.work / 'tiny-whisper'}")
             sees = ("--video", f"hf:{self.work / 'vit'}", "--audio", "none", "--precision", "bf16")
-            self.extract("many", "hf_sound", device, *hears, decoder=self.decoders[-1])
-            self.extract("many", "hf_picture", device, *sees, decoder=self.decoders[-1])
+            self.extract("many", "hf_sound", device, *hears, decoder=fast[0])
+            self.extract("many", "hf_picture", device, *sees, decoder=fast[0])
         if "ffmpeg" in self.decoders:  # training reads clips by ffmpeg alone
             words = ["train-encoder", self.work / "many.csv", "--root", self.work / "many", "--encoder", "cnn5",
                      "--device", device, "--epochs", 2, "--out", self.work / "cnn5.safetensors"]  # fmt: skip
@@ -128,6 +134,8 @@ class Box:
 
     def part(self, name: str, task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do one part, unless the time is up; note what it gave, or how it failed."""
+        if self.told.only and name not in self.told.only.split(","):
+            return {}
         if self.left_s <= 0:
             self.parts[name] = {"skipped": "no time left"}
         else:
@@ -135,6 +143,7 @@ class Box:
                 self.parts[name] = task()
             except Exception:  # noqa: BLE001  # the next part may work
                 self.parts[name] = {"failed": traceback.format_exc()[-1500:]}
+        print(name, json.dumps(self.parts[name]), file=sys.stderr, flush=True)  # whatever becomes of the rest
         return dict(self.parts[name])
 
     @property
@@ -186,7 +195,8 @@ class Box:
 
     def answers(self) -> dict[str, Any]:
         """Fit a head on what the device saw, and ask its bundle about clips on the device and on the CPU."""
-        cache, run, bundle = self.work / f"bf16_acoustic_{self.decoders[0]}.h5", self.work / "run", self.work / "b"
+        cache = next(self.work.glob("bf16_acoustic_*.h5"))
+        run, bundle = self.work / "run", self.work / "bundle"
         self.command(["fit-head", cache, "--fusion", "concat_norm", "--out", run, "--epochs", 2])
         self.command(["export", run, "--out", bundle])
         found = {}
@@ -224,7 +234,7 @@ class Box:
         """Return what is claimed of the box, as far as it was measured."""
         found: dict[str, Any] = {"fed": self.parts.get("fed", {}).get("ratio")}
         for name, part in self.parts.items():
-            if name.startswith("bf16_acoustic") and "s" in part:
+            if "meld_s" in part:
                 keys = ("meld_s", "clips_per_s", "parent_ms_per_clip", "gpu_busy_percent")
                 found[name] = {key: part[key] for key in keys}
             if name.startswith("agreement"):
@@ -338,10 +348,16 @@ def draw_by_pyav(path: Path, number: int) -> None:
 
 
 def make_hf(folder: Path) -> dict[str, Any]:
-    """Save networks of random weights, of the sizes of Whisper tiny and ViT base, with what prepares their input."""
+    """Save networks of random weights, of the sizes of Whisper tiny and ViT base, with their preprocessors."""
     import torch
-    from transformers import ViTConfig, ViTImageProcessor, ViTModel
-    from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
+    from transformers import (
+        ViTConfig,
+        ViTImageProcessor,
+        ViTModel,
+        WhisperConfig,
+        WhisperFeatureExtractor,
+        WhisperModel,
+    )
 
     torch.manual_seed(0)
     WhisperModel(WhisperConfig()).save_pretrained(folder / "tiny-whisper")
