@@ -285,7 +285,8 @@ class Actors:
         """Start no more actors in a slot; the others of its node are no worse for that."""
         self._drop(slot)
         others = sum(one.node.id == slot.node.id for one in self.slots)
-        where = f"node {slot.node.name}, where {others or 'no'} others work on"
+        work = "1 other works" if others == 1 else f"{others or 'no'} others work"
+        where = f"node {slot.node.name}, where {work} on"
         self._note(f"a process ended {slot.deaths} times and is given up on {where}: {why}")
         self._given_up[slot.node.id] = why
 

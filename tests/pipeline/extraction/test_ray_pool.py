@@ -288,7 +288,7 @@ def test_a_slot_that_is_given_up_takes_no_other_of_its_node_along() -> None:
     run = Run(ray)
     assert run.go() == [0, 1, 2, 3, 4, 5] and died == [4]
     assert [one for one in run.notes if "given up" in one] == [
-        "a process ended 5 times and is given up on node box, where 1 others work on: the process that made it ended "
+        "a process ended 5 times and is given up on node box, where 1 other works on: the process that made it ended "
         "(RayError: it is gone) (node box)"
     ]
     assert not any("left out" in one for one in run.notes)
