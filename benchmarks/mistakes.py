@@ -170,7 +170,7 @@ MISTAKES = (
     mistake(USAGE, "evaluate r --split tset", "tset", "test"),
     mistake(ABSENT, "evaluate r --cache nowhere.h5", "nowhere.h5"),
     mistake(CORRUPT, "evaluate half", "half"),
-    mistake(CORRUPT, "evaluate weightless", "weightless"),
+    mistake(CORRUPT, "evaluate weightless --split dev", "weightless"),
     mistake(ABSENT, "report nowhere", "nowhere", "fit-head"),
     mistake(CORRUPT, "report half", "half"),
     mistake(USAGE, "report r --table x.xls", ".xls", ".csv"),

@@ -134,6 +134,14 @@ def _numbered(items: Sequence[Item], speaker: str, *, per_file: bool) -> list[It
     return numbered
 
 
+def require_segments(segments: str | None) -> None:
+    """Raise UsageError where `segments` can't be read: at once, before encoders are built."""
+    if segments is not None and is_segment_file(segments):
+        read_segments(segments)
+    else:
+        _length(segments)
+
+
 def _length(segments: str | None) -> float | None:
     if segments is None or segments == SILENCE:
         return None

@@ -66,7 +66,10 @@ def read_segments(text: str) -> list[Segment]:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"--segments {path}: {error.strerror or error}") from error
+        raise UsageError(
+            f"--segments {path}: {error.strerror or error}; expected a file of segments, silence, or a length in "
+            "seconds"
+        ) from error
     if len(data) > MAX_BYTES:
         raise UsageError(f"--segments {path} has {len(data) >> 20} MiB; such files are small")
     try:

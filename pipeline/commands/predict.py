@@ -14,7 +14,7 @@ from dualstream.features.media import MediaError
 from dualstream.heads.data.speaker_batches import SpeakerBatch, batch_warnings
 from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
-from dualstream.pipeline.bundles.inputs import Item, gather
+from dualstream.pipeline.bundles.inputs import Item, gather, require_segments
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load, speaker_codes
 from dualstream.pipeline.bundles.predictions import ANSWERED, FAILED, PredictionReport, UtteranceAnswer
 from dualstream.pipeline.bundles.table_inputs import (
@@ -78,6 +78,7 @@ def predict(
         loaded, context_s = load_tables(bundle, named_tables(bundle, options.table)), None
     else:
         _require_files(files)
+        require_segments(options.segments)
         context_s = _context(bundle, options)
         loaded = load(bundle, weights=options.weights, device=options.device, ffmpeg=options.ffmpeg)
     for note in [*loaded.notes, *loaded.warnings]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dualstream.features.device import number_of_gpu, require_device_name
+from dualstream.features.device import number_of_gpu, require_device, require_device_name
 from dualstream.features.encoder import (
     Encoder,
     EncoderOptions,
@@ -44,6 +44,8 @@ def refuse_early(options: ExtractionOptions) -> None:
     grid_of(options)
     try:
         require_device_name(options.device)
+        if not has_network(options):  # networks tell by themselves
+            require_device(options.device)
         for stream in STREAMS:
             for text in getattr(options, stream):
                 if text == NONE:

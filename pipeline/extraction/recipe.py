@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from dualstream.features.device import choose_device, number_of_gpu, require_device
+from dualstream.features.device import choose_device, number_of_gpu
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
 from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
@@ -126,7 +126,7 @@ def make_recipe(
     if build_encoder is build:
         refuse_early(options)
     networks = has_network(options)
-    device = _device(options, networks=networks)
+    device = choose_device(options.device) if networks else "cpu"
     binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
@@ -164,17 +164,6 @@ def make_recipe(
     return Recipe(document, specs, lambda: plan, find_environment)
 
 
-def _device(options: ExtractionOptions, *, networks: bool) -> str:
-    """Return the device of the networks; one that is named must be there, even where there is no network."""
-    if networks:
-        return choose_device(options.device)
-    try:
-        require_device(options.device)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    return "cpu"
-
-
 def _without_width(spec: SpecDocument) -> SpecDocument:
     kept = spec.copy()
     kept.pop("width", None)
@@ -190,6 +179,8 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
             **_by_region(build_encoders("video", options, device, build_encoder), options.region, method),
             **build_encoders("audio", options, device, build_encoder),
         }
+        if not encoders:
+            raise UsageError("--video none --audio none leaves nothing to extract")
         decode = decode_settings(
             encoders,
             fit=options.fit,

@@ -91,7 +91,7 @@ def test_weights_go_to_the_encoders_that_take_them_in_order() -> None:
         ({"video": ("none",), "audio": ("none",)}, "nothing to extract"),
         ({"hop_s": 0.0}, "hop"),
         ({"sampling": "often"}, "aligned, every:SECONDS"),
-        ({"max_clip_s": -1.0}, "max_clip_s"),
+        ({"max_clip_s": -1.0}, "--max-clip-s -1; expected seconds above 0"),
         ({"ffmpeg": Path("/nowhere/ffmpeg")}, "--ffmpeg names"),
         ({"threads": 0}, "--threads"),
     ],
