@@ -111,6 +111,8 @@ def _told_apart(between: Floats, halves: Floats) -> np.ndarray:
     logs, of_one = np.log(np.maximum(between, 1e-12)), np.log(np.maximum(halves, 1e-12))
     # two names of one person lie far below: the deviation is that of the lower quartile, which they hardly move
     low, middle = np.quantile(logs, [0.25, 0.5])
+    if middle <= np.quantile(of_one, 0.99):
+        return np.zeros(len(logs), dtype=bool)  # speakers leave no trace by which to tell them
     spread = float(middle - low) / QUARTILE
     chance = norm.cdf((logs - middle) / max(spread, 1e-9)) * len(logs)
     likely_one = logs <= np.quantile(of_one, 0.99)

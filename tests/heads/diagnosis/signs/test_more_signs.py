@@ -14,8 +14,9 @@ from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson, merged, same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.structures import alike, put_in_order, unlike_groups
-from dualstream.heads.diagnosis.signs.table import group_sums
+from dualstream.heads.diagnosis.signs.table import Table, group_sums
 from dualstream.heads.diagnosis.signs.values import put_values
+from planted_causes import PlantOptions, plant
 
 from tests.heads.diagnosis.measured import evidence
 from tests.heads.diagnosis.signs.test_signs import WHOLE, damaged, of, signs_of
@@ -59,6 +60,12 @@ def test_speakers_who_leave_no_trace_are_not_told_to_be_one():
     for _ in range(5):
         rows = {name: rng.normal(size=rows.shape) for name, rows in WHOLE.rows.items()}
         assert same_persons(of(WHOLE.having(rows))) == ()
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_names_that_say_nothing_in_corpora_of_other_causes(seed):
+    train, dev = plant(PlantOptions(("drift",), seed=seed))
+    assert same_persons(Table.of(train, dev, "emotion")) == ()
 
 
 def test_names_of_one_person_are_merged_through_others():
