@@ -234,8 +234,6 @@ ROWS = "".join(
 def materials(folder: Path) -> None:
     """Write what the commands are typed over: files that are whole, and their damaged copies."""
     import numpy as np
-
-    sys.path.insert(0, str(ROOT))
     from dualstream.pipeline.cache import write_cache
 
     from tests.pipeline.planted_corpus import planted_cache

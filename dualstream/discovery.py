@@ -129,9 +129,9 @@ class Registry(Generic[T]):
         return self._entries[name][1]
 
     def near(self, name: str) -> str:
-        """Return ``; did you mean vgg16?`` where a name is written much like one that there is."""
+        """Return `` (did you mean vgg16?)`` where a name is written much like one that there is."""
         found = difflib.get_close_matches(name, self.names(), n=1)
-        return f"; did you mean {found[0]}?" if found else ""
+        return f" (did you mean {found[0]}?)" if found else ""
 
     def listed(self, hint: str = "") -> str:
         """Return all names in a sentence's words, with what was left out for lack of a package."""

@@ -78,7 +78,7 @@ def test_an_unknown_name_lists_the_known(tmp_path: Path) -> None:
 
 def test_a_name_that_is_nearly_one_says_which(tmp_path: Path) -> None:
     things = plant_home(tmp_path, a=registers("concat", 1), b=registers("gated", 2))
-    with pytest.raises(UnknownNameError, match=r"'conact'; did you mean concat\?; there are: concat, gated$"):
+    with pytest.raises(UnknownNameError, match=r"'conact' \(did you mean concat\?\); there are: concat, gated$"):
         things.get("conact")
 
 

@@ -74,7 +74,10 @@ def test_a_module_that_lacks_its_package_is_left_out_and_named(monkeypatch: pyte
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"no video encoder is called 'vgg17'; there are: cnn5, .*table, .*vgg16"):
+    with pytest.raises(
+        ValueError,
+        match=r"no video encoder is called 'vgg17' \(did you mean vgg16\?\); there are: cnn5, .*table, .*vgg16",
+    ):
         build("video", "vgg17:x", EncoderOptions())
 
 

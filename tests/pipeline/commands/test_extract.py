@@ -587,7 +587,7 @@ def test_a_file_that_is_no_cache_is_left_alone(corpus: Path, out: Path) -> None:
 
 def test_a_file_in_the_place_of_a_folder_fails(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis").write_bytes(b"my thesis")
-    with pytest.raises(UsageError, match="thesis is a file; choose another --out"):
+    with pytest.raises(UsageError, match=r"thesis is a file; expected a folder\. Choose another --out"):
         run_extract(corpus, tmp_path / "thesis" / "new" / "cache.h5")
 
 
