@@ -42,6 +42,8 @@ class MMPareto(StreamBalance):
         self._own = []
         for stream, losses in alone.items():
             places = list(step.rows(stream))
+            if not places:  # a module of no layers that are told apart by stream
+                continue
             total = torch.stack([self._weight(step, task) * loss.sum() for task, loss in losses.items()]).sum()
             arrays = [step.weights[name] for name, _, _ in places]
             found = torch.autograd.grad(self.strength * total, arrays, retain_graph=True, allow_unused=True)

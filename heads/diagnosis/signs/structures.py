@@ -6,7 +6,8 @@ and does not depend on where the group lies: on who speaks, how loud, or in whic
     likeness of two groups = correlation of their off-diagonal correlations, around means of speakers' classes
 
 Two groups of speakers drawn at random tell what is usual. Speakers are parted into two groups that are as unlike
-as can be; a likeness of less than half the usual one is no chance of drawing people.
+as can be; a likeness of less than half the usual one is no chance of drawing people. Nor is it one of the search,
+where rows that are dealt to the speakers anew are never parted into groups as unlike.
 """
 
 from __future__ import annotations
@@ -64,7 +65,11 @@ def unlike_groups(table: Table, name: str, there: Mask) -> Unlike | None:
         if min(sizes[side].sum(), sizes[~side].sum()) < LEAST:
             continue
         between, usual = likeness(products, side), _usual(products, side)
-        if usual >= USUAL and between < UNLIKE * usual:
+        if (
+            usual >= USUAL
+            and between < UNLIKE * usual
+            and (by == "split" or between < _by_search(rows, speaker, codes))
+        ):
             small = side if by == "split" or sizes[side].sum() <= sizes[~side].sum() else ~side
             found.append(Unlike(by, np.isin(table.speaker, codes[small]) & there, between, usual))
     if len(found) == 2 and not np.array_equal(found[0].rows, found[1].rows):
@@ -118,6 +123,19 @@ def _parted(products: Floats) -> Mask:
             break
         side = own
     return np.asarray(side)
+
+
+def _by_search(rows: Floats, speaker: Codes, codes: Codes) -> float:
+    """Return the least likeness that the search for two groups finds where rows are dealt to the speakers anew."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(DRAWS):
+        dealt = rng.permutation(speaker)
+        products = np.stack([_product(rows[dealt == code]) for code in codes])
+        side = _parted(products)
+        if side.any() and not side.all():
+            found.append(likeness(products, side))
+    return min(found, default=0.0)
 
 
 def _usual(products: Floats, side: Mask) -> float:
