@@ -1,8 +1,8 @@
 """The whole story, as a user types it: a corpus drawn on the spot, a starved extraction, its diagnosis."""
 
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
