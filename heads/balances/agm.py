@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from dualstream.heads.balances import register_balance
 from dualstream.heads.balances.modulation import Modulation
 from dualstream.heads.balances.step import Balancing
+from dualstream.heads.evaluation.shapley import Coalition, shapley, subsets
 
 if TYPE_CHECKING:
     from dualstream.heads.balances.step import Step, StreamBalance
@@ -65,12 +65,12 @@ class Agm(Modulation):
         self.mean = None if self.mean is None else self.mean[:, list(rows)]
 
 
-def coalitions(streams: Sequence[str]) -> list[frozenset[str]]:
+def coalitions(streams: Sequence[str]) -> list[Coalition]:
     """Return all coalitions of one stream or more."""
-    return [frozenset(one) for size in range(1, len(streams) + 1) for one in combinations(streams, size)]
+    return [known for known in subsets(streams) if known]
 
 
-def responses(values: Mapping[frozenset[str], Tensor], streams: Sequence[str]) -> dict[str, Tensor]:
+def responses(values: Mapping[Coalition, Tensor], streams: Sequence[str]) -> dict[str, Tensor]:
     """Return the Shapley value of each stream, where no stream at all is worth nothing; they sum to the whole.
 
     Parameters
@@ -78,17 +78,7 @@ def responses(values: Mapping[frozenset[str], Tensor], streams: Sequence[str]) -
     values
         By coalition of one stream or more, all of one shape.
     """
-    count = len(streams)
-    found = {}
-    for stream in streams:
-        parts = []
-        for known, value in values.items():
-            if stream in known:
-                share = math.factorial(len(known) - 1) * math.factorial(count - len(known)) / math.factorial(count)
-                others = known - {stream}
-                parts.append(share * (value - values[others] if others else value))
-        found[stream] = sum(parts[1:], start=parts[0])
-    return found
+    return shapley({Coalition(): 0.0, **values}, streams)
 
 
 def _loss(step: Step, answers: Mapping[Task, Mapping[str, Tensor]], stream: str) -> Tensor:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 from dualstream.heads.diagnosis import changes
-from dualstream.heads.diagnosis.measures.coalitions import Coalition, subsets
-from dualstream.heads.diagnosis.measures.shapley import shapley_values
 from dualstream.heads.diagnosis.refit import Refit, Trial
+from dualstream.heads.evaluation.shapley import Coalition, shapley, subsets
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from dualstream.heads.variants.streams import AND, joined, linear_of, network_of
@@ -117,6 +115,6 @@ def worth(
         **{known: one.score for known, one in some.items()},
         frozenset(streams): fused.score,
     }
-    values = shapley_values({known: np.asarray(score) for known, score in scores.items()}, streams)
+    values = shapley(scores, streams)
     named = {subset_name(known, streams): scores[known] for known in subsets(streams) if known}
     return {name: float(value) for name, value in values.items()}, named

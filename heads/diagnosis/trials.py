@@ -21,12 +21,12 @@ from dualstream.heads.diagnosis.evidence import (
     leave_out,
     turn_one,
 )
-from dualstream.heads.diagnosis.measures.coalitions import Coalition
 from dualstream.heads.diagnosis.options import BALANCES
 from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
 from dualstream.heads.diagnosis.strength import late_sum
 from dualstream.heads.diagnosis.subsets import between, options_for, subset_trial
 from dualstream.heads.evaluation import metrics
+from dualstream.heads.evaluation.shapley import Coalition
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions

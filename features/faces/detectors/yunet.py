@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.features.encoder import require
 from dualstream.features.faces.detection import Face, merged, register, tall_face
-from dualstream.features.single_read import read_hashed
-from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
+from dualstream.features.faces.onnx_file import open_onnx
 from numpy.typing import NDArray
 
 STRIDES = (8, 16, 32)
@@ -39,16 +37,7 @@ class YuNet:
     sure_score = LEAST_SCORE
 
     def __init__(self, weights: Path) -> None:
-        runtime = require("onnxruntime", "YuNet's ONNX files", "faces")
-        image, sha256 = read_hashed(weights)
-        self._weights = WeightsRecord("file", sha256, UNKNOWN_LICENCE)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = runtime.InferenceSession(image, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own kinds, which derive from nothing narrower
-            raise ValueError(f"{weights.name} can't be read as an ONNX file: {error}") from error
+        self._session, self._weights, _ = open_onnx(weights, "YuNet's ONNX files")
         outputs = {one.name for one in self._session.get_outputs()}
         (entry,) = self._session.get_inputs()[:1]
         if set(OUTPUTS) != outputs:

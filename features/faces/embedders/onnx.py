@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.features.encoder import require
 from dualstream.features.faces.embedding import AlignSpec, register
-from dualstream.features.single_read import read_hashed
-from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
+from dualstream.features.faces.onnx_file import open_onnx
 from numpy.typing import NDArray
 
 TEMPLATE_PX = 112  # of the points below
@@ -41,16 +39,7 @@ class OnnxEmbedder:
     same_person = SAME_PERSON
 
     def __init__(self, weights: Path) -> None:
-        runtime = require("onnxruntime", "face-recognition networks in ONNX files", "faces")
-        image, sha256 = read_hashed(weights)
-        self._weights = WeightsRecord("file", sha256, UNKNOWN_LICENCE)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._session = runtime.InferenceSession(image, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own kinds, which derive from nothing narrower
-            raise ValueError(f"{weights.name} can't be read as an ONNX file: {error}") from error
+        self._session, self._weights, image = open_onnx(weights, "face-recognition networks in ONNX files")
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = list(inputs[0].shape) if len(inputs) == 1 else []
         layout = _layout(shape)

@@ -11,20 +11,19 @@ streams is a sum, whatever softmax makes of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.changes import lent
 from dualstream.heads.diagnosis.refit import Pool, Refit, predict
+from dualstream.heads.evaluation.shapley import Coalition, subsets
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import Trained
 from dualstream.heads.variants.options import Task
 from numpy.typing import NDArray
 
-Coalition = frozenset[str]
 Values = Mapping[Coalition, NDArray[np.float64]]
 """By the streams that are known: logits (..., N, C), or anything of that shape."""
 
@@ -55,12 +54,6 @@ class Coalitions:
     def whole(self) -> NDArray[np.float64]:
         """Of the head that knows all streams, shape (S, N, C)."""
         return self.values[frozenset(self.names)]
-
-
-def subsets(names: Sequence[str]) -> Iterator[Coalition]:
-    """Give every coalition of the streams, the smaller first."""
-    for size in range(len(names) + 1):
-        yield from map(frozenset, combinations(names, size))
 
 
 def all_pairs(pooled: Pool, fused: Refit, names: Sequence[str], *, seed: int = 0) -> Coalitions:

@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.diagnosis.measures.coalitions import Coalition, Coalitions, Values, subsets
+from dualstream.heads.diagnosis.measures.coalitions import Coalitions, Values
 from dualstream.heads.diagnosis.measures.shapley import interaction_indices, shapley_values
 from dualstream.heads.diagnosis.refit import Pool, uar
+from dualstream.heads.evaluation.shapley import Coalition, subsets
 from dualstream.heads.evaluation.statistics import Estimate
 from numpy.typing import NDArray
 

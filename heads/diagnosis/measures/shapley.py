@@ -17,8 +17,9 @@ from itertools import combinations
 from math import factorial
 
 import numpy as np
-from dualstream.heads.diagnosis.measures.coalitions import Coalition, Coalitions, Values, subsets
+from dualstream.heads.diagnosis.measures.coalitions import Coalitions, Values
 from dualstream.heads.evaluation.calibration import log_softmax
+from dualstream.heads.evaluation.shapley import Coalition, shapley, subsets
 from numpy.typing import NDArray
 
 Pair = tuple[str, str]
@@ -44,16 +45,7 @@ class UtteranceValues:
 
 def shapley_values(values: Values, names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Return each stream's Shapley value from the values of all coalitions."""
-    count = len(names)
-    answer = {}
-    for name in names:
-        others = [other for other in names if other != name]
-        total: NDArray[np.float64] | float = 0.0
-        for known in subsets(others):
-            weight = factorial(len(known)) * factorial(count - len(known) - 1) / factorial(count)
-            total = total + weight * (values[known | {name}] - values[known])
-        answer[name] = np.asarray(total)
-    return answer
+    return {name: np.asarray(value) for name, value in shapley(values, names).items()}
 
 
 def interaction_indices(values: Values, names: Sequence[str]) -> dict[Pair, NDArray[np.float64]]:
