@@ -6,8 +6,8 @@ and does not depend on where the group lies: on who speaks, how loud, or in whic
     likeness of two groups = correlation of their off-diagonal correlations, around means of speakers' classes
 
 Two groups of speakers drawn at random tell what is usual. Speakers are parted into two groups that are as unlike
-as can be; a likeness of less than half the usual one is no chance of drawing people. Nor is it one of the search,
-where rows that are dealt to the speakers anew are never parted into groups as unlike.
+as can be; a likeness of less than a quarter of the usual one is no chance of drawing people. Nor is it one of the
+search, where rows that are dealt to the speakers anew are never parted into groups as unlike.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GROUPS = 60  # of more speakers those with most rows are parted
 LEAST_ROWS = 12  # of a speaker
 LEAST = 60  # rows on each side
 USUAL = 0.3  # likeness of groups drawn at random, below which columns tell too little of each other
-UNLIKE = 0.5  # of the usual likeness
+UNLIKE = 0.25  # of the usual likeness; other columns have none, and very different voices 0.42
 DRAWS = 15
 ROUNDS = 10
 ALONE = 0.3  # weight of what columns are like by themselves, of 1 for how they go together
