@@ -134,6 +134,28 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8")).hexdigest()
 
 
+class ListDigest:
+    """What `digest_of` gives for a list, whose entries are not kept."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256(b"[")
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, value: Any) -> None:
+        """Add an entry."""
+        self._sha.update((("," if self._count else "") + canonical_json(value)).encode("utf-8"))
+        self._count += 1
+
+    def sha256(self) -> str:
+        """Return the digest, in hex."""
+        whole = self._sha.copy()
+        whole.update(b"]")
+        return whole.hexdigest()
+
+
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Return the SHA-256 over all that shapes the numbers: the name of a shard folder."""
     return digest_of(dict(recipe))

@@ -3,8 +3,9 @@
 docs/cache_format.md says what a file MUST and MAY hold.
 """
 
-from dualstream.pipeline.cache.file import check, read_cache, read_cache_and_digest, write_cache
+from dualstream.pipeline.cache.file import open_cache, read_cache, read_cache_and_digest, write_cache
 from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
+from dualstream.pipeline.cache.rules import check
 
 __all__ = [
     "FORMAT_VERSION",
@@ -14,6 +15,7 @@ __all__ = [
     "Stream",
     "Utterances",
     "check",
+    "open_cache",
     "read_cache",
     "read_cache_and_digest",
     "write_cache",

@@ -1,30 +1,31 @@
-"""A `Cache` to cache.h5 and back; the rules that its arrays keep beyond names, types and ranks."""
+"""A `Cache` to cache.h5 and back, all of it in memory, or its rows left on disk."""
 
 from __future__ import annotations
 
 import json
-import re
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
-import numpy as np
 from dualstream.features.encoder import SpecDocument
 from dualstream.pipeline.cache.face_rows import FACE_FIELDS, face_rows, face_values
-from dualstream.pipeline.cache.model import FORMAT_VERSION, UNLABELLED, Cache, StoredProjection, Stream, Utterances
+from dualstream.pipeline.cache.model import FORMAT_VERSION, Cache, StoredProjection, Stream, Utterances
+from dualstream.pipeline.cache.rules import VOCABULARIES, check
 from dualstream.pipeline.errors import CorruptError, NoCacheError
 from dualstream.pipeline.provenance import Provenance, canonical_json
-from dualstream.pipeline.storage.container import pack, require_holds, unpack
+from dualstream.pipeline.storage.container import require_holds, unpack, unpack_open
+from dualstream.pipeline.storage.descriptor import ReadFile
+from dualstream.pipeline.storage.packing import pack_into
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values
-from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
-from numpy.typing import NDArray
+from dualstream.pipeline.storage.sealed import digest_in, open_sealed, publish_built, read_sealed, read_twice
 
 from dualstream.documents import JsonObject
 
 KIND = "cache"
-STATUSES = ("ok", "failed")
-VOCABULARIES = ("emotion", "sentiment")
-UTTERANCE_ID = r"[A-Za-z0-9._-]+"
-SHA256 = r"(?:[0-9a-f]{64})?"
+CAN_REPLACE_OPEN_FILES = os.name != "nt"
+
+Found = TypeVar("Found")
 
 _TEXTS = ("id", "split", "dialogue", "speaker", "sha256", "status", "reason")
 
@@ -38,12 +39,12 @@ SCHEMA = Schema(
         "utterances/sentiment": Field("<i2", 1),
         "utterances/duration_s": Field("<f8", 1),
         "windows/offsets": Field("<i8", 1),
-        "windows/start_s": Field("<f8", 1),
-        "streams/*/utterance": Field("<f4", 2),
+        "windows/start_s": Field("<f8", 1, on_disk=True),
+        "streams/*/utterance": Field("<f4", 2, on_disk=True),
         "streams/*/present": Field("bool", 1),
-        "streams/*/windows": Field("<f4", 2, required=False),
-        "streams/*/window_present": Field("bool", 1, required=False),
-        "streams/*/time_s": Field("<f8", 1, required=False),
+        "streams/*/windows": Field("<f4", 2, required=False, on_disk=True),
+        "streams/*/window_present": Field("bool", 1, required=False, on_disk=True),
+        "streams/*/time_s": Field("<f8", 1, required=False, on_disk=True),
         **FACE_FIELDS,
         "streams/*/spec": Field(TEXT, 0),
         "streams/*/projection/kind": Field(TEXT, 0),
@@ -77,10 +78,15 @@ def read_cache_and_digest(path: Path) -> tuple[Cache, str]:
 
     Another file may stand at `path` by the time that this returns, so its digest is never taken from there.
     """
+    return _found(path, lambda: _read_once(path))
+
+
+def _found(path: Path, read: Callable[[], Found]) -> Found:
+    """Return what `read` finds at `path`; see `read_twice`."""
     if path.is_dir():  # which Windows calls a file that may not be read
         raise NoCacheError(f"{path} is a folder; expected a cache such as {path}/cache.h5")
     try:
-        return read_twice(lambda: _read_once(path))
+        return read_twice(read)
     except FileNotFoundError as error:
         raise NoCacheError(f"there is no cache {path}; make one with extract") from error
 
@@ -88,16 +94,43 @@ def read_cache_and_digest(path: Path) -> tuple[Cache, str]:
 def _read_once(path: Path) -> tuple[Cache, str]:
     image = read_sealed(path, KIND)
     digest = digest_in(image)
-    cache = _from_values(unpack(SCHEMA, image, str(path)), str(path))
+    return _checked(_from_values(unpack(SCHEMA, image, str(path)), str(path)), path), digest
+
+
+def _checked(cache: Cache, path: Path) -> Cache:
     try:
         check(cache)
     except ValueError as error:
         raise CorruptError(f"{path} breaks a rule of the format: {error}") from error
-    return cache, digest
+    return cache
+
+
+def open_cache(path: Path) -> Cache:
+    """Validate a cache and read all of it but the rows of its windows and streams, which are `RowsOnDisk`.
+
+    All is checked that `read_cache` checks, a block at a time, and a file that takes the cache's place later
+    does not change what is read. Where open files can't be replaced (Windows), all is read into memory.
+
+    Raises
+    ------
+    NoCacheError, CorruptError, MemoryShortageError
+        As `read_cache`.
+    """
+    if not CAN_REPLACE_OPEN_FILES:
+        return read_cache(path)
+    return _found(path, lambda: _open_once(path))
+
+
+def _open_once(path: Path) -> Cache:
+    descriptor, _ = open_sealed(path, KIND)
+    values = unpack_open(SCHEMA, descriptor, str(path))
+    return _checked(_from_values(values, str(path)), path)
 
 
 def write_cache(path: Path, cache: Cache) -> str:
     """Publish a cache at `path`, whole or not at all, and return the digest in its header.
+
+    Rows go to the disk a block at a time, from memory or from where they lie (`RowsOnDisk`).
 
     Raises
     ------
@@ -108,102 +141,12 @@ def write_cache(path: Path, cache: Cache) -> str:
     """
     check(cache)
     values = _to_values(cache)
-    image = pack(SCHEMA, values)
-    digest = seal(image, KIND)
-    require_holds(SCHEMA, np.frombuffer(image, dtype=np.uint8), values, str(path))
-    publish(path, image)
-    return digest
-
-
-def check(cache: Cache) -> None:
-    """Raise ValueError where a cache breaks a rule that its readers rely on."""
-    utterances, count = cache.utterances, len(cache.utterances)
-    if count == 0:
-        raise ValueError("it holds no utterance")
-    for name, column in vars(utterances).items():
-        if len(column) != count:
-            raise ValueError(f"utterances/{name} has {len(column)} rows; expected {count}")
-    _check_texts(utterances)
-    for name in VOCABULARIES:
-        labels = cache.vocabulary[name]
-        codes: NDArray[np.int16] = getattr(utterances, name)
-        if len(set(labels)) != len(labels) or "" in labels:
-            raise ValueError(f"vocabulary/{name} has a name twice, or an empty one")
-        if codes.min() < UNLABELLED or codes.max() >= len(labels):
-            raise ValueError(f"utterances/{name} has a code outside -1 to {len(labels) - 1}")
-    duration_s = utterances.duration_s
-    if np.isinf(duration_s).any() or (duration_s < 0).any():
-        raise ValueError("utterances/duration_s has a negative or infinite value")
-    _check_windows(cache.offsets, cache.start_s, count)
-    if not cache.streams:
-        raise ValueError("it holds no stream")
-    for stream in cache.streams.values():
-        _check_stream(stream, cache.offsets)
-
-
-def _check_texts(utterances: Utterances) -> None:
-    if len(set(utterances.id)) != len(utterances):
-        raise ValueError("utterances/id has an id twice")
-    _match_all("utterances/id", utterances.id, UTTERANCE_ID, "letters, digits, dot, dash, underscore")
-    _match_all("utterances/sha256", utterances.sha256, SHA256, "a SHA-256 in hex, or nothing")
-    if unknown := set(utterances.status) - set(STATUSES):
-        raise ValueError(f"utterances/status has {sorted(unknown)}; expected {' or '.join(STATUSES)}")
-
-
-def _match_all(name: str, texts: list[str], pattern: str, expected: str) -> None:
-    """Match all texts at once, which is fast, and one by one where that fails, to name the one."""
-    if re.fullmatch(f"(?:{pattern}\n)*", "\n".join([*texts, ""])) is not None and "\n" not in "".join(texts):
-        return
-    odd = next((text for text in texts if not re.fullmatch(pattern, text)), "a line break")
-    raise ValueError(f"{name} has {odd!r}; expected {expected}")
-
-
-def _check_windows(offsets: NDArray[np.int64], start_s: NDArray[np.float64], count: int) -> None:
-    if offsets.shape != (count + 1,) or offsets[0] != 0 or (np.diff(offsets) < 1).any():
-        raise ValueError(f"windows/offsets must be {count + 1} numbers that rise from 0 by at least 1")
-    if start_s.shape != (offsets[-1],):
-        raise ValueError(f"windows/start_s has shape {start_s.shape}; expected ({offsets[-1]},)")
-    if not np.isfinite(start_s).all() or (start_s < 0).any():
-        raise ValueError("windows/start_s has a negative or non-finite value")
-    rises = np.diff(start_s) > 0
-    rises[offsets[1:-1] - 1] = True  # from one utterance to the next it may fall
-    if not rises.all():
-        raise ValueError("windows/start_s does not rise inside an utterance")
-
-
-def _check_stream(stream: Stream, offsets: NDArray[np.int64]) -> None:
-    name, count = stream.name, len(offsets) - 1
-    if stream.utterance.ndim != 2 or len(stream.utterance) != count or stream.present.shape != (count,):
-        raise ValueError(
-            f"stream {name} has {stream.utterance.shape} and {stream.present.shape}; expected {count} rows"
-        )
-    if stream.utterance.shape[1] < 1:
-        raise ValueError(f"stream {name} has no columns")
-    if stream.utterance[~stream.present].any():
-        raise ValueError(f"stream {name}: the row of an absent utterance is not zeros")
-    parts = (stream.windows, stream.window_present, stream.time_s)
-    if stream.windows is None or stream.window_present is None or stream.time_s is None:
-        if any(part is not None for part in parts):
-            raise ValueError(f"stream {name} must have windows, window_present and time_s together, or none")
-    else:
-        windows, present, time_s = stream.windows, stream.window_present, stream.time_s
-        rows, width = int(offsets[-1]), stream.utterance.shape[1]
-        if windows.shape != (rows, width) or present.shape != (rows,) or time_s.shape != (rows,):
-            raise ValueError(f"stream {name}: windows have shape {windows.shape}; expected ({rows}, {width})")
-        if (np.isfinite(time_s) != present).any():
-            raise ValueError(f"stream {name}: time_s must be finite where a window is present, NaN elsewhere")
-        if windows[~present].any():
-            raise ValueError(f"stream {name}: the row of an absent window is not zeros")
-        if (present & ~np.repeat(stream.present, np.diff(offsets))).any():
-            raise ValueError(f"stream {name}: a window is present in an utterance that is absent")
-    if stream.faces is not None:
-        stream.faces.check(int(offsets[-1]))
-        if stream.window_present is None or (stream.window_present & (stream.faces.track < 0)).any():
-            raise ValueError(f"stream {name}: a window is present that shows no face")
-    if stream.projection is not None:
-        mean, components = stream.projection.mean, stream.projection.components
-        if components.shape != (stream.utterance.shape[1], len(mean)):
-            raise ValueError(f"stream {name}: projection {components.shape} does not fit mean {mean.shape}")
+    return publish_built(
+        path,
+        KIND,
+        lambda descriptor: pack_into(descriptor, SCHEMA, values),
+        lambda descriptor: require_holds(SCHEMA, ReadFile(descriptor), values, str(path)),
+    )
 
 
 def _to_values(cache: Cache) -> Values:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dualstream.pipeline.cache import Cache, read_cache, write_cache
+from dualstream.pipeline.cache import Cache, open_cache, write_cache
 from dualstream.pipeline.cache.model import FailedClip
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
@@ -182,7 +182,7 @@ def _existing(out: Path, recipe: Recipe, replace: bool, notice: Callable[[str], 
     if not out.exists() or replace:
         return None
     try:
-        cache = read_cache(out)
+        cache = open_cache(out)
     except CorruptError as error:
         notice(f"{error}. It is made again from its shards")
         return None
@@ -318,6 +318,7 @@ def _sealed(out: Path, work: ExtractionJob, existing: Cache | None, note: Callab
         specs=recipe.specs,
         choice=choice,
         notice=note,
+        spool=out,
     )
     write_cache(out, cache)
     return cache

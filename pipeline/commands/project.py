@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from dualstream.pipeline.cache import Cache, Stream, read_cache, write_cache
+from dualstream.pipeline.cache import Cache, Stream, open_cache, write_cache
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder, project_cache, whitened_words
 from dualstream.pipeline.extraction.options import ProjectOptions
@@ -74,7 +74,7 @@ def project(
         Where the shards are gone or are not those that the cache was made of.
     """
     out = out or path
-    cache = read_cache(path)
+    cache = open_cache(path)
     folder = _folder(path, cache, options)
     choice = _choice(cache, options)
     report = ProjectReport(str(out), choice, {name: _facts(stream) for name, stream in cache.streams.items()})
@@ -82,7 +82,7 @@ def project(
         return report
     with locked(out.with_name(out.name + ".lock")):
         remove_leftovers(out.parent, of=out.name)
-        built = project_cache(cache, folder, choice=choice, notice=notice)
+        built = project_cache(cache, folder, choice=choice, notice=notice, spool=out)
         write_cache(out, built)
     if whitened := whitened_words(built, out):
         notice(whitened)

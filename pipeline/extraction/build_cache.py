@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import SpecDocument
@@ -13,13 +14,14 @@ from dualstream.features.projection import Projection as Fitted
 from dualstream.pipeline.cache import UNLABELLED, Cache, StoredProjection, Stream, Utterances
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
-from dualstream.pipeline.extraction.columns import ClipColumns, StreamColumns
+from dualstream.pipeline.extraction.columns import ClipColumns, StreamColumns, rows_in
 from dualstream.pipeline.extraction.identity import FITTED_SPLIT, CorpusIdentity, fit_corpus_identity
 from dualstream.pipeline.extraction.projection_choice import ProjectionChoice as ProjectionChoice
 from dualstream.pipeline.extraction.shards import KIND, ClipRows, Shard, read_shard_and_digest, shard_path
 from dualstream.pipeline.provenance import (
     Environment,
     IdentityDocument,
+    ListDigest,
     Provenance,
     RecipeDocument,
     ShardsDocument,
@@ -96,13 +98,17 @@ def build_cache(
     specs: dict[str, SpecDocument],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
+    spool: Path | None = None,
 ) -> Cache:
-    """Read all shards and build the cache in memory.
+    """Read all shards and build the cache: in memory, or with its rows in files beside `spool`.
 
     Parameters
     ----------
     document
         The recipe; `fingerprint` is its digest.
+    spool
+        The file that the cache is to become; its rows are `RowsOnDisk` then, and those of no more than a block
+        are held at a time. None: arrays.
     specs
         `EncoderSpec.to_json` by stream name.
     notice
@@ -117,11 +123,12 @@ def build_cache(
     """
     rows = manifest.utterances
     people = RowsOf([one.id for one in rows], [one.split for one in rows], [one.speaker for one in rows])
-    got = gather(folder, people, specs=specs, choice=choice, notice=notice)
+    got = gather(folder, people, specs=specs, choice=choice, notice=notice, spool=spool)
+    start_s: Any = got.clips.start_s.rows()
     return Cache(
-        utterances=_utterances(manifest, got.clips),
+        utterances=_utterances(manifest, got.clips, as_lists=spool is None),
         offsets=got.offsets,
-        start_s=got.clips.start_s.rows(),
+        start_s=start_s,
         streams=got.streams,
         vocabulary={"emotion": list(manifest.emotions), "sentiment": list(manifest.sentiments)},
         provenance={
@@ -138,9 +145,16 @@ def build_cache(
 
 
 def project_cache(
-    cache: Cache, folder: ShardFolder, *, choice: ProjectionChoice, notice: Callable[[str], None]
+    cache: Cache,
+    folder: ShardFolder,
+    *,
+    choice: ProjectionChoice,
+    notice: Callable[[str], None],
+    spool: Path | None = None,
 ) -> Cache:
     """Return a cache whose streams come from its shards by another projection; all else stays.
+
+    `spool` is that of `build_cache`.
 
     Raises
     ------
@@ -153,7 +167,7 @@ def project_cache(
     }
     rows = cache.utterances
     people = RowsOf(rows.id, rows.split, rows.speaker)
-    got = gather(folder, people, specs=specs, choice=choice, notice=notice)
+    got = gather(folder, people, specs=specs, choice=choice, notice=notice, spool=spool)
     if got.digest != cache.provenance["shards"]["sha256"]:
         raise _changed(folder.path)
     provenance: Provenance = {**cache.provenance, "projection": choice.to_json()}
@@ -180,6 +194,7 @@ def gather(
     specs: dict[str, SpecDocument],
     choice: ProjectionChoice,
     notice: Callable[[str], None],
+    spool: Path | None = None,
 ) -> Gathered:
     """Fit projections on the train rows of a folder's shards, and bring all rows through. Two passes over them.
 
@@ -193,8 +208,9 @@ def gather(
     fitted = _fit(read, rows.splits, specs, choice, notice)
     if identity is not None:
         identity.decided.clear()  # the pass over train counted its windows
-    clips = ClipColumns()
-    streams = {name: StreamColumns() for name in sorted(specs)}
+    new = rows_in(spool)
+    clips = ClipColumns(new)
+    streams = {name: StreamColumns(new) for name in sorted(specs)}
     environments: dict[str, Environment] = {}
     for index in range(folder.count):
         shard = read.shard(index)
@@ -209,7 +225,7 @@ def gather(
         notice(identity.told())
     return Gathered(
         clips,
-        np.concatenate(([0], np.cumsum(clips.windows.rows()))).astype(np.int64),
+        np.concatenate((np.zeros(1, np.int64), np.cumsum(clips.windows.rows()))),
         {name: columns.stream(name, specs[name], fitted.get(name)) for name, columns in streams.items()},
         list(environments.values()),
         digest_of([read.digests[index] for index in range(folder.count)]),
@@ -268,7 +284,7 @@ def _fit(
                 )
             widths[name] = int(width)
     fits = {name: PcaFit(specs[name]["raw_width"], width) for name, width in widths.items()}
-    seen: dict[str, list[list[str]]] = {name: [] for name in widths}
+    seen = {name: ListDigest() for name in widths}
     folder = read.folder
     for index in range(folder.count if widths and choice.kind != GAUSSIAN else 0):
         shard = read.shard(index)
@@ -276,7 +292,9 @@ def _fit(
         clips = [clip for split, clip in zip(of_shard, shard.clips, strict=True) if split == FITTED_SPLIT]
         for name, fit in fits.items():
             rows = [_rows_to_fit(clip, name) for clip in clips]
-            seen[name] += [[clip.id, clip.digest()] for clip, its in zip(clips, rows, strict=True) if len(its)]
+            for clip, its in zip(clips, rows, strict=True):
+                if len(its):
+                    seen[name].append([clip.id, clip.digest()])
             if sum(map(len, rows)):
                 fit.partial_fit(np.concatenate(rows))
     return {
@@ -298,14 +316,14 @@ def _solve(
     fit: PcaFit,
     raw_width: int,
     width: int,
-    seen: list[list[str]],
+    seen: ListDigest,
     choice: ProjectionChoice,
     notice: Callable[[str], None],
 ) -> StoredProjection:
     if choice.kind != GAUSSIAN:
         try:
             fitted = turned(fit.fit(), seed=choice.seed) if choice.turns else fit.fit()
-            return _stated(fitted, {"split": FITTED_SPLIT, "utterances": len(seen), "sha256": digest_of(seen)})
+            return _stated(fitted, {"split": FITTED_SPLIT, "utterances": len(seen), "sha256": seen.sha256()})
         except TooFewRowsError as error:
             if choice.kind != "auto":
                 raise DualstreamError(f"stream {name}: {error}") from error
@@ -337,8 +355,11 @@ def _projected(clips: Sequence[ClipRows], fitted: dict[str, StoredProjection]) -
     return [replace(clip, streams=its) for clip, its in zip(clips, streams, strict=True)]
 
 
-def _utterances(manifest: Manifest, clips: ClipColumns) -> Utterances:
+def _utterances(manifest: Manifest, clips: ClipColumns, *, as_lists: bool) -> Utterances:
     rows = manifest.utterances
+    texts: dict[str, Any] = {name: getattr(clips, name).texts() for name in ("sha256", "status", "reason")}
+    if as_lists:
+        texts = {name: list(column) for name, column in texts.items()}
 
     def codes(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int16]:
         code = {name: number for number, name in enumerate(names)}
@@ -353,7 +374,5 @@ def _utterances(manifest: Manifest, clips: ClipColumns) -> Utterances:
         emotion=codes([one.emotion for one in rows], manifest.emotions),
         sentiment=codes([one.sentiment for one in rows], manifest.sentiments),
         duration_s=clips.duration_s.rows(),
-        sha256=clips.sha256,
-        status=clips.status,
-        reason=clips.reason,
+        **texts,
     )

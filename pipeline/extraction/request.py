@@ -12,6 +12,7 @@ from dualstream.pipeline.extraction.estimate import TimeEstimate
 from dualstream.pipeline.extraction.options import LOCAL as LOCAL
 from dualstream.pipeline.extraction.options import RAY as RAY
 from dualstream.pipeline.extraction.options import RunOptions as RunOptions
+from dualstream.pipeline.storage.rows import blocks
 
 from dualstream.documents import Document, JsonObject
 
@@ -34,12 +35,13 @@ class ExtractedStream(Document):
     def of(cls, cache: Cache, name: str) -> ExtractedStream:
         """Return what there is to say of a stream."""
         stream = cache.streams[name]
+        present = stream.window_present
         return cls(
             encoder=stream.spec["name"],
             weights=stream.spec["weights"],
             width=stream.utterance.shape[1],
             utterances=int(stream.present.sum()),
-            windows=None if stream.window_present is None else int(stream.window_present.sum()),
+            windows=None if present is None else sum(int(rows.sum()) for _, rows in blocks(present)),
             projection=stream.projection.kind if stream.projection else None,
         )
 

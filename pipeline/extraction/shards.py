@@ -29,7 +29,8 @@ from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.options import LARGEST_SHARD
 from dualstream.pipeline.extraction.people_rows import PEOPLE_FIELDS, people_arrays, people_of, people_values
 from dualstream.pipeline.provenance import Environment, canonical_json, digest_of
-from dualstream.pipeline.storage.container import pack, unpack
+from dualstream.pipeline.storage.container import unpack
+from dualstream.pipeline.storage.packing import pack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Values
 from dualstream.pipeline.storage.sealed import digest_in, publish, read_sealed, read_twice, seal
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Arrays to an HDF5 image and back. Reading lists what is allowed and refuses the rest, before any value is read.
+"""An HDF5 image to arrays. Reading lists what is allowed and refuses the rest, before any value is read.
 
 HDF5 can name other files, declare terabytes in a kilobyte and expand a thousandfold; a check that forbids
 what it knows forgets one kind. So a `Schema` says which names there may be, of which type and rank, and a
@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,14 +18,14 @@ import h5py
 import numpy as np
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.storage.descriptor import ReadFile
+from dualstream.pipeline.storage.packing import LARGEST_TEXT_BYTES, SMALLEST_CHUNK_BYTES, encode
+from dualstream.pipeline.storage.rows import RowsOnDisk, blocks
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values, require_all
-from dualstream.pipeline.storage.sealed import HEADER_BYTES
+from dualstream.pipeline.storage.texts import Texts
 from numpy.typing import NDArray
 
-CHUNK_BYTES = 1 << 20  # large enough to be few, small enough to stay in a core's cache while it is checked
-SMALLEST_CHUNK_BYTES = 4096
 LARGEST_CHUNK_BYTES = 64 << 20
-LARGEST_TEXT_BYTES = 16 << 20
 LARGEST_DECLARED_BYTES = 64 << 30
 LARGEST_EXPANSION = 50  # declared bytes over the file's bytes, above SMALL_BYTES
 SMALL_BYTES = 64 << 20
@@ -34,26 +34,7 @@ DEFLATE, SHUFFLE, FLETCHER32 = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE,
 FILTER_ORDER = {SHUFFLE: 0, DEFLATE: 1, FLETCHER32: 2}  # the order in which they may be applied
 LAYOUTS = (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED)
 
-
-def pack(schema: Schema, values: Mapping[str, Value]) -> memoryview:
-    """Build an HDF5 image with room for a sealed header. The same values give the same bytes.
-
-    Raises
-    ------
-    ValueError
-        Where a value does not fit its field, or a field is unknown or absent: a fault of the caller.
-    """
-    require_all(schema, set(values))
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w", libver=("v108", "v108"), userblock_size=HEADER_BYTES) as file:
-        file.attrs.create("format", f"dualstream-{schema.kind}", dtype=_text_type(32))
-        file.attrs.create("version", schema.version, dtype="<i4")
-        for path, value in values.items():
-            field = schema.field(path)
-            if field is None:
-                raise ValueError(f"{path} is not part of a {schema.kind}")
-            _write(file, path, value, field)
-    return buffer.getbuffer()
+Image = NDArray[np.uint8] | ReadFile
 
 
 def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
@@ -70,7 +51,7 @@ def unpack(schema: Schema, image: NDArray[np.uint8], name: str) -> Values:
         return {path: _read(dataset, schema.field(path)) for path, dataset in found.items()}  # type: ignore[arg-type]
 
 
-def require_holds(schema: Schema, image: NDArray[np.uint8], values: Mapping[str, Value], name: str) -> None:
+def require_holds(schema: Schema, image: Image, values: Mapping[str, Value], name: str) -> None:
     """Validate an HDF5 image as `unpack` does, and compare what it holds with `values`, a block at a time.
 
     Raises
@@ -87,32 +68,83 @@ def require_holds(schema: Schema, image: NDArray[np.uint8], values: Mapping[str,
                 )
 
 
+def unpack_open(schema: Schema, descriptor: int, name: str) -> Values:
+    """Do what `unpack` does for an open file, and leave what may be large in it.
+
+    Fields that are `on_disk` are `RowsOnDisk`, columns of texts `Texts`. The descriptor is
+    closed with the last of them.
+
+    Raises
+    ------
+    CorruptError, MemoryShortageError
+        As `unpack`; reading rows later raises them too.
+    """
+    source = ReadFile(descriptor, owns=True)
+    with _validated(schema, source, name, stays_open=True) as found:
+        values: Values = {}
+        for path, dataset in found.items():
+            field = schema.field(path)
+            assert field is not None, "validated"
+            if field.on_disk:
+                _check_deflate(dataset)
+                values[path] = _on_disk(dataset, field, name)
+            else:
+                values[path] = _read(dataset, field, as_list=False)
+        return values
+
+
+def _on_disk(dataset: h5py.h5d.DatasetID, field: Field, name: str) -> RowsOnDisk:
+    field_bytes = math.prod(map(int, dataset.shape[1:])) * dataset.get_type().get_size()
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        with _refused(f"{name} does not give its rows", name, [(stop - start) * field_bytes]):
+            rows = np.empty((stop - start, *dataset.shape[1:]), np.dtype(field.dtype))
+            if rows.size:
+                space = dataset.get_space()
+                space.select_hyperslab((start, *(0 for _ in rows.shape[1:])), rows.shape)
+                dataset.read(h5py.h5s.create_simple(rows.shape), space, rows)
+        return rows
+
+    return RowsOnDisk(dataset.shape, field.dtype, read)
+
+
 def _holds(dataset: h5py.h5d.DatasetID, path: str, value: Value) -> bool:
-    array = _encode(path, value) if isinstance(value, str | list) else np.asarray(value)
+    array = encode(path, value) if isinstance(value, Sequence) else value
     there = h5py.Dataset(dataset)
     if there.shape != array.shape or there.dtype.itemsize != array.dtype.itemsize:
         return False
     if not array.ndim:
-        return bool(np.asarray(there[()], array.dtype).tobytes() == array.tobytes())
-    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
-    return all(
-        np.asarray(there[at : at + rows], array.dtype).tobytes() == array[at : at + rows].tobytes()
-        for at in range(0, len(array), rows)
-    )
+        return bool(np.asarray(there[()], array.dtype).tobytes() == np.asarray(array).tobytes())
+    return all(np.asarray(there[span], array.dtype).tobytes() == rows.tobytes() for span, rows in blocks(array))
 
 
 @contextmanager
-def _validated(schema: Schema, image: NDArray[np.uint8], name: str) -> Iterator[dict[str, h5py.h5d.DatasetID]]:
+def _validated(
+    schema: Schema, image: Image, name: str, *, stays_open: bool = False
+) -> Iterator[dict[str, h5py.h5d.DatasetID]]:
     """Give the datasets of an image that is of `schema`; what fails inside is said of `name`."""
-    declared = 0
-    try:
-        with h5py.File(_Image(image), "r") as file:
+    source = image if isinstance(image, ReadFile) else _Image(image)
+    length = source.seek(0, io.SEEK_END)
+    needed_bytes = [length]
+    with _refused(f"{name} is not a dualstream {schema.kind} that we read", name, needed_bytes):
+        file = h5py.File(source, "r")
+        try:
             _check_root(schema, file, name)
             found: dict[str, h5py.h5d.DatasetID] = {}
             _collect(schema, file.id, "", found, name)
             require_all(schema, set(found))
-            declared = _check_sizes(found, len(image))
+            needed_bytes.append(_check_sizes(found, length))
             yield found
+        finally:
+            if not stays_open:
+                file.close()
+
+
+@contextmanager
+def _refused(said: str, name: str, needed_bytes: Sequence[int]) -> Iterator[None]:
+    """Say what reading raises inside as a CorruptError, or as a MemoryShortageError."""
+    try:
+        yield
     except CorruptError:
         raise
     except (
@@ -125,8 +157,8 @@ def _validated(schema: Schema, image: NDArray[np.uint8], name: str) -> Iterator[
         MemoryError,
         zlib.error,
     ) as error:
-        refuse_shortage(error, f"while {name} is read", needed_bytes=len(image) + declared)
-        raise CorruptError(f"{name} is not a dualstream {schema.kind} that we read: {error}") from error
+        refuse_shortage(error, f"while {name} is read", needed_bytes=sum(needed_bytes))
+        raise CorruptError(f"{said}: {error}") from error
 
 
 class _Image(io.RawIOBase):
@@ -155,45 +187,6 @@ class _Image(io.RawIOBase):
         target[: len(block)] = block
         self._position += len(block)
         return len(block)
-
-
-# Writing
-
-
-def _write(file: h5py.File, path: str, value: Value, field: Field) -> None:
-    if field.dtype == TEXT:
-        array = _encode(path, value)
-        dtype: Any = _text_type(array.dtype.itemsize)
-    else:
-        array = np.asarray(value)
-        dtype = np.dtype(field.dtype)
-        if array.dtype != dtype:
-            raise ValueError(f"{path} has type {array.dtype}; expected {dtype}")
-    if array.ndim != field.rank:
-        raise ValueError(f"{path} has shape {array.shape}; expected {field.rank} axes")
-    options: dict[str, Any] = {}
-    if array.ndim and array.nbytes > SMALLEST_CHUNK_BYTES:
-        rows = max(1, min(len(array), CHUNK_BYTES // (array.nbytes // len(array))))
-        options = {"chunks": (rows, *array.shape[1:]), "fletcher32": True}
-    dataset = file.create_dataset(path, shape=array.shape, dtype=dtype, **options).id
-    if array.size:
-        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(array), mtype=dataset.get_type())
-
-
-def _encode(path: str, value: Value) -> NDArray[Any]:
-    texts = [value] if isinstance(value, str) else list(value)
-    raw = [text.encode("utf-8") for text in texts]
-    if any(b"\0" in item for item in raw):
-        raise ValueError(f"{path} holds a zero byte")
-    longest = max([1, *map(len, raw)])
-    if longest > LARGEST_TEXT_BYTES:
-        raise ValueError(f"{path} holds a text of {longest:,} bytes; expected at most {LARGEST_TEXT_BYTES:,}")
-    array = np.array(raw, dtype=f"S{longest}")
-    return array.reshape(()) if isinstance(value, str) else array
-
-
-def _text_type(length: int) -> Any:
-    return h5py.string_dtype("utf-8", length)
 
 
 # Reading
@@ -319,7 +312,7 @@ def _check_sizes(found: Mapping[str, h5py.h5d.DatasetID], file_bytes: int) -> in
     return declared
 
 
-def _read(dataset: h5py.h5d.DatasetID, field: Field) -> Value:
+def _read(dataset: h5py.h5d.DatasetID, field: Field, *, as_list: bool = True) -> Value:
     kind = dataset.get_type()
     is_text = field.dtype == TEXT
     _check_deflate(dataset)
@@ -331,17 +324,9 @@ def _read(dataset: h5py.h5d.DatasetID, field: Field) -> Value:
         return array
     if array.ndim == 0:
         return bytes(array.item()).decode("utf-8")
-    return _decode(array)
-
-
-def _decode(array: NDArray[Any]) -> list[str]:
-    """Return the texts of an array of fixed-length bytes; joined and split, ten times faster than one by one."""
-    if not len(array):
-        return []
-    texts = b"\0".join(array.tolist()).decode("utf-8").split("\0")
-    if len(texts) != len(array):
-        raise CorruptError("a text holds a zero byte")
-    return texts
+    texts = Texts(array)
+    listed = list(texts)  # which refuses what is no UTF-8
+    return listed if as_list else texts
 
 
 def _check_deflate(dataset: h5py.h5d.DatasetID) -> None:

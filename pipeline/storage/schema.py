@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dualstream.pipeline.storage.rows import RowsOnDisk
+from dualstream.pipeline.storage.texts import Texts
 from numpy.typing import NDArray
 
 TEXT = "text"  # UTF-8 of fixed length, padded with zero bytes
 
-Value = NDArray[Any] | list[str] | str
+Value = NDArray[Any] | RowsOnDisk | list[str] | Texts | str
 Values = dict[str, Value]
 
 
@@ -28,6 +30,8 @@ class Field:
     """Number of axes; a text of rank 0 is one string."""
     required: bool = True
     """Whether its group, where that exists, must hold it."""
+    on_disk: bool = False
+    """Whether it stays in the file where a file is opened, and not read: a corpus may have millions of rows."""
 
 
 @dataclass(frozen=True)

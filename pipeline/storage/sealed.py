@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from pathlib import Path
@@ -27,8 +27,8 @@ import numpy as np
 from dualstream.pipeline.disk import O_BINARY, O_CLOEXEC, put_in_place, sync, sync_descriptor
 from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.memory import refuse_shortage
+from dualstream.pipeline.storage.temporary import STANDS, is_leftover, temporary_path
 from dualstream.pipeline.storage.temporary import TEMPORARY_SUFFIX as TEMPORARY_SUFFIX
-from dualstream.pipeline.storage.temporary import is_leftover, temporary_path
 from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ HEADER_BYTES = 512
 READ_BLOCK_BYTES = 8 << 20
 LARGEST_FILE_BYTES = 64 << 30
 DAMAGED_SUFFIX = ".damaged"
+SHORTER = "nothing: the file became shorter while it was read"
 
 Read = TypeVar("Read")
 
@@ -74,12 +75,34 @@ def read_sealed(path: Path, kind: str) -> NDArray[np.uint8]:
         except (MemoryError, OSError, RuntimeError) as error:
             refuse_shortage(error, f"while {path} is read", needed_bytes=2 * facts.st_size)  # bytes, then values
             raise
-    if found != expected:
-        raise CorruptError(
-            f"{path} is damaged: SHA-256 {found[:12]}… where {expected[:12]}… was sealed. The bytes changed "
-            "after they were written; copy the file again, or make it again with extract --verify-clips"
-        )
+    _require_digest(path, found, expected)
     return image
+
+
+def open_sealed(path: Path, kind: str) -> tuple[int, str]:
+    """Open a sealed file whose header and digest hold; return the descriptor and the SHA-256 of its bytes.
+
+    Its bytes are read once, a block at a time, and none is kept.
+
+    Raises
+    ------
+    FileNotFoundError, CorruptError
+        As `read_sealed`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | O_BINARY | O_CLOEXEC)
+    try:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
+            raise CorruptError(f"{path} is not a regular file; expected a dualstream {kind}")
+        expected = _parse(_read_exactly(descriptor, HEADER_BYTES), facts.st_size, path, kind)
+        found, length = _digest_after_header(descriptor)
+        if length != facts.st_size:
+            found = SHORTER
+        _require_digest(path, found, expected)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, expected
 
 
 def read_twice(read: Callable[[], Read]) -> Read:
@@ -152,28 +175,70 @@ def publish(path: Path, data: bytes | bytearray | memoryview, *, durable: bool =
     DualstreamError
         Where the disk is full or refuses; nothing is left behind and an older file at `path` stands.
     """
+    with _coming(path, durable=durable) as (descriptor, temporary):
+        _write_all(descriptor, memoryview(data))
+        if durable:
+            sync_descriptor(descriptor)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _compare(descriptor, memoryview(data), temporary)
+
+
+def publish_built(path: Path, kind: str, build: Callable[[int], None], verify: Callable[[int], None]) -> str:
+    """Publish a sealed file of any size, as `publish` does, and return its digest; it is never whole in memory.
+
+    Parameters
+    ----------
+    build
+        Writes the image into the open file; its first 512 bytes are kept free.
+    verify
+        Reads it back, and raises CorruptError where it does not hold what it should.
+
+    Raises
+    ------
+    DualstreamError
+        As `publish`.
+    """
+    with _coming(path) as (descriptor, temporary):
+        build(descriptor)
+        length = os.fstat(descriptor).st_size
+        digest, found = _digest_after_header(descriptor)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _write_all(descriptor, memoryview(_header(kind, length, digest)))
+        sync_descriptor(descriptor)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        try:
+            _parse(_read_exactly(descriptor, HEADER_BYTES), found, temporary, kind)
+            verify(descriptor)
+        except CorruptError as error:
+            raise DualstreamError(
+                f"{temporary} read back differs from what was written: a bad disk, or bad memory? ({error})"
+            ) from error
+    return digest
+
+
+@contextlib.contextmanager
+def _coming(path: Path, *, durable: bool = True) -> Iterator[tuple[int, Path]]:
+    """Open a new file that gets its name `path` where the block ends well, and goes where it does not."""
     temporary = temporary_path(path)
     try:
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | O_BINARY | O_CLOEXEC, 0o666)
         try:
-            _write_all(descriptor, memoryview(data))
-            if durable:
-                sync_descriptor(descriptor)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            _compare(descriptor, memoryview(data), temporary)
+            yield descriptor, temporary
+            length = os.fstat(descriptor).st_size
         finally:
             os.close(descriptor)
         put_in_place(temporary, path)
         if durable:
             sync(path.parent)
-        log.debug("%s written, %d bytes", path, len(data))
+        log.debug("%s written, %d bytes", path, length)
     except BaseException as error:
+        length = 0
         with contextlib.suppress(OSError):
+            length = os.stat(temporary).st_size
             os.unlink(temporary)
         if isinstance(error, OSError):
             raise DualstreamError(
-                f"cannot write {path} ({len(data):,} bytes): {error.strerror or error}. All that was committed "
-                "before stands; make room or fix the disk, then run the same command again: it goes on from there"
+                f"cannot write {path} ({length:,} bytes so far): {error.strerror or error}. {STANDS}"
             ) from error
         raise
 
@@ -219,6 +284,14 @@ def _parse(head: bytes, length: int, path: Path, kind: str) -> str:
     return digest
 
 
+def _require_digest(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise CorruptError(
+            f"{path} is damaged: SHA-256 {found[:12]}… where {expected[:12]}… was sealed. The bytes changed "
+            "after they were written; copy the file again, or make it again with extract --verify-clips"
+        )
+
+
 def _read_exactly(descriptor: int, count: int) -> bytes:
     found = b""
     while len(found) < count and (more := os.read(descriptor, count - len(found))):
@@ -238,7 +311,17 @@ def _read_and_hash(file: FileIO, image: NDArray[np.uint8]) -> str:
                 break
             hasher.submit(digest.update, view[position : position + count])
             position += count
-    return digest.hexdigest() if position == len(image) else "nothing: the file became shorter while it was read"
+    return digest.hexdigest() if position == len(image) else SHORTER
+
+
+def _digest_after_header(descriptor: int) -> tuple[str, int]:
+    """Return the SHA-256 of all after the header, and the length of the file."""
+    digest = hashlib.sha256()
+    length = os.lseek(descriptor, HEADER_BYTES, os.SEEK_SET)
+    while block := os.read(descriptor, READ_BLOCK_BYTES // 8):
+        digest.update(block)
+        length += len(block)
+    return digest.hexdigest(), length
 
 
 def _write_all(descriptor: int, view: memoryview) -> None:

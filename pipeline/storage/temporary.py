@@ -21,6 +21,10 @@ from pathlib import Path
 from dualstream.pipeline.processes import has_ended, namespace, start_mark
 
 TEMPORARY_SUFFIX = ".tmp"
+STANDS = (
+    "All that was committed before stands; make room or fix the disk, then run the same command again: it goes on "
+    "from there"
+)
 KEPT_CHARACTERS = 150  # of the file's own name: a longer one is cut, file systems take 255 in all
 LEFT_AFTER_S = 3600.0  # another machine's file that nobody has written to for so long belongs to no live run
 

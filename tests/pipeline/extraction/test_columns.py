@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from dualstream.pipeline.extraction.columns import GrowingRows
+from dualstream.pipeline.storage.rows import GrowingRows
 
 
 def test_appended_rows_are_those_of_a_concatenation() -> None:

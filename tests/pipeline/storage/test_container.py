@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 from dualstream.pipeline.errors import CorruptError
-from dualstream.pipeline.storage.container import CHUNK_BYTES, SMALLEST_CHUNK_BYTES, pack, require_holds, unpack
+from dualstream.pipeline.storage.container import require_holds, unpack
+from dualstream.pipeline.storage.packing import CHUNK_BYTES, SMALLEST_CHUNK_BYTES, pack
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema
 from dualstream.pipeline.storage.sealed import HEADER_BYTES
 

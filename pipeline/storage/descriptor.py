@@ -1,0 +1,114 @@
+"""Open files as HDF5 wants them. HDF5 must never see an exception: where its writes fail, it ends the process."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+
+class ReadFile(io.RawIOBase):
+    """A file object over a descriptor, which it does not own, or closes with itself."""
+
+    def __init__(self, descriptor: int, *, owns: bool = False) -> None:
+        self._descriptor = descriptor
+        self._owns = owns
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence)
+        self._position = (self._length() if start is None else start) + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, target: Any) -> int:
+        os.lseek(self._descriptor, self._position, os.SEEK_SET)
+        view = memoryview(target).cast("B")
+        done = 0
+        while done < len(view) and (block := os.read(self._descriptor, len(view) - done)):
+            view[done : done + len(block)] = block
+            done += len(block)
+        self._position += done
+        return done
+
+    def close(self) -> None:
+        if self._owns and not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+    def _length(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+
+class WriteFile(ReadFile):
+    """A file object that HDF5 writes to. The first failure is kept in `failure`, and all from then on in memory.
+
+    Who writes asks `require` between two blocks, so that there is little of that.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self.failure: BaseException | None = None
+        self._kept: list[tuple[int, bytes]] = []
+        """What the disk did not take, by position."""
+        self._end = 0
+
+    def require(self) -> None:
+        """Raise what went wrong."""
+        if self.failure is not None:
+            raise self.failure
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        if self.failure is None:
+            try:
+                os.lseek(self._descriptor, self._position, os.SEEK_SET)
+                rest = view
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except BaseException as error:  # noqa: BLE001 (raised by `require`)
+                self.failure = error
+        if self.failure is not None:
+            self._kept.append((self._position, bytes(view)))
+        self._position += len(view)
+        self._end = max(self._end, self._position)
+        return len(view)
+
+    def readinto(self, target: Any) -> int:
+        if self.failure is None:
+            try:
+                return super().readinto(target)
+            except BaseException as error:  # noqa: BLE001 (raised by `require`)
+                self.failure = error
+        view = memoryview(target).cast("B")
+        start = self._position
+        for at, data in self._kept:
+            first, last = max(at, start), min(at + len(data), start + len(view))
+            if first < last:
+                view[first - start : last - start] = data[first - at : last - at]
+        self._position += len(view)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        size = self._position if size is None else size
+        if self.failure is None:
+            try:
+                os.ftruncate(self._descriptor, size)
+            except BaseException as error:  # noqa: BLE001 (raised by `require`)
+                self.failure = error
+        self._end = size
+        return size
+
+    def _length(self) -> int:
+        return self._end
