@@ -17,7 +17,7 @@ and rows with ``success`` 0, or little ``confidence``, are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,14 +229,11 @@ def _time_column(table: Table) -> str | None:
     return "time_s" if "time_s" in found else "start_s"
 
 
-def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
+def _rows_by_id(table: Table, time: str | None) -> RowsById:
     """Return each utterance's rows, rising in time; raise ValueError where two claim one place."""
-    grouped: dict[str, list[int]] = {}
-    for row, utterance_id in enumerate(table.ids):
-        grouped.setdefault(utterance_id, []).append(row)
-    rows_of = {utterance_id: np.array(rows, dtype=np.intp) for utterance_id, rows in grouped.items()}
+    found = RowsById.of(table.ids)
     twice: list[str] = []
-    for utterance_id, rows in rows_of.items():
+    for utterance_id, rows in found.items():
         if time is None:
             again = rows[1:]
             first = rows[:1]
@@ -245,7 +242,7 @@ def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
             if "end_s" in table.times:
                 at_s = at_s + table.times["end_s"][rows]  # twice the centre orders as the centre does
             order = np.argsort(at_s, kind="stable")
-            rows_of[utterance_id] = rows = rows[order]
+            rows[:] = rows[order]
             same = np.flatnonzero((np.diff(at_s[order]) == 0) & _alike(table, rows))
             first, again = rows[same], rows[same + 1]
         twice += [f"{utterance_id} ({table.where(first[0])} and {table.where(row)})" for row in again[:1]]
@@ -256,7 +253,40 @@ def _rows_by_id(table: Table, time: str | None) -> dict[str, NDArray[np.intp]]:
             + ("keep one of them" if time else "keep one of them, or give a column time_s")
             + (" (several faces? keep one face_id)" if "face_id" in map(str.lower, table.left_out) else "")
         )
-    return rows_of
+    return found
+
+
+class RowsById:
+    """Numbers of each utterance's rows, all in one array: an array for each would be larger than what it holds."""
+
+    def __init__(self, places: dict[str, int], order: NDArray[np.intp], offsets: NDArray[np.intp]) -> None:
+        self._places = places
+        self._order = order
+        self._offsets = offsets
+
+    @classmethod
+    def of(cls, ids: Sequence[str]) -> RowsById:
+        """Return the rows of each id, ids by their first row."""
+        places: dict[str, int] = {}
+        codes = np.fromiter((places.setdefault(one, len(places)) for one in ids), np.intp, count=len(ids))
+        ends = np.cumsum(np.bincount(codes, minlength=len(places)))
+        return cls(places, np.argsort(codes, kind="stable"), np.concatenate(([0], ends)).astype(np.intp))
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def get(self, utterance_id: str) -> NDArray[np.intp] | None:
+        """Return an utterance's rows; None where it has none."""
+        place = self._places.get(utterance_id)
+        return None if place is None else self._order[self._offsets[place] : self._offsets[place + 1]]
+
+    def items(self) -> Iterator[tuple[str, NDArray[np.intp]]]:
+        """Yield each id with its rows."""
+        for place, utterance_id in enumerate(self._places):
+            yield utterance_id, self._order[self._offsets[place] : self._offsets[place + 1]]
 
 
 def _alike(table: Table, rows: NDArray[np.intp]) -> NDArray[np.bool_]:

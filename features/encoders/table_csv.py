@@ -77,7 +77,7 @@ def _csv_rows(path: Path, reader: _CsvReader, mark: str, how: TableReading, stem
     ids: list[str] = []
     known: dict[str, str] = {}  # each id once, however many rows it has
     numbers = array("d")
-    places: list[int] = []
+    places = array("q")
     failed: list[bool] = []
     for line, cells in itertools.chain([first] if first is not None else [], lines):
         name = _id(columns, cells) if has_id else stem or ""

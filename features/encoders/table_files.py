@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,7 +37,7 @@ class Table:
     times: dict[str, NDArray[np.float64]]
     """Those of ``time_s``, ``start_s``, ``end_s`` that the table has, each of shape (N,), seconds."""
 
-    places: list[int]
+    places: Sequence[int]
     """Where each row stands: the line of a CSV file (from 1), else the row (from 0)."""
     left_out: tuple[str, ...] = ()
     """Columns that a tool keeps for itself, such as OpenFace's ``frame`` and ``confidence``: no features."""
@@ -150,7 +150,7 @@ def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | No
 
 
 def _finite(
-    path: Path, kind: str, columns: list[str], values: NDArray[np.float64], places: list[int]
+    path: Path, kind: str, columns: list[str], values: NDArray[np.float64], places: Sequence[int]
 ) -> NDArray[np.float32]:
     """Return the numbers as they are stored; raise TableError where one is not finite."""
     with np.errstate(over="ignore"):

@@ -34,7 +34,7 @@ class Rows:
     columns: Columns
     values: NDArray[np.float64]
     """Times and features, shape (N, len(columns.names)); NaN where a failed row holds no number."""
-    places: list[int]
+    places: Sequence[int]
     failed: NDArray[np.bool_]
     """Rows in which the tool found nothing, shape (N,)."""
 

@@ -14,7 +14,7 @@ from dualstream.pipeline.corpus.importers import importer, passed_over
 from dualstream.pipeline.corpus.labels import sentiment_of
 from dualstream.pipeline.corpus.left_out import LeftOut
 from dualstream.pipeline.corpus.left_out import describe as describe_left_out
-from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, manifest_text, write_manifest
+from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, is_written, write_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
@@ -203,4 +203,4 @@ def _split_by_speaker(rows: Sequence[Utterance], options: ManifestOptions) -> Se
 def _state(manifest: Manifest, out: Path) -> Literal["absent", "same", "different"]:
     if not out.exists():
         return "absent"
-    return "same" if out.read_bytes() == manifest_text(manifest).encode() else "different"
+    return "same" if is_written(manifest, out) else "different"

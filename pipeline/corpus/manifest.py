@@ -13,14 +13,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from sys import intern
+from typing import cast
 
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
-from dualstream.pipeline.corpus.plain_table import completed, is_plain
+from dualstream.pipeline.corpus.plain_table import Line, completed, is_plain
 from dualstream.pipeline.corpus.utterance import (
     COLUMNS,
+    NO_EXTRA,
     REQUIRED_COLUMNS,
     SOUND,
     SPLITS,
@@ -50,6 +53,7 @@ __all__ = [
 ]
 
 PROBLEMS_SHOWN = 50
+LINES_AT_ONCE = 1024
 NAMES = ("dialogue", "speaker", "emotion", "sentiment")  # which many rows share, and which are held once
 MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 
@@ -116,7 +120,10 @@ class Manifest:
 
         Line ends, quoting and extra columns do not touch it.
         """
-        return hashlib.sha256(_csv_text(*_contract(self)).encode()).hexdigest()
+        sha = hashlib.sha256()
+        for part in _csv_parts(*_contract(self)):
+            sha.update(part)
+        return sha.hexdigest()
 
 
 def find_manifest(path: Path, notice: Callable[[str], None]) -> Path:
@@ -175,6 +182,7 @@ def parse_manifest(raw: bytes) -> Manifest:
         first_row.setdefault(utterance.id, number)
     if problems:
         raise ManifestError(f"{len(problems)} fault(s) in the manifest:", problems)
+    first_row.clear()
     return Manifest(tuple(utterances))
 
 
@@ -183,30 +191,40 @@ def manifest_text(manifest: Manifest) -> str:
 
     Its ten columns, then `sound` where a row has one, then the extra ones.
     """
+    return b"".join(manifest_parts(manifest)).decode()
+
+
+def manifest_parts(manifest: Manifest) -> Iterator[bytes]:
+    """Yield the canonical text of a manifest in parts, in UTF-8; see `manifest_text`."""
     extras = manifest.extra_columns
     header, rows = _contract(manifest)
     full = (
         (*cells, *(u.extra.get(name, "") for name in extras))
         for cells, u in zip(rows, manifest.utterances, strict=True)
     )
-    return _csv_text((*header, *extras), full)
+    return _csv_parts((*header, *extras), full)
 
 
-def _contract(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def is_written(manifest: Manifest, path: Path) -> bool:
+    """Tell whether a file holds just this manifest's canonical text."""
+    with open(path, "rb") as file:
+        return all(file.read(len(part)) == part for part in manifest_parts(manifest)) and not file.read(1)
+
+
+def _contract(manifest: Manifest) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
     """Return the header and the cells of the columns that the contract knows."""
     if not any(u.sound for u in manifest.utterances):
-        return COLUMNS, [u.cells() for u in manifest.utterances]
-    return (*COLUMNS, SOUND), [(*u.cells(), u.sound) for u in manifest.utterances]
+        return COLUMNS, (u.cells() for u in manifest.utterances)
+    return (*COLUMNS, SOUND), ((*u.cells(), u.sound) for u in manifest.utterances)
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write a manifest whole or not at all: to a temporary name beside `path`, then renamed."""
-    data = manifest_text(manifest).encode("utf-8")
     temporary = path.parent / f".{path.name[:40]}.{os.getpid()}.tmp"
     temporary.unlink(missing_ok=True)
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            file.writelines(manifest_parts(manifest))
             file.flush()
             sync_descriptor(file.fileno())
         put_in_place(temporary, path)
@@ -278,7 +296,7 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
     if unread & {"start_s", "end_s"}:  # the span as a whole can't be judged
         start_s = end_s = None
     names = {column: intern(values.get(column, "").strip()) for column in NAMES}
-    extra = {column: values[column] for column in extras if values[column]}
+    extra = {column: values[column] for column in extras if values[column]} or NO_EXTRA
     try:
         utterance = Utterance(
             *(values["id"].strip(), values["path"], intern(values["split"].strip()), start_s, end_s),
@@ -291,31 +309,36 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
     return (utterance, []) if not faults else (None, faults)
 
 
-def _table(raw: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the header, and (line, cells) of each row; blank lines are left out, a plain table is completed."""
+def _table(raw: bytes) -> tuple[list[str], Iterable[Line]]:
+    """Return the header, and (line, cells) of each row as it is asked for; a plain table is completed."""
     try:
-        text = raw.decode("utf-8-sig")
+        raw.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = raw.count(b"\n", 0, e.start) + 1
         found = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte 0x{raw[e.start]:02x} in line {line}"
         raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[tuple[int, list[str]]] = []
+    lines = _lines(raw)
+    first = next(lines, None)
+    if first is None:
+        raise ManifestError(f"the file is empty; expected a header with the columns {', '.join(COLUMNS)}")
+    header, rows = [name.strip() for name in first[1]], cast(Iterable[Line], lines)
+    if is_plain(header):
+        header, rows = completed(header, list(rows))
+    _check_header(header)
+    return header, rows
+
+
+def _lines(raw: bytes) -> Iterator[Line]:
+    """Yield (line, cells) of each line of a CSV that is not blank."""
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig", newline=""), strict=True)
     line = 1
     try:
         for cells in reader:
             if cells:
-                rows.append((line, cells))
+                yield line, cells
             line = reader.line_num + 1
     except csv.Error as e:
         raise ManifestError(f"line {line} is not CSV: {e}") from e
-    if not rows:
-        raise ManifestError(f"the file is empty; expected a header with the columns {', '.join(COLUMNS)}")
-    header, rows = [name.strip() for name in rows[0][1]], rows[1:]
-    if is_plain(header):
-        header, rows = completed(header, rows)
-    _check_header(header)
-    return header, rows
 
 
 def _check_header(header: list[str]) -> None:
@@ -328,9 +351,11 @@ def _check_header(header: list[str]) -> None:
         raise ManifestError(f"line 1 is not a manifest's header ({', '.join(COLUMNS)}):", problems)
 
 
-def _csv_text(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return CSV with LF line ends; a cell is quoted where it must be, a lone CR included."""
-    return "".join(",".join(map(_cell, row)) + "\n" for row in (header, *rows))
+def _csv_parts(header: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[bytes]:
+    """Yield CSV with LF line ends, many lines at a time; a cell is quoted where it must be, a lone CR included."""
+    lines = (",".join(map(_cell, row)) + "\n" for row in chain((header,), rows))
+    while part := "".join(islice(lines, LINES_AT_ONCE)):
+        yield part.encode()
 
 
 def _cell(text: str) -> str:

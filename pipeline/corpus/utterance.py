@@ -13,6 +13,8 @@ SOUND = "sound"  # a column of its own, written where a clip's sound lies in ano
 REQUIRED_COLUMNS = ("id", "path", "split")
 SPLITS = ("train", "dev", "test")
 
+NO_EXTRA: Mapping[str, str] = {}  # one for all utterances without further columns
+
 MAX_ID_CHARACTERS = 200
 MAX_NAME_CHARACTERS = 255  # of a dialogue, a speaker, a label
 MAX_TURN = 2**31 - 1  # the cache stores turns as int32
@@ -54,7 +56,7 @@ class Utterance:
     """Empty where unlabelled."""
     sentiment: str = ""
     """Empty where unlabelled."""
-    extra: Mapping[str, str] = field(default_factory=dict, hash=False)
+    extra: Mapping[str, str] = field(default_factory=lambda: NO_EXTRA, hash=False)
     """Columns beyond the contract, such as ``episode``: for `check`, never for `extract`. Blanks are left out."""
     sound: str = ""
     """The file that holds the clip's sound, as `path` is; empty where that is `path` itself."""
