@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.features.faces.rows import STATES
+from dualstream.features.faces.rows import STATES, FaceRows
 from dualstream.features.projection import PCA, TURNED
 from dualstream.heads.evaluation.majority import Majority, majority_lines
-from dualstream.heads.evaluation.outliers import UsualRange
 from dualstream.heads.variants.options import TASKS, Task
-from dualstream.pipeline.cache import Cache, Stream, read_cache
+from dualstream.pipeline.cache import Cache, Stream, open_cache
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.experiments.inspection import (
-    Health,
     InspectReport,
     LabelReport,
     MajorityLine,
@@ -29,7 +26,8 @@ from dualstream.pipeline.experiments.inspection import (
 )
 from dualstream.pipeline.experiments.integrity import random_weights, whitened
 from dualstream.pipeline.experiments.mistakes import mistakes
-from dualstream.pipeline.experiments.ranges import Outliers, odd_rows
+from dualstream.pipeline.experiments.ranges import Outliers
+from dualstream.pipeline.experiments.row_blocks import count_not_finite, health, outliers_of, usual_range
 from dualstream.pipeline.extraction.shards import read_shard_and_digest, shard_path
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.features import InspectCommand
@@ -48,7 +46,6 @@ MAJORITY_SCORES = (
     ("macro_f1", "  macro F1"),
 )
 REPEATED = 0.01  # of the utterances; RAVDESS holds one clip twice, 2 of 832, while 27 % of its windows repeat one
-NEARLY_CONSTANT = 1e-6  # spread over the column's largest magnitude
 
 
 def run(options: InspectCommand) -> CommandResult:
@@ -72,14 +69,14 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
     CorruptError
         Where a digest does not hold or the file is not of the format. That is checked without `verify` too.
     """
-    cache = read_cache(path)
+    cache = open_cache(path)
     utterances = cache.utterances
     marked = list(zip(utterances.id, utterances.status, utterances.reason, strict=True))
     splits = [one for one in SPLITS if one in utterances.split]
     splits += sorted(set(utterances.split) - set(splits))
     far = _odd_rows(cache)
     streams = {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()}
-    found = mistakes(cache)
+    found = mistakes(_with_utterances(cache))
     verified, not_verified = _verify(path, cache) if verify else (None, None)
     return InspectReport(
         cache=str(path),
@@ -101,6 +98,12 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         verified=verified,
         not_verified=not_verified,
     )
+
+
+def _with_utterances(cache: Cache) -> Cache:
+    """Return a cache whose rows of utterances are in memory: they are compared with each other."""
+    streams = {name: replace(one, utterance=np.asarray(one.utterance)) for name, one in cache.streams.items()}
+    return replace(cache, streams=streams)
 
 
 def describe(report: InspectReport) -> str:
@@ -142,23 +145,25 @@ def _listed(what: str, clips: list[tuple[str, str]]) -> list[str]:
 
 
 def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
-    split = np.array(cache.utterances.split)
-    of_window = np.repeat(split, np.diff(cache.offsets))
+    lengths = np.diff(cache.offsets)
+    place = {name: code for code, name in enumerate(splits)}
+    split = np.array([place[name] for name in cache.utterances.split], dtype=np.int16)
+    known = None if stream.window_present is None else np.asarray(stream.window_present)
+    of_window = np.repeat(split, lengths)
     coverage = {}
-    for one in splits:
-        here, windows = split == one, of_window == one
-        known = stream.window_present
+    for one, code in place.items():
+        here = split == code
         coverage[one] = SplitCoverage(
             utterances=int(here.sum()),
             present=int(stream.present[here].sum()),
-            windows=None if known is None else int(windows.sum()),
-            windows_present=None if known is None else int(known[windows].sum()),
+            windows=None if known is None else int(lengths[here].sum()),
+            windows_present=None if known is None else int(known[of_window == code].sum()),
         )
-    rows, owner = stream.utterance[stream.present], np.flatnonzero(stream.present)
-    both = [rows] if stream.windows is None else [rows, stream.windows]
-    if stream.windows is not None and stream.window_present is not None:
-        rows = stream.windows[stream.window_present]
-        owner = np.repeat(np.arange(len(split)), np.diff(cache.offsets))[stream.window_present]
+    rows, present, owner = stream.utterance, stream.present, np.arange(len(split), dtype=np.int32)
+    not_finite = count_not_finite(rows, present)
+    if stream.windows is not None and known is not None:
+        rows, present, owner = stream.windows, known, np.repeat(owner, lengths)
+        not_finite += count_not_finite(rows)
     return StreamReport(
         encoder=stream.spec.get("name"),
         weights=stream.spec.get("weights"),
@@ -168,33 +173,13 @@ def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:
         windows=stream.windows is not None,
         projection={"kind": stream.projection.kind, **stream.projection.fitted_on} if stream.projection else None,
         coverage=coverage,
-        health=replace(
-            _health(rows, not_finite=int(sum((~np.isfinite(one).all(axis=1)).sum() for one in both))),
-            repeated_utterances=_repeated(rows, owner),
-        ),
-        faces=None if stream.faces is None else dict(stream.faces.summary()),
+        health=health(rows, present, owner, not_finite=not_finite),
+        faces=None if stream.faces is None else dict(_in_memory(stream.faces).summary()),
     )
 
 
-def _health(rows: NDArray[np.float32], *, not_finite: int) -> Health:
-    """Return what the present rows, shape (R, D), look like."""
-    if not len(rows):
-        return Health(rows=0, dead_columns=(), repeated_rows=0, not_finite=not_finite)
-    finite = np.isfinite(rows).all(axis=1)
-    good = rows[finite]
-    dead: list[int] = []
-    if len(good) > 1:
-        spread = good.max(axis=0) - good.min(axis=0)
-        dead = np.flatnonzero(spread <= NEARLY_CONSTANT * np.abs(good).max(axis=0)).tolist()
-    return Health(
-        rows=len(rows),
-        dead_columns=tuple(dead),
-        repeated_rows=len(good) - int(_row_codes(good).max(initial=-1)) - 1,
-        least=float(good.min()) if len(good) else None,
-        largest=float(good.max()) if len(good) else None,
-        mean_norm=float(np.linalg.norm(good.astype(np.float64), axis=1).mean()) if len(good) else None,
-        not_finite=not_finite,
-    )
+def _in_memory(faces: FaceRows) -> FaceRows:
+    return FaceRows(**{name: np.asarray(column) for name, column in vars(faces).items()})
 
 
 def _labels(cache: Cache, task: Task, splits: list[str]) -> LabelReport:
@@ -231,23 +216,23 @@ def _majority(scored: NDArray[np.int64], names: Sequence[str], train: NDArray[np
 
 def _odd_rows(cache: Cache) -> list[Outliers]:
     """Return what lies far outside of train's rows (of all, where there is no train), utterances and windows."""
-    split = np.array(cache.utterances.split)
-    learned_from = split == "train" if (split == "train").any() else np.ones(len(split), dtype=bool)
-    lengths = np.diff(cache.offsets)
-    owner = np.repeat(np.arange(len(split)), lengths)
-    place = np.arange(len(owner)) - cache.offsets[owner]
+    train = np.array([name == "train" for name in cache.utterances.split])
+    learned_from = train if train.any() else np.ones(len(train), dtype=bool)
     found = []
     for name, stream in cache.streams.items():
         columns = stream.spec.get("column_names")
-        levels: list[tuple[str, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Sequence[str]]]
+        levels: list[tuple[str, Any, NDArray[np.bool_], NDArray[np.bool_], Sequence[str]]]
         levels = [(name, stream.utterance, stream.present, learned_from, cache.utterances.id)]
         if stream.windows is not None and stream.window_present is not None:
-            ids = _WindowNames(cache.utterances.id, owner, place)
-            levels.append((f"{name} windows", stream.windows, stream.window_present, learned_from[owner], ids))
+            ids, known = (
+                _WindowNames(cache.utterances.id, cache.offsets),
+                np.repeat(learned_from, np.diff(cache.offsets)),
+            )
+            levels.append((f"{name} windows", stream.windows, np.asarray(stream.window_present), known, ids))
         for what, rows, present, known, names in levels:
-            usual = UsualRange.of(rows[present & known])
+            usual = usual_range(rows, present & known)
             if usual is not None:
-                found.append(odd_rows(what, rows, present, names, usual, columns))
+                found.append(outliers_of(what, rows, present, names, usual, columns))
     return found
 
 
@@ -256,36 +241,14 @@ class _WindowNames(Sequence[str]):
     """Names of windows, made where they are asked for: there may be millions."""
 
     ids: Sequence[str]
-    owner: NDArray[np.int64]
-    place: NDArray[np.int64]
+    offsets: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.owner)
+        return int(self.offsets[-1])
 
     def __getitem__(self, at: Any) -> Any:
-        return f"{self.ids[self.owner[at]]} window {self.place[at]}"
-
-
-def _repeated(rows: NDArray[np.float32], owner: NDArray[np.int64]) -> int:
-    """Return how many utterances have no row, of shape (R, D), that is not another utterance's too."""
-    if not len(rows):
-        return 0
-    codes = _row_codes(rows)
-    first = np.zeros(int(codes.max()) + 1, dtype=np.int64)
-    first[codes[::-1]] = owner[::-1]
-    shared = np.zeros(len(first), dtype=np.bool_)
-    shared[codes[owner != first[codes]]] = True
-    return len(np.unique(owner)) - len(np.unique(owner[~shared[codes]]))
-
-
-def _row_codes(rows: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return a number for each of the rows (R, D), from 0 on, the same for rows of the same bytes.
-
-    Of millions of rows their digests are compared, not copies of them.
-    """
-    known: dict[bytes, int] = {}
-    digests = (blake2b(row.tobytes(), digest_size=16).digest() for row in rows)
-    return np.fromiter((known.setdefault(one, len(known)) for one in digests), np.int64, count=len(rows))
+        owner = int(np.searchsorted(self.offsets, at, side="right")) - 1
+        return f"{self.ids[owner]} window {at - int(self.offsets[owner])}"
 
 
 def _warnings(cache: Cache, streams: Mapping[str, StreamReport], odd: Sequence[Outliers]) -> list[str]:
@@ -335,7 +298,7 @@ def _verify(path: Path, cache: Cache) -> tuple[tuple[str, ...], tuple[str, ...]]
         parts = [("utterance rows", stream.utterance)]
         parts += [("window rows", stream.windows)] if stream.windows is not None else []
         for what, rows in parts:
-            if not np.isfinite(rows).all():
+            if count_not_finite(rows):
                 raise CorruptError(f"{path}: {what} of stream {name} hold NaN or infinity")
     done.append("that all rows are finite")
     there, lacking = _verify_shards(path, provenance)

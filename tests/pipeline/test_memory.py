@@ -52,8 +52,16 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache.h5"
 
 
-@pytest.mark.parametrize("read", [read_cache, read_corpus, inspect])
-@pytest.mark.parametrize("module", [container, sealed])
+@pytest.mark.parametrize(
+    ("module", "read"),
+    [
+        (container, read_cache),
+        (container, read_corpus),
+        (container, inspect),
+        (sealed, read_cache),
+        (sealed, read_corpus),
+    ],
+)
 def test_a_sound_cache_is_not_called_corrupt(
     cache: Path, monkeypatch: pytest.MonkeyPatch, read: Any, module: Any
 ) -> None:
@@ -250,17 +258,23 @@ def test_a_limit_on_the_address_space_is_no_damage(tmp_path: Path) -> None:
     wide = type(video)("video", rows, np.ones(40, bool), None, None, None, {**video.spec, "has_windows": False})
     write_cache(path, Cache(small.utterances, small.offsets, small.start_s, {"video": wide}, small.vocabulary, {}))
     code = (
-        "import sys, resource, cli, numpy, h5py, pipeline.commands.inspect\n"
+        "import sys, resource, pathlib, cli, numpy, h5py, pipeline.commands.inspect\n"
         "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 120_000_000,) * 2)\n"
-        "cli.app()"
+        "from dualstream.pipeline import cache, errors\n"
+        "if sys.argv[1] == 'inspect':\n"
+        "    cli.app()\n"
+        "try:\n"
+        "    cache.read_cache(pathlib.Path(sys.argv[2]))\n"
+        "except errors.DualstreamError as error:\n"
+        "    sys.exit(f'error: {error}')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "inspect", str(path)], cwd=REPOSITORY, capture_output=True, text=True
-    )
-    assert done.returncode == 1, done.stderr
-    assert "memory is short while" in done.stderr
-    assert "0.16 GB needed in all" in done.stderr
+    for words, needed in ((["inspect"], ""), (["read"], "0.16 GB needed in all")):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words, str(path)], cwd=REPOSITORY, capture_output=True, text=True
+        )
+        assert done.returncode == 1, done.stderr
+        assert "memory is short while" in done.stderr and needed in done.stderr
     assert h5py.is_hdf5(path)
 
 
