@@ -38,6 +38,7 @@ from dualstream.features.media.seek import INDEXED, Read
 from dualstream.features.media.seek import decode_span as by_process
 from dualstream.features.media.settings import Decoder, DecodeSettings, MediaError
 from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
+from dualstream.features.media.watched import WatchedPictures
 
 from dualstream.installation import install_hint
 
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 
 CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come out as an ffmpeg process has them
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
+BT709 = 1  # AVCOL_SPC_BT709
 ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
 NEEDED = f"decoding by pyav needs the package av: {install_hint('fast')}, or use ffmpeg"
 MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
@@ -146,8 +148,6 @@ def _decoded(job: Job) -> Decoded:
         nvdec.engine(job.gpu)
     if job.delay_s or job.lead_us or job.inverted:
         raise NotPlainError("its start is moved")
-    if job.watch is not None:
-        raise NotPlainError("every picture of it is looked at")
     with av.logging.Capture(local=True) as said:
         try:
             with _bounded(guards.address_space_bytes, _on_gpu(job)), _opened(job) as file:
@@ -212,15 +212,24 @@ def _tracks(job: Job, file: InputContainer, result: Decoded) -> dict[int, Pictur
     offset_us = -(job.seek_us + (file.start_time or 0))
     tracks: dict[int, Pictures | Sound] = {}
     if (size := settings.frame_size_px) is not None and (video := report.video) is not None:
-        result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
-        stream: Any = file.streams[video.index]
-        tracks[video.index] = Pictures(job, result.rows, result.pictures, offset_us, stream.sample_aspect_ratio)
+        tracks[video.index] = _pictures(job, file.streams[video.index], result, offset_us, 3 * size * size)
     if (rate_hz := settings.sample_rate_hz) is not None and (audio := report.audio) is not None:
         result.samples = AudioSamples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
         tracks[audio.index] = Sound(job, result.samples, result.sound, offset_us)
     if not tracks:
         raise NotPlainError("it has no stream that is wanted")
     return tracks
+
+
+def _pictures(job: Job, stream: Any, result: Decoded, offset_us: int, row_bytes: int) -> Pictures:
+    """Return what takes the pictures: as rows, or to be looked at."""
+    how = result.pictures, offset_us, stream.sample_aspect_ratio
+    if job.watch is None:
+        result.rows = Rows(row_bytes, job.ticks.count, job.most_rows, job.wanted_rows)
+        return Pictures(job, result.rows, *how)
+    result.rows, result.watcher = Rows(1, 0, 0, None), job.watch()
+    bt709 = stream.codec_context.colorspace == BT709
+    return WatchedPictures(job, result.rows, *how, watcher=result.watcher, bt709=bt709)
 
 
 def _prepare(stream: Stream, job: Job) -> None:

@@ -88,16 +88,21 @@ class Pictures:
             self._keep(held, [last])
 
     def _show(self, frame: VideoFrame, time_us: int) -> None:
-        before = self._stamps.times_us[-1] if self._stamps.times_us else None
-        if before is not None and time_us <= before:
-            raise NotPlainError("the pictures' times do not rise")
-        self._stamps.take(time_us)
+        before = self._note(time_us)
         if self._held is not None and before is not None:
             until = min(self._first_tick((before + time_us) // 2 + TIE_US), self._job.ticks.count)
             wanted = self._job.wanted_rows
             self._keep(self._held, [n for n in range(self._shown_from, until) if wanted is None or n in wanted])
             self._shown_from = max(self._shown_from, until)
         self._held = frame
+
+    def _note(self, time_us: int) -> int | None:
+        """Note when a picture is shown; return when the one before was, or None."""
+        before = self._stamps.times_us[-1] if self._stamps.times_us else None
+        if before is not None and time_us <= before:
+            raise NotPlainError("the pictures' times do not rise")
+        self._stamps.take(time_us)
+        return before
 
     def _first_tick(self, moved_us: int) -> int:
         """Return the first tick at or behind an instant, as `Ticks.chosen` does."""
@@ -111,11 +116,16 @@ class Pictures:
                 self._rows.keep(tick, data)
 
     def _scaled(self, frame: VideoFrame) -> memoryview:
-        """Return a picture as a square of RGB: the same scaler with the same flags as in the process."""
-        import av
-
+        """Return a picture as a square of RGB."""
         size = self._job.settings.frame_size_px
         assert size is not None
+        scaled = self._filtered(frame, [*fitted(self._job.settings, size), "format=pix_fmts=rgb24"])
+        return np.ascontiguousarray(scaled.to_ndarray()).data.cast("B")
+
+    def _filtered(self, frame: VideoFrame, filters: list[str]) -> VideoFrame:
+        """Return an upright picture as filters make it: the same scaler with the same flags as in the process."""
+        import av
+
         if self._graph is None:
             source = (
                 f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={self._base[0]}/{self._base[1]}"
@@ -126,14 +136,13 @@ class Pictures:
                 f"buffer={source}",
                 *PLANAR.get(frame.format.name, ()),
                 *TURNS[self.rotation_deg],
-                *fitted(self._job.settings, size),
-                "format=pix_fmts=rgb24",
+                *filters,
             ]
             self._graph = _graph([*chain, "buffersink"])
         self._graph.push(frame)
-        scaled = self._graph.pull()
-        assert isinstance(scaled, av.VideoFrame)
-        return np.ascontiguousarray(scaled.to_ndarray()).data.cast("B")
+        filtered = self._graph.pull()
+        assert isinstance(filtered, av.VideoFrame)
+        return filtered
 
 
 class Sound:
