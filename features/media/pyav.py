@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.media import command, nvdec
+from dualstream.features.media import boxes, command, nvdec
 from dualstream.features.media.decode import (
     MICROSECOND,
     SOUND_FRAME_BYTES,
@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come out as an ffmpeg process has them
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
-BT709 = 1  # AVCOL_SPC_BT709
+UNSEEN = {"skip_frame": "all"}  # when a file is opened, which otherwise takes decoding a key frame twice
 ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
 NEEDED = f"decoding by pyav needs the package av: {install_hint('fast')}, or use ffmpeg"
 MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
@@ -167,6 +167,8 @@ def _opened(job: Job) -> InputContainer:
     options = {
         name: str(value) for name, value in command.input_options(job.guards).items() if name != "max_alloc"
     }
+    if not _on_gpu(job) and boxes.is_iso(job.real_path):
+        options |= UNSEEN
     limit_s = job.guards.wall_s
     engine = nvdec.engine(job.gpu) if _on_gpu(job) else None
     file = av.open(command.input_url(job.real_path), options=options, timeout=(limit_s, limit_s), hwaccel=engine)
@@ -202,7 +204,9 @@ def _read(job: Job, file: InputContainer) -> Decoded:
     for index, track in tracks.items():
         track.close()
         if isinstance(track, Pictures):
-            report.streams[index].rotation_deg = track.rotation_deg
+            header = report.streams[index]
+            header.rotation_deg = track.rotation_deg
+            header.width_px, header.height_px = track.size_px
     return result
 
 
@@ -223,13 +227,12 @@ def _tracks(job: Job, file: InputContainer, result: Decoded) -> dict[int, Pictur
 
 def _pictures(job: Job, stream: Any, result: Decoded, offset_us: int, row_bytes: int) -> Pictures:
     """Return what takes the pictures: as rows, or to be looked at."""
-    how = result.pictures, offset_us, stream.sample_aspect_ratio
+    how = result.pictures, offset_us, stream
     if job.watch is None:
         result.rows = Rows(row_bytes, job.ticks.count, job.most_rows, job.wanted_rows)
         return Pictures(job, result.rows, *how)
     result.rows, result.watcher = Rows(1, 0, 0, None), job.watch()
-    bt709 = stream.codec_context.colorspace == BT709
-    return WatchedPictures(job, result.rows, *how, watcher=result.watcher, bt709=bt709)
+    return WatchedPictures(job, result.rows, *how, watcher=result.watcher)
 
 
 def _prepare(stream: Stream, job: Job) -> None:

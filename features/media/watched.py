@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.plane import VideoPlane
 
+BT709 = 1  # AVCOL_SPC_BT709
 FORMAT = "format=pix_fmts=yuv420p"
 
 
 class WatchedPictures(Pictures):
     """The pictures of one stream, each shown to a watcher; none of them is kept as a row."""
 
-    def __init__(self, *stream: Any, watcher: Watcher, bt709: bool) -> None:
-        super().__init__(*stream)
-        self._watcher, self._bt709 = watcher, bt709
+    def __init__(self, *how: Any, watcher: Watcher) -> None:
+        super().__init__(*how)
+        self._watcher = watcher
         self._most = math.ceil(self._job.limit_s * MOST_PICTURES_A_SECOND) + 1
 
     def close(self) -> None:
@@ -38,7 +39,7 @@ class WatchedPictures(Pictures):
             raise NotPlainError(f"there are more than {MOST_PICTURES_A_SECOND} pictures in a second")
         shown = self._filtered(frame, [*watched_chain(SCALER), FORMAT])
         y, u, v = (_array(plane) for plane in shown.planes)
-        self._watcher.see(Picture(time_us / MICROSECOND, y, u, v, self._bt709))
+        self._watcher.see(Picture(time_us / MICROSECOND, y, u, v, int(frame.colorspace) == BT709))
 
 
 def _array(plane: VideoPlane) -> NDArray[np.uint8]:
