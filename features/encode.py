@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 from dualstream.features.batching import FrameBatcher
 from dualstream.features.clip_plan import ClipPlan, decode_settings
-from dualstream.features.encoder import Encoder, StreamFeatures, VideoEncoder
+from dualstream.features.encoder import AudioEncoder, Encoder, StreamFeatures, VideoEncoder
 from dualstream.features.faces.people import People
 from dualstream.features.faces.region import Crops, RegionEncoder
 from dualstream.features.faces.rows import FaceRows
 from dualstream.features.media import MediaError
 from dualstream.features.options import Region
+from dualstream.features.preparation import OnlyPrepares, Prepared, PreparingEncoder
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
@@ -52,6 +53,8 @@ class BegunClip:
     """What was odd about the rows of a stream of sound."""
     sound: tuple[NDArray[np.float32], tuple[float, float]] | None = None
     """Samples and the span that they cover, seconds, where they are kept (`ClipPlan.keep_sound`)."""
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+    """What the networks of another process take of the sound, by stream."""
 
     @property
     def size_bytes(self) -> int:
@@ -129,7 +132,8 @@ def begin_clip(
 def complete_clip(begun: BegunClip, utterance_id: str, plan: ClipPlan) -> BegunClip:
     """Add the rows of sound, and of tables, that a clip lacks; let go of its sound unless that is to be kept.
 
-    A clip that another process began lacks the streams whose encoders did not travel there.
+    A clip that another process began lacks the streams whose encoders did not travel there. Of those that went to
+    prepare the sound it has what they prepared.
 
     Raises
     ------
@@ -138,19 +142,34 @@ def complete_clip(begun: BegunClip, utterance_id: str, plan: ClipPlan) -> BegunC
     """
     streams = begun.streams | _from_tables(plan, utterance_id, begun.starts_s, known=begun.streams)
     stream_notes = dict(begun.stream_notes)
+    prepared: dict[str, Prepared] = {}
     for name, encoder in plan.audio.items():
         if name in streams:
             continue
-        if begun.sound is None:
+        said = _heard(begun, name, encoder, plan.windows.length_s)
+        if isinstance(said, Prepared):
+            prepared[name] = said
+        elif said is None:
             streams[name] = absent(encoder, len(begun.starts_s))
-            continue
-        samples, covered_s = begun.sound
-        with one_blas_thread():
-            said = encoder.encode_audio(samples, begun.starts_s, plan.windows.length_s, covered_s)
-        streams[name] = _tidy(said, name, stream_notes.setdefault(name, []))
-    return replace(
-        begun, streams=streams, stream_notes=stream_notes, sound=begun.sound if plan.keep_sound else None
-    )
+        else:
+            streams[name] = _tidy(said, name, stream_notes.setdefault(name, []))
+    kept = begun.sound if plan.keep_sound else None
+    return replace(begun, streams=streams, stream_notes=stream_notes, sound=kept, prepared=prepared)
+
+
+@one_blas_thread()
+def _heard(
+    begun: BegunClip, name: str, encoder: AudioEncoder, length_s: float
+) -> StreamFeatures | Prepared | None:
+    """Return what an encoder says of a clip's sound, or prepares of it; None where there is none."""
+    if name in begun.prepared and isinstance(encoder, PreparingEncoder):
+        return encoder.encode_prepared(begun.prepared[name], begun.starts_s, length_s)
+    if begun.sound is None:
+        return None
+    samples, covered_s = begun.sound
+    if isinstance(encoder, OnlyPrepares):
+        return encoder.preparation.prepare(samples, begun.starts_s, length_s, covered_s)
+    return encoder.encode_audio(samples, begun.starts_s, length_s, covered_s)
 
 
 def finish_clip(begun: BegunClip, rows: Mapping[str, NDArray[np.float32]], plan: ClipPlan) -> BegunClip:

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from dualstream.features.encoder import require
+from dualstream.features.preparation import Prepared, covered_span
 from numpy.typing import NDArray
 
 from dualstream.cores import one_blas_thread
@@ -45,6 +46,25 @@ def _filters() -> NDArray[np.float32]:
     return found
 
 
+class LogMelPreparation:
+    """Makes log-mel frames for a network, as a `Preparation`."""
+
+    def prepare(
+        self,
+        audio: NDArray[np.float32],
+        starts_s: NDArray[np.float64],
+        length_s: float,
+        covered_s: tuple[float, float],
+    ) -> Prepared:
+        """Keep `Preparation.prepare`; the one input is the frames of the span that has sound."""
+        frames, _ = covered_frames(audio, covered_s)
+        return Prepared((frames,), covered_span(covered_s, SAMPLE_RATE_HZ, audio.size))
+
+    def warm_up(self) -> None:
+        """Import what makes the filters."""
+        _filters()
+
+
 def windows_of(
     starts_s: NDArray[np.float64], length_s: float, covered_s: tuple[float, float], frames: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -67,7 +87,6 @@ def covered_frames(
 
     No frames, shape (0, BANDS), where the span holds not one sample.
     """
-    begin = min(max(round(covered_s[0] * SAMPLE_RATE_HZ), 0), audio.size)
-    end = min(max(round(covered_s[1] * SAMPLE_RATE_HZ), begin), audio.size)
+    begin, end = covered_span(covered_s, SAMPLE_RATE_HZ, audio.size)
     span_s = (begin / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
     return (log_mel(audio[begin:end]) if end > begin else np.zeros((0, BANDS), np.float32)), span_s

@@ -1,4 +1,4 @@
-"""A plan for another process: with what decodes, finds faces and describes sound, and without networks.
+"""A plan for another process: with what decodes, finds faces, describes or prepares sound, and without networks.
 
 Networks stay where the device is, tables where their rows are: `complete_clip` adds both to a clip that came back.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from dualstream.features.clip_plan import ClipPlan
 from dualstream.features.encoder import AudioEncoder, Encoder, EncoderSpec, VideoEncoder
 from dualstream.features.faces.region import RegionEncoder
+from dualstream.features.preparation import OnlyPrepares, PreparingEncoder
 from numpy.typing import NDArray
 
 
@@ -32,7 +33,8 @@ def without_networks(plan: ClipPlan, stays: Callable[[Encoder], bool]) -> ClipPl
     Parameters
     ----------
     stays
-        Tells which encoders of sound are left out; the sound is then kept.
+        Tells which encoders of sound are left out; the sound is then kept, but where all of these say how it is
+        prepared (preparation.py): that is done there.
     """
     encoders = dict(_travelling(plan.encoders, stays))
     return replace(plan, encoders=encoders, keep_sound=any(name not in encoders for name in plan.audio))
@@ -54,6 +56,8 @@ def _travelling(encoders: Mapping[str, Encoder], stays: Callable[[Encoder], bool
             found.append((name, _stand_in(one)))
         elif isinstance(one, AudioEncoder) and not stays(one):
             found.append((name, one))
+        elif isinstance(one, PreparingEncoder):
+            found.append((name, OnlyPrepares(one.spec, one.sample_rate_hz, one.preparation)))
     return found
 
 

@@ -46,6 +46,8 @@ class RecipeDocument(TypedDict, total=False):
     """Without their widths after projection."""
     scramble_s: float
     """Where sound was scrambled: seconds of each piece."""
+    watched: str
+    """What decoded for the passes that look for faces, where that was not ffmpeg."""
 
 
 class Environment(TypedDict, total=False):

@@ -20,9 +20,11 @@ from dualstream.features.log_mel import (
     MIN_COVERED_S,
     SAMPLE_RATE_HZ,
     SPAN,
+    LogMelPreparation,
     covered_frames,
     windows_of,
 )
+from dualstream.features.preparation import Prepared
 from dualstream.features.trainable import SampleRows, TrainableEncoder, register_trainable
 from dualstream.features.weights import WeightsRecord, fill
 from numpy.typing import NDArray
@@ -41,6 +43,7 @@ class BiLstmEncoder:
     """A frozen BiLSTM as an `AudioEncoder`: each window alone, and the utterance from all of its frames."""
 
     sample_rate_hz = SAMPLE_RATE_HZ
+    preparation = LogMelPreparation()
 
     def __init__(self, net: BiLstm, weights: WeightsRecord, options: EncoderOptions) -> None:
         self.device = usable_device(options.device)
@@ -72,7 +75,15 @@ class BiLstmEncoder:
         covered_s: tuple[float, float],
     ) -> StreamFeatures:
         """Keep `AudioEncoder.encode_audio`."""
-        frames, span_s = covered_frames(audio, covered_s)
+        prepared = self.preparation.prepare(audio, starts_s, length_s, covered_s)
+        return self.encode_prepared(prepared, starts_s, length_s)
+
+    def encode_prepared(
+        self, prepared: Prepared, starts_s: NDArray[np.float64], length_s: float
+    ) -> StreamFeatures:
+        """Keep `PreparingEncoder.encode_prepared`."""
+        (frames,) = prepared.inputs
+        span_s = (prepared.span[0] / SAMPLE_RATE_HZ, prepared.span[1] / SAMPLE_RATE_HZ)
         if not len(frames):
             return StreamFeatures.nothing(AUDIO_WIDTH, len(starts_s))
         rows = np.zeros((len(starts_s), AUDIO_WIDTH), np.float32)

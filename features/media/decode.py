@@ -18,11 +18,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
-from dualstream.features.media import command, runner
+from dualstream.features.media import boxes, command, runner
 from dualstream.features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
 from dualstream.features.media.pictures import PictureSink, Watch, Watcher, watched_chain
 from dualstream.features.media.report import DecodeReport
@@ -101,6 +101,8 @@ class Job:
     """Makes what is shown every picture, in place of the frames of wanted instants; None: nothing is."""
     gpu: int = 0
     """Number of the GPU that decodes, where the settings say that one does."""
+    unseen: bool = False
+    """Pictures, of which none is wanted, are not decoded as the file is opened either."""
 
     @property
     def seek_us(self) -> int:
@@ -247,7 +249,19 @@ class Decoded:
 
 
 def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
-    """Run one process for the first moving picture (`video`) and the first sound (`audio`) of a file."""
+    """Run one process for the first moving picture (`video`) and the first sound (`audio`) of a file.
+
+    Opening a file decodes a key frame: not where only the sound of an MP4 or MOV file is wanted, whose header
+    tells all. Where anything goes wrong then, another process opens it as usual: its verdict is the usual one.
+    """
+    if job.settings.frame_size_px is None and boxes.states_pictures(job.real_path):
+        result = _decode(replace(job, unseen=True), video=False, audio=audio)
+        if result.status == 0 and not result.report.error_count:
+            return result
+    return _decode(job, video=video, audio=audio)
+
+
+def _decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     settings = job.settings
     limit_bytes = job.guards.log_bytes
     result = Decoded(0, DecodeReport(limit_bytes), Stamps(limit_bytes, job.lead_us), Stamps(limit_bytes))
@@ -296,6 +310,8 @@ def _command(job: Job, outputs: list[Output]) -> list[str]:
         options["reinit_filter:v"] = 0  # a change of size must not start the ticks anew
         if job.settings.speed == "fast":
             options |= {"skip_frame:v": "noref", "skip_loop_filter:v": "all"}
+    elif job.unseen:
+        options["skip_frame:v"] = "all"
     if job.seek_us > 0:
         options["ss"] = f"{job.seek_us / MICROSECOND:.6f}"
     if job.delay_s > 0:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.media import command, nvdec
+from dualstream.features.media import boxes, command, nvdec
 from dualstream.features.media.decode import (
     MICROSECOND,
     SOUND_FRAME_BYTES,
@@ -38,6 +38,7 @@ from dualstream.features.media.seek import INDEXED, Read
 from dualstream.features.media.seek import decode_span as by_process
 from dualstream.features.media.settings import Decoder, DecodeSettings, MediaError
 from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
+from dualstream.features.media.watched import WatchedPictures
 
 from dualstream.installation import install_hint
 
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 
 CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come out as an ffmpeg process has them
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
+UNSEEN = {"skip_frame": "all"}  # when a file is opened, which otherwise takes decoding a key frame twice
 ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
 NEEDED = f"decoding by pyav needs the package av: {install_hint('fast')}, or use ffmpeg"
 MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
@@ -146,8 +148,6 @@ def _decoded(job: Job) -> Decoded:
         nvdec.engine(job.gpu)
     if job.delay_s or job.lead_us or job.inverted:
         raise NotPlainError("its start is moved")
-    if job.watch is not None:
-        raise NotPlainError("every picture of it is looked at")
     with av.logging.Capture(local=True) as said:
         try:
             with _bounded(guards.address_space_bytes, _on_gpu(job)), _opened(job) as file:
@@ -167,6 +167,8 @@ def _opened(job: Job) -> InputContainer:
     options = {
         name: str(value) for name, value in command.input_options(job.guards).items() if name != "max_alloc"
     }
+    if not _on_gpu(job) and boxes.is_iso(job.real_path):
+        options |= UNSEEN
     limit_s = job.guards.wall_s
     engine = nvdec.engine(job.gpu) if _on_gpu(job) else None
     file = av.open(command.input_url(job.real_path), options=options, timeout=(limit_s, limit_s), hwaccel=engine)
@@ -202,7 +204,9 @@ def _read(job: Job, file: InputContainer) -> Decoded:
     for index, track in tracks.items():
         track.close()
         if isinstance(track, Pictures):
-            report.streams[index].rotation_deg = track.rotation_deg
+            header = report.streams[index]
+            header.rotation_deg = track.rotation_deg
+            header.width_px, header.height_px = track.size_px
     return result
 
 
@@ -212,15 +216,23 @@ def _tracks(job: Job, file: InputContainer, result: Decoded) -> dict[int, Pictur
     offset_us = -(job.seek_us + (file.start_time or 0))
     tracks: dict[int, Pictures | Sound] = {}
     if (size := settings.frame_size_px) is not None and (video := report.video) is not None:
-        result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
-        stream: Any = file.streams[video.index]
-        tracks[video.index] = Pictures(job, result.rows, result.pictures, offset_us, stream.sample_aspect_ratio)
+        tracks[video.index] = _pictures(job, file.streams[video.index], result, offset_us, 3 * size * size)
     if (rate_hz := settings.sample_rate_hz) is not None and (audio := report.audio) is not None:
         result.samples = AudioSamples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
         tracks[audio.index] = Sound(job, result.samples, result.sound, offset_us)
     if not tracks:
         raise NotPlainError("it has no stream that is wanted")
     return tracks
+
+
+def _pictures(job: Job, stream: Any, result: Decoded, offset_us: int, row_bytes: int) -> Pictures:
+    """Return what takes the pictures: as rows, or to be looked at."""
+    how = result.pictures, offset_us, stream
+    if job.watch is None:
+        result.rows = Rows(row_bytes, job.ticks.count, job.most_rows, job.wanted_rows)
+        return Pictures(job, result.rows, *how)
+    result.rows, result.watcher = Rows(1, 0, 0, None), job.watch()
+    return WatchedPictures(job, result.rows, *how, watcher=result.watcher)
 
 
 def _prepare(stream: Stream, job: Job) -> None:

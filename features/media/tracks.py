@@ -16,6 +16,7 @@ from dualstream.features.media.decode import MICROSECOND, TIE_US, Job, fitted, r
 if TYPE_CHECKING:
     from av import AudioFrame, VideoFrame
     from av.filter import Graph
+    from av.video.stream import VideoStream
     from dualstream.features.media.decode import AudioSamples, Rows, Stamps
 
 PIECES = 64  # of sound that wait before they are filtered: more than a second
@@ -39,11 +40,12 @@ def rescaled(time: int, base: Base, to: Base) -> int:
 class Pictures:
     """The pictures of one stream, in the order that they are shown in."""
 
-    def __init__(self, job: Job, rows: Rows, stamps: Stamps, offset_us: int, aspect: Fraction | None) -> None:
+    def __init__(self, job: Job, rows: Rows, stamps: Stamps, offset_us: int, stream: VideoStream) -> None:
         self.done = False
         self.rotation_deg = 0
+        self.size_px = (stream.codec_context.width, stream.codec_context.height)
         self._job, self._rows, self._stamps = job, rows, stamps
-        self._offset_us, self._aspect = offset_us, aspect
+        self._offset_us, self._stream = offset_us, stream
         self._kind: tuple[Any, ...] | None = None
         self._graph: Graph | None = None
         self._base: Base = MICRO
@@ -57,6 +59,7 @@ class Pictures:
         kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if self._kind is None:
             self._kind, self._base, self.rotation_deg = kind, _base(frame), frame.rotation % 360
+            self.size_px = frame.width, frame.height
             if self.rotation_deg not in TURNS:
                 raise NotPlainError(f"the picture is turned by {self.rotation_deg} degrees")
             self._offset = rescaled(self._offset_us, MICRO, self._base)
@@ -88,16 +91,21 @@ class Pictures:
             self._keep(held, [last])
 
     def _show(self, frame: VideoFrame, time_us: int) -> None:
-        before = self._stamps.times_us[-1] if self._stamps.times_us else None
-        if before is not None and time_us <= before:
-            raise NotPlainError("the pictures' times do not rise")
-        self._stamps.take(time_us)
+        before = self._note(time_us)
         if self._held is not None and before is not None:
             until = min(self._first_tick((before + time_us) // 2 + TIE_US), self._job.ticks.count)
             wanted = self._job.wanted_rows
             self._keep(self._held, [n for n in range(self._shown_from, until) if wanted is None or n in wanted])
             self._shown_from = max(self._shown_from, until)
         self._held = frame
+
+    def _note(self, time_us: int) -> int | None:
+        """Note when a picture is shown; return when the one before was, or None."""
+        before = self._stamps.times_us[-1] if self._stamps.times_us else None
+        if before is not None and time_us <= before:
+            raise NotPlainError("the pictures' times do not rise")
+        self._stamps.take(time_us)
+        return before
 
     def _first_tick(self, moved_us: int) -> int:
         """Return the first tick at or behind an instant, as `Ticks.chosen` does."""
@@ -111,29 +119,39 @@ class Pictures:
                 self._rows.keep(tick, data)
 
     def _scaled(self, frame: VideoFrame) -> memoryview:
-        """Return a picture as a square of RGB: the same scaler with the same flags as in the process."""
-        import av
-
+        """Return a picture as a square of RGB."""
         size = self._job.settings.frame_size_px
         assert size is not None
+        scaled = self._filtered(frame, [*fitted(self._job.settings, size), "format=pix_fmts=rgb24"])
+        return np.ascontiguousarray(scaled.to_ndarray()).data.cast("B")
+
+    @property
+    def _aspect(self) -> str:
+        """The shape of a pixel: the container's word goes before the coded pictures'."""
+        stated = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        return str(stated or "0/1")
+
+    def _filtered(self, frame: VideoFrame, filters: list[str]) -> VideoFrame:
+        """Return an upright picture as filters make it: the same scaler with the same flags as in the process."""
+        import av
+
         if self._graph is None:
             source = (
                 f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={self._base[0]}/{self._base[1]}"
-                f":pixel_aspect={self._aspect or '0/1'}:colorspace={int(frame.colorspace)}"
+                f":pixel_aspect={self._aspect}:colorspace={int(frame.colorspace)}"
                 f":range={int(frame.color_range)}"
             )
             chain = [
                 f"buffer={source}",
                 *PLANAR.get(frame.format.name, ()),
                 *TURNS[self.rotation_deg],
-                *fitted(self._job.settings, size),
-                "format=pix_fmts=rgb24",
+                *filters,
             ]
             self._graph = _graph([*chain, "buffersink"])
         self._graph.push(frame)
-        scaled = self._graph.pull()
-        assert isinstance(scaled, av.VideoFrame)
-        return np.ascontiguousarray(scaled.to_ndarray()).data.cast("B")
+        filtered = self._graph.pull()
+        assert isinstance(filtered, av.VideoFrame)
+        return filtered
 
 
 class Sound:

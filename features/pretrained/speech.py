@@ -25,7 +25,7 @@ from dualstream.documents import JsonObject
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 WHISPER = "whisper"
 WHISPER_ENCODER = ("model.encoder.", "encoder.")  # before the names of its tensors, by what was saved
@@ -45,6 +45,37 @@ class FrameGrid:
     """Centre of the first frame, samples."""
     least: int
     """Samples that make at least one frame."""
+
+
+@dataclass(frozen=True, repr=False)
+class SpeechInput:
+    """Sound as a network takes it, by the feature extractor that was saved with it; other processes may do it."""
+
+    kind: str
+    extractor: Any
+
+    def __call__(self, sounds: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn sounds of one length, shape (B, S), into what the network takes.
+
+        Raises
+        ------
+        ValueError
+            Where the extractor gives something else than the network's first input.
+        """
+        made = self.extractor(
+            list(sounds),
+            sampling_rate=self.extractor.sampling_rate,
+            padding=False,
+            truncation=False,
+            return_tensors="np",
+        )
+        name = self.extractor.model_input_names[0]
+        if name not in made or not len(made[name]):
+            raise ValueError(f"{type(self.extractor).__name__} gave {sorted(made)}; expected {name}")
+        values = np.asarray(made[name], dtype=np.float32)
+        if self.kind == WHISPER:  # two frames of 10 ms make one: an odd one at the end has no partner
+            values = values[..., : values.shape[-1] // 2 * 2]
+        return values
 
 
 class SpeechModel:
@@ -67,16 +98,21 @@ class SpeechModel:
         self.precision = precision
         self._net = net.float().eval().requires_grad_(False).to(device)
         self._tap = tap
-        self._extractor = extractor
+        self.input = SpeechInput(kind, extractor)
         self.width = int(self.frames(_noise(round(PROBE_S[0] * self.sample_rate_hz))).shape[-1])
         self.grid = self._find_grid()
 
     def frames(self, sounds: NDArray[np.float32]) -> NDArray[np.float32]:
         """Turn sounds of one length, shape (B, S), into frames, shape (B, T, width)."""
+        return self.forward(self.input(sounds))
+
+    def forward(self, prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn what `input` gives into frames, shape (B, T, width)."""
         import torch
         from dualstream.features.encoders.frozen import exact_kernels
 
-        inputs = self._prepared(sounds)
+        # its own memory: kernels may round otherwise at other addresses
+        inputs = torch.tensor(prepared).to(self.device)
         autocast = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
         with torch.inference_mode(), exact_kernels(self.device), autocast:
             net = self._net if self.kind != WHISPER else at_length(self._net, inputs.shape[-1] // 2)
@@ -84,30 +120,13 @@ class SpeechModel:
         rows: NDArray[np.float32] = found.cpu().numpy()
         return rows
 
-    def _prepared(self, sounds: NDArray[np.float32]) -> Tensor:
-        """Return what the network takes, by the feature extractor that was saved with it."""
-        import torch
-
-        made = self._extractor(
-            list(sounds), sampling_rate=self.sample_rate_hz, padding=False, truncation=False, return_tensors="np"
-        )
-        name = self._extractor.model_input_names[0]
-        if name not in made or not len(made[name]):
-            raise ValueError(f"{type(self._extractor).__name__} gave {sorted(made)}; expected {name}")
-        values = np.asarray(made[name], dtype=np.float32)
-        if self.kind == WHISPER:  # two frames of 10 ms make one: an odd one at the end has no partner
-            values = values[..., : values.shape[-1] // 2 * 2]
-        return torch.tensor(values).to(
-            self.device
-        )  # its own memory: kernels may round otherwise at other addresses
-
     def _count(self, samples: int) -> int:
         """Return how many frames noise of so many samples makes."""
         return int(self.frames(_noise(samples)).shape[1])
 
     def _find_grid(self) -> FrameGrid:
         """Return the grid that the configuration states, where it counts frames right; else the measured one."""
-        stated = _stated_grid(self.kind, self._net.config, self._extractor)
+        stated = _stated_grid(self.kind, self._net.config, self.input.extractor)
         if stated is not None:
             grid, field = stated
             lengths = [round(seconds * self.sample_rate_hz) for seconds in PROBE_S]

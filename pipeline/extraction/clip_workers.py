@@ -23,6 +23,7 @@ from typing import Protocol
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import Encoder
 from dualstream.features.media import stop_all
+from dualstream.features.preparation import OnlyPrepares
 from dualstream.features.travel import without_networks
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
@@ -306,7 +307,9 @@ def _pack(plan: ClipPlan) -> bytes:
         Where something of it does not travel: it was made in the user's script or notebook, or is a session.
     """
     travelling = without_networks(plan, _stays)
-    for one in (*travelling.encoders.values(), travelling.reader):
+    encoders = travelling.encoders.values()
+    preparing = [one.preparation for one in encoders if isinstance(one, OnlyPrepares)]
+    for one in (*encoders, *preparing, travelling.reader):
         if type(one).__module__ == "__main__" or getattr(one, "__module__", "") == "__main__":
             raise TypeError(f"{type(one).__name__} was made in a script, which workers do not run")
     return packed(travelling)

@@ -157,6 +157,9 @@ def make_recipe(
     }
     if plan.scramble_s is not None:
         document["scramble_s"] = plan.scramble_s
+    looks = any(isinstance(one, RegionEncoder) for one in plan.encoders.values())
+    if looks and plan.decode is not None and plan.decode.decoder != "ffmpeg":  # ffmpeg did, once
+        document["watched"] = plan.decode.decoder
     if memo is not None:
         memo.parent.mkdir(parents=True, exist_ok=True)
         note = {"key": key, "document": document, "specs": specs}

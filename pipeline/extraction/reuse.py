@@ -78,6 +78,8 @@ def stream_key(document: RecipeDocument, name: str) -> str | None:
     if spec["stream"] == "video":
         shaping |= {key: decode[key] for key in ("frame_size_px", "fit")}
         shaping |= {key: document[key] for key in ("sampling", "shard_size")}
+        if "watched" in document and "region" in spec["parameters"]:
+            shaping["watched"] = document["watched"]
     else:
         shaping |= {key: decode[key] for key in ("sample_rate_hz", "channels")}
         shaping |= {"scramble_s": document["scramble_s"]} if "scramble_s" in document else {}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import traceback
 from dataclasses import dataclass
@@ -86,6 +87,7 @@ def _serve(run: Channel) -> None:
             if request.plan is not None:
                 plans[request.key] = unpacked(request.plan)
                 warm_up(plans[request.key])
+                _limit_torch()
             if request.utterance is None:
                 run.send(Answer(None, {}))
                 continue
@@ -97,6 +99,13 @@ def _serve(run: Channel) -> None:
             run.send(answer)
         except MemoryShortageError as error:
             run.send(Answer(None, {}, error))
+
+
+def _limit_torch() -> None:
+    """Let torch, where preparing sound imported it, have as many threads as in the run (`_environment` there)."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def _travelling(error: Exception) -> Exception:

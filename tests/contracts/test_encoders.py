@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dualstream.features.encoder import (
     find,
     names,
 )
+from dualstream.features.preparation import PreparingEncoder
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -322,6 +324,17 @@ def test_rows_of_sound_do_not_depend_on_the_number_of_blas_threads(encoder: Enco
     for other in found[1:]:
         assert other.windows.tobytes() == found[0].windows.tobytes()
         assert other.utterance.tobytes() == found[0].utterance.tobytes()
+
+
+def test_sound_that_is_prepared_elsewhere_gives_the_same_rows(encoder: Encoder) -> None:
+    if not isinstance(encoder, PreparingEncoder):
+        pytest.skip("takes the sound itself")
+    there = pickle.loads(pickle.dumps(encoder.preparation))
+    for covered_s in ((0.0, DURATION_S), (0.7, 2.2), (1.0, 1.0)):
+        sound = sound_for(encoder)
+        prepared = there.prepare(sound, STARTS_S, LENGTH_S, covered_s)
+        rows = encoder.encode_prepared(prepared, STARTS_S, LENGTH_S)
+        assert equal(rows, hear(encoder, sound, covered_s))
 
 
 def test_windows_outside_the_sound_are_masked(encoder: Encoder) -> None:

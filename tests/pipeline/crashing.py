@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dualstream.features.encoder import EncoderSpec
 from dualstream.features.media import Clip
+from dualstream.features.preparation import Prepared, covered_span
 
-from tests.pipeline.stubs import FakeReader, StubAudio
+from tests.pipeline.stubs import RATE_HZ, FakeReader, StubAudio
 
 
 @dataclass
@@ -60,3 +61,42 @@ class TravellingAudio(StubAudio):
         said = super().encode_audio(audio, *rest)
         said.windows[0] = np.nan  # which is noted
         return said
+
+
+@dataclass
+class LongReader(FakeReader):
+    """Gives each clip a hundred seconds of sound."""
+
+    def __call__(self, path: Path, **how: Any) -> Clip:
+        return replace(super().__call__(path, **how), audio=np.zeros(100 * RATE_HZ, np.float32))
+
+
+@dataclass
+class HalvingPreparation:
+    """Halves every sample, in other processes than the one it was made in; refuses sound of a hundred seconds."""
+
+    parent: int = field(default_factory=os.getpid)
+    warm: bool = False
+
+    def prepare(self, audio: Any, starts_s: Any, length_s: float, covered_s: tuple[float, float]) -> Prepared:
+        assert os.getpid() != self.parent and self.warm
+        if len(audio) >= 100 * RATE_HZ:
+            raise ValueError("too long to halve")
+        return Prepared((audio / 2,), covered_span(covered_s, RATE_HZ, len(audio)))
+
+    def warm_up(self) -> None:
+        self.warm = True
+
+
+@dataclass
+class PreparedAudio(StubAudio):
+    """A network of sound (its name is that of none that is known) whose input is prepared in the workers."""
+
+    preparation: HalvingPreparation = field(default_factory=HalvingPreparation)
+    parent: int = field(default_factory=os.getpid)
+
+    def encode_prepared(self, prepared: Prepared, starts_s: Any, length_s: float) -> Any:
+        assert os.getpid() == self.parent
+        (halves,) = prepared.inputs
+        covered_s = prepared.span[0] / RATE_HZ, prepared.span[1] / RATE_HZ
+        return self.encode_audio(2 * halves, starts_s, length_s, covered_s)

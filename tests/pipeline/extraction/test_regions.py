@@ -28,6 +28,8 @@ from dualstream.pipeline.corpus.manifest import Manifest, read_manifest, write_m
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
+from dualstream.pipeline.extraction import build_shards
+from dualstream.pipeline.extraction.clip_workers import InProcess
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.remote_clips import RemoteHasher
 from dualstream.pipeline.extraction.request import RunOptions
@@ -318,3 +320,27 @@ def test_out_of_view_is_not_undecided() -> None:
         "undecided-speaker": ["50% of its windows undecided, 25% decided"],
         "speaker-out-of-view": [],
     }
+
+
+def test_faces_are_found_by_pyav_as_by_ffmpeg(
+    corpus: Path, speakers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any process; caches of when ffmpeg showed the pictures have another fingerprint."""
+    pytest.importorskip("av")
+    from dualstream.features.media import runner
+
+    with monkeypatch.context() as patched:
+        patched.setattr(build_shards, "clip_reading", lambda plan, hasher, **how: InProcess(hasher))
+        started: list[Any] = []
+        start = runner._start
+        patched.setattr(runner, "_start", lambda *how: started.append(how) or start(*how))
+        ours = run(corpus, tmp_path / "p.h5", "speaker", decoder="pyav")
+    theirs = read_cache(speakers)
+    assert not started
+    assert ours.provenance["recipe"]["watched"] == "pyav" and "watched" not in theirs.provenance["recipe"]
+    for utterance in ("two", "none", "one", "span"):
+        assert colours(ours, "video", utterance) == colours(theirs, "video", utterance)
+    mine, other = ours.streams["video"], theirs.streams["video"]
+    np.testing.assert_array_equal(mine.windows, other.windows)
+    assert mine.faces is not None and other.faces is not None
+    np.testing.assert_array_equal(mine.faces.box, other.faces.box)

@@ -27,10 +27,11 @@ from dualstream.pipeline.extraction.messages import Channel, anonymous_memory
 from dualstream.pipeline.extraction.remote import NodeRequest, ShardMaker
 from dualstream.pipeline.extraction.seen import SeenHasher, SeenJob, see
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from dualstream.pipeline.extraction.worker import Request
 from dualstream.pipeline.extraction.worker_process import Worker
 from dualstream.pipeline.memory import MemoryShortageError
 
-from tests.pipeline.crashing import CrashingReader, TravellingAudio
+from tests.pipeline.crashing import CrashingReader, LongReader, PreparedAudio, TravellingAudio
 from tests.pipeline.stubs import STUBS, FakeReader, StubAudio, StubVideo, make_corpus, run_extract, stub_recipe
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="clips are decoded on Linux and macOS")
@@ -101,6 +102,29 @@ class TestBytes:
             np.testing.assert_array_equal(there.begun.streams[name].windows, here.begun.streams[name].windows)
         np.testing.assert_array_equal(there.begun.frames, here.begun.frames)
         assert there.begun.frames.flags.writeable
+
+    def test_what_networks_take_of_the_sound_is_prepared_there(self, tmp_path: Path) -> None:
+        """And the sound itself stays there; what the preparation refuses is its clip's record."""
+        corpus = make_corpus(tmp_path / "clips", 2)
+        encoders = {"audio.a": PreparedAudio(), "audio.b": TravellingAudio()}
+        plan = ClipPlan(encoders, decode=decode_settings(encoders), reader=FakeReader())
+        with contextlib.closing(ClipWorkers(Hasher(corpus.parent))) as workers:
+            there = workers.read(_utterances(corpus)[0], plan)
+            key, data = workers._pool.packed(plan)
+            taken = workers._pool.ask(Request(Hasher(corpus.parent), _utterances(corpus)[0], key, data)).taken
+        with contextlib.closing(ClipWorkers(Hasher(corpus.parent))) as workers:
+            long = workers.read(_utterances(corpus)[0], replace(plan, reader=LongReader()))
+        here = InProcess(Hasher(corpus.parent)).read(
+            _utterances(corpus)[0], replace(plan, encoders={"audio.a": StubAudio()})
+        )
+        assert taken is not None and taken.begun is not None
+        assert taken.begun.sound is None and list(taken.begun.prepared) == ["audio.a"]
+        assert list(taken.begun.streams) == ["audio.b"] and not there.begun.prepared
+        np.testing.assert_array_equal(
+            there.begun.streams["audio.a"].windows, here.begun.streams["audio.a"].windows
+        )
+        assert there.begun.streams["audio.a"].windows.any()
+        assert long.failure == "encoder: too long to halve"
 
     def test_on_a_node_they_stay_from_shard_to_shard(self, tmp_path: Path, notes: Path) -> None:
         """And after a job that came to a bad end there are new ones."""

@@ -1,0 +1,49 @@
+"""What the header of an MP4 or MOV file tells before anything opens it.
+
+ftyp  …  moov ─ trak ─ mdia ─ hdlr "vide" or "soun"        boxes: size, type, content
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+from typing import BinaryIO
+
+BEGIN = b"ftyp"
+LARGEST_HEADER = 32 << 20  # bytes of ``moov`` that are looked through
+MOST_BOXES = 1000
+_PICTURES = re.compile(rb"hdlr.{8}vide", re.DOTALL)
+
+
+def is_iso(real_path: str) -> bool:
+    """Tell whether a file begins as MP4 and MOV do, whose headers say all that is to be known of their streams."""
+    with contextlib.suppress(OSError), open(real_path, "rb") as file:
+        return file.read(8)[4:] == BEGIN
+    return False
+
+
+def states_pictures(real_path: str) -> bool:
+    """Tell whether the header of an MP4 or MOV file names a track of pictures; False where it can't be found."""
+    with contextlib.suppress(OSError, ValueError, struct.error), open(real_path, "rb") as file:
+        return _PICTURES.search(_header(file)) is not None
+    return False
+
+
+def _header(file: BinaryIO) -> bytes:
+    """Return the content of ``moov``, or nothing."""
+    at, first = 0, True
+    for _ in range(MOST_BOXES):
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if first and kind != BEGIN:
+            break
+        first = False
+        if size == 1:  # the size stands behind the type, in 8 bytes
+            (size,) = struct.unpack(">Q", file.read(8))
+        if kind == b"moov":
+            return file.read(min(size, LARGEST_HEADER))
+        if size < 8:  # to the end of the file, or broken
+            break
+        at += size
+    return b""
