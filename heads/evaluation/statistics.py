@@ -270,11 +270,19 @@ def _interval(
 ) -> tuple[float, float] | tuple[None, None]:
     if replicates is None:
         return None, None
+    low, high = np.quantile(replicates, cluster_tails(groups, level))
+    return float(low), float(high)
+
+
+def cluster_tails(groups: int, level: float) -> tuple[float, float]:
+    """Return the percentiles of a bootstrap over so many groups between which the interval lies.
+
+    They are widened for few groups, as said above.
+    """
     from scipy.special import ndtr, stdtrit
 
     tail = float(ndtr(stdtrit(groups - 1, (1 - level) / 2) * math.sqrt(groups / (groups - 1))))
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return float(low), float(high)
+    return tail, 1 - tail
 
 
 def _swap_test(first: Counts, second: Counts, statistic: Statistic, swaps: int, seed: int) -> float:
