@@ -257,8 +257,13 @@ def _over_seeds(
 ) -> NDArray[np.float64] | None:
     if replicates is None:
         return None
+    return over_seeds(replicates, seed) if resample_seeds else replicates.mean(0)
+
+
+def over_seeds(replicates: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return the mean over seeds of replicates (S, R), S - 1 of the S seeds drawn for each."""
     count, resamples = replicates.shape
-    if count == 1 or not resample_seeds:
+    if count == 1:
         return replicates.mean(0)
     rng = np.random.default_rng((seed, 1))
     weights = rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples) / (count - 1)  # (R, S)

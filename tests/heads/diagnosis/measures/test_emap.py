@@ -6,6 +6,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.stats import norm, t
 from dualstream.heads.diagnosis.measures import coalitions
 from dualstream.heads.diagnosis.measures.emap import additive_projection, measure_emap
 from dualstream.heads.diagnosis.measures.interaction import measure_interaction
@@ -97,7 +98,7 @@ def test_three_streams() -> None:
     found = coalitions.all_pairs(
         pooled, fitted(pooled, lambda x, y, z: two_classes(4 * x + 4 * y * z), names), names
     )
-    assert not found.exact and found.draws == coalitions.DRAWS
+    assert not found.exact and found.draws == coalitions.DRAWS_OF_MANY
     interaction = measure_interaction(found, pooled)
     assert interaction.pairs["b+c"] > 5 * max(interaction.pairs["a+b"], interaction.pairs["a+c"])
     values = shapley_values({key: rows[0, :, 1] for key, rows in found.values.items()}, names)
@@ -146,7 +147,7 @@ def test_intervals_hold_what_is_known() -> None:
         gain = measure_emap(coalitions.all_pairs(pooled, refit, BOTH), pooled).gain
         assert gain.low is not None and gain.high is not None
         held += (found.low <= share <= found.high, gain.low <= 0.4 <= gain.high)
-    assert (held >= 92).all(), held
+    assert (held >= 95).all(), held
 
 
 def test_utterances_who_lend_their_streams_are_drawn_anew() -> None:
@@ -168,4 +169,8 @@ def test_utterances_who_lend_their_streams_are_drawn_anew() -> None:
             for x in (own - first - second + grid.mean(), first - grid.mean(), second - grid.mean())
         ]
         shares.append(parts[0] / sum(parts))
-    assert (got.low, got.high) == pytest.approx(tuple(np.quantile(shares, [0.025, 0.975])), abs=0.02)
+    # 97 % by Student's t of 59 degrees of freedom, and up to three times the bias that resamples show taken off
+    tail = norm.cdf(t.ppf(0.015, 59) * np.sqrt(60 / 59))
+    low, high = np.quantile(shares, [tail, 1 - tail])
+    bias = 4 * (np.mean(shares) - got.mean)
+    assert (got.low, got.high) == pytest.approx((min(low, low - bias), max(high, high - bias)), abs=0.03)

@@ -91,14 +91,14 @@ def test_known_parts(make) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("make", KNOWN, ids=lambda make: make.__name__)
 def test_intervals_hold_what_is_known(make) -> None:
-    """Of 100 samples of 400; each part by itself, at 95 %: 92 or more, as 91 or fewer come once in ten times."""
+    """Of 100 samples of 400, each part by itself."""
     held = np.zeros(4)
     for seed in range(100):
         found = measured(make(np.random.default_rng([seed, 1]), 400), seed=seed, resamples=100)
         for row, (one, bits) in enumerate(zip(parts(found), KNOWN[make], strict=True)):
             assert one.low is not None and one.high is not None
             held[row] += one.low - 1e-6 <= bits <= one.high + 1e-6
-    assert (held >= 92).all(), held
+    assert (held >= 95).all(), held
 
 
 def test_and_of_two_bits_as_published() -> None:
