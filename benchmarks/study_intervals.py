@@ -216,9 +216,7 @@ def _interplay(
     return sum(np.abs(one) for one in index.values()), np.asarray(own)
 
 
-def _balanced(
-    second: NDArray[np.bool_], chance: NDArray[np.float64], of_second: NDArray[np.float64]
-) -> float:
+def _balanced(second: NDArray[np.bool_], chance: NDArray[np.float64], of_second: NDArray[np.float64]) -> float:
     sides = [(chance * of_second, second), (chance * (1 - of_second), ~second)]
     return float(np.mean([(share * right).sum() / share.sum() for share, right in sides]))
 

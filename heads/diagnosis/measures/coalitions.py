@@ -30,7 +30,9 @@ Values = Mapping[Coalition, NDArray[np.float64]]
 PAIRS = 62_500  # combinations that one model answers: all pairs of 250 utterances
 PAIRS_BY_WINDOWS = 8_100  # of heads that read windows, whose answers cost as much as eight others
 DRAWS = 24  # others that stand in for an unknown stream of an utterance, where not all do
-DRAWS_OF_MANY = 96  # the same where a corpus-wide measure is made of three streams or more: of fewer its means are noise
+DRAWS_OF_MANY = (
+    96  # the same where a corpus-wide measure is made of three streams or more: of fewer its means are noise
+)
 MAX_STREAMS = 4  # coalitions double with each
 CHUNK = 16_384  # utterances that are predicted at once
 

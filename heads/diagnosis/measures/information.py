@@ -46,7 +46,7 @@ MAX_CELLS = 200_000  # of couplings that are solved side by side
 RESAMPLES = 200
 LEVEL = 0.97
 FEWEST_GROUPS = 8  # whose halves and quarters are measured
-ROUNDS = 100  # of the alternating minimisation
+ROUNDS = 150  # of the alternating minimisation
 LEFT = 1e-3  # bits that it may have left to gain by then: intervals are wider by so much at each end
 LAST_SWEEPS = 3  # over the margins, without moving the mixture, so that what is measured has them
 

@@ -107,6 +107,41 @@ def test_three_streams() -> None:
     np.testing.assert_allclose(sum(values.values()), whole, atol=1e-6)
 
 
+def test_a_sum_of_three_streams_has_no_interaction_however_few_lend() -> None:
+    """In no resample either: whoever lends, a sum stays one."""
+    rng = np.random.default_rng(2)
+    columns = dict(zip("abc", rng.normal(size=(3, 150)), strict=True))
+    pooled = pool_of(corpus(columns, (columns["a"] > 0).astype(np.int64)))
+    refit = fitted(pooled, lambda x, y, z: two_classes(3 * x + 2 * y + z), ("a", "b", "c"))
+    found = coalitions.all_pairs(pooled, refit, ("a", "b", "c"))
+    share, gain = measure_interaction(found, pooled).share, measure_emap(found, pooled).gain
+    assert (share.low, share.high) == pytest.approx((0, 0), abs=1e-6)
+    assert (gain.low, gain.difference, gain.high) == (0, 0, 0)
+
+
+def test_the_projection_as_the_paper_defines_it() -> None:
+    """Hessel & Lee 2020, section 3: by loops over all pairs, of a head of three classes that is no sum."""
+    rng = np.random.default_rng(3)
+    face, voice = rng.normal(size=(2, 12))
+
+    def logits(f, v):
+        return np.stack([f * v, np.sin(f + 2 * v), f - v**2], axis=1)
+
+    pooled = pool_of(corpus({"face": face, "voice": voice}, np.arange(12) % 3))
+    found = coalitions.all_pairs(pooled, fitted(pooled, logits, BOTH), BOTH)
+
+    def head(i, j):
+        return logits(*np.float32([[face[i]], [voice[j]]]).astype(float))[0]
+
+    expected = np.zeros((12, 3))
+    for i in range(12):
+        of_face = sum(head(i, j) for j in range(12)) / 12
+        of_voice = sum(head(j, i) for j in range(12)) / 12
+        expected[i] = of_face + of_voice - sum(head(k, j) for k in range(12) for j in range(12)) / 144
+    centred = expected - expected.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(additive_projection(found)[0], centred, atol=1e-6)
+
+
 def test_shapley_of_three_players_by_hand() -> None:
     """The glove game: a has a left glove, b and c a right one; a pair is worth 1. Known values 2/3, 1/6, 1/6."""
     worth = {
