@@ -142,7 +142,9 @@ def corpora(streams: int) -> dict[str, tuple[Component, ...]]:
         "witnesses": lambda: (witnesses(streams, (0.1, 0.1)),),
         "unlike witnesses": lambda: (witnesses(streams, (0.1, 0.2)),),
         "all kinds": lambda: (
-            parity(streams, every, 0.5, 0.1), echo(streams, every, (0.8, 0.2), 0.1), echo(streams, (0,), (0.7, 0.3), 0.1)
+            parity(streams, every, 0.5, 0.1),
+            echo(streams, every, (0.8, 0.2), 0.1),
+            echo(streams, (0,), (0.7, 0.3), 0.1),
         ),
         "seven classes, copies": lambda: (echo(streams, every, SEVEN, 0.5),),
         "seven classes, one tells": lambda: (echo(streams, (0,), SEVEN, 0.5),),

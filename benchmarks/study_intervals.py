@@ -4,7 +4,7 @@
                                          [--sticky 0,0.5] [--samples 300]
 
 Of each known distribution so many samples are drawn and measured as `diagnose` does, at a nominal 95 %. Answers
-for `information` come from `known_parts`. The additive projection's gain and the share of interactions are of heads
+for `information` come from `known_parts`. The projection's gain and the share of interactions are of heads
 that answer by a formula over discrete streams: what is true of all utterances is summed over every outcome. With
 `--sticky` utterances stand in groups of ten of which such a share is alike. In brackets: 95 % Clopper-Pearson.
 """
@@ -15,7 +15,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import combinations, product
 
 import checkout  # noqa: F401
 import numpy as np
@@ -193,9 +193,9 @@ def _mean_over(
 def _interplay(
     value: dict[frozenset[int], NDArray[np.float64]], streams: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return sums of absolute interaction indices and of absolute own effects; by the formulas of two and three."""
+    """Return sums of absolute interaction indices and of absolute own effects, of two streams or three."""
     index = {}
-    for i, j in ((i, j) for i in range(streams) for j in range(i)):
+    for i, j in combinations(range(streams), 2):
         rest = [k for k in range(streams) if k not in (i, j)]
         deltas = [
             value[frozenset({i, j, *more})]

@@ -89,7 +89,7 @@ def _share(
     group: NDArray[np.int64],
     seed: int,
 ) -> Estimate:
-    """Return interactions over all that moves the logits, with a bootstrap over the groups (`measures.redrawn`)."""
+    """Return interactions over all that moves the logits, with a bootstrap over the groups (`redrawn`)."""
     above, whole = sum(of_pairs.values()), sum((*of_pairs.values(), *of_streams.values()))
     assert isinstance(above, np.ndarray) and isinstance(whole, np.ndarray)
     points = _quotient(np.stack((above.sum(axis=1), whole.sum(axis=1))), len(group))

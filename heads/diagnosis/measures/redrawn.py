@@ -112,9 +112,9 @@ def _among_lenders(logits: NDArray[np.float64], shares: NDArray[np.float64]) -> 
 def interval(point: float, replicates: NDArray[np.float64], groups: int) -> tuple[float, float]:
     """Return the interval of a mean over utterances that lend their streams, from its replicates.
 
-    Means of few lenders scatter, which turns into bias where their size counts and not their sign: by 1 / n far from
-    zero, where resamples show all of it, by 1 / sqrt(n) at zero, where they show 1 in 2.4. The interval covers
-    both: no correction up to `MOST_BIAS` times what the resamples show.
+    Means of few lenders scatter, which turns into bias where their size counts and not their sign: by 1 / n far
+    from zero, where resamples show all of it, by 1 / sqrt(n) at zero, where they show 1 in 2.4. The interval
+    covers both: no correction up to `MOST_BIAS` times what the resamples show.
     """
     tails = cluster_tails(groups, LEVEL)
     low, high = (float(end) for end in np.quantile(replicates, tails, method="weibull"))

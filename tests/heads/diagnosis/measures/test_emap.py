@@ -6,12 +6,12 @@ from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import norm, t
 from dualstream.heads.diagnosis.measures import coalitions
 from dualstream.heads.diagnosis.measures.emap import additive_projection, measure_emap
 from dualstream.heads.diagnosis.measures.interaction import measure_interaction
 from dualstream.heads.diagnosis.measures.shapley import interaction_indices, shapley_values, utterance_values
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 from tests.heads.diagnosis.measures.stubs import corpus, fitted, pool_of
 
