@@ -257,8 +257,13 @@ def _over_seeds(
 ) -> NDArray[np.float64] | None:
     if replicates is None:
         return None
+    return over_seeds(replicates, seed) if resample_seeds else replicates.mean(0)
+
+
+def over_seeds(replicates: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return the mean over seeds of replicates (S, R), S - 1 of the S seeds drawn for each."""
     count, resamples = replicates.shape
-    if count == 1 or not resample_seeds:
+    if count == 1:
         return replicates.mean(0)
     rng = np.random.default_rng((seed, 1))
     weights = rng.multinomial(count - 1, np.full(count, 1 / count), size=resamples) / (count - 1)  # (R, S)
@@ -270,11 +275,19 @@ def _interval(
 ) -> tuple[float, float] | tuple[None, None]:
     if replicates is None:
         return None, None
+    low, high = np.quantile(replicates, cluster_tails(groups, level))
+    return float(low), float(high)
+
+
+def cluster_tails(groups: int, level: float) -> tuple[float, float]:
+    """Return the percentiles of a bootstrap over so many groups between which the interval lies.
+
+    They are widened for few groups, as said above.
+    """
     from scipy.special import ndtr, stdtrit
 
     tail = float(ndtr(stdtrit(groups - 1, (1 - level) / 2) * math.sqrt(groups / (groups - 1))))
-    low, high = np.quantile(replicates, [tail, 1 - tail])
-    return float(low), float(high)
+    return tail, 1 - tail
 
 
 def _swap_test(first: Counts, second: Counts, statistic: Statistic, swaps: int, seed: int) -> float:

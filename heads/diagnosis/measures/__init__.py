@@ -84,7 +84,10 @@ def measure(
     else:
         progress("additive projection")
         found = coalitions.all_pairs(pooled, fused, names, seed=seed)
-        additive, interaction = measure_emap(found, pooled), measure_interaction(found, pooled, seed=seed)
+        additive, interaction = (
+            measure_emap(found, pooled, seed=seed),
+            measure_interaction(found, pooled, seed=seed),
+        )
         if len(found.rows) < len(pooled.features) or not found.exact:
             progress("values of single utterances")
             found = coalitions.drawn(pooled, fused, names, seed=seed)

@@ -30,6 +30,9 @@ Values = Mapping[Coalition, NDArray[np.float64]]
 PAIRS = 62_500  # combinations that one model answers: all pairs of 250 utterances
 PAIRS_BY_WINDOWS = 8_100  # of heads that read windows, whose answers cost as much as eight others
 DRAWS = 24  # others that stand in for an unknown stream of an utterance, where not all do
+DRAWS_OF_MANY = (
+    96  # the same where a corpus-wide measure is made of three streams or more: of fewer its means are noise
+)
 MAX_STREAMS = 4  # coalitions double with each
 CHUNK = 16_384  # utterances that are predicted at once
 
@@ -49,6 +52,9 @@ class Coalitions:
     """From how many utterances an unknown stream was taken, at least."""
     grids: tuple[NDArray[np.float64], ...] = ()
     """Where `exact`, of each fold the logits of all pairs: first stream by second stream, shape (S, n, n, C)."""
+    by_lender: tuple[Values, ...] = ()
+    """Where three streams or more were drawn, of each fold logits by those who lend, shape (S, J, n, C); of nobody
+    known (S, J, J, C): J turns of J lenders. The mean over J is in `values`."""
 
     @property
     def whole(self) -> NDArray[np.float64]:
@@ -59,8 +65,8 @@ class Coalitions:
 def all_pairs(pooled: Pool, fused: Refit, names: Sequence[str], *, seed: int = 0) -> Coalitions:
     """Answer each coalition on as many utterances of each fold as can meet one another.
 
-    Two streams are averaged over all pairs of those, and so exactly; of more, `DRAWS` combinations or more are
-    drawn for each utterance.
+    Two streams are averaged over all pairs of those, and so exactly; of more, `DRAWS_OF_MANY` combinations are
+    drawn for each utterance, or as many as there are utterances.
     """
     budget = PAIRS_BY_WINDOWS if registry.get(fused.trial.fusion).needs_windows else PAIRS
     largest = int(np.sqrt(budget))
@@ -106,23 +112,29 @@ def _over_folds(
 ) -> Coalitions:
     kept, parts, exact, fewest = [], [], True, len(pooled.features)
     grids: list[NDArray[np.float64]] = []
+    lenders: list[Values] = []
     for held, (models, change) in enumerate(fused.models):
         rng = np.random.default_rng((seed, held, 2))
         rows = pooled.rows([held])
         if largest is not None and len(rows) > largest:
             rows = np.sort(rng.choice(rows, largest, replace=False))
         features = bare(change(pooled.features.take(rows)), fused.trial.fusion)
-        wanted = len(rows) if draws is None and len(names) == 2 else min(len(rows), draws or DRAWS)
+        wanted = len(rows) if draws is None and len(names) == 2 else min(len(rows), draws or DRAWS_OF_MANY)
         exact, fewest = exact and wanted == len(rows) and len(names) == 2, min(fewest, wanted)
         if largest is not None and len(names) == 2:
             grids.append(np.stack([_grid(model, features, names, pooled.task) for model in models]))
             of_models = [of_grid(grid, names) for grid in grids[-1]]
+        elif largest is not None:
+            each = [values_by_lender(model, features, names, pooled.task, wanted, rng) for model in models]
+            lenders.append({known: np.stack([one[known] for one in each]) for known in subsets(names)})
+            of_models = [over_lenders(one, len(rows)) for one in each]
         else:
             of_models = [coalition_values(model, features, names, pooled.task, wanted, rng) for model in models]
         parts.append({key: np.stack([one[key] for one in of_models]) for key in subsets(names)})
         kept.append(rows)
     values = {key: np.concatenate([part[key] for part in parts], axis=1) for key in subsets(names)}
-    return Coalitions(tuple(names), np.concatenate(kept), values, exact, fewest, tuple(grids) if exact else ())
+    met_all = tuple(grids) if exact else ()
+    return Coalitions(tuple(names), np.concatenate(kept), values, exact, fewest, met_all, tuple(lenders))
 
 
 def coalition_values(
@@ -140,6 +152,23 @@ def coalition_values(
     count = len(features)
     if len(names) == 2 and draws >= count:
         return of_grid(_grid(model, features, names, task), names)
+    return over_lenders(values_by_lender(model, features, names, task, draws, rng), count)
+
+
+def values_by_lender(
+    model: Trained,
+    features: FeatureSet,
+    names: Sequence[str],
+    task: Task,
+    draws: int,
+    rng: np.random.Generator,
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Return one model's logits (J, N, C) for each coalition, by the J utterances that lend what is unknown.
+
+    Where nothing is known they lend to one another: shape (J, J, C), turns by lenders; the first stream comes from
+    as many lenders before as the turn says. Where all is known: (1, N, C).
+    """
+    count = len(features)
     # the same others stand in for everybody, and for every coalition: what they happen to be is no interaction
     met = min(draws, count)
     others = {name: rng.choice(count, met, replace=False) for name in names}
@@ -147,31 +176,35 @@ def coalition_values(
     for known in subsets(names):
         unknown = [name for name in names if name not in known]
         if not unknown:
-            values[known] = logits(model, features, task)
-            continue
-        if known:
+            values[known] = logits(model, features, task)[None]
+        elif known:
             turns = [{name: np.full(count, others[name][at]) for name in unknown} for at in range(met)]
-            values[known] = _mean(model, features, features, turns, task)
-            continue
-        # nothing is known: those that stand in meet one another
-        turns = [{name: np.roll(others[name], by * at) for at, name in enumerate(names)} for by in range(met)]
-        mean = _mean(model, features.take(np.arange(met)), features, turns, task).mean(axis=0)
-        values[known] = np.broadcast_to(mean, (count, len(mean))).copy()
+            values[known] = _lent(model, features, features, turns, task)
+        else:
+            # the first stream of every lender meets the others of every lender
+            turns = [{**others, names[0]: np.roll(others[names[0]], by)} for by in range(met)]
+            values[known] = _lent(model, features.take(np.arange(met)), features, turns, task)
     return values
 
 
-def _mean(
+def over_lenders(values: Values, count: int) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits (N, C) of each coalition, means over those who lend."""
+    found: dict[Coalition, NDArray[np.float64]] = {}
+    for known, rows in values.items():
+        mean = rows.mean(axis=0)
+        found[known] = mean if known else np.broadcast_to(mean.mean(axis=0), (count, mean.shape[1])).copy()
+    return found
+
+
+def _lent(
     model: Trained,
     features: FeatureSet,
     background: FeatureSet,
     turns: Sequence[Mapping[str, NDArray[np.int64]]],
     task: Task,
 ) -> NDArray[np.float64]:
-    """Return the mean of a model's logits over several ways to lend streams of the background."""
-    total: NDArray[np.float64] | float = 0.0
-    for givers in turns:
-        total = total + logits(model, lent(features, givers, background), task)
-    return np.asarray(total) / len(turns)
+    """Return a model's logits under several ways to lend streams of the background, shape (turns, N, C)."""
+    return np.stack([logits(model, lent(features, givers, background), task) for givers in turns])
 
 
 def _grid(model: Trained, features: FeatureSet, names: Sequence[str], task: Task) -> NDArray[np.float64]:

@@ -10,13 +10,14 @@ A head that does no better than its projection makes no use of interactions, wha
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from dualstream.heads.diagnosis.measures.coalitions import Coalitions
+from dualstream.heads.diagnosis.measures.redrawn import RESAMPLES, draw_groups, interval, redrawn
 from dualstream.heads.diagnosis.refit import METRIC, Pool, uar
 from dualstream.heads.evaluation import metrics
-from dualstream.heads.evaluation.statistics import PairedDifference
+from dualstream.heads.evaluation.statistics import PairedDifference, over_seeds
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
@@ -53,17 +54,41 @@ def additive_projection(found: Coalitions) -> NDArray[np.float64]:
     return np.sum(alone, axis=0) - (len(alone) - 1) * nothing
 
 
-def measure_emap(found: Coalitions, pooled: Pool) -> AdditiveProjection:
+def measure_emap(found: Coalitions, pooled: Pool, *, seed: int = 0) -> AdditiveProjection:
     """Compare the head with its projection on the same utterances."""
     truth, group = pooled.truth[found.rows], pooled.group[found.rows]
     whole, additive = found.whole, additive_projection(found)
     gain = metrics.compare_models(list(whole), list(additive), truth, group, classes=pooled.classes, metric=METRIC)
+    low, high = _interval(found, truth, group, pooled.classes, gain.difference, seed)
     return AdditiveProjection(
         utterances=len(found.rows),
         exact=found.exact,
         draws=found.draws,
         score=float(np.mean([uar(rows, truth) for rows in whole])),
         additive_score=float(np.mean([uar(rows, truth) for rows in additive])),
-        gain=gain,
+        gain=replace(gain, low=low, high=high),
         changed=float(np.mean(whole.argmax(axis=2) != additive.argmax(axis=2))),
     )
+
+
+def _interval(
+    found: Coalitions, truth: NDArray[np.int64], group: NDArray[np.int64], classes: int, point: float, seed: int
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the interval of the gain: the projection is made anew of the utterances that were drawn."""
+    groups = len(np.unique(group))
+    if groups < 2:
+        return None, None
+    rng = np.random.default_rng((seed, 7))
+    weights = draw_groups(group, RESAMPLES, rng)
+    counts = np.stack([weights @ (truth == code) for code in range(classes)], axis=1)  # (R, C)
+    hits = np.zeros((2, len(found.whole), RESAMPLES, classes))  # of the head, of its projection
+    for part in redrawn(found, weights, rng):
+        alone = [part.values[frozenset({name})] for name in found.names]
+        additive = sum(alone) - (len(alone) - 1) * part.values[frozenset()]
+        labels = truth[part.rows]
+        for at, rows in enumerate((part.values[frozenset(found.names)], additive)):
+            right = part.weights * (rows.argmax(axis=2) == labels)  # (R, n)
+            hits[at, part.seed, part.resamples] += right @ (labels[:, None] == np.arange(classes))
+    recall = np.divide(hits, counts, out=np.zeros_like(hits), where=counts > 0)
+    replicates = np.diff(recall.sum(axis=3) / (counts > 0).sum(axis=1), axis=0)[0]
+    return interval(point, -over_seeds(replicates, seed), groups)

@@ -18,9 +18,15 @@ The synergy is signed: below zero, the joined head loses what the streams tell o
 one fact that err independently count as redundant and synergetic, not as unique: each tells what the other does,
 and together they are surer.
 
-Counts overstate information where they are few, the more the more classes. Estimates are corrected by the
-bootstrap's own bias, and their intervals (over whole groups) by twice that, which is what resampling a sample
-adds to it.
+Counts overstate information where they are few, and more so with more classes. Estimates are corrected by
+quadratic extrapolation (Strong et al. 1998, https://doi.org/10.1103/PhysRevLett.80.197): the same parts are
+measured on halves and on quarters of the groups, drawn without replacement, and the bias that grows from whole to
+half to quarter is taken off. A bootstrap sees half of it where cells are sparse.
+
+Parts of the union information have corners (the least of two streams' bits), where no bootstrap is exact, so
+intervals are conservative. They cover, over whole groups: the bootstrap's percentiles with no correction up to
+twice the larger estimate of the bias, and those of the halves about the corrected value. Their level is 97 %, so
+that what is known lies within in 95 of 100 samples (`benchmarks/study_intervals.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +35,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.evaluation.statistics import Estimate
+from dualstream.heads.evaluation.statistics import Estimate, cluster_tails
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
@@ -38,10 +44,11 @@ Tables = NDArray[np.float64]
 MAX_STREAMS = 4  # the coupling has a cell for each combination of answers
 MAX_CELLS = 200_000  # of couplings that are solved side by side
 RESAMPLES = 200
-LEVEL = 0.95
-ROUNDS = 300  # of the alternating minimisation
-LEFT = 2e-3  # bits that it may have left to gain by then: intervals are wider by so much at each end
-FITS = 3  # of the margins, by turns, a round
+LEVEL = 0.97
+FEWEST_GROUPS = 8  # whose halves and quarters are measured
+ROUNDS = 150  # of the alternating minimisation
+LEFT = 1e-3  # bits that it may have left to gain by then: intervals are wider by so much at each end
+LAST_SWEEPS = 3  # over the margins, without moving the mixture, so that what is measured has them
 
 
 @dataclass(frozen=True)
@@ -109,12 +116,12 @@ def measure_information(
     if not 2 <= len(alone) <= MAX_STREAMS:
         raise ValueError(f"{len(alone)} streams; information is decomposed of 2 to {MAX_STREAMS}")
     groups, code = np.unique(group, return_inverse=True)
-    rng = np.random.default_rng((seed, 4))
-    draws = rng.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=resamples)
-    weights = np.concatenate((np.ones((1, len(groups))), draws)).astype(np.float64)[
-        :, code
-    ]  # (1 + R, N): as it is, then resampled
-    found = _atoms(truth, alone, joined, weights)
+    parts = _resampled(len(groups), resamples, np.random.default_rng((seed, 4)))
+    cuts = np.cumsum([len(part) for part in parts])[:-1]
+    found = {
+        name: np.split(bits, cuts)
+        for name, bits in _atoms(truth, alone, joined, np.concatenate(parts)[:, code]).items()
+    }
     return Information(
         label=float(entropy(np.bincount(truth) / len(truth))),
         alone={name: _corrected(found[f"alone {name}"], len(groups)) for name in alone},
@@ -143,7 +150,8 @@ def union_information(tables: Sequence[Tables]) -> Tables:
 
     Of several samples side by side. With r the mixture of the labels' couplings, each label's coupling is the one
     nearest to r that has the margins it must have (iterative proportional fitting), and r their mixture again:
-    minimisation by turns over a convex function, which ends at its least value (Csiszár & Tusnády 1984).
+    minimisation by turns over a convex function, which ends at its least value (Csiszár & Tusnády 1984). Factors
+    of the fit are kept from turn to turn, so that one sweep over the margins a turn is enough.
 
     Parameters
     ----------
@@ -162,13 +170,14 @@ def union_information(tables: Sequence[Tables]) -> Tables:
     given = [np.moveaxis(_quotient(table, share[:, None]), 2, 1) for table in tables]  # (B, Y, X_m)
     mixture = _outer([table.sum(axis=2)[:, None] for table in tables])  # (B, 1, X_1, ..., X_M)
     weights = share.reshape(*share.shape, *[1] * len(tables))
-    coupling = mixture
+    coupling = np.broadcast_to(mixture, (batch, labels, *mixture.shape[2:]))
     for _ in range(ROUNDS):
-        coupling = np.broadcast_to(mixture, (batch, labels, *mixture.shape[2:]))
-        for _ in range(FITS):
-            for axis, margin in enumerate(given, start=2):
-                coupling = _fitted(coupling, margin, axis)
-        mixture = (weights * coupling).sum(axis=1, keepdims=True)
+        coupling = _swept(coupling, given)
+        nearer = (weights * coupling).sum(axis=1, keepdims=True)
+        coupling = coupling * _quotient(nearer, mixture)
+        mixture = nearer
+    for _ in range(LAST_SWEEPS):
+        coupling = _swept(coupling, given)
     flat = (weights * coupling).reshape(batch, labels, -1)
     return np.asarray(mutual_information(np.moveaxis(flat, 1, 2)))
 
@@ -207,17 +216,36 @@ def _table(answers: NDArray[np.int64], truth: NDArray[np.int64], weights: NDArra
     return shares
 
 
-def _corrected(bits: NDArray[np.float64], groups: int, *, signed: bool = False) -> Estimate:
-    """Return the first value with the bias of the others taken off, and the interval that these give."""
-    found, drawn = float(bits[0]), bits[1:]
-    least = -np.inf if signed else 0.0
+def _resampled(groups: int, resamples: int, rng: np.random.Generator) -> list[NDArray[np.float64]]:
+    """Return weights of the groups (R, groups): the sample, bootstrap resamples, halves and quarters of it."""
+    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples)
+    parts = [np.ones((1, groups)), drawn.astype(np.float64)]
+    for share, count in ((2, resamples // 2), (4, resamples // 4)):
+        ranks = rng.permuted(np.tile(np.arange(groups), (count, 1)), axis=1)
+        parts.append((ranks < groups // share).astype(np.float64))
+    return parts
+
+
+def _corrected(bits: Sequence[NDArray[np.float64]], groups: int, *, signed: bool = False) -> Estimate:
+    """Return an estimate without its bias; `bits`: of the sample, of resamples, of halves, of quarters."""
+    (found,), drawn, halves, quarters = bits
+    found, least = float(found), -np.inf if signed else 0.0
     if groups < 2 or not len(drawn):
         return Estimate(max(found, least), (found,))
-    bias = float(drawn.mean()) - found
+    of_drawn = bias = float(drawn.mean()) - found
+    tails = cluster_tails(groups, LEVEL)
     # of R draws as good as the sample itself the k-th is at k / (R + 1): numpy's own rule lies further inside
-    ends = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
-    low, high = ends - 2 * bias + (-LEFT, LEFT)
-    return Estimate(max(found - bias, least), (found,), max(float(low), least), max(float(high), least))
+    low, high = np.quantile(drawn, tails, method="weibull")
+    ends = [low, high]
+    if groups >= FEWEST_GROUPS and len(quarters):
+        of_half, of_quarter = float(halves.mean()) - found, float(quarters.mean()) - found
+        # bias a x + b x^2 at x = 1, 2, 4 over the whole sample's: two differences give a and b
+        bias = of_half - 2 * (of_quarter - 3 * of_half) / 6
+        ends += [end - float(halves.mean()) + found - bias for end in np.quantile(halves, tails, method="weibull")]
+    most = max(of_drawn, bias, 0.0), min(of_drawn, bias, 0.0)
+    ends += [low - of_drawn - 2 * most[0], high - of_drawn - 2 * most[1]]
+    within = (min(ends) - LEFT, max(ends) + LEFT)
+    return Estimate(max(found - bias, least), (found,), *(max(float(end), least) for end in within))
 
 
 def _outer(margins: Sequence[Tables]) -> Tables:
@@ -226,6 +254,13 @@ def _outer(margins: Sequence[Tables]) -> Tables:
     for margin in margins[1:]:
         product = product[..., None] * margin.reshape(*margin.shape[:2], *[1] * (product.ndim - 2), -1)
     return product
+
+
+def _swept(coupling: Tables, given: Sequence[Tables]) -> Tables:
+    """Return couplings (B, Y, X_1, ..., X_M) fitted to the margins of each stream in turn."""
+    for axis, margin in enumerate(given, start=2):
+        coupling = _fitted(coupling, margin, axis)
+    return coupling
 
 
 def _fitted(coupling: Tables, margin: Tables, axis: int) -> Tables:

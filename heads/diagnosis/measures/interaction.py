@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.measures.coalitions import Coalitions, Values
+from dualstream.heads.diagnosis.measures.redrawn import RESAMPLES, draw_groups, interval, redrawn
 from dualstream.heads.diagnosis.measures.shapley import interaction_indices, shapley_values
 from dualstream.heads.diagnosis.refit import Pool, uar
 from dualstream.heads.evaluation.shapley import Coalition, subsets
@@ -25,8 +26,6 @@ from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
 
-RESAMPLES = 1_000
-LEVEL = 0.95
 TINY = 1e-6  # nats: of a head in float32 that says nothing at all, rounding is no interaction
 
 
@@ -63,7 +62,7 @@ def measure_interaction(found: Coalitions, pooled: Pool, *, seed: int = 0) -> In
         known: np.array([uar(rows, truth) for rows in found.values[known]]) for known in subsets(names)
     }
     return Interaction(
-        share=_share(of_pairs, of_streams, pooled.group[found.rows], found.grids, seed),
+        share=_share(found, of_pairs, of_streams, pooled.group[found.rows], seed),
         effects={name: float(rows.mean()) for name, rows in of_streams.items()},
         pairs={name: float(rows.mean()) for name, rows in of_pairs.items()},
         scores={_name(known, names): float(rows.mean()) for known, rows in scores.items()},
@@ -84,52 +83,31 @@ def own_effects(values: Values, names: Sequence[str]) -> dict[str, NDArray[np.fl
 
 
 def _share(
+    found: Coalitions,
     of_pairs: Mapping[str, NDArray[np.float64]],
     of_streams: Mapping[str, NDArray[np.float64]],
     group: NDArray[np.int64],
-    grids: Sequence[NDArray[np.float64]],
     seed: int,
 ) -> Estimate:
-    """Return interactions over all that moves the logits, with a bootstrap over the groups.
-
-    Where all pairs are known, utterances are drawn anew as those who lend their streams too: means over them are
-    as much of an estimate as those over the utterances that are told of.
-    """
-    group = np.unique(group, return_inverse=True)[1]
+    """Return interactions over all that moves the logits, with a bootstrap over the groups (`redrawn`)."""
     above, whole = sum(of_pairs.values()), sum((*of_pairs.values(), *of_streams.values()))
     assert isinstance(above, np.ndarray) and isinstance(whole, np.ndarray)
-    sums = np.stack([[np.bincount(group, weights=row) for row in rows] for rows in (above, whole)])  # (2, S, G)
-    groups = sums.shape[2]
-    points = _quotient(sums.sum(axis=2), len(group))
+    points = _quotient(np.stack((above.sum(axis=1), whole.sum(axis=1))), len(group))
+    groups = len(np.unique(group))
     if groups < 2:
         return Estimate(float(points.mean()), tuple(map(float, points)), None, None)
     rng = np.random.default_rng((seed, 3))
-    weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
-    drawn = _redrawn(grids, weights[:, group]) if grids else np.einsum("rg,psg->psr", weights, sums)
-    replicates = _quotient(drawn, len(group)).mean(axis=0)
-    low, high = np.quantile(replicates, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
-    return Estimate(float(points.mean()), tuple(map(float, points)), float(low), float(high))
-
-
-def _redrawn(grids: Sequence[NDArray[np.float64]], weights: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return interactions, and all that moves the logits, summed over utterances drawn anew, shape (2, S, R)."""
-    sums = np.zeros((2, len(grids[0]), len(weights)))
-    start = 0
-    for grid in grids:  # (S, n, n, C)
-        count = grid.shape[1]
-        drawn = weights[:, start : start + count].astype(np.float64)
-        start += count
-        share = drawn / np.maximum(drawn.sum(axis=1, keepdims=True), 1)
-        for at, one in enumerate(grid):
-            flat = one.reshape(count, -1)
-            second = (share @ flat).reshape(len(share), count, -1)  # (R, n, C): the first stream's lent by others
-            first = (share @ one.transpose(1, 0, 2).reshape(count, -1)).reshape(second.shape)
-            nothing = np.einsum("rn,rnc->rc", share, first)[:, None]
-            own = one[np.arange(count), np.arange(count)]
-            above = np.abs(own - first - second + nothing).mean(axis=2)
-            whole = above + np.abs(first - nothing).mean(axis=2) + np.abs(second - nothing).mean(axis=2)
-            sums[:, at] += (drawn * above).sum(axis=1), (drawn * whole).sum(axis=1)
-    return sums
+    weights = draw_groups(group, RESAMPLES, rng)
+    sums = np.zeros((2, len(points), RESAMPLES))
+    for part in redrawn(found, weights, rng):
+        pairs, own = (
+            sum(np.abs(rows).mean(axis=2) for rows in made(part.values, found.names).values())
+            for made in (interaction_indices, own_effects)
+        )
+        sums[:, part.seed, part.resamples] += [(part.weights * one).sum(axis=1) for one in (pairs, pairs + own)]
+    replicates = _quotient(sums, len(group)).mean(axis=0)
+    low, high = interval(float(points.mean()), replicates, groups)
+    return Estimate(float(points.mean()), tuple(map(float, points)), max(low, 0.0), min(high, 1.0))
 
 
 def _quotient(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:

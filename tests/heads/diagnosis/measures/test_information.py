@@ -91,14 +91,14 @@ def test_known_parts(make) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("make", KNOWN, ids=lambda make: make.__name__)
 def test_intervals_hold_what_is_known(make) -> None:
-    """Of 100 samples of 400; each part by itself, at 95 %: 92 or more, as 91 or fewer come once in ten times."""
+    """Of 100 samples of 400, each part by itself."""
     held = np.zeros(4)
     for seed in range(100):
         found = measured(make(np.random.default_rng([seed, 1]), 400), seed=seed, resamples=100)
         for row, (one, bits) in enumerate(zip(parts(found), KNOWN[make], strict=True)):
             assert one.low is not None and one.high is not None
             held[row] += one.low - 1e-6 <= bits <= one.high + 1e-6
-    assert (held >= 92).all(), held
+    assert (held >= 95).all(), held
 
 
 def test_and_of_two_bits_as_published() -> None:
@@ -109,6 +109,45 @@ def test_and_of_two_bits_as_published() -> None:
     assert float(mutual_information(face)[0]) == pytest.approx(0.311, abs=1e-3)
     whole = np.array([[[0.25, 0.0], [0.25, 0.0], [0.25, 0.0], [0.0, 0.25]]])
     assert float(mutual_information(whole)[0] - union[0]) == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 3, 3), 0.60848),
+        ((3, 3, 3), 0.16299),
+        ((4, 3, 2), 0.24692),
+        ((2, 2, 2, 2), 0.22756),
+        ((3, 2, 3, 3), 0.30432),
+        ((7, 7, 7), 0.36419),
+    ],
+)
+def test_union_information_as_a_conic_solver_finds_it(tables, shape, expected) -> None:
+    """The same convex problem, posed in CVXPY and solved by Clarabel 0.11; the label is the last axis."""
+    table = tables[shape]
+    sources = range(len(shape) - 1)
+    margins = [table.sum(axis=tuple(other for other in sources if other != one))[None] for one in sources]
+    assert float(union_information(margins)[0]) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Tables drawn one after the other from one generator, as they were for the solver."""
+    rng = np.random.default_rng(7)
+    shapes = ((2, 3, 3), (3, 3, 3), (4, 3, 2), (2, 2, 2, 2), (3, 2, 3, 3), (7, 7, 7))
+    return {shape: rng.dirichlet(np.full(int(np.prod(shape)), 0.3)).reshape(shape) for shape in shapes}
+
+
+def test_bias_of_sparse_tables_is_taken_off() -> None:
+    """Of 300 utterances of seven classes answers of noise seem to tell .09 bits; 20 samples, corrected."""
+    found = []
+    for seed in range(20):
+        rng = np.random.default_rng([seed, 5])
+        truth, answer = rng.choice(7, (2, 300), p=(0.4, 0.2, 0.12, 0.1, 0.08, 0.05, 0.05))
+        one = measure_information(truth, {"a": answer, "b": answer}, answer, np.arange(300), resamples=40)
+        found.append((one.joined.seeds[0], one.joined.mean))
+    plain, corrected = np.mean(found, axis=0)
+    assert plain > 0.07 > 0.02 > corrected
 
 
 def test_mutual_information_as_scikit_learn_has_it() -> None:

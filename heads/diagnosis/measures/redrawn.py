@@ -1,0 +1,123 @@
+"""Coalitions of a corpus that is drawn anew: who is told of, and who lends the streams that are not known.
+
+Means over utterances that lend their streams are as much of an estimate as those over the utterances that are told
+of. Where all pairs of two streams are known, a resample weighs both by the same draw of groups; where some were
+drawn to lend, these are drawn anew by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from dualstream.heads.diagnosis.measures.coalitions import Coalitions, Values
+from dualstream.heads.evaluation.shapley import Coalition
+from dualstream.heads.evaluation.statistics import cluster_tails
+from numpy.typing import NDArray
+
+RESAMPLES = 500
+LEVEL = 0.97  # so that what is known lies within in 95 of 100 samples (benchmarks/study_intervals.py)
+MOST_BIAS = 3.0
+AT_ONCE = 100  # resamples: logits of each are held for every utterance
+
+
+@dataclass(frozen=True, repr=False)
+class Redrawn:
+    """One fold's logits by one model, for some of the resamples."""
+
+    seed: int
+    resamples: slice
+    rows: slice
+    """Of `Coalitions.rows`, n of them."""
+    weights: NDArray[np.float64]
+    """How often each utterance was drawn, shape (R, n)."""
+    values: dict[Coalition, NDArray[np.float64]]
+    """Logits by what is known, shape (R, n, C), or (1, n, C) where nothing is lent."""
+
+
+def draw_groups(group: NDArray[np.int64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return how often each utterance is in each bootstrap resample of the groups, shape (resamples, N)."""
+    names, code = np.unique(group, return_inverse=True)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
+    return drawn[:, code].astype(np.float64)
+
+
+def redrawn(found: Coalitions, weights: NDArray[np.float64], rng: np.random.Generator) -> Iterator[Redrawn]:
+    """Give what every coalition says in each resample, by folds, models and lots of resamples."""
+    start = 0
+    for fold, of_fold in enumerate(found.grids or found.by_lender):
+        size = of_fold.shape[1] if found.grids else found.by_lender[fold][frozenset(found.names)].shape[2]
+        rows = slice(start, start + size)
+        start += size
+        lenders = None if found.grids else _draw_lenders(found.by_lender[fold], len(weights), rng)
+        for seed in range(len(found.whole)):
+            for first in range(0, len(weights), AT_ONCE):
+                lot = slice(first, first + AT_ONCE)
+                some = weights[lot, rows]
+                if lenders is None:
+                    values = _of_grid(found.grids[fold][seed], some, found.names)
+                else:
+                    one = {known: logits[seed] for known, logits in found.by_lender[fold].items()}
+                    values = _of_lenders(one, lenders[lot], size)
+                yield Redrawn(seed, lot, rows, some, values)
+
+
+def _draw_lenders(values: Values, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return shares of those who lend in each resample, shape (R, J)."""
+    count = max(rows.shape[1] for rows in values.values())
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
+
+
+def _of_grid(
+    grid: NDArray[np.float64], weights: NDArray[np.float64], names: tuple[str, ...]
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits of two streams' coalitions from those of all pairs (n, n, C), each lent by whom was drawn."""
+    first, second = names
+    count = len(grid)
+    share = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    of_first = (share @ grid.transpose(1, 0, 2).reshape(count, -1)).reshape(len(share), count, -1)
+    of_second = (share @ grid.reshape(count, -1)).reshape(of_first.shape)
+    return {
+        frozenset(): np.einsum("rn,rnc->rc", share, of_first)[:, None],
+        frozenset({first}): of_first,
+        frozenset({second}): of_second,
+        frozenset(names): grid[np.arange(count), np.arange(count)][None],
+    }
+
+
+def _of_lenders(values: Values, shares: NDArray[np.float64], count: int) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits of each coalition, those who lend weighed by their shares (R, J)."""
+    found: dict[Coalition, NDArray[np.float64]] = {}
+    for known, logits in values.items():  # (J, n, C)
+        if len(logits) == 1:
+            found[known] = logits
+        elif known:
+            found[known] = (shares @ logits.reshape(len(logits), -1)).reshape(len(shares), count, -1)
+        else:
+            found[known] = _among_lenders(logits, shares)[:, None]
+    return found
+
+
+def _among_lenders(logits: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean of what lenders say among themselves (J turns, J, C), by their shares, shape (R, C)."""
+    met = len(logits)
+    lender, turn = np.meshgrid(np.arange(met), np.arange(met))
+    square = np.empty_like(logits)  # by who lends the first stream, and who the others
+    square[(lender - turn) % met, lender] = logits
+    of_first = (shares @ square.reshape(met, -1)).reshape(len(shares), met, -1)
+    return np.einsum("rj,rjc->rc", shares, of_first)
+
+
+def interval(point: float, replicates: NDArray[np.float64], groups: int) -> tuple[float, float]:
+    """Return the interval of a mean over utterances that lend their streams, from its replicates.
+
+    Means of few lenders scatter, which turns into bias where their size counts and not their sign: by 1 / n far
+    from zero, where resamples show all of it, by 1 / sqrt(n) at zero, where they show 1 in 2.4. The interval
+    covers both: no correction up to `MOST_BIAS` times what the resamples show.
+    """
+    tails = cluster_tails(groups, LEVEL)
+    low, high = (float(end) for end in np.quantile(replicates, tails, method="weibull"))
+    bias = float(replicates.mean()) - point
+    by = (1 + MOST_BIAS) * bias
+    return min(low, low - by), max(high, high - by)
