@@ -75,7 +75,7 @@ def whisper_rows(folder: Path, weights: Path, corpus: str, data: Path) -> Rows:
     names = [path.stem for path in files]
     field = (lambda n: n[5], lambda n: n[:2]) if corpus == "emodb" else (lambda n: n[6:8], lambda n: n[18:20])
     label, speaker = (np.array([one(name) for name in names]) for one in field)
-    kept = _kept(folder / f"whisper-{corpus}-layer{LAYER}.npz", make)
+    kept = kept_rows(folder / f"whisper-{corpus}-layer{LAYER}.npz", make)
     name = {"emodb": "EMO-DB", "ravdess": "RAVDESS"}[corpus]
     return Rows(name, **kept, label=label, group=speaker, grouped_by="speaker", id=np.array(names))
 
@@ -181,7 +181,7 @@ def packed(clips: Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> 
     return {"windows": np.concatenate(windows), "offsets": offsets, "utterance": np.stack(rows)}
 
 
-def _kept(path: Path, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+def kept_rows(path: Path, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"draft-{os.getpid()}-{path.name}")

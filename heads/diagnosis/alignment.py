@@ -35,6 +35,7 @@ FLIPS = 299  # turns of signs that say what the best of all shifts reaches by ch
 UNITS = 64  # of a fold: lots of dialogues whose signs are turned together
 FEW_DIALOGUES = 32  # below, single utterances are turned
 ALPHA = 0.01  # chance that unrelated streams have a peak that stands out
+FLAT = 0.9  # of the best agreement, that streams with no shift must not reach for one to be told
 
 Verdict = Literal["aligned", "shifted", "none", "unknown"]
 
@@ -58,8 +59,9 @@ class OffsetCurve:
     p_value: float
     """Chance that the best of all shifts agrees so well where the streams are unrelated; NaN likewise."""
     verdict: Verdict
-    """``aligned``: the peak is at zero, its interval within a hop of it; ``shifted``: it is elsewhere, and its
-    interval excludes zero; ``none``: no shift agrees; ``unknown``: too few windows, or a wider interval."""
+    """``aligned``: the peak is at zero, its interval within a hop of it; ``shifted``: it is elsewhere, its
+    interval excludes zero, and they agree clearly less there; ``none``: no shift agrees; ``unknown``: too few
+    windows, a wider interval, or a curve that is flat up to its peak, as of two encoders of one slow sound."""
 
     def to_json(self) -> JsonObject:
         """Return the curve as JSON values, NaN as None."""
@@ -190,15 +192,17 @@ def _curve(
         float(hops[peak] * hop_s),
         interval,
         p_value,
-        _verdict(p_value, interval, at_zero, hop_s),
+        _verdict(p_value, interval, at_zero, hop_s, flat=bool(agreement[hops == 0][0] >= FLAT * agreement[peak])),
     )
 
 
-def _verdict(p_value: float, interval_s: tuple[float, float], at_zero: bool, hop_s: float) -> Verdict:
+def _verdict(
+    p_value: float, interval_s: tuple[float, float], at_zero: bool, hop_s: float, *, flat: bool
+) -> Verdict:
     if p_value > ALPHA:
         return "none"
     if interval_s[0] > 0 or interval_s[1] < 0:
-        return "shifted"
+        return "unknown" if flat else "shifted"
     return "aligned" if at_zero and max(-interval_s[0], interval_s[1]) <= hop_s else "unknown"
 
 

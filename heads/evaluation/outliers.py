@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 USUAL = 0.95  # share of training values that a column's scale holds, and of training rows below where limits begin
+RARE = 2 * (1 - USUAL)  # of a column's values: where fewer leave its median, their own median is its scale
 TAIL = 2.4
 LEAST = 3.0  # times the 95th percentile that a far row must at least lie out
 MIN_ROWS = 20  # below it nothing is usual
@@ -91,9 +92,10 @@ def zero_rows(rows: NDArray[np.floating], present: NDArray[np.bool_]) -> NDArray
 def _scales(deviation: Floats) -> Floats:
     """Return each column's scale (D,): the USUAL quantile, over the values that deviate where few do."""
     scale = np.quantile(deviation, USUAL, axis=0)
-    for j in np.flatnonzero(scale == 0):  # hardly ever anything but its median
+    seldom = (deviation > 0).mean(axis=0) < RARE  # of hardly ever anything but its median, USUAL is chance
+    for j in np.flatnonzero(seldom | (scale == 0)):
         rare = deviation[deviation[:, j] > 0, j]
-        scale[j] = np.median(rare) if len(rare) > 2 else 0.0
+        scale[j] = max(scale[j], np.median(rare)) if len(rare) > 2 else 0.0
     typical = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
     return np.where(scale > 0, scale, typical)
 

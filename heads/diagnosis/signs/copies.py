@@ -103,6 +103,10 @@ def _near(rows: Floats) -> Iterator[tuple[int, int]]:
     ratio = distance[:, 0] / np.maximum(distance[:, -1], 1e-30)
     near = _near_enough(float(np.median(ratio[ratio > 0])) if (ratio > 0).any() else 1.0)
     close = (ratio < near) & (distance[:, 0] < near * usual)
+    # the square of a small difference is lost in those of the rows: it is taken again where it decides
+    some = np.flatnonzero(close)
+    exact = np.linalg.norm(rows[some].astype(np.float64) - rows[nearest[some]], axis=1)
+    close[some] = exact < near * np.minimum(distance[some, -1], usual)
     for later in np.flatnonzero(close):
         other = int(nearest[later])
         if other < later or not close[other] or nearest[other] != later:

@@ -2,7 +2,8 @@
 
 Rows of two makes lie in two clouds. The direction that parts them is looked for from several starts (k-means
 with two groups, then Fisher's discriminant), and the clouds must lie much further apart along it than the halves
-of any one cloud do (`split_distance`). What differs between them tells what happened: one factor for all
+of any one cloud do (`split_distance`), and than the halves of either: an encoder that hears words puts sentences
+into clouds, of which any two hold others again. What differs between them tells what happened: one factor for all
 columns, the same columns in another order, or neither.
 """
 
@@ -29,6 +30,7 @@ LIKE = 0.65  # likeness of how columns go together once put in order; those of a
 MATCHED = 1_000  # columns, of more no order is looked for
 LEAST = 40
 STARTS = 4
+NESTED = 1.25  # times as far apart as the halves of either cloud: sentences, rooms and words make clouds in clouds
 
 Kind = Literal["scale", "columns", "kinds"]
 
@@ -78,8 +80,9 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     if found is None:
         whole = np.array_equal(there, table.there[name])
         reduced = table.components(name) if whole else components(table.raw[name], there)
-        other, distance = _clouds(reduced[there])
-        if other is not None and distance >= APART:
+        reduced = reduced[there]
+        other, distance = _clouds(reduced)
+        if other is not None and distance >= max(APART, NESTED * _inside_of(reduced, other)):
             order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
@@ -151,6 +154,11 @@ def _clouds(rows: Floats) -> tuple[Mask | None, float]:
         if distance > best[1]:
             best = (small, distance)
     return best
+
+
+def _inside_of(rows: Floats, small: Mask) -> float:
+    """Return how far apart the halves of two groups of rows lie, each by itself: two makes are one cloud each."""
+    return max(_clouds(rows[side])[1] if side.sum() >= LEAST else 0.0 for side in (small, ~small))
 
 
 def _distance(values: Floats, small: Mask) -> float:

@@ -20,6 +20,8 @@ HALF = 0.5  # of the rate that one stream tells, below which another stream cont
 UNKNOWN = 0.2  # of the utterances, whose speaker isn't known
 ONE_CLASS = 0.9  # of the utterances, whose speaker's name tells the class
 SHARED = 0.1  # of the dev utterances
+SEVERAL = 5  # names; fewer may be of another field, which rows tell as well
+OF_NAMES = 0.5  # of the way from chance to certainty that a probe gets with the named speakers: they have voices
 SHOWN = 5
 
 
@@ -156,6 +158,15 @@ def renamed(signs: Signs) -> tuple[SamePerson, ...]:
     return tuple(one for one in signs.same_persons if one.across_splits)
 
 
+def names_are_told(signs: Signs) -> bool:
+    """Say whether rows tell the named speakers, several of them: names that were made up leave no trace.
+
+    What else groups utterances then (sentences, rooms) is no fault of the names.
+    """
+    asked = [one for one in signs.wrong if one.what == "speaker" and one.chance <= 1 / SEVERAL]
+    return any((one.accuracy - one.chance) / (1 - one.chance) >= OF_NAMES for one in asked)
+
+
 def name_faults(signs: Signs) -> Iterator[str]:
     """Yield what is wrong with the speakers' names as a whole, in words."""
     twice = [one for one in signs.same_persons if not one.across_splits]
@@ -178,7 +189,7 @@ def name_faults(signs: Signs) -> Iterator[str]:
             f"{tied.speakers} speakers for {tied.classes} classes, and the speaker's name tells the class of "
             f"{tied.share:.0%} of the utterances: the names were read from the field of the class"
         )
-    if groups is None:
+    if groups is None or names_are_told(signs):
         return
     seen = (
         f"{groups.one} and {groups.other} fall into the same groups of utterances (one tells those "

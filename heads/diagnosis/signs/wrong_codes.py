@@ -6,10 +6,11 @@ utterances, that stream alone does, with the class and with the speaker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.lapses import Lapse, lapse
+from dualstream.heads.diagnosis.signs.scaling import scaled_lapse
 from dualstream.heads.diagnosis.signs.table import WIDEST, Codes, Floats, Mask, Table, without
 
 FOLDS = 5
@@ -45,6 +46,10 @@ class WrongCodes:
     """Those that are more likely wrong than right, the likeliest first."""
     answers: tuple[int, ...]
     """The code that the probe gives to each of those."""
+    scaled_drawn: float | None = None
+    """`drawn` where each class has a scale of its own; None where nothing else speaks for wrong codes."""
+    scaled_gain: float | None = None
+    """`gain` likewise."""
 
     @property
     def told(self) -> bool:
@@ -54,6 +59,13 @@ class WrongCodes:
     @property
     def found(self) -> bool:
         """Whether a share of the codes is wrong beyond doubt."""
+        if self.scaled_gain is None or self.scaled_drawn is None:
+            return False
+        return self.suspected and self.scaled_gain >= LEAST_GAIN and self.scaled_drawn >= LEAST_RATE / 2
+
+    @property
+    def suspected(self) -> bool:
+        """Whether a share of the codes is wrong where one temperature fits all classes."""
         return (
             self.told
             and self.rate >= LEAST_RATE
@@ -91,7 +103,10 @@ def ask_labels(
     if table.named_speakers and len(index) >= NORMALISED_ROWS * len(np.unique(table.speaker[index])):
         views.append(without(rows[index], table.speaker[index]))
     found = [one for one in (lapse(view, codes[index], fold) for view in views) if one is not None]
-    return _told(name, "label", max(found, key=lambda one: one.accuracy), index) if found else None
+    if not found:
+        return None
+    best = max(found, key=lambda one: one.accuracy)
+    return _scaled(_told(name, "label", best, index), best, codes[index])
 
 
 def ask_speakers(
@@ -109,7 +124,7 @@ def ask_speakers(
         return None
     fold = np.random.default_rng(0).permutation(len(index)) % FOLDS
     found = lapse(rows[index], codes[index], fold)
-    return None if found is None else _told(name, "speaker", found, index)
+    return None if found is None else _scaled(_told(name, "speaker", found, index), found, codes[index])
 
 
 def _folds(group: Codes, count: int) -> Codes:
@@ -122,6 +137,14 @@ def _folds(group: Codes, count: int) -> Codes:
 
 def _spread(index: Codes) -> Codes:
     return index if len(index) <= ROWS else index[:: -(-len(index) // ROWS)]
+
+
+def _scaled(one: WrongCodes, found: Lapse, codes: Codes) -> WrongCodes:
+    """Return it with the lapse where each class is scaled by itself, asked only where there seems to be one."""
+    if not one.suspected:
+        return one
+    drawn, gain = scaled_lapse(found.log_p, np.searchsorted(found.names, codes), found.drawn)
+    return replace(one, scaled_drawn=drawn, scaled_gain=gain)
 
 
 def _told(name: str, what: str, found: Lapse, index: Codes) -> WrongCodes:

@@ -119,3 +119,32 @@ def test_streams_without_windows_fail():
     train.streams["video"] = type(video)(video.utterance, video.present)
     with pytest.raises(ValueError, match="video stream has no windows"):
         offset_curve(train, hop_s=HOP_S)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slow_course_seen_half_a_second_apart_is_no_shift(seed):
+    rng = np.random.default_rng(seed)
+    train, _ = plant(PlantOptions(seed=seed, utterances=480))
+    owner = np.repeat(np.arange(len(train)), np.diff(train.offsets))
+    place = np.arange(len(owner)) - train.offsets[owner]
+    slope = rng.normal(size=len(train))[owner]  # every clip rises or falls as a whole
+    for name, late in (("video", 0), ("audio", 1)):
+        stream = train.streams[name]
+        course = np.maximum(place - late, 0) * slope
+        rows = course[:, None] * rng.normal(size=6) + 0.5 * rng.normal(size=(len(owner), 6))
+        train.streams[name] = type(stream)(
+            rows[train.offsets[:-1]].astype(np.float32),
+            stream.present,
+            rows.astype(np.float32),
+            stream.window_present,
+        )
+    curve = offset_curve(train, hop_s=HOP_S)
+    assert curve.p_value < 0.01 and curve.verdict != "shifted"
+
+
+def test_a_curve_that_is_flat_up_to_its_peak_tells_no_shift():
+    from dualstream.heads.diagnosis.alignment import _verdict
+
+    assert _verdict(0.003, (0.5, 0.5), False, 0.5, flat=False) == "shifted"
+    assert _verdict(0.003, (0.5, 0.5), False, 0.5, flat=True) == "unknown"
+    assert _verdict(0.003, (0.0, 0.0), True, 0.5, flat=True) == "aligned"
