@@ -6,6 +6,8 @@ import io
 import os
 from typing import Any
 
+WAITING_BYTES = 1 << 18
+
 
 class ReadFile(io.RawIOBase):
     """A file object over a descriptor, which it does not own, or closes with itself."""
@@ -51,12 +53,15 @@ class ReadFile(io.RawIOBase):
 class WriteFile(ReadFile):
     """A file object that HDF5 writes to. The first failure is kept in `failure`, and all from then on in memory.
 
-    Who writes asks `require` between two blocks, so that there is little of that.
+    Who writes asks `require` between two blocks, so that there is little of that, and calls `flush` at the end:
+    small writes that follow each other go to the disk as one.
     """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
         self.failure: BaseException | None = None
+        self._waiting = bytearray()
+        self._waiting_at = 0
         self._kept: list[tuple[int, bytes]] = []
         """What the disk did not take, by position."""
         self._end = 0
@@ -71,21 +76,23 @@ class WriteFile(ReadFile):
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        if self.failure is None:
-            try:
-                os.lseek(self._descriptor, self._position, os.SEEK_SET)
-                rest = view
-                while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
-            except BaseException as error:  # noqa: BLE001 (raised by `require`)
-                self.failure = error
-        if self.failure is not None:
-            self._kept.append((self._position, bytes(view)))
+        if (
+            self._position != self._waiting_at + len(self._waiting)
+            or len(self._waiting) + len(view) > WAITING_BYTES
+        ):
+            self.flush()
+            self._waiting_at = self._position
+        if len(view) > WAITING_BYTES:
+            self._put(view, self._position)
+            self._waiting_at = self._position + len(view)
+        else:
+            self._waiting += view
         self._position += len(view)
         self._end = max(self._end, self._position)
         return len(view)
 
     def readinto(self, target: Any) -> int:
+        self.flush()
         if self.failure is None:
             try:
                 return super().readinto(target)
@@ -102,6 +109,7 @@ class WriteFile(ReadFile):
 
     def truncate(self, size: int | None = None) -> int:
         size = self._position if size is None else size
+        self.flush()
         if self.failure is None:
             try:
                 os.ftruncate(self._descriptor, size)
@@ -109,6 +117,24 @@ class WriteFile(ReadFile):
                 self.failure = error
         self._end = size
         return size
+
+    def flush(self) -> None:
+        """Have the disk take what waits."""
+        waiting, self._waiting = self._waiting, bytearray()
+        if waiting:
+            self._put(memoryview(waiting), self._waiting_at)
+
+    def _put(self, view: memoryview, position: int) -> None:
+        if self.failure is None:
+            try:
+                os.lseek(self._descriptor, position, os.SEEK_SET)
+                rest = view
+                while rest:
+                    rest = rest[os.write(self._descriptor, rest) :]
+            except BaseException as error:  # noqa: BLE001 (raised by `require`)
+                self.failure = error
+        if self.failure is not None:
+            self._kept.append((position, bytes(view)))
 
     def _length(self) -> int:
         return self._end

@@ -54,6 +54,7 @@ def pack_into(descriptor: int, schema: Schema, values: Mapping[str, Value]) -> N
         except BaseException as error:
             file.failure = file.failure or error  # the thread ends after its block
             raise
+    file.flush()
     file.require()
 
 

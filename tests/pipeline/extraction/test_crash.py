@@ -9,15 +9,18 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import signal
 import threading
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dualstream.pipeline.errors import CorruptError, DualstreamError
 from dualstream.pipeline.extraction.shards import read_shard
+from dualstream.pipeline.storage import rows
 from dualstream.pipeline.storage.sealed import TEMPORARY_SUFFIX
 
 from tests.pipeline.killed import die, in_child, wrapped
@@ -111,6 +114,35 @@ def test_killed_while_the_cache_is_replaced(corpus: Path, tmp_path: Path, refere
         if out.read_bytes() == reference:  # it died after the rename: start over, one call later
             run_extract(corpus, out, projection="gaussian")
     assert at >= 3
+
+
+@pytest.mark.parametrize("act", [die, None], ids=["killed", "full"])
+def test_rows_that_wait_on_disk_are_no_risk(corpus: Path, tmp_path: Path, reference: bytes, act: Any) -> None:
+    """While shards become a cache, rows lie in files without a name: nothing of them stays, whatever happens."""
+    shutil.copytree(tmp_path / "reference", tmp_path / "run")
+    out = tmp_path / "run" / "cache.h5"
+
+    def refuse(name: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for at in count(0, 6):
+        out.unlink(missing_ok=True)
+
+        def task(at: int = at) -> None:
+            rows.SPOOL_BYTES = 0
+            wrapped(at, act or refuse)
+            run_extract(corpus, out)
+
+        status = in_child(task)
+        if act is None:
+            assert listing(out.parent) == [
+                name for name in listing(out.parent) if not name.endswith(TEMPORARY_SUFFIX)
+            ]
+        if status == 0:
+            break
+        assert status == (1 if act is None else -signal.SIGKILL), at
+    assert at > 20
+    check_recovery(corpus, out, reference)
 
 
 def killed_at_random(corpus: Path, tmp_path: Path, reference: bytes, times: int) -> None:
