@@ -87,13 +87,23 @@ class FrameBatcher:
                 if self._filled[name] == len(buffer):
                     self._flush(name)
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether an encoder has a device of its own, which need not wait until its rows are fetched."""
+        return any(isinstance(one, OverlappingEncoder) and one.overlaps for one in self._encoders.values())
+
+    def send(self) -> None:
+        """Send what is left, a last batch of its own size; no frames are added any more before `finish`."""
+        for name in self._encoders:
+            if self._filled[name]:
+                self._flush(name)
+
     def finish(self) -> dict[str, list[NDArray[np.float32]]]:
         """Encode what is left, and return the rows of each clip, shape (F, raw_width), by stream."""
+        self.send()
         answer = {}
         for name, encoder in self._encoders.items():
             ends = np.cumsum(self._counts[name])[:-1].astype(np.int64)
-            if self._filled[name]:
-                self._flush(name)
             nothing = np.empty((0, encoder.spec.raw_width), np.float32)
             rows = [one if isinstance(one, np.ndarray) else one.result() for one in self._rows[name]]
             answer[name] = list(np.split(np.concatenate([nothing, *rows]), ends))

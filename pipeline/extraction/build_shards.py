@@ -96,13 +96,39 @@ def make_shards(
                 yield utterance, plans[job.index]
 
     with contextlib.closing(reading), contextlib.closing(threads.run(items())) as clips:
-        for job in jobs:
-            made = _make_shard(job, recipe, plans, clips, batches, on_clip)
+        for fed in _one_behind(_feed(job, plans, clips, batches, on_clip) for job in jobs):
+            made = _made(fed, recipe, plans[fed.job.index])
             if made is None:  # the donor's clips turned out to be others: make it without
-                alone = ShardJob(job.index, job.utterances)
+                alone = ShardJob(fed.job.index, fed.job.utterances)
                 again = make_shards([alone], recipe, hasher, workers=1, batches=batches, budget_bytes=budget_bytes)
                 (made,) = again
             yield made
+
+
+@dataclass(frozen=True, repr=False)
+class _FedShard:
+    """A shard whose clips are read, and whose frames are on their way through the encoders."""
+
+    job: ShardJob
+    read: list[ReadClip]
+    batcher: FrameBatcher
+
+
+def _one_behind(shards: Iterator[_FedShard]) -> Iterator[_FedShard]:
+    """Yield each shard at once; where a device computes, once the next one is fed, so that it never runs dry.
+
+    Then a run that is killed loses the clips of two shards.
+    """
+    waiting: _FedShard | None = None
+    for fed in shards:
+        if waiting is not None:
+            yield waiting
+        waiting = fed
+        if not fed.batcher.overlaps:
+            yield fed
+            waiting = None
+    if waiting is not None:
+        yield waiting
 
 
 def _without(plan: ClipPlan, given: Collection[str]) -> ClipPlan:
@@ -110,18 +136,16 @@ def _without(plan: ClipPlan, given: Collection[str]) -> ClipPlan:
     return replace(plan, encoders={name: one for name, one in plan.encoders.items() if name not in given})
 
 
-def _make_shard(
+def _feed(
     job: ShardJob,
-    recipe: Recipe,
     plans: Mapping[int, ClipPlan],
     clips: Iterator[ReadClip],
     batches: int,
     on_clip: Callable[[bool, int], None] | None,
-) -> MadeShard | None:
-    """Make one shard of the next clips; None where a donor does not fit them after all."""
+) -> _FedShard:
+    """Read the next clips, and send their frames through the encoders."""
     first = next(clips)  # from here on the job's plan is there
     plan = plans[job.index]
-    reusable = read_reusable(job.reusable, recipe.environment)
     batcher = FrameBatcher(plan.video, at_once=batches)
     read: list[ReadClip] = []
     for one in itertools.chain([first], itertools.islice(clips, len(job.utterances) - 1)):
@@ -133,7 +157,15 @@ def _make_shard(
         read.append(one)
         if on_clip is not None:
             on_clip(bool(one.failure), count)
-    rows = batcher.finish()
+    batcher.send()
+    return _FedShard(job, read, batcher)
+
+
+def _made(fed: _FedShard, recipe: Recipe, plan: ClipPlan) -> MadeShard | None:
+    """Make a shard of its clips and rows; None where a donor does not fit them after all."""
+    job, read = fed.job, fed.read
+    reusable = read_reusable(job.reusable, recipe.environment)
+    rows = fed.batcher.finish()
     done: list[ClipRows] = []
     position = 0  # among the clips that did not fail
     for one in read:

@@ -146,10 +146,10 @@ def pack_shard(shard: Shard) -> memoryview:
     CorruptError
         Where the bytes, read again, do not give the shard: memory or HDF5 failed.
     """
-    image = pack(SCHEMA, _to_values(shard))
+    values = _to_values(shard)
+    image = pack(SCHEMA, values)
     seal(image, KIND)
-    again = _from_image(np.frombuffer(image, dtype=np.uint8), "the shard just built")
-    if [clip.digest() for clip in again.clips] != [clip.digest() for clip in shard.clips]:
+    if _digests_in(np.frombuffer(image, dtype=np.uint8), "the shard just built") != values["utterances/digest"]:
         raise CorruptError("the shard just built does not hold the rows that went into it: is the memory sound?")
     return image
 
@@ -245,15 +245,26 @@ def _to_values(shard: Shard) -> Values:
     return values
 
 
+def _digests_in(image: NDArray[np.uint8], name: str) -> list[str]:
+    """Return the digests of the utterances as they stand there; refuse rows that are not theirs."""
+    return _checked(image, name)[1]
+
+
 def _from_image(image: NDArray[np.uint8], name: str) -> Shard:
+    return _checked(image, name)[0]
+
+
+def _checked(image: NDArray[np.uint8], name: str) -> tuple[Shard, list[str]]:
+    """Return a shard with the digests of its utterances, which were found to be those of the rows."""
     values: JsonObject = unpack(SCHEMA, image, name)
     try:
         shard = _from_values(values)
     except (ValueError, IndexError) as error:
         raise CorruptError(f"{name} breaks a rule of the format: {error}") from error
-    if [clip.digest() for clip in shard.clips] != values["utterances/digest"]:
+    digests = [clip.digest() for clip in shard.clips]
+    if digests != values["utterances/digest"]:
         raise CorruptError(f"{name}: the rows of an utterance are not those that its digest was made of")
-    return shard
+    return shard, digests
 
 
 def _from_values(values: JsonObject) -> Shard:
