@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PROBE = """<script>
@@ -55,12 +56,20 @@ class Look:
 
 
 def look(browser: str, page: Path, folder: Path, *, width: int, dark: bool = False) -> Look:
-    """Open a copy of a page that measures itself: its policy, which forbids scripts, is taken out of it."""
+    """Open a copy of a page that measures itself."""
+    said = ask(browser, page, folder, PROBE, width=width, dark=dark)
+    return Look(**{**said, "ink": _rgb(said["ink"]), "ground": _rgb(said["ground"])})
+
+
+def ask(
+    browser: str, page: Path, folder: Path, probe: str, *, width: int = 1280, dark: bool = False
+) -> dict[str, Any]:
+    """Return what a script makes the title of a page: its policy, which forbids scripts, is taken out of a copy."""
     text = page.read_text("utf-8")
     bare = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     assert bare != text, "the page has no policy"
     copy = folder / f"{page.stem}-measured.html"
-    copy.write_text(bare.replace("</head>", f"{PROBE}</head>"), "utf-8")
+    copy.write_text(bare.replace("</head>", f"{probe}</head>"), "utf-8")
     done = subprocess.run(
         [
             browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
@@ -71,8 +80,8 @@ def look(browser: str, page: Path, folder: Path, *, width: int, dark: bool = Fal
     )  # fmt: skip
     found = re.search(r"<title>(\{.*?\})</title>", done.stdout, flags=re.DOTALL)
     assert found, done.stderr[-2000:]
-    said = json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&").replace("&lt;", "<"))
-    return Look(**{**said, "ink": _rgb(said["ink"]), "ground": _rgb(said["ground"])})
+    said: dict[str, Any] = json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&").replace("&lt;", "<"))
+    return said
 
 
 def _rgb(words: str) -> tuple[int, ...]:

@@ -22,6 +22,9 @@ from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.storage.documents import replacing, write_bytes
 
 STEM = "errors"
+PROBABILITY = "probability of the label"
+ORDERS = {"probability": "least probable label", "id": "utterance", "length": "shortest"}
+"""What rows are put in order by beside the streams, and how that is called."""
 NATS = (
     "Bars: what each stream said for the label (green) or against it (red), its Shapley value in nats of the "
     "label's logit. 'Alone': the answer of the same head where it is told of this stream only."
@@ -29,7 +32,8 @@ NATS = (
 BOXES = "Pictures: the frame with the box of the face that the encoder saw, and that face beside it."
 
 OWN_CSS = """
-form { display:flex; flex-wrap:wrap; gap:.6rem .9rem; margin:1.2rem 0; padding:.9rem 1rem; background:var(--soft);
+form { display:flex; flex-wrap:wrap; align-items:flex-end; gap:.6rem .9rem; margin:1.2rem 0; padding:.9rem 1rem;
+  background:var(--soft);
   border:1px solid var(--line); border-radius:10px }
 label { display:flex; flex-direction:column; font-size:.78rem; color:var(--muted); gap:.15rem }
 select,input,button { font:inherit; font-size:.9rem; color:var(--ink); background:var(--ground);
@@ -45,11 +49,19 @@ button { cursor:pointer; padding:.4rem .9rem }
 .bar i { position:absolute; top:0; bottom:0; border-radius:3px }
 .against { background:var(--red) } .for { background:var(--green) }
 td small { white-space:normal }
-@media (max-width:720px) {
+th button { all:unset; cursor:pointer; color:inherit } th button::after { content:' \\2195'; opacity:.45 }
+th[aria-sort=ascending] button::after { content:' \\2191'; opacity:1 }
+th[aria-sort=descending] button::after { content:' \\2193'; opacity:1 }
+th button:focus-visible { outline:2px solid var(--blue); outline-offset:2px; border-radius:3px }
+#none { padding:1.4rem 1rem; background:var(--soft); border-radius:10px }
+@media print { #filters,#more { display:none } #list { break-inside:auto } #list tr { break-inside:avoid }
+  th button::after { content:'' } .bar,.bar i,.chip { print-color-adjust:exact } }
+@media screen and (max-width:720px) {
   #list thead { display:none } #list tr { display:block; border:1px solid var(--line); border-radius:10px;
-    margin:.7rem 0; padding:.3rem .2rem } #list td { display:flex; justify-content:space-between; gap:0 1rem;
+    margin:.7rem 0; padding:.3rem .2rem } #list td { display:flex; align-items:center;
     text-align:right; border:0; padding:.2rem .6rem } #list td::before { content:attr(data-head);
-    color:var(--muted); font-weight:400; text-align:left } #list td.text { text-align:right }
+    color:var(--muted); font-weight:400; text-align:left; margin-right:auto; padding-right:1rem }
+  #list td.text { text-align:right }
   #list td { flex-wrap:wrap } #list td small { flex-basis:100% } }
 """
 
@@ -58,8 +70,10 @@ SCRIPT = """
 const data = JSON.parse(document.getElementById('rows').textContent);
 const form = document.getElementById('filters'), body = document.querySelector('#list tbody');
 const more = document.getElementById('more'), count = document.getElementById('count');
-const STEP = 100; let shown = STEP;
-const largest = Math.max(1e-9, ...data.rows.flatMap(r => r.streams.map(Math.abs)));
+const none = document.getElementById('none'), heads = document.querySelectorAll('#list th button');
+const STEP = 100; let shown = 0, backwards = false;
+let largest = 1e-9;
+for (const r of data.rows) for (const one of r.streams) largest = Math.max(largest, Math.abs(one));
 function cell(head, text, kind) {
   const td = document.createElement('td'); td.dataset.head = head; td.textContent = text;
   if (kind) td.className = kind; return td;
@@ -101,25 +115,48 @@ function line(r) {
   return tr;
 }
 function kept() {
-  const want = Object.fromEntries(new FormData(form)), at = data.streams.indexOf(want.by);
+  const want = Object.fromEntries(new FormData(form));
   const found = data.rows.filter(r => (!want.label || r.label === want.label) &&
     (!want.answer || r.answer === want.answer) && (!want.speaker || r.speaker === want.speaker) &&
     (!want.split || r.split === want.split) && (!want.misled || r.misled === want.misled) &&
     (!want.right || String(r.right) === want.right) &&
     (!want.find || r.id.toLowerCase().includes(want.find.toLowerCase())));
-  const worst = r => at < 0 ? Math.min(...r.streams) : r.streams[at];
-  return found.sort((a, b) => worst(a) - worst(b));
+  const key = keys(want.by), way = backwards ? -1 : 1;
+  return found.map(r => [key(r), r]).sort(([a], [b]) => way * (a < b ? -1 : a > b ? 1 : 0)).map(([, r]) => r);
 }
+function keys(by) {
+  const at = data.streams.findIndex(name => by === 'stream:' + name);
+  if (at >= 0) return r => r.streams[at];
+  if (by === 'id') return r => r.id;
+  if (by === 'probability') return r => r.probability;
+  if (by === 'length') return r => r.seconds === null ? Infinity : r.seconds;
+  return r => Math.min(...r.streams);
+}
+let found = [];
 function draw() {
-  const found = kept();
-  body.replaceChildren(...found.slice(0, shown).map(line));
+  found = kept(); shown = 0; body.replaceChildren(); next();
+  const by = form.elements.by.value;
+  for (const one of heads) {
+    if (one.dataset.by === by) one.parentElement.setAttribute('aria-sort', backwards ? 'descending' : 'ascending');
+    else one.parentElement.removeAttribute('aria-sort');
+  }
+}
+function next() {
+  body.append(...found.slice(shown, shown + STEP).map(line)); shown = Math.min(found.length, shown + STEP);
   count.textContent = found.length + ' of ' + data.rows.length + ' utterances' +
     (found.length > shown ? ', the first ' + shown + ' are shown' : '');
-  more.hidden = found.length <= shown;
+  more.hidden = found.length <= shown; none.hidden = found.length > 0;
 }
-form.addEventListener('input', () => { shown = STEP; draw(); });
+heads.forEach(one => one.addEventListener('click', () => {
+  backwards = form.elements.by.value === one.dataset.by && !backwards;
+  form.elements.by.value = one.dataset.by; draw();
+}));
+form.elements.by.addEventListener('change', () => { backwards = false; draw(); });
+form.addEventListener('reset', () => { backwards = false; setTimeout(draw); });
+document.querySelector('#none button').addEventListener('click', () => form.reset());
+form.addEventListener('input', draw);
 form.addEventListener('submit', event => event.preventDefault());
-more.addEventListener('click', () => { shown += STEP; draw(); });
+more.addEventListener('click', next);
 draw();
 """
 
@@ -150,14 +187,15 @@ class ErrorBrowser:
         policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
         # a closing tag inside a string would end the element: < is written as JSON may write it
         rows = json.dumps(self._document(), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-        heads = ["utterance", "label", "answer", "probability of the label", *self.streams, "misled by"]
+        heads = ["utterance", "label", "answer", PROBABILITY, *self.streams, "misled by"]
         heads = ["picture", *heads] if self.thumbnails else heads
         notes = "".join(f'<p class="note">{escape(text)}</p>' for text in self.notes)
         body = (
             f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n{notes}\n'
-            f'<form id="filters">{self._filters()}</form>\n<p class="note" id="count"></p>\n'
+            f'<form id="filters">{self._filters()}</form>\n<p class="note" id="count" aria-live="polite"></p>\n'
             '<div class="scroll"><table id="list"><thead><tr>'
-            f"{''.join(map(_head, heads))}</tr></thead><tbody></tbody></table></div>\n"
+            f"{''.join(_head(title, self.streams) for title in heads)}</tr></thead><tbody></tbody></table></div>\n"
+            '<p id="none" hidden>No utterance fits these filters. <button type="button">Show all</button></p>\n'
             '<button id="more" type="button" hidden>Show more</button>\n'
             "<noscript><p>This list is drawn by a script; the CSV beside it holds the same rows.</p></noscript>\n"
             f'<script type="application/json" id="rows">{rows}</script>\n<script>{SCRIPT}</script>'
@@ -172,7 +210,11 @@ class ErrorBrowser:
     def _filters(self) -> str:
         rows = self.rows
         choices = {
-            "by": ("most misled by", ["any stream", *self.streams], ["", *self.streams]),
+            "by": (
+                "order",
+                ["most misled", *(f"most misled by {name}" for name in self.streams), *ORDERS.values()],
+                ["", *(f"stream:{name}" for name in self.streams), *ORDERS],
+            ),
             "right": ("answer is", ["right or wrong", "wrong", "right"], ["", "false", "true"]),
             "label": _choice("label", (row.label for row in rows), self._names()),
             "answer": _choice("answered", (row.answer for row in rows), self._names()),
@@ -188,7 +230,11 @@ class ErrorBrowser:
             )
             if len(words) > 1:
                 parts.append(f'<label>{escape(title)}<select name="{name}">{options}</select></label>')
-        return "".join(parts) + '<label>id contains<input name="find" type="search"></label>'
+        return (
+            "".join(parts)
+            + '<label>id contains<input name="find" type="search"></label>'
+            + '<button type="reset">Reset</button>'
+        )
 
     def _document(self) -> dict[str, object]:
         thumbnails = {name: base64.b64encode(jpeg).decode("ascii") for name, jpeg in self.thumbnails.items()}
@@ -198,6 +244,7 @@ class ErrorBrowser:
                 "id": row.id,
                 "split": row.split,
                 "speaker": row.speaker,
+                "seconds": None if row.duration_s != row.duration_s else round(row.duration_s, 3),
                 "time": "" if row.duration_s != row.duration_s else f"{row.duration_s:.2f} s",
                 "label": row.label,
                 "answer": row.answer,
@@ -233,9 +280,13 @@ def write_csv(path: Path, rows: Sequence[ErrorRow], streams: Sequence[str]) -> N
             )
 
 
-def _head(title: str) -> str:
+def _head(title: str, streams: Sequence[str]) -> str:
     kind = ' class="text"' if title in ("utterance", "label", "answer") else ""
-    return f"<th{kind}>{escape(title)}</th>"
+    order = f"stream:{title}" if title in streams else {"utterance": "id", PROBABILITY: "probability"}.get(title)
+    words = escape(title)
+    if order is not None:
+        words = f'<button type="button" data-by="{escape(order)}" title="sort">{words}</button>'
+    return f"<th{kind}>{words}</th>"
 
 
 def _choice(title: str, values: Iterable[str], order: Sequence[str]) -> tuple[str, list[str], list[str]]:

@@ -59,7 +59,9 @@ def test_a_page_holds_its_rows_and_runs_its_own_script_only() -> None:
     assert [(one["id"], one["right"], one["streams"], one["time"]) for one in rows] == [
         ("a", False, [-2.0, 1.0], ""), ("b", True, [0.5, 0.5], "")
     ]  # fmt: skip
-    assert '<option value="face">face</option>' in page and 'name="speaker"' not in page  # there is only one
+    assert (
+        '<option value="stream:face">most misled by face</option>' in page and 'name="speaker"' not in page
+    )  # there is only one
 
 
 def test_what_a_corpus_says_stays_text() -> None:

@@ -63,6 +63,38 @@ def test_the_error_browser_fits_its_window(tmp_path: Path, dark: bool, width: in
     check(tmp_path / "page.html", tmp_path, width=width, dark=dark)
 
 
+ACTED = """<script>
+addEventListener("load", async () => {
+  const choose = (name, value) => { const one = form.elements[name]; one.value = value;
+    one.dispatchEvent(new Event("input", {bubbles: true})); one.dispatchEvent(new Event("change")); };
+  const ids = () => [...body.rows].map(row => row.cells[0].firstChild.textContent);
+  const said = {plain: ids()};
+  choose("by", "stream:voice"); said.voice = ids();
+  heads[0].click(); said.id = ids(); heads[0].click(); said.back = ids();
+  said.arrow = heads[0].parentElement.getAttribute("aria-sort");
+  choose("right", "true"); said.right = ids();
+  choose("find", "nobody"); said.none = [ids().length, none.hidden];
+  none.querySelector("button").click(); await new Promise(done => setTimeout(done, 20));
+  said.again = [ids().length, none.hidden, more.hidden];
+  document.title = JSON.stringify(said);
+});
+</script>"""
+
+
+def test_the_error_browser_sorts_and_filters(tmp_path: Path) -> None:
+    values = {"c": (-3.0, 1.0), "a": (0.5, -2.0), "b": (1.0, 2.0)}
+    rows = [
+        test_error_browser.row(name, *nats, answer="joy" if name == "b" else "anger")
+        for name, nats in values.items()
+    ]
+    (tmp_path / "page.html").write_text(ErrorBrowser("t", "l", rows, ("face", "voice")).html(), encoding="utf-8")
+    assert CHROMIUM is not None
+    said = browser.ask(CHROMIUM, tmp_path / "page.html", tmp_path, ACTED)
+    assert (said["plain"], said["voice"]) == (["c", "a", "b"], ["a", "c", "b"])
+    assert (said["id"], said["back"], said["arrow"]) == (["a", "b", "c"], ["c", "b", "a"], "descending")
+    assert (said["right"], said["none"], said["again"]) == (["b"], [0, False], [3, True, True])
+
+
 def check(page: Path, tmp_path: Path, *, width: int, dark: bool) -> None:
     assert CHROMIUM is not None
     seen = browser.look(CHROMIUM, page, tmp_path, width=width, dark=dark)
