@@ -23,14 +23,17 @@ from pathlib import Path
 import checkout  # noqa: F401
 import numpy as np
 from damages import DAMAGES
+from dualstream.heads.data.batch import UNLABELLED
 from frozen_rows import action_units, folder_of, whisper_rows
 from more_damages import MORE
+from partial_damages import PARTIAL
 from whole_corpora import Whole, planted, table
 
 from dualstream.cores import one_core
 
 CLEAN = "clean"
 DEV_SHARE = 0.25  # of the speakers
+SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL}
 RIGHT, OTHERWISE, NOTHING = "named right", "named otherwise", "nothing wrong"
 
 
@@ -85,11 +88,13 @@ def diagnosed(whole: Whole) -> tuple[str, ...]:
     place = np.concatenate((np.flatnonzero(~whole.dev), np.flatnonzero(whole.dev)))
     names = Names(tuple(whole.ids[i] for i in place), place=tuple(place.tolist()))
     options = DiagnosisOptions(
+        task="emotion" if whole.features.emotion.max(initial=UNLABELLED) >= 0 else "sentiment",
         fusion="linear",
         folds=3,
         fit=FitOptions(seeds=(0,), threads=1),
         interventions=(),
         measures=False,
+        limits=False,
         sample=2_000,
     )
     train, dev = whole.split()
@@ -116,12 +121,13 @@ def main() -> None:
     parser.add_argument("--strengths", default="1", help="such as 0.5,1,1.5")
     parser.add_argument("--damages", default="", help="those whose words hold this; clean: none")
     parser.add_argument(
-        "--set", choices=("all", "first", "more"), default="all", help="damages.py, more_damages.py"
+        "--set", choices=("all", *SETS), default="all", help="damages.py, more_damages.py, partial_damages.py"
     )
     arguments = parser.parse_args()
     real = {"ravdess": lambda: ravdess(arguments.rows), "cremad": cremad}.get(arguments.corpus)
     whole = real() if real else None
-    chosen = {CLEAN: (None, ())} | {"all": DAMAGES | MORE, "first": DAMAGES, "more": MORE}[arguments.set]
+    sets = SETS.values() if arguments.set == "all" else (SETS[arguments.set],)
+    chosen = {CLEAN: (None, ())} | {name: one for each in sets for name, one in each.items()}
     chosen = {name: one for name, one in chosen.items() if arguments.damages in name}
     counts: dict[str, Counter[str]] = {name: Counter() for name in chosen}
     started = time.process_time()

@@ -9,7 +9,9 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
-from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign
+from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, name_faults
+
+PART = 0.9  # of the utterances, up to which those concerned are told by their ids
 
 EXPLAINED_BY = (
     "scale_by_group",
@@ -17,7 +19,6 @@ EXPLAINED_BY = (
     "two_kinds_of_rows",
     "imputed_rows",
     "label_in_column",
-    "wrong_speakers",  # its groups are seen by two streams in the same utterances: those are joined right
 )
 
 
@@ -39,8 +40,17 @@ def wrong_join(evidence: Evidence) -> Cause | None:
             f"join by id, not by place; take each row of "
             f"{' and '.join(dict.fromkeys(o.moved for o in moved))} from "
             f"{moved[0].best}",
+            utterances=_elsewhere(signs, moved),
         )
+    if any(name_faults(signs)):
+        return None  # its groups are seen by two streams in the same utterances: those are joined right
     return _whole_speakers(signs) or _shuffled(signs) or _part(signs)
+
+
+def _elsewhere(signs: Signs, moved: Sequence[Join]) -> tuple[str, ...]:
+    """Return the ids of the utterances whose rows stand wrong, where others stand right."""
+    places = {place for one in moved for place, source in enumerate(one.source) if place != source}
+    return signs.called(sorted(places)) if len(places) <= PART * len(signs.ids) else ()
 
 
 def _moved(one: Join) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, few_values
 
 REPEATS = 5  # utterances with one and the same row, from which it is no recording of theirs
+BEFORE = 0.5  # of the rows that are equal to another one, from which on the row before was filled in
 CENTRE = 0.5  # spreads: a constant row nearer to the columns' centre than this is their mean or median
 
 
@@ -62,7 +63,8 @@ def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, .
         )
     mine = in_runs - set(index[filled].tolist())
     mine -= set().union(*(other for stream, other in others.items() if stream != name))
-    if mine:
+    repeated = int((repeats - 1).sum()) - int(np.maximum(repeats[constant] - 1, 0).sum())
+    if len(mine) >= BEFORE * repeated and mine:  # of rows that stand twice anywhere, some are neighbours
         found.append(Fill(name, count, "before", len(mine), tuple(sorted(mine))))
     return tuple(found)
 

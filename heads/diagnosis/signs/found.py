@@ -14,6 +14,8 @@ from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
 from dualstream.heads.diagnosis.signs.limit import Limit
+from dualstream.heads.diagnosis.signs.lost_classes import LostClass
+from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
@@ -37,10 +39,14 @@ class Signs:
     streams: tuple[str, ...]
     known_speakers: float
     """Share of the utterances whose speaker is known."""
+    classes: tuple[str, ...] = ()
+    """Names of the task's classes by code."""
     joins: tuple[Join, ...] = ()
     speaker_joins: tuple[SpeakerJoin, ...] = ()
     wrong: tuple[WrongCodes, ...] = ()
     label_maps: tuple[LabelMap, ...] = ()
+    lost_classes: tuple[LostClass, ...] = ()
+    noisy_groups: tuple[NoisyGroup, ...] = ()
     copies: tuple[Copies, ...] = ()
     fills: tuple[Fill, ...] = ()
     kinds: tuple[TwoKinds, ...] = ()
@@ -78,6 +84,8 @@ class Signs:
             ],
             "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
             "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],
+            "lost_classes": [_plain(one, self) for one in self.lost_classes],
+            "noisy_groups": [_plain(one, self) for one in self.noisy_groups],
             "copies": [
                 {
                     "stream": one.stream,

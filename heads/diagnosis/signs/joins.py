@@ -10,25 +10,35 @@ Rows that stand right agree best as they stand.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import Agreement, agreement, residual, whitened
+from dualstream.heads.diagnosis.signs.orders import LARGEST_SHIFT, rearrangements
 from dualstream.heads.diagnosis.signs.speakers import association
+from dualstream.heads.diagnosis.signs.stretches import (
+    LEAST_GAIN,
+    Path,
+    along,
+    called,
+    gain_of,
+    late_rows,
+    of_labels,
+)
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, without
+from dualstream.heads.diagnosis.signs.told import told_labels
 
 from dualstream.documents import JsonObject
 
-LARGEST_SHIFT = 3  # rows
 ROWS = 3_000  # of larger tables so many places, evenly spread, are held against each other
 LEAST_ROWS = 60
 TIED = 0.9  # of the utterances, whose speaker's name tells the class: taking speakers out leaves nothing
-FIELDS = 8  # of ids, by which tables may have been sorted
 LABELS = "the labels"
 UNRELATED_Z = 3.0  # deviations up to which rows agree no better than unrelated ones
+DEALS = 49  # of rows inside of each speaker, by which little agreement may come about
+CHANCE = 4.0  # deviations of these, whose distribution has a long upper end
 RELATED_Z = 6.0  # from which they agree for sure
 BETTER_ERRORS = 4.0  # errors of the agreement by which rows put back must agree better
 BETTER_RATIO = 1.25
@@ -104,68 +114,53 @@ def joins(table: Table) -> tuple[Join, ...]:
     # a sort order by class would give any classes another name
     by_rows = [(words, source) for words, source in ways if "class" not in words]
     with_labels = {name: _best(sides, name, LABELS, by_rows, at) for name in names}
+    border = borders(table)
     found = [
-        _join(sides, one, other, _best(sides, one, other, ways, at), with_labels, at)
+        _join(sides, one, other, _stretched(sides, one, other, ways, at, border, table.ids), with_labels, at)
         for place, one in enumerate(names)
         for other in names[place + 1 :]
     ]
-    return (*found, *_of_labels(with_labels, found))
+    return (*found, *_of_labels(sides, with_labels, found, _late_labels(table, found), at, table.ids))
 
 
-def rearrangements(table: Table) -> Iterator[tuple[str, Codes]]:
-    """Yield ways to move rows that may have been joined wrong: words, and the row that each place should take."""
-    count, here = len(table), np.arange(len(table))
-    for shift in (*range(1, LARGEST_SHIFT + 1), *range(-1, -LARGEST_SHIFT - 1, -1)):
-        words = f"{abs(shift)} row{'s' if abs(shift) > 1 else ''} {'earlier' if shift > 0 else 'later'}"
-        yield f"{words} over the whole table", (here + shift) % count
-        if table.named_speakers:
-            yield f"{words} inside each speaker", _inside(table.speaker, shift)
-        if table.dev.any():
-            yield f"{words} inside each split", _inside(table.dev.astype(np.int64), shift)
-    seen = {here.tobytes()}
-    for words, order in _orders(table):
-        back = np.argsort(order, kind="stable")
-        for what, source in ((f"back from {words}", back), (f"into {words}", order)):
-            if source.tobytes() not in seen:
-                seen.add(source.tobytes())
-                yield what, source
+def borders(table: Table) -> Mask:
+    """Say where a speaker's rows or a split's begin, shape (N,)."""
+    border = np.zeros(len(table), dtype=bool)
+    border[1:] = (table.speaker[1:] != table.speaker[:-1]) | (table.dev[1:] != table.dev[:-1])
+    return border
 
 
-def _inside(group: Codes, shift: int) -> Codes:
-    source = np.arange(len(group))
-    for code in np.unique(group):
-        members = np.flatnonzero(group == code)
-        source[members] = np.roll(members, -shift)
-    return source
+def _stretched(
+    sides: _Sides,
+    one: str,
+    other: str,
+    ways: list[tuple[str, Codes]],
+    at: Codes,
+    border: Mask,
+    ids: tuple[str, ...],
+) -> _Best:
+    """Return the best way to move all rows, or that of stretches of the table where rows agree better so."""
+    best = _best(sides, one, other, ways, at)
+    use = [sides.there[name] & (sides.label >= 0) for name in (one, other)]
+    x, y = (whitened(without(sides.rows[name], sides.speaker, sides.label)) for name in (one, other))
+    if best.source is not None and not best.clear:
+        best = replace(best, sure=gain_of(x, y, (use[0], use[1]), best.source) >= LEAST_GAIN)
+    found = along(x, y, (use[0], use[1]), border)
+    moved = sides.agree(one, other, found.source, at)
+    if not found.found or moved.z < (best.moved.z if best.clear else best.stands.z):
+        return best
+    return replace(best, words=called(found, ids), source=found.source, moved=moved, sure=True)
 
 
-def _orders(table: Table) -> Iterator[tuple[str, Codes]]:
-    """Yield sort orders that a file of rows may have, by words: the place in the table of each of its rows."""
-    here = np.arange(len(table))
-    ids = np.array(table.ids)
-    natural = [[int(part) if part.isdigit() else -1 for part in re.split(r"(\d+)", name)] for name in table.ids]
-    yield "the reverse order", here[::-1].copy()
-    yield "the order of their ids", np.argsort(ids, kind="stable")
-    yield "the order of the numbers in their ids", np.array(sorted(here.tolist(), key=lambda i: natural[i]))
-    yield "an order by class", np.argsort(table.label, kind="stable")
-    named = np.array([table.classes[code] if code >= 0 else "" for code in table.label])
-    yield "an order by the classes' names", np.argsort(named, kind="stable")
-    yield "an order by speaker", np.argsort(table.speaker, kind="stable")
-    yield "an order by speaker and class", np.lexsort((here, table.label, table.speaker))
-    yield "an order by class and speaker", np.lexsort((here, table.speaker, table.label))
-    yield "an order by split", np.argsort(table.dev, kind="stable")
-    yield "an order by dialogue", np.argsort(table.dialogue, kind="stable")
-    fields = [re.split(r"[-_./ ]+", name) for name in table.ids]
-    width = min(map(len, fields), default=0)
-    if width > 1:
-        backwards = np.array(["-".join(parts[::-1]) for parts in fields])
-        yield "an order by their ids read from the last part", np.argsort(backwards, kind="stable")
-    for number in range(min(width, FIELDS)) if width > 1 else ():
-        own = np.array([parts[number] for parts in fields])
-        if 1 < len(np.unique(own)) < len(own):
-            yield f"an order by part {number + 1} of their ids", np.argsort(own, kind="stable")
-            rest = np.array(["-".join(parts[number:] + parts[:number]) for parts in fields])
-            yield f"an order by their ids from part {number + 1} on", np.argsort(rest, kind="stable")
+def _late_labels(table: Table, found: list[Join]) -> Path | None:
+    """Return how rows must be moved where labels are late in stretches and all streams stand right."""
+    if any(join.kind in ("order", "shuffled") for join in found):
+        return None
+    told = told_labels(table)
+    if told is None:
+        return None
+    late = of_labels(told.log_p, told.code, told.use, borders(table))
+    return Path(-late.shift, late.gain) if late.found else None
 
 
 @dataclass(frozen=True, repr=False)
@@ -176,6 +171,8 @@ class _Best:
     moved: Agreement
     next: Agreement
     """The best agreement of rows that are moved by one."""
+    sure: bool = False
+    """Whether rows that are moved agree better by their likelihood, however few they are."""
 
     @property
     def shift_seen(self) -> bool:
@@ -185,6 +182,8 @@ class _Best:
     @property
     def clear(self) -> bool:
         """Whether rows that are moved agree far better than as they stand."""
+        if self.sure:
+            return True
         margin = BETTER_ERRORS * np.hypot(self.moved.error, self.stands.error)
         better = self.moved.z - max(self.stands.z, 0.0)
         return better > max(margin, RELATED_Z) and self.moved.z > BETTER_RATIO * self.stands.z
@@ -205,7 +204,7 @@ def _best(sides: _Sides, one: str, other: str, ways: list[tuple[str, Codes]], at
 
 def _join(sides: _Sides, one: str, other: str, best: _Best, with_labels: dict[str, _Best], at: Codes) -> Join:
     if best.source is not None and best.clear:
-        back = np.argsort(best.source, kind="stable")
+        back = opposite_of(best.source)
         gains = {
             name: sides.agree(LABELS, name, source, at).z - with_labels[name].stands.z
             for name, source in ((other, best.source), (one, back))
@@ -216,6 +215,14 @@ def _join(sides: _Sides, one: str, other: str, best: _Best, with_labels: dict[st
         return Join(one, other, best.stands.z, words, best.moved.z, "order", moved, tuple(source.tolist()))
     kind, moved = _unrelated(sides, one, other, best.stands, with_labels, at)
     return Join(one, other, best.stands.z, "as they stand", best.stands.z, kind, moved, shift_seen=best.shift_seen)
+
+
+def opposite_of(source: Codes) -> Codes:
+    """Return the rows that the other side must be taken from, which comes to the same."""
+    here = np.arange(len(source))
+    if len(np.unique(source)) == len(source):
+        return np.argsort(source, kind="stable")
+    return np.clip(2 * here - source, 0, len(source) - 1)  # of stretches, whose ends hold rows twice
 
 
 def opposite(words: str) -> str:
@@ -234,7 +241,7 @@ def _unrelated(
     """
     if not stands.freedom:
         return "unknown", ""
-    if stands.z > UNRELATED_Z:
+    if stands.z > UNRELATED_Z and (stands.z >= RELATED_Z or stands.z > _by_chance(sides, one, other, at)):
         return "related", ""
     told = {name: with_labels[name].stands for name in (one, other)}
     blind = min(told, key=lambda name: told[name].z)
@@ -244,13 +251,39 @@ def _unrelated(
     return "unknown", ""
 
 
-def _of_labels(with_labels: dict[str, _Best], found: list[Join]) -> Iterator[Join]:
+def _by_chance(sides: _Sides, one: str, other: str, at: Codes) -> float:
+    """Return the agreement that rows dealt anew inside of each speaker reach by chance."""
+    rng, found = np.random.default_rng(0), []
+    place = np.argsort(sides.speaker, kind="stable")
+    for _ in range(DEALS):
+        order = rng.permutation(len(place))
+        source = np.empty(len(place), dtype=np.int64)
+        source[place] = order[np.argsort(sides.speaker[order], kind="stable")]
+        found.append(sides.agree(one, other, source, at).z)
+    return float(max(*found, np.mean(found) + CHANCE * np.std(found)))
+
+
+def _of_labels(
+    sides: _Sides,
+    with_labels: dict[str, _Best],
+    found: list[Join],
+    late: Path | None,
+    at: Codes,
+    ids: tuple[str, ...],
+) -> Iterator[Join]:
     """Yield how each stream agrees with the labels; where all streams agree with them better moved, and with each
     other as they stand, it is the labels that stand wrong against all rows.
     """
     elsewhere = {join.moved for join in found if join.kind in ("order", "shuffled")}
     for name, best in with_labels.items():
         clear = best.source is not None and best.clear and name not in elsewhere
+        if clear and _vouched(name, with_labels, found):
+            clear = False  # it goes with a stream that goes with the labels
+        if late is not None and not clear:
+            moved = sides.agree(LABELS, name, late.source, at).z
+            words, source = called(late, ids), tuple(late.source.tolist())
+            yield Join(name, LABELS, best.stands.z, words, moved, "order", name, source)
+            continue
         # the labels' move is the opposite of the rows'
         source = np.argsort(best.source, kind="stable") if clear and best.source is not None else None
         yield Join(
@@ -263,6 +296,17 @@ def _of_labels(with_labels: dict[str, _Best], found: list[Join]) -> Iterator[Joi
             name if clear else "",
             tuple(source.tolist()) if source is not None else (),
         )
+
+
+def _vouched(name: str, with_labels: dict[str, _Best], found: list[Join]) -> bool:
+    """Say whether a stream goes with another one as both stand, which the labels go with as it stands."""
+    return any(
+        join.kind == "related"
+        and join.z >= RELATED_Z
+        and name in (join.one, join.other)
+        and not with_labels[join.one if join.other == name else join.other].clear
+        for join in found
+    )
 
 
 @dataclass(frozen=True)
@@ -316,20 +360,27 @@ def _apart(table: Table, one: str, other: str) -> list[SpeakerJoin]:
     cross = {code: x[speaker == code].T @ y[speaker == code] for code in np.unique(speaker)}
     total = sum(cross.values())
     members = {code: np.flatnonzero(speaker == code) for code in codes}
-    along = {code: (total - cross[code]) / (len(speaker) - len(members[code])) for code in codes}
-    stands = np.array([_agreed(x[members[code]], y[members[code]], along[code]) for code in codes])
+    along_others = {code: (total - cross[code]) / (len(speaker) - len(members[code])) for code in codes}
+    stands = np.array([_agreed(x[members[code]], y[members[code]], along_others[code]) for code in codes])
     middle = float(np.median(stands))
     spread = float(np.median(np.abs(stands - middle))) * 1.4826 + 1e-9
+    every = np.ones(len(speaker), dtype=bool)
+    late = late_rows(x, y, (every, every), speaker)
     found = []
     for code, t in zip(codes, stands, strict=True):
         mine = members[code]
         shifted = {
-            shift: _agreed(x[mine], y[np.roll(mine, -shift)], along[code])
+            shift: _agreed(x[mine], y[np.roll(mine, -shift)], along_others[code])
             for shift in range(-LARGEST_SHIFT, LARGEST_SHIFT + 1)
             if shift
         }
         best = max(shifted, key=lambda shift: shifted[shift])
-        if shifted[best] > CLEAR_T and shifted[best] - max(t, 0.0) > SHIFTED_T:
+        clear = shifted[best] > CLEAR_T and shifted[best] - max(t, 0.0) > SHIFTED_T
+        if int(code) in late:
+            best = late[int(code)][0]
+            moved = _agreed(x[mine], y[np.roll(mine, -best)], along_others[code])
+            found.append(SpeakerJoin(one, other, int(code), float(t), middle, best, moved))
+        elif clear:
             found.append(SpeakerJoin(one, other, int(code), float(t), middle, best, shifted[best]))
         elif middle >= USUAL_T and t < APART_T and (middle - t) / spread > FAR:
             found.append(SpeakerJoin(one, other, int(code), float(t), middle))

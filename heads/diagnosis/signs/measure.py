@@ -17,6 +17,8 @@ from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
+from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
+from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
@@ -60,6 +62,8 @@ def signs(
         speaker_joins=speakers_apart(table),
         wrong=wrong_codes(table),
         label_maps=label_maps(table),
+        lost_classes=lost_classes(table),
+        noisy_groups=noisy_groups(table),
         same_persons=same_persons(table),
         voices=voices(table),
     )
@@ -90,6 +94,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "speaker": tuple(table.speaker.tolist()),
         "dev": tuple(table.dev.tolist()),
         "streams": tuple(table.raw),
+        "classes": table.classes,
         "known_speakers": float(np.mean(table.speaker >= 0)) if len(table) else 0.0,
         "copies": tuple(copies(table, name) for name in table.raw),
         "fills": filled,

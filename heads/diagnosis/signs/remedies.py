@@ -104,9 +104,9 @@ class _Tried:
     def rows_left_out(self, signs: Signs) -> None:
         """Fit without what is wrong, and score what is right."""
         count = len(self.table)
-        noise = verdicts.noise(signs)
-        if noise is not None:
-            self._without(NOISE, "fit without the utterances whose label is wrong", noise.utterances, count)
+        noise = verdicts.contradicted(signs)
+        if noise:
+            self._without(NOISE, "fit without the utterances whose label is wrong", noise, count)
         twice = [pair[1] for one in verdicts.doubles(signs) for pair in one.pairs]
         if twice:
             self._without(COPIES, "take the copies out", twice, count)

@@ -21,6 +21,8 @@ Codes = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 VALUES = 0.25  # distinct values of the median column for each distinct row, below which values are few
+FEWEST = 4  # columns, and
+OWN = 0.9  # distinct values for each distinct row, from which on equal rows are no chance
 DISTINCT = 0.3  # of the rows, below which they take few values as a whole
 TRIMMED = (0.02, 0.98)  # quantiles between which a column's deviation is taken
 CLIP = 5.0  # spreads from the median: what lies beyond counts as so much
@@ -158,6 +160,11 @@ class Table:
     def _components(self) -> dict[str, Floats]:
         return {}
 
+    @cached_property
+    def kept(self) -> dict[str, object]:
+        """What measures have found of this table, for others that need the same."""
+        return {}
+
     def labelled(self) -> Mask:
         """Say which utterances have a label of the task, shape (N,)."""
         return self.label != UNLABELLED
@@ -224,4 +231,7 @@ def few_values(rows: NDArray[np.floating]) -> bool:
     """Say whether the columns of rows (N, D) take few values (votes, counts): equal rows are chance then."""
     whole = len({row.tobytes() for row in rows})
     distinct = [len(np.unique(column)) for column in rows.T[:: max(1, rows.shape[1] // 64)]]
-    return not distinct or float(np.median(distinct)) < VALUES * whole or whole < DISTINCT * len(rows)
+    own = float(np.median(distinct)) if distinct else 0.0
+    if rows.shape[1] >= FEWEST and own >= OWN * whole:
+        return False  # each row has its own values: those that are equal are the same row, however many they are
+    return not distinct or own < VALUES * whole or whole < DISTINCT * len(rows)

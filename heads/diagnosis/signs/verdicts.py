@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.speakers import GROUPS
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes
@@ -142,6 +143,27 @@ def _of_all(signs: Signs, what: str) -> WrongCodes | None:
         return None
     told = [one for one in streams if one is not None and one.told]
     return None if any(one.interval[1] < HALF * whole.drawn for one in told) else whole
+
+
+def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
+    """Return the groups whose labels are wrong in part: splits, or else speakers, or else classes."""
+    if foreign(signs):
+        return ()
+    found = signs.noisy_groups
+    splits = [one for one in found if one.by == "split"]
+    speakers = [one for one in found if one.by == "speaker"]
+    if len(splits) == 1 and len(speakers) <= 1 + len({signs.speaker[i] for i in splits[0].utterances}) // 2:
+        return tuple(splits)  # all over a split, and not some speakers of it
+    return tuple(speakers or splits or found)
+
+
+def contradicted(signs: Signs) -> tuple[int, ...]:
+    """Return the utterances whose label is wrong, as far as they were found."""
+    whole = noise(signs)
+    if whole is not None:
+        return whole.utterances
+    lost = [place for one in signs.lost_classes for place in one.utterances]
+    return tuple(dict.fromkeys(lost or [place for one in noisy(signs) for place in one.utterances]))
 
 
 def imputed(signs: Signs) -> tuple[Fill, ...]:

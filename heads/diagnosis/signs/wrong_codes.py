@@ -98,9 +98,9 @@ def ask_labels(
     if len(index) < 20 * FOLDS:
         return None
     group = table.speaker[index] if table.named_speakers else table.dialogue[index]
-    fold = _folds(group, len(index))
+    fold = group_folds(group, len(index))
     views = [rows[index]]
-    if table.named_speakers and len(index) >= NORMALISED_ROWS * len(np.unique(table.speaker[index])):
+    if read_by_speaker(table, index):
         views.append(without(rows[index], table.speaker[index]))
     found = [one for one in (lapse(view, codes[index], fold) for view in views) if one is not None]
     if not found:
@@ -127,7 +127,13 @@ def ask_speakers(
     return None if found is None else _scaled(_told(name, "speaker", found, index), found, codes[index])
 
 
-def _folds(group: Codes, count: int) -> Codes:
+def read_by_speaker(table: Table, index: Codes | Mask) -> bool:
+    """Say whether speakers have utterances enough for rows to be read around their means too."""
+    count = len(table.speaker[index])
+    return table.named_speakers and count >= NORMALISED_ROWS * len(np.unique(table.speaker[index]))
+
+
+def group_folds(group: Codes, count: int) -> Codes:
     """Deal whole groups into folds at random; single rows where there are too few groups."""
     names, code = np.unique(group, return_inverse=True)
     if len(names) < 2 * FOLDS:

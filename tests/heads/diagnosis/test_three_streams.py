@@ -182,7 +182,7 @@ def test_a_wrong_stream_is_named_wherever_it_stands() -> None:
     for wrong in ("voice", "pose"):
         found = wrong_join(evidence(signs=seen_of("shifted", wrong)))
         assert found is not None and found.text.startswith(f"{wrong} is joined wrongly to ")
-        assert found.advice.endswith(f"take each row of {wrong} from 1 row earlier over the whole table")
+        assert found.advice.endswith(f"take each row of {wrong} from 1 row later over the whole table")
 
 
 def test_the_column_that_is_the_label_is_named_with_its_stream() -> None:
