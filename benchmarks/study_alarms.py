@@ -6,8 +6,8 @@
 prints the causes that were named, and a table: corpora, how many were told a cause, and the upper end of the
 exact 95 % interval of that rate (Clopper and Pearson 1934). What is said of the head and not of the corpus
 (`OF_HEADS`) is counted apart. `shared_speakers` is no alarm where dev has speakers of train, as splits by dialogue
-do. A diagnosis is whole but for measures and interventions, with linear heads and one thread. Each answer is kept
-in `--kept`, and what stands there isn't made again.
+do. A diagnosis is whole but for measures, limits and interventions, with linear heads and one thread. Each answer
+is kept in `--kept`, and what stands there isn't made again.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def told(corpus: Clean) -> dict[str, str]:
         fit=FitOptions(seeds=(0,), threads=1),
         interventions=(),
         measures=False,
+        limits=False,
         sample=2_000,
     )
     found = diagnose(corpus.train, corpus.dev, options, names=corpus.names, extracted=corpus.extracted)

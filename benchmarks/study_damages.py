@@ -94,6 +94,7 @@ def diagnosed(whole: Whole) -> tuple[str, ...]:
         fit=FitOptions(seeds=(0,), threads=1),
         interventions=(),
         measures=False,
+        limits=False,
         sample=2_000,
     )
     train, dev = whole.split()

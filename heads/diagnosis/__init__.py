@@ -50,8 +50,8 @@ def diagnose(
 
     See `heads.diagnosis.gathering.gather` for the parameters and errors.
     """
-    from dualstream.heads.diagnosis.conclusion import conclude
-    from dualstream.heads.diagnosis.gathering import gather
+    from dualstream.heads.diagnosis.conclusion import OTHERWISE, conclude
+    from dualstream.heads.diagnosis.gathering import gather, with_limits
 
     evidence = gather(
         train,
@@ -63,4 +63,9 @@ def diagnose(
         names=names,
         progress=progress,
     )
-    return Diagnosis(evidence, conclude(evidence))
+    causes = conclude(evidence)
+    if options.limits and causes[0].name in OTHERWISE:
+        progress("what would have been found")
+        evidence = with_limits(evidence, *(extracted or (train, dev)), options, names)
+        causes = conclude(evidence)
+    return Diagnosis(evidence, causes)

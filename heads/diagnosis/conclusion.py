@@ -48,11 +48,7 @@ def looked_for(evidence: Evidence) -> str:
     if signs is None:
         return ""
     words = "; no mistake was found among wrong joins, labels, speakers, copies, filled, mixed and far rows"
-    seen = [
-        f"{one.words} (from {one.smallest:.0%} on)" if one.smallest else one.words
-        for one in signs.limits
-        if one.seen
-    ]
+    seen = [one.told for one in signs.limits if one.seen]
     unseen = [one.words for one in signs.limits if not one.seen]
     words += f". Would have been found: {', '.join(seen)}" if seen else ""
     return words + (f". Can't be seen in this corpus: {', '.join(unseen)}" if unseen else "")

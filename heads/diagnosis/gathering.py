@@ -15,9 +15,10 @@ from dualstream.heads.diagnosis.delays import delays
 from dualstream.heads.diagnosis.evidence import TURN, DiagnosisOptions, Evidence
 from dualstream.heads.diagnosis.measures import measure
 from dualstream.heads.diagnosis.outlying import Outlying, outlying
-from dualstream.heads.diagnosis.pairs import Offsets, Pair, offsets_between
+from dualstream.heads.diagnosis.pairs import Offsets, Pair, of_clock, offsets_between
 from dualstream.heads.diagnosis.refit import Pool, compare, grouping, pool
 from dualstream.heads.diagnosis.signs.measure import signs
+from dualstream.heads.diagnosis.signs.measure import with_limits as limits_of_signs
 from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.diagnosis.strength import chance_of, complement, strength
 from dualstream.heads.diagnosis.subsets import require_streams, worth
@@ -89,6 +90,21 @@ def gather(
     if not options.measures:
         return evidence
     return replace(evidence, measures=measure(pooled, heads.refits, seed=options.seed, progress=progress))
+
+
+def with_limits(
+    evidence: Evidence,
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    options: DiagnosisOptions,
+    names: Names | None = None,
+) -> Evidence:
+    """Return the evidence with the smallest mistakes that would have been found, for where none was."""
+    if evidence.signs is None:
+        return evidence
+    limited = limits_of_signs(evidence.signs, train, dev, options.task, names)
+    of_clocks = tuple(one for offsets in evidence.offsets for one in of_clock(offsets))
+    return replace(evidence, signs=replace(limited, limits=(*limited.limits, *of_clocks)))
 
 
 @dataclass(frozen=True, repr=False)

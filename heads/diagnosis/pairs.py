@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.alignment import OffsetCurve, offset_curve
 from dualstream.heads.diagnosis.offsets import SecondOffset, second_offset
+from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.strength import Complement
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 
@@ -24,6 +26,22 @@ class Offsets:
     """None where one of them has no windows."""
     second: SecondOffset | None
     """A second offset, that part of the clips have."""
+
+
+def of_clock(found: Offsets) -> Iterator[Limit]:
+    """Yield the smallest shift of all windows of one of two streams that would have been found.
+
+    Where they are on one clock a shift moves the peak and its interval, which must leave zero out.
+    """
+    curve = found.curve
+    if curve is None:
+        return
+    least_s = None
+    if curve.verdict == "aligned":
+        hop_s = float(curve.shift_s[1] - curve.shift_s[0])
+        least_s = max(-curve.peak_interval_s[0], curve.peak_interval_s[1]) + hop_s
+    words = f"windows of {found.streams[1]} later or earlier than those of {found.streams[0]}, in all clips"
+    yield Limit(f"clock of {' and '.join(found.streams)}", least_s, words, "seconds")
 
 
 @dataclass(frozen=True, repr=False)

@@ -121,6 +121,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
             *sections[:-1],
             Section(title="Evidence", facts_title="What was found", facts=_facts(evidence), pictures=pictures),
             *working,
+            *_would_have_been_found(evidence),
             Section(title="Every change that was tried", facts_title="By its gain", facts=_changes(evidence)),
             sections[-1],
         ],
@@ -141,6 +142,24 @@ def _working_together(evidence: Evidence, mark: str) -> list[Section]:
             facts_title="What was found",
             facts=measures.facts(found, evidence.fusion, mark),
             pictures=measures.pictures(found),
+        )
+    ]
+
+
+def _would_have_been_found(evidence: Evidence) -> list[Section]:
+    """Return the smallest mistake of each kind that would have been found; none where a cause was."""
+    limits = () if evidence.signs is None else evidence.signs.limits
+    if not limits:
+        return []
+    return [
+        Section(
+            title="What would have been found",
+            lead="Mistakes were planted in these very rows, each stronger until the measure that names it saw it "
+            "every time. A weaker one may be there and pass unseen.",
+            facts_title="The smallest that is found",
+            facts={
+                one.words: (one.at or "found") if one.seen else "can't be seen in this corpus" for one in limits
+            },
         )
     ]
 

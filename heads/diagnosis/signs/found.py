@@ -13,11 +13,11 @@ from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
+from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
-from dualstream.heads.diagnosis.signs.sensitivity import Limit
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
 from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
@@ -61,7 +61,7 @@ class Signs:
     remedies: dict[str, Intervention] = field(default_factory=dict)
     """By mistake: what undoing it gains, by closed-form heads."""
     limits: tuple[Limit, ...] = ()
-    """The smallest mistakes that would have been found."""
+    """The smallest mistakes that would have been found; planted only where no cause was."""
 
     def called(self, places: Sequence[int]) -> tuple[str, ...]:
         """Return the ids of utterances."""
@@ -110,7 +110,7 @@ class Signs:
             "same_streams": [vars(one) for one in self.same_streams],
             "known_speakers": self.known_speakers,
             "remedies": {name: one.to_json() for name, one in self.remedies.items()},
-            "limits": [vars(one) for one in self.limits],
+            "limits": [dict(vars(one)) for one in self.limits],
         }
 
 

@@ -67,14 +67,9 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     rows = table.raw[name][there]
     if len(rows) < LEAST or few_values(rows):
         return None
-    loud = _loudness(rows)
-    cut, distance = split_distance(loud)
     found = None
-    if np.isfinite(cut):
-        small = loud > cut if (loud > cut).mean() <= 0.5 else loud <= cut
-        factor = float(np.exp(loud[small].mean() - loud[~small].mean()))
-        if distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE:
-            found = _told(table, name, there, small, "scale", distance, factor)
+    if (scales := scales_apart(rows)) is not None:
+        found = _told(table, name, there, scales[0], "scale", *scales[1:])
     if found is None and (unlike := unlike_groups(table, name, there)) is not None:
         found = _of_groups(table, name, there, unlike)
     if found is None:
@@ -87,6 +82,18 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
     return found
+
+
+def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:
+    """Return the smaller group of rows (N, D) of another scale, its distance in deviations and its factor."""
+    loud = _loudness(rows)
+    cut, distance = split_distance(loud)
+    if not np.isfinite(cut):
+        return None
+    small = loud > cut if (loud > cut).mean() <= 0.5 else loud <= cut
+    factor = float(np.exp(loud[small].mean() - loud[~small].mean()))
+    apart = distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE
+    return (small, distance, factor) if apart else None
 
 
 def _of_groups(table: Table, name: str, there: Mask, unlike: Unlike) -> TwoKinds:

@@ -33,6 +33,11 @@ def columns_of_labels(table: Table) -> tuple[LabelColumn, ...]:
     return tuple(one for name in table.raw for one in label_columns(table, name))
 
 
+def least_accuracy(classes: int) -> float:
+    """Return how well a column must tell so many classes by itself, to be the label's."""
+    return max(COLUMN, 1 / classes + 0.5)
+
+
 def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     """Find the columns of the stream `name` that tell the class by themselves."""
     use = table.there[name] & table.labelled()
@@ -46,7 +51,7 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     correlation = _correlations(rows, indicators)
     best = correlation.argmax(axis=1)
     is_class = correlation[np.arange(len(best)), best] >= INDICATOR
-    several = accuracy >= max(COLUMN, 1 / len(codes) + 0.5)
+    several = accuracy >= least_accuracy(len(codes))
     found = np.flatnonzero(is_class | several)
     if len(found) > max(len(codes), rows.shape[1] // 4):
         return ()  # columns that all tell the class are a measurement of it

@@ -66,11 +66,18 @@ def signs(
         noisy_groups=noisy_groups(table),
         same_persons=same_persons(table),
         voices=voices(table),
-        limits=limits(table, joined),
     )
     progress("what undoing the mistakes gains")
     gains = remedies.measured(table, made, by)
     return replace(made, remedies=gains)
+
+
+def with_limits(
+    found: Signs, train: FeatureSet, dev: FeatureSet | None, task: Task, names: Names | None = None
+) -> Signs:
+    """Return the signs with the smallest mistakes that would have been found, for where none was."""
+    table = Table.of(train, dev, task, names)
+    return replace(found, limits=limits(table, found.joins, found.wrong))
 
 
 def rows_alone(table: Table) -> dict[str, Any]:
