@@ -28,8 +28,8 @@ CLIENT = "ray://"
 CLIENT_REMEDY = (
     "which can't start processes that answer while they work; expected the cluster's own address. Run the command "
     "on a machine of the cluster with --ray-address auto (from elsewhere: `ray job submit --address "
-    "http://HOST:8265 -- dualstream extract … --executor ray --ray-address auto`), or on a machine that reaches all "
-    "of its ports with --ray-address HOST:6379"
+    "http://HOST:8265 -- dualstream extract … --executor ray --ray-address auto`), or where all of its ports are "
+    "reached with --ray-address HOST:6379"
 )
 SIGNALS = [getattr(signal, one) for one in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, one)]
 
