@@ -22,7 +22,7 @@ from dualstream.pipeline.extraction.estimate import estimate
 from dualstream.pipeline.extraction.parts import failed_clips, part_report
 from dualstream.pipeline.extraction.presence import ClipPresence
 from dualstream.pipeline.extraction.projection_choice import ProjectionChoice
-from dualstream.pipeline.extraction.ray_session import require_ray
+from dualstream.pipeline.extraction.ray_session import refuse_client_address, require_ray
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe, make_recipe
 from dualstream.pipeline.extraction.remote_clips import hasher_of
 from dualstream.pipeline.extraction.request import RAY, ExtractedStream, ExtractReport, RunOptions
@@ -80,6 +80,7 @@ def extract(
     if not root.is_dir():
         raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
     if run.executor == RAY:
+        refuse_client_address(run.ray_address)
         require_ray()
     if out.exists() and not run.replace and not is_sealed(out, "cache"):
         raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")

@@ -31,6 +31,15 @@ PAUSE_S = 0.5  # before the second one, and twice as long before the third
 CONNECT_S, READ_S = 10.0, 20.0  # the longest wait for a web server's answer, and for its next bytes
 FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and its size at this rate
 ASKED_AT_ONCE = 16
+TAGS = (
+    *("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation"),
+    *("Last-Modified", "Content-MD5", "Digest"),  # web servers
+    *("modify", "modified"),  # FTP, WebDAV
+    *("CRC", "date_time"),  # zip
+)
+UNTAGGED = (
+    f"{os.getpid()} {time.time_ns()}"  # in their place: this run believes the size, the next one asks the bytes
+)
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
 _ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
@@ -65,13 +74,25 @@ class RemoteRoot:
         return RemoteRoot, (self._url,)
 
     def is_dir(self) -> bool:
-        """Tell whether there is anything below it; a web server is not asked."""
+        """Tell whether there is anything below it; a web server is not asked.
+
+        Raises
+        ------
+        UsageError, DualstreamError
+            Where there is nothing, or the store does not answer.
+        """
         if self._protocol in WEB:
             return True
         try:
-            return bool(self._system.isdir(self._base))
+            there = bool(self._system.isdir(self._base))
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)
             raise DualstreamError(f"{self} can't be read: {self._words(error)}") from None
+        if not there:
+            raise UsageError(
+                f"the store has nothing at {self}, or does not say so: give the bucket and folder that the paths "
+                "start from, and credentials that may list it"
+            )
+        return True
 
     def absolute(self) -> RemoteRoot:
         """Return itself, as a folder returns its absolute path."""
@@ -269,8 +290,7 @@ def _no_callback() -> Any:
 def _facts(info: Any) -> RemoteFile:
     if info.get("type") == "directory":
         raise FileNotFoundError("a folder is there")
-    names = ("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation")
-    stated = [str(info[name]) for name in names if info.get(name) is not None]
+    stated = [str(info[name]) for name in TAGS if info.get(name) is not None] or [UNTAGGED]
     size = info.get("size")
     return RemoteFile(-1 if size is None else int(size), int(digest_of([size, *stated])[:15], 16))
 
@@ -278,6 +298,8 @@ def _facts(info: Any) -> RemoteFile:
 def _is_missing(error: BaseException) -> bool:
     """Tell whether the store said that there is no such file; fsspec says so as well where a server is down."""
     while isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        if isinstance(error.__cause__, StopIteration | LookupError):  # it was sought in a listing
+            return True
         error = error.__cause__
     return isinstance(error, FileNotFoundError) or getattr(error, "status", None) in (404, 410)
 

@@ -9,11 +9,13 @@ import signal
 import sys
 import tempfile
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dualstream.pipeline.corpus.addresses import shown_address
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.storage.download import is_answered
 
@@ -22,6 +24,13 @@ from dualstream.installation import copy_package, install_hint
 MOST_CORES = 4  # of one process: more of them share one interpreter's lock
 ANSWER_S = 10.0
 REMEDY = "See `ray status` there, and that Ray and Python are of the same versions on all machines"
+CLIENT = "ray://"
+CLIENT_REMEDY = (
+    "which can't start processes that answer while they work; expected the cluster's own address. Run the command "
+    "on a machine of the cluster with --ray-address auto (from elsewhere: `ray job submit --address "
+    "http://HOST:8265 -- dualstream extract … --executor ray --ray-address auto`), or where all of its ports are "
+    "reached with --ray-address HOST:6379"
+)
 SIGNALS = [getattr(signal, one) for one in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, one)]
 
 
@@ -53,6 +62,18 @@ def require_ray() -> None:
         ) from error
 
 
+def refuse_client_address(address: str | None) -> None:
+    """Raise UsageError where a cluster is named by an address of Ray's client."""
+    there = address or os.environ.get("RAY_ADDRESS") or ""
+    if not there.lower().startswith(CLIENT):
+        return
+    named = "--ray-address" if address else "RAY_ADDRESS"
+    host = urllib.parse.urlsplit(there).hostname or "HOST"
+    raise UsageError(
+        f"{named} {shown_address(there)} is an address of Ray's client, {CLIENT_REMEDY.replace('HOST', host)}"
+    )
+
+
 @contextlib.contextmanager
 def ray_session(address: str | None) -> Iterator[Any]:
     """Connect to a cluster, or start one on this machine where none is named, and give the module `ray`.
@@ -64,12 +85,17 @@ def ray_session(address: str | None) -> Iterator[Any]:
     ------
     DualstreamError
         Where there is no cluster at the address, or of another version of Ray or Python.
+    UsageError
+        Where the address is of Ray's client.
     """
+    refuse_client_address(address)
     require_ray()
     with _quiet_output():
         import ray
 
         if ray.is_initialized():
+            if ray.util.client.ray.is_connected():
+                raise UsageError(f"this process is connected to a cluster by Ray's client, {CLIENT_REMEDY}")
             if address is not None:
                 raise UsageError("--ray-address names a cluster, and this process is connected to one already")
             yield ray
