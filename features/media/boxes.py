@@ -1,4 +1,4 @@
-"""What the header of an MP4 or MOV file tells before anything opens it.
+"""What a file's header tells before anything opens it: the tracks of MP4 and MOV; that FLAC and WAV are sound.
 
 ftyp  …  moov ─ trak ─ mdia ─ hdlr "vide" or "soun"        boxes: size, type, content
 """
@@ -13,7 +13,8 @@ from typing import BinaryIO
 BEGIN = b"ftyp"
 LARGEST_HEADER = 32 << 20  # bytes of ``moov`` that are looked through
 MOST_BOXES = 1000
-_PICTURES = re.compile(rb"hdlr.{8}vide", re.DOTALL)
+_TRACK = re.compile(rb"hdlr.{8}(vide|soun)", re.DOTALL)
+_SOUND = re.compile(rb"fLaC|RIFF.{4}WAVE", re.DOTALL)
 
 
 def is_iso(real_path: str) -> bool:
@@ -23,11 +24,13 @@ def is_iso(real_path: str) -> bool:
     return False
 
 
-def states_pictures(real_path: str) -> bool:
-    """Tell whether the header of an MP4 or MOV file names a track of pictures; False where it can't be found."""
+def stated_tracks(real_path: str) -> frozenset[str]:
+    """Return which of ``vide`` and ``soun`` a file's header names; nothing where it can't be told."""
     with contextlib.suppress(OSError, ValueError, struct.error), open(real_path, "rb") as file:
-        return _PICTURES.search(_header(file)) is not None
-    return False
+        if _SOUND.match(file.read(12)):
+            return frozenset({"soun"})
+        return frozenset(found.decode() for found in _TRACK.findall(_header(file)))
+    return frozenset()
 
 
 def _header(file: BinaryIO) -> bytes:

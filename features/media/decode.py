@@ -254,7 +254,7 @@ def decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     Opening a file decodes a key frame: not where only the sound of an MP4 or MOV file is wanted, whose header
     tells all. Where anything goes wrong then, another process opens it as usual: its verdict is the usual one.
     """
-    if job.settings.frame_size_px is None and boxes.states_pictures(job.real_path):
+    if job.settings.frame_size_px is None and "vide" in boxes.stated_tracks(job.real_path):
         result = _decode(replace(job, unseen=True), video=False, audio=audio)
         if result.status == 0 and not result.report.error_count:
             return result

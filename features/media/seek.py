@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from dualstream.features.media import command
+from dualstream.features.media import boxes, command
 from dualstream.features.media.decode import MICROSECOND, Decoded, Job, decode
 from dualstream.features.media.mixing import cancels
 from dualstream.features.media.probe import probe
@@ -92,10 +92,14 @@ def _late_s(video: Decoded | None) -> float:
 
 
 def _decode_what_can_be(job: Job, path: Path) -> Read:
-    """Decode both streams in one process; where that fails, decode what is there one by one."""
+    """Decode both streams in one process, or the only one that is there; where that fails, one by one."""
     want_video = job.settings.frame_size_px is not None
     want_audio = job.settings.sample_rate_hz is not None
-    first = decode(job, video=want_video, audio=want_audio)
+    asked = want_video, want_audio
+    tracks = boxes.stated_tracks(job.real_path) if all(asked) else ()
+    if len(tracks) == 1:  # asking for the other, too, would fail
+        asked = "vide" in tracks, "soun" in tracks
+    first = decode(job, video=asked[0], audio=asked[1])
     report = first.report
     if not report.container:
         raise command.not_opened(report, path, first.status)
@@ -104,7 +108,7 @@ def _decode_what_can_be(job: Job, path: Path) -> Read:
     if not has_video and not has_audio:
         wanted = [name for name, want in (("moving picture", want_video), ("sound", want_audio)) if want]
         raise MediaError("no_streams", f"{path} has no {' and no '.join(wanted)}")
-    if first.status == 0 or not want_audio:
+    if (has_video, has_audio) == asked and (first.status == 0 or not all(asked)):
         return (first if has_video else None), (first if has_audio else None), 1
     # One of the two is missing, or fails so that it takes the other with it.
     return _one_by_one(job, has_video, has_audio, 1)

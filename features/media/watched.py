@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.video.plane import VideoPlane
 
 BT709 = 1  # AVCOL_SPC_BT709
 FORMAT = "format=pix_fmts=yuv420p"
@@ -42,6 +41,6 @@ class WatchedPictures(Pictures):
         self._watcher.see(Picture(time_us / MICROSECOND, y, u, v, int(frame.colorspace) == BT709))
 
 
-def _array(plane: VideoPlane) -> NDArray[np.uint8]:
+def _array(plane: Any) -> NDArray[np.uint8]:
     """Return a plane's values, shape (H, W), without a copy: they live as long as the array does."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]

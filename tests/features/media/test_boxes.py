@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.media import DecodeSettings, MediaError, boxes, decode, read_clip, runner
+from dualstream.features.media import DecodeSettings, MediaError, boxes, read_clip, runner
 from dualstream.features.windows import Sampling, WindowPlan
 
 from tests.clips import coded_video, ffmpegs, run_ffmpeg, tone
@@ -78,11 +78,11 @@ def test_headers_by_hand(tmp_path: Path, data: bytes, iso: bool, pictures: bool)
     path = tmp_path / "x.mp4"
     path.write_bytes(data)
     assert boxes.is_iso(str(path)) == iso
-    assert boxes.states_pictures(str(path)) == pictures
+    assert ("vide" in boxes.stated_tracks(str(path))) == pictures
 
 
 def test_what_is_not_there_states_nothing(tmp_path: Path) -> None:
-    assert not boxes.is_iso(str(tmp_path / "x")) and not boxes.states_pictures(str(tmp_path / "x"))
+    assert not boxes.is_iso(str(tmp_path / "x")) and not boxes.stated_tracks(str(tmp_path / "x"))
 
 
 @pytest.mark.parametrize("decoder", ["ffmpeg", "pyav"])
@@ -116,7 +116,7 @@ def test_verdicts_of_sound_alone_are_the_usual_ones(
     elif kind == "no sound":
         path = coded_video(tmp_path / "v.mp4", np.arange(30) / 25)
     ours = told(path, ffmpeg, frame_size_px=None)
-    monkeypatch.setattr(decode.boxes, "states_pictures", lambda path: False)
+    monkeypatch.setattr(boxes, "stated_tracks", lambda path: frozenset())
     assert ours == told(path, ffmpeg, frame_size_px=None)
 
 
@@ -142,3 +142,39 @@ def test_pyav_needs_no_picture_to_open_a_file(
         theirs = told(path, ffmpeg, frame_size_px=40, **more)
         assert ours[1:5] == theirs[1:5]
         assert {**ours[5], "processes": 0} == {**theirs[5], "processes": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "processes"),
+    [("v.mp4", True, 1), ("t.wav", False, 1), ("t.flac", False, 1), ("t.m4a", False, 1), ("v.mkv", True, 2)],
+)
+def test_a_stream_that_is_not_there_costs_no_process(
+    tmp_path: Path, ffmpeg: str, name: str, video: bool, processes: int, started: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Where the header tells; what is read is what another process gives where it does not."""
+    path = tmp_path / name
+    if video:
+        coded_video(path, np.arange(30) / 25)
+    elif name.endswith("m4a"):
+        run_ffmpeg("-i", str(tone(tmp_path / "t.wav")), "-c:a", "aac", str(path))
+    else:
+        tone(path)
+    started.clear()
+    ours = told(path, ffmpeg, frame_size_px=40)
+    assert len(started) == ours[5]["processes"] == processes
+    monkeypatch.setattr(boxes, "stated_tracks", lambda path: frozenset())
+    theirs = told(path, ffmpeg, frame_size_px=40)
+    assert ours[:5] == theirs[:5] and len(started) == processes + 2
+
+
+@pytest.mark.parametrize("lie", ["vide", "soun"])
+def test_a_header_that_lies_changes_nothing(
+    meld_clip: Path, tmp_path: Path, ffmpeg: str, lie: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = coded_video(tmp_path / "v.mp4", np.arange(30) / 25)
+    truth = [told(path, ffmpeg, frame_size_px=40) for path in (meld_clip, silent)]
+    monkeypatch.setattr(boxes, "stated_tracks", lambda path: frozenset({lie}))
+    for path, expected in zip((meld_clip, silent), truth, strict=True):
+        found = told(path, ffmpeg, frame_size_px=40)
+        assert found[3:5] == expected[3:5] and found[1:3] == expected[1:3]
