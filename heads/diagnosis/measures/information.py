@@ -128,7 +128,7 @@ def measure_information(
         joined=_corrected(found["joined"], len(groups)),
         redundant=_corrected(found["redundant"], len(groups)),
         unique={name: _corrected(found[f"unique {name}"], len(groups)) for name in alone},
-        synergy=_corrected(found["synergy"], len(groups), signed=True),
+        synergy=_difference(found["joined"], found["union"], len(groups)),
         utterances=len(truth),
         resamples=resamples,
     )
@@ -201,7 +201,7 @@ def _atoms(
         **{f"unique {name}": bits for name, bits in unique.items()},
         "joined": told,
         "redundant": union - sum(unique.values()),
-        "synergy": told - union,
+        "union": union,
     }
 
 
@@ -226,26 +226,59 @@ def _resampled(groups: int, resamples: int, rng: np.random.Generator) -> list[ND
     return parts
 
 
-def _corrected(bits: Sequence[NDArray[np.float64]], groups: int, *, signed: bool = False) -> Estimate:
-    """Return an estimate without its bias; `bits`: of the sample, of resamples, of halves, of quarters."""
+Bits = Sequence[NDArray[np.float64]]
+"""One part's bits: of the sample, shape (1,), of its resamples, of halves, of quarters."""
+
+
+def _corrected(bits: Bits, groups: int) -> Estimate:
+    """Return an estimate without its bias, at least 0."""
+    found = float(bits[0][0])
+    if groups < 2 or not len(bits[1]):
+        return Estimate(max(found, 0.0), (found,))
+    low, high = _ends(bits, groups)
+    return Estimate(max(found - _biases(bits, groups)[1], 0.0), (found,), max(low, 0.0), max(high, 0.0))
+
+
+def _difference(first: Bits, second: Bits, groups: int) -> Estimate:
+    """Return the first less the second, without its bias.
+
+    Both are overstated, and what is left of that in the difference is hard to see. The interval is wider by either
+    one's bias at its end, up to a deviation of the resamples: where these do not scatter there is none.
+    """
+    bits = [one - two for one, two in zip(first, second, strict=True)]
+    found = float(bits[0][0])
+    if groups < 2 or not len(bits[1]):
+        return Estimate(found, (found,))
+    low, high = _ends(bits, groups)
+    deviation = float(bits[1].std())
+    below, above = (min(max(*_biases(one, groups), 0.0), deviation) for one in (first, second))
+    return Estimate(found - _biases(bits, groups)[1], (found,), low - below, high + above)
+
+
+def _biases(bits: Bits, groups: int) -> tuple[float, float]:
+    """Return the bias that resamples show, and that which halves and quarters do; of few groups the first twice."""
     (found,), drawn, halves, quarters = bits
-    found, least = float(found), -np.inf if signed else 0.0
-    if groups < 2 or not len(drawn):
-        return Estimate(max(found, least), (found,))
-    of_drawn = bias = float(drawn.mean()) - found
+    of_drawn = float(drawn.mean() - found)
+    if groups < FEWEST_GROUPS or not len(quarters):
+        return of_drawn, of_drawn
+    of_half, of_quarter = float(halves.mean() - found), float(quarters.mean() - found)
+    # bias a x + b x^2 at x = 1, 2, 4 over the whole sample's: two differences give a and b
+    return of_drawn, of_half - 2 * (of_quarter - 3 * of_half) / 6
+
+
+def _ends(bits: Bits, groups: int) -> tuple[float, float]:
+    """Return both ends of the interval: the widest of percentiles with no correction up to twice the bias."""
+    (found,), drawn, halves, _ = bits
+    of_drawn, bias = _biases(bits, groups)
     tails = cluster_tails(groups, LEVEL)
     # of R draws as good as the sample itself the k-th is at k / (R + 1): numpy's own rule lies further inside
     low, high = np.quantile(drawn, tails, method="weibull")
     ends = [low, high]
-    if groups >= FEWEST_GROUPS and len(quarters):
-        of_half, of_quarter = float(halves.mean()) - found, float(quarters.mean()) - found
-        # bias a x + b x^2 at x = 1, 2, 4 over the whole sample's: two differences give a and b
-        bias = of_half - 2 * (of_quarter - 3 * of_half) / 6
-        ends += [end - float(halves.mean()) + found - bias for end in np.quantile(halves, tails, method="weibull")]
+    if groups >= FEWEST_GROUPS and len(halves):
+        ends += list(np.quantile(halves, tails, method="weibull") - halves.mean() + found - bias)
     most = max(of_drawn, bias, 0.0), min(of_drawn, bias, 0.0)
     ends += [low - of_drawn - 2 * most[0], high - of_drawn - 2 * most[1]]
-    within = (min(ends) - LEFT, max(ends) + LEFT)
-    return Estimate(max(found - bias, least), (found,), *(max(float(end), least) for end in within))
+    return float(min(ends)) - LEFT, float(max(ends)) + LEFT
 
 
 def _outer(margins: Sequence[Tables]) -> Tables:
