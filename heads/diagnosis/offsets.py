@@ -179,7 +179,7 @@ def _lots(
         at = start[lot][:, None] + np.arange(count[lot].min())
         yield tuple(
             rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12) for rows in (u[at], v[at])
-        )  # type: ignore[misc]
+        )
 
 
 def _at(u: NDArray[np.float64], v: NDArray[np.float64], hop: int) -> NDArray[np.float64]:

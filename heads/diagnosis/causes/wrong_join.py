@@ -9,7 +9,7 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
-from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, name_faults
+from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults
 
 PART = 0.9  # of the utterances, up to which those concerned are told by their ids
 
@@ -28,9 +28,7 @@ def wrong_join(evidence: Evidence) -> Cause | None:
     signs = evidence.signs
     if signs is None:
         return None
-    moved = [one for one in signs.joins if one.kind == "order"]
-    if signs.label_maps:  # what other names of the classes explain is no other order
-        moved = [one for one in moved if one.other != LABELS or " row" in one.best]
+    moved = moved_rows(signs)
     if moved:
         words = _of_several(moved) if len(signs.streams) > 2 else "; ".join(dict.fromkeys(map(_moved, moved)))
         return mistake(

@@ -8,7 +8,7 @@ from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.remedies import LABELS, NOISE
-from dualstream.heads.diagnosis.signs.verdicts import noisy
+from dualstream.heads.diagnosis.signs.verdicts import moved_rows, noisy
 
 SHOWN = 5
 
@@ -21,7 +21,7 @@ SHOWN = 5
 def wrong_labels(evidence: Evidence) -> Cause | None:
     """Some speakers' labels are shifted or swapped against the others'."""
     signs = evidence.signs
-    if signs is None or any(one.source and " row" in one.best for one in signs.joins):
+    if signs is None or any(one.source and " row" in one.best for one in moved_rows(signs)):
         return None
     if signs.label_maps:
         return mistake(

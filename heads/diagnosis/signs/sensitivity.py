@@ -8,6 +8,7 @@ a rule is a plain count (copies, filled rows) its bound at this size is told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from dualstream.heads.diagnosis.signs import plantings
@@ -19,7 +20,7 @@ from dualstream.heads.diagnosis.signs.verdicts import COPIED, FEW, FILLED
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 
 SHARES = (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
-FACTORS = (2.0, 2.5, 3.2, 4.0, 6.0, 10.0, 30.0, 100.0)
+FACTORS = (2.2, 2.6, 3.2, 4.0, 6.0, 10.0, 30.0, 100.0)
 DRAWS = 3  # times that a strength is planted; all must be found
 LEAST = 60  # rows
 
@@ -49,14 +50,12 @@ def smallest(grid: Sequence[float], is_found: Callable[[float, int], bool]) -> f
 
 
 def _of_labels(table: Table) -> Iterator[Limit]:
-    noise = smallest(SHARES, lambda share, draw: plantings.noise(table, share, draw))
+    noise = smallest(SHARES, partial(plantings.noise, table))
     yield Limit("label noise", noise, "labels drawn at random")
     if table.named_speakers:
         count = len(np.unique(table.speaker[table.speaker >= 0]))
         grid = sorted({1, 2, 3, 4, 6, 8, 12, 16, 24, 40, 60} & set(range(1, count // 2 + 1)))
-        speakers = (
-            smallest(grid, lambda number, draw: plantings.other_labels(table, int(number), draw)) if grid else None
-        )
+        speakers = smallest(grid, lambda number, draw: plantings.other_labels(table, int(number), draw))
         yield Limit("labels of speakers", speakers, "speakers whose classes go by each other's names", "speakers")
     yield Limit("label in a column", least_accuracy(len(table.classes)), "a column that alone tells the class")
 
@@ -66,9 +65,7 @@ def _of_joins(table: Table, joins: Sequence[Join], wrong: Sequence[WrongCodes]) 
     with_labels = {one.one: one.z for one in joins if one.other == LABELS}
     for name in table.raw if len(table.raw) > 1 else ():
         told = [one for one in wrong if one.stream in table.raw and one.stream != name and one.told]
-        share = smallest(
-            SHARES, lambda share, draw, name=name, told=told: plantings.moved(table, name, told, share, draw)
-        )
+        share = smallest(SHARES, partial(plantings.moved, table, name, told))
         yield Limit(f"moved rows of {name}", share, f"rows of {name} that belong to other utterances")
         seen = any(z >= RELATED_Z for other, z in with_labels.items() if other != name)
         tells = with_labels.get(name, 0.0) > UNRELATED_Z or any(
@@ -83,7 +80,7 @@ def _of_joins(table: Table, joins: Sequence[Join], wrong: Sequence[WrongCodes]) 
 def _of_speakers(table: Table) -> Iterator[Limit]:
     if not table.named_speakers:
         return
-    wrong = smallest(SHARES, lambda share, draw: plantings.other_names(table, share, draw))
+    wrong = smallest(SHARES, partial(plantings.other_names, table))
     yield Limit("wrong speakers", wrong, "utterances named after another speaker")
     twice = smallest((1.0,), lambda _, draw: plantings.two_names(table, draw))
     yield Limit("one person, two names", None if twice is None else 0.0, "one person under two names", "any")
@@ -94,12 +91,10 @@ def _of_speakers(table: Table) -> Iterator[Limit]:
 
 def _of_kinds(table: Table) -> Iterator[Limit]:
     for name in table.raw:
-        factor = smallest(FACTORS, lambda factor, draw, name=name: plantings.scaled(table, name, factor, draw))
+        factor = smallest(FACTORS, partial(plantings.scaled, table, name))
         yield Limit(f"scale of {name}", factor, f"a factor on half of the rows of {name}", "factor")
         if table.named_speakers:
-            half = smallest(
-                (0.5,), lambda share, draw, name=name: plantings.other_encoder(table, name, share, draw)
-            )
+            half = smallest((0.5,), partial(plantings.other_encoder, table, name))
             words = f"another encoder in the rows of {name} of half of the speakers"
             yield Limit(f"encoders of {name}", None if half is None else 0.0, words, "any")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.joins import LABELS, Join
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.speakers import GROUPS
@@ -143,6 +144,18 @@ def _of_all(signs: Signs, what: str) -> WrongCodes | None:
         return None
     told = [one for one in streams if one is not None and one.told]
     return None if any(one.interval[1] < HALF * whole.drawn for one in told) else whole
+
+
+def moved_rows(signs: Signs) -> list[Join]:
+    """Return the joins whose rows stand wrong.
+
+    What other names of the classes explain is no other order: in a table by class, the next class stands some rows
+    on, so that a stretch of it looks late.
+    """
+    moved = [one for one in signs.joins if one.kind == "order"]
+    if not signs.label_maps:
+        return moved
+    return [one for one in moved if one.other != LABELS or (" row" in one.best and " from " not in one.best)]
 
 
 def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
