@@ -24,6 +24,7 @@ import checkout  # noqa: F401
 import numpy as np
 from damages import DAMAGES
 from dualstream.heads.data.batch import UNLABELLED
+from fresh_damages import FRESH
 from frozen_rows import action_units, folder_of, whisper_rows
 from more_damages import MORE
 from partial_damages import PARTIAL
@@ -33,7 +34,7 @@ from dualstream.cores import one_core
 
 CLEAN = "clean"
 DEV_SHARE = 0.25  # of the speakers
-SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL}
+SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL, "fresh": FRESH}
 RIGHT, OTHERWISE, NOTHING = "named right", "named otherwise", "nothing wrong"
 
 
