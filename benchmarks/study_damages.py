@@ -1,14 +1,15 @@
-"""Which mistakes does `diagnose` name? Each of benchmarks/damages.py and more_damages.py planted in corpora, and
-corpora left as they are.
+"""Which mistakes does `diagnose` name? Each of benchmarks/damages.py, more_damages.py, partial_damages.py and
+fresh_damages.py planted in corpora, and corpora left as they are.
 
     python benchmarks/study_damages.py --corpus planted --seeds 3 --strengths 0.5,1,1.5
     DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess
     DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus cremad --damages clean --seeds 5
 
-prints what each diagnosis says, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but
-for measures and limits, none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of
-processor time. `ravdess` is a layer of whisper-tiny.en and action units, whose encoded rows are kept in `--rows`;
-`cremad` has the votes of people, whose clean corpora are drawn anew by speakers: which are there, which are dev.
+prints what each diagnosis says, how many of the utterances that its first cause names are those that the mistake
+concerns, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but for measures and limits,
+none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of processor time. `ravdess`
+is a layer of whisper-tiny.en and action units, whose encoded rows are kept in `--rows`; `cremad` has the votes of
+people, whose clean corpora are drawn anew by speakers: which are there, and which are dev.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import checkout  # noqa: F401
 import numpy as np
 from damages import DAMAGES
 from dualstream.heads.data.batch import UNLABELLED
+from fresh_damages import FRESH
 from frozen_rows import action_units, folder_of, whisper_rows
 from more_damages import MORE
 from partial_damages import PARTIAL
@@ -31,9 +34,12 @@ from whole_corpora import Whole, planted, table
 
 from dualstream.cores import one_core
 
+if TYPE_CHECKING:
+    from dualstream.heads.diagnosis.causes import Cause
+
 CLEAN = "clean"
 DEV_SHARE = 0.25  # of the speakers
-SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL}
+SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL, "fresh": FRESH}
 RIGHT, OTHERWISE, NOTHING = "named right", "named otherwise", "nothing wrong"
 
 
@@ -79,7 +85,12 @@ def drawn(whole: Whole, seed: int) -> Whole:
 
 
 def diagnosed(whole: Whole) -> tuple[str, ...]:
-    """Return the causes that a diagnosis of the corpus names."""
+    """Return the names of the causes that a diagnosis of the corpus finds."""
+    return tuple(one.name for one in causes_of(whole))
+
+
+def causes_of(whole: Whole) -> tuple[Cause, ...]:
+    """Return the causes that a diagnosis of the corpus finds."""
     from dualstream.heads.diagnosis import diagnose
     from dualstream.heads.diagnosis.evidence import DiagnosisOptions
     from dualstream.heads.diagnosis.signs.table import Names
@@ -98,7 +109,31 @@ def diagnosed(whole: Whole) -> tuple[str, ...]:
         sample=2_000,
     )
     train, dev = whole.split()
-    return tuple(one.name for one in diagnose(train, dev if len(dev) else None, options, names=names).causes)
+    return diagnose(train, dev if len(dev) else None, options, names=names).causes
+
+
+def concerned(before: Whole, after: Whole) -> set[str]:
+    """Return the ids of the utterances whose row, label or speaker a damage changed; none where it added some."""
+    if before.ids != after.ids or before.features.streams.keys() != after.features.streams.keys():
+        return set()
+    one, other = before.features, after.features
+    changed = (one.emotion != other.emotion) | (one.speaker != other.speaker)
+    for name, rows in before.rows.items():
+        if rows.shape != after.rows[name].shape:
+            return set()
+        changed |= (rows != after.rows[name]).any(axis=1)
+    return {after.ids[place] for place in np.flatnonzero(changed)}
+
+
+def told(cause: Cause, truth: set[str]) -> str:
+    """Return in words how many utterances that a cause names are concerned, and how many of these it names."""
+    named = set(cause.utterances)
+    if not truth or not named:
+        return ""
+    right = len(named & truth)
+    return (
+        f"; {right / len(named):.0%} of {len(named)} named are concerned, {right / len(truth):.0%} of these named"
+    )
 
 
 def verdict(named: tuple[str, ...], right: tuple[str, ...]) -> str:
@@ -120,9 +155,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--strengths", default="1", help="such as 0.5,1,1.5")
     parser.add_argument("--damages", default="", help="those whose words hold this; clean: none")
-    parser.add_argument(
-        "--set", choices=("all", *SETS), default="all", help="damages.py, more_damages.py, partial_damages.py"
-    )
+    parser.add_argument("--set", choices=("all", *SETS), default="all", help="the files of damages")
     arguments = parser.parse_args()
     real = {"ravdess": lambda: ravdess(arguments.rows), "cremad": cremad}.get(arguments.corpus)
     whole = real() if real else None
@@ -134,13 +167,15 @@ def main() -> None:
     for name, (damage, right) in chosen.items():
         for strength in map(float, arguments.strengths.split(",") if damage else ("1",)):
             for seed in range(arguments.first, arguments.first + arguments.seeds):
-                corpus = planted(seed) if whole is None else drawn(whole, seed)
+                clean = corpus = planted(seed) if whole is None else drawn(whole, seed)
                 if damage is not None:
                     corpus = damage(corpus, np.random.default_rng([seed, 1]), strength)
-                named = diagnosed(corpus)
-                said = verdict(named, right)
+                found = causes_of(corpus)
+                said = verdict(tuple(one.name for one in found), right)
                 counts[name][said] += 1
-                print(f"{name}, {strength:g}, seed {seed}: {', '.join(named)} ({said})", flush=True)
+                words = ", ".join(one.name for one in found)
+                of_them = told(found[0], concerned(clean, corpus)) if said == RIGHT else ""
+                print(f"{name}, {strength:g}, seed {seed}: {words} ({said}{of_them})", flush=True)
     print(f"\n| mistake | {RIGHT} | {OTHERWISE} | {NOTHING} |\n|---|---|---|---|")
     for name, found in counts.items():
         print(f"| {name} | {found[RIGHT]} | {found[OTHERWISE]} | {found[NOTHING]} |")

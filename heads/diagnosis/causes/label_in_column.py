@@ -8,6 +8,8 @@ from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.remedies import COLUMN
 from dualstream.heads.variants.options import Task
 
+SHOWN = 8
+
 
 @cause(title="A column is the label", rank=12)
 def label_in_column(evidence: Evidence) -> Cause | None:
@@ -25,7 +27,15 @@ def found_in(signs: Signs, task: Task) -> Cause | None:
         else f"{one.name} of {one.stream} alone tells the {task} in {one.accuracy:.0%}, the best of the "
         f"other columns in {one.usual:.0%}"
         for one in signs.label_columns
+        if not one.together
     ]
+    for stream in dict.fromkeys(one.stream for one in signs.label_columns if one.together):
+        names = [one.name for one in signs.label_columns if one.together and one.stream == stream]
+        shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+        parts.append(
+            f"{shown} of {stream} are the {task} together: answers of a model that was fitted on it, or "
+            "columns that add up to it"
+        )
     return mistake(
         "label_in_column",
         "; ".join(parts) + ": every score is too good",

@@ -33,6 +33,8 @@ def _words(one: PutValue) -> str:
         return (
             f"{one.share:.0%} of the values of {where} stand at the column's least or largest value: cut off there"
         )
+    if one.kind == "stuck":
+        return f"{where} hold one value each in {len(one.utterances)} utterances, and others in the others"
     return (
         f"{one.value:g} stands for {one.share:.1%} of the values of {where}, in {len(one.utterances)} utterances, "
         "and is no limit of what they hold"
@@ -42,4 +44,6 @@ def _words(one: PutValue) -> str:
 def _advice(one: PutValue) -> str:
     if one.kind == "ends":
         return "keep the stream in a type and range that hold its values"
+    if one.kind == "stuck":
+        return "find out what stopped these columns: in these utterances they say nothing"
     return "mark what is not known as missing (NaN, or no row), or find out what cut these rows off"

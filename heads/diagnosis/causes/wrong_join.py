@@ -42,7 +42,7 @@ def wrong_join(evidence: Evidence) -> Cause | None:
         )
     if any(name_faults(signs)):
         return None  # its groups are seen by two streams in the same utterances: those are joined right
-    return _whole_speakers(signs) or _shuffled(signs) or _part(signs)
+    return _of_split(signs) or _whole_speakers(signs) or _shuffled(signs) or _part(signs)
 
 
 def _elsewhere(signs: Signs, moved: Sequence[Join]) -> tuple[str, ...]:
@@ -84,6 +84,27 @@ def _of_several(moved: Sequence[Join]) -> str:
 
 def _other(join: Join, name: str) -> str:
     return join.other if join.one == name else join.one
+
+
+def _of_split(signs: Signs) -> Cause | None:
+    """Return the cause where two streams share nothing in one split, and much in the other."""
+    found = signs.split_joins
+    if not found:
+        return None
+    splits = {one.split for one in found}
+    return mistake(
+        "wrong_join",
+        "; ".join(
+            f"in {one.split} {one.one} and {one.other} share nothing beyond class and speaker ({one.z:.1f} "
+            f"deviations of unrelated rows; joined as in the other split they would share {one.expected:.0f}): "
+            f"rows of {one.moved} belong to other utterances there"
+            for one in found
+        ),
+        None,
+        f"join {' and '.join(dict.fromkeys(one.moved for one in found))} of {' and '.join(sorted(splits))} anew, "
+        "by id, before believing a score on it",
+        utterances=signs.called([i for i, dev in enumerate(signs.dev) if ("dev" if dev else "train") in splits]),
+    )
 
 
 def _whole_speakers(signs: Signs) -> Cause | None:

@@ -16,9 +16,11 @@ from dualstream.heads.diagnosis.signs.label_maps import LabelMap
 from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
+from dualstream.heads.diagnosis.signs.numbered import Numbered
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
+from dualstream.heads.diagnosis.signs.split_joins import SplitJoin
 from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 
@@ -43,6 +45,7 @@ class Signs:
     """Names of the task's classes by code."""
     joins: tuple[Join, ...] = ()
     speaker_joins: tuple[SpeakerJoin, ...] = ()
+    split_joins: tuple[SplitJoin, ...] = ()
     wrong: tuple[WrongCodes, ...] = ()
     label_maps: tuple[LabelMap, ...] = ()
     lost_classes: tuple[LostClass, ...] = ()
@@ -55,6 +58,7 @@ class Signs:
     association: Association | None = None
     shared: SharedSpeakers | None = None
     same_persons: tuple[SamePerson, ...] = ()
+    numbered: Numbered | None = None
     missing: tuple[MissingByClass, ...] = ()
     values: tuple[PutValue, ...] = ()
     same_streams: tuple[SameStream, ...] = ()
@@ -82,6 +86,7 @@ class Signs:
             "speaker_joins": [
                 {**vars(one), "speaker": self.speaker_names[one.speaker]} for one in self.speaker_joins
             ],
+            "split_joins": [vars(one) for one in self.split_joins],
             "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
             "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],
             "lost_classes": [_plain(one, self) for one in self.lost_classes],
@@ -105,6 +110,7 @@ class Signs:
             "same_persons": [
                 {**vars(one), "speakers": list(self.speakers_called(one.speakers))} for one in self.same_persons
             ],
+            "numbered_speakers": None if self.numbered is None else vars(self.numbered),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
             "put_values": [_plain(one, self) for one in self.values],
             "same_streams": [vars(one) for one in self.same_streams],

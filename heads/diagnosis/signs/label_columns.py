@@ -8,8 +8,10 @@ import numpy as np
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table
 
 BINS = 64
+FOLDS = 5
 LEAST = 60
 COLUMN = 0.85  # balanced accuracy of a column by itself, beyond what a measurement gives
+COMBINED = 0.97  # share of the variance of classes' numbers, out of fold, that a linear function tells
 INDICATOR = 0.98  # correlation of a column with the indicator of a class
 
 
@@ -26,6 +28,8 @@ class LabelColumn:
     """Of the other columns, the best that is not one of those."""
     indicates: str
     """The class that the column is the indicator of; an empty string where it tells several."""
+    together: bool = False
+    """Whether it tells the class with the others that are named, and not by itself."""
 
 
 def columns_of_labels(table: Table) -> tuple[LabelColumn, ...]:
@@ -53,6 +57,9 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     is_class = correlation[np.arange(len(best)), best] >= INDICATOR
     several = accuracy >= least_accuracy(len(codes))
     found = np.flatnonzero(is_class | several)
+    together = not len(found)
+    if together:
+        found = _together(rows, label, len(codes))
     if len(found) > max(len(codes), rows.shape[1] // 4):
         return ()  # columns that all tell the class are a measurement of it
     rest = np.delete(accuracy, found)
@@ -65,6 +72,7 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
             float(accuracy[j]),
             float(rest.max(initial=1 / len(codes))),
             table.classes[int(codes[best[j]])] if is_class[j] and not several[j] else "",
+            together,
         )
         for j in found
     )
@@ -85,6 +93,35 @@ def _alone(column: Floats, label: Codes, fold: Codes, classes: int) -> float:
         held = fold == half
         right += np.bincount(label[held], answer[bins[held]] == label[held], minlength=classes)
     return float(np.mean((right / np.maximum(share, 1))[share > 0]))
+
+
+def _together(rows: Floats, label: Codes, classes: int) -> Codes:
+    """Return the columns that are the label together: as many as classes, the largest of which names it, or those
+    of which it is a linear function.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if rows.shape[1] == classes:
+        counts = np.zeros((classes, classes))
+        np.add.at(counts, (rows.argmax(axis=1), label), 1.0)
+        recall = counts / np.maximum(np.bincount(label, minlength=classes), 1)
+        one, two = linear_sum_assignment(-recall)
+        if recall[one, two].mean() >= COLUMN:
+            return np.arange(classes)
+    centred = (rows - rows.mean(axis=0)) / np.maximum(rows.std(axis=0), 1e-12)
+    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    weights, answer = np.zeros((FOLDS, rows.shape[1])), np.zeros(len(label))
+    for number in range(FOLDS):
+        fit = fold != number
+        if fit.sum() <= 1.2 * rows.shape[1]:
+            return np.zeros(0, dtype=np.int64)
+        weights[number] = np.linalg.lstsq(centred[fit], label[fit] - label[fit].mean(), rcond=None)[0]
+        answer[~fit] = centred[~fit] @ weights[number] + label[fit].mean()
+    told = 1 - float(((label - answer) ** 2).sum() / max(((label - label.mean()) ** 2).sum(), 1e-12))
+    if told < COMBINED:
+        return np.zeros(0, dtype=np.int64)
+    share = np.abs(weights).min(axis=0)
+    return np.flatnonzero(share >= 0.2 * share.max())
 
 
 def _correlations(rows: Floats, indicators: Floats) -> Floats:

@@ -19,11 +19,13 @@ from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
+from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
+from dualstream.heads.diagnosis.signs.split_joins import split_joins
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.values import put_values
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
@@ -59,12 +61,14 @@ def signs(
     made = Signs(
         **found,
         joins=joined,
+        split_joins=split_joins(table),
         speaker_joins=speakers_apart(table),
         wrong=wrong_codes(table),
         label_maps=label_maps(table),
         lost_classes=lost_classes(table),
         noisy_groups=noisy_groups(table),
         same_persons=same_persons(table),
+        numbered=numbered(table),
         voices=voices(table),
     )
     progress("what undoing the mistakes gains")

@@ -184,4 +184,5 @@ def _mended(table: Table, one: TwoKinds) -> Floats:
 
 
 def _without_columns(rows: Floats, columns: list[int]) -> Floats:
-    return np.delete(rows, columns, axis=1)
+    left = np.delete(rows, columns, axis=1)
+    return left if left.shape[1] else np.zeros((len(rows), 1))

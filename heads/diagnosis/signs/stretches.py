@@ -25,6 +25,7 @@ CHANGE = 14.0  # log-likelihood that a change of the shift costs inside of a spe
 AT_BORDER = 7.0  # where a speaker or a split ends
 LEAST_GAIN = 10.0  # log-likelihood of the path over rows that stand right
 TEMPER = 0.7  # of the ratios, for rows have longer tails than normal distributions
+WRONG = 0.2  # of labels, that are held possible to be any class
 CLIP = 3.0  # deviations
 FOLDS = 5
 WINDOWS = 8  # of the table, each of which may start a path by itself
@@ -175,8 +176,10 @@ def _normal(u: Floats, v: Floats, correlation: Floats) -> Callable[[Codes, Codes
 
 def of_labels(log_p: Floats, label: Codes, use: Mask, border: Mask) -> Path:
     """Return the likeliest shifts of labels (N,) along log-probabilities (N, C) of probes, which `use` names."""
-    share = np.log(np.bincount(label[use], minlength=log_p.shape[1]) / max(1, int(use.sum())) + 1e-9)
-    gains = _gains(lambda one, other: TEMPER * (log_p[one, label[other]] - share[label[other]]), use, use)
+    share = np.bincount(label[use], minlength=log_p.shape[1]) / max(1, int(use.sum())) + 1e-9
+    # a label may be wrong by itself, and is no proof then of a shift
+    ratio = TEMPER * np.log((1 - WRONG) * np.exp(log_p) / share + WRONG)
+    gains = _gains(lambda one, other: ratio[one, label[other]], use, use)
     found = path(gains, border)
     return replace(found, gain=found.gain - max(0.0, float(gains[:, LARGEST].sum())))
 

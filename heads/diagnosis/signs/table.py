@@ -22,7 +22,7 @@ Mask = NDArray[np.bool_]
 
 VALUES = 0.25  # distinct values of the median column for each distinct row, below which values are few
 FEWEST = 4  # columns, and
-OWN = 0.9  # distinct values for each distinct row, from which on equal rows are no chance
+OWN = 0.5  # distinct values for each distinct row, from which on equal rows are no chance
 DISTINCT = 0.3  # of the rows, below which they take few values as a whole
 TRIMMED = (0.02, 0.98)  # quantiles between which a column's deviation is taken
 CLIP = 5.0  # spreads from the median: what lies beyond counts as so much

@@ -19,9 +19,15 @@ COLUMNS = 0.2  # of a stream's columns that the same value must come back in
 FEWEST = 4  # columns
 COMMON = 3  # values of a column that are looked at
 AROUND = 0.1  # of the other values, on either side of one that is no limit
+CUT_NEARLY = 0.6  # of an end's columns, that are zero in rows that just happen to have many zeros
+CUT_BETWEEN = 0.2  # of the rows that are zero in all of them
 CUT = 0.05  # of a column's values at each of its ends
 CUT_COLUMNS = 0.5  # of the columns that are cut so
 FAR = 0.5  # spreads between a value and the next, for an end of the range to be put there and no limit
+STUCK = 0.05  # of a column's values that are one, for the column to have stuck there
+STUCK_COLUMNS = 0.1  # of the columns, that stick in the same rows
+SAME_ROWS = 0.9  # of these rows
+BEYOND = 50.0  # spreads from the middle, from which a value that comes back is no measurement
 DISTINCT = 0.3  # of a column's values that must be distinct otherwise
 
 
@@ -30,8 +36,10 @@ class PutValue:
     """A value that stands in place of others."""
 
     stream: str
-    kind: Literal["value", "ends"]
-    """``value``: one number for "not known"; ``ends``: values are cut off at both ends of their columns."""
+    kind: Literal["value", "ends", "stuck"]
+    """``value``: one number for "not known"; ``ends``: values are cut off at both ends of their columns;
+    ``stuck``: columns hold one value each in the same rows.
+    """
     value: float | None
     """None where columns have ends of their own."""
     columns: int
@@ -55,12 +63,72 @@ def put_values(table: Table, name: str, leave_out: Mask) -> PutValue | None:
         here = rows[:, columns] == value
         at = np.flatnonzero(there)[here.any(axis=1)]
         return PutValue(name, "value", value, len(columns), rows.shape[1], float(here.mean()), tuple(at.tolist()))
+    index = np.flatnonzero(there)
+    special = _beyond(rows) or _cut_off(rows) or _stuck(rows)
+    if special is not None:
+        kind, value, columns, here = special
+        at = index[here.any(axis=1)]
+        return PutValue(name, kind, value, len(columns), rows.shape[1], float(here.mean()), tuple(at.tolist()))
     ends = np.stack([(rows == rows.min(axis=0)).mean(axis=0), (rows == rows.max(axis=0)).mean(axis=0)])
     cut = (ends >= CUT).all(axis=0) & (ends.sum(axis=0) < 1)
     cut &= np.array([_measured(column) for column in rows.T])
     if cut.mean() >= CUT_COLUMNS and cut.sum() >= FEWEST:
         share = float(ends[:, cut].sum(axis=0).mean())
         return PutValue(name, "ends", None, int(cut.sum()), rows.shape[1], share, ())
+    return None
+
+
+_Found = tuple[Literal["value", "stuck"], float | None, list[int], Mask]
+
+
+def _beyond(rows: Floats) -> _Found | None:
+    """Return a value far beyond what columns hold otherwise, that comes back: the columns, and where it stands."""
+    low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
+    far = np.abs(rows - middle) > BEYOND * np.maximum(high - low, 1e-12)
+    far[:, high <= low] = False
+    values, counts = np.unique(rows[far], return_counts=True)
+    if not len(values) or counts.max() < max(FEWEST, SHARE / 2 * len(rows)):
+        return None
+    value = float(values[counts.argmax()])
+    columns = np.flatnonzero((far & (rows == value)).any(axis=0))
+    return "value", value, columns.tolist(), rows[:, columns] == value
+
+
+def _cut_off(rows: Floats) -> _Found | None:
+    """Return zeros that fill one end of some rows, where others' ends are hardly ever zero in as many columns."""
+    width = rows.shape[1]
+    often = np.flatnonzero((rows != 0).mean(axis=0) > 0.5)  # a column that is mostly zero says nothing
+    if len(often) < FEWEST:
+        return None
+    for size in (width // 2, width // 3, width // 4):
+        for end in (often[often >= width - size], often[often < size]):
+            if len(end) < FEWEST:
+                continue
+            zeros = (rows[:, end] == 0).sum(axis=1)
+            whole, nearly = zeros == len(end), (zeros >= CUT_NEARLY * len(end)) & (zeros < len(end))
+            if whole.mean() >= SHARE and nearly.sum() <= CUT_BETWEEN * whole.sum():
+                return "value", 0.0, end.tolist(), np.repeat(whole[:, None], len(end), axis=1)
+    return None
+
+
+def _stuck(rows: Floats) -> _Found | None:
+    """Return the columns that hold one value each in the same rows, inside of what they hold otherwise."""
+    stuck: dict[int, Mask] = {}
+    for j, column in enumerate(rows.T):
+        values, counts = np.unique(column, return_counts=True)
+        value = values[counts.argmax()]
+        rest = column[column != value]
+        if counts.max() < STUCK * len(column) or len(rest) < DISTINCT * len(column) or counts.max() < FEWEST:
+            continue
+        if (
+            len(np.unique(rest)) >= DISTINCT * len(rest)
+            and min((rest < value).mean(), (rest > value).mean()) >= AROUND
+        ):
+            stuck[j] = column == value
+    for first in stuck.values():
+        same = [j for j, one in stuck.items() if (one & first).sum() >= SAME_ROWS * max(one.sum(), first.sum())]
+        if len(same) >= max(FEWEST, STUCK_COLUMNS * rows.shape[1]):
+            return "stuck", None, same, np.repeat(first[:, None], len(same), axis=1)
     return None
 
 

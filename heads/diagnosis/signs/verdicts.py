@@ -212,6 +212,13 @@ def name_faults(signs: Signs) -> Iterator[str]:
             f"{twice[0].distance:.1f}; of the halves of one speaker {twice[0].halves:.1f}, of two speakers "
             f"{twice[0].usual:.1f}): one person under two names, or two whose names were mixed up"
         )
+    alike = signs.numbered
+    if alike is not None:
+        yield (
+            f"the {alike.names} names stand in most of {alike.dialogues} dialogues, part the people of each, and "
+            f"say no more across dialogues than names dealt anew inside of each (p {alike.p_value:.2f}): speakers "
+            "were numbered inside of each dialogue"
+        )
     groups = next((one for one in signs.voices if one.unnamed), None)
     tied = signs.association
     if (
