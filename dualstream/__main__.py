@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
 
@@ -20,11 +20,13 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app(prog_name="dualstream")
+    except KeyboardInterrupt:  # before a command began, which says itself what became of it
+        _end()
     finally:  # what was to be done is done, or told: the interpreter ends with that status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _end(signum: int, frame: Any) -> None:
+def _end(*signalled: Any) -> NoReturn:
     os.write(2, b"interrupted\n")
     os._exit(INTERRUPTED)
 

@@ -49,3 +49,11 @@ def test_an_interrupt_after_the_work_changes_nothing() -> None:
 def test_interrupts_that_are_ignored_stay_ignored() -> None:
     status, said, wrong = program(WHILE_LOADED, signal.SIG_IGN)
     assert (status, wrong) == (0, "") and said.startswith("dualstream ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_before_the_command_begins_is_one_word() -> None:
+    pressed = (
+        "import dualstream.cli\ndef app(**more): os.kill(os.getpid(), signal.SIGINT)\ndualstream.cli.app = app"
+    )
+    assert program(pressed) == (130, "", "interrupted\n")
