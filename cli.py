@@ -1,6 +1,6 @@
 """dualstream in a checkout: ``python cli.py COMMAND``."""
 
-from dualstream.cli import app
+from dualstream.__main__ import main
 
 if __name__ == "__main__":
-    app()
+    main()

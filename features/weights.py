@@ -67,6 +67,8 @@ class WeightsChoice:
 
     def require_there(self) -> None:
         """Raise FileNotFoundError where a file is named and does not exist, ValueError where it is no weights'."""
+        if self.path is not None and self.path.is_dir():
+            raise ValueError(f"weights file {self.path} is a folder; expected a .safetensors or .pth file in it")
         if self.path is not None and not self.path.is_file():
             raise FileNotFoundError(
                 f"weights file {self.path} does not exist; expected a .safetensors or .pth file, imagenet or "

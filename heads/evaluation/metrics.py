@@ -277,7 +277,8 @@ def _check(models: list[NDArray[Any]], truth: Codes, keep: NDArray[np.bool_], cl
             )
         if model.ndim == 2 and np.isnan(model).any():
             raise ValueError(
-                f"{int(np.isnan(model).any(1).sum())} utterances have NaN among their log-probabilities"
+                f"{int(np.isnan(model).any(1).sum())} utterances have NaN among their log-probabilities: the fit "
+                "diverged; lower its learning rate"
             )
         if model.ndim == 1 and len(model) and (model.min() < 0 or model.max() >= classes):
             raise ValueError(f"answers run from {model.min()} to {model.max()}; expected 0 to {classes - 1}")

@@ -146,7 +146,7 @@ def make_plan(
         binary = find_ffmpeg(str(ffmpeg) if ffmpeg else None)
         version = version_of(decode, binary)
     except MediaError as error:
-        raise DualstreamError(str(error)) from error
+        raise (DualstreamError if ffmpeg is None else UsageError)(str(error)) from error
     if version != recipe["decoder"]:
         notes.append(f"features were made with {recipe['decoder']}, here it is {version}: last digits may differ")
     networks = any(is_network(one.spec["stream"], one.spec["name"]) for one in bundle.streams.values())

@@ -25,6 +25,7 @@ from dualstream.pipeline.extraction.options import ExtractionOptions
 from dualstream.pipeline.extraction.table_cache import cache_of_tables
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.exchange import ConvertCommand, ConvertOptions
+from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.storage.csd import csd_bytes, read_csd
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder, require_writable
@@ -153,6 +154,8 @@ def _named(source: Sequence[Path]) -> tuple[str, Path]:
         raise UsageError(
             f"{path} was not written by convert; `extract MANIFEST --audio table:{path}` reads features of others"
         )
+    if path.is_dir() and kind not in ("npy", "parquet", "arrow") and not is_ours(path):
+        raise UsageError(f"{path} is a folder; expected a file of {kind}")
     return kind, path
 
 
@@ -183,12 +186,14 @@ def _to_format(path: Path, out: Path, options: ConvertOptions) -> ConversionRepo
 
 
 def _check_file_target(out: Path, options: ConvertOptions) -> None:
+    require_file_place(out)
     require_writable(out)
-    if out.is_dir() or (out.exists() and not options.replace):
+    if out.exists() and not options.replace:
         raise UsageError(f"{out} already exists; name another --out, or use --replace")
 
 
 def _check_cache_target(out: Path, options: ConvertOptions) -> None:
+    require_file_place(out)
     require_writable(out)
     if out.exists() and not options.replace:
         raise UsageError(f"{out} already exists; name another --out, or use --replace")

@@ -182,9 +182,9 @@ def run_command(words: list[str], say: Callable[[str], None]) -> None:
 
 def _claim(out: Path) -> None:
     marker = out / MARKER
-    if out.exists() and any(out.iterdir()) and not marker.exists():
-        raise UsageError(f"{out} holds files that no demo made; name another folder with --out")
     make_folder(out)
+    if any(out.iterdir()) and not marker.exists():
+        raise UsageError(f"{out} holds files that no demo made; name another folder with --out")
     marker.write_text(
         "This folder was made by `dualstream demo`. Faces and voices are drawn by a program:\n"
         "nothing in it says anything about people, and its scores are no results.\n"

@@ -70,6 +70,9 @@ def diagnose(
     """
     require_writable(out / DIAGNOSIS)
     require_rule(options.scored)
+    if options.manifest is not None:  # it is for the browser of errors, which comes last
+        read_manifest(find_manifest(options.manifest, log.info))
+        _require_root(options.root)
     streams, norm = options.streams or None, options.speaker_norm
     corpus = read_corpus(cache, streams=streams, speaker_norm=norm)
     other = read_corpus(options.against, streams=streams, speaker_norm=norm) if options.against else None
@@ -124,6 +127,12 @@ def diagnose(
     diagnosis.diagnosis_report(document).write(out)
     _write_errors(found, corpus, np.concatenate((train, dev)), out, options, cache)
     return document
+
+
+def _require_root(root: Path | None) -> None:
+    """Refuse a folder of clips that is not there."""
+    if root is not None and not root.is_dir():
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
 
 
 def _names(corpus: Corpus, index: NDArray[np.int64]) -> Names:

@@ -257,9 +257,10 @@ def _own_cache(run: Run) -> Path:
 def _check_same(run: Run, corpus: Corpus, *, named: bool) -> list[str]:
     """Return what is odd about scoring this run on this cache; raise where it makes no sense."""
     fitted = run.config.cache
-    if corpus.digest == fitted.digest:
+    same = corpus.digest == fitted.digest
+    if same and corpus.streams == run.config.streams:
         return []
-    if not named:
+    if not named and not same:
         raise FingerprintMismatchError(
             f"the cache changed since {run.path} was fitted: its digest is {corpus.digest[:16]}…, the run's is "
             f"{fitted.digest[:16]}…; fit again, or name the cache if you mean it: --cache FILE"
@@ -276,6 +277,9 @@ def _check_same(run: Run, corpus: Corpus, *, named: bool) -> list[str]:
                 f"this cache has {task} classes that the run never saw: {', '.join(unknown)}; "
                 f"it knows {', '.join(run.config.vocabulary[task])}"
             )
+    if same:
+        given, read = (", ".join(names.values()) for names in (corpus.streams, run.config.streams))
+        return [f"these are not the streams that the run was fitted on: {given} stand for {read}"]
     warnings = ["this is not the cache that the run was fitted on"]
     if corpus.fingerprint != fitted.fingerprint or corpus.specs != run.config.specs:
         warnings.append(

@@ -31,6 +31,7 @@ from dualstream.pipeline.extraction.shards import commit_shard, pack_shard, spli
 from dualstream.pipeline.extraction.staleness import record_stats
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import ExtractCommand
+from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.provenance import canonical_json, require_same
 from dualstream.pipeline.reporting.extraction import describe
 from dualstream.pipeline.reporting.heartbeat import format_duration
@@ -82,6 +83,7 @@ def extract(
     if run.executor == RAY:
         refuse_client_address(run.ray_address)
         require_ray()
+    require_file_place(out)
     if out.exists() and not run.replace and not is_sealed(out, "cache"):
         raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")
     if run.dry_run:

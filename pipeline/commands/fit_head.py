@@ -34,6 +34,7 @@ from dualstream.pipeline.options.emit import CommandResult
 from dualstream.pipeline.options.heads import FitHeadCommand, FitHeadOptions
 from dualstream.pipeline.provenance import utc_now
 from dualstream.pipeline.reporting import tensorboard, terminal
+from dualstream.pipeline.storage.folders import require_writable
 from numpy.typing import NDArray
 
 from dualstream.documents import Document, JsonObject
@@ -157,6 +158,7 @@ def check_request(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
     experiments.check_target(out, replace=options.replace)
     if options.tensorboard is not None:
         tensorboard.check_installed()
+        require_writable(options.tensorboard / out.name, "--tensorboard")
     return chosen
 
 

@@ -20,6 +20,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.options.corpus import ManifestCommand, ManifestOptions
 from dualstream.pipeline.options.emit import CommandResult, text_result
+from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.storage.folders import UnwrittenError, make_folder, require_writable
 
 from dualstream.documents import Document, JsonObject
@@ -101,6 +102,7 @@ def main(
             f"`manifest {corpus}` reads a folder of this machine; only `manifest {FOLDER}` reads {root}"
         )
     if not dry_run:
+        require_file_place(out)
         require_writable(out)
     rows = importer(corpus)(cast(Path, root))  # the importer of folders asks for names of files only
     options = options or ManifestOptions()
@@ -178,7 +180,8 @@ def _without(rows: Sequence[Utterance], drop: Sequence[str]) -> Sequence[Utteran
     unknown = [name for name in drop if name not in known]
     if unknown:
         raise UsageError(
-            f"no utterance is labelled {', '.join(unknown)}; the emotions are {', '.join(sorted(known))}"
+            f"no utterance is labelled {', '.join(unknown)}; "
+            f"the emotions are {', '.join(sorted(known)) or 'not told'}"
         )
     kept = [row for row in rows if row.emotion not in drop]
     if not kept:

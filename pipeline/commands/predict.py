@@ -29,6 +29,7 @@ from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.extraction.shards import ClipRows
 from dualstream.pipeline.options.bundles import ANNOTATIONS, PredictCommand, PredictOptions
 from dualstream.pipeline.options.emit import CommandResult, notice
+from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.reporting.annotation_files import check_places, write_annotations
 from dualstream.pipeline.reporting.prediction_report import answers_of, as_csv, show
 from dualstream.pipeline.reporting.progress import Progress
@@ -258,6 +259,7 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
             continue
         if any(os.path.realpath(place) == os.path.realpath(path) for path in files):
             raise UsageError(f"{word} {place} is one of the files to predict; name another")
+        require_file_place(place, word)
         if os.path.lexists(place) and not options.replace:
             raise UsageError(f"{word} {place} already exists; name another, or use --replace")
         if not place.absolute().parent.is_dir():

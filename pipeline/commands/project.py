@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import ClassVar
 
 from dualstream.pipeline.cache import Cache, Stream, open_cache, write_cache
-from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder, project_cache, whitened_words
 from dualstream.pipeline.extraction.options import ProjectOptions
 from dualstream.pipeline.extraction.projection_choice import ProjectionChoice
 from dualstream.pipeline.extraction.shards import shard_path
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import ProjectCommand
+from dualstream.pipeline.places import require_file_place
+from dualstream.pipeline.storage.folders import require_writable
 from dualstream.pipeline.storage.lock import locked
-from dualstream.pipeline.storage.sealed import remove_leftovers
+from dualstream.pipeline.storage.sealed import is_sealed, remove_leftovers
 
 from dualstream.documents import Document, JsonObject
 
@@ -69,12 +71,16 @@ def project(
     NoCacheError, CorruptError
         Where the cache, or a shard, is not there or not whole.
     UsageError
-        Where the options name a stream that the cache lacks.
+        Where the options name a stream that the cache lacks, or a folder that holds no shards of it; or where
+        something else than a cache stands at `out`.
+    FingerprintMismatchError
+        Where the cache at `out` is of another extraction.
     DualstreamError
-        Where the shards are gone or are not those that the cache was made of.
+        Where shards are gone or are not those that the cache was made of.
     """
     out = out or path
     cache = open_cache(path)
+    _require_place(out, cache)
     folder = _folder(path, cache, options)
     choice = _choice(cache, options)
     report = ProjectReport(str(out), choice, {name: _facts(stream) for name, stream in cache.streams.items()})
@@ -102,17 +108,35 @@ def describe(report: ProjectReport) -> str:
     return "\n".join(lines)
 
 
+def _require_place(out: Path, cache: Cache) -> None:
+    """Refuse to write over what is no cache of the same extraction."""
+    require_file_place(out)
+    require_writable(out)
+    if not out.exists():
+        return
+    if not is_sealed(out, "cache"):
+        raise UsageError(f"{out} is there and is no cache; choose another --out")
+    there = open_cache(out).provenance.get("fingerprint")
+    if there != cache.provenance.get("fingerprint"):
+        raise FingerprintMismatchError(
+            f"{out} holds the rows of another extraction (fingerprint {str(there)[:16]}…); choose another --out, "
+            "or remove it"
+        )
+
+
 def _folder(path: Path, cache: Cache, options: ProjectOptions) -> ShardFolder:
     provenance = cache.provenance
     try:
         shards, name = provenance["shards"], provenance["fingerprint"]
         size, count = int(shards["size"]), int(shards["count"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DualstreamError(f"{path} does not say which shards it was made of: {error!r} is missing") from error
+        raise UsageError(
+            f"{path} does not say which shards it was made of, so it is none of extract's; project takes those"
+        ) from error
     base = options.shards or path.with_name(path.name + ".shards")
     folder = ShardFolder(base / name if (base / name).is_dir() else base, size, count)
     if not shard_path(folder.path, 0).exists():
-        raise DualstreamError(
+        raise UsageError(
             f"the shards of {path} are not in {base}: name their folder as --shards, or run extract again"
         )
     try:

@@ -12,6 +12,7 @@ from dualstream.pipeline.errors import NoCacheError, UsageError
 from dualstream.pipeline.experiments.comparison import Comparison
 from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.options.heads import ReportCommand
+from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.reporting.report import (
     ReportPage,
     comparison_report,
@@ -25,6 +26,13 @@ from dualstream.pipeline.storage.documents import read_document
 from dualstream.pipeline.storage.folders import require_writable
 
 from dualstream.documents import Document
+
+# what the first line of a table holds that was written here
+TABLE_SIGNS = {
+    ".csv": b"task,scored,variant,",
+    ".md": b"(per cent, log loss in nats;",
+    ".tex": rb"\usepackage{booktabs}",
+}
 
 
 def run(options: ReportCommand) -> CommandResult:
@@ -64,7 +72,7 @@ def report(paths: Sequence[Path], *, out: Path | None = None, tables: Sequence[P
     NoCacheError
         Where a folder is not there, or is neither a run nor a comparison.
     UsageError
-        Where several runs are named and `out` is not, or a table's ending is unknown.
+        Where several runs are named and `out` is not, or a table's ending is unknown or another file is there.
     """
     if not paths:
         raise UsageError("name at least one run folder")
@@ -72,11 +80,25 @@ def report(paths: Sequence[Path], *, out: Path | None = None, tables: Sequence[P
         raise UsageError("several runs make one page: say where, with --out FOLDER")
     for table in tables:
         check_ending(table)
+        require_file_place(table, "--table")
+        if not table.absolute().parent.is_dir():
+            raise UsageError(f"--table {table}: there is no folder {table.absolute().parent}")
         require_writable(table, "--table")
+        _require_own(table)
     page, rows = _drawn(paths)
     for table in tables:
         write_table(table, rows)
     return page.write(out or paths[0], ("png", "pdf"))
+
+
+def _require_own(table: Path) -> None:
+    """Refuse to write over what is no such table: a manifest, a paper."""
+    if not table.is_file():
+        return
+    with open(table, "rb") as file:
+        start = file.readline()
+    if start and TABLE_SIGNS[table.suffix.lower()] not in start:
+        raise UsageError(f"--table {table} already exists and is no table of scores; name another")
 
 
 def _drawn(paths: Sequence[Path]) -> tuple[ReportPage, list[Row]]:

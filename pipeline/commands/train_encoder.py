@@ -24,10 +24,11 @@ from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_f
 from dualstream.pipeline.errors import DualstreamError, UsageError, resumable
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
+from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.reporting.heartbeat import format_duration
 from dualstream.pipeline.reporting.progress import Progress
 from dualstream.pipeline.reporting.tables import majority_rows
-from dualstream.pipeline.storage.folders import make_folder
+from dualstream.pipeline.storage.folders import make_folder, require_writable
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import publish, remove_leftovers
 
@@ -56,6 +57,10 @@ def _refuse_early(options: TrainEncoderCommand) -> None:
     """Refuse what can't be trained before torch is imported, which takes seconds."""
     asked = options.samples
     _labelled(options.manifest, options.root, options.out, options.training)
+    require_file_place(options.out)
+    require_writable(options.out)
+    if options.run.ffmpeg is not None:
+        _ffmpeg(options.run)
     try:
         require_trainable(asked.encoder)
         if asked.weights is not None:
@@ -101,12 +106,14 @@ def _trained(
     from dualstream.pipeline.encoder_training import weights_file
     from dualstream.pipeline.encoder_training.end_to_end import answers_note
     from dualstream.pipeline.encoder_training.engine import Training
+    from dualstream.pipeline.encoder_training.schedule import depths
 
     started_s = time.monotonic()
     manifest, utterances = _labelled(manifest_path, root, out, training)
     try:
         device = usable_device(choose_device(run.device))
         one = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
+        depths(one, training)  # refuses blocks that the encoder lacks before a clip is read
         recipe = _sample_recipe(one, sampling, run)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
@@ -264,9 +271,17 @@ def _require_splits(utterances: Sequence[Utterance], training: TrainOptions) -> 
         )
 
 
+def _ffmpeg(run: TrainingRunOptions) -> str:
+    """Return the ffmpeg to use; where the one that is named is none, the words of the command are at fault."""
+    try:
+        return find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
+    except MediaError as error:
+        raise (DualstreamError if run.ffmpeg is None else UsageError)(str(error)) from error
+
+
 def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:
     try:
-        ffmpeg = find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
+        ffmpeg = _ffmpeg(run)
         version = decoder_version(ffmpeg)
     except MediaError as error:
         raise DualstreamError(str(error)) from error

@@ -15,10 +15,11 @@ from dualstream.features.projection import PCA, TURNED
 from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.evaluation.memorised import certainty
 from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.pipeline.experiments.corpus_folds import held_apart, shared_between
 from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import Ranges, outliers, usual_ranges
 from dualstream.pipeline.experiments.run_config import SplitCertainty
-from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, held_apart, shared_between
+from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus
 
 WHAT_THAT_MEANS = (
     "its encoder was fitted on these labels, so that no score inside train is honest, nor what is chosen by it"

@@ -25,13 +25,14 @@ from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.joint import joined_rows
 from dualstream.heads.variants.registry import TASKS, FitOptions, Prediction, Progress, Task, Trained
 from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.experiments.corpus_folds import Fold, folds, named_folds
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.options import NO_PAIRS
 from dualstream.pipeline.experiments.options import DecodingOptions as DecodingOptions
 from dualstream.pipeline.experiments.options import ProtocolOptions as ProtocolOptions
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.presence import ALL, PRESENT, Presence, label_counts, require_rule, taken
-from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus, Fold, folds, named_folds
+from dualstream.pipeline.experiments.training_data import SPEAKER_ONLY, Corpus
 from numpy.typing import NDArray
 
 WATCHED = "dev said when training was to stop, so that its scores are too good"

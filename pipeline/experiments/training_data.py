@@ -17,7 +17,7 @@ from dualstream.heads.data.batch import PAIR, FeatureSet, StreamArrays, join, st
 from dualstream.heads.data.layers import layered
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.data.speaker_prior import SpeakerPrior
-from dualstream.heads.evaluation.folds import connected, holds_apart
+from dualstream.heads.evaluation.folds import connected
 from dualstream.heads.search.speaker_weight import fit_speaker_prior
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.layer_option import chosen_layers
@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 
 SPEAKER_ONLY = "speaker-only"  # folds of whole speakers that cut the dialogues which they share
 BY_SPEAKER = ("speaker", SPEAKER_ONLY)
-MAX_DEFAULT_FOLDS = 10  # `--folds speaker` deals more speakers than this into so many folds
 
 
 @dataclass(frozen=True, repr=False)
@@ -177,7 +176,7 @@ class Corpus:
 
     def normalised_by_rule_1(self) -> Corpus:
         """Return it with each speaker of a split normalised by that split only, as older runs were."""
-        features = normalise_speakers(self.features, _codes(self.splits))
+        features = normalise_speakers(self.features, name_codes(self.splits))
         return replace(self, features=features, speaker_norm=True, to_normalise=False)
 
     def as_extracted(self) -> Corpus:
@@ -194,39 +193,26 @@ class Corpus:
         """
         by = (folds or "").partition(":")[0]
         if by in BY_SPEAKER and np.any(self.speakers[index] != ""):
-            return self._groups(index, by)
+            return self.fold_groups(index, by)
         for what, values in (("dialogue", self.dialogues), ("speaker", self.speakers)):
             if what == "dialogue" and by in BY_SPEAKER:
                 continue
             if np.any(values[index] != ""):
                 coarse = what == "speaker" or by == "dialogue"  # folds take a name for one dialogue in all splits
-                codes = _codes(values) if coarse else self.features.dialogue
+                codes = name_codes(values) if coarse else self.features.dialogue
                 return what, codes[index]
         return "utterance", np.arange(len(index), dtype=np.int64)
 
-    def _groups(self, index: NDArray[np.int64], by: str) -> tuple[str, NDArray[np.int64]]:
+    def fold_groups(self, index: NDArray[np.int64], by: str) -> tuple[str, NDArray[np.int64]]:
         """Return (what, codes) of what folds over `index` hold out whole; who is unknown stands alone."""
         if by == "dialogue":
-            return "dialogue", _codes(self.dialogues)[index]
-        speaker = _codes(self.speakers)[index]
+            return "dialogue", name_codes(self.dialogues)[index]
+        speaker = name_codes(self.speakers)[index]
         if by == SPEAKER_ONLY:
             return "speaker", speaker
         groups = connected(speaker, self.features.dialogue[index])
         joined = len(np.unique(groups)) < len(np.unique(speaker))
         return ("speaker group" if joined else "speaker"), groups
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One part of a cross-validation; indices into the corpus."""
-
-    name: str
-    fit: NDArray[np.int64]
-    stop: NDArray[np.int64]
-    """Watched for early stopping: the groups of the next fold, never those that are scored. Fitted on too
-    where a variant watches nothing."""
-    held_out: NDArray[np.int64]
-    """Scored."""
 
 
 def read_corpus(path: Path, *, streams: Mapping[str, str] | None = None, speaker_norm: bool = False) -> Corpus:
@@ -268,7 +254,7 @@ def corpus_of(
         sentiment_names=tuple(cache.vocabulary["sentiment"]),
         dialogue=_dialogue_codes(splits, dialogues),
         turn=_turns(np.asarray(rows.turn, dtype=np.int64)),
-        speaker=_codes(speakers, unknown=-1),
+        speaker=name_codes(speakers, unknown=-1),
     )
     corpus = Corpus(
         features=features,
@@ -306,101 +292,6 @@ def check_layers(corpus: Corpus, fit: FitOptions) -> None:
 def _projections(cache: Cache, chosen: Mapping[str, str]) -> dict[str, str]:
     found = {head: cache.streams[name].projection for head, name in chosen.items()}
     return {head: one.kind for head, one in found.items() if one is not None}
-
-
-def named_folds(corpus: Corpus, by: str) -> str:
-    """Return what `--folds` said with its group named.
-
-    ``4`` is ``speaker:4`` where every utterance has a speaker and speakers can be held out with their dialogues,
-    else ``dialogue:4``.
-
-    Raises
-    ------
-    UsageError
-        Where `by` can't be read.
-    """
-    group_by, count = _parse_folds(by, corpus, np.flatnonzero(corpus.splits != "test"))
-    return group_by if count is None else f"{group_by}:{count}"
-
-
-def folds(corpus: Corpus, by: str) -> list[Fold]:
-    """Deal every utterance outside the test split into folds that share no group.
-
-    Parameters
-    ----------
-    corpus
-        Its test split, if it has one, takes no part.
-    by
-        ``speaker`` or ``dialogue``: a fold for each, at most 10; ``speaker:4``, ``dialogue:4``: so many;
-        ``4``: so many, by speaker where every utterance has one, else by dialogue. Speakers are held out with
-        all who share a dialogue with them, so that no dialogue is cut; ``speaker-only:4`` cuts them. An
-        utterance without a dialogue or a speaker is one of its own.
-
-    Returns
-    -------
-    Folds whose `held_out` parts cover the utterances once each. With three folds or more, the groups of
-    the next fold are kept out of the fit to decide when training stops; with two, nothing is.
-
-    Raises
-    ------
-    UsageError
-        Where `by` can't be read, there are fewer groups than two folds need, or dialogues connect nearly all
-        speakers.
-    """
-    pool = np.flatnonzero(corpus.splits != "test")
-    group_by, count = _parse_folds(by, corpus, pool)
-    if group_by in BY_SPEAKER and not np.any(corpus.speakers[pool] != ""):
-        raise UsageError(f"--folds {by}: no utterance outside the test split has a speaker; try dialogue:5")
-    what, groups = corpus._groups(pool, group_by)
-    if what == "speaker group" and not held_apart(corpus, pool):
-        raise UsageError(_all_connected(corpus, pool, by, count, int(np.bincount(groups).max())))
-    kinds, code, size = np.unique(groups, return_inverse=True, return_counts=True)
-    wanted = count if count is not None else min(len(kinds), MAX_DEFAULT_FOLDS)
-    if wanted < 2 or len(kinds) < wanted:
-        of = f"{what}, speakers who share dialogues are one group" if what == "speaker group" else what
-        raise UsageError(f"--folds {by}: {wanted} folds of {len(kinds)} groups ({of}); expected 2 to {len(kinds)}")
-    names = (corpus.dialogues if group_by == "dialogue" else corpus.speakers)[pool]
-    part = _deal(size, wanted)[code]
-    made = []
-    for k in range(wanted):
-        held_out = pool[part == k]
-        stop = pool[part == (k + 1) % wanted] if wanted > 2 else pool[:0]
-        kept_out = (part == k) | ((part == (k + 1) % wanted) & (wanted > 2))
-        own = np.unique(names[part == k])
-        alone = len(np.unique(code[part == k])) == 1 and len(own) == 1
-        name = (str(own[0]) or str(np.flatnonzero(part == k)[0])) if alone else f"fold {k + 1}"
-        made.append(Fold(name, pool[~kept_out], stop, held_out))
-    return made
-
-
-def shared_between(corpus: Corpus, parts: Sequence[Fold], what: str) -> tuple[int, int]:
-    """Return how many of the held-out utterances are of a dialogue (or speaker) that appears in another fold too.
-
-    The second number counts those dialogues (or speakers).
-    """
-    codes = corpus.features.dialogue if what == "dialogue" else corpus.features.speaker
-    held_out = [part.held_out[codes[part.held_out] >= 0] for part in parts]
-    homes = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int64)
-    for part in held_out:
-        homes[np.unique(codes[part])] += 1
-    return sum(int((homes[codes[part]] > 1).sum()) for part in held_out), int((homes > 1).sum())
-
-
-def held_apart(corpus: Corpus, pool: NDArray[np.int64]) -> bool:
-    """Say whether folds over `pool` can hold speakers out with all who share their dialogues."""
-    return holds_apart(corpus._groups(pool, "speaker")[1], _codes(corpus.speakers)[pool])
-
-
-def _all_connected(corpus: Corpus, pool: NDArray[np.int64], by: str, count: int | None, largest: int) -> str:
-    number = f":{count}" if count else ""
-    speakers = len(np.unique(corpus.speakers[pool]))
-    return (
-        f"--folds {by}: the {speakers} speakers are connected by dialogues that they share: {largest} of "
-        f"{len(pool)} utterances are one group, so that no fold of whole speakers leaves their dialogues whole. "
-        f"Use --folds dialogue{number or ':5'}, which holds out dialogues of speakers that the models know; "
-        f"{SPEAKER_ONLY}{number or ':5'} holds out speakers all the same, with their partners' half of each "
-        "dialogue in training"
-    )
 
 
 def _choose_streams(cache: Cache, asked: Mapping[str, str] | None) -> dict[str, str]:
@@ -441,7 +332,7 @@ def _stream_arrays(stream: Stream) -> StreamArrays:
     return StreamArrays(stream.utterance, stream.present, stream.windows, stream.window_present, stream.layers)
 
 
-def _codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.int64]:
+def name_codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.int64]:
     """Number the names in sorted order; empty ones are `unknown`, or each a code of its own."""
     kinds, code = np.unique(values, return_inverse=True)
     code = code.astype(np.int64)
@@ -454,34 +345,12 @@ def _codes(values: NDArray[np.str_], unknown: int | None = None) -> NDArray[np.i
 def _dialogue_codes(splits: NDArray[np.str_], dialogues: NDArray[np.str_]) -> NDArray[np.int64]:
     """Number the dialogues. MELD counts dialogues anew in each split, so a name is one within its split."""
     named = np.where(dialogues == "", "", np.char.add(np.char.add(splits, "\x1f"), dialogues))
-    return _codes(named)
+    return name_codes(named)
 
 
 def _turns(turn: NDArray[np.int64]) -> NDArray[np.int64]:
     """Turns as they are; utterances without one stand in the order of the manifest."""
     return np.where(turn < 0, np.arange(len(turn)), turn)
-
-
-def _parse_folds(by: str, corpus: Corpus, pool: NDArray[np.int64]) -> tuple[str, int | None]:
-    name, _, number = by.partition(":")
-    if name.isdigit():
-        known = bool(np.all(corpus.speakers[pool] != ""))
-        name, number = ("speaker" if known and held_apart(corpus, pool) else "dialogue"), name
-    if name not in ("dialogue", *BY_SPEAKER) or (number and not number.isdigit()) or by.endswith(":"):
-        raise UsageError(
-            f"--folds {by!r}; expected speaker, dialogue, speaker:4, dialogue:4, a number, or {SPEAKER_ONLY}:4"
-        )
-    return name, int(number) if number else None
-
-
-def _deal(size: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Deal groups into `count` folds of nearly equal size: the largest first, to the smallest fold."""
-    part = np.zeros(len(size), dtype=np.int64)
-    load = np.zeros(count, dtype=np.int64)
-    for group in np.argsort(-size, kind="stable"):
-        part[group] = int(np.argmin(load))
-        load[part[group]] += size[group]
-    return part
 
 
 def _digest(cache: Cache) -> str:

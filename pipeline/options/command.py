@@ -19,11 +19,11 @@ from typing import Any, ClassVar, NoReturn
 
 import typer
 from dualstream.pipeline.corpus.addresses import with_shown_addresses
-from dualstream.pipeline.errors import DualstreamError
+from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.memory import MemoryShortageError, shortage_words
 from dualstream.pipeline.options.emit import CommandResult, Notices, emit
 from dualstream.pipeline.options.general import CommandOptions
-from dualstream.pipeline.options.generate import Preset, build, parameters_of
+from dualstream.pipeline.options.generate import Preset, build, options_of, parameters_of
 from dualstream.pipeline.options.help import help_of
 from dualstream.pipeline.options.output import lost_output, steady_output
 from typer.core import TyperCommand
@@ -78,11 +78,13 @@ class HelpfulCommand(TyperCommand):
         """Read the command line; a file of defaults that is refused ends the command as a failure in it would."""
         typed = _typed(args, more)  # before it is read, which takes words away
         try:
+            refuse_unset(typed, self.asked)
             return super().make_context(*args, **more)
         except DualstreamError as error:
             raise typer.Exit(_failed(str(error), error.exit_status)) from error
         except typer.BadParameter as error:
-            error.message = in_plain_words(error.message, getattr(error.param, "opts", ()), typed)
+            kept = (error.ctx and error.ctx.default_map) or {}
+            error.message = in_plain_words(error.message, error.param, typed, self.asked, kept)
             raise
 
     def take(self, ctx: Any, kind: Preset, path: Any) -> None:
@@ -94,23 +96,56 @@ class HelpfulCommand(TyperCommand):
         ctx.default_map = {key: value for one in sorted(found) for key, value in found[one].items()}
 
 
-def in_plain_words(message: str, names: Sequence[str], typed: Sequence[str]) -> str:
+def refuse_unset(typed: Sequence[str], asked: type) -> None:
+    """Refuse empty words, which variables that are not set leave, and ``-`` in the place of a file.
+
+    Raises
+    ------
+    UsageError
+        Names the option, or that it is an argument.
+    """
+    files = {name for one in options_of(asked) if one.metavar == "PATH" for name in one.spelled}
+    after = ["", *typed]
+    for before, word in pairwise(after):
+        name, equals, value = word.partition("=") if word.startswith("--") else (before, "", word)
+        given = name if name.startswith("-") and name != "-" else "an argument"
+        if value == "" and (equals or not word):
+            raise UsageError(f"{given} is empty; give a value, or leave it out (is a shell variable unset?)")
+        if value == "-" and (given in files or not before.startswith("-")):
+            raise UsageError(
+                f"{given} is -; standard input and output can't stand for files here, which are read and "
+                "replaced as a whole: name a file"
+            )
+
+
+def in_plain_words(
+    message: str, parameter: Any, typed: Sequence[str], asked: type, kept: Mapping[str, Any]
+) -> str:
     """Return what is said against the value of an option: what was found, and what was expected.
 
     Parameters
     ----------
     message
-        What the validation of types says: that it is no number, and not what it is.
-    names
-        Of the option, such as ``--epochs``.
+        What the validation of types says: that it is no number, or where the bounds lie, and not what it is.
+    parameter
+        The option, as the parser knows it.
     typed
         All words of the command.
+    asked
+        The command's options.
+    kept
+        Values by parameter name that a file gave.
     """
+    option = next((one for one in options_of(asked) if one.key == getattr(parameter, "name", None)), None)
+    if option is None or not message.startswith("Input should be "):
+        return message
     kinds = {"valid integer": "a whole number", "valid number": "a number"}
-    expected = next((words for sign, words in kinds.items() if sign in message), None)
-    values = [after for one, after in pairwise(typed) if one in names]
-    values += [one.partition("=")[2] for one in typed if one.partition("=")[0] in names and "=" in one]
-    return f"found {values[-1]!r}; expected {expected}" if expected and values else message
+    bounds = None if option.bounds is None else str(option.bounds)
+    expected = next((words for sign, words in kinds.items() if sign in message), bounds)
+    values = [after for one, after in pairwise(typed) if one in option.spelled]
+    values += [one.partition("=")[2] for one in typed if one.partition("=")[0] in option.spelled and "=" in one]
+    found = f"{values[-1]!r}" if values else f"{kept[option.key]!r} in the file" if option.key in kept else None
+    return message if expected is None or found is None else f"found {found}; expected {expected}"
 
 
 def _typed(args: Sequence[Any], more: Mapping[str, Any]) -> list[str]:

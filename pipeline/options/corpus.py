@@ -128,10 +128,13 @@ class DemoOptions:
     """Dialogues of seven clips each, 9 or more.
 
     Four in six are for training."""
-    seed: int = 0
+    seed: Annotated[int, Ge(0)] = 0
     """Of all that is drawn."""
-    workers: int = 2
+    workers: Annotated[int, Ge(1)] = 2
     """Clips drawn in parallel."""
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -109,6 +109,11 @@ class Option:
         return self.parameter.name
 
     @property
+    def spelled(self) -> tuple[str, ...]:
+        """The ways in which it is typed, such as ``--quiet`` and ``-q``; none of an argument."""
+        return tuple(word for part in self.name.split(", ") for word in part.split("/") if word.startswith("-"))
+
+    @property
     def required(self) -> bool:
         """Whether there is no default."""
         return self.parameter.default is inspect.Parameter.empty

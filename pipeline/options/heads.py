@@ -17,6 +17,7 @@ from dualstream.pipeline.options import parse
 from dualstream.pipeline.options.general import INPUT, OUTPUT, RUNNING, STREAMS, DocumentOptions
 from dualstream.pipeline.options.generate import Cli, OptionGroup, Preset
 
+LONGEST_SHIFT_S = 600.0  # of one stream against another; recordings that are further apart are no pair
 PROTOCOL, TRAINING, LOSS = "Protocol", "Training", "Loss"
 PROTOCOL_PANELS = {
     INPUT: ("streams", "speaker_norm"),
@@ -217,6 +218,11 @@ class DiagnoseOptions:
     """The corpus's manifest: errors.html then shows a picture of the utterances that a stream misled most."""
     root: Path | None = None
     """The folder that the manifest's paths start from; default: its own."""
+
+    def __post_init__(self) -> None:
+        shift_s = self.diagnosis.max_shift_s
+        if not shift_s <= LONGEST_SHIFT_S:
+            raise ValueError(f"--max-shift {shift_s:g}; expected {LONGEST_SHIFT_S:g} s at most")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,9 @@ from typing import Any
 from dualstream.heads.variants.options import TASKS, Task
 from dualstream.pipeline.errors import UsageError
 
+MOST_SEEDS = 1000
+STREAMS_EXPECTED = "expected video=NAME,audio=NAME or NAME,NAME,..., each once"
+
 
 def seeds(count: int) -> tuple[int, ...]:
     """Return the seeds of so many models.
@@ -20,6 +23,8 @@ def seeds(count: int) -> tuple[int, ...]:
     """
     if count < 1:
         raise UsageError(f"--seeds is {count}; expected 1 or more")
+    if count > MOST_SEEDS:
+        raise UsageError(f"--seeds is {count}, and each is a model; expected {MOST_SEEDS} at most")
     return tuple(range(count))
 
 
@@ -82,8 +87,10 @@ def streams(text: str) -> dict[str, str]:
         head, equals, name = part.partition("=")
         name = name if equals else head
         if not head or not name or head in answer:
-            raise UsageError(f"--streams {text!r}; expected video=NAME,audio=NAME or NAME,NAME,..., each once")
+            raise UsageError(f"--streams {text!r}; {STREAMS_EXPECTED}")
         answer[head] = name
+    if text.strip() and not answer:
+        raise UsageError(f"--streams {text!r}; {STREAMS_EXPECTED}")
     return answer
 
 
@@ -93,8 +100,16 @@ def streams_text(found: Mapping[str, str]) -> str:
 
 
 def fusions(text: str) -> tuple[str, ...] | None:
-    """Read the names of variants; None for all of them."""
-    return None if text.strip() == "all" else names(text)
+    """Read the names of variants; None for all of them.
+
+    Raises
+    ------
+    UsageError
+        Where none is named.
+    """
+    if not (asked := names(text)):
+        raise UsageError(f"--fusions {text!r}; expected names of variants, such as concat,linear, or all")
+    return None if text.strip() == "all" else asked
 
 
 def fusions_text(found: Sequence[str] | None) -> str:

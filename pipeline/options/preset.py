@@ -94,4 +94,6 @@ def _value(one: Option, value: Any, path: Path) -> Any:
             raise UsageError(f"--config {path}: {_key(one)} is {kind}; expected text, a number, or a list of such")
     if one.cli.repeat:
         return [str(part) for part in (value if isinstance(value, list) else [value])]
+    if isinstance(value, list) and one.metavar in ("INTEGER", "NUMBER"):
+        raise UsageError(f"--config {path}: {_key(one)} is {value}; expected one number")
     return ",".join(map(str, value)) if isinstance(value, list) else value

@@ -10,7 +10,8 @@ import bench_fit_head
 import click
 import pytest
 import typer
-from dualstream.pipeline.experiments.training_data import folds, read_corpus
+from dualstream.pipeline.experiments.corpus_folds import folds
+from dualstream.pipeline.experiments.training_data import read_corpus
 
 from dualstream import cli
 

@@ -14,7 +14,7 @@ from dualstream.heads.diagnosis.evidence import DiagnosisOptions
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.diagnose import DiagnoseOptions, diagnose
-from dualstream.pipeline.errors import UsageError
+from dualstream.pipeline.errors import DualstreamError, UsageError
 from typer.testing import CliRunner
 
 from dualstream import cli
@@ -187,6 +187,21 @@ def test_a_place_that_cannot_be_written_is_named_before_the_work(tmp_path: Path)
         diagnose(tmp_path / "cache.h5", tmp_path / "file", DiagnoseOptions(diagnosis=QUICK), progress=said.append)
     assert not said
     assert (tmp_path / "file").read_text() == "a file"
+
+
+def test_a_manifest_that_cannot_be_read_is_told_before_the_work(tmp_path: Path) -> None:
+    write_cache(tmp_path / "cache.h5", planted_cache())
+    said: list[str] = []
+    for options in ({"manifest": tmp_path / "nowhere.csv"}, {"root": tmp_path / "nowhere"}):
+        whole = tmp_path / "whole.csv"
+        whole.write_text(
+            "id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment\na,a.mp4,train,,,,,,joy,positive\n"
+        )
+        asked = DiagnoseOptions(QUICK, **{"manifest": whole, **options})
+        with pytest.raises(DualstreamError, match="nowhere") as refused:
+            diagnose(tmp_path / "cache.h5", tmp_path / "out", asked, progress=said.append)
+        assert refused.value.exit_status == 2
+    assert not said and not (tmp_path / "out").exists()
 
 
 def test_streams_of_other_names_stand_for_video_and_audio(tmp_path: Path) -> None:

@@ -279,3 +279,22 @@ def test_errors_lists_what_was_scored_and_is_asked_for(run) -> None:
     with (run / "predictions_test.csv").open(encoding="utf-8") as file:
         scored = {one["id"] for one in csv.DictReader(file) if one["emotion"]}
     assert {one["id"] for one in rows} == scored
+
+
+@pytest.mark.parametrize("streams", [{"audio": "audio"}, {"video": "audio"}])
+def test_streams_that_the_run_was_not_fitted_on_fail(run, streams) -> None:
+    with pytest.raises(FingerprintMismatchError, match="fitted on streams of widths"):
+        evaluate(run, streams=streams)
+    assert experiments.read_test_log(run) == []
+
+
+def test_other_streams_of_the_same_cache_are_called_that(run) -> None:
+    cache = planted_cache()
+    both = {**cache.streams, "sound": cache.streams["audio"]}
+    write_cache(run.parent / "cache.h5", dataclasses.replace(cache, streams=both))
+    fit_head(
+        run.parent / "cache.h5", "linear", run.parent / "second", fit=QUICK, options=FitHeadOptions(report=False)
+    )
+    found = evaluate(run.parent / "second", streams={"video": "video", "audio": "sound"})
+    assert any("these are not the streams" in text and "sound" in text for text in found["warnings"])
+    assert not found["cache"]["same_as_fitted"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from dualstream.pipeline.cache import read_cache, write_cache
 from dualstream.pipeline.commands.project import ProjectOptions, describe, project
-from dualstream.pipeline.errors import DualstreamError, NoCacheError, UsageError
+from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, NoCacheError, UsageError
 from dualstream.pipeline.extraction.build_cache import ProjectionChoice
 from dualstream.pipeline.options.generate import build
 from sklearn.decomposition import PCA
@@ -174,3 +174,26 @@ def test_pca_with_too_few_rows_fails(tmp_path: Path) -> None:
     run_extract(make_corpus(tmp_path / "few-clips", 1), out)
     with pytest.raises(DualstreamError, match=r"stream video: .*more than 5 rows"):
         project(out, options=ProjectOptions(kind="pca"))
+
+
+def test_what_is_no_cache_is_not_written_over(out: Path, tmp_path: Path) -> None:
+    paper = tmp_path / "paper.csv"
+    paper.write_text("not to be lost\n")
+    with pytest.raises(UsageError, match=r"paper\.csv is there and is no cache; choose another --out"):
+        project(out, out=paper, options=ProjectOptions(kind="none"))
+    assert paper.read_text() == "not to be lost\n"
+    with pytest.raises(UsageError, match="is a folder; name a file"):
+        project(out, out=tmp_path, options=ProjectOptions(kind="none"))
+
+
+def test_a_cache_of_another_extraction_is_not_written_over(out: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.h5"
+    cache = read_cache(out)
+    write_cache(other, replace(cache, provenance={**cache.provenance, "fingerprint": "f" * 64}))
+    before = other.read_bytes()
+    with pytest.raises(FingerprintMismatchError, match=r"another extraction \(fingerprint ffff"):
+        project(out, out=other, options=ProjectOptions(kind="none"))
+    assert other.read_bytes() == before
+    project(out, out=tmp_path / "own.h5", options=ProjectOptions(kind="none"))
+    project(out, out=tmp_path / "own.h5", options=ProjectOptions(kind="auto"))  # of the same shards
+    assert read_cache(tmp_path / "own.h5").streams["video"].projection is not None

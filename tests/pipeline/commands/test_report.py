@@ -318,3 +318,22 @@ def test_command(plain, tmp_path) -> None:
     assert json.loads(found.stdout)["report"] == str(tmp_path / "page" / "report.html")
     assert len(json.loads(found.stdout)["figures"]) == 8
     assert CliRunner().invoke(cli.app, ["report", str(tmp_path / "none")]).exit_code == 10
+
+
+@pytest.mark.parametrize("ending", [".csv", ".md", ".tex"])
+def test_a_table_replaces_such_a_table_and_nothing_else(plain, tmp_path, ending) -> None:
+    table = tmp_path / f"scores{ending}"
+    report([plain], out=tmp_path / "page", tables=[table])
+    first = table.read_bytes()
+    report([plain], out=tmp_path / "page", tables=[table])
+    assert table.read_bytes() == first
+    table.write_text("id,path,split\nnot to be lost\n")
+    with pytest.raises(UsageError, match="already exists and is no table of scores; name another"):
+        report([plain], out=tmp_path / "page", tables=[table])
+    assert "not to be lost" in table.read_text()
+
+
+def test_a_table_in_a_folder_that_is_not_there_fails_before_the_page(plain, tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"--table .*: there is no folder"):
+        report([plain], out=tmp_path / "page", tables=[tmp_path / "nowhere" / "scores.csv"])
+    assert not (tmp_path / "page").exists()

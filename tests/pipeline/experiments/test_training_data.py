@@ -11,14 +11,9 @@ from dualstream.heads.data.speaker_prior import SpeakerPrior
 from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.cache import file as cache_file
 from dualstream.pipeline.errors import NoCacheError, UsageError
+from dualstream.pipeline.experiments.corpus_folds import folds, named_folds, shared_between
 from dualstream.pipeline.experiments.protocol import plan
-from dualstream.pipeline.experiments.training_data import (
-    corpus_of,
-    folds,
-    named_folds,
-    read_corpus,
-    shared_between,
-)
+from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
 
 from tests.pipeline.planted_corpus import planted_cache
 

@@ -94,3 +94,60 @@ def test_what_is_no_number_is_said(monkeypatch: pytest.MonkeyPatch, words: list[
     monkeypatch.setenv("COLUMNS", "200")
     done = invoke("fit-head", "none.h5", "--fusion", "linear", *words)
     assert done.exit_code == 2 and says in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--penalty", "nan"], "Invalid value for '--penalty': found 'nan'; expected a number above 0"),
+        (["--epochs=0"], "Invalid value for '--epochs': found '0'; expected 1 or more"),
+        (["--dropout", "1.5"], "Invalid value for '--dropout': found '1.5'; expected 0 to below 1"),
+    ],
+)
+def test_what_is_out_of_bounds_is_said(monkeypatch: pytest.MonkeyPatch, words: list[str], says: str) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    done = invoke("fit-head", "none.h5", "--fusion", "linear", *words)
+    assert done.exit_code == 2 and says in done.output
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('epochs = "many"', "Invalid value for '--epochs': found 'many' in the file; expected a whole number"),
+        ("penalty = -1", "Invalid value for '--penalty': found -1 in the file; expected a number above 0"),
+        ("epochs = [1, 2]", "epochs is [1, 2]; expected one number"),
+    ],
+)
+def test_what_a_file_gives_wrongly_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "fit.toml").write_text(text + "\n")
+    done = invoke("fit-head", "none.h5", "--fusion", "linear", "--config", tmp_path / "fit.toml")
+    assert done.exit_code == 2 and says in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["extract", "", "--out", "x.h5"], "error: an argument is empty"),
+        (["extract", "m.csv", "--out", ""], "error: --out is empty"),
+        (["extract", "m.csv", "--out="], "error: --out is empty"),
+        (["fit-head", "c.h5", "--fusion", "linear", "--streams", ""], "error: --streams is empty"),
+        (["extract", "m.csv", "--out", "-"], "error: --out is -"),
+        (["extract", "m.csv", "--out=-"], "error: --out is -"),
+        (["predict", "b", "-"], "error: an argument is -"),
+    ],
+)
+def test_empty_words_and_standard_streams_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = invoke(*words)
+    assert done.exit_code == 2 and says in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dash_that_names_no_file_is_a_value() -> None:
+    done = invoke("fit-head", "none.h5", "--fusion", "linear", "--set", "-")
+    assert "--set '-'; expected key=value" in done.output

@@ -1,0 +1,59 @@
+"""The program around the command line: Ctrl-C while it is loaded, and after the work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+WHILE_LOADED = """
+class Pressed:
+    def find_spec(self, name, *more):
+        if name == "dualstream.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Pressed())
+"""
+AFTER_THE_WORK = """
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+"""
+
+
+def program(before: str, handler: int = signal.SIG_DFL) -> tuple[int, str, str]:
+    """Run `dualstream --version` after some lines of Python; return its exit status and what it said."""
+    start = "import atexit, os, signal, sys\nsys.argv = ['dualstream', '--version']\n"
+    start += f"signal.signal(signal.SIGINT, signal.{'SIG_IGN' if handler else 'default_int_handler'})\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{start}{before}\nfrom dualstream.__main__ import main\nmain()"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_while_the_program_is_loaded_is_one_word() -> None:
+    assert program(WHILE_LOADED) == (130, "", "interrupted\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_after_the_work_changes_nothing() -> None:
+    status, said, wrong = program(AFTER_THE_WORK)
+    assert (status, wrong) == (0, "") and said.startswith("dualstream ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_interrupts_that_are_ignored_stay_ignored() -> None:
+    status, said, wrong = program(WHILE_LOADED, signal.SIG_IGN)
+    assert (status, wrong) == (0, "") and said.startswith("dualstream ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_before_the_command_begins_is_one_word() -> None:
+    pressed = (
+        "import dualstream.cli\ndef app(**more): os.kill(os.getpid(), signal.SIGINT)\ndualstream.cli.app = app"
+    )
+    assert program(pressed) == (130, "", "interrupted\n")
