@@ -31,6 +31,7 @@ LIMIT_S = 1.0
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 PARTS = {"commands": COMMANDS, "values": VALUES}
 MISTAKES = tuple(one for part in PARTS.values() for one in part)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
 Files = dict[Path, tuple[int, int]]
 """Of each file its size and when it was changed, in nanoseconds."""
 
@@ -74,24 +75,23 @@ class Typed:
 
 def typed(folder: Path, words: str) -> Typed:
     """Type a command in a folder; return what it said, and the processor time of its process."""
-    before = _files(folder)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1"}
+    before = files_in(folder)
     process = subprocess.Popen(
         [sys.executable, "-m", "dualstream", *shlex.split(words)],
-        cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         preexec_fn=_as_anybody,
     )  # fmt: skip
     assert process.stdout is not None
     said = process.stdout.read().decode(errors="replace")
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    now = _files(folder)
+    now = files_in(folder)
     left = sorted(str(one) for one in now.keys() - before.keys())
     lost = sorted(str(one) for one, facts in before.items() if now.get(one) != facts)
     return Typed(process.returncode, said, used.ru_utime + used.ru_stime, tuple(left), tuple(lost))
 
 
-def _files(folder: Path) -> Files:
+def files_in(folder: Path) -> Files:
     """Return what is there; of an extraction its locks stay, and the folder that it goes on from."""
     found = {}
     for path in folder.rglob("*"):
