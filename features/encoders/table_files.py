@@ -119,7 +119,7 @@ def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | No
     failed = int(read.failed.sum())
     if failed:
         kept = np.flatnonzero(~read.failed)
-        ids, values, places = [ids[row] for row in kept], values[kept], [places[row] for row in kept]
+        ids, values, places = [ids[row] for row in kept], values[kept], [places[int(row)] for row in kept]
     if not len(ids):
         return None
     single = _finite(path, kind, columns, values, places)

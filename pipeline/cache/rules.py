@@ -50,7 +50,8 @@ def check(cache: Cache) -> None:
 def of_windows(values: NDArray[np.bool_], offsets: NDArray[np.int64], span: slice) -> NDArray[np.bool_]:
     """Return a value of each utterance, shape (N,), for each window of a span, as `np.repeat` does for all."""
     first, last = np.searchsorted(offsets, (span.start, span.stop - 1), side="right") - 1
-    return np.repeat(values[first : last + 1], np.diff(np.clip(offsets[first : last + 2], span.start, span.stop)))
+    ends: NDArray[np.int64] = np.clip(offsets[first : last + 2], span.start, span.stop)
+    return np.repeat(values[first : last + 1], ends[1:] - ends[:-1])
 
 
 def _check_texts(utterances: Utterances) -> None:

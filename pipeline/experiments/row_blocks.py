@@ -107,14 +107,14 @@ class _From(Sequence[str]):
     """A part of a sequence, which is not copied."""
 
     whole: Sequence[str]
-    start: int
-    count: int
+    first: int
+    length: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.length
 
     def __getitem__(self, at: Any) -> Any:
-        return self.whole[self.start + int(at)]
+        return self.whole[self.first + int(at)]
 
 
 def _blocks_of(rows: Rows, present: NDArray[np.bool_]) -> Iterator[NDArray[np.float32]]:

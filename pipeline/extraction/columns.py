@@ -74,19 +74,22 @@ class StreamColumns:
         """Return the stream that all rows make; its width is theirs. Rows on disk stand in the place of arrays."""
         utterance: Any = self._utterance.rows()
         windowed = bool(spec["has_windows"])
-        of_windows: list[Any] = [
-            column.rows() if windowed else None for column in (self._windows, self._window_present, self._time_s)
-        ]
+        windows, window_present, time_s = self._of_windows() if windowed else (None, None, None)
         if projection is not None:
             spec = {**spec, "column_names": None}
         whole = self._clips_with_faces == len(utterance)
         faces: dict[str, Any] = {one: column.rows() for one, column in self._faces.items()} if whole else {}
         return Stream(
-            name,
-            utterance,
-            self._present.rows(),
-            *of_windows,
+            name=name,
+            utterance=utterance,
+            present=self._present.rows(),
+            windows=windows,
+            window_present=window_present,
+            time_s=time_s,
             spec={**spec, "width": utterance.shape[1]},
             projection=projection,
             faces=FaceRows(**faces) if whole else None,
         )
+
+    def _of_windows(self) -> tuple[Any, Any, Any]:
+        return self._windows.rows(), self._window_present.rows(), self._time_s.rows()

@@ -151,7 +151,7 @@ class SpooledRows:
             if self._descriptor < 0:
                 self._descriptor = _nameless(self._beside)
                 weakref.finalize(self, os.close, self._descriptor)
-            view = memoryview(np.ascontiguousarray(held)).cast("B")
+            view = np.ascontiguousarray(held).reshape(-1).view(np.uint8).data
             os.lseek(self._descriptor, 0, os.SEEK_END)
             while view:
                 view = view[os.write(self._descriptor, view) :]
@@ -168,7 +168,7 @@ class SpooledRows:
         there = max(0, min(stop, self._written) - start)
         if there:
             os.lseek(self._descriptor, start * self._row_bytes, os.SEEK_SET)
-            view = memoryview(found[:there]).cast("B")
+            view = found[:there].reshape(-1).view(np.uint8).data
             while view:
                 block = os.read(self._descriptor, len(view))
                 if not block:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from dualstream.pipeline.cache.file import VOCABULARIES, check
 from dualstream.pipeline.cache.model import UNLABELLED, Cache, StoredProjection, Stream, Utterances
+from dualstream.pipeline.cache.rules import VOCABULARIES, check
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.storage.documents import read_json, write_bytes, write_json
 from numpy.typing import NDArray

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from dualstream.pipeline.cache.exchange.content import Columns, cache_of, read_tables, stream_of, write_tables
-from dualstream.pipeline.cache.file import VOCABULARIES
 from dualstream.pipeline.cache.model import Cache, Stream
+from dualstream.pipeline.cache.rules import VOCABULARIES
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.storage.csd import Sequence, csd_bytes, read_csd
 from dualstream.pipeline.storage.documents import write_bytes
