@@ -75,7 +75,8 @@ def offset_curve(found: Offsets, *, several: bool = False) -> Picture | None:
         axes.plot(shift, agreement, color=BLUE, marker="o", markersize=4)
         peak = int(np.nanargmax(agreement))
         colour = {"shifted": BAD, "aligned": GOOD}.get(curve.verdict, UNSURE)
-        axes.plot(shift[peak], agreement[peak], "o", color=colour, markersize=8)
+        if curve.verdict != "none":
+            axes.plot(shift[peak], agreement[peak], "o", color=colour, markersize=8)
         axes.set_xlabel(f"{second} against {first}, seconds (positive: {second} later)")
         axes.set_ylabel("held-out canonical correlation")
         axes.set_title(f"Agreement of {f'{first} and {second}' if several else 'the streams'} by shift")

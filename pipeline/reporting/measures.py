@@ -74,9 +74,11 @@ def interaction_words(found: Interaction) -> str:
     """Say how much of what the head does is interplay."""
     pairs = ", ".join(f"{name} {value:+.1%}" for name, value in found.cooperation.items())
     own = ", ".join(f"{name} {value:+.1%}" for name, value in found.contribution.items())
+    ahead = ", ".join(f"{name} {value:.2f}" for name, value in found.discrepancy.items())
     return (
         f"{_share(found.share)} of what moves the logits is interplay of the streams (0 %: a sum, 100 %: an "
-        f"exclusive-or); in the score of this head: contribution {own}; cooperation {pairs}"
+        f"exclusive-or); in the score of this head: contribution {own}; cooperation {pairs}; who is ahead "
+        f"(OGM-GE's ratio, 1: nobody) {ahead}"
     )
 
 

@@ -256,7 +256,7 @@ def _difference(first: Bits, second: Bits, groups: int) -> Estimate:
 
 
 def _biases(bits: Bits, groups: int) -> tuple[float, float]:
-    """Return the bias that resamples show, and that which halves and quarters do; of few groups the first twice."""
+    """Return the bias that resamples show, and that which halves and quarters do (of few groups: the first)."""
     (found,), drawn, halves, quarters = bits
     of_drawn = float(drawn.mean() - found)
     if groups < FEWEST_GROUPS or not len(quarters):

@@ -20,6 +20,7 @@ from dualstream.heads.diagnosis.measures.coalitions import Coalitions, Values
 from dualstream.heads.diagnosis.measures.redrawn import RESAMPLES, draw_groups, interval, redrawn
 from dualstream.heads.diagnosis.measures.shapley import interaction_indices, shapley_values
 from dualstream.heads.diagnosis.refit import Pool, uar
+from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.shapley import Coalition, subsets
 from dualstream.heads.evaluation.statistics import Estimate
 from numpy.typing import NDArray
@@ -45,6 +46,9 @@ class Interaction:
     """Shapley value of each stream in those scores."""
     cooperation: Mapping[str, float]
     """Interaction index of each two streams in those scores: above zero where both do more than each."""
+    discrepancy: Mapping[str, float]
+    """Probability of the label where the head is told of this stream only, over the mean of the others': the
+    ratio by which OGM-GE tells who is ahead (Peng et al. 2022, https://arxiv.org/abs/2203.15332)."""
 
     def to_json(self) -> JsonObject:
         """Return the values."""
@@ -70,6 +74,7 @@ def measure_interaction(found: Coalitions, pooled: Pool, *, seed: int = 0) -> In
         cooperation={
             f"{a}+{b}": float(rows.mean()) for (a, b), rows in interaction_indices(scores, names).items()
         },
+        discrepancy=_discrepancy(found, truth),
     )
 
 
@@ -80,6 +85,17 @@ def own_effects(values: Values, names: Sequence[str]) -> dict[str, NDArray[np.fl
         name: rows - sum(0.5 * index for pair, index in indices.items() if name in pair)
         for name, rows in shapley_values(values, names).items()
     }
+
+
+def _discrepancy(found: Coalitions, truth: NDArray[np.int64]) -> dict[str, float]:
+    """Return each stream's probability of the labels over the mean of the other streams', mean over seeds."""
+    at = np.arange(len(truth))
+    shares = {
+        name: float(np.exp(log_softmax(found.values[frozenset({name})]))[:, at, truth].mean())
+        for name in found.names
+    }
+    total = sum(shares.values())
+    return {name: share / ((total - share) / (len(shares) - 1)) for name, share in shares.items()}
 
 
 def _share(

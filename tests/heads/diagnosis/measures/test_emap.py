@@ -51,6 +51,20 @@ def test_a_sum_is_its_own_projection() -> None:
     assert interaction.share.mean == pytest.approx(0, abs=1e-6)
     # the logit of the second class is (3 f + v) / 2, of the first its opposite
     assert interaction.effects == pytest.approx({"face": 1.5, "voice": 0.5}, abs=1e-6)
+    # the label is the product of the signs: by 3 f alone right as often as not, and half sure of either on average
+    assert interaction.discrepancy == pytest.approx({"face": 1.0, "voice": 1.0})
+
+
+def test_who_is_ahead_in_the_head_is_told_as_ogm_ge_does() -> None:
+    """Two streams that show the label, one by evidence 2, one by 1: sigmoid(2) over sigmoid(1)."""
+    truth = np.arange(40) % 2
+    sign = 2.0 * truth - 1
+    pooled = pool_of(corpus({"face": sign, "voice": sign}, truth))
+    found = coalitions.all_pairs(pooled, fitted(pooled, lambda f, v: two_classes(2 * f + v), BOTH), BOTH)
+    expected = (1 / (1 + np.exp(-2))) / (1 / (1 + np.exp(-1)))
+    assert measure_interaction(found, pooled).discrepancy == pytest.approx(
+        {"face": expected, "voice": 1 / expected}, abs=1e-6
+    )
 
 
 def test_a_small_table_by_hand() -> None:
