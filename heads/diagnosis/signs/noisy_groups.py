@@ -9,12 +9,13 @@ were given that name: two classes became one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.lapses import LAPSES
-from dualstream.heads.diagnosis.signs.table import Codes, Mask, Table
+from dualstream.heads.diagnosis.signs.scaling import scaled
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 from dualstream.heads.diagnosis.signs.told import Told, told_labels
 
 LEAST_ROWS = 20
@@ -65,8 +66,25 @@ def _of_kind(told: Told, by: By, group: Codes) -> Iterator[NoisyGroup]:
     least = (OF_CLASS_GAIN if by == "class" else LEAST_GAIN) + np.log(len(names))
     rate = OF_CLASS_RATE if by == "class" else LEAST_RATE
     for one in sorted(found, key=lambda one: -one.rows):
-        if one.gain >= least and one.rate >= rate and one.interval[0] >= LEAST_LOW:
+        if not _is_noisy(one, least, rate):
+            continue
+        mine = told.use & (group == one.group)
+        # probabilities as the other groups have them: where these are as unsure, it is the probe and not the group
+        others = told.use & ~mine if by != "class" and (told.use & ~mine).sum() >= LEAST_ROWS else told.use
+        again = _asked(replace(told, log_p=_calibrated(told, others)), by, one.group, mine)
+        if again is not None and _is_noisy(again, least, rate):
             yield one
+
+
+def _is_noisy(one: NoisyGroup, least: float, rate: float) -> bool:
+    return one.gain >= least and one.rate >= rate and one.interval[0] >= LEAST_LOW
+
+
+def _calibrated(told: Told, by: Mask) -> Floats:
+    """Return the log-probabilities of all rows, calibrated by some."""
+    log_p = told.log_p.copy()
+    log_p[told.use] = scaled(told.log_p[told.use], told.code[told.use], by[told.use])
+    return log_p
 
 
 def _asked(told: Told, by: By, name: int, mine: Mask) -> NoisyGroup | None:

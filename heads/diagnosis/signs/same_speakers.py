@@ -58,7 +58,7 @@ def same_persons(table: Table) -> tuple[SamePerson, ...]:
     between = _distances(group_sums(rows, speaker, len(codes)) / sizes[:, None], sizes)
     above = np.triu_indices(len(codes), 1)
     halves = _of_halves(rows, speaker, len(codes))
-    found = _told_apart(between[above], halves)
+    found = _told_apart(between[above], halves, rows.shape[1])
     pairs = [(int(above[0][i]), int(above[1][i])) for i in np.flatnonzero(found)]
     splits = [set(table.dev[use][speaker == code].tolist()) for code in range(len(codes))]
     return tuple(
@@ -101,12 +101,13 @@ def _of_halves(rows: Floats, speaker: Codes, count: int) -> Floats:
     return np.concatenate(found)
 
 
-def _told_apart(between: Floats, halves: Floats) -> np.ndarray:
+def _told_apart(between: Floats, halves: Floats, width: int) -> np.ndarray:
     """Say which distances are those of one person: by a normal distribution of the logarithms of either kind.
 
-    The chance that two persons lie so near is held against the number of pairs.
+    The chance that two persons lie so near is held against the number of pairs. It is that of a chi-squared
+    variable where that is more likely: of few columns, some people are alike in all.
     """
-    from scipy.stats import norm
+    from scipy.stats import chi2, norm
 
     logs, of_one = np.log(np.maximum(between, 1e-12)), np.log(np.maximum(halves, 1e-12))
     # two names of one person lie far below: the deviation is that of the lower quartile, which they hardly move
@@ -114,7 +115,8 @@ def _told_apart(between: Floats, halves: Floats) -> np.ndarray:
     if middle <= np.quantile(of_one, 0.99):
         return np.zeros(len(logs), dtype=bool)  # speakers leave no trace by which to tell them
     spread = float(middle - low) / QUARTILE
-    chance = norm.cdf((logs - middle) / max(spread, 1e-9)) * len(logs)
+    of_width = chi2.cdf(between / np.median(between) * chi2.median(width), width)
+    chance = np.maximum(norm.cdf((logs - middle) / max(spread, 1e-9)), of_width) * len(logs)
     likely_one = logs <= np.quantile(of_one, 0.99)
     return np.asarray(likely_one & (chance <= SHARE))
 

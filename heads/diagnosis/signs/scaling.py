@@ -10,7 +10,7 @@ own (vector scaling, Guo et al. 2017, https://arxiv.org/abs/1706.04599), fitted 
 from __future__ import annotations
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Codes, Floats
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask
 from dualstream.heads.evaluation.calibration import log_softmax
 
 STEPS = 100
@@ -46,6 +46,18 @@ def scaled_lapse(log_p: Floats, code: Codes, drawn: float) -> tuple[float, float
     starts = ((plain, drawn), (scaled, LITTLE))
     best, fitted = min((fit(np.append(at, _logit(lapse))) for at, lapse in starts), key=lambda one: one[0])
     return float(1 / (1 + np.exp(-fitted[-1]))), len(code) * (without - best)
+
+
+def scaled(log_p: Floats, code: Codes, fitted: Mask) -> Floats:
+    """Return log-probabilities (N, C) with a scale and an intercept of each class, as rows `fitted` have them."""
+    from scipy.optimize import minimize
+
+    classes = log_p.shape[1]
+    scores = log_p - log_p.mean(axis=1, keepdims=True)
+    start = np.concatenate((np.ones(classes), np.zeros(classes)))
+    mine = scores[fitted], code[fitted], np.ones(int(fitted.sum()))
+    found = minimize(_loss, start, args=mine, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+    return np.asarray(log_softmax(scores * found.x[:classes] + found.x[classes:]))
 
 
 def _logit(share: float) -> float:

@@ -92,3 +92,28 @@ def test_a_column_that_seldom_leaves_its_median_puts_no_row_far_outside():
     assert (UsualRange.of(rows).excess(rows) < 1).all()
     rows[7, 3] = 1e3
     assert np.flatnonzero(UsualRange.of(rows).excess(rows) > 1).tolist() == [7]
+
+
+def test_labels_that_are_hard_to_tell_in_every_group_are_wrong_in_none():
+    # probes that are too sure of themselves are so of every speaker and split
+    from dualstream.heads.diagnosis.signs.noisy_groups import _of_kind
+    from dualstream.heads.diagnosis.signs.told import Told
+
+    rng = np.random.default_rng(0)
+    truth = log_softmax(rng.normal(size=(600, 3)))
+    code = (rng.random((600, 1)) > np.exp(truth).cumsum(axis=1)).sum(axis=1).clip(max=2)
+    share = np.bincount(code, minlength=3) / 600
+    dev = np.arange(600) % 4 // 3
+    told = Told(np.ones(600, bool), code, np.arange(3), log_softmax(8 * truth), share)
+    assert not list(_of_kind(told, "split", dev))
+    sure = log_softmax(6 * np.eye(3)[code] + rng.normal(size=(600, 3)))
+    wrong = np.where((dev == 1) & (rng.random(600) < 0.5), rng.integers(3, size=600), code)
+    found = list(_of_kind(Told(np.ones(600, bool), wrong, np.arange(3), sure, share), "split", dev))
+    assert [one.group for one in found] == [1] and abs(found[0].rate - 1 / 3) < 0.12
+
+
+def test_people_who_are_alike_in_a_few_columns_are_no_one_person():
+    from dualstream.heads.diagnosis.signs.same_speakers import same_persons
+
+    for seed in (0, 3):
+        assert same_persons(of(clean("narrow streams", seed))) == ()
