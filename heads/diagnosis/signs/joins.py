@@ -260,7 +260,7 @@ def _by_chance(sides: _Sides, one: str, other: str, at: Codes) -> float:
         source = np.empty(len(place), dtype=np.int64)
         source[place] = order[np.argsort(sides.speaker[order], kind="stable")]
         found.append(sides.agree(one, other, source, at).z)
-    return float(max(*found, np.mean(found) + CHANCE * np.std(found)))
+    return max(*found, float(np.mean(found) + CHANCE * np.std(found)))
 
 
 def _of_labels(
@@ -281,8 +281,8 @@ def _of_labels(
             clear = False  # it goes with a stream that goes with the labels
         if late is not None and not clear:
             moved = sides.agree(LABELS, name, late.source, at).z
-            words, source = called(late, ids), tuple(late.source.tolist())
-            yield Join(name, LABELS, best.stands.z, words, moved, "order", name, source)
+            own = tuple(late.source.tolist())
+            yield Join(name, LABELS, best.stands.z, called(late, ids), moved, "order", name, own)
             continue
         # the labels' move is the opposite of the rows'
         source = np.argsort(best.source, kind="stable") if clear and best.source is not None else None

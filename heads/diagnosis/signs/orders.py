@@ -25,6 +25,8 @@ def rearrangements(table: Table) -> Iterator[tuple[str, Codes]]:
     pairs = np.minimum(here ^ 1, count - 1)
     yield "the other of each two rows", pairs
     yield "the other of each two rows but the first", np.concatenate(([0], np.minimum(pairs[:-1] + 1, count - 1)))
+    if table.named_speakers:
+        yield "the reverse order inside each speaker", _reversed(table.speaker)
     seen = {here.tobytes()}
     for words, order in _orders(table):
         back = np.argsort(order, kind="stable")
@@ -39,6 +41,13 @@ def _inside(group: Codes, shift: int) -> Codes:
     for code in np.unique(group):
         members = np.flatnonzero(group == code)
         source[members] = np.roll(members, -shift)
+    return source
+
+
+def _reversed(group: Codes) -> Codes:
+    source = np.arange(len(group))
+    for code in np.unique(group):
+        source[group == code] = np.flatnonzero(group == code)[::-1]
     return source
 
 

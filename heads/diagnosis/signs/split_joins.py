@@ -13,6 +13,7 @@ UNRELATED_Z = 3.0  # deviations up to which rows agree no better than unrelated 
 RELATED_Z = 6.0  # of the other split, from which they agree for sure
 EXPECTED_Z = 9.0  # of this split, were it joined as the other is
 LEAST_ROWS = 60
+DEALS = 19  # of rows inside of each speaker
 ROWS = 4_000  # of larger splits so many are looked at
 
 
@@ -47,18 +48,36 @@ def _asked(table: Table, one: str, other: str) -> list[SplitJoin]:
     z = {name: _agreed(table, one, other, rows) for name, rows in at.items()}
     found = []
     for split, beside in (("train", "dev"), ("dev", "train")):
-        expected = z[beside] * len(at[split]) / len(at[beside])
-        if z[split] <= UNRELATED_Z and z[beside] >= RELATED_Z and expected >= EXPECTED_Z:
+        if z[split] > UNRELATED_Z or z[beside] < RELATED_Z:
+            continue
+        over = z[beside] - _by_chance(table, one, other, at[beside])
+        expected = over * len(at[split]) / len(at[beside])
+        if over >= RELATED_Z and expected >= EXPECTED_Z:
             told = {name: _told(table, name, at[split]) for name in (one, other)}
             moved = min(told, key=lambda name: told[name])
             found.append(SplitJoin(one, other, split, z[split], expected, moved))
     return found
 
 
-def _agreed(table: Table, one: str, other: str, at: Codes) -> float:
+def _agreed(table: Table, one: str, other: str, at: Codes, source: Codes | None = None) -> float:
     label, speaker = table.label[at], _speakers(table, at)
-    x, y = (whitened(without(table.components(name)[at], speaker, label)) for name in (one, other))
+    from_ = at if source is None else source
+    x, y = (
+        whitened(without(table.components(name)[places], speaker, label))
+        for name, places in ((one, at), (other, from_))
+    )
     return agreement(x, y).z
+
+
+def _by_chance(table: Table, one: str, other: str, at: Codes) -> float:
+    """Return the largest agreement of rows that are dealt anew inside of each speaker of a split."""
+    rng, speaker, found = np.random.default_rng(0), _speakers(table, at), []
+    for _ in range(DEALS):
+        order = rng.permutation(len(at))
+        source = np.empty_like(at)
+        source[np.argsort(speaker, kind="stable")] = at[order[np.argsort(speaker[order], kind="stable")]]
+        found.append(_agreed(table, one, other, at, source))
+    return max(found)
 
 
 def _told(table: Table, name: str, at: Codes) -> float:

@@ -66,9 +66,9 @@ def put_values(table: Table, name: str, leave_out: Mask) -> PutValue | None:
     index = np.flatnonzero(there)
     special = _beyond(rows) or _cut_off(rows) or _stuck(rows)
     if special is not None:
-        kind, value, columns, here = special
-        at = index[here.any(axis=1)]
-        return PutValue(name, kind, value, len(columns), rows.shape[1], float(here.mean()), tuple(at.tolist()))
+        kind, put, at_columns, mask = special
+        places = tuple(index[mask.any(axis=1)].tolist())
+        return PutValue(name, kind, put, len(at_columns), rows.shape[1], float(mask.mean()), places)
     ends = np.stack([(rows == rows.min(axis=0)).mean(axis=0), (rows == rows.max(axis=0)).mean(axis=0)])
     cut = (ends >= CUT).all(axis=0) & (ends.sum(axis=0) < 1)
     cut &= np.array([_measured(column) for column in rows.T])
