@@ -18,7 +18,7 @@ from bench_faces import DATA, crops_of
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.fit import LaggedScores, fit
 from dualstream.features.faces.region import FaceMethod
-from dualstream.features.faces.scoring import TICKS_PER_S, LaggedScorer, SpeakerScorer, build_scorer
+from dualstream.features.faces.scoring import TICKS_PER_S, LaggedScorer, SpeakerScorer, build_scorer, contexts_s
 from dualstream.features.faces.voice import TICK, levels_db, voiced
 from numpy.typing import NDArray
 
@@ -79,14 +79,15 @@ def leads(
     else:
         first, second, least_fit = scorer.score(a, heard), scorer.score(b, heard), 0.0
     lead = first - second
-    beside = round(scorer.context_s * TICKS_PER_S)
+    contexts = [round(one * TICKS_PER_S) for one in contexts_s(scorer)]
     found = []
     for start in range(0, len(lead) - TICKS_PER_S + 1, TICKS_PER_S):
-        near = slice(max(0, start - beside), start + TICKS_PER_S + beside)
-        values = lead[near][voice[near]]
-        if voice[start : start + TICKS_PER_S].sum() >= 8 and np.isfinite(values).any():
+        nears = [slice(max(0, start - beside), start + TICKS_PER_S + beside) for beside in contexts]
+        values = [lead[near][voice[near]] for near in nears]
+        if voice[start : start + TICKS_PER_S].sum() >= 8 and np.isfinite(values[0]).any():
+            means = [float(np.nanmean(one)) for one in values]
             fits = not fit(lagged, voice, (start, start + TICKS_PER_S)) < least_fit
-            found.append((float(np.nanmean(values)), fits))
+            found.append((next((one for one in means if abs(one) >= scorer.least_margin), means[0]), fits))
     return found
 
 

@@ -1,9 +1,10 @@
 """Which face a window's row shows: the one alone, the largest, or the one that leads the others by a margin.
 
 A scorer's sign decides nothing: a third of the faces that rest score above 0. So the faces of a shot are compared
-with one another on the ticks with a voice, in the window and `context_s` around it. A face alone is taken, with
-its score; where two are nearer than the margin, nobody is, nor where the sound fits the shot no better than
-shifted sound does (fit.py).
+with one another on the ticks with a voice, in the window and some context around it; where that leaves two nearer
+than the margin, in a wider context, since a turn lasts longer than a window. A face alone is taken, with its
+score; where two are nearer than the margin in every context, nobody is, nor where the sound fits the shot no
+better than shifted sound does (fit.py).
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def speaker(
     shot: int,
     target: int,
     span_s: tuple[float, float],
-    context_s: float,
+    contexts_s: Sequence[float],
     least_margin: float,
 ) -> Choice:
     """Return the face that talks in a window, among those of the shot of its picture.
@@ -108,6 +109,8 @@ def speaker(
         Of the window's picture: its shot, and the number of its wanted instant.
     span_s
         The window, seconds.
+    contexts_s
+        How much to each side of the window is compared, the narrowest first: the first that decides counts.
     """
     rivals = [
         one
@@ -117,12 +120,12 @@ def speaker(
     in_view = sum(target in one.shown for one in rivals)
     if not rivals:
         return Choice(NO_FACE)
-    near = first_tick_from(span_s[0] - context_s), first_tick_from(span_s[1] + context_s)
+    nears = [(first_tick_from(span_s[0] - one), first_tick_from(span_s[1] + one)) for one in contexts_s]
     if len(rivals) == 1:
         (only,) = rivals
-        score = voices.mean(only, *near)
+        score = voices.mean(only, *nears[0])
         return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
-    ranked = sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True)
+    ranked = _ranked(rivals, voices, nears, least_margin)
     best_score, _, best = ranked[0]
     margin = best_score - ranked[1][0]
     span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
@@ -137,6 +140,18 @@ def speaker(
     if target not in best.shown:
         return Choice(OUT_OF_VIEW, None, best_score, _number(margin), in_view)
     return Choice(BY_MARGIN, best, best_score, _number(margin), in_view)
+
+
+def _ranked(
+    rivals: Sequence[Seen], voices: Voices, nears: Sequence[tuple[int, int]], least_margin: float
+) -> list[tuple[float, int, Seen]]:
+    """Return score, number and face, the best first, of the first span that decides; of the first one, if none."""
+    found = []
+    for near in nears:
+        found.append(sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True))
+        if np.isfinite(found[-1][0][0]) and found[-1][0][0] - found[-1][1][0] >= least_margin:
+            return found[-1]
+    return found[0]
 
 
 def _of_shot(faces: Sequence[Seen], voices: Voices, shot: int) -> list[LaggedScores]:

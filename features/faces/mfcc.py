@@ -2,7 +2,8 @@
 
 Those of the package python_speech_features with its defaults, which set what the weights expect: 25 ms windows
 each 10 ms, pre-emphasis 0.97, no window function, 512-point spectrum, 26 mel filters up to 8 kHz, the orthonormal
-DCT, a cepstral lifter of 22, and the log energy in place of the first coefficient. Samples are on int16's scale.
+DCT, a cepstral lifter of 22, and the log energy in place of the first coefficient. Samples are rounded to int16 as
+theirs were: what lies below one step, such as the band that a codec left empty, is the step's noise, not -60 dB.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def mfcc(audio: NDArray[np.float32], frames: int) -> NDArray[np.float32]:
 
     samples = np.zeros((frames - 1) * HOP + WINDOW)
     kept = audio[: len(samples)].astype(np.float64) * FULL_SCALE
-    samples[: len(kept)] = kept
+    samples[: len(kept)] = np.clip(np.rint(kept), -FULL_SCALE, FULL_SCALE - 1)
     samples[1:] -= PRE_EMPHASIS * samples[:-1]
     windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]  # (frames, 400)
     power = np.abs(np.fft.rfft(windows, POINTS)) ** 2 / POINTS  # (frames, 257)

@@ -18,7 +18,7 @@ from dualstream.features.faces.embedding import unit_rows
 from dualstream.features.faces.identity import IdentityMethod, make_identity
 from dualstream.features.faces.people import People, Rivals, stacked
 from dualstream.features.faces.rows import FaceRows
-from dualstream.features.faces.scoring import SpeakerScorer, build_scorer
+from dualstream.features.faces.scoring import SpeakerScorer, build_scorer, contexts_s
 from dualstream.features.faces.watching import DETECTED_EACH_S, FaceWatcher, Seen, Wanted
 from dualstream.features.media.assemble import Clip
 from dualstream.features.options import REGIONS, FaceOptions, IdentityOptions, Region
@@ -300,7 +300,7 @@ class FaceReading:
                 shot=watcher.shot_of[target],
                 target=target,
                 span_s=(float(clip.starts_s[window]), float(clip.starts_s[window]) + self.plan.length_s),
-                context_s=scorer.context_s,
+                contexts_s=contexts_s(scorer),
                 least_margin=self.method.least_margin,
             )
             for target, window in shown.items()

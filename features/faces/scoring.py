@@ -73,6 +73,14 @@ class LaggedScorer(SpeakerScorer, Protocol):
         ...
 
 
+def contexts_s(scorer: SpeakerScorer) -> tuple[float, ...]:
+    """Return how much beside a window is compared, seconds: `context_s`, then, where undecided, its `wider_s`.
+
+    `wider_s` is optional: a scorer without it is compared once.
+    """
+    return (scorer.context_s, *getattr(scorer, "wider_s", ()))
+
+
 ScorerEntry = Entry[SpeakerScorer]
 REGISTRY: PartRegistry[SpeakerScorer] = PartRegistry(
     "speaker scorer",

@@ -111,7 +111,32 @@ def test_sound_that_fits_no_face_decides_nothing(lag: int, margin: float, state:
         faces.append(Seen(track, {0: None}, 0, [np.full((4, 4), leads, np.uint8)] * TICKS))  # type: ignore[dict-item]
     sound = np.random.default_rng(0).normal(0, 0.1, TICKS * 640).astype(np.float32)
     voices = choice.listen(faces, scorer, sound)
-    made = choice.speaker(faces, voices, shot=0, target=0, span_s=(3.0, 4.0), context_s=0.5, least_margin=margin)
+    made = choice.speaker(
+        faces, voices, shot=0, target=0, span_s=(3.0, 4.0), contexts_s=(0.5,), least_margin=margin
+    )
     assert made.state == state
     assert made.margin == 5.0
     assert len(made.rivals) == (2 if state == UNDECIDED else 0)  # all may be the speaker where none fits
+
+
+def test_where_a_window_is_undecided_a_wider_one_decides() -> None:
+    """Both score alike near the window; a second away the first one leads, and then the second one far more."""
+    faces = []
+    for number in range(2):
+        track = Track(number, 0, times_s=[0.0, TICKS / 25], faces=[])
+        faces.append(Seen(track, {0: None}, 0, [np.zeros((4, 4), np.uint8)] * TICKS))  # type: ignore[dict-item]
+    first, second = np.zeros(TICKS), np.zeros(TICKS)
+    first[50:60], second[20:35] = 20.0, 80.0  # the window is 75 to 100
+    voices = choice.Voices({0: first, 1: second}, np.ones(TICKS, np.bool_))
+
+    def made(*contexts_s: float) -> choice.Choice:
+        return choice.speaker(
+            faces, voices, shot=0, target=0, span_s=(3.0, 4.0), contexts_s=contexts_s, least_margin=1.0
+        )
+
+    assert made(0.5).state == UNDECIDED and made(0.5).margin == 0
+    by_wider = made(0.5, 1.0)
+    assert by_wider.state == BY_MARGIN and by_wider.seen is faces[0]
+    assert by_wider.margin == pytest.approx(200 / 75)  # ten ticks of 20, of 75
+    assert made(1.0, 2.5).seen is faces[0]  # the narrowest that decides
+    assert made(0.5, 2.5).seen is faces[1]

@@ -44,7 +44,8 @@ class LrAsdScorer:
     crop = CropSpec(112, 1.0, 0.0)
     context_s = 0.5
     least_margin = 1.5
-    least_fit = 0.5
+    least_fit = 1.5
+    wider_s = (1.0,)
 
     def __init__(self, weights: Path) -> None:
         from dualstream.features.networks.lr_asd import LrAsd
@@ -63,7 +64,13 @@ class LrAsdScorer:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers."""
-        return {"name": self.name, "version": 2, "least_fit": self.least_fit, "weights": self._weights.to_json()}
+        return {
+            "name": self.name,
+            "version": 3,
+            "least_fit": self.least_fit,
+            "wider_s": list(self.wider_s),
+            "weights": self._weights.to_json(),
+        }
 
     def score(self, crops: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return how much more each tick looks like talking than like not, in logits, shape (T,)."""

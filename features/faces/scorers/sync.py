@@ -4,6 +4,9 @@ At each tick the two are correlated over four seconds around it, on the ticks wi
 the best lag counts. Motion is what changes in the mouth's region from picture to picture beyond what changes in
 the rest of the face, so that nodding is no talking. It is weighed by a floor: a still picture's coding noise
 follows nothing. To the correlation is added a little for a mouth that moves at all while a voice is heard.
+
+The product of the two is also returned with the voice shifted by each lag of fit.py, which tells a voice that fits
+no face of the shot: a dubbed video, or a second of delay.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dualstream.features.faces.fit import LAGS
 from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, CropSpec, register
 from dualstream.features.faces.voice import levels_db, voiced
 from numpy.typing import NDArray
@@ -37,19 +41,29 @@ def build(weights: Path | None) -> Sync:
 
 
 class Sync:
-    """Keeps the SpeakerScorer protocol."""
+    """Keeps the LaggedScorer protocol."""
 
     name = "sync"
     crop = CropSpec(SIZE_PX, 1.0, 0.0)
     context_s = 0.5  # of what is smoothed over seconds already: more is late where the speaker changes
     least_margin = 0.1
+    least_fit = 0.5
 
     def to_json(self) -> dict[str, Any]:
         """Return all that shapes its answers."""
-        return {"name": self.name, "version": 3, "correlated_s": CORRELATED_S, "context_s": self.context_s}
+        return {"name": self.name, "version": 4, "correlated_s": CORRELATED_S} | {
+            "context_s": self.context_s,
+            "least_fit": self.least_fit,
+        }
 
     def score(self, crops: NDArray[np.uint8], audio: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return each tick's correlation plus what moving adds, 0 to 1.2, shape (T,); NaN without a voice."""
+        return self.score_lags(crops, audio)[0]
+
+    def score_lags(
+        self, crops: NDArray[np.uint8], audio: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return `score`, and the product of motion and loudness at each lag, both scaled, shape (L, T)."""
         level = levels_db(audio, len(crops))
         voice = voiced(level)
         heard = np.convolve(voice, np.ones(2 * BESIDE_TICKS + 1))[BESIDE_TICKS : BESIDE_TICKS + len(voice)] > 0
@@ -62,7 +76,7 @@ class Sync:
                 moving = float(motion[near][voice[near]].mean())
                 score[tick] = _followed(motion[near], level[near], heard[near])
                 score[tick] += ACTIVITY * moving / (moving + HALF_ACTIVE)
-        return score
+        return score, _products(motion, level, heard)
 
 
 def _motion(crops: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -87,6 +101,19 @@ def _followed(motion: NDArray[np.float64], level: NDArray[np.float64], heard: ND
         if scale > 0:
             best = max(best, float((m * a).mean() / scale))
     return best
+
+
+def _products(
+    motion: NDArray[np.float64], level: NDArray[np.float64], heard: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return motion times loudness shifted by each of LAGS, both centred and scaled, shape (L, T)."""
+    if not heard.any():
+        return np.zeros((len(LAGS), len(motion)))
+    moving = motion - motion.mean()
+    moving /= np.sqrt((moving * moving).mean()) + MOTION_FLOOR
+    loud = np.where(heard, level - level[heard].mean(), 0.0)
+    loud /= max(float(np.sqrt((loud * loud).mean())), 1e-9)
+    return np.stack([moving * np.roll(loud, lag) for lag in LAGS])
 
 
 assert SAMPLE_RATE_HZ % TICKS_PER_S == 0
