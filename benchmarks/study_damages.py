@@ -6,10 +6,10 @@ fresh_damages.py planted in corpora, and corpora left as they are.
     DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus cremad --damages clean --seeds 5
 
 prints what each diagnosis says, how many of the utterances that its first cause names are those that the mistake
-concerns, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but for measures and limits,
-none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of processor time. `ravdess`
-is a layer of whisper-tiny.en and action units, whose encoded rows are kept in `--rows`; `cremad` has the votes of
-people, whose clean corpora are drawn anew by speakers: which are there, and which are dev.
+concerns, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but for measures and
+limits, none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of processor time.
+`ravdess` is a layer of whisper-tiny.en and action units, whose encoded rows are kept in `--rows`; `cremad` has the
+votes of people, whose clean corpora are drawn anew by speakers: which are there, and which are dev.
 """
 
 from __future__ import annotations
