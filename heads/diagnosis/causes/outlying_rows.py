@@ -5,9 +5,11 @@ from __future__ import annotations
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.outlying import Outlying
+from dualstream.heads.diagnosis.signs.verdicts import imputed
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
+FILLED = 0.5  # of a stream's rows
 FEW = 2  # so many say nothing by their number, however few rows there are
 
 
@@ -17,6 +19,8 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
     signs = evidence.signs
     # a split whose rows are of another kind than train's is drift, and not some far rows
     others = set() if signs is None else {one.stream for one in signs.kinds if one.by == "split"}
+    if signs is not None:  # the few values of a stream that was filled in don't say what is usual
+        others |= {one.stream for one in imputed(signs) if len(one.utterances) >= FILLED * one.rows}
     found = [one for one in evidence.outlying if is_severe(one) and one.stream not in others]
     if not found:
         return None

@@ -10,6 +10,7 @@ import pytest
 import shapes
 import whole_corpora
 from dualstream.heads.diagnosis import causes
+from dualstream.heads.diagnosis.outlying import Outlying
 from dualstream.heads.diagnosis.signs.fills import fills
 from dualstream.heads.diagnosis.signs.joins import LABELS, joins, speakers_apart
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
@@ -216,6 +217,11 @@ def test_rows_of_one_speaker_for_all_are_no_few_values():
     assert not any(few_values(rows) for rows in table.raw.values())
     found = [one for name in table.raw for one in fills(table, name, {})]
     assert any(len(one.utterances) == len(table) for one in found)
+    (filled,) = (one for one in found if len(one.utterances) == len(table))
+    odd = Outlying(filled.stream, len(table), 9, 30.0)
+    rule = causes.REGISTRY.get("outlying_rows").rule
+    assert rule(evidence(outlying=(odd,), signs=signs_of(table))) is not None
+    assert rule(evidence(outlying=(odd,), signs=signs_of(table, fills=(filled,)))) is None
 
 
 def test_speakers_who_are_numbered_inside_of_dialogues():
