@@ -47,7 +47,8 @@ def redrawn(found: Coalitions, weights: NDArray[np.float64], rng: np.random.Gene
     """Give what every coalition says in each resample, by folds, models and lots of resamples."""
     start = 0
     for fold in range(len(found.grids) or len(found.by_lender)):
-        size = found.grids[fold].shape[1] if found.grids else found.by_lender[fold][frozenset(found.names)].shape[2]
+        whole = found.grids[fold] if found.grids else found.by_lender[fold][frozenset(found.names)]
+        size = whole.shape[1 if found.grids else 2]
         rows = slice(start, start + size)
         start += size
         lenders = None if found.grids else _draw_lenders(found.by_lender[fold], len(weights), rng)
