@@ -46,8 +46,9 @@ def draw_groups(group: NDArray[np.int64], resamples: int, rng: np.random.Generat
 def redrawn(found: Coalitions, weights: NDArray[np.float64], rng: np.random.Generator) -> Iterator[Redrawn]:
     """Give what every coalition says in each resample, by folds, models and lots of resamples."""
     start = 0
-    for fold, of_fold in enumerate(found.grids or found.by_lender):
-        size = of_fold.shape[1] if found.grids else found.by_lender[fold][frozenset(found.names)].shape[2]
+    for fold in range(len(found.grids) or len(found.by_lender)):
+        whole = found.grids[fold] if found.grids else found.by_lender[fold][frozenset(found.names)]
+        size = whole.shape[1 if found.grids else 2]
         rows = slice(start, start + size)
         start += size
         lenders = None if found.grids else _draw_lenders(found.by_lender[fold], len(weights), rng)
