@@ -241,7 +241,7 @@ def test_planted_scenes_are_right() -> None:
 def test_a_hundred_planted_scenes_are_right(first: int) -> None:
     right, wrong, undecided = planted(range(first, first + 25))
     assert right >= 0.95 * (right + wrong)
-    assert right >= 0.85 * (right + wrong + undecided)
+    assert right >= 0.8 * (right + wrong + undecided)
 
 
 def test_a_short_track_is_scored_as_the_same_ticks_of_a_longer_one() -> None:
