@@ -74,12 +74,17 @@ class ClipPlan:
         )
 
     def read_regions(
-        self, path: Path, *, span_s: tuple[float, float] | None = None, sound: Path | None = None
+        self,
+        path: Path,
+        *,
+        span_s: tuple[float, float] | None = None,
+        sound: Path | None = None,
+        scene_px: int = 0,
     ) -> tuple[Clip, dict[Region, Crops]]:
         """Decode a clip as `read` does, and with it the crops of the regions that its encoders see.
 
         Where some encoders see the whole frame and others faces, the clip is decoded twice, so that the frames are
-        those that `read` gives.
+        those that `read` gives. With `scene_px`, crops hold small pictures of what stands around them.
         """
         faces = {one.region for one in self.video.values() if isinstance(one, RegionEncoder)}
         if not faces:
@@ -87,7 +92,7 @@ class ClipPlan:
         assert self.decode is not None
         method = next(one.method for one in self.video.values() if isinstance(one, RegionEncoder))
         assert self.decode.frame_size_px is not None
-        reading = FaceReading(method, self.windows, self.sampling, self.decode.frame_size_px)
+        reading = FaceReading(method, self.windows, self.sampling, self.decode.frame_size_px, scene_px)
         watched = replace(self, reader=partial(self.reader, watch=reading.watch)).read(
             path, span_s=span_s, sound=sound
         )

@@ -18,6 +18,7 @@ from dualstream.features.faces.embedding import unit_rows
 from dualstream.features.faces.identity import IdentityMethod, make_identity
 from dualstream.features.faces.people import People, Rivals, stacked
 from dualstream.features.faces.rows import FaceRows
+from dualstream.features.faces.scene import Scene, scenes_of, small_copy
 from dualstream.features.faces.scoring import SpeakerScorer, build_scorer, contexts_s
 from dualstream.features.faces.watching import DETECTED_EACH_S, FaceWatcher, Seen, Wanted
 from dualstream.features.media.assemble import Clip
@@ -189,6 +190,8 @@ class Crops:
     """Where faces are told apart; its rivals have no rows yet."""
     rival_frames: NDArray[np.uint8] | None = None
     """Crops of the rivals, shape (R, S, S, 3)."""
+    scenes: Mapping[int, Scene] = field(default_factory=dict)
+    """What stands around the faces, by window, where that was asked for."""
 
     @property
     def to_encode(self) -> NDArray[np.uint8]:
@@ -222,6 +225,8 @@ class FaceReading:
     sampling: Sampling
     size_px: int
     """Side of the crops, pixels."""
+    scene_px: int = 0
+    """Longer side of the small pictures that are kept of the windows; 0: none are."""
 
     def watch(self, longest_s: float) -> FaceWatcher:
         """Return what is to be shown every picture of a clip of which at most `longest_s` seconds are read."""
@@ -229,7 +234,9 @@ class FaceReading:
         targets = self.sampling.targets(self.plan, longest_s)
         embedder = self.method.identity.embedder if self.method.identity else None
         align = embedder.align if embedder else None
-        wanted = Wanted(targets, self.size_px, CROP_SHARE, CROP_DOWN, scorer.crop if scorer else None, align)
+        scene = partial(small_copy, longer_px=self.scene_px) if self.scene_px else None
+        looked_at = scorer.crop if scorer else None
+        wanted = Wanted(targets, self.size_px, CROP_SHARE, CROP_DOWN, looked_at, align, scene)
         return FaceWatcher(self.method.detector, wanted)
 
     def crops(self, clip: Clip, regions: set[Region]) -> dict[Region, Crops]:
@@ -241,10 +248,11 @@ class FaceReading:
             empty = Crops(nothing, np.zeros(0, np.int64), np.zeros(0), FaceRows.nothing(count))
             return {one: replace(empty, people=People() if self._tells_apart(one) else None) for one in regions}
         shown = self._shown(clip, watcher)
+        scenes = scenes_of(watcher, shown)
         found = {}
         for region in sorted(regions):
             choices = self._choices(region, clip, watcher, shown)
-            found[region] = self._placed(count, watcher, shown, choices)
+            found[region] = replace(self._placed(count, watcher, shown, choices), scenes=scenes)
             if self._tells_apart(region):
                 found[region] = self._with_people(found[region], watcher, shown, choices)
         return found

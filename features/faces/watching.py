@@ -46,6 +46,8 @@ class Wanted:
     """What the scorer looks at; None: nothing is scored."""
     align: AlignSpec | None = None
     """How an embedder wants faces; None: nobody is told apart."""
+    scene: Callable[[Picture], NDArray[np.uint8]] | None = None
+    """Makes of a wanted instant's picture what is kept of it; None: nothing is."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -117,6 +119,8 @@ class FaceWatcher:
         """Shot of the picture of each wanted instant."""
         self.cuts_s: list[float] = []
         """Starts of all shots but the first."""
+        self.scenes: dict[int, NDArray[np.uint8]] = {}
+        """What is kept of the picture of each wanted instant."""
 
     def see(self, picture: Picture) -> None:
         """Take the next picture."""
@@ -176,6 +180,8 @@ class FaceWatcher:
             held = self._held.popleft()
             if not held.wanted and not held.ticks:
                 continue
+            if held.wanted and self.wanted.scene is not None:
+                self.scenes |= dict.fromkeys(held.wanted, self.wanted.scene(held.picture))
             for track in self._tracker.tracks:
                 if track.shot == held.shot and (place := track.place(held.picture.time_s)) is not None:
                     self._crop(track, place, held)

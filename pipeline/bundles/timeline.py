@@ -22,6 +22,7 @@ from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import AudioEncoder, StreamFeatures, VideoEncoder
 from dualstream.features.faces.region import Crops, RegionEncoder
 from dualstream.features.faces.rows import FaceRows
+from dualstream.features.faces.scene import Scene
 from dualstream.features.media import Clip
 from dualstream.features.options import Region
 from dualstream.heads.data.speaker_prior import SpeakerScales
@@ -37,6 +38,17 @@ from dualstream.cores import one_core
 UNKNOWN = -1  # the code of a speaker who is not known
 DEFAULT_CONTEXT_S = 3.0  # an utterance of MELD lasts 3.1 s on average
 MAX_THUMBNAILS = 8
+SCENE_PX = 192  # the longer side of the pictures around the crops of faces
+
+
+@dataclass(frozen=True, repr=False)
+class FaceView:
+    """One window to look at: its picture, the faces in it, and the crop that the encoder saw."""
+
+    window: int
+    scene: Scene
+    crop: NDArray[np.uint8] | None
+    """RGB, (S, S, 3); None where the window is masked."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,8 +68,8 @@ class Timeline:
     duration_s: float
     faces: FaceRows | None = None
     """Whose face each window shows, where thumbnails are crops of faces."""
-    thumbnail_window: tuple[int, ...] = ()
-    """The window of each thumbnail."""
+    views: tuple[FaceView, ...] = ()
+    """A few windows, spread evenly, where thumbnails are crops of faces."""
 
     def to_json(self, bundle: Bundle) -> list[TimelinePoint]:
         """Return a JSON value for each stretch; those without a stream have no probabilities."""
@@ -104,7 +116,7 @@ def clip_timeline(
         Where the file can't be read any more.
     """
     assert plan.decode is not None
-    clip, crops = plan.read_regions(path, span_s=span_s, sound=sound)
+    clip, crops = plan.read_regions(path, span_s=span_s, sound=sound, scene_px=SCENE_PX)
     centres_s = np.minimum(clip.starts_s + plan.windows.length_s / 2, clip.duration_s)  # (K,)
     spans_s = np.stack([centres_s - context_s / 2, centres_s + context_s / 2], axis=1).clip(0.0, clip.duration_s)
     seen = {name: _seen(encoder, clip, crops) for name, encoder in plan.video.items()}
@@ -142,7 +154,7 @@ def clip_timeline(
         aspect=float(np.clip(aspect, 0.25, 4.0)),
         duration_s=clip.duration_s,
         faces=frames.faces,
-        thumbnail_window=tuple(int(frames.window[at]) for at in picked),
+        views=_views(frames),
     )
 
 
@@ -153,12 +165,13 @@ class _Seen(NamedTuple):
     window: NDArray[np.int64]
     time_s: NDArray[np.float64]
     faces: FaceRows | None = None
+    scenes: Mapping[int, Scene] = {}
 
 
 def _seen(encoder: VideoEncoder, clip: Clip, crops: Mapping[Region, Crops]) -> _Seen:
     if isinstance(encoder, RegionEncoder):
         one = crops[encoder.region]
-        return _Seen(one.frames, one.window, one.time_s, one.faces)
+        return _Seen(one.frames, one.window, one.time_s, one.faces, one.scenes)
     return _Seen(clip.frames, clip.frame_window, clip.frame_time_s)
 
 
@@ -234,3 +247,16 @@ def _picked(seen: _Seen) -> NDArray[np.int64]:
     if not count or seen.frames.shape[1] == 0:
         return np.zeros(0, dtype=np.int64)
     return np.unique(np.linspace(0, count - 1, min(count, MAX_THUMBNAILS)).round().astype(np.int64))
+
+
+def _views(seen: _Seen) -> tuple[FaceView, ...]:
+    """Return windows to look at, masked ones among them: a few, spread evenly."""
+    windows = sorted(seen.scenes)
+    if not windows:
+        return ()
+    crops = dict(zip(seen.window.tolist(), seen.frames, strict=True))
+    picked = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), MAX_THUMBNAILS)).round().astype(int))
+    return tuple(
+        FaceView(window, seen.scenes[window], None if window not in crops else crops[window].copy())
+        for window in (windows[at] for at in picked)
+    )

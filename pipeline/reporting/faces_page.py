@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from dualstream.features.encode import ClipPlan
 from dualstream.features.faces.region import CROP_DOWN, CROP_SHARE, FaceMethod, FaceReading, RegionEncoder
-from dualstream.features.faces.rows import CHOSEN, STATES, FaceRows, words_of
+from dualstream.features.faces.rows import STATES, FaceRows, words_of
+from dualstream.features.faces.scene import small_copy
 from dualstream.features.faces.tracks import Track
 from dualstream.features.media import Clip, MediaError, write_clip
 from dualstream.features.media.pictures import Picture
@@ -22,6 +23,7 @@ from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.staleness import Hasher
+from dualstream.pipeline.reporting.face_drawing import BOX_WORDS, CURVE_CSS, score_curve, with_boxes
 from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
@@ -31,15 +33,12 @@ PAGE = "faces.html"
 SIDE_PX, RATE = 320, 12.5  # of an annotated clip: its longer side, and pictures a second
 MOST_CLIPS = 40  # that are written and shown
 MOST_THUMBNAILS = 10
-CHOSEN_INK, OTHER_INK = (40, 200, 80), (230, 170, 40)
-WIDTH, HEIGHT = 960, 80
 OWN_CSS = """
 .thumbs { display:flex; flex-wrap:wrap; gap:4px }
 .thumbs figure { margin:0; font-size:.75rem; color:var(--muted); text-align:center }
 .thumbs img { height:96px; display:block; border-radius:3px }
 svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
 svg polyline { fill:none; stroke-width:2 }
-.masked { fill:var(--orange); fill-opacity:.2 }
 """
 
 
@@ -75,13 +74,10 @@ class _Collector:
     def see(self, picture: Picture) -> None:
         """Take the next picture, as often as the rate wants."""
         self.faces.see(picture)
-        width, height = picture.width_px, picture.height_px
-        share = min(1.0, SIDE_PX / max(width, height))
-        size = max(2, 2 * round(width * share / 2)), max(2, 2 * round(height * share / 2))
-        self.share = size[0] / width
         wanted = int(picture.time_s * RATE) + 1 - len(self.frames)
         if wanted > 0:
-            self.frames += [picture.rgb((0.0, 0.0, float(width), float(height)), size)] * wanted
+            self.frames += [small_copy(picture, SIDE_PX)] * wanted
+            self.share = self.frames[-1].shape[1] / picture.width_px
 
     def end(self) -> None:
         """Learn that no picture follows."""
@@ -136,39 +132,29 @@ def _read(
 
 
 def _annotated(shown: _Shown, number: int) -> NDArray[np.uint8]:
-    """Return a picture with boxes and words of the window that is nearest to it; rivals' boxes are thin."""
-    from PIL import Image, ImageDraw
-
-    frame = shown.frames[number]
-    window = shown.window_at(number / RATE)
-    image = Image.fromarray(frame)
-    pen = ImageDraw.Draw(image)
-    ink = CHOSEN_INK if shown.faces.state[window] in CHOSEN else OTHER_INK
+    """Return a picture with boxes and words of the window that is nearest to it."""
+    frame, window = shown.frames[number], shown.window_at(number / RATE)
+    sides = [frame.shape[1], frame.shape[0]] * 2
+    others = []
     for track in shown.tracks:
         place = track.place(number / RATE) if track.number != shown.faces.track[window] else None
         if place is not None:
-            pen.rectangle([side * shown.share for side in place.square(CROP_SHARE, CROP_DOWN)], outline=OTHER_INK)
-    if shown.faces.state[window] in CHOSEN:
-        sides = [image.width, image.height] * 2
-        left, top, right, bottom = (
-            float(share) * side for share, side in zip(shown.faces.box[window], sides, strict=True)
-        )
-        pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=ink, width=2)
-    words = words_of(shown.faces, window)
-    pen.rectangle(pen.textbbox((3, 2), words), fill=(0, 0, 0))  # light letters on a light wall can't be read
-    pen.text((3, 2), words, fill=ink)
-    return np.asarray(image)
+            left, top, right, bottom = (
+                side * shown.share / length
+                for side, length in zip(place.square(CROP_SHARE, CROP_DOWN), sides, strict=True)
+            )
+            others.append((left, top, right, bottom))
+    return with_boxes(frame, shown.faces, window, others)
 
 
 def _page(sections: Sequence[str], stream: str) -> str:
     shown = "".join(sections) or "<p>No clip could be shown.</p>"
     body = (
         f"<h1>Faces of the stream {escape(stream)}</h1>"
-        "<p>A green box is the crop that the encoder saw, thin orange ones are other faces. Windows without a "
-        "green box are masked.</p>"
+        f"<p>{BOX_WORDS} Windows without a green box are masked.</p>"
         f"{shown}"
     )
-    return html_page("Faces", body, css=OWN_CSS)
+    return html_page("Faces", body, css=OWN_CSS + CURVE_CSS)
 
 
 def _section(shown: _Shown) -> str:
@@ -178,7 +164,7 @@ def _section(shown: _Shown) -> str:
     title = f"{escape(shown.utterance.id)} {escape(shown.utterance.speaker)}".strip()
     return (
         f"<section><h2>{title}</h2><p>{', '.join(states)}</p><div class=thumbs>{thumbs}</div>"
-        f"{_curve(shown)}</section>"
+        f"{score_curve(shown.faces, shown.starts_s + shown.length_s / 2)}</section>"
     )
 
 
@@ -193,43 +179,3 @@ def _thumbnail(shown: _Shown, window: int) -> str:
     caption = escape(f"{centre_s:.1f} s: {words_of(shown.faces, window)}")
     picture = f'<img alt="{caption}" src="data:image/jpeg;base64,{source}">'
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
-
-
-def _curve(shown: _Shown) -> str:
-    """Draw score and margin over time, each from its least to its largest; masked windows in the ground.
-
-    Below them stand the ranges, and the instants of the first and the last window's centre.
-    """
-    faces, count = shown.faces, len(shown.faces)
-    step = WIDTH / max(count, 1)
-    ground = "".join(
-        f'<rect x="{k * step:.1f}" y="0" width="{step:.1f}" height="{HEIGHT}" class="masked"/>'
-        for k in range(count)
-        if faces.state[k] not in CHOSEN
-    )
-    drawn = [
-        (name, values, ink)
-        for name, values, ink in (
-            ("blue: score of the best face", faces.score, "blue"),
-            ("green: its margin", faces.margin, "green"),
-        )
-        if np.isfinite(values).sum() > 1
-    ]
-    lines = [_line(values, step, ink) for _, values, ink in drawn]
-    ranges = [f"{name}, {np.nanmin(values):.2f} to {np.nanmax(values):.2f}" for name, values, _ in drawn]
-    ends_s = shown.starts_s[[0, -1]] + shown.length_s / 2
-    words = "; ".join([*ranges, "shaded: masked", f"from {ends_s[0]:.1f} to {ends_s[1]:.1f} s"])
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="score and margin over time">{ground}'
-        f"{''.join(lines)}</svg><p>{words}</p>"
-    )
-
-
-def _line(values: NDArray[np.float32], step: float, ink: str) -> str:
-    known = np.isfinite(values)
-    least, spread = float(values[known].min()), float(np.ptp(values[known])) or 1.0
-    points = " ".join(
-        f"{(k + 0.5) * step:.1f},{HEIGHT - 6 - (HEIGHT - 12) * (float(values[k]) - least) / spread:.1f}"
-        for k in np.flatnonzero(known)
-    )
-    return f'<polyline points="{points}" style="stroke:var(--{ink})"/>'

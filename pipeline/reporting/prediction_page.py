@@ -12,14 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from dualstream.features.faces.rows import CHOSEN, STATES, FaceRows, words_of
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.bundles.predictions import FAILED, PredictionReport, UtteranceAnswer
-from dualstream.pipeline.bundles.timeline import Timeline
+from dualstream.pipeline.bundles.timeline import FaceView, Timeline
 from dualstream.pipeline.reporting.colours import colours
+from dualstream.pipeline.reporting.face_drawing import BOX_WORDS, CURVE_CSS, score_curve, with_boxes
 from dualstream.pipeline.reporting.prediction_report import note
 from dualstream.pipeline.reporting.recording_overview import AXIS, MOST_TICKS, WIDTH, axis, clock, key, overview
 from dualstream.pipeline.reporting.style import html_page
@@ -35,6 +36,8 @@ CUT = re.compile(r" \[[\d.]+-[\d.]+ s\]$")  # what a segment's name ends with
 OWN_CSS = """
 .strip { position:relative; max-width:960px; margin:.4rem 0 }
 .thumbs { display:flex; gap:2px; overflow:hidden; justify-content:space-around }
+.faces { flex-wrap:wrap; justify-content:flex-start; gap:6px }
+.faces figure { margin:0; font-size:.75rem; color:var(--muted) }
 .thumbs img { height:96px; display:block; flex:0 1 auto; min-width:0; object-fit:cover; border-radius:3px }
 svg { display:block; width:100%; max-width:960px; height:auto; background:var(--soft); border-radius:6px }
 .key { font-size:.82rem; color:var(--muted); max-width:960px; margin:.6rem 0 .2rem }
@@ -83,7 +86,7 @@ def prediction_page(report: PredictionReport, timelines: Sequence[Timeline | Non
             body += [f"<h2>{escape(_recording(one))}</h2>", *overview(stretches, report.vocabulary)]
         compact = bool(stretches)
         body += _utterance(one, timeline, report.vocabulary, anchors[place], pictures[place], compact=compact)
-    return html_page(title, "\n".join(body), css=OWN_CSS)
+    return html_page(title, "\n".join(body), css=OWN_CSS + CURVE_CSS)
 
 
 def _recordings(report: PredictionReport, anchors: Sequence[str]) -> dict[str, list[tuple[str, UtteranceAnswer]]]:
@@ -110,7 +113,7 @@ def _utterance(
     timeline: Timeline | None,
     vocabulary: Mapping[Task, Sequence[str]],
     anchor: str,
-    pictures: Sequence[tuple[float, str]],
+    pictures: Sequence[_Picture],
     *,
     compact: bool,
 ) -> list[str]:
@@ -131,16 +134,13 @@ def _utterance(
     if timeline is not None and timeline.faces is not None:
         parts.append(f'<p class="note">{escape(_faces_words(timeline.faces))}</p>')
     if pictures:
-        chosen = {} if timeline is None else _told_of_faces(timeline)
-        shown = "".join(
-            f'<img alt="at {clock(start_s + time_s)}" title="{clock(start_s + time_s)}{chosen.get(time_s, "")}" '
-            f'src="data:image/jpeg;base64,{picture}">'
-            for time_s, picture in pictures
-        )
-        parts.append(f'<div class="strip thumbs">{shown}</div>')
+        of_faces = " faces" if any(one.told for one in pictures) else ""
+        parts.append(f'<div class="strip thumbs{of_faces}">{"".join(one.html(start_s) for one in pictures)}</div>')
     if timeline is not None and not (compact and len(timeline.time_s) < LEAST_POINTS):
         for task, rows in timeline.probabilities.items():
             parts += _curve(task, timeline, rows, vocabulary[task], start_s, keyed=not compact)
+        if timeline.faces is not None and len(timeline.faces):
+            parts += ['<p class="key"><b>faces</b></p>', score_curve(timeline.faces, timeline.time_s)]
     cells = []
     for task, each in answers.items():
         shown = ", ".join(f"{escape(name)} {each.probabilities[name]:.2f}" for name in vocabulary[task])
@@ -155,18 +155,8 @@ def _faces_words(faces: FaceRows) -> str:
     several = int((faces.in_view > 1).sum())
     beside = f"; {several} have several faces in view" if several else ""
     return (
-        f"The pictures are the crops that the encoder saw. A face is shown in {shown} of {len(faces)} windows, "
-        f"the others are masked: {counts}{beside}."
+        f"{BOX_WORDS} A face is shown in {shown} of {len(faces)} windows, the others are masked: {counts}{beside}."
     )
-
-
-def _told_of_faces(timeline: Timeline) -> dict[float, str]:
-    """Return how the face of each thumbnail was chosen, by its time."""
-    faces = timeline.faces
-    if faces is None:
-        return {}
-    pairs = zip(timeline.thumbnails, timeline.thumbnail_window, strict=True)
-    return {time_s: escape(f": {words_of(faces, window)}") for (time_s, _), window in pairs}
 
 
 def _curve(
@@ -198,26 +188,80 @@ def _curve(
     ]
 
 
-def _pictures(report: PredictionReport, timelines: Sequence[Timeline | None]) -> list[list[tuple[float, str]]]:
-    """Return time and JPEG of the thumbnails of each utterance: of a recording, as many as its length allows."""
-    found: list[list[tuple[float, str]]] = []
+class _Picture(NamedTuple):
+    """A thumbnail as it stands in the page."""
+
+    time_s: float
+    jpeg: str
+    told: str = ""
+    """How its face was chosen."""
+
+    def html(self, start_s: float) -> str:
+        """Return the element, with what is told below it; `start_s`: of the stretch, on the page's clock."""
+        when = clock(start_s + self.time_s)
+        picture = f'<img alt="at {when}" title="{when}" src="data:image/jpeg;base64,{self.jpeg}">'
+        if not self.told:
+            return picture
+        return f"<figure>{picture}<figcaption>{when} {escape(self.told)}</figcaption></figure>"
+
+
+def _pictures(report: PredictionReport, timelines: Sequence[Timeline | None]) -> list[list[_Picture]]:
+    """Return the thumbnails of each utterance: of a recording, as many as its length allows."""
+    found: list[list[_Picture]] = []
     places: dict[str, list[int]] = {}
     for place, (one, timeline) in enumerate(zip(report.utterances, timelines, strict=True)):
-        frames = [] if timeline is None else list(timeline.thumbnails)
-        aspect = 1.0 if timeline is None else timeline.aspect
+        kept = [] if timeline is None else _thumbnails(timeline)
         cut = one.path is not None and one.end_s is not None
         if cut and timeline is not None:
             places.setdefault(one.path or "", []).append(place)
-            frames = _spread(frames, max(1, round(timeline.duration_s / SECONDS_PER_THUMBNAIL)))
-        found.append([(time_s, _text(frame, aspect, quality=60 if cut else 80)) for time_s, frame in frames])
+            kept = _spread(kept, max(1, round(timeline.duration_s / SECONDS_PER_THUMBNAIL)))
+        quality = 60 if cut else 80
+        found.append([_Picture(seen.time_s, _text(seen.frame, seen.aspect, quality), seen.told) for seen in kept])
     for inside in places.values():
         seconds = sum(shown.duration_s for place in inside if (shown := timelines[place]) is not None)
-        size = sum(len(text) for place in inside for _, text in found[place])
+        size = sum(len(picture.jpeg) for place in inside for picture in found[place])
         step = math.ceil(size / max(LEAST_BYTES, BYTES_PER_S * seconds)) if size else 1
         for number, place in enumerate(inside):
             if number % step:
                 found[place] = []
     return found
+
+
+class _Thumbnail(NamedTuple):
+    time_s: float
+    frame: NDArray[np.uint8]
+    aspect: float
+    """Width over height that it is shown with."""
+    told: str = ""
+
+
+def _thumbnails(timeline: Timeline) -> list[_Thumbnail]:
+    """Return the frames that were kept, or, where faces were looked for, windows with their boxes and crops."""
+    faces = timeline.faces
+    if faces is None or not timeline.views:
+        return [_Thumbnail(time_s, frame, timeline.aspect) for time_s, frame in timeline.thumbnails]
+    found = []
+    for one in timeline.views:
+        picture = _view(one, faces)
+        aspect = picture.shape[1] / picture.shape[0]
+        found.append(_Thumbnail(one.scene.time_s, picture, aspect, words_of(faces, one.window)))
+    return found
+
+
+def _view(one: FaceView, faces: FaceRows) -> NDArray[np.uint8]:
+    """Return a window's picture with boxes, and beside it the crop."""
+    from PIL import Image
+
+    height, width = one.scene.picture.shape[:2]
+    size = max(1, round(THUMBNAIL_PX * width / height)), THUMBNAIL_PX  # lines are as wide as they are drawn
+    others = [box for track, box in one.scene.faces.items() if track != faces.track[one.window]]
+    small = np.asarray(Image.fromarray(one.scene.picture).resize(size))
+    picture = with_boxes(small, faces, one.window, others, words=False)
+    if one.crop is None:
+        return picture
+    return np.concatenate(
+        [picture, np.asarray(Image.fromarray(one.crop).resize((THUMBNAIL_PX, THUMBNAIL_PX)))], axis=1
+    )
 
 
 def _spread(frames: list[Any], count: int) -> list[Any]:
@@ -243,5 +287,5 @@ def jpeg(frame: NDArray[np.uint8], aspect: float, *, quality: int = 80) -> bytes
     return data.getvalue()
 
 
-def _text(frame: NDArray[np.uint8], aspect: float, *, quality: int) -> str:
+def _text(frame: NDArray[np.uint8], aspect: float, quality: int) -> str:
     return base64.b64encode(jpeg(frame, aspect, quality=quality)).decode("ascii")
