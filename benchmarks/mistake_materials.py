@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import checkout  # noqa: F401
+
 HEADER = "id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment"
 ROWS = "".join(
     f"u{n:02d},clips/{'ab'[n % 2]}.wav,{'train' if n < 16 else 'dev'},,,d{n // 4},{n % 4},s{n // 4},"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import checkout  # noqa: F401
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, StreamArrays
 from whole_corpora import Floats, Whole

@@ -258,7 +258,7 @@ def test_a_limit_on_the_address_space_is_no_damage(tmp_path: Path) -> None:
     wide = type(video)("video", rows, np.ones(40, bool), None, None, None, {**video.spec, "has_windows": False})
     write_cache(path, Cache(small.utterances, small.offsets, small.start_s, {"video": wide}, small.vocabulary, {}))
     code = (
-        "import sys, resource, pathlib, cli, numpy, h5py, pipeline.commands.inspect\n"
+        "import sys, resource, pathlib, cli, dualstream.cli, numpy, h5py, pipeline.commands.inspect\n"
         "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (now + 120_000_000,) * 2)\n"
         "from dualstream.pipeline import cache, errors\n"

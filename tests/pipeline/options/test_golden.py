@@ -34,7 +34,11 @@ ADDED = {
     | ({"--speaker-from", "--dialogue-from", "--split-from"} if command == "manifest" else set())
     | ({"--table"} if command == "report" else set())
     | ({"--balance", "--balance-strength"} if command in ("fit-head", "compare", "diagnose") else set())
-    | ({"--measures --no-measures", "--manifest", "--root"} if command == "diagnose" else set())
+    | (
+        {"--measures --no-measures", "--limits --no-limits", "--manifest", "--root"}
+        if command == "diagnose"
+        else set()
+    )
     | ({"--errors"} if command == "evaluate" else set())
     for command in GOLDEN
 }
