@@ -70,10 +70,10 @@ class FaceRows:
 
 
 def words_of(faces: FaceRows, window: int) -> str:
-    """Say how a window's face was chosen, such as ``by margin 2.10 margin 1.70``."""
+    """Say how a window's face was chosen, such as ``by margin, score 2.10, margin 1.70``."""
     text = STATES[faces.state[window]]
     if np.isfinite(faces.score[window]):
-        text += f" {faces.score[window]:.2f}"
+        text += f", score {faces.score[window]:.2f}"
     if np.isfinite(faces.margin[window]):
-        text += f" margin {faces.margin[window]:.2f}"
+        text += f", margin {faces.margin[window]:.2f}"
     return text

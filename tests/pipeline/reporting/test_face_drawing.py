@@ -128,7 +128,7 @@ def test_the_page_of_a_prediction_shows_rivals_scores_and_crops() -> None:
     )
     said = report(dataclasses.replace(answered("film.mp4", 0.0, 1.5, 0), start_s=None, end_s=None))
     page = prediction_page(said, [shown])
-    assert "by margin 2.00 margin 1.50</figcaption>" in page and "no face 1.00</figcaption>" in page
+    assert "by margin, score 2.00, margin 1.50</figcaption>" in page and "no face, score 1.00</figcaption>" in page
     assert page.count('class="masked"') == 1 and "score of the best face" in page
     assert rows(BY_MARGIN).state[1] == NO_FACE
     alone = dataclasses.replace(shown, views=views[:1])
