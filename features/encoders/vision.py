@@ -246,7 +246,7 @@ def _cached_file(entry: Any, spec_name: str) -> Path:
         f"  fetch   {entry.url}\n"
         f"  sha256  {digest}\n"
         f"  licence {_licence(entry)}\n"
-        f"  put it  at {path}, or name it: --video-weights {name}\n"
+        f"  put it  at {path}, or name it: --video-weights {name} (train-encoder: --weights {name})\n"
         f"`dualstream weights get {spec_name}` does that. "
         "For a dry run without them: --video-weights random:0"
     )

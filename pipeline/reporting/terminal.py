@@ -267,15 +267,16 @@ def share_done(event: ProgressEvent) -> float:
 
 
 def time_left_s(share: float, elapsed_s: float) -> float | None:
-    """Return how long the rest takes at this pace; None while too little is done to tell."""
-    return elapsed_s * (1 - share) / share if share >= LEAST_SHARE else None
+    """Return how long the rest takes at this pace; None where too little is done to tell, or all."""
+    return elapsed_s * (1 - share) / share if LEAST_SHARE <= share < 1 else None
 
 
 def event_words(event: ProgressEvent) -> str:
     """Return a fit's event in words: variant, fold, epoch, loss, dev score; several fitted in parallel."""
     if "side_by_side" in event:
         running = "; ".join(event_words(one) for one in event["side_by_side"])
-        return f"{event['done']} of {event['of']} variants done; {running}"
+        done = f"{event['done']} of {event['of']} variants done"
+        return f"{done}; {running}" if running else done
     words = [str(event.get("variant", ""))]
     if "of" in event:
         words[0] = f"variant {event['done'] + 1} of {event['of']}: {words[0]}"

@@ -87,6 +87,7 @@ def test_events_read_as_one_line() -> None:
         "of": 19,
     }
     assert event_words(event) == "4 of 19 variants done; concat, epoch 3 of 40; linear"
+    assert event_words({**event, "side_by_side": [], "done": 19}) == "19 of 19 variants done"
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

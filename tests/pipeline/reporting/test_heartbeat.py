@@ -118,6 +118,7 @@ def test_how_much_of_a_comparison_is_done(event, share):
 
 def test_compare_says_how_long_the_rest_takes():
     assert time_left_s(0.25, 60.0) == pytest.approx(180) and time_left_s(0.001, 60.0) is None
+    assert time_left_s(1.0, 60.0) is None
     with ProgressLine() as line:
         line({"variant": "concat", "done": 1, "of": 4})
         line._began_s -= 60
