@@ -66,7 +66,7 @@ class DiagnosisOptions:
     """Where no cause is found, plant mistakes in the corpus, to say which would have been found and from which
     strength on.
 
-    10 s of processor time at 1,000 utterances, 30 s at 10,000."""
+    10 s of processor time at 1,000 utterances, 33 s at 10,000."""
     sample: int = 4_000
     """Of larger corpora whole groups are drawn until there are so many utterances, and heads refitted on those:
     enough to detect a difference of two points."""

@@ -22,6 +22,7 @@ from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 SHARES = (0.05, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4, 0.55)
 FACTORS = (2.2, 2.6, 3.2, 4.0, 6.0, 10.0, 30.0, 100.0)
 DRAWS = 3  # times that a strength is planted; all must be found
+MORE_DRAWS, MOST_MISSED = 5, 1  # then, where strengths rise, as many more but one: three hits say little of a rate
 LEAST = 60  # rows
 
 
@@ -45,8 +46,16 @@ def limits(table: Table, joins: Sequence[Join], wrong: Sequence[WrongCodes]) -> 
 
 
 def smallest(grid: Sequence[float], is_found: Callable[[float, int], bool]) -> float | None:
-    """Return the least strength of a rising grid that is found in each of DRAWS draws; None where none is."""
-    return next((one for one in grid if all(is_found(one, draw) for draw in range(DRAWS))), None)
+    """Return the least strength of a rising grid that is found as often as DRAWS asks; None where none is."""
+
+    def often(strength: float) -> bool:
+        if not all(is_found(strength, draw) for draw in range(DRAWS)):
+            return False
+        if len(grid) == 1:
+            return True
+        return sum(not is_found(strength, DRAWS + draw) for draw in range(MORE_DRAWS)) <= MOST_MISSED
+
+    return next((one for one in grid if often(one)), None)
 
 
 def _of_labels(table: Table) -> Iterator[Limit]:

@@ -143,4 +143,4 @@ def test_a_bundle_that_speaker_names_were_used_for_says_so(
     assert any("uses speaker names" in note for note in found["notes"])
     assert found["utterances"][0]["status"] == "ok"
     page = (tmp_path / "page.html").read_text()
-    assert "The pictures are the crops that the encoder saw" in page and "by margin" in page
+    assert "A green box is the crop that the encoder saw" in page and "by margin" in page

@@ -35,7 +35,8 @@ from dualstream.pipeline.extraction.remote_clips import RemoteHasher
 from dualstream.pipeline.extraction.request import RunOptions
 from dualstream.pipeline.extraction.staleness import Hasher
 from dualstream.pipeline.extraction.thumbnails import INK, middle_frames, shown_faces
-from dualstream.pipeline.reporting.faces_page import CHOSEN_INK, OTHER_INK, _read, write_faces
+from dualstream.pipeline.reporting.face_drawing import CHOSEN_INK, OTHER_INK
+from dualstream.pipeline.reporting.faces_page import _read, write_faces
 
 from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
 
@@ -243,7 +244,7 @@ def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
     two = faces.score[:7]
     assert f"score of the best face, {two.min():.2f} to {two.max():.2f}" in page
     assert "shaded: masked; from 0.5 to 3.5 s" in page  # centres of seven windows of a second, 0.5 s apart
-    assert f"3.5 s: {STATES[faces.state[6]]} {two[6]:.2f} margin {faces.margin[6]:.2f}" in page
+    assert f"3.5 s: {STATES[faces.state[6]]}, score {two[6]:.2f}, margin {faces.margin[6]:.2f}" in page
     settings = DecodeSettings(frame_size_px=96)
     marked, plain = (
         read_clip(path, plan=WindowPlan(), sampling=Sampling(), settings=settings).frames[3].astype(int)
