@@ -6,7 +6,6 @@ known), of which a quarter are dev. Encoded rows cost minutes the first time and
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +20,17 @@ from dualstream.heads.data.batch import FeatureSet, StreamArrays
 from dualstream.heads.data.normalisation import normalise_speakers
 from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.variants.options import Task
-from frozen_rows import PLAN, SAMPLE_RATE_HZ, Rows, action_units, folder_of, kept_rows, packed, whisper_rows
+from frozen_rows import (
+    PLAN,
+    SAMPLE_RATE_HZ,
+    Rows,
+    action_units,
+    cremad_votes,
+    folder_of,
+    kept_rows,
+    packed,
+    whisper_rows,
+)
 from numpy.typing import NDArray
 from whole_corpora import Whole
 
@@ -165,18 +174,10 @@ def projected(whole: Whole) -> Whole:
 
 @cache
 def _votes() -> Whole:
-    folder = folder_of("DUALSTREAM_DATA") / "cremad_votes"
-    votes = {}
-    for name in ("audio", "video"):
-        with np.load(folder / f"{name}_votes.npz") as file:
-            votes[name] = dict(zip(file["id"].tolist(), file["features"], strict=True))
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if all(row["id"] in one for one in votes.values())]
+    rows, votes = cremad_votes(folder_of("DUALSTREAM_DATA"))
     ids = tuple(row["id"] for row in rows)
     there = np.ones(len(ids), bool)
-    streams = {
-        name: StreamArrays(np.array([one[i] for i in ids], np.float32), there) for name, one in votes.items()
-    }
+    streams = {name: StreamArrays(one.astype(np.float32), there) for name, one in votes.items()}
     label, speaker = (np.array([row[key] for row in rows]) for key in ("emotion", "speaker"))
     return of_streams(streams, label, speaker, ids, None)
 

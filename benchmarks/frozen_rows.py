@@ -114,6 +114,18 @@ def action_units(data: Path, ids: Sequence[str]) -> NDArray[np.float32]:
     return np.array([rows[name] for name in ids], dtype=np.float32)  # the films' names begin with 01
 
 
+def cremad_votes(data: Path) -> tuple[list[dict[str, str]], dict[str, NDArray[Any]]]:
+    """Return the lines of CREMA-D's manifest with votes in both streams, and the votes, shape (N, D) each."""
+    folder = data / "cremad_votes"
+    votes = {}
+    for name in ("audio", "video"):
+        with np.load(folder / f"{name}_votes.npz") as file:
+            votes[name] = dict(zip(file["id"].tolist(), file["features"], strict=True))
+    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if all(row["id"] in one for one in votes.values())]
+    return rows, {name: np.array([one[row["id"]] for row in rows]) for name, one in votes.items()}
+
+
 def _extracted(cache: Path, weights: Path, data: Path) -> Path:
     if not cache.exists():
         words = (

@@ -15,7 +15,6 @@ votes of people, whose clean corpora are drawn anew by speakers: which are there
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections import Counter
 from dataclasses import replace
@@ -27,7 +26,7 @@ import numpy as np
 from damages import DAMAGES
 from dualstream.heads.data.batch import UNLABELLED
 from fresh_damages import FRESH
-from frozen_rows import action_units, folder_of, whisper_rows
+from frozen_rows import action_units, cremad_votes, folder_of, whisper_rows
 from more_damages import MORE
 from partial_damages import PARTIAL
 from whole_corpora import Whole, planted, table
@@ -60,17 +59,11 @@ def ravdess(folder: Path) -> Whole:
 
 def cremad() -> Whole:
     """Return the votes of people who heard, and who saw, CREMA-D's clips of train and dev."""
-    folder = folder_of("DUALSTREAM_DATA") / "cremad_votes"
-    votes = {}
-    for name in ("audio", "video"):
-        with np.load(folder / f"{name}_votes.npz") as file:
-            votes[name] = dict(zip(file["id"].tolist(), file["features"], strict=True))
-    with (folder / "manifest.csv").open(newline="", encoding="utf-8") as lines:
-        rows = [row for row in csv.DictReader(lines) if all(row["id"] in one for one in votes.values())]
+    rows, votes = cremad_votes(folder_of("DUALSTREAM_DATA"))
     ids = tuple(row["id"] for row in rows)
     names, label = np.unique([row["emotion"] for row in rows], return_inverse=True)
     speaker = np.unique([row["speaker"] for row in rows], return_inverse=True)[1]
-    streams = {name: np.array([one[i] for i in ids], dtype=np.float64) for name, one in votes.items()}
+    streams = {name: one.astype(np.float64) for name, one in votes.items()}
     whole = table(streams, label, speaker, tuple(names.tolist()), np.zeros(0), ids)
     return replace(whole, dev=np.array([row["split"] == "dev" for row in rows]))
 

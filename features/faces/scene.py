@@ -34,7 +34,9 @@ def small_copy(picture: Picture, longer_px: int) -> NDArray[np.uint8]:
 
 
 def scenes_of(watcher: FaceWatcher, shown: Mapping[int, int]) -> dict[int, Scene]:
-    """Return the scene of each window; `shown`: the window of each wanted instant. None where none was kept."""
+    """Return the scene of each window; `shown`: the window of each wanted instant. Empty where none was kept."""
+    if not watcher.scenes:
+        return {}
     seen = watcher.seen()
     return {
         window: Scene(
