@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
+from dualstream.heads.diagnosis.signs.accused import Vouched
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
@@ -49,6 +50,7 @@ class Signs:
     speaker_joins: tuple[SpeakerJoin, ...] = ()
     split_joins: tuple[SplitJoin, ...] = ()
     wrong: tuple[WrongCodes, ...] = ()
+    vouched: tuple[Vouched, ...] = ()
     label_maps: tuple[LabelMap, ...] = ()
     lost_classes: tuple[LostClass, ...] = ()
     noisy_groups: tuple[NoisyGroup, ...] = ()
@@ -92,12 +94,12 @@ class Signs:
             ],
             "split_joins": [vars(one) for one in self.split_joins],
             "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
+            "vouched": [vars(one) for one in self.vouched],
             "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],
             "lost_classes": [_plain(one, self) for one in self.lost_classes],
             "noisy_groups": [_plain(one, self) for one in self.noisy_groups],
-            "confusions": None
-            if self.confusions is None
-            else _plain(self.confusions, self, leave_out=("answers",)),
+            "confusions": self.confusions
+            and {**_plain(self.confusions, self, leave_out=("answers",)), "found": self.confusions.found},
             "copies": [
                 {
                     "stream": one.stream,
@@ -117,7 +119,9 @@ class Signs:
             "same_persons": [
                 {**vars(one), "speakers": list(self.speakers_called(one.speakers))} for one in self.same_persons
             ],
-            "two_people": [_plain(one, self, speaker=self.speaker_names[one.speaker]) for one in self.two_people],
+            "two_people": [
+                {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
+            ],
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
             "put_values": [_plain(one, self) for one in self.values],
@@ -128,8 +132,8 @@ class Signs:
         }
 
 
-def _plain(one: object, signs: Signs, leave_out: Sequence[str] = (), **other: str) -> JsonObject:
-    values: JsonObject = {key: value for key, value in vars(one).items() if key not in leave_out} | other
+def _plain(one: object, signs: Signs, leave_out: Sequence[str] = ()) -> JsonObject:
+    values: JsonObject = {key: value for key, value in vars(one).items() if key not in leave_out}
     if "utterances" in values:
         values["utterances"] = list(signs.called(values["utterances"]))
     if "speakers" in values:

@@ -10,6 +10,7 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
+from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
@@ -60,12 +61,14 @@ def signs(
     found = rows_alone(table)
     progress("joins of the streams, labels and speakers")
     joined = settled(joins(table), list(table.raw))
+    wrong = wrong_codes(table)
     made = Signs(
         **found,
         joins=joined,
         split_joins=split_joins(table),
         speaker_joins=speakers_apart(table),
-        wrong=wrong_codes(table),
+        wrong=wrong,
+        vouched=vouched(table, wrong),
         label_maps=label_maps(table),
         lost_classes=lost_classes(table),
         noisy_groups=noisy_groups(table),

@@ -121,6 +121,8 @@ def foreign(signs: Signs) -> tuple[WrongCodes, ...]:
             others = [signs.asked(what, name) for name in signs.streams if name != stream]
             if mine is None or not mine.found:
                 continue
+            if what == "label" and any(one.stream == stream for one in signs.vouched):
+                continue  # its rows go with those of another stream: the labels are wrong
             limit = HALF * mine.drawn
             if any(one is not None and one.told and one.interval[1] < limit for one in others):
                 found.append(mine)
@@ -237,8 +239,9 @@ def name_faults(signs: Signs) -> Iterator[str]:
     if alike is not None:
         yield (
             f"the {alike.names} names stand in most of {alike.dialogues} dialogues, part the people of each, and "
-            f"say no more across dialogues than names dealt anew inside of each (p {alike.p_value:.2f}): speakers "
-            "were numbered inside of each dialogue"
+            f"say no more across dialogues than names dealt anew inside of each (p {alike.p_value:.2f}; "
+            f"{max(alike.told, 0):.0%} of what names of people would say): speakers were numbered inside of each "
+            "dialogue"
         )
     groups = next((one for one in signs.voices if one.unnamed), None)
     tied = signs.association

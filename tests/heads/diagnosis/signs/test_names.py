@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapes
 import whole_corpora
 from dualstream.heads.diagnosis import causes
+from dualstream.heads.diagnosis.signs import verdicts
+from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import _loss, confusions
+from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.two_people import two_people
+from dualstream.heads.diagnosis.signs.wrong_codes import ask_labels
 
 from tests.heads.diagnosis.measured import evidence
 from tests.heads.diagnosis.signs.test_signs import WHOLE, of, signs_of
@@ -121,3 +127,44 @@ def test_votes_that_tell_nobody_part_no_names():
     rng = np.random.default_rng(0)
     rows = {name: rng.normal(size=own.shape) for name, own in WHOLE.rows.items()}
     assert two_people(of(WHOLE.having(rows))) == ()
+
+
+def test_numbers_inside_of_dialogues_are_told_where_the_same_people_often_speak_first():
+    """A name that says a little across dialogues is still no person's; those of people say what parts them."""
+    rng, speaker = np.random.default_rng(0), TALKS.features.speaker.copy()
+    for code in np.unique(TALKS.features.dialogue):
+        mine = TALKS.features.dialogue == code
+        people, own = np.unique(speaker[mine], return_inverse=True)
+        order = np.arange(len(people)) if rng.random() < 0.4 else rng.permutation(len(people))
+        speaker[mine] = order[own]
+    assert numbered(of(TALKS)) is None
+    found = numbered(of(TALKS.having(speaker=speaker)))
+    assert found is not None and found.names == 3 and found.p_value <= 0.05 and found.told < 0.15
+
+
+def accused(whole):
+    """Return what the probe of audio alone says of labels, and who vouches for its rows."""
+    table = of(whole)
+    found = ask_labels(table, "audio", table.components("audio", rank=96), table.there["audio"])
+    assert found is not None and found.found
+    return table, (found,), vouched(table, (found,))
+
+
+def test_rows_whose_labels_are_wrong_are_vouched_for_by_the_other_stream():
+    """Video says nothing of the class, and shares with audio what it did: audio's rows are no other utterances'."""
+    rows = {name: own.copy() for name, own in WHOLE.rows.items()}
+    means = np.stack([rows["video"][code == LABEL].mean(axis=0) for code in range(7)])
+    rows["video"] -= 0.8 * means[LABEL]
+    label = np.where(some(), np.random.default_rng(1).integers(0, 7, len(LABEL)), LABEL)
+    table, wrong, found = accused(WHOLE.having(rows, emotion=label))
+    assert [(one.stream, one.other) for one in found] == [("audio", "video")] and found[0].shared > 0.8
+    weak = replace(wrong[0], stream="video", interval=(0.0, 0.01))
+    signs = signs_of(table, wrong=(*wrong, weak))
+    assert verdicts.foreign(signs) and not verdicts.foreign(replace(signs, vouched=found))
+
+
+def test_rows_of_other_utterances_have_nobody_to_vouch_for_them():
+    place = np.arange(len(LABEL))
+    moved = np.flatnonzero(some())
+    place[moved] = np.roll(np.random.default_rng(1).permutation(moved), 1)
+    assert accused(WHOLE.having({**WHOLE.rows, "audio": WHOLE.rows["audio"][place]}))[2] == ()
