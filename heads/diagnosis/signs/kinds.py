@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from dualstream.heads.diagnosis.signs.carried import apart, fisher, of_speakers, thins_out
 from dualstream.heads.diagnosis.signs.clusters import split_distance
+from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
 
@@ -60,6 +61,8 @@ class TwoKinds:
     """How alike the columns of both go together (correlation of correlations), where that told them apart."""
     usual: float | None = None
     """The same of two groups of speakers that are drawn at random."""
+    how: str = ""
+    """What the rows of the smaller cloud have and the others have not, where that is exact."""
 
 
 def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
@@ -70,6 +73,8 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     if len(rows) < LEAST or few_values(rows):
         return None
     found = None
+    if (own := normalised(table, name, there)) is not None:
+        return _normalised(table, name, there, own)
     if (scales := scales_apart(rows)) is not None:
         found = _told(table, name, there, scales[0], "scale", *scales[1:])
     if found is None and (unlike := unlike_groups(table, name, there)) is not None:
@@ -101,6 +106,13 @@ def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:
     factor = float(np.exp(loud[small].mean() - loud[~small].mean()))
     apart = distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE
     return (small, distance, factor) if apart else None
+
+
+def _normalised(table: Table, name: str, there: Mask, own: Normalised) -> TwoKinds:
+    """Return two kinds of rows of which one was normalised by itself."""
+    some = own.rows[there]
+    distance = _distance_between(table.components(name)[there], some)
+    return replace(_told(table, name, there, some, "kinds", distance, 1.0), how=own.words)
 
 
 def _of_groups(table: Table, name: str, there: Mask, unlike: Unlike) -> TwoKinds:
