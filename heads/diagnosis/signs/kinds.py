@@ -20,6 +20,7 @@ from dualstream.heads.diagnosis.signs.clusters import split_distance
 from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
+from dualstream.heads.diagnosis.signs.units import Unit, units
 
 APART = 6.0  # deviations between two clouds of rows
 SCALES_APART = 5.0  # deviations between two scales, and
@@ -63,6 +64,8 @@ class TwoKinds:
     """The same of two groups of speakers that are drawn at random."""
     how: str = ""
     """What the rows of the smaller cloud have and the others have not, where that is exact."""
+    function: str = ""
+    """Of the others' values, that brings them there; of `units.FUNCTIONS`."""
 
 
 def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
@@ -75,7 +78,9 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     found = None
     if (own := normalised(table, name, there)) is not None:
         return _normalised(table, name, there, own)
-    if (scales := scales_apart(rows)) is not None:
+    if (unit := units(table, name, there)) is not None:
+        found = _of_unit(table, name, there, unit)
+    if found is None and (scales := scales_apart(rows)) is not None:
         found = _told(table, name, there, scales[0], "scale", *scales[1:])
     if found is None and (unlike := unlike_groups(table, name, there)) is not None:
         found = _of_groups(table, name, there, unlike)
@@ -113,6 +118,13 @@ def _normalised(table: Table, name: str, there: Mask, own: Normalised) -> TwoKin
     some = own.rows[there]
     distance = _distance_between(table.components(name)[there], some)
     return replace(_told(table, name, there, some, "kinds", distance, 1.0), how=own.words)
+
+
+def _of_unit(table: Table, name: str, there: Mask, unit: Unit) -> TwoKinds:
+    """Return two kinds of rows, of speakers whose rows are in another unit."""
+    kind: Kind = "kinds" if unit.function else "scale"
+    found = _told(table, name, there, unit.rows[there], kind, unit.distance, unit.factor)
+    return replace(found, function=unit.function)
 
 
 def _of_groups(table: Table, name: str, there: Mask, unlike: Unlike) -> TwoKinds:

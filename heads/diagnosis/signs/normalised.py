@@ -58,7 +58,7 @@ def normalised(table: Table, name: str, there: Mask) -> Normalised | None:
             if _part(some, there) and (is_so is _standard or _reach_beyond(rows[there & ~some])):
                 return Normalised(some, words, alike)
     length = np.sqrt((rows**2).sum(axis=1))
-    some = there & (np.abs(length - 1) <= LENGTH)
+    some = there & (np.abs(length - 1) <= LENGTH) & ((rows != 0).sum(axis=1) >= FEWEST)  # no unanimous votes
     if _part(some, there) and np.median(np.abs(length[there & ~some] - 1)) > NEAR:
         return Normalised(some, "length 1", _to_length_1)
     return None
