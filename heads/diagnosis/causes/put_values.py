@@ -38,7 +38,7 @@ def _words(one: PutValue) -> str:
     if one.kind == "windows":
         return (
             f"{one.value:g} stands for {one.share:.2%} of the values of {where} in the windows of "
-            f"{len(one.utterances)} utterances, far from all else that they hold: their means are of no measurement"
+            f"{len(one.utterances)} utterances, far from all else that they hold: their means say nothing"
         )
     return (
         f"{one.value:g} stands for {one.share:.1%} of the values of {where}, in {len(one.utterances)} utterances, "

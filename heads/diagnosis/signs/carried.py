@@ -60,7 +60,12 @@ def of_speakers(rows: Floats, small: Mask, speaker: Codes) -> bool:
     codes, inverse = np.unique(speaker, return_inverse=True)
     share = np.bincount(inverse, small) / np.bincount(inverse)
     mine = np.flatnonzero(share >= WHOLE)
-    if len(codes) < 3 or codes[0] < 0 or (np.maximum(share, 1 - share) < WHOLE).mean() > 1 - WHOLE or not len(mine):
+    if (
+        len(codes) < 3
+        or codes[0] < 0
+        or (np.maximum(share, 1 - share) < WHOLE).mean() > 1 - WHOLE
+        or not len(mine)
+    ):
         return False
     if len(mine) == 1:
         distances = np.array([_distance_of(rows, inverse == one) for one in range(len(codes))])

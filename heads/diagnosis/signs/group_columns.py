@@ -1,7 +1,7 @@
 """A column that tells a group of the classes: how well each column parts some classes from all others.
 
-Any group that a column can tell is a cut in the order of the classes' means in it. A smile tells one class from the
-others; a column that tells two classes or more from two or more, and nearly without a mistake, was made of labels.
+Any group that a column can tell is a cut in the order of the classes' means in it. A smile tells one class from
+the others; a column that tells two or more from two or more, and nearly without a mistake, was made of labels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Rows that were normalised where others of the stream were not: what a normalisation leaves is exact.
 
-No measurement has columns of mean 0 and deviation 1, or from 0 to 1, all of them and to the third digit; rows of
-length 1 in a stream whose other rows have any length were divided by it. A split or some speakers of such rows were
-normalised by themselves, and heads meet two units in one stream.
+No measurement has columns of mean 0 and deviation 1, or from 0 to 1, all of them and to the second digit; rows of
+length 1 in a stream whose other rows have any length were divided by it. A split or some speakers of such rows
+were normalised by themselves, and heads meet two units in one stream.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ def _groups(rows: Floats, there: Mask, group: Codes, is_so: Callable[[Floats], b
 def _standard(rows: Floats) -> bool:
     middle, spread = rows.mean(axis=0), rows.std(axis=0)
     alive = spread > 0
-    near = (np.abs(middle) <= NEAR) & ((np.abs(spread - 1) <= NEAR) | (np.abs(rows.std(axis=0, ddof=1) - 1) <= NEAR))
+    unbiased = rows.std(axis=0, ddof=1)
+    near = (np.abs(middle) <= NEAR) & ((np.abs(spread - 1) <= NEAR) | (np.abs(unbiased - 1) <= NEAR))
     return bool(alive.sum() >= FEWEST and near[alive].mean() >= COLUMNS)
 
 

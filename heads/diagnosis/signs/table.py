@@ -101,12 +101,7 @@ class Table:
         for part in parts:
             dialogues.append(part.dialogue + base)
             base += int(part.dialogue.max(initial=0)) + 1
-        own = [
-            f"{split} row {i}"
-            for split, part in zip(("train", "dev"), parts, strict=False)
-            for i in range(len(part))
-        ]
-        names = Names(tuple(own)) if names is None else names
+        names = Names(row_names(parts)) if names is None else names
         made = cls.of_rows(
             streams,
             label=joined([getattr(part, task) for part in parts]),
@@ -172,6 +167,12 @@ class Table:
     def labelled(self) -> Mask:
         """Say which utterances have a label of the task, shape (N,)."""
         return self.label != UNLABELLED
+
+
+def row_names(parts: Sequence[FeatureSet]) -> tuple[str, ...]:
+    """Return what utterances of train and dev are called that have no ids."""
+    splits = zip(("train", "dev"), parts, strict=False)
+    return tuple(f"{split} row {i}" for split, part in splits for i in range(len(part)))
 
 
 def components(rows: Floats, there: Mask, *, rank: int = RANK) -> Floats:

@@ -1,8 +1,8 @@
 """Speakers whose rows are in another unit: some factor times as large, or logarithms of what others' rows hold.
 
 How far a column spreads inside of a speaker differs little between people, over all columns. Speakers of another
-unit form a group by it; or values that come back (the end of a scale, a flag that is set) do so at one value in some
-speakers and at another in the rest. What the group's rows are of the others' is told by quantiles:
+unit form a group by it; or values that come back (the end of a scale, a flag that is set) do so at one value in
+some speakers and at another in the rest. What the group's rows are of the others' is told by quantiles:
 
     misfit of f = |quantiles of the group - f(quantiles of the others)| / their spread, median over the columns
 
@@ -90,7 +90,7 @@ _Found = tuple[Mask, float, float, str]
 
 
 def _by_spread(rows: Floats, speaker: Codes, codes: Codes) -> _Found | None:
-    """Return the speakers whose columns spread otherwise, and what explains it: their misfit must be usual then."""
+    """Return the speakers whose columns spread otherwise, and what explains it: their misfit is usual then."""
     told = by_spread(rows, speaker, codes)
     if told is None:
         return None
@@ -116,7 +116,7 @@ def by_spread(rows: Floats, speaker: Codes, codes: Codes) -> tuple[Mask, float] 
         return None
     size = (spread[:, alive] - np.median(spread[:, alive], axis=0)).mean(axis=1)
     order = np.sort(size)
-    found = max(((_distance(order[:i], order[i:]), i) for i in range(FEWEST, len(order) - FEWEST + 1)))
+    found = max((_distance(order[:i], order[i:]), i) for i in range(FEWEST, len(order) - FEWEST + 1))
     if found[0] < APART:
         return None
     return size >= order[found[1]], found[0]
@@ -145,7 +145,9 @@ def by_values(rows: Floats, speaker: Codes, codes: Codes) -> _Found | None:
             return None
         if (either[0] & either[1]).any() or min(either.sum(axis=1)) < FEWEST or not (either[0] | either[1]).all():
             continue
-        small, own, others = (either[0], low, high) if either[0].sum() <= len(codes) / 2 else (either[1], high, low)
+        small, own, others = (
+            (either[0], low, high) if either[0].sum() <= len(codes) / 2 else (either[1], high, low)
+        )
         exact = [words for words, one in FUNCTIONS.items() if np.isclose(one(np.array(others)), own, rtol=1e-5)]
         return small, 0.0, own / others, exact[0] if exact else ""
     return None

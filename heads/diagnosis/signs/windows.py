@@ -22,9 +22,7 @@ class Windows:
     """Place of each window's utterance in the table, shape (W,)."""
 
 
-def windows_of(
-    parts: Sequence[FeatureSet], names: Sequence[str], place: NDArray[np.int64]
-) -> dict[str, Windows]:
+def windows_of(parts: Sequence[FeatureSet], names: Sequence[str], place: NDArray[np.int64]) -> dict[str, Windows]:
     """Return the windows of those streams that have some in all parts.
 
     `place` holds the place in the table of each utterance of the parts, one after the other.
