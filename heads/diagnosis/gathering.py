@@ -57,7 +57,7 @@ def gather(
     require_streams(streams, options.fusion)
     by, of_folds = grouping(train, dev, options.folds)
     as_extracted = extracted or (train, dev)
-    raw = _raw(as_extracted, unlabelled, by, options)
+    raw = _raw(as_extracted, unlabelled, by, options, names)
     train, dev, notes = _cleaned(train, dev)
     notes = (*notes, *of_folds)
     found = tuple(_offsets(train, streams, options, progress))
@@ -122,6 +122,7 @@ def _raw(
     unlabelled: FeatureSet | None,
     by: GroupBy,
     options: DiagnosisOptions,
+    names: Names | None,
 ) -> _Raw:
     train, dev = parts
     streams = stream_order(train.streams)
@@ -129,7 +130,7 @@ def _raw(
     others |= {"test": unlabelled} if unlabelled is not None else {}
     of_spaces = {name: spaces.space(train, dev, name, by=by, seed=options.seed) for name in streams}
     copies = spaces.copied_rows(train, dev) if dev is not None else 0
-    odd = tuple(outlying(train, dev, name) for name in streams)
+    odd = tuple(outlying(train, dev, name, names) for name in streams)
     known = [certainty(train, others, name, options.task, unlabelled=("test",)) for name in streams]
     return _Raw(of_spaces, copies, odd, tuple(one for each in known for one in each.values()))
 

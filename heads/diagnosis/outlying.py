@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from dualstream.heads.data.batch import FeatureSet
+from dualstream.heads.diagnosis.signs.table import Floats, Mask, Names, row_names
 from dualstream.heads.evaluation.outliers import UsualRange
 
 from dualstream.documents import JsonObject
@@ -20,17 +21,37 @@ class Outlying:
     far: int
     worst: float
     """Times the limit that the farthest row lies out."""
+    widens: float = float("inf")
+    """Times as far as without them, that the column spreads which they widen most: what heads are scaled by."""
+    utterances: tuple[str, ...] = ()
+    """Ids of those far outside."""
 
     def to_json(self) -> JsonObject:
-        """Return the values."""
-        return asdict(self)
+        """Return the values; None for a column that doesn't vary without these rows."""
+        return {**asdict(self), "widens": self.widens if np.isfinite(self.widens) else None}
 
 
-def outlying(train: FeatureSet, dev: FeatureSet | None, name: str) -> Outlying:
+def outlying(train: FeatureSet, dev: FeatureSet | None, name: str, names: Names | None = None) -> Outlying:
     """Count the rows of the stream `name` that lie far outside; what is not finite is counted elsewhere."""
-    parts = [part.streams[name].utterance[part.streams[name].present] for part in (train, dev) if part is not None]
-    usual = UsualRange.of(parts[0])
-    rows = np.concatenate(parts)
-    rows = rows[np.isfinite(rows).all(axis=1)]
+    parts = [part for part in (train, dev) if part is not None]
+    ids = np.array(names.ids if names is not None else row_names(parts))
+    present = np.concatenate([part.streams[name].present for part in parts])
+    usual = UsualRange.of(train.streams[name].utterance[train.streams[name].present])
+    rows = np.concatenate([part.streams[name].utterance for part in parts])
+    known = present & np.isfinite(rows).all(axis=1)
+    rows, ids = rows[known], ids[known]
     excess = usual.excess(rows) if usual is not None else np.zeros(len(rows))
-    return Outlying(name, len(rows), int((excess > 1).sum()), float(excess.max(initial=0.0)))
+    far = excess > 1
+    widens = _widens(rows.astype(np.float64), far) if far.any() else 1.0
+    worst = float(excess.max(initial=0.0))
+    return Outlying(name, len(rows), int(far.sum()), worst, widens, tuple(ids[far].tolist()))
+
+
+def _widens(rows: Floats, far: Mask) -> float:
+    """Return how many times as wide the far rows make the column that they widen most."""
+    if far.all():
+        return 1.0
+    with_them, without = rows.std(axis=0), rows[~far].std(axis=0)
+    moved = with_them > 0
+    with np.errstate(divide="ignore"):
+        return float((with_them[moved] / without[moved]).max(initial=1.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.outlying import Outlying
@@ -9,6 +11,7 @@ from dualstream.heads.diagnosis.signs.verdicts import imputed
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
+WIDENS = 1.5  # times as wide, that a column is by these rows: heads divide by it
 FILLED = 0.5  # of a stream's rows
 FEW = 2  # so many say nothing by their number, however few rows there are
 
@@ -21,12 +24,16 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
     others = set() if signs is None else {one.stream for one in signs.kinds if one.by == "split"}
     if signs is not None:  # the few values of a stream that was filled in don't say what is usual
         others |= {one.stream for one in imputed(signs) if len(one.utterances) >= FILLED * one.rows}
-    found = [one for one in evidence.outlying if is_severe(one) and one.stream not in others]
+    values = () if signs is None else signs.values
+    put = {(one.stream, name) for one in values for name in signs.called(one.utterances)} if signs else set()
+    found = [
+        one for one in evidence.outlying if is_severe(one) and one.stream not in others and not _are_put(one, put)
+    ]
     if not found:
         return None
     parts = [
         f"{one.far} of {one.rows} {one.stream} rows lie far outside of what is usual in train, the farthest "
-        f"{one.worst:.3g} times as far as the limit"
+        f"{one.worst:.3g} times as far as the limit{_effect(one)}"
         for one in found
     ]
     return Cause(
@@ -36,9 +43,22 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
         None,
         (),
         "look at these rows (the notes name them, `inspect` lists them) and extract them again, or leave them out",
+        tuple(dict.fromkeys(name for one in found for name in one.utterances)),
     )
 
 
 def is_severe(one: Outlying) -> bool:
-    """Return whether one row lies so far out, or so many do, that heads are fitted to them."""
-    return one.worst >= SEVERE or one.far > max(FEW, MANY * one.rows)
+    """Return whether one row lies so far out, or so many do, that heads are fitted to them.
+
+    Rows that widen no column by half move no head: they are counted, and are no cause.
+    """
+    return (one.worst >= SEVERE or one.far > max(FEW, MANY * one.rows)) and one.widens >= WIDENS
+
+
+def _are_put(one: Outlying, put: set[tuple[str, str]]) -> bool:
+    """Say whether the far rows hold a value that was put there, which is named by itself."""
+    return bool(one.utterances) and all((one.stream, name) in put for name in one.utterances)
+
+
+def _effect(one: Outlying) -> str:
+    return f"; with them a column spreads {one.widens:.3g} times as wide" if isfinite(one.widens) else ""
