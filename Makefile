@@ -12,10 +12,12 @@ help:            ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 install: $(STAMP)  ## make .venv and install everything that the tests need
+# setuptools warns of folders that are called as the package is: here that folder is the package
 $(STAMP): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q --disable-pip-version-check -U pip
-	$(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt \
+	PYTHONWARNINGS='ignore:Editable installation.' \
+	  $(VENV)/bin/pip install -q --disable-pip-version-check -c constraints.txt \
 	  -e '.[extract,faces,hf,parquet,tensorboard,onnx,ray,remote,annotations,dev]'
 	@touch $(STAMP)
 

@@ -57,7 +57,7 @@ from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from dualstream.pipeline import experiments
 from dualstream.pipeline.commands import fit_head as step
-from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments import fitting, protocol
 from dualstream.pipeline.experiments.experiment import Experiment
 from dualstream.pipeline.experiments.options import DecodingOptions
 from dualstream.pipeline.experiments.scoring import EvaluationSet
@@ -70,7 +70,7 @@ if not fusion.startswith("linear"):
 corpus = read_corpus(Path(cache)); mark("read the cache")
 fit = FitOptions(seeds=tuple(range(int(seeds))), threads=int(threads) or None)
 plan = protocol.plan(corpus)
-outcome = protocol.fit_and_predict(plan, fusion, fit); mark("fit and predict")
+outcome = fitting.fit_and_predict(plan, fusion, fit); mark("fit and predict")
 answered, scores = EvaluationSet.of(plan).score(outcome.predictions, DecodingOptions())
 mark("score and bootstrap")
 done = Experiment(fusion, outcome.models, answered, scores, outcome.history, outcome.fit_s, outcome.interrupted,

@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dualstream.counting import counted
+
 if TYPE_CHECKING:
     import pandas
 
@@ -59,7 +61,7 @@ class ManifestResult(Result):
     def summary(self) -> str:
         """Return how many utterances each split has."""
         splits = ", ".join(f"{name} {count}" for name, count in self["splits"].items() if count)
-        return f"{self['utterances']} utterances: {splits}"
+        return f"{counted(self['utterances'], 'utterance')}: {splits}"
 
     def table(self) -> list[list[Any]]:
         """Return one line per split."""
@@ -71,10 +73,8 @@ class CheckResult(Result):
 
     def summary(self) -> str:
         """Return how many findings of each severity there are."""
-        counts = ", ".join(
-            f"{count} {name}{'s' * (count != 1)}" for name, count in self["counts"].items() if count
-        )
-        return f"{self['utterances']} utterances, {counts or 'nothing found'}"
+        counts = ", ".join(counted(count, name) for name, count in self["counts"].items() if count)
+        return f"{counted(self['utterances'], 'utterance')}, {counts or 'nothing found'}"
 
     def table(self) -> list[list[Any]]:
         """Return one line per finding."""
@@ -88,7 +88,7 @@ class ExportResult(Result):
     def summary(self) -> str:
         """Return the variant, its models, and the encoder of each stream."""
         streams = ", ".join(f"{name}={encoder}" for name, encoder in self["streams"].items())
-        return f"{self['variant']}, {self['models']} models, {streams}"
+        return f"{self['variant']}, {counted(self['models'], 'model')}, {streams}"
 
     def table(self) -> list[list[Any]]:
         """Return one line per file."""
@@ -101,7 +101,8 @@ class ExtractionResult(Result):
     def summary(self) -> str:
         """Return how many utterances there are, how many failed, and the width of each stream."""
         widths = ", ".join(f"{name} {facts.get('width', '')}".strip() for name, facts in self["streams"].items())
-        return f"{self['utterances']} utterances, {len(self['failed'])} failed, {widths or 'nothing written'}"
+        utterances = counted(self["utterances"], "utterance")
+        return f"{utterances}, {len(self['failed'])} failed, {widths or 'nothing written'}"
 
     def table(self) -> list[list[Any]]:
         """Return one line per clip that failed."""
@@ -138,7 +139,7 @@ class ComparisonResult(Result):
     def summary(self) -> str:
         """Return how many variants there are, and the best one of each task."""
         metric = self["metric"]
-        words = [f"{len(self['rows'])} variants scored on {self['split']}"]
+        words = [f"{counted(len(self['rows']), 'variant')} scored on {self['split']}"]
         for task in self._tasks():
             scored = [row for row in self["rows"] if task in ((row["scores"] or {}).get("tasks") or {})]
             best = max(scored, key=lambda row: row["scores"]["tasks"][task][metric]["mean"])
@@ -176,7 +177,7 @@ class DiagnosisResult(Result):
 
 
 def _scored(scores: Mapping[str, Any]) -> str:
-    words = [f"{scores['utterances']} utterances of {scores['split']}"]
+    words = [f"{counted(scores['utterances'], 'utterance')} of {scores['split']}"]
     for task, one in scores["tasks"].items():
         words.append(f"{task} UAR {one['balanced_accuracy']['mean']:.3f}")
     return ", ".join(words)

@@ -12,7 +12,6 @@ The file stands in features/encoders/, or in any installed package with an entry
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -264,10 +263,6 @@ def weights_from_file(spec: Mapping[str, Any]) -> bool:
     return (spec.get("weights") or {}).get("source") == "file"
 
 
-class MissingPackageError(ValueError):
-    """An encoder needs a package that is not installed; the message says which extra brings it."""
-
-
 def register(
     stream: StreamName,
     name: str,
@@ -321,21 +316,8 @@ def register(
         )
 
     def add(builder: B) -> B:
-        entry = EncoderEntry(
-            stream,
-            name,
-            builder,
-            weights,
-            network,
-            table,
-            learned_from_labels,
-            folder,
-            context,
-            packages,
-            files,
-            digest,
-        )
-        REGISTRIES[stream].add(name, entry, builder.__module__)
+        rest = (weights, network, table, learned_from_labels, folder, context, packages, files, digest)
+        REGISTRIES[stream].add(name, EncoderEntry(stream, name, builder, *rest), builder.__module__)
         return builder
 
     return add
@@ -407,29 +389,3 @@ def require_known(stream: StreamName, text: str) -> EncoderEntry:
             there += f"; a network of that name in a library is {' or '.join(libraries)}"
         raise ValueError(f"no {stream} encoder is called {name!r}{near}; there are: {there}")
     return entry
-
-
-def require(module: str, who: str, extra: str = "extract") -> Any:
-    """Import a module of an optional package, late.
-
-    Parameters
-    ----------
-    module
-        Such as ``torchvision.models``.
-    who
-        Who needs it, for the message.
-    extra
-        The extra of pyproject.toml that installs it.
-
-    Raises
-    ------
-    MissingPackageError
-        Where the package is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        package = module.partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != package:
-            raise
-        raise MissingPackageError(f"{who} need the package {package}: {install_hint(extra)}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from dualstream.features.encoder import require
+from dualstream.features.packages import require
 from dualstream.features.preparation import Prepared, covered_span
 from numpy.typing import NDArray
 

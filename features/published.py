@@ -182,7 +182,7 @@ def find_published(name: str) -> PublishedWeights:
 
 
 def _of_torchvision(network: str) -> PublishedWeights:
-    from dualstream.features.encoder import require
+    from dualstream.features.packages import require
 
     models = require("torchvision.models", "networks of torchvision")
     if network not in models.list_models(module=models):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dualstream.features.encoder import EncoderOptions, register, require
+from dualstream.features.encoder import EncoderOptions, register
+from dualstream.features.packages import require
 
 if TYPE_CHECKING:
     from dualstream.features.acoustic import AcousticEncoder

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from dualstream.features.encoder import require
 from dualstream.features.encoders.table_columns import TIME_COLUMNS, Columns, stem_of
 from dualstream.features.encoders.table_reading import Rows, TableError, TableReading, sorted_columns, where
 from dualstream.features.memory import raise_shortage
+from dualstream.features.packages import require
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]

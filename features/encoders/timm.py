@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register, require
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register
 from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder
 from dualstream.features.memory import raise_shortage
+from dualstream.features.packages import require
 from dualstream.features.weights import (
     UNKNOWN_LICENCE,
     WeightsChoice,

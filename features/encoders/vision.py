@@ -13,14 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.encoder import (
-    VIDEO_WIDTH,
-    EncoderOptions,
-    register,
-    require,
-    weights_from_file,
-)
+from dualstream.features.encoder import VIDEO_WIDTH, EncoderOptions, register, weights_from_file
 from dualstream.features.encoders.frozen import FrozenFrameEncoder, frame_encoder
+from dualstream.features.packages import require
 from dualstream.features.published import IMAGENET_LICENCE
 from dualstream.features.trainable import (
     ParameterBlock,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from dualstream.features.encoder import require
+from dualstream.features.packages import require
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from dualstream.features.encoder import require
+from dualstream.features.packages import require
 from dualstream.features.pretrained.folder import ModelFolder, Named
 from dualstream.features.pretrained.layers import Layers, Tap, find_blocks
 from dualstream.features.pretrained.loading import EXTRA, LOCAL, WHO, load_config, load_model, quiet, read_tensors

@@ -34,6 +34,7 @@ from dualstream.pipeline.storage.plain_pickle import read_pickle
 from dualstream.pipeline.storage.sealed import is_sealed, remove_leftovers
 
 from dualstream.cores import one_blas_thread
+from dualstream.counting import counted
 from dualstream.documents import Document
 
 CACHE = "cache"
@@ -86,14 +87,22 @@ def convert(
     """
     options = options or ConvertOptions()
     if len(source) == 1 and not source[0].exists():
+        if str(source[0]) in FORMATS:
+            raise UsageError(
+                f"{source[0]} is a format; name a file of it too: convert {source[0]} FILE --out {out}"
+            )
         raise NoCacheError(f"there is no cache {source[0]}; make one with extract")
     if len(source) == 1 and not (source[0].is_dir() and is_ours(source[0])):
         return _to_format(source[0], out, options)
-    if options.to is not None or options.run is not None:
-        raise UsageError("--to and --run are for a cache; found a format to read: leave them out")
     kind, path = _named(source)
     if not path.exists():
         raise NoCacheError(f"there is no {path}")
+    if is_sealed(path, CACHE):
+        raise UsageError(
+            f"{path} is a cache, not {kind}; a cache is converted by: convert {path} --to {kind} --out {out}"
+        )
+    if options.to is not None or options.run is not None:
+        raise UsageError("--to and --run are for a cache; found a format to read: leave them out")
     if kind == "csd" and not path.is_dir():
         return _cut(path, out, options)
     if options.manifest is not None:
@@ -119,8 +128,9 @@ def describe(report: ConversionReport) -> str:
     """Return what was done, for a person."""
     told = f", {report.predicted} with predictions" if report.predicted else ""
     lines = [
-        f"{report.out}: {report.out_kind} of {report.source}, {report.utterances} utterances, {report.windows} "
-        f"{'rows' if report.out_kind == report.source_kind else 'windows'}, {', '.join(report.streams)}{told}"
+        f"{report.out}: {report.out_kind} of {report.source}, {counted(report.utterances, 'utterance')}, "
+        f"{counted(report.windows, 'row' if report.out_kind == report.source_kind else 'window')}, "
+        f"{', '.join(report.streams)}{told}"
     ]
     return "\n".join([*lines, *report.notes])
 
@@ -294,5 +304,5 @@ def _cut(path: Path, out: Path, options: ConvertOptions) -> ConversionReport:
     write_bytes(out, csd_bytes(out.stem, found.items(), {}))
     rows = sum(len(features) for features, _ in found.values())
     missing = len(manifest) - len(found)
-    notes = (f"{missing} of {len(manifest)} utterances have no interval",) if missing else ()
+    notes = (f"{missing} of {counted(len(manifest), 'utterance')} have no interval",) if missing else ()
     return ConversionReport(str(path), "csd", str(out), "csd", len(found), rows, (out.stem,), 0, notes)

@@ -31,6 +31,8 @@ from dualstream.pipeline.options.corpus import DemoCommand, DemoOptions
 from dualstream.pipeline.options.emit import CommandResult, said_before
 from dualstream.pipeline.storage.folders import make_folder
 
+from dualstream.counting import counted
+
 MARKER = "SYNTHETIC.txt"  # names a folder as ours: only such a folder is ever replaced
 SPLITS = {"train": "train_splits", "dev": "dev_splits_complete", "test": "output_repeated_splits_test"}
 SHARES = {"train": 4, "dev": 1, "test": 1}  # dialogues of each split, of six
@@ -92,11 +94,11 @@ def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
         Where a command failed; the message names it.
     """
     if options.dialogues < LEAST_DIALOGUES:
-        raise UsageError(f"a demo of {options.dialogues} dialogues; expected {LEAST_DIALOGUES} or more")
+        raise UsageError(f"a demo of {counted(options.dialogues, 'dialogue')}; expected {LEAST_DIALOGUES} or more")
     _claim(out)
     corpus = out / "corpus"
     clips = list(plan_corpus(options))
-    say(f"Drawing {len(clips)} clips of a synthetic face and voice into {corpus} ...")
+    say(f"Drawing {counted(len(clips), 'clip')} of a synthetic face and voice into {corpus} ...")
     draw_corpus(corpus, clips, options)
     for words in commands(out):
         run_command(words, say)

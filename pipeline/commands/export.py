@@ -51,6 +51,8 @@ from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.reporting.card import model_card
 from dualstream.pipeline.storage.documents import write_bytes
 
+from dualstream.counting import counted
+
 SURE = 1e-12  # a probability below this counts as this in a log loss
 
 
@@ -155,7 +157,7 @@ def _report(out: Path, bundle: Bundle, files: Sequence[str]) -> ExportReport:
 def describe(report: ExportReport) -> str:
     """Return what was written, for a person."""
     encoders = ", ".join(f"{name} by {encoder}" for name, encoder in report.streams.items())
-    lines = [f"{report.bundle}: {report.variant}, {report.models} models, {encoders}"]
+    lines = [f"{report.bundle}: {report.variant}, {counted(report.models, 'model')}, {encoders}"]
     for task, sharpness in report.calibration.items():
         lines.append(f"calibration of {task}: log-probabilities times {sharpness:.3f}")
     if report.onnx:

@@ -41,6 +41,7 @@ from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
 
 from dualstream.cores import available_cores, one_blas_thread, torch_threads
+from dualstream.counting import counted
 
 
 def run(options: ExtractCommand) -> CommandResult:
@@ -361,7 +362,7 @@ def _log(out: Path, report: ExtractReport) -> None:
     rate = f", {report.made / report.seconds:.2f} clips/s" if report.made else ""
     part = f"part {report.part.part}, " if report.part else ""
     line = (
-        f"{when} {platform.node()}: {part}{report.made} clips made, {report.kept} kept, "
+        f"{when} {platform.node()}: {part}{counted(report.made, 'clip')} made, {report.kept} kept, "
         f"{len(report.failed)} failed, {format_duration(report.seconds)}{rate}, fingerprint {report.fingerprint}\n"
     )
     with open(out.with_name(out.name + ".log"), "a", encoding="utf-8") as file:

@@ -21,6 +21,7 @@ from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import REPORT, Run, experiment, integrity, protocol
 from dualstream.pipeline.experiments.experiment import Experiment
 from dualstream.pipeline.experiments.history import ModelHistory
+from dualstream.pipeline.experiments.interrupt import graceful_interrupt
 from dualstream.pipeline.experiments.label_support import TrainingLabels
 from dualstream.pipeline.experiments.options import agreed
 from dualstream.pipeline.experiments.plans import FitHeadPlan
@@ -118,7 +119,7 @@ def fit_head_on(
     plan = protocol.plan(corpus, options.folds, scored=options.scored)
     _check_fit(fusion, corpus, fit)
     protocol.check_answering(plan, fit, options.answering)
-    with protocol.graceful_interrupt(progress) as report:
+    with graceful_interrupt(progress) as report:
         done = experiment.run(fusion, plan, fit, options.answering, progress=report)
     found = integrity.examine(plan, corpus.read_by(fusion), fit.tasks)
     run = Run(

@@ -23,6 +23,7 @@ from dualstream.pipeline.options.emit import CommandResult, text_result
 from dualstream.pipeline.places import require_file_place
 from dualstream.pipeline.storage.folders import UnwrittenError, make_folder, require_writable
 
+from dualstream.counting import counted
 from dualstream.documents import Document, JsonObject
 
 FOLDER = "folder"  # the importer that reads a store too
@@ -132,7 +133,7 @@ def describe(report: ManifestReport) -> str:
     """Put what `main` returned into words for a person."""
     holds = report.holds
     splits = ", ".join(f"{name} {count}" for name, count in holds.splits.items() if count)
-    lines = [f"{holds.utterances} utterances: {splits}"]
+    lines = [f"{counted(holds.utterances, 'utterance')}: {splits}"]
     for kind, names, without in (
         ("emotion", holds.emotions, holds.without_emotion),
         ("sentiment", holds.sentiments, holds.without_sentiment),
@@ -141,7 +142,7 @@ def describe(report: ManifestReport) -> str:
         if without:
             counts.append(f"without {without}")
         lines.append(f"{kind}: {', '.join(counts)}")
-    lines.append(f"{holds.speakers} speakers, {holds.dialogues} dialogues")
+    lines.append(f"{counted(holds.speakers, 'speaker')}, {counted(holds.dialogues, 'dialogue')}")
     if holds.pairs:
         lines.append(f"{holds.pairs} of them with their sound in a file of its own (column sound)")
     lines += [*report.notes, *(describe_left_out(one) for one in report.left_out)]

@@ -20,6 +20,7 @@ from dualstream.pipeline.storage.folders import require_writable
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import is_sealed, remove_leftovers
 
+from dualstream.counting import counted
 from dualstream.documents import Document, JsonObject
 
 
@@ -100,7 +101,7 @@ def describe(report: ProjectReport) -> str:
     lines = [f"{report.cache}: projection {report.projection.kind}"]
     for name, before in report.before.items():
         after = (report.after or {}).get(name)
-        lines.append(f"  {name}: {before.width} columns" + (f" → {after.width}" if after else ""))
+        lines.append(f"  {name}: {counted(before.width, 'column')}" + (f" → {after.width}" if after else ""))
         if after and after.projection:
             facts = after.projection
             kept = f", {facts['variance_kept']:.1%} of the variance kept" if "variance_kept" in facts else ""
@@ -167,7 +168,9 @@ def _choice(cache: Cache, options: ProjectOptions) -> ProjectionChoice:
         name for name, stream in cache.streams.items() if stream.spec["raw_width"] > options.width
     )
     if not chosen:
-        raise UsageError(f"no stream of the cache has more than {options.width} columns before projection")
+        raise UsageError(
+            f"no stream of the cache has more than {counted(options.width, 'column')} before projection"
+        )
     widths = {**before.widths, **dict.fromkeys(chosen, options.width)}
     return ProjectionChoice(options.kind or before.kind, widths, options.seed)
 

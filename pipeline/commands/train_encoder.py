@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_ma
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.document import EncoderDocument, EpochNews, TrainingPlan, TrainReport
 from dualstream.pipeline.encoder_training.options import SPLITS, SampleOptions, TrainingRunOptions, TrainOptions
-from dualstream.pipeline.encoder_training.samples import SampleRecipe, missing_files, open_samples
+from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, missing_files, open_samples
 from dualstream.pipeline.errors import DualstreamError, UsageError, resumable
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
@@ -33,8 +33,10 @@ from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import publish, remove_leftovers
 
 from dualstream.cores import available_cores, torch_threads
+from dualstream.counting import counted
 
 if TYPE_CHECKING:
+    import torch
     from dualstream.pipeline.encoder_training.objective import SampleLabels
 
 
@@ -93,6 +95,30 @@ def train_encoder(
         return _trained(place, root, out, sampling, training, run, report)
 
 
+@dataclass(frozen=True, repr=False)
+class _Job:
+    """Which encoder is trained on which utterances, and how."""
+
+    manifest: Manifest
+    utterances: list[Utterance]
+    root: Path
+    out: Path
+    encoder: TrainableEncoder
+    recipe: SampleRecipe
+    training: TrainOptions
+    run: TrainingRunOptions
+    device: torch.device
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out.with_name(self.out.name + ".checkpoint")
+
+    @property
+    def samples(self) -> Path:
+        """Folder of the decoded samples."""
+        return self.run.samples or self.out.with_name(self.out.name + ".samples")
+
+
 def _trained(
     manifest_path: Path,
     root: Path,
@@ -102,87 +128,120 @@ def _trained(
     run: TrainingRunOptions,
     report: Callable[[EpochNews], None],
 ) -> TrainReport:
+    from dualstream.pipeline.encoder_training import weights_file
+
+    started_s = time.monotonic()
+    job = _job(manifest_path, root, out, sampling, training, run)
+    if run.dry_run:
+        return _dry_run(job)
+    make_folder(out.parent)
+    with locked(out.with_name(out.name + ".lock")), resumable():
+        for path in (out, job.checkpoint):
+            remove_leftovers(out.parent, of=path.name)
+        samples = _decoded(job)
+        failed = list(samples.failed)
+        document = weights_file.training_document(
+            job.encoder, training, job.recipe, job.utterances, samples, job.manifest
+        )
+        if run.replace:
+            job.checkpoint.unlink(missing_ok=True)
+        elif out.exists():
+            identity = weights_file.training_identity(document)
+            stands = weights_file.require_same_training(out, document, identity)
+            return TrainReport(str(out), False, stands, None, failed, time.monotonic() - started_s)
+        document = _fitted(job, samples, document, report)
+    return TrainReport(str(out), True, document, None, failed, time.monotonic() - started_s)
+
+
+def _job(
+    manifest_path: Path,
+    root: Path,
+    out: Path,
+    sampling: SampleOptions,
+    training: TrainOptions,
+    run: TrainingRunOptions,
+) -> _Job:
+    """Read the manifest and build the encoder; refuse what can't be trained before a clip is read."""
+    from dualstream.pipeline.encoder_training.schedule import depths
+
+    manifest, utterances = _labelled(manifest_path, root, out, training)
+    try:
+        device = usable_device(choose_device(run.device))
+        encoder = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
+        depths(encoder, training)  # refuses blocks that the encoder lacks
+        recipe = _sample_recipe(encoder, sampling, run)
+    except (ValueError, OSError) as error:
+        raise UsageError(str(error)) from error
+    return _Job(manifest, utterances, root, out, encoder, recipe, training, run, device)
+
+
+def _decoded(job: _Job) -> Samples:
+    """Return the samples of all clips, those that are there already from the folder of samples.
+
+    Raises
+    ------
+    UsageError
+        Where no clip gave one.
+    """
+    workers = job.run.workers or available_cores()
+    with Progress(missing_files(job.samples, job.utterances, job.recipe, job.root)) as progress:
+        samples = open_samples(
+            job.samples,
+            job.utterances,
+            job.recipe,
+            job.root,
+            workers=workers,
+            keep_going=job.run.keep_going,
+            on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
+        )
+    if not len(samples):
+        name, reason = samples.failed[0]
+        raise UsageError(
+            f"none of the {counted(len(job.utterances), 'clip')} under {job.root} gave {job.encoder.name} a "
+            f"sample; the first, {name}: {reason}"
+        )
+    return samples
+
+
+def _fitted(
+    job: _Job, samples: Samples, document: EncoderDocument, report: Callable[[EpochNews], None]
+) -> EncoderDocument:
+    """Train, publish the weights, and return the document with what training gave."""
     import torch
     from dualstream.pipeline.encoder_training import weights_file
     from dualstream.pipeline.encoder_training.end_to_end import answers_note
     from dualstream.pipeline.encoder_training.engine import Training
-    from dualstream.pipeline.encoder_training.schedule import depths
 
-    started_s = time.monotonic()
-    manifest, utterances = _labelled(manifest_path, root, out, training)
-    try:
-        device = usable_device(choose_device(run.device))
-        one = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
-        depths(one, training)  # refuses blocks that the encoder lacks before a clip is read
-        recipe = _sample_recipe(one, sampling, run)
-    except (ValueError, OSError) as error:
-        raise UsageError(str(error)) from error
-    folder = run.samples or out.with_name(out.name + ".samples")
-    workers = run.workers or available_cores()
-    if run.dry_run:
-        return _dry_run(out, one, utterances, folder, recipe, root, training)
-    make_folder(out.parent)
-    with locked(out.with_name(out.name + ".lock")), resumable():
-        checkpoint = out.with_name(out.name + ".checkpoint")
-        for path in (out, checkpoint):
-            remove_leftovers(out.parent, of=path.name)
-        with Progress(missing_files(folder, utterances, recipe, root)) as progress:
-            samples = open_samples(
-                folder,
-                utterances,
-                recipe,
-                root,
-                workers=workers,
-                keep_going=run.keep_going,
-                on_clip=lambda failed, count: progress.advance(failed=failed, frames=count),
-            )
-        if not len(samples):
-            name, reason = samples.failed[0]
-            raise UsageError(
-                f"none of the {len(utterances)} clips under {root} gave {one.name} a sample; the first, {name}: "
-                f"{reason}"
-            )
-        labels = _labels(utterances, manifest)
-        document = weights_file.training_document(one, training, recipe, utterances, samples, manifest)
-        identity = weights_file.training_identity(document)
-        failed = list(samples.failed)
-        if run.replace:
-            checkpoint.unlink(missing_ok=True)
-        elif out.exists():
-            stands = weights_file.require_same_training(out, document, identity)
-            return TrainReport(str(out), False, stands, None, failed, time.monotonic() - started_s)
-        engine = Training(
-            one,
-            samples,
-            labels,
-            training,
-            device=device,
-            identity=identity,
-            checkpoint=checkpoint,
-            checkpoint_s=run.checkpoint_s,
-            report=report,
-        )
-        history = engine.run()
-        at, answers = engine.predict(labels.dev)
-        document = replace(
-            document,
-            history=tuple(history),
-            best_epoch=engine.best_epoch,
-            stopped=engine.progress.stopped or "epochs",
-            scores=weights_file.dev_scores(at, answers, labels, utterances, manifest, engine.objective.owners),
-            licence=weights_file.licence_words(one, run.licence),
-            environment={
-                "torch": torch.__version__,
-                "threads": torch.get_num_threads(),
-                "device": device.type,
-            },
-        )
-        note = answers_note(utterances, samples.sha256, at)
-        publish(
-            out, weights_file.pack_weights(engine.state(), document, identity, answers if len(at) else {}, note)
-        )
-        checkpoint.unlink(missing_ok=True)
-    return TrainReport(str(out), True, document, None, failed, time.monotonic() - started_s)
+    identity = weights_file.training_identity(document)
+    labels = _labels(job.utterances, job.manifest)
+    engine = Training(
+        job.encoder,
+        samples,
+        labels,
+        job.training,
+        device=job.device,
+        identity=identity,
+        checkpoint=job.checkpoint,
+        checkpoint_s=job.run.checkpoint_s,
+        report=report,
+    )
+    history = engine.run()
+    at, answers = engine.predict(labels.dev)
+    owners = engine.objective.owners
+    document = replace(
+        document,
+        history=tuple(history),
+        best_epoch=engine.best_epoch,
+        stopped=engine.progress.stopped or "epochs",
+        scores=weights_file.dev_scores(at, answers, labels, job.utterances, job.manifest, owners),
+        licence=weights_file.licence_words(job.encoder, job.run.licence),
+        environment={"torch": torch.__version__, "threads": torch.get_num_threads(), "device": job.device.type},
+    )
+    note = answers_note(job.utterances, samples.sha256, at)
+    packed = weights_file.pack_weights(engine.state(), document, identity, answers if len(at) else {}, note)
+    publish(job.out, packed)
+    job.checkpoint.unlink(missing_ok=True)
+    return document
 
 
 def describe(report: TrainReport) -> str:
@@ -191,7 +250,7 @@ def describe(report: TrainReport) -> str:
     if plan is not None:
         return (
             f"would train {plan.encoder} ({plan.trained_parameters:,} of {plan.parameters:,} parameters) "
-            f"on {plan.utterances} utterances; {plan.to_decode} clips are to be decoded first"
+            f"on {counted(plan.utterances, 'utterance')}; {counted(plan.to_decode, 'clip')} to decode first"
         )
     assert document is not None
     head = (
@@ -207,13 +266,13 @@ def describe(report: TrainReport) -> str:
         )
         lines.append(
             f"  dev {task}: accuracy {_interval(scores.accuracy)}, balanced accuracy "
-            f"{_interval(scores.balanced_accuracy)}; {constant}; {scores.count} utterances"
+            f"{_interval(scores.balanced_accuracy)}; {constant}; {counted(scores.count, 'utterance')}"
             + (f", {lacking} of them without a sample" if lacking else "")
         )
         lines += [f"  warning: {task}: {text}" for text in scores.warnings]
     lines.append(f"  {_chosen_by(document)}; test was not looked at")
     if report.failed:
-        lines.append(f"{len(report.failed)} clips gave no sample and took no part:")
+        lines.append(f"{counted(len(report.failed), 'clip')} gave no sample and took no part:")
         lines += [f"  {name}: {reason}" for name, reason in report.failed[:40]]
     return "\n".join(lines)
 
@@ -316,24 +375,16 @@ def _labels(utterances: Sequence[Utterance], manifest: Manifest) -> SampleLabels
     )
 
 
-def _dry_run(
-    out: Path,
-    one: TrainableEncoder,
-    utterances: Sequence[Utterance],
-    folder: Path,
-    recipe: SampleRecipe,
-    root: Path,
-    training: TrainOptions,
-) -> TrainReport:
+def _dry_run(job: _Job) -> TrainReport:
     from dualstream.pipeline.encoder_training.schedule import depths
 
-    trained = depths(one, training)
-    sizes = {name: array.numel() for name, array in one.net.named_parameters()}
+    trained = depths(job.encoder, job.training)
+    sizes = {name: array.numel() for name, array in job.encoder.net.named_parameters()}
     plan = TrainingPlan(
-        encoder=one.name,
-        utterances=len(utterances),
-        to_decode=missing_files(folder, utterances, recipe, root),
+        encoder=job.encoder.name,
+        utterances=len(job.utterances),
+        to_decode=missing_files(job.samples, job.utterances, job.recipe, job.root),
         parameters=sum(sizes.values()),
         trained_parameters=sum(sizes[name] for name in trained),
     )
-    return TrainReport(str(out), trained=False, plan=plan)
+    return TrainReport(str(job.out), trained=False, plan=plan)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.registry import FitOptions, Progress, Trained
-from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.comparison import VariantRow
+from dualstream.pipeline.experiments.fitting import fit_and_predict
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.options import agreed
 from dualstream.pipeline.experiments.predictions import Predictions
@@ -85,12 +85,12 @@ def run(
     Raises
     ------
     UsageError, ValueError
-        As `protocol.fit_and_predict` and `scoring.score_predictions`.
+        As `fitting.fit_and_predict` and `scoring.score_predictions`.
     KeyboardInterrupt
         Where a fit was interrupted and there is nothing to keep.
     """
     fit, answering = agreed(fit, answering)
-    outcome = protocol.fit_and_predict(plan, variant, fit, progress, refit=for_new)
+    outcome = fit_and_predict(plan, variant, fit, progress, refit=for_new)
     if outcome.interrupted and not for_new:
         raise KeyboardInterrupt
     answered, scores = EvaluationSet.of(plan).score(

@@ -22,9 +22,10 @@ from dualstream.heads.variants import registry
 from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import FitOptions, Progress
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments import experiment, protocol
+from dualstream.pipeline.experiments import experiment
 from dualstream.pipeline.experiments.comparison import FAILED, INTERRUPTED, NOT_APPLICABLE, VariantRow
 from dualstream.pipeline.experiments.experiment import reads_one
+from dualstream.pipeline.experiments.interrupt import graceful_interrupt
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.memory import shortage_words
@@ -92,7 +93,7 @@ def fit_all(
     if workers is None:
         workers = available_cores() if len(work.plan.fitted_on()) >= LARGE else 1
     workers = min(workers, len(chosen))
-    with protocol.graceful_interrupt(progress) as report:
+    with graceful_interrupt(progress) as report:
         pairs = _in_turn(work, chosen, report) if workers <= 1 else _at_once(work, chosen, workers, report)
     rows = [pairs[name][0] if name in pairs else without_scores(name, INTERRUPTED, UNREACHED) for name in chosen]
     predictions = {name: answered for name, (_, answered) in pairs.items() if answered is not None}

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from dualstream.features.faces.drawing import draw_box
 from dualstream.features.faces.rows import CHOSEN
 from dualstream.features.media import DecodeSettings, MediaError, read_clip
 from dualstream.features.media.pictures import Picture
@@ -24,7 +25,6 @@ from dualstream.pipeline.errors import DualstreamError
 from numpy.typing import NDArray
 
 SIZE_PX = 96
-INK, LINE_PX = (40, 200, 80), 2  # of a crop's box
 
 log = logging.getLogger(__name__)
 
@@ -129,11 +129,7 @@ def _framed(picture: Picture, face: ShownFace) -> NDArray[np.uint8]:
     share = SIZE_PX / max(picture.width_px, picture.height_px)
     width, height = (max(1, round(side * share)) for side in (picture.width_px, picture.height_px))
     frame = picture.rgb((0.0, 0.0, float(picture.width_px), float(picture.height_px)), (width, height))
-    sides = np.array([width, height] * 2)
-    left, top, right, bottom = (np.array(face.box) * sides).round().clip(0, sides - LINE_PX).astype(int)
-    box = frame[top : bottom + LINE_PX, left : right + LINE_PX]
-    for edge in (box[:LINE_PX], box[-LINE_PX:], box[:, :LINE_PX], box[:, -LINE_PX:]):
-        edge[:] = INK
+    draw_box(frame, face.box)
     square = np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)
     x, y = (SIZE_PX - width) // 2, (SIZE_PX - height) // 2
     square[y : y + height, x : x + width] = frame

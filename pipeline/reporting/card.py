@@ -17,6 +17,8 @@ from dualstream.pipeline.reporting.tables import (
     presence_words,
 )
 
+from dualstream.counting import counted
+
 FORBIDDEN = (
     "Decisions about a person: hiring, promotion, admission, grading, credit, insurance, policing, migration, "
     "custody, health.",
@@ -81,7 +83,8 @@ def _fitted_on(manifest: BundleManifest, config: RunConfig) -> list[str]:
         *(line for text in manifest.warnings for line in (f"**Warning: {_cell(text)}.**", "")),
         "## What it was fitted on",
         "",
-        f"{fitted.utterances} utterances (sha256 over their ids {fitted.sha256[:16]}…); {_cell(config.protocol)}.",
+        f"{counted(fitted.utterances, 'utterance')} (sha256 over their ids {fitted.sha256[:16]}…); "
+        f"{_cell(config.protocol)}.",
         "",
     ]
     for task in TASKS:
@@ -113,7 +116,7 @@ def _scored(
     lines = [
         "## How it scored",
         "",
-        f"Held out: {held_out.utterances} utterances ({_cell(held_out.split)}). "
+        f"Held out: {counted(held_out.utterances, 'utterance')} ({_cell(held_out.split)}). "
         + _interval_words(held_out)
         + " Per cent but for the log loss (nats). "
         + flattered(seeds, config, calibrated=any(one.utterances for one in manifest.calibration.values())),
@@ -124,7 +127,7 @@ def _scored(
         lines += ["The test split was not looked at.", ""]
     else:
         lines += [
-            f"Test split, {test.utterances} utterances, scored {test_looks} time{'s' if test_looks > 1 else ''}"
+            f"Test split, {counted(test.utterances, 'utterance')}, scored {counted(test_looks, 'time')}"
             " with `evaluate`:",
             "",
             *_table(test, None, "the run as evaluated", ""),
@@ -225,7 +228,7 @@ def _interval_words(scores: SplitScores) -> str:
 
 def _encoder(one: BundleStream) -> str:
     spec, projection = one.spec, one.projection
-    text = f"{_cell(spec['name'])} (version {spec['version']}), {spec['raw_width']} columns"
+    text = f"{_cell(spec['name'])} (version {spec['version']}), {counted(spec['raw_width'], 'column')}"
     if projection:
         text += f", brought to {spec['width']} by a {projection.kind} projection"
     weights = spec["weights"]

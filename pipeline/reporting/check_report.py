@@ -12,6 +12,8 @@ from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import Finding
 from dualstream.pipeline.reporting.tables import console, majority_rows
 
+from dualstream.counting import counted
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -46,8 +48,11 @@ def show(document: CheckDocument, findings: Sequence[Finding]) -> None:
     for task, spread in document.balance.items():
         out.print(_balance_table(task, spread))
     counts = document.counts
-    kinds = ", ".join(f"{counts[severity]} {severity}{'s' * (counts[severity] != 1)}" for severity in COLOURS)
-    out.print(f"{document.utterances} utterances ({document.looked_at}); kinds of finding: {kinds}", markup=False)
+    kinds = ", ".join(counted(counts[severity], severity) for severity in COLOURS)
+    out.print(
+        f"{counted(document.utterances, 'utterance')} ({document.looked_at}); kinds of finding: {kinds}",
+        markup=False,
+    )
 
 
 def _examples(finding: Finding) -> str:

@@ -19,6 +19,8 @@ from dualstream.pipeline.reporting import measures, tables
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.report import ReportPage, cache_facts, made_on
 
+from dualstream.counting import counted
+
 SHOWN_ON_PAGE = 60
 SHOWN_ON_TERMINAL = 5
 
@@ -69,8 +71,8 @@ def print_diagnosis(document: DiagnosisDocument, page_path: str) -> None:
     for note in evidence.notes:
         out.print(f"note: {note}", markup=False)
     out.print(
-        f"{evidence.utterances} utterances of {evidence.groups} {evidence.grouped_by}s of train and dev, "
-        f"{evidence.task}; looked at: {document.looked_at}",
+        f"{counted(evidence.utterances, 'utterance')} of {counted(evidence.groups, evidence.grouped_by)} of train "
+        f"and dev, {evidence.task}; looked at: {document.looked_at}",
         markup=False,
     )
     out.print(f"page: {page_path}", markup=False, soft_wrap=True)
@@ -112,7 +114,7 @@ def diagnosis_report(document: DiagnosisDocument) -> ReportPage:
         )
     )
     names = ", ".join(conclusion.title(cause.name).lower() for cause in document.found.causes)
-    size = f"{evidence.utterances} utterances of {evidence.groups} {evidence.grouped_by}s"
+    size = f"{counted(evidence.utterances, 'utterance')} of {counted(evidence.groups, evidence.grouped_by)}"
     html = page(
         f"{document.cache.name}: why {evidence.fusion}{mark} does what it does",
         f"{names[0].upper()}{names[1:]}. {size}.{made_on(document.created)}",
@@ -297,7 +299,7 @@ def _coverage(found: Mapping[str, Coverage]) -> str:
 
 
 def _space(space: Space) -> str:
-    words = f"{space.width} columns, deviation {space.scale:.3g}"
+    words = f"{counted(space.width, 'column')}, deviation {space.scale:.3g}"
     if not math.isnan(space.effective_rank):
         words += f", effective rank {space.effective_rank:.1f}"
     if not math.isnan(space.drift_auc):

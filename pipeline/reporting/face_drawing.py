@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+from dualstream.features.faces.drawing import CHOSEN_INK, OTHER_INK, draw_box
 from dualstream.features.faces.rows import CHOSEN, FaceRows, words_of
 from dualstream.features.faces.scene import Box
 from numpy.typing import NDArray
 
-CHOSEN_INK, OTHER_INK = (40, 200, 80), (230, 170, 40)
 WIDTH, HEIGHT = 960, 80
 CURVE_CSS = ".masked { fill:var(--orange); fill-opacity:.2 }\n"
 BOX_WORDS = "A green box is the crop that the encoder saw, thin orange ones are other faces."
@@ -22,25 +22,22 @@ def with_boxes(
 
     Boxes are left, top, right, bottom as shares of the picture.
     """
+    drawn = frame.copy()
+    chosen = bool(faces.state[window] in CHOSEN)
+    for box in others:
+        draw_box(drawn, box, chosen=False)
+    if chosen:
+        draw_box(drawn, faces.box[window])
+    return _with_words(drawn, words_of(faces, window), CHOSEN_INK if chosen else OTHER_INK) if words else drawn
+
+
+def _with_words(picture: NDArray[np.uint8], text: str, ink: tuple[int, int, int]) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw
 
-    image = Image.fromarray(frame)
+    image = Image.fromarray(picture)
     pen = ImageDraw.Draw(image)
-    chosen = faces.state[window] in CHOSEN
-
-    def draw(box: Iterable[float], ink: tuple[int, int, int], width: int) -> None:
-        sides = [image.width, image.height] * 2
-        left, top, right, bottom = (float(share) * side for share, side in zip(box, sides, strict=True))
-        pen.rectangle((left, top, max(right, left + 1), max(bottom, top + 1)), outline=ink, width=width)
-
-    for box in others:
-        draw(box, OTHER_INK, 1)
-    if chosen:
-        draw(faces.box[window], CHOSEN_INK, 2)
-    if words:
-        text = words_of(faces, window)
-        pen.rectangle(pen.textbbox((3, 2), text), fill=(0, 0, 0))  # light letters on a light wall can't be read
-        pen.text((3, 2), text, fill=CHOSEN_INK if chosen else OTHER_INK)
+    pen.rectangle(pen.textbbox((3, 2), text), fill=(0, 0, 0))  # light letters on a light wall can't be read
+    pen.text((3, 2), text, fill=ink)
     return np.asarray(image)
 
 

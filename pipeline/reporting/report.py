@@ -26,6 +26,7 @@ from dualstream.pipeline.reporting.tables import Row, difference_interval, score
 from dualstream.pipeline.storage.documents import write_bytes
 from dualstream.pipeline.storage.folders import make_folder
 
+from dualstream.counting import counted
 from dualstream.documents import plain
 
 
@@ -80,7 +81,8 @@ def with_choices(variant: str, chosen: Sequence[str]) -> str:
     """Return a variant's name, and for ``auto`` what it chose: with folds, in how many of them."""
     counts = {name: chosen.count(name) for name in sorted(set(chosen), key=chosen.index)}
     words = [
-        name if len(chosen) == 1 else f"{name} ({count} of {len(chosen)} folds)" for name, count in counts.items()
+        name if len(chosen) == 1 else f"{name} ({count} of {counted(len(chosen), 'fold')})"
+        for name, count in counts.items()
     ]
     return variant + (f": {', '.join(words)}" if words else "")
 
@@ -98,7 +100,7 @@ def run_report(runs: Sequence[Run]) -> ReportPage:
     ]
     sections = [part for i, run in enumerate(runs) for part in _run_sections(run, str(i + 1) if several else "")]
     title = (
-        f"{len(runs)} runs compared: {_caches(runs)}"
+        f"{counted(len(runs), 'run')} compared: {_caches(runs)}"
         if several
         else f"{first.config.variant} on {first.config.cache.name}: {' and '.join(first.metrics.tasks)}"
     )
@@ -145,7 +147,7 @@ def evidence_note(choice: Choice) -> str:
     """Return what the numbers of `evidence_words` are."""
     return (
         f"{choice.metric.replace('_', ' ')}, mean over the tasks, per cent, out of fold over whole "
-        f"{choice.groups}s of {choice.utterances} utterances that auto could see"
+        f"{choice.groups}s of {counted(choice.utterances, 'utterance')} that auto could see"
     )
 
 
@@ -214,7 +216,7 @@ def comparison_report(comparison: Comparison) -> ReportPage:
         )
     )
     seeds = len(comparison.options.seeds)
-    words = f"{comparison.protocol}; {seeds} seed{'s' if seeds > 1 else ''} a variant."
+    words = f"{comparison.protocol}; {counted(seeds, 'seed')} a variant."
     if comparison.interrupted:
         words += " Interrupted: rows that were not finished have no scores."
     html = page(
@@ -304,7 +306,7 @@ def lead(run: Run) -> str:
     """Return one sentence on what a run is."""
     config = run.config
     seeds = len(config.options.seeds)
-    words = f"{config.protocol}; {seeds} seed{'s' if seeds > 1 else ''}; fitted in {config.fit_s:.1f} s."
+    words = f"{config.protocol}; {counted(seeds, 'seed')}; fitted in {config.fit_s:.1f} s."
     return words + made_on(config.created)
 
 
@@ -317,7 +319,7 @@ def _run_sections(run: Run, suffix: str) -> list[Section]:
     """Return the run's own part of the page, and what test said where it was asked."""
     config = run.config
     facts = cache_facts(config.cache.origin, config.streams, config.specs)
-    facts["fitted on"] = f"{config.fitted_on.utterances} utterances, SHA-256 {config.fitted_on.sha256}"
+    facts["fitted on"] = f"{counted(config.fitted_on.utterances, 'utterance')}, SHA-256 {config.fitted_on.sha256}"
     facts |= {f"layers of {stream}": words for stream, words in layer_words(run.history).items()}
     facts["versions"] = ", ".join(f"{name} {version}" for name, version in config.versions.items())
     facts["test split"] = test_words(run.test_log)

@@ -13,6 +13,8 @@ from dualstream.heads.evaluation.statistics import Estimate
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.scores import MissingFeatures, SplitScores, TaskScores
 
+from dualstream.counting import counted
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -61,9 +63,7 @@ class Row:
 def what_is_scored(scores: SplitScores, task: Task) -> str:
     """Return which utterances a task's scores are of, in words."""
     count = scores.tasks[task].count
-    return (
-        f"{count} utterances, out of fold" if scores.split == "folds" else f"{count} utterances of {scores.split}"
-    )
+    return counted(count, "utterance") + (", out of fold" if scores.split == "folds" else f" of {scores.split}")
 
 
 TOO_GOOD = "†"  # behind the name of a row whose training was stopped by what is scored

@@ -30,6 +30,8 @@ from dualstream.pipeline.reporting.report import (
 )
 from dualstream.pipeline.reporting.tables import Row
 
+from dualstream.counting import counted
+
 LEAST_SHARE = 0.02  # of all fits that are done before it is said how long the rest takes
 
 
@@ -63,7 +65,7 @@ def print_written(run: Run) -> None:
     out = tables.console()
     seeds = len(config.options.seeds)
     name = chosen_name(config.variant, config.choice)
-    how = f"{name}, {seeds} seed{'s' if seeds > 1 else ''}: {config.protocol}"
+    how = f"{name}, {counted(seeds, 'seed')}: {config.protocol}"
     lines = [
         f"{how}; no label of the test split was looked at",
         f"fitted in {config.fit_s:.1f} s; run: {run.path}",
@@ -105,7 +107,7 @@ def print_comparison(comparison: Comparison, out_folder: Path) -> None:
             out.print(f"  {what}: {gain}", markup=False, soft_wrap=True)
     best = ", ".join(f"{name} for {task}" for task, name in comparison.best_single.items())
     seeds = len(comparison.options.seeds)
-    each = f"{seeds} seed{'s' if seeds > 1 else ''} a variant"
+    each = f"{counted(seeds, 'seed')} a variant"
     lines = [f"{comparison.protocol}; {each}; no label of the test split was looked at"]
     if best:
         lines.append(f"tested against the best single stream ({best}), chosen on the scored utterances themselves")
@@ -137,7 +139,7 @@ def print_plan(planned: FitHeadPlan) -> None:
     """Say what `--dry-run` found: nothing was fitted or written."""
     out = tables.console()
     streams = ", ".join(f"{head} from {name}" for head, name in planned.streams.items())
-    what = f"would fit {planned.variant} ({planned.summary}), {planned.models} models, on {streams}"
+    what = f"would fit {planned.variant} ({planned.summary}), {counted(planned.models, 'model')}, on {streams}"
     replaces = ", replacing what is there" if planned.replaces else ""
     for line in (what, planned.protocol, f"would write {planned.out}{replaces}"):
         out.print(line, markup=False, soft_wrap=True)
@@ -150,9 +152,11 @@ def print_comparison_plan(planned: ComparisonPlan) -> None:
     fitted, left_out = planned.variants, planned.left_out
     mark = tables.answer_mark(speaker_norm=planned.speaker_norm)
     seeds, folds = planned.seeds, planned.folds
-    how = f"{seeds} seed{'s' if seeds > 1 else ''}" + (f" in {folds} folds" if folds else "")
-    lines = [f"would fit {len(fitted)} of {len(fitted) + len(left_out)} variants{mark}: {', '.join(fitted)}"]
-    lines.append(f"{how}: {planned.fits} fits (solved variants are fitted once for all seeds)")
+    how = counted(seeds, "seed") + (f" in {counted(folds, 'fold')}" if folds else "")
+    lines = [
+        f"would fit {len(fitted)} of {counted(len(fitted) + len(left_out), 'variant')}{mark}: {', '.join(fitted)}"
+    ]
+    lines.append(f"{how}: {counted(planned.fits, 'fit')} (solved variants are fitted once for all seeds)")
     if "auto" in fitted:
         lines.append("auto fits its candidates too, by folds of its own")
     if planned.end_to_end:
@@ -275,7 +279,7 @@ def event_words(event: ProgressEvent) -> str:
     """Return a fit's event in words: variant, fold, epoch, loss, dev score; several fitted in parallel."""
     if "side_by_side" in event:
         running = "; ".join(event_words(one) for one in event["side_by_side"])
-        done = f"{event['done']} of {event['of']} variants done"
+        done = f"{event['done']} of {counted(event['of'], 'variant')} done"
         return f"{done}; {running}" if running else done
     words = [str(event.get("variant", ""))]
     if "of" in event:

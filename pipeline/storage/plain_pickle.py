@@ -101,7 +101,10 @@ def read_pickle(path: Path) -> Any:
     except _Refused as error:
         raise CorruptError(f"{path} holds {error}; only {ADMITTED}, is read from a pickle") from error
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, AssertionError, struct.error) as error:
-        raise CorruptError(f"{path} is not a whole pickle: {error}") from error
+        why = f" ({error})" if isinstance(error, ValueError) else ""  # the others say nothing to a person
+        raise CorruptError(
+            f"{path} is not a whole pickle: it was cut, or is a file of another kind{why}"
+        ) from error
 
 
 def as_pickle(value: Any) -> bytes:

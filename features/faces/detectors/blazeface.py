@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.features.encoder import require
 from dualstream.features.faces.detection import Face, letterboxed, merged, register, square_face
+from dualstream.features.packages import require
 from dualstream.features.single_read import read_hashed
 from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord
 from numpy.typing import NDArray

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from dualstream.features.encoder import MissingPackageError
 from dualstream.features.faces.detection import Face, register, tall_face
+from dualstream.features.packages import MissingPackageError
 from numpy.typing import NDArray
 
 PACKAGE = "facenet-pytorch"

@@ -325,7 +325,11 @@ def test_csd_of_whole_videos_is_cut_to_utterances(tmp_path: Path) -> None:
         (["mmsa", "none.pkl"], {}, NoCacheError, "there is no none.pkl"),
         (["tar", "cache.h5"], {}, UsageError, "one of parquet, arrow, csd, npy, mmsa; found tar"),
         (["npy", "folder"], {}, UsageError, "extract MANIFEST --audio table:folder"),
-        (["csd", "cache.h5"], {}, UsageError, "--manifest FILE cuts it to utterances"),
+        (["csd", "odd.pkl"], {}, UsageError, "--manifest FILE cuts it to utterances"),
+        (["mmsa", "cache.h5"], {}, UsageError, "cache.h5 is a cache, not mmsa; .* convert cache.h5 --to mmsa --out"),
+        (["csd", "cache.h5"], {"to": "csd"}, UsageError, "convert cache.h5 --to csd --out"),
+        (["mmsa"], {}, UsageError, "mmsa is a format; name a file of it too"),
+        (["mmsa", "m.csv"], {}, CorruptError, "m.csv is not a whole pickle: it was cut, or is a file of another kind"),
         (["mmsa", "odd.pkl"], {}, CorruptError, "expected train, valid and test"),
         (["mmsa", "evil.pkl"], {}, CorruptError, "only numbers, text and arrays of them, never code"),
         (["mmsa", "odd.pkl"], {"to": "npy"}, UsageError, "--to and --run are for a cache"),
@@ -345,6 +349,7 @@ def test_what_cannot_be_converted(
     shutil.copy(cache, tmp_path / "cache.h5")
     (tmp_path / "folder").mkdir()
     (tmp_path / "odd.pkl").write_bytes(pickle.dumps({"a": 1}))
+    (tmp_path / "m.csv").write_text("id,path\n")
     (tmp_path / "evil.pkl").write_bytes(b"cos\nsystem\n(S'touch made'\ntR.")
     with pytest.raises(error, match=message):
         convert([Path(one) for one in source], tmp_path / "out", ConvertOptions(**options))

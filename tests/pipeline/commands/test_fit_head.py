@@ -21,8 +21,9 @@ from dualstream.pipeline import experiments
 from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, describe, document, fit_head, fit_head_on
 from dualstream.pipeline.errors import NoCacheError, UsageError
-from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments import fitting, protocol
 from dualstream.pipeline.experiments.history import ModelHistory
+from dualstream.pipeline.experiments.interrupt import graceful_interrupt
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.training_data import corpus_of, read_corpus
@@ -337,10 +338,10 @@ def test_folds_fit_on_all_that_is_neither_scored_nor_watched(monkeypatch, patien
 
     monkeypatch.setattr(registry, "fit", look)
     fit = dataclasses.replace(QUICK, epochs=1, patience=patience)
-    protocol.fit_and_predict(plan, "concat", fit)
+    fitting.fit_and_predict(plan, "concat", fit)
     assert sizes == [(fitted, 160 - fitted)] * 3 + [(240, 0)]
     sizes.clear()
-    protocol.fit_and_predict(plan, "linear", fit)  # solved: it watches nothing
+    fitting.fit_and_predict(plan, "linear", fit)  # solved: it watches nothing
     assert sizes == [(160, 0)] * 3 + [(240, 0)]
 
 
@@ -407,9 +408,9 @@ def test_auto_on_one_stream_says_that_there_was_no_fusion(tmp_path, folds) -> No
 
 def test_refit_takes_the_folds_median_of_best_epochs() -> None:
     history = [ModelHistory(0, "", {}, best, "patience") for best in (3, 9, 4, 30, 5)]  # counted from 0
-    chosen = protocol.refit_options(FitOptions(epochs=40), history)
+    chosen = fitting.refit_options(FitOptions(epochs=40), history)
     assert (chosen.epochs, chosen.patience) == (6, 0)
-    assert protocol.refit_options(FitOptions(epochs=40), [ModelHistory(0, "", {}, None, "")]).epochs == 40
+    assert fitting.refit_options(FitOptions(epochs=40), [ModelHistory(0, "", {}, None, "")]).epochs == 40
 
 
 def test_no_dev_split_says_how_to_go_on(tmp_path) -> None:
@@ -603,7 +604,7 @@ def test_first_signal_waits_for_a_report() -> None:
     before = signal.getsignal(signal.SIGINT)
 
     def interrupted() -> None:
-        with protocol.graceful_interrupt(seen.append) as report:
+        with graceful_interrupt(seen.append) as report:
             report({"epoch": 1})
             os.kill(os.getpid(), signal.SIGINT)
             seen.append("still here")
@@ -620,7 +621,7 @@ def test_second_signal_does_not_wait() -> None:
     seen: list[str] = []
 
     def interrupted() -> None:
-        with protocol.graceful_interrupt(None):
+        with graceful_interrupt(None):
             os.kill(os.getpid(), signal.SIGINT)
             seen.append("once")
             os.kill(os.getpid(), signal.SIGINT)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dualstream.pipeline.cache import Cache, write_cache
-from dualstream.pipeline.commands.inspect import describe, inspect
+from dualstream.pipeline.commands.inspect import inspect
 from dualstream.pipeline.errors import CorruptError, NoCacheError
+from dualstream.pipeline.reporting.inspection import describe
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from tests.pipeline.caches import random_cache

@@ -12,7 +12,7 @@ from dualstream.heads.variants.decode import joint_decode
 from dualstream.heads.variants.registry import FitOptions, Prediction
 from dualstream.pipeline.cache import Cache
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head_on
-from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments import fitting, protocol
 from dualstream.pipeline.experiments.label_support import LabelSupport, TrainingLabels
 from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.experiments.scoring import score_predictions
@@ -47,7 +47,7 @@ def test_joint_decoding_by_folds_knows_no_pair_of_who_is_scored(tmp_path) -> Non
     corpus = corpus_of(with_a_pair_of_one_speaker())
     run = fit_head_on(corpus, "linear", tmp_path / "run", fit=FIT, options=JOINT)
     plan = protocol.plan(corpus, "speaker")
-    outcome = protocol.fit_and_predict(plan, "linear", FIT, refit=False)
+    outcome = fitting.fit_and_predict(plan, "linear", FIT, refit=False)
     decoded = JOINT.answering.apply(outcome.predictions, LabelSupport.of(plan).pairs).decoded[0]
     of_speaker = corpus.speakers[plan.scored] == "speaker0"
     pair = (decoded["emotion"] == 1) & (decoded["sentiment"] == 2)
@@ -128,7 +128,7 @@ def test_train_without_labels_of_a_task_leaves_the_scored_line_alone() -> None:
     )
     support = LabelSupport.throughout(none, 80)
     plan = protocol.plan(corpus)
-    predictions = protocol.fit_and_predict(plan, "linear", FIT).predictions
+    predictions = fitting.fit_and_predict(plan, "linear", FIT).predictions
     scores = score_predictions(predictions, corpus.vocabulary, groups=plan.clusters(), support=support)
     sentiment = scores["tasks"]["sentiment"]
     assert sentiment["train_majority"] is None and scores["contradiction"] is None

@@ -14,7 +14,7 @@ from dualstream.pipeline.cache import Cache, write_cache
 from dualstream.pipeline.commands.evaluate import evaluate
 from dualstream.pipeline.commands.fit_head import FitHeadOptions, fit_head
 from dualstream.pipeline.errors import UsageError
-from dualstream.pipeline.experiments import protocol
+from dualstream.pipeline.experiments import fitting, protocol
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.presence import Presence
 from dualstream.pipeline.experiments.scores import MissingFeatures
@@ -111,7 +111,7 @@ def test_a_fold_without_features_is_no_fold() -> None:
     np.testing.assert_array_equal(np.union1d(plan.scored, plan.left_out), outside)
     np.testing.assert_array_equal(plan.fitted_on(), whole.fitted_on())
     assert plan.training_counts()["emotion"].sum() == len(outside)
-    outcome = protocol.fit_and_predict(plan, "linear", SOLVED)
+    outcome = fitting.fit_and_predict(plan, "linear", SOLVED)
     assert len(outcome.predictions.ids) == len(plan.scored)
 
 

@@ -17,7 +17,7 @@ from dualstream.features.faces.rows import BY_IDENTITY, BY_MARGIN, UNDECIDED
 from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import Cache, read_cache
 from dualstream.pipeline.commands.extract import extract
-from dualstream.pipeline.commands.inspect import describe, inspect
+from dualstream.pipeline.commands.inspect import inspect
 from dualstream.pipeline.commands.project import project
 from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -25,6 +25,7 @@ from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.options import ProjectOptions
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.request import RunOptions
+from dualstream.pipeline.reporting.inspection import describe
 from numpy.typing import NDArray
 
 from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice

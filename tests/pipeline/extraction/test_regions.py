@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from dualstream.features.encoder import EncoderOptions, EncoderSpec
 from dualstream.features.faces.detection import REGISTRY, DetectorEntry
+from dualstream.features.faces.drawing import CHOSEN_INK, OTHER_INK
 from dualstream.features.faces.rows import ALONE, NO_FACE, OUT_OF_VIEW, STATES, UNDECIDED, FaceRows
 from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import Cache, read_cache
 from dualstream.pipeline.commands.extract import extract
-from dualstream.pipeline.commands.inspect import describe, inspect
+from dualstream.pipeline.commands.inspect import inspect
 from dualstream.pipeline.corpus import scratch
 from dualstream.pipeline.corpus.checks.clips import Facts
 from dualstream.pipeline.corpus.checks.registry import CheckedCorpus
@@ -34,9 +35,9 @@ from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.remote_clips import RemoteHasher
 from dualstream.pipeline.extraction.request import RunOptions
 from dualstream.pipeline.extraction.staleness import Hasher
-from dualstream.pipeline.extraction.thumbnails import INK, middle_frames, shown_faces
-from dualstream.pipeline.reporting.face_drawing import CHOSEN_INK, OTHER_INK
+from dualstream.pipeline.extraction.thumbnails import middle_frames, shown_faces
 from dualstream.pipeline.reporting.faces_page import _read, write_faces
+from dualstream.pipeline.reporting.inspection import describe
 
 from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
 
@@ -280,7 +281,7 @@ def test_pictures_of_errors_show_whose_face_was_taken(corpus: Path, speakers: Pa
     assert {name: frame.shape for name, frame in found.items()} == {"two": (96, 192, 3), "none": (96, 96, 3)}
     frame, crop = found["two"][:, :96].astype(int), found["two"][:, 96:]
     assert np.abs(crop[36:52, 36:60].mean(axis=(0, 1)) - COLOURS[0]).max() < 60  # the red one talks
-    box = np.abs(frame - INK).sum(axis=2) < 30
+    box = np.abs(frame - CHOSEN_INK).sum(axis=2) < 30
     rows, columns = np.nonzero(box)
     # The frame is 192 x 96, so it is shown at half its size, 24 px below the top; its left face is 48 px wide at 10.
     expected = np.array(faces["two"].box) * [96, 48, 96, 48] + [0, 24, 0, 24]

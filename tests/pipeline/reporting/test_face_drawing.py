@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dualstream.features.faces.drawing import CHOSEN_INK, OTHER_INK, draw_box
 from dualstream.features.faces.region import Crops, FaceMethod, FaceReading
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, NO_FACE, FaceRows
 from dualstream.features.faces.scene import Scene
@@ -17,7 +18,7 @@ from dualstream.features.faces.scorers.sync import Sync
 from dualstream.features.media import Clip
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.bundles.timeline import FaceView, Timeline
-from dualstream.pipeline.reporting.face_drawing import CHOSEN_INK, OTHER_INK, score_curve, with_boxes
+from dualstream.pipeline.reporting.face_drawing import score_curve, with_boxes
 from dualstream.pipeline.reporting.prediction_page import prediction_page
 
 from tests.features.planted_faces import (
@@ -141,3 +142,13 @@ def test_the_page_of_a_prediction_shows_rivals_scores_and_crops() -> None:
     assert (right[:, 0] - right[:, 2] > 60).any()  # orange
     left = around[30:70, round(0.1 * around.shape[1]) - 2 : round(0.1 * around.shape[1]) + 3].reshape(-1, 3)
     assert (left[:, 1] - left[:, 0] > 60).any()  # green
+
+
+def test_a_box_that_leaves_the_picture_is_drawn_at_its_edge() -> None:
+    picture = np.full((20, 40, 3), 128, np.uint8)
+    draw_box(picture, (-0.5, 0.25, 1.5, 1.0))
+    green = (picture == CHOSEN_INK).all(axis=2)
+    expected = np.zeros((20, 40), bool)
+    expected[5:20] = True
+    expected[7:18, 2:38] = False
+    np.testing.assert_array_equal(green, expected)

@@ -11,6 +11,8 @@ from dualstream.pipeline.corpus.checks.tasks import TASKS, label_of
 from dualstream.pipeline.corpus.labels import canonical_emotion, sentiment_of
 from dualstream.pipeline.corpus.utterance import SPLITS, Utterance
 
+from dualstream.counting import counted
+
 
 @check(
     "split-missing",
@@ -83,7 +85,7 @@ def label_spelling(corpus: CheckedCorpus) -> Iterator[Case]:
         names = _names(corpus, task)
         for name in sorted(names):
             if (plain := _known_spelling(name, names, task)) is not None:
-                yield Case(name, f"{names[name]} rows; {plain} is the usual {task}")
+                yield Case(name, f"{counted(names[name], 'row')}; {plain} is the usual {task}")
 
 
 @check(
@@ -100,7 +102,7 @@ def label_foreign(corpus: CheckedCorpus) -> Iterator[Case]:
         names = _names(corpus, task)
         for name in sorted(names):
             if name not in known and _known_spelling(name, names, task) is None:
-                yield Case(name, f"{names[name]} rows, {task}")
+                yield Case(name, f"{counted(names[name], 'row')}, {task}")
 
 
 @check(
@@ -164,7 +166,7 @@ def class_rare(corpus: CheckedCorpus) -> Iterator[Case]:
     for task, name, counts in _classes(corpus):
         for split, count in counts.items():
             if 0 < count < (limits.rare_train if split == "train" else limits.rare_scored):
-                yield Case(name, f"{count} rows of {split}, {task}")
+                yield Case(name, f"{counted(count, 'row')} of {split}, {task}")
 
 
 SENTIMENT_FOLLOWS = Rule(
@@ -186,7 +188,7 @@ def sentiment_follows(corpus: CheckedCorpus) -> list[Finding]:
         sentiments[utterance.emotion].add(utterance.sentiment)
     settled = {emotion: next(iter(some)) for emotion, some in sentiments.items() if len(some) == 1}
     rows = sum(u.emotion in settled for u in both)
-    note = f"{rows} of the {len(both)} rows with both labels"
+    note = f"{rows} of the {counted(len(both), 'row')} with both labels"
     return SENTIMENT_FOLLOWS.found((Case(e, f"always {s}") for e, s in sorted(settled.items())), note)
 
 

@@ -12,6 +12,8 @@ from dualstream.pipeline.corpus.checks.spans import Stretch, overlap, stretch, s
 from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import SPLITS, Utterance
 
+from dualstream.counting import counted
+
 SPAN_ACROSS_SPLITS = Rule(
     "span-across-splits",
     severity="error",
@@ -185,8 +187,10 @@ def _known_from_train(manifest: Manifest, rule: Rule, name_of: Callable[[Utteran
     for split in ("test", "dev"):
         known = [name for name in counts[split] if name in counts["train"]]
         for name in known:
-            cases[name].append(f"{counts[split][name]} rows of {split}")
+            cases[name].append(f"{counted(counts[split][name], 'row')} of {split}")
         if known:
             rows = sum(counts[split][name] for name in known)
-            notes.append(f"{len(known)} of the {len(counts[split])} {split} {rule.noun}s, with {rows} rows")
+            notes.append(
+                f"{len(known)} of the {len(counts[split])} {split} {rule.noun}s, with {counted(rows, 'row')}"
+            )
     return rule.found((Case(name, ", ".join(parts)) for name, parts in cases.items()), "; ".join(notes))
