@@ -1,10 +1,11 @@
 """Which face a window's row shows: the one alone, the largest, or the one that leads the others by a margin.
 
 A scorer's sign decides nothing: a third of the faces that rest score above 0. So the faces of a shot are compared
-with one another on the ticks with a voice, in the window and some context around it; where that leaves two nearer
-than the margin, in a wider context, since a turn lasts longer than a window. A face alone is taken, with its
-score; where two are nearer than the margin in every context, nobody is, nor where the sound fits the shot no
-better than shifted sound does (fit.py).
+with one another on the ticks with a voice. Where the scorer says how its scores are spread, over all that the
+window's voice says in the shot, and all that other voices say (pooling.py); otherwise in the window and some
+context around it, and where that leaves two nearer than the margin, in a wider context, since a turn lasts longer
+than a window. A face alone is taken, with its score; where two are nearer than the margin, nobody is, nor where
+the sound fits the shot no better than shifted sound does (fit.py).
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from dualstream.features.faces.cepstra import cepstra
 from dualstream.features.faces.fit import LaggedScores, fit
+from dualstream.features.faces.pooling import Pooled, pieces, pool
 from dualstream.features.faces.rows import ALONE, BY_MARGIN, LARGEST, NO_FACE, OUT_OF_VIEW, UNDECIDED
-from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, LaggedScorer, SpeakerScorer
+from dualstream.features.faces.scoring import (
+    SAMPLE_RATE_HZ,
+    TICKS_PER_S,
+    LaggedScorer,
+    ScoreModel,
+    SpeakerScorer,
+    model_of,
+)
 from dualstream.features.faces.voice import TICK, levels_db, voiced
 from dualstream.features.faces.watching import Seen
 from numpy.typing import NDArray
+
+PIECE_TICKS = 15 * TICKS_PER_S  # of a shot, at most, over which voices are pooled
+LEAST_CHANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,14 @@ class Voices:
     """By the track's number, where the scorer tells: how well each fits shifted sound."""
     least_fit: float = float("-inf")
     """A shot of several faces must fit its sound by this much (fit.py)."""
+    model: ScoreModel | None = None
+    """How scores are spread, where the scorer says; None: nothing is pooled by voice."""
+    audio: NDArray[np.float32] | None = None
+    """The clip's sound, for voices to be told apart."""
+    _pooled: dict[tuple[int, ...], tuple[NDArray[np.int64], Pooled] | None] = field(
+        default_factory=dict, init=False
+    )
+    """By first tick, end, and the numbers of the faces."""
 
     def mean(self, seen: Seen, first: int, end: int) -> float:
         """Return a track's mean score over ticks `first` to `end` with a voice; NaN where there are none."""
@@ -60,6 +81,51 @@ class Voices:
         values = scores[first - seen.first_tick : end - seen.first_tick][self.voice[first:end]]
         values = values[np.isfinite(values)]
         return float(values.mean()) if len(values) else float("nan")
+
+    def pooled(
+        self, rivals: Sequence[Seen], shot: tuple[int, int], span: tuple[int, int]
+    ) -> NDArray[np.float64] | None:
+        """Return each rival's chance to talk in a window, and that nobody of them does, shape (F + 1,).
+
+        Parameters
+        ----------
+        shot, span
+            First tick and end of the shot, and of the window.
+
+        Returns
+        -------
+        None where the scorer does not say how its scores are spread, or at none of the window's ticks with a
+        voice all rivals are scored.
+        """
+        if self.model is None:
+            return None
+        middle = min(max((span[0] + span[1]) // 2, shot[0]), shot[1] - 1)
+        piece = next(one for one in pieces(*shot, PIECE_TICKS) if middle < one[1])
+        key = (*piece, *(one.track.number for one in rivals))
+        if key not in self._pooled:
+            self._pooled[key] = self._pool(rivals, piece, self.model)
+        if (found := self._pooled[key]) is None:
+            return None
+        at, pool_of_piece = found
+        there = (at >= span[0]) & (at < span[1])
+        return pool_of_piece.over(there) if there.any() else None
+
+    def _pool(
+        self, rivals: Sequence[Seen], piece: tuple[int, int], model: ScoreModel
+    ) -> tuple[NDArray[np.int64], Pooled] | None:
+        """Return the ticks of a piece with a voice at which all rivals are scored, and whose they are."""
+        first, end = piece
+        scores = np.full((len(rivals), end - first), np.nan)
+        for row, one in zip(scores, rivals, strict=True):
+            known = self.scores.get(one.track.number, np.zeros(0))
+            a, b = max(first, one.first_tick), min(end, one.first_tick + len(known))
+            if a < b:
+                row[a - first : b - first] = known[a - one.first_tick : b - one.first_tick]
+        good = np.isfinite(scores).all(axis=0) & self.voice[first:end]
+        if self.audio is None or not good.any():
+            return None
+        rows = cepstra(self.audio[first * TICK :], end - first)
+        return first + np.flatnonzero(good), pool(scores[:, good], rows[good], model)
 
 
 def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float32] | None) -> Voices:
@@ -79,7 +145,7 @@ def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float
         if (smooth := LaggedScores.of(one.first_tick, by_lag)) is not None:
             lagged[number] = smooth
     least_fit = scorer.least_fit if isinstance(scorer, LaggedScorer) else float("-inf")
-    return Voices(scores, voiced(levels_db(audio, ticks)), lagged, least_fit)
+    return Voices(scores, voiced(levels_db(audio, ticks)), lagged, least_fit, model_of(scorer), audio)
 
 
 def largest(faces: Sequence[Seen], target: int) -> Choice:
@@ -125,33 +191,73 @@ def speaker(
         (only,) = rivals
         score = voices.mean(only, *nears[0])
         return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
-    ranked = _ranked(rivals, voices, nears, least_margin)
-    best_score, _, best = ranked[0]
-    margin = best_score - ranked[1][0]
     span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
+    ranked = _by_voice(rivals, voices, _extent(faces, shot), span) or _by_window(
+        rivals, voices, nears, least_margin
+    )
+    best, margin = ranked.best, ranked.margin
+    score = _mean(voices, best, nears[0])
     fits = least_margin <= 0 or not fit(_of_shot(faces, voices, shot), voices.voice, span) < voices.least_fit
-    if not fits or not margin >= least_margin or np.isinf(best_score):
+    if not fits or not margin >= least_margin:
         near_best = tuple(
             one
-            for score, _, one in ranked
-            if target in one.shown and (not fits or np.isinf(best_score) or best_score - score < least_margin)
+            for one, behind in ranked.behind
+            if target in one.shown and (not fits or not np.isfinite(margin) or behind < least_margin)
         )
-        return Choice(UNDECIDED, None, _number(best_score), _number(margin), in_view, near_best)
+        return Choice(UNDECIDED, None, _number(score), _number(margin), in_view, near_best)
     if target not in best.shown:
-        return Choice(OUT_OF_VIEW, None, best_score, _number(margin), in_view)
-    return Choice(BY_MARGIN, best, best_score, _number(margin), in_view)
+        return Choice(OUT_OF_VIEW, None, _number(score), _number(margin), in_view)
+    return Choice(BY_MARGIN, best, _number(score), _number(margin), in_view)
 
 
-def _ranked(
+@dataclass(frozen=True, repr=False)
+class _Ranking:
+    margin: float
+    """Of the best face; NaN where nothing was scored."""
+    behind: list[tuple[Seen, float]]
+    """Each face, the best first, and how far it is behind."""
+
+    @property
+    def best(self) -> Seen:
+        return self.behind[0][0]
+
+
+def _by_voice(
+    rivals: Sequence[Seen], voices: Voices, shot: tuple[int, int], span: tuple[int, int]
+) -> _Ranking | None:
+    """Rank faces by all that the window's voice, and others, say in the shot."""
+    chances = voices.pooled(rivals, shot, span)
+    if chances is None or voices.model is None:
+        return None
+    nats = np.log(np.maximum(chances, LEAST_CHANCE))
+    ranked = sorted(zip(nats[:-1], (-one.track.number for one in rivals), rivals, strict=True), reverse=True)
+    best = ranked[0][0]
+    others = float(np.log(max(1 - np.exp(best), LEAST_CHANCE)))
+    margin = max(0.0, float(best) - others) * voices.model.per_nat
+    return _Ranking(margin, [(one, float(best - nat) * voices.model.per_nat) for nat, _, one in ranked])
+
+
+def _by_window(
     rivals: Sequence[Seen], voices: Voices, nears: Sequence[tuple[int, int]], least_margin: float
-) -> list[tuple[float, int, Seen]]:
-    """Return score, number and face, the best first, of the first span that decides; of the first one, if none."""
+) -> _Ranking:
+    """Rank faces by their mean scores in the first span that decides; in the first one, if none does."""
     found = []
     for near in nears:
-        found.append(sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True))
-        if np.isfinite(found[-1][0][0]) and found[-1][0][0] - found[-1][1][0] >= least_margin:
+        ranked = sorted(((_mean(voices, one, near), -one.track.number, one) for one in rivals), reverse=True)
+        best, second = ranked[0][0], ranked[1][0]
+        margin = best - second if np.isfinite(best) else float("nan")
+        behind = [(one, best - score if np.isfinite(best) else 0.0) for score, _, one in ranked]
+        found.append(_Ranking(margin, behind))
+        if margin >= least_margin:
             return found[-1]
     return found[0]
+
+
+def _extent(faces: Sequence[Seen], shot: int) -> tuple[int, int]:
+    """Return the first tick of a shot at which a face is scored, and the end of those."""
+    there = [one for one in faces if one.track.shot == shot and one.grey]
+    ends = [one.first_tick + len(one.grey) for one in there]
+    return min((one.first_tick for one in there), default=0), max(ends, default=0)
 
 
 def _of_shot(faces: Sequence[Seen], voices: Voices, shot: int) -> list[LaggedScores]:

@@ -73,6 +73,33 @@ class LaggedScorer(SpeakerScorer, Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ScoreModel:
+    """What a face's mean score over a stretch of one voice is made of; pooling.py weighs scores by it."""
+
+    talking: float
+    """By how much the one who talks scores higher."""
+    face: float
+    """Spread of what a face scores throughout, whoever talks."""
+    stretch: float
+    """Spread of a long stretch, beside that."""
+    tick: float
+    """Spread of a very short one, beside both."""
+    settled_ticks: int
+    """Ticks of a stretch at which half of the variance of `tick` is gone."""
+    change: float
+    """Sum of scores by which another face must lead for a while to begin a stretch."""
+    per_nat: float
+    """What a nat of a face's odds counts as, on the scale of `least_margin`."""
+
+
+def model_of(scorer: SpeakerScorer) -> ScoreModel | None:
+    """Return a scorer's optional `by_voice`; without it the faces of each window are compared by themselves."""
+    model = getattr(scorer, "by_voice", None)
+    assert model is None or isinstance(model, ScoreModel)
+    return model
+
+
 def contexts_s(scorer: SpeakerScorer) -> tuple[float, ...]:
     """Return how much beside a window is compared, seconds: `context_s`, then, where undecided, its `wider_s`.
 

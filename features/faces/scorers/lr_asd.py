@@ -9,13 +9,14 @@ windows of pairs of faces that both talk 0.83 are right with it, 0.75 without.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dualstream.features.faces.fit import LAGS
 from dualstream.features.faces.mfcc import mfcc
-from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, CropSpec, register
+from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, CropSpec, ScoreModel, register
 from dualstream.features.faces.voice import TICK
 from dualstream.features.memory import raise_shortage
 from dualstream.features.weights import UNKNOWN_LICENCE, WeightsRecord, load_file
@@ -46,6 +47,9 @@ class LrAsdScorer:
     least_margin = 1.5
     least_fit = 1.5
     wider_s = (1.0,)
+    by_voice = ScoreModel(
+        talking=2.6, face=1.2, stretch=1.6, tick=2.0, settled_ticks=12, change=160.0, per_nat=1.9
+    )
 
     def __init__(self, weights: Path) -> None:
         from dualstream.features.networks.lr_asd import LrAsd
@@ -66,9 +70,10 @@ class LrAsdScorer:
         """Return all that shapes its answers."""
         return {
             "name": self.name,
-            "version": 3,
+            "version": 4,
             "least_fit": self.least_fit,
             "wider_s": list(self.wider_s),
+            "by_voice": asdict(self.by_voice),
             "weights": self._weights.to_json(),
         }
 
