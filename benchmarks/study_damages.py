@@ -1,15 +1,18 @@
-"""Which mistakes does `diagnose` name? Each of benchmarks/damages.py, more_damages.py, partial_damages.py and
-fresh_damages.py planted in corpora, and corpora left as they are.
+"""Which mistakes does `diagnose` name? Each of benchmarks/damages.py, more_damages.py, partial_damages.py,
+fresh_damages.py and unseen_damages.py planted in corpora, and corpora left as they are.
 
     python benchmarks/study_damages.py --corpus planted --seeds 3 --strengths 0.5,1,1.5
     DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess
     DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus cremad --damages clean --seeds 5
+    DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus pom --set classic
 
-prints what each diagnosis says, how many of the utterances that its first cause names are those that the mistake
-concerns, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but for measures and
-limits, none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of processor time.
-`ravdess` is a layer of whisper-tiny.en and action units, whose encoded rows are kept in `--rows`; `cremad` has the
-votes of people, whose clean corpora are drawn anew by speakers: which are there, and which are dev.
+prints what each diagnosis says, how many of the utterances that its first cause names are those that the
+mistake concerns, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but for
+measures and limits, none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of
+processor time. `ravdess` is a layer of whisper-tiny.en and action units, whose encoded rows are kept in
+`--rows`; `cremad` has the votes of people, whose clean corpora are drawn anew by speakers: which are there, and
+which are dev. other_corpora.py has the others. A mistake that changes nothing (of speakers, where nobody is
+named) isn't counted.
 """
 
 from __future__ import annotations
@@ -18,17 +21,21 @@ import argparse
 import time
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import checkout  # noqa: F401
 import numpy as np
+from classic_damages import CLASSIC
 from damages import DAMAGES
 from dualstream.heads.data.batch import UNLABELLED
 from fresh_damages import FRESH
 from frozen_rows import action_units, cremad_votes, folder_of, whisper_rows
 from more_damages import MORE
+from other_corpora import OTHERS
 from partial_damages import PARTIAL
+from unseen_damages import UNSEEN
 from whole_corpora import Whole, planted, table
 
 from dualstream.cores import one_core
@@ -38,7 +45,8 @@ if TYPE_CHECKING:
 
 CLEAN = "clean"
 DEV_SHARE = 0.25  # of the speakers
-SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL, "fresh": FRESH}
+SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL, "fresh": FRESH, "unseen": UNSEEN, "classic": CLASSIC}
+CORPORA = ("planted", "ravdess", "cremad", *OTHERS)
 RIGHT, OTHERWISE, NOTHING = "named right", "named otherwise", "nothing wrong"
 
 
@@ -75,6 +83,25 @@ def drawn(whole: Whole, seed: int) -> Whole:
     kept = codes[: round(0.8 * len(codes))]
     part = whole.take(np.flatnonzero(np.isin(whole.features.speaker, kept)))
     return replace(part, dev=np.isin(part.features.speaker, kept[: round(DEV_SHARE * len(kept))]))
+
+
+def corpus_of(name: str, folder: Path, seed: int) -> Whole:
+    """Return a draw of a corpus by its name on the command line."""
+    if name in OTHERS:
+        return OTHERS[name](folder, seed)
+    return planted(seed) if name == "planted" else drawn(_whole(name, folder), seed)
+
+
+@cache
+def _whole(name: str, folder: Path) -> Whole:
+    return ravdess(folder) if name == "ravdess" else cremad()
+
+
+def unchanged(before: Whole, after: Whole) -> bool:
+    """Say whether a damage left a corpus as it was."""
+    same = before.ids == after.ids and bool((before.dev == after.dev).all())
+    shapes = [{name: rows.shape for name, rows in whole.rows.items()} for whole in (before, after)]
+    return same and shapes[0] == shapes[1] and not concerned(before, after)
 
 
 def diagnosed(whole: Whole) -> tuple[str, ...]:
@@ -142,7 +169,7 @@ def verdict(named: tuple[str, ...], right: tuple[str, ...]) -> str:
 def main() -> None:
     """Plant, diagnose, count."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpus", choices=("planted", "ravdess", "cremad"), default="planted")
+    parser.add_argument("--corpus", choices=CORPORA, default="planted")
     parser.add_argument("--rows", type=Path, default=Path("build/rows"), help="where encoded rows are kept")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
@@ -150,8 +177,6 @@ def main() -> None:
     parser.add_argument("--damages", default="", help="those whose words hold this; clean: none")
     parser.add_argument("--set", choices=("all", *SETS), default="all", help="the files of damages")
     arguments = parser.parse_args()
-    real = {"ravdess": lambda: ravdess(arguments.rows), "cremad": cremad}.get(arguments.corpus)
-    whole = real() if real else None
     sets = SETS.values() if arguments.set == "all" else (SETS[arguments.set],)
     chosen = {CLEAN: (None, ())} | {name: one for each in sets for name, one in each.items()}
     chosen = {name: one for name, one in chosen.items() if arguments.damages in name}
@@ -160,9 +185,12 @@ def main() -> None:
     for name, (damage, right) in chosen.items():
         for strength in map(float, arguments.strengths.split(",") if damage else ("1",)):
             for seed in range(arguments.first, arguments.first + arguments.seeds):
-                clean = corpus = planted(seed) if whole is None else drawn(whole, seed)
+                clean = corpus = corpus_of(arguments.corpus, arguments.rows, seed)
                 if damage is not None:
                     corpus = damage(corpus, np.random.default_rng([seed, 1]), strength)
+                    if unchanged(clean, corpus):
+                        print(f"{name}, {strength:g}, seed {seed}: changes nothing here", flush=True)
+                        continue
                 found = causes_of(corpus)
                 said = verdict(tuple(one.name for one in found), right)
                 counts[name][said] += 1

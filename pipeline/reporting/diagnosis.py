@@ -139,8 +139,10 @@ def _working_together(evidence: Evidence, mark: str) -> list[Section]:
     return [
         Section(
             title="How the streams work together",
-            lead=f"What a joined head is beyond its streams: {evidence.fusion}{mark} as it is, out of fold. Which "
-            "utterances a stream misled is in errors.html beside this page.",
+            lead=f"What a joined head is beyond its streams: {evidence.fusion}{mark} as it is, out of fold.",
+            beside={}
+            if found.utterances is None
+            else {"errors.html": "the utterances, by how much a stream misled the head"},
             facts_title="What was found",
             facts=measures.facts(found, evidence.fusion, mark),
             pictures=measures.pictures(found),

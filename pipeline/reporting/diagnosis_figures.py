@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 STREAM_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)  # of the first stream, the second, …
 LINE = 30  # characters that stand side by side under half a figure
+LOST = {"shuffled": 1.0, "hidden": 0.45}  # how opaque the bars are of a stream that is taken away so
 GOOD, BAD, UNSURE = GREEN, RED, GREY
 
 
@@ -136,12 +137,14 @@ def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker
         left.set_title(f"Worth (Shapley){answer_mark(speaker_norm=speaker_norm)}")
         left.set_ylabel("points above chance")
         lean = [next(x for x in leans if x.stream == name) for name in names]
-        right.bar(place - 0.18, [100 * x.shuffled for x in lean], color=bars, width=0.34, label="shuffled")
-        right.bar(place + 0.18, [100 * x.masked for x in lean], color=bars, width=0.34, alpha=0.45, label="hidden")
+        for shift, (word, alpha) in zip((-0.18, 0.18), LOST.items(), strict=True):
+            lost = [100 * (x.shuffled if word == "shuffled" else x.masked) for x in lean]
+            right.bar(place + shift, lost, color=bars, width=0.34, alpha=alpha)
+            right.bar([0], [0], 0, color=MUTED, alpha=alpha, label=word)  # for the legend, of no stream's colour
         right.set_xticks(place, names)
         right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=speaker_norm)}")
         right.set_ylabel("points lost")
-        right.legend()
+        figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8)
         for axes in (left, right):
             if sum(map(len, names)) > LINE:
                 axes.set_xticks(place, names, rotation=15, ha="right")
@@ -149,7 +152,7 @@ def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker
             axes.grid(axis="y", color=GRID)
 
     caption = "What each stream is worth to the joined score, and what the fitted head loses without it."
-    return Picture("worth", "Worth and use of the streams", caption, render(plot, 7.2, 3.0))
+    return Picture("worth", "Worth and use of the streams", caption, render(plot, 7.2, 3.2))
 
 
 def gains(evidence: Evidence) -> Picture:

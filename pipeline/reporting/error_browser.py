@@ -42,6 +42,7 @@ button { cursor:pointer; padding:.4rem .9rem }
 #list td { vertical-align:middle }
 #list td.text,#list th.text { text-align:left }
 #list td.text { white-space:normal; overflow-wrap:anywhere }
+#list td.named { white-space:nowrap } #list tr:focus { outline:2px solid var(--blue); outline-offset:-2px }
 #list img { height:56px; border-radius:4px; display:block }
 .wrong { color:var(--red); font-weight:600 } .right { color:var(--green) }
 .bar { display:inline-block; width:5.2rem; height:.55rem; position:relative; background:var(--line);
@@ -55,7 +56,8 @@ th[aria-sort=descending] button::after { content:' \\2193'; opacity:1 }
 th button:focus-visible { outline:2px solid var(--blue); outline-offset:2px; border-radius:3px }
 #none { padding:1.4rem 1rem; background:var(--soft); border-radius:10px }
 @media print { #filters,#more { display:none } #list { break-inside:auto } #list tr { break-inside:avoid }
-  th button::after { content:'' } .bar,.bar i,.chip { print-color-adjust:exact } }
+  th button { display:none } th[data-head]::after { content:attr(data-head) }
+  .bar,.bar i,.chip { print-color-adjust:exact } }
 @media screen and (max-width:720px) {
   #list thead { display:none } #list tr { display:block; border:1px solid var(--line); border-radius:10px;
     margin:.7rem 0; padding:.3rem .2rem } #list td { display:flex; align-items:center;
@@ -82,7 +84,9 @@ function chip(name) {
   const one = document.createElement('i'); one.className = 'chip';
   one.style.background = 'var(--' + data.colours[name] + ')'; return one;
 }
-function named(head, name, kind) { const td = cell(head, name, kind); td.prepend(chip(name)); return td; }
+function named(head, name, kind) {
+  const td = cell(head, name, 'text named ' + kind); td.prepend(chip(name)); return td;
+}
 function bar(head, value) {
   const td = cell(head, (value < 0 ? '\\u2212' : '+') + Math.abs(value).toFixed(2));
   const box = document.createElement('span'), fill = document.createElement('i');
@@ -105,7 +109,7 @@ function line(r) {
   small.textContent = [r.split, r.speaker, r.time].filter(Boolean).join(', ') +
     (r.lacks.length ? '; lacks ' + r.lacks.join(', ') : '');
   name.append(small); tr.append(name);
-  tr.append(named('label', r.label, 'text'), named('answer', r.answer, 'text ' + (r.right ? 'right' : 'wrong')));
+  tr.append(named('label', r.label, ''), named('answer', r.answer, r.right ? 'right' : 'wrong'));
   tr.append(cell('probability of the label', r.probability.toFixed(2)));
   data.streams.forEach((stream, at) => { const td = bar(stream, r.streams[at]);
     const alone = document.createElement('small'), name = r.alone[at];
@@ -132,6 +136,12 @@ function keys(by) {
   if (by === 'length') return r => r.seconds === null ? Infinity : r.seconds;
   return r => Math.min(...r.streams);
 }
+function asked() {
+  const words = [...form.elements].filter(one => one.name && one.name !== 'by' && one.value).map(one =>
+    one.labels[0].firstChild.textContent + ' ' + (one.selectedOptions ? one.selectedOptions[0].text : one.value));
+  const by = form.elements.by.selectedOptions[0].text;
+  return (words.length ? ': ' + words.join(', ') : '') + '; order: ' + by + (backwards ? ', backwards' : '');
+}
 let found = [];
 function draw() {
   found = kept(); shown = 0; body.replaceChildren(); next();
@@ -143,7 +153,7 @@ function draw() {
 }
 function next() {
   body.append(...found.slice(shown, shown + STEP).map(line)); shown = Math.min(found.length, shown + STEP);
-  count.textContent = found.length + ' of ' + data.rows.length + ' utterances' +
+  count.textContent = found.length + ' of ' + data.rows.length + ' utterances' + asked() +
     (found.length > shown ? ', the first ' + shown + ' are shown' : '');
   more.hidden = found.length <= shown; none.hidden = found.length > 0;
 }
@@ -153,10 +163,14 @@ heads.forEach(one => one.addEventListener('click', () => {
 }));
 form.elements.by.addEventListener('change', () => { backwards = false; draw(); });
 form.addEventListener('reset', () => { backwards = false; setTimeout(draw); });
-document.querySelector('#none button').addEventListener('click', () => form.reset());
+document.querySelector('#none button').addEventListener('click', () => {
+  form.reset(); form.elements.by.focus();
+});
 form.addEventListener('input', draw);
 form.addEventListener('submit', event => event.preventDefault());
-more.addEventListener('click', next);
+more.addEventListener('click', () => {
+  const row = shown; next(); body.rows[row].tabIndex = -1; body.rows[row].focus();
+});
 draw();
 """
 
@@ -178,11 +192,11 @@ class ErrorBrowser:
 
     def write(self, folder: Path, stem: str = STEM) -> None:
         """Write the page and the CSV into a folder: errors.html and errors.csv, where no other `stem` is given."""
-        write_bytes(folder / f"{stem}.html", self.html().encode())
+        write_bytes(folder / f"{stem}.html", self.html(stem).encode())
         write_csv(folder / f"{stem}.csv", self.rows, self.streams)
 
-    def html(self) -> str:
-        """Return the page."""
+    def html(self, stem: str = STEM) -> str:
+        """Return the page, with a link to the CSV beside it."""
         digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
         policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
         # a closing tag inside a string would end the element: < is written as JSON may write it
@@ -190,6 +204,8 @@ class ErrorBrowser:
         heads = ["utterance", "label", "answer", PROBABILITY, *self.streams, "misled by"]
         heads = ["picture", *heads] if self.thumbnails else heads
         notes = "".join(f'<p class="note">{escape(text)}</p>' for text in self.notes)
+        file = escape(f"{stem}.csv")
+        notes += f'<p class="note"><a href="{file}">{file}</a> holds the same rows.</p>'
         body = (
             f'<h1>{escape(self.title)}</h1>\n<p class="lead">{escape(self.lead)}</p>\n{notes}\n'
             f'<form id="filters">{self._filters()}</form>\n<p class="note" id="count" aria-live="polite"></p>\n'
@@ -197,7 +213,7 @@ class ErrorBrowser:
             f"{''.join(_head(title, self.streams) for title in heads)}</tr></thead><tbody></tbody></table></div>\n"
             '<p id="none" hidden>No utterance fits these filters. <button type="button">Show all</button></p>\n'
             '<button id="more" type="button" hidden>Show more</button>\n'
-            "<noscript><p>This list is drawn by a script; the CSV beside it holds the same rows.</p></noscript>\n"
+            "<noscript><p>This list is drawn by a script; without one, read the CSV.</p></noscript>\n"
             f'<script type="application/json" id="rows">{rows}</script>\n<script>{SCRIPT}</script>'
         )
         return html_page(self.title, body, css=OWN_CSS, policy=policy)
@@ -245,7 +261,7 @@ class ErrorBrowser:
                 "split": row.split,
                 "speaker": row.speaker,
                 "seconds": None if row.duration_s != row.duration_s else round(row.duration_s, 3),
-                "time": "" if row.duration_s != row.duration_s else f"{row.duration_s:.2f} s",
+                "time": "" if row.duration_s != row.duration_s else f"{row.duration_s:.2f}\N{NO-BREAK SPACE}s",
                 "label": row.label,
                 "answer": row.answer,
                 "right": row.right,
@@ -285,8 +301,9 @@ def _head(title: str, streams: Sequence[str]) -> str:
     order = f"stream:{title}" if title in streams else {"utterance": "id", PROBABILITY: "probability"}.get(title)
     words = escape(title)
     if order is not None:
+        kind += f' data-head="{words}"'
         words = f'<button type="button" data-by="{escape(order)}" title="sort">{words}</button>'
-    return f"<th{kind}>{words}</th>"
+    return f'<th scope="col"{kind}>{words}</th>'
 
 
 def _choice(title: str, values: Iterable[str], order: Sequence[str]) -> tuple[str, list[str], list[str]]:

@@ -42,6 +42,8 @@ class Section:
     pictures: Sequence[Picture] = ()
     documents: dict[str, object] = field(default_factory=dict)
     """Documents behind a fold, by their headings."""
+    beside: dict[str, str] = field(default_factory=dict)
+    """What files beside the page hold, by their names."""
 
 
 def page(
@@ -213,6 +215,10 @@ def _section(section: Section) -> list[str]:
     parts = [f"<h2>{escape(section.title)}</h2>"]
     if section.lead:
         parts.append(f'<p class="lead">{escape(section.lead)}</p>')
+    parts += [
+        f'<p><a href="{escape(file)}">{escape(file)}</a>: {escape(what)}</p>'
+        for file, what in section.beside.items()
+    ]
     parts += [_warning(text) for text in section.warnings]
     for task in dict.fromkeys(task for row in section.rows if row.scores for task in row.scores.tasks):
         parts += [f"<h3>{escape(task.capitalize())}</h3>", _score_table(task, section.rows)]

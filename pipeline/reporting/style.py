@@ -78,7 +78,7 @@ code { font-family:ui-monospace,"DejaVu Sans Mono",monospace; font-size:.86em }
   .scroll th[scope=row],.scroll thead th:first-child { position:sticky; left:0; min-width:7rem; max-width:9rem;
     background:var(--ground) } }
 @media print { main { max-width:none;
-  padding:0 } h2 { break-after:avoid } figure,table { break-inside:avoid } }
+  padding:0 } h2,h3,summary { break-after:avoid } figure,table,dd { break-inside:avoid } }
 """
 
 

@@ -9,8 +9,9 @@ import pytest
 from dualstream.heads.diagnosis import causes, conclusion
 from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.intervention import Intervention
+from dualstream.heads.diagnosis.strength import Reliance
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
-from dualstream.pipeline.reporting import diagnosis
+from dualstream.pipeline.reporting import diagnosis, diagnosis_figures
 
 
 def test_every_cause_has_a_title_of_its_own() -> None:
@@ -51,3 +52,16 @@ def test_what_was_tried_stands_where_nothing_helped(helps: bool) -> None:
 def change(name: str, difference: float, low: float, high: float, p_value: float) -> Intervention:
     gain = PairedDifference(difference, low, high, p_value, 40)
     return Intervention(name, "type this", Estimate(0.5, (0.5,)), gain, gain)
+
+
+def test_the_legend_of_what_a_head_loses_stands_clear_of_its_bars() -> None:
+    leans = [
+        Reliance(name, shuffled, masked)
+        for name, shuffled, masked in (("video", 0.05, 0.0), ("audio", 0.05, 0.05))
+    ]
+    drawing = diagnosis_figures.worth_of({"video": 0.1, "audio": 0.1}, leans, speaker_norm=False).drawing
+    figure = drawing._figure
+    drawing.file("png")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["shuffled", "hidden"]
+    assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)

@@ -49,7 +49,8 @@ def document(page: str):
 
 def test_a_page_holds_its_rows_and_runs_its_own_script_only() -> None:
     browser = ErrorBrowser("t", "l", [row("a", -2.0, 1.0), row("b", 0.5, 0.5, answer="joy")], ("face", "voice"))
-    page = browser.html()
+    page = browser.html("errors-dev")
+    assert '<a href="errors-dev.csv">' in page and page.count('<th scope="col"') == page.count("<th") - 1 == 7
     script = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     assert len(script) == 1
     digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
@@ -87,6 +88,8 @@ def test_a_diagnosis_lists_train_and_dev_the_most_misled_first(tmp_path: Path) -
     page = (tmp_path / "out" / "errors.html").read_text()
     assert [one["id"] for one in document(page)["rows"]] == [one["id"] for one in rows]
     assert not {one for one, split in truth.items() if split == "test"} & {one["id"] for one in rows}
+    assert '<a href="errors.html">' in (tmp_path / "out" / "report.html").read_text()
+    assert '<a href="errors.csv">' in page
 
 
 def test_without_measures_there_is_no_browser(tmp_path: Path) -> None:
@@ -94,6 +97,7 @@ def test_without_measures_there_is_no_browser(tmp_path: Path) -> None:
     options = DiagnoseOptions(diagnosis=DiagnosisOptions(**{**vars(QUICK), "measures": False}))
     found = diagnose(tmp_path / "cache.h5", tmp_path / "out", options)
     assert found["measures"] is None and not (tmp_path / "out" / "errors.html").exists()
+    assert "errors.html" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_thumbnails_come_from_the_middle_and_what_is_missing_is_left_out(

@@ -95,6 +95,64 @@ def test_the_error_browser_sorts_and_filters(tmp_path: Path) -> None:
     assert (said["right"], said["none"], said["again"]) == (["b"], [0, False], [3, True, True])
 
 
+def written(tmp_path: Path, count: int) -> Path:
+    rows = [test_error_browser.row(f"u{k:03d}", -1.0, 0.5 * k, label="surprise") for k in range(count)]
+    (tmp_path / "page.html").write_text(ErrorBrowser("t", "l", rows, ("face", "voice")).html(), encoding="utf-8")
+    return tmp_path / "page.html"
+
+
+LOADED = '<script>addEventListener("load", async () => { const said = {}; %s; document.title = JSON.stringify(said); });</script>'
+FOLLOWED = """
+  const stands = () => document.activeElement.tagName + " " + (document.activeElement.cells?.[0].firstChild.textContent ?? "");
+  more.focus(); more.click(); said.more = [stands(), body.rows.length];
+  more.focus(); more.click(); said.last = [stands(), body.rows.length, more.hidden];
+  form.elements.find.value = "nobody"; form.elements.right.value = "true"; draw();
+  said.asked = count.textContent; said.printed = getComputedStyle(form).display;
+  none.querySelector("button").focus(); none.querySelector("button").click();
+  await new Promise(done => setTimeout(done, 20));
+  said.back = document.activeElement.name; said.all = count.textContent
+"""
+
+
+def test_the_keyboard_goes_on_where_the_list_did(tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    said = browser.ask(CHROMIUM, written(tmp_path, 250), tmp_path, LOADED % FOLLOWED)
+    assert said["more"] == ["TR u100", 200] and said["last"] == ["TR u200", 250, True]
+    assert said["asked"] == "0 of 250 utterances: answer is right, id contains nobody; order: most misled"
+    assert said["back"] == "by" and said["all"].startswith("250 of 250 utterances; order: most misled, the first")
+
+
+PRINTED = """
+  said.form = getComputedStyle(form).display;
+  said.heads = [...document.querySelectorAll("#list th")].map(one => {
+    const button = one.querySelector("button"), after = getComputedStyle(one, "::after").content;
+    const shown = !button ? one.textContent : getComputedStyle(button).display === "none" ? JSON.parse(after) : "";
+    return shown; });
+  said.whole = [...document.querySelectorAll("#list td.named")].every(one => {
+    const range = document.createRange(); range.selectNodeContents(one.lastChild);
+    const words = range.getClientRects(), chip = one.firstChild.getBoundingClientRect();
+    return words.length === 1 && chip.bottom > words[0].top && chip.top < words[0].bottom; })
+"""
+
+
+def test_a_printed_list_names_its_columns(tmp_path: Path) -> None:
+    """Chromium leaves buttons out of the head of a table's second page: the words stand there without them."""
+    page = written(tmp_path, 3)
+    page.write_text(page.read_text("utf-8").replace("@media print", "@media all"), "utf-8")
+    assert CHROMIUM is not None
+    said = browser.ask(CHROMIUM, page, tmp_path, LOADED % PRINTED, width=760)
+    assert said["form"] == "none" and said["whole"]
+    assert said["heads"] == [
+        "utterance",
+        "label",
+        "answer",
+        "probability of the label",
+        "face",
+        "voice",
+        "misled by",
+    ]
+
+
 def check(page: Path, tmp_path: Path, *, width: int, dark: bool) -> None:
     assert CHROMIUM is not None
     seen = browser.look(CHROMIUM, page, tmp_path, width=width, dark=dark)
