@@ -23,7 +23,7 @@ from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 from dualstream.heads.diagnosis.signs.told import Told, told_labels
 from dualstream.heads.evaluation.calibration import log_softmax
 
-ROWS = 4_000  # of larger tables so many are looked at, evenly spread
+ROWS = 2_500  # of larger tables so many are looked at, evenly spread
 LEAST_ROWS = 100
 FOLDS = 4  # of speakers (dialogues); of fewer, rows are dealt by themselves
 FITTED = 5  # labels of a class that were fitted on, for others of it to be scored

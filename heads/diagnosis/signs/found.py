@@ -10,6 +10,7 @@ from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.accused import Vouched
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
+from dualstream.heads.diagnosis.signs.crossed import Crossed
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
@@ -49,6 +50,7 @@ class Signs:
     joins: tuple[Join, ...] = ()
     speaker_joins: tuple[SpeakerJoin, ...] = ()
     split_joins: tuple[SplitJoin, ...] = ()
+    crossed: tuple[Crossed, ...] = ()
     wrong: tuple[WrongCodes, ...] = ()
     vouched: tuple[Vouched, ...] = ()
     label_maps: tuple[LabelMap, ...] = ()
@@ -93,6 +95,7 @@ class Signs:
                 {**vars(one), "speaker": self.speaker_names[one.speaker]} for one in self.speaker_joins
             ],
             "split_joins": [vars(one) for one in self.split_joins],
+            "crossed": [_plain(one, self) for one in self.crossed],
             "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
             "vouched": [vars(one) for one in self.vouched],
             "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],

@@ -13,6 +13,7 @@ from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
+from dualstream.heads.diagnosis.signs.crossed import crossed
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
@@ -67,6 +68,7 @@ def signs(
         joins=joined,
         split_joins=split_joins(table),
         speaker_joins=speakers_apart(table),
+        crossed=crossed(table),
         wrong=wrong,
         vouched=vouched(table, wrong),
         label_maps=label_maps(table),
