@@ -20,6 +20,7 @@ from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
+from dualstream.heads.diagnosis.signs.renumbered import Renumbered
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
@@ -67,6 +68,7 @@ class Signs:
     same_persons: tuple[SamePerson, ...] = ()
     two_people: tuple[TwoPeople, ...] = ()
     numbered: Numbered | None = None
+    renumbered: Renumbered | None = None
     missing: tuple[MissingByClass, ...] = ()
     values: tuple[PutValue, ...] = ()
     same_streams: tuple[SameStream, ...] = ()
@@ -126,6 +128,7 @@ class Signs:
                 {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
             ],
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
+            "renumbered_speakers": self.renumbered and _plain(self.renumbered, self),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
             "put_values": [_plain(one, self) for one in self.values],
             "same_streams": [vars(one) for one in self.same_streams],

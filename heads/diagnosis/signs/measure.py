@@ -23,6 +23,7 @@ from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.renumbered import renumbered
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
@@ -78,6 +79,7 @@ def signs(
         same_persons=same_persons(table),
         two_people=two_people(table),
         numbered=numbered(table),
+        renumbered=renumbered(table),
         voices=voices(table),
     )
     progress("what undoing the mistakes gains")

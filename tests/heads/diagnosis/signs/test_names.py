@@ -13,6 +13,7 @@ from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import _loss, confusions
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.renumbered import renumbered
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.wrong_codes import ask_labels
 
@@ -168,3 +169,20 @@ def test_rows_of_other_utterances_have_nobody_to_vouch_for_them():
     moved = np.flatnonzero(some())
     place[moved] = np.roll(np.random.default_rng(1).permutation(moved), 1)
     assert accused(WHOLE.having({**WHOLE.rows, "audio": WHOLE.rows["audio"][place]}))[2] == ()
+
+
+def test_names_that_are_someone_else_in_dev_are_no_shared_speakers():
+    speaker, dev = WHOLE.features.speaker, WHOLE.dev
+    own = np.where(dev, speaker - speaker[dev].min(), speaker)
+    table = of(WHOLE.having(speaker=own))
+    found = renumbered(table)
+    assert found is not None and found.speakers == (0, 1, 2) and found.apart > 0.6
+    told = causes.REGISTRY.get("wrong_speakers").rule(evidence(signs=signs_of(table, renumbered=found)))
+    assert told is not None and told.speakers == ("0", "1", "2") and "someone else in dev" in told.text
+
+
+def test_people_whom_both_splits_know_are_themselves_even_where_dev_was_recorded_otherwise():
+    half = replace(WHOLE, dev=some(0.4))
+    assert renumbered(of(half)) is None
+    offset = {name: own + half.dev[:, None] * 2 * own.std(axis=0) for name, own in half.rows.items()}
+    assert renumbered(of(half.having(offset))) is None
