@@ -185,7 +185,7 @@ def confused(signs: Signs) -> Confusions | None:
 def renamed_classes(signs: Signs) -> Confusions | None:
     """Return it where wrong labels of some class bear one name: they weren't drawn at random."""
     found = confused(signs)
-    return found if found is not None and found.pairs else None
+    return found if found is not None and found.in_one_way else None
 
 
 def contradicted(signs: Signs) -> tuple[int, ...]:
@@ -290,7 +290,7 @@ def _someone_else(signs: Signs, found: Renumbered) -> str:
     if len(found.speakers) > SHOWN:
         more = ", …"
     return (
-        f"of {found.names} names in train and dev {len(found.speakers)} ({names}{more}) lie as far apart in both as "
-        f"people do ({found.apart:.2f} of the usual squared distance of two names): they are someone else in dev, as "
-        "where each split numbers its speakers from nought"
+        f"of {found.names} names in train and dev {len(found.speakers)} ({names}{more}) lie as far apart in both "
+        f"as people do ({found.apart:.2f} of the usual squared distance of two names): they are someone else in "
+        "dev, as where each split numbers its speakers from nought"
     )

@@ -12,8 +12,11 @@ from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import _loss, confusions
+from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.renumbered import renumbered
+from dualstream.heads.diagnosis.signs.same_speakers import _told_apart
+from dualstream.heads.diagnosis.signs.told import told_labels
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.wrong_codes import ask_labels
 
@@ -186,3 +189,22 @@ def test_people_whom_both_splits_know_are_themselves_even_where_dev_was_recorded
     assert renumbered(of(half)) is None
     offset = {name: own + half.dev[:, None] * 2 * own.std(axis=0) for name, own in half.rows.items()}
     assert renumbered(of(half.having(offset))) is None
+
+
+def test_a_near_pair_says_nothing_where_many_people_are_alike():
+    """Distances of 20 people, one pair of whom is far nearer than the others; with 30 more pairs as near as halves."""
+    rng = np.random.default_rng(0)
+    between = np.exp(rng.normal(3.0, 0.3, 190))
+    halves = np.exp(rng.normal(0.0, 0.2, 400))
+    between[0] = 0.9
+    assert np.flatnonzero(_told_apart(between, halves, 500, 20)).tolist() == [0]
+    between[1:31] = 1.2
+    assert not _told_apart(between, halves, 500, 20).any()
+
+
+def test_probes_that_tell_no_label_disagree_with_none():
+    """Labels drawn anew: what a probe says of them is noise, in whichever class or of whomever."""
+    table = of(WHOLE.having(emotion=np.random.default_rng(3).permutation(LABEL)))
+    told = told_labels(table)
+    assert told is not None and not told.tells and told_labels(of(WHOLE)).tells
+    assert confusions(table) is None and noisy_groups(table) == ()
