@@ -11,6 +11,7 @@ from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
 from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults
 
+PAIRS = 5  # that are told
 PART = 0.9  # of the utterances, up to which those concerned are told by their ids
 
 EXPLAINED_BY = (
@@ -42,7 +43,7 @@ def wrong_join(evidence: Evidence) -> Cause | None:
         )
     if any(name_faults(signs)):
         return None  # its groups are seen by two streams in the same utterances: those are joined right
-    return _of_split(signs) or _whole_speakers(signs) or _shuffled(signs) or _part(signs)
+    return _of_split(signs) or _crossed(signs) or _whole_speakers(signs) or _shuffled(signs) or _part(signs)
 
 
 def _elsewhere(signs: Signs, moved: Sequence[Join]) -> tuple[str, ...]:
@@ -104,6 +105,29 @@ def _of_split(signs: Signs) -> Cause | None:
         f"join {' and '.join(dict.fromkeys(one.moved for one in found))} of {' and '.join(sorted(splits))} anew, "
         "by id, before believing a score on it",
         utterances=signs.called([i for i, dev in enumerate(signs.dev) if ("dev" if dev else "train") in splits]),
+    )
+
+
+def _crossed(signs: Signs) -> Cause | None:
+    """Return the cause where two speakers' rows of one stream are each other's."""
+    found = signs.crossed
+    if not found:
+        return None
+    speakers = {code for one in found for code in one.speakers}
+    pairs = [
+        f"{' and '.join(signs.speakers_called(one.speakers))} ({one.z:.1f} deviations)"
+        for one in sorted(found, key=lambda one: -one.z)[:PAIRS]
+    ]
+    streams = list(dict.fromkeys((one.one, one.other) for one in found))
+    return mistake(
+        "wrong_join",
+        f"of {len(found)} pairs of speakers, {', '.join(pairs)}{', …' if len(found) > PAIRS else ''}, "
+        f"{'; '.join(f'{one} and {other}' for one, other in streams)} go together better with each other's rows "
+        "than as they stand, place by place: one stream's rows are the other speaker's",
+        None,
+        "join the rows of these speakers anew, by id; where two were recorded at once, see which channel is whose",
+        utterances=signs.called([i for i, one in enumerate(signs.speaker) if one in speakers]),
+        speakers=signs.speakers_called(sorted(speakers)),
     )
 
 

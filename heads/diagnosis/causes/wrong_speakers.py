@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.verdicts import misnamed, name_faults
 
 OTHERS = tuple(name for name in MISTAKES if name not in ("wrong_speakers", "label_noise", "wrong_join"))
@@ -24,7 +25,7 @@ def wrong_speakers(evidence: Evidence) -> Cause | None:
             None,
             advice,
             utterances=[name for one in signs.two_people for name in signs.called(one.utterances)],
-            speakers=signs.speakers_called([one.speaker for one in signs.two_people]),
+            speakers=signs.speakers_called(_people(signs)),
         )
     part = misnamed(signs)
     if part is None:
@@ -38,3 +39,9 @@ def wrong_speakers(evidence: Evidence) -> Cause | None:
         advice,
         utterances=signs.called(part.utterances),
     )
+
+
+def _people(signs: Signs) -> list[int]:
+    """Return the names that are two people's, and those that are someone else in dev."""
+    found = [one.speaker for one in signs.two_people]
+    return found + (list(signs.renumbered.speakers) if signs.renumbered is not None else [])

@@ -23,7 +23,7 @@ from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 from dualstream.heads.diagnosis.signs.told import Told, told_labels
 from dualstream.heads.evaluation.calibration import log_softmax
 
-ROWS = 4_000  # of larger tables so many are looked at, evenly spread
+ROWS = 2_500  # of larger tables so many are looked at, evenly spread
 LEAST_ROWS = 100
 FOLDS = 4  # of speakers (dialogues); of fewer, rows are dealt by themselves
 FITTED = 5  # labels of a class that were fitted on, for others of it to be scored
@@ -35,6 +35,7 @@ RIGHT = 3.0  # log-likelihood that it costs to call all of a class otherwise
 LEAST_GAIN = 15.0  # of log-likelihood, over speakers who were not fitted on
 LEAST_SHARE = 0.1  # of one class, that bears other names
 LEAST_RATE = 0.03  # of all labels
+MOST = 0.5  # of the wrong labels, that bear such names where labels are wrong in one way
 ONE_NAME = 0.6  # of the wrong labels, that bear the one name which is commonest for their class
 
 
@@ -73,6 +74,12 @@ class Confusions:
         return tuple(sorted(found, key=lambda one: -one[2]))
 
     @property
+    def in_one_way(self) -> bool:
+        """Whether most of the wrong labels bear the commonest wrong name of their class."""
+        wrong = sum(1 - row[at] for at, row in enumerate(self.called))
+        return self.found and sum(share for _, _, share in self.pairs) >= MOST * wrong
+
+    @property
     def spread(self) -> tuple[tuple[int, float], ...]:
         """Classes of which a share bears many other names: the class and the share, the largest first."""
         paired = {one for one, _, _ in self.pairs}
@@ -83,7 +90,7 @@ class Confusions:
 def confusions(table: Table) -> Confusions | None:
     """Estimate what each class is called, of all streams together; None where there are too few utterances."""
     told = told_labels(table) if table.raw else None
-    if told is None:
+    if told is None or not told.tells:
         return None
     index = np.flatnonzero(told.use)
     index = index[:: -(-len(index) // ROWS)]

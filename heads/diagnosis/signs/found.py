@@ -10,6 +10,7 @@ from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.accused import Vouched
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
+from dualstream.heads.diagnosis.signs.crossed import Crossed
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
@@ -19,6 +20,7 @@ from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
+from dualstream.heads.diagnosis.signs.renumbered import Renumbered
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
@@ -49,6 +51,7 @@ class Signs:
     joins: tuple[Join, ...] = ()
     speaker_joins: tuple[SpeakerJoin, ...] = ()
     split_joins: tuple[SplitJoin, ...] = ()
+    crossed: tuple[Crossed, ...] = ()
     wrong: tuple[WrongCodes, ...] = ()
     vouched: tuple[Vouched, ...] = ()
     label_maps: tuple[LabelMap, ...] = ()
@@ -65,6 +68,7 @@ class Signs:
     same_persons: tuple[SamePerson, ...] = ()
     two_people: tuple[TwoPeople, ...] = ()
     numbered: Numbered | None = None
+    renumbered: Renumbered | None = None
     missing: tuple[MissingByClass, ...] = ()
     values: tuple[PutValue, ...] = ()
     same_streams: tuple[SameStream, ...] = ()
@@ -93,6 +97,7 @@ class Signs:
                 {**vars(one), "speaker": self.speaker_names[one.speaker]} for one in self.speaker_joins
             ],
             "split_joins": [vars(one) for one in self.split_joins],
+            "crossed": [_plain(one, self) for one in self.crossed],
             "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
             "vouched": [vars(one) for one in self.vouched],
             "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],
@@ -123,6 +128,7 @@ class Signs:
                 {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
             ],
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
+            "renumbered_speakers": self.renumbered and _plain(self.renumbered, self),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
             "put_values": [_plain(one, self) for one in self.values],
             "same_streams": [vars(one) for one in self.same_streams],

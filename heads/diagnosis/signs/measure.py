@@ -13,6 +13,7 @@ from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
+from dualstream.heads.diagnosis.signs.crossed import crossed
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
@@ -22,6 +23,7 @@ from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.renumbered import renumbered
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
@@ -67,6 +69,7 @@ def signs(
         joins=joined,
         split_joins=split_joins(table),
         speaker_joins=speakers_apart(table),
+        crossed=crossed(table),
         wrong=wrong,
         vouched=vouched(table, wrong),
         label_maps=label_maps(table),
@@ -76,6 +79,7 @@ def signs(
         same_persons=same_persons(table),
         two_people=two_people(table),
         numbered=numbered(table),
+        renumbered=renumbered(table),
         voices=voices(table),
     )
     progress("what undoing the mistakes gains")

@@ -52,7 +52,7 @@ class NoisyGroup:
 def noisy_groups(table: Table) -> tuple[NoisyGroup, ...]:
     """Find the groups, of each kind those of most rows first, whose labels are wrong in part."""
     told = told_labels(table) if table.raw else None
-    if told is None:
+    if told is None or not told.tells:
         return ()
     kinds: list[tuple[By, Codes]] = [("split", table.dev.astype(np.int64))] if table.dev.any() else []
     kinds += [("speaker", table.speaker)] if table.named_speakers else []

@@ -10,6 +10,7 @@ from dualstream.heads.diagnosis.signs.table import Codes, Table
 
 LARGEST_SHIFT = 3  # rows
 FIELDS = 8  # of ids, by which tables may have been sorted
+WORKERS = (2, 4)  # who took rows by turns, and whose files were put one after the other
 
 
 def rearrangements(table: Table) -> Iterator[tuple[str, Codes]]:
@@ -22,6 +23,12 @@ def rearrangements(table: Table) -> Iterator[tuple[str, Codes]]:
             yield f"{words} inside each speaker", _inside(table.speaker, shift)
         if table.dev.any():
             yield f"{words} inside each split", _inside(table.dev.astype(np.int64), shift)
+    if table.dev.any() and not table.dev.all():
+        firsts, lasts = np.argsort(table.dev, kind="stable"), np.argsort(~table.dev, kind="stable")
+        for words, own, others in (("train", firsts, lasts), ("dev", lasts, firsts)):
+            source = np.empty(count, dtype=np.int64)
+            source[own] = others
+            yield f"a table of both splits that begins with {words}", source
     pairs = np.minimum(here ^ 1, count - 1)
     yield "the other of each two rows", pairs
     yield "the other of each two rows but the first", np.concatenate(([0], np.minimum(pairs[:-1] + 1, count - 1)))
@@ -66,6 +73,11 @@ def _orders(table: Table) -> Iterator[tuple[str, Codes]]:
     yield "an order by speaker and class", np.lexsort((here, table.label, table.speaker))
     yield "an order by class and speaker", np.lexsort((here, table.speaker, table.label))
     yield "an order by split", np.argsort(table.dev, kind="stable")
+    if table.named_speakers:
+        called = np.array([table.speaker_names[code] if code >= 0 else "" for code in table.speaker])
+        yield "an order by the speakers' names", np.argsort(called, kind="stable")
+    for count in WORKERS:
+        yield f"the files of {count} who took rows by turns", np.argsort(here % count, kind="stable")
     yield "an order by dialogue", np.argsort(table.dialogue, kind="stable")
     fields = [re.split(r"[-_./ ]+", name) for name in table.ids]
     width = min(map(len, fields), default=0)

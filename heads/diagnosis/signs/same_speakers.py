@@ -6,7 +6,8 @@ The distance of two speakers' means, around the means of classes, in deviations 
 
 is compared with two distributions that the corpus gives: that of the halves of one speaker, and that of two
 speakers. Two names are one person's (or were mixed up) where their distance is one of the first kind and none of
-the second. Where the halves of a speaker lie as far apart as speakers do, nothing is told.
+the second. Where the halves of a speaker lie as far apart as speakers do, or more pairs than there are names lie
+as near as halves, nothing is told.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def same_persons(table: Table) -> tuple[SamePerson, ...]:
     between = _distances(group_sums(rows, speaker, len(codes)) / sizes[:, None], sizes)
     above = np.triu_indices(len(codes), 1)
     halves = _of_halves(rows, speaker, len(codes))
-    found = _told_apart(between[above], halves, rows.shape[1])
+    found = _told_apart(between[above], halves, rows.shape[1], len(codes))
     pairs = [(int(above[0][i]), int(above[1][i])) for i in np.flatnonzero(found)]
     splits = [set(table.dev[use][speaker == code].tolist()) for code in range(len(codes))]
     return tuple(
@@ -101,7 +102,7 @@ def _of_halves(rows: Floats, speaker: Codes, count: int) -> Floats:
     return np.concatenate(found)
 
 
-def _told_apart(between: Floats, halves: Floats, width: int) -> np.ndarray:
+def _told_apart(between: Floats, halves: Floats, width: int, names: int) -> np.ndarray:
     """Say which distances are those of one person: by a normal distribution of the logarithms of either kind.
 
     The chance that two persons lie so near is held against the number of pairs. It is that of a chi-squared
@@ -118,6 +119,8 @@ def _told_apart(between: Floats, halves: Floats, width: int) -> np.ndarray:
     of_width = chi2.cdf(between / np.median(between) * chi2.median(width), width)
     chance = np.maximum(norm.cdf((logs - middle) / max(spread, 1e-9)), of_width) * len(logs)
     likely_one = logs <= np.quantile(of_one, 0.99)
+    if likely_one.sum() > names:
+        return np.zeros(len(logs), dtype=bool)  # each name has one like it or more: people are alike here
     return np.asarray(likely_one & (chance <= SHARE))
 
 

@@ -9,6 +9,8 @@ from dualstream.heads.diagnosis.signs.lapses import lapse
 from dualstream.heads.diagnosis.signs.table import WIDEST, Codes, Floats, Mask, Table, without
 from dualstream.heads.diagnosis.signs.wrong_codes import FOLDS, group_folds, read_by_speaker
 
+ABOVE = 4.0  # deviations of chance, by which labels must be told for probes to disagree with any
+
 
 @dataclass(frozen=True, repr=False)
 class Told:
@@ -24,6 +26,16 @@ class Told:
     """Shape (N, C); zeros where `use` doesn't name the utterance."""
     share: Floats
     """Of the classes among labels, shape (C,)."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether probes tell the labels at all: of the mean class more than chance, beyond doubt."""
+        code = self.code[self.use]
+        counts = np.maximum(np.bincount(code, minlength=len(self.names)), 1)
+        right = np.bincount(code, self.log_p[self.use].argmax(axis=1) == code, minlength=len(self.names))
+        chance = 1 / len(counts)
+        error = np.sqrt((chance * (1 - chance) / counts).sum()) / len(counts)
+        return bool((right / counts).mean() - chance >= ABOVE * error)
 
 
 def told_labels(table: Table) -> Told | None:
@@ -48,4 +60,5 @@ def _told(table: Table) -> Told | None:
     best = max(found, key=lambda one: one.accuracy)
     log_p, code = np.zeros((len(table), len(best.names))), np.zeros(len(table), dtype=np.int64)
     log_p[use], code[use] = best.log_p, np.searchsorted(best.names, table.label[use])
-    return Told(use, code, best.names, log_p, np.bincount(code[use], minlength=len(best.names)) / use.sum())
+    share = np.bincount(code[use], minlength=len(best.names)) / use.sum()
+    return Told(use, code, best.names, log_p, share)

@@ -11,6 +11,7 @@ from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
+from dualstream.heads.diagnosis.signs.renumbered import Renumbered
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.speakers import GROUPS
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes
@@ -184,7 +185,7 @@ def confused(signs: Signs) -> Confusions | None:
 def renamed_classes(signs: Signs) -> Confusions | None:
     """Return it where wrong labels of some class bear one name: they weren't drawn at random."""
     found = confused(signs)
-    return found if found is not None and found.pairs else None
+    return found if found is not None and found.in_one_way else None
 
 
 def contradicted(signs: Signs) -> tuple[int, ...]:
@@ -233,6 +234,8 @@ def name_faults(signs: Signs) -> Iterator[str]:
             f"{twice[0].distance:.1f}; of the halves of one speaker {twice[0].halves:.1f}, of two speakers "
             f"{twice[0].usual:.1f}): one person under two names, or two whose names were mixed up"
         )
+    if signs.renumbered is not None:
+        yield _someone_else(signs, signs.renumbered)
     if signs.two_people:
         yield _of_two(signs)
     alike = signs.numbered
@@ -278,4 +281,16 @@ def _of_two(signs: Signs) -> str:
         f"({first.agreement:.0%} of the first one's rows), which lie as far apart as people do "
         f"({first.apart:.2f} of the usual squared distance of two names; in the other names "
         f"{max(first.usual, 0):.2f}): two people under one name"
+    )
+
+
+def _someone_else(signs: Signs, found: Renumbered) -> str:
+    """Say which names are someone else in dev."""
+    names, more = ", ".join(signs.speakers_called(found.speakers[:SHOWN])), ""
+    if len(found.speakers) > SHOWN:
+        more = ", …"
+    return (
+        f"of {found.names} names in train and dev {len(found.speakers)} ({names}{more}) lie as far apart in both "
+        f"as people do ({found.apart:.2f} of the usual squared distance of two names): they are someone else in "
+        "dev, as where each split numbers its speakers from nought"
     )

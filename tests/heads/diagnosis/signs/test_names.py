@@ -12,7 +12,11 @@ from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.confusions import _loss, confusions
+from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.renumbered import renumbered
+from dualstream.heads.diagnosis.signs.same_speakers import _told_apart
+from dualstream.heads.diagnosis.signs.told import told_labels
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.wrong_codes import ask_labels
 
@@ -168,3 +172,39 @@ def test_rows_of_other_utterances_have_nobody_to_vouch_for_them():
     moved = np.flatnonzero(some())
     place[moved] = np.roll(np.random.default_rng(1).permutation(moved), 1)
     assert accused(WHOLE.having({**WHOLE.rows, "audio": WHOLE.rows["audio"][place]}))[2] == ()
+
+
+def test_names_that_are_someone_else_in_dev_are_no_shared_speakers():
+    speaker, dev = WHOLE.features.speaker, WHOLE.dev
+    own = np.where(dev, speaker - speaker[dev].min(), speaker)
+    table = of(WHOLE.having(speaker=own))
+    found = renumbered(table)
+    assert found is not None and found.speakers == (0, 1, 2) and found.apart > 0.6
+    told = causes.REGISTRY.get("wrong_speakers").rule(evidence(signs=signs_of(table, renumbered=found)))
+    assert told is not None and told.speakers == ("0", "1", "2") and "someone else in dev" in told.text
+
+
+def test_people_whom_both_splits_know_are_themselves_even_where_dev_was_recorded_otherwise():
+    half = replace(WHOLE, dev=some(0.4))
+    assert renumbered(of(half)) is None
+    offset = {name: own + half.dev[:, None] * 2 * own.std(axis=0) for name, own in half.rows.items()}
+    assert renumbered(of(half.having(offset))) is None
+
+
+def test_a_near_pair_says_nothing_where_many_people_are_alike():
+    """Distances of 20 people, one pair of whom is far nearer than the others; with 30 more pairs as near as halves."""
+    rng = np.random.default_rng(0)
+    between = np.exp(rng.normal(3.0, 0.3, 190))
+    halves = np.exp(rng.normal(0.0, 0.2, 400))
+    between[0] = 0.9
+    assert np.flatnonzero(_told_apart(between, halves, 500, 20)).tolist() == [0]
+    between[1:31] = 1.2
+    assert not _told_apart(between, halves, 500, 20).any()
+
+
+def test_probes_that_tell_no_label_disagree_with_none():
+    """Labels drawn anew: what a probe says of them is noise, in whichever class or of whomever."""
+    table = of(WHOLE.having(emotion=np.random.default_rng(3).permutation(LABEL)))
+    told = told_labels(table)
+    assert told is not None and not told.tells and told_labels(of(WHOLE)).tells
+    assert confusions(table) is None and noisy_groups(table) == ()
