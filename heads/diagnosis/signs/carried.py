@@ -41,7 +41,7 @@ def apart(values: Floats, small: Mask) -> float:
 def thins_out(rows: Floats, small: Mask) -> bool:
     """Say whether a cloud of rows (N, R) is only where one cloud's rows thin out into the distance.
 
-    In normal scores no column has tails: of a cloud that was none, what is left is the end of a normal distribution.
+    In normal scores no column has tails: of a cloud that was none, the end of a normal distribution is left.
     Clouds that are sharp, each by its own deviation, are asked nothing.
     """
     fit = np.arange(len(rows)) % 2 == 0
@@ -56,7 +56,7 @@ def thins_out(rows: Floats, small: Mask) -> bool:
 
 
 def of_speakers(rows: Floats, small: Mask, speaker: Codes) -> bool:
-    """Say whether two clouds of rows (N, R) are no more than people who differ; False where they part no speakers."""
+    """Say whether two clouds of rows (N, R) are people who differ; False where they part none."""
     codes, inverse = np.unique(speaker, return_inverse=True)
     share = np.bincount(inverse, small) / np.bincount(inverse)
     mine = np.flatnonzero(share >= WHOLE)

@@ -16,13 +16,16 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.carried import apart, fisher, of_speakers, thins_out
+from dualstream.heads.diagnosis.signs.class_columns import Turned, turned
 from dualstream.heads.diagnosis.signs.clusters import split_distance
+from dualstream.heads.diagnosis.signs.coarse import coarse
 from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
-from dualstream.heads.diagnosis.signs.units import Unit, units
+from dualstream.heads.diagnosis.signs.units import OTHERS, WIDER, Unit, units
 
 APART = 6.0  # deviations between two clouds of rows
+FAR_APART = 12.0  # deviations between the spreads of speakers' votes and counts, which differ by themselves
 SCALES_APART = 5.0  # deviations between two scales, and
 FACTOR = 2.0  # the least ratio of them
 SHARE = 0.03  # of the rows, in the smaller cloud
@@ -73,9 +76,14 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     there = table.there[name].copy()
     there[np.fromiter(leave_out, dtype=np.int64)] = False
     rows = table.raw[name][there]
-    if len(rows) < LEAST or few_values(rows):
+    if len(rows) < LEAST:
         return None
+    if few_values(rows):  # equal rows are chance, another unit is none
+        unit = units(table, name, there)
+        return None if unit is None or unit.distance < FAR_APART else _of_unit(table, name, there, unit)
     found = None
+    if (few := coarse(table, name, there)) is not None:
+        return replace(_told(table, name, there, few[0][there], "kinds", 0.0, 1.0), how=few[1])
     if (own := normalised(table, name, there)) is not None:
         return _normalised(table, name, there, own)
     if (unit := units(table, name, there)) is not None:
@@ -98,7 +106,18 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
             order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
+    if found is None and (own_columns := turned(table, name, there)) is not None:
+        dev = table.dev[there]
+        found = _told(table, name, there, dev, "kinds", _distance_between(table.components(name)[there], dev), 1.0)
+        found = replace(found, by="split", how=_otherwise(own_columns))
     return found
+
+
+def _otherwise(one: Turned) -> str:
+    return (
+        f"columns in which the classes lie otherwise (correlation of class means in the least alike "
+        f"quarter {one.likeness:.2f}; of groups drawn at random {one.usual:.2f})"
+    )
 
 
 def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:
@@ -124,6 +143,8 @@ def _of_unit(table: Table, name: str, there: Mask, unit: Unit) -> TwoKinds:
     """Return two kinds of rows, of speakers whose rows are in another unit."""
     kind: Kind = "kinds" if unit.function else "scale"
     found = _told(table, name, there, unit.rows[there], kind, unit.distance, unit.factor)
+    if unit.function in (WIDER, OTHERS):
+        return replace(found, how=f"columns {unit.factor:,.2g} times as wide {unit.function}")
     return replace(found, function=unit.function)
 
 

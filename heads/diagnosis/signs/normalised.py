@@ -51,8 +51,8 @@ def normalised(table: Table, name: str, there: Mask) -> Normalised | None:
     groups += [table.speaker] if table.named_speakers else []
     for group in groups:
         for is_so, words, alike in (
-            (_standard, "columns of mean 0 and deviation 1", _standardise),
-            (_from_0_to_1, "columns that reach from 0 to 1", _to_0_and_1),
+            (_standard, "columns of mean 0 and deviation 1 (normalised by themselves)", _standardise),
+            (_from_0_to_1, "columns that reach from 0 to 1 (normalised by themselves)", _to_0_and_1),
         ):
             some = _groups(rows, there, group, is_so)
             if _part(some, there) and (is_so is _standard or _reach_beyond(rows[there & ~some])):
