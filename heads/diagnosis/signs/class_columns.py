@@ -1,4 +1,4 @@
-"""Whether columns say of the classes in dev what they say in train: components or an order of columns of their own.
+"""Whether columns say of the classes in dev what they say in train, or are components or an order of its own.
 
 Of two parts of a corpus, classes lie alike in the columns that tell them. Components that were fitted on each
 split have other signs and another order, and their means and spreads don't tell: dev looks like train, and heads
@@ -32,7 +32,7 @@ class Turned:
 
 
 def turned(table: Table, name: str, there: Mask) -> Turned | None:
-    """Say that the classes lie otherwise in the columns of dev than in those of train, and not so in other streams."""
+    """Say that the classes lie otherwise in dev's columns than in train's, and not so in another stream."""
     mine = _likeness(table, name, there)
     if mine is None or mine.usual < USUAL or mine.likeness > TURNED:
         return None

@@ -10,6 +10,7 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
+from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -110,6 +111,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
         "same_streams": same_streams(table),
+        "batches": tuple(one for name in table.raw if (one := batches(table, name)) is not None),
         "association": association(table),
         "shared": shared_speakers(table),
     }

@@ -63,8 +63,7 @@ class Unit:
     factor: float
     """Of the smaller group's values to the others'."""
     function: str
-    """Of FUNCTIONS, of the others' values; empty where it is the factor; WIDER or OTHERS where spreads differ alone.
-    """
+    """Of FUNCTIONS, of the others' values; empty where it is the factor; WIDER or OTHERS where spreads differ."""
 
 
 def units(table: Table, name: str, there: Mask) -> Unit | None:

@@ -111,7 +111,7 @@ def _beyond(rows: Floats) -> _Found | None:
 
 
 def _far_cells(rows: Floats) -> _Found | None:
-    """Return cells far beyond what their columns hold otherwise, with nothing between: dates, codes, other units."""
+    """Return cells far beyond what their columns hold otherwise, with nothing between: dates, codes, units."""
     low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
     off = np.abs(rows - middle) / np.where(high > low, high - low, np.inf)
     far = off > BEYOND
