@@ -28,6 +28,11 @@ def broken_features(evidence: Evidence) -> Cause | None:
             )
         if space.zero_rows > BROKEN_ROWS * evidence.utterances:
             parts.append(f"{space.zero_rows} {name} rows are all zeros without being marked as missing")
+    for one in () if evidence.signs is None else evidence.signs.batches:
+        parts.append(
+            f"each {one.size} {one.stream} rows of the table have a mean of nought ({one.count} batches): an "
+            "encoder in training mode normalised each row by its neighbours"
+        )
     if not parts:
         return None
     return Cause(
@@ -36,5 +41,6 @@ def broken_features(evidence: Evidence) -> Cause | None:
         0.0,
         None,
         (),
-        "fix the extraction: `inspect` says which encoder and projection made the columns, and why clips failed",
+        "fix the extraction (encoders in evaluation mode): `inspect` says which encoder and projection made the "
+        "columns, and why clips failed",
     )

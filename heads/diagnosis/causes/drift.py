@@ -68,6 +68,6 @@ def _words(one: TwoKinds) -> str:
 
 def _advice(one: TwoKinds) -> str:
     if one.how:
-        return "normalise both splits by train's figures, or neither"
+        return "normalise, encode and project both splits by what was fitted on train, or neither"
     of_kind = {"scale": "another unit or gain", "columns": "another order of columns"}
     return of_kind.get(one.kind, "another encoder, other settings or a normalisation of its own")

@@ -34,6 +34,7 @@ def _words(one: Fill) -> str:
     what = {
         "mean": f"hold the columns' mean ({one.values} different row{'s' if one.values > 1 else ''})",
         "constant": f"hold one of {one.values} constant row{'s' if one.values > 1 else ''}",
+        "between": "lie on the line between the rows before and after them in the table",
         "before": "repeat the row of the utterance before them, which no other stream does",
     }[one.kind]
     return f"{len(one.utterances)} of {one.rows} {one.stream} rows ({len(one.utterances) / one.rows:.0%}) {what}"

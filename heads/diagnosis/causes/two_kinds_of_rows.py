@@ -38,7 +38,7 @@ def _apart(one: TwoKinds) -> str:
 def unlike(one: TwoKinds) -> str:
     """Say what tells the rows apart but where they lie: a normalisation, or how their columns go together."""
     if one.how:
-        return f"have {one.how}, and the others have not: they were normalised by themselves"
+        return f"have {one.how}"
     if one.function:
         return f"hold {one.function} of what the others would (spreads {one.factor:,.2g} times as wide)"
     if one.likeness is None or one.usual is None:

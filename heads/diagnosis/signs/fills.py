@@ -7,9 +7,13 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, few_values
+from numpy.typing import NDArray
 
 REPEATS = 5  # utterances with one and the same row, from which it is no recording of theirs
 BEFORE = 0.5  # of the rows that are equal to another one, from which on the row before was filled in
+COLUMNS = 3  # of fewer, rows lie between others by chance
+PRECISION = 1e-5  # of the values
+MOST = 0.6  # of the values of a row that comes back, which stand in no other row of a stream of few values
 CENTRE = 0.5  # spreads: a constant row nearer to the columns' centre than this is their mean or median
 
 
@@ -20,8 +24,10 @@ class Fill:
     stream: str
     rows: int
     """Present rows of the stream."""
-    kind: Literal["mean", "constant", "zeros", "before"]
-    """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table."""
+    kind: Literal["mean", "constant", "zeros", "before", "between"]
+    """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table;
+    ``between``: on the line between the row before and the row after.
+    """
     values: int
     """Different rows that they were filled with."""
     utterances: tuple[int, ...]
@@ -48,8 +54,8 @@ def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, .
     rows = raw[index].astype(np.float32)
     _, code, repeats = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
     code = code.reshape(-1)
-    if few_values(rows):
-        return tuple(found)  # columns of few values: equal rows are chance
+    if few_values(rows):  # equal rows are chance, but for one that holds what no other does
+        return (*found, *_foreign(name, count, rows, index, code, repeats))
     often = np.flatnonzero(repeats >= REPEATS)
     before = repeated_before(table, name)
     in_runs = {int(i) for i in before}
@@ -66,7 +72,38 @@ def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, .
     repeated = int((repeats - 1).sum()) - int(np.maximum(repeats[constant] - 1, 0).sum())
     if len(mine) >= BEFORE * repeated and mine:  # of rows that stand twice anywhere, some are neighbours
         found.append(Fill(name, count, "before", len(mine), tuple(sorted(mine))))
+    between = _between(table, name)
+    if len(between) >= REPEATS:
+        found.append(Fill(name, count, "between", len(between), tuple(between.tolist())))
     return tuple(found)
+
+
+def _between(table: Table, name: str) -> Codes:
+    """Return the utterances whose row is the mean of the rows before and after, to the precision of the rows."""
+    rows, there = table.raw[name], table.there[name]
+    if rows.shape[1] < COLUMNS or len(rows) < 3:
+        return np.zeros(0, dtype=np.int64)
+    known = there[1:-1] & there[:-2] & there[2:]
+    with np.errstate(invalid="ignore", over="ignore"):
+        off = np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2)
+        moved = np.abs(rows[2:] - rows[:-2])
+        exact = (off <= PRECISION * (np.abs(rows[1:-1]) + moved)).all(axis=1)
+    return np.flatnonzero(known & exact & (moved > 0).any(axis=1)) + 1
+
+
+def _foreign(
+    name: str, count: int, rows: NDArray[np.float32], index: Codes, code: Codes, repeats: Codes
+) -> tuple[Fill, ...]:
+    """Return the row that comes back most often, where most of its values are those of no other row."""
+    most = code == repeats.argmax()
+    if most.sum() < REPEATS or rows.shape[1] < COLUMNS or most.all():
+        return ()
+    own = rows[most][0]
+    strange = np.array([~np.isin(value, column) for value, column in zip(own, rows[~most].T, strict=True)])
+    if strange.mean() < MOST:
+        return ()
+    central = _central(rows[most].astype(np.float64), rows[~most].astype(np.float64))
+    return (Fill(name, count, "mean" if central else "constant", 1, tuple(index[most].tolist())),)
 
 
 def repeated_before(table: Table, name: str) -> Codes:

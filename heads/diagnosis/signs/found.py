@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.accused import Vouched
+from dualstream.heads.diagnosis.signs.batches import Batches
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.crossed import Crossed
@@ -72,6 +73,7 @@ class Signs:
     missing: tuple[MissingByClass, ...] = ()
     values: tuple[PutValue, ...] = ()
     same_streams: tuple[SameStream, ...] = ()
+    batches: tuple[Batches, ...] = ()
     remedies: dict[str, Intervention] = field(default_factory=dict)
     """By mistake: what undoing it gains, by closed-form heads."""
     limits: tuple[Limit, ...] = ()
@@ -132,6 +134,7 @@ class Signs:
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
             "put_values": [_plain(one, self) for one in self.values],
             "same_streams": [vars(one) for one in self.same_streams],
+            "batches": [vars(one) for one in self.batches],
             "known_speakers": self.known_speakers,
             "remedies": {name: one.to_json() for name, one in self.remedies.items()},
             "limits": [dict(vars(one)) for one in self.limits],

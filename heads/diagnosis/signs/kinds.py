@@ -15,17 +15,22 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.carried import apart, fisher, of_speakers, thins_out
+from dualstream.heads.diagnosis.signs.carried import apart, fisher, halves, of_speakers, thins_out
+from dualstream.heads.diagnosis.signs.class_columns import Turned, turned
 from dualstream.heads.diagnosis.signs.clusters import split_distance
-from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
+from dualstream.heads.diagnosis.signs.coarse import coarse
+from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised, own_components
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
-from dualstream.heads.diagnosis.signs.units import Unit, units
+from dualstream.heads.diagnosis.signs.units import OTHERS, WIDER, Unit, units
 
 APART = 6.0  # deviations between two clouds of rows
+FAR_APART = 12.0  # deviations between the spreads of speakers' votes and counts, which differ by themselves
 SCALES_APART = 5.0  # deviations between two scales, and
 FACTOR = 2.0  # the least ratio of them
-SHARE = 0.03  # of the rows, in the smaller cloud
+OFF = 0.5  # of a factor's logarithm, that the median column's factor is off it
+SHARE = 0.03  # of the rows, in the smaller cloud, and
+SMALLEST = 16  # of them: half say where it lies and half are asked whether it does
 WHOLE = 0.9  # share of a speaker's rows in one cloud, for the speaker to be of it
 OF_DEV = 0.97  # of a cloud's rows, that are of dev, and
 PART_OF_DEV = 0.25  # of dev's rows, that are of the cloud: what lies there is dev's
@@ -35,6 +40,7 @@ MATCHED = 1_000  # columns, of more no order is looked for
 LEAST = 40
 STARTS = 4
 NESTED = 1.25  # times as far apart as the halves of either cloud: sentences, rooms and words make clouds in clouds
+NOT_SO = ", and the others have not"
 
 Kind = Literal["scale", "columns", "kinds"]
 
@@ -63,7 +69,7 @@ class TwoKinds:
     usual: float | None = None
     """The same of two groups of speakers that are drawn at random."""
     how: str = ""
-    """What the rows of the smaller cloud have and the others have not, where that is exact."""
+    """What the rows of the smaller cloud have, where that tells them apart by itself."""
     function: str = ""
     """Of the others' values, that brings them there; of `units.FUNCTIONS`."""
 
@@ -73,9 +79,14 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     there = table.there[name].copy()
     there[np.fromiter(leave_out, dtype=np.int64)] = False
     rows = table.raw[name][there]
-    if len(rows) < LEAST or few_values(rows):
+    if len(rows) < LEAST:
         return None
+    if few_values(rows):  # equal rows are chance, another unit is none
+        unit = units(table, name, there)
+        return None if unit is None or unit.distance < FAR_APART else _of_unit(table, name, there, unit)
     found = None
+    if (few := coarse(table, name, there)) is not None:
+        return replace(_told(table, name, there, few[0][there], "kinds", 0.0, 1.0), how=f"{few[1]}{NOT_SO}")
     if (own := normalised(table, name, there)) is not None:
         return _normalised(table, name, there, own)
     if (unit := units(table, name, there)) is not None:
@@ -98,7 +109,25 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
             order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
+    if found is None and table.dev.any() and own_components(table, name, there):
+        return _of_split(table, name, there, "components of its own: the columns of each split are uncorrelated")
+    if found is None and (own_columns := turned(table, name, there)) is not None:
+        found = _of_split(table, name, there, _otherwise(own_columns))
     return found
+
+
+def _of_split(table: Table, name: str, there: Mask, how: str) -> TwoKinds:
+    """Return dev's rows as those of another kind."""
+    dev = table.dev[there]
+    distance = _distance_between(table.components(name)[there], dev)
+    return replace(_told(table, name, there, dev, "kinds", distance, 1.0), by="split", how=how)
+
+
+def _otherwise(one: Turned) -> str:
+    return (
+        f"columns in which the classes lie otherwise (correlation of class means in the least alike "
+        f"quarter {one.likeness:.2f}; of groups drawn at random {one.usual:.2f})"
+    )
 
 
 def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:
@@ -110,20 +139,32 @@ def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:
     small = loud > cut if (loud > cut).mean() <= 0.5 else loud <= cut
     factor = float(np.exp(loud[small].mean() - loud[~small].mean()))
     apart = distance >= SCALES_APART and max(factor, 1 / factor) >= FACTOR and small.mean() >= SHARE
-    return (small, distance, factor) if apart else None
+    return (small, distance, factor) if apart and _one_factor(rows, small, factor) else None
+
+
+def _one_factor(rows: Floats, small: Mask, factor: float) -> bool:
+    """Say whether most columns are larger by about the same factor, as those in another order are not."""
+    wide = [np.abs(part - np.median(part, axis=0)).mean(axis=0) for part in (rows[small], rows[~small])]
+    alive = (wide[0] > 0) & (wide[1] > 0)
+    if not alive.any():
+        return True
+    off = np.log(wide[0][alive] / wide[1][alive]) / np.log(factor) - 1
+    return bool(np.median(np.abs(off)) <= OFF)
 
 
 def _normalised(table: Table, name: str, there: Mask, own: Normalised) -> TwoKinds:
     """Return two kinds of rows of which one was normalised by itself."""
     some = own.rows[there]
     distance = _distance_between(table.components(name)[there], some)
-    return replace(_told(table, name, there, some, "kinds", distance, 1.0), how=own.words)
+    return replace(_told(table, name, there, some, "kinds", distance, 1.0), how=f"{own.words}{NOT_SO}")
 
 
 def _of_unit(table: Table, name: str, there: Mask, unit: Unit) -> TwoKinds:
     """Return two kinds of rows, of speakers whose rows are in another unit."""
     kind: Kind = "kinds" if unit.function else "scale"
     found = _told(table, name, there, unit.rows[there], kind, unit.distance, unit.factor)
+    if unit.function in (WIDER, OTHERS):
+        return replace(found, how=f"columns {unit.factor:,.2g} times as wide {unit.function}")
     return replace(found, function=unit.function)
 
 
@@ -159,7 +200,7 @@ def _clouds(rows: Floats) -> tuple[Mask | None, float]:
     spread = rows.std(axis=0)
     rows = rows[:, spread > 1e-9 * max(spread.max(initial=0.0), 1e-30)]
     best: tuple[Mask | None, float] = (None, 0.0)
-    fit = np.arange(len(rows)) % 2 == 0
+    fit = halves(rows)
     for start in range(min(STARTS, rows.shape[1])):
         cut, _ = split_distance(rows[:, start])
         if not np.isfinite(cut):
@@ -176,7 +217,7 @@ def _clouds(rows: Floats) -> tuple[Mask | None, float]:
         cut, _ = split_distance(along[fit])
         small = along > cut
         small = small if small.mean() <= 0.5 else ~small
-        if small.mean() < SHARE or not small[~fit].any():
+        if small.mean() < SHARE or small.sum() < SMALLEST or not small[~fit].any():
             continue
         distance = apart(along[~fit], small[~fit])
         if distance > best[1]:

@@ -11,6 +11,7 @@ from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.accused import vouched
+from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
@@ -32,10 +33,12 @@ from dualstream.heads.diagnosis.signs.speakers import association, shared_speake
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.two_people import two_people
-from dualstream.heads.diagnosis.signs.values import put_values
+from dualstream.heads.diagnosis.signs.values import PutValue, put_values
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.variants.options import Task
+
+PUT = 0.25  # of the rows, that hold a put value at most to be left out where clouds are looked for
 
 Progress = Callable[[str], None]
 
@@ -103,6 +106,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
     put = {name: _marked(len(table), left_out[name]) for name in table.raw}
     absent = [missing_by_class(table, name) for name in table.raw]
     values = [put_values(table, name, put[name]) for name in table.raw]
+    of_clouds = {name: [*left_out[name], *_few(one, table)] for name, one in zip(table.raw, values, strict=True)}
     return {
         "ids": table.ids,
         "speaker_names": table.speaker_names,
@@ -113,14 +117,22 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "known_speakers": float(np.mean(table.speaker >= 0)) if len(table) else 0.0,
         "copies": tuple(copies(table, name) for name in table.raw),
         "fills": filled,
-        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
+        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, of_clouds[name])) is not None),
         "label_columns": columns_of_labels(table),
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
         "same_streams": same_streams(table),
+        "batches": tuple(one for name in table.raw if (one := batches(table, name)) is not None),
         "association": association(table),
         "shared": shared_speakers(table),
     }
+
+
+def _few(value: PutValue | None, table: Table) -> tuple[int, ...]:
+    """Return the utterances that hold a put value, where they are few: they are no second kind of rows."""
+    if value is None or value.kind in ("ends", "windows", "far") or len(value.utterances) > PUT * len(table):
+        return ()
+    return value.utterances
 
 
 def _marked(count: int, places: list[int]) -> Mask:

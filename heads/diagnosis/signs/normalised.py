@@ -51,8 +51,8 @@ def normalised(table: Table, name: str, there: Mask) -> Normalised | None:
     groups += [table.speaker] if table.named_speakers else []
     for group in groups:
         for is_so, words, alike in (
-            (_standard, "columns of mean 0 and deviation 1", _standardise),
-            (_from_0_to_1, "columns that reach from 0 to 1", _to_0_and_1),
+            (_standard, "columns of mean 0 and deviation 1 (normalised by themselves)", _standardise),
+            (_from_0_to_1, "columns that reach from 0 to 1 (normalised by themselves)", _to_0_and_1),
         ):
             some = _groups(rows, there, group, is_so)
             if _part(some, there) and (is_so is _standard or _reach_beyond(rows[there & ~some])):
@@ -62,6 +62,24 @@ def normalised(table: Table, name: str, there: Mask) -> Normalised | None:
     if _part(some, there) and np.median(np.abs(length[there & ~some] - 1)) > NEAR:
         return Normalised(some, "length 1", _to_length_1)
     return None
+
+
+def own_components(table: Table, name: str, there: Mask) -> bool:
+    """Say whether each split's columns are uncorrelated by themselves: components were fitted on each.
+
+    Of components that were fitted on train, dev's are correlated by chance alone.
+    """
+    rows = table.raw[name]
+    parts = [rows[there & side] for side in (table.dev, ~table.dev)]
+    return all(len(part) > 2 * rows.shape[1] and _uncorrelated(part) for part in parts)
+
+
+def _uncorrelated(rows: Floats) -> bool:
+    alive = rows.std(axis=0) > 1e-6 * max(float(rows.std()), 1e-30)
+    if alive.sum() < FEWEST:
+        return False
+    off = np.corrcoef(rows[:, alive].T)[np.triu_indices(int(alive.sum()), 1)]
+    return bool((np.abs(off) <= NEAR).mean() >= COLUMNS)
 
 
 def _part(some: Mask, there: Mask) -> bool:

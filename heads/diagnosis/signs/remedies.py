@@ -137,7 +137,8 @@ class _Tried:
             own = {one.stream: rows[one.stream] for one in signs.kinds if one.kind == kind}
             if own:
                 self.note(name, remedy, self.answers(rows=own))
-        alike = {one.stream: _alike(self.table, one) for one in signs.kinds if one.how or one.function}
+        made = {one.stream: _alike(self.table, one) for one in signs.kinds if one.how or one.function}
+        alike = {name: own for name, own in made.items() if own is not None}
         if alike:
             self.note(ALIKE, "bring all rows into one unit", self.answers(rows=alike))
         if signs.label_columns:
@@ -189,8 +190,8 @@ def _mended(table: Table, one: TwoKinds) -> Floats:
     return rows
 
 
-def _alike(table: Table, one: TwoKinds) -> Floats:
-    """Return a stream's rows in one unit: the function undone, or the others normalised as these are."""
+def _alike(table: Table, one: TwoKinds) -> Floats | None:
+    """Return a stream's rows in one unit, where they can be: the function undone, or the others normalised too."""
     there, rows = table.there[one.stream], table.raw[one.stream]
     if one.function:
         places = list(one.utterances)
@@ -199,7 +200,7 @@ def _alike(table: Table, one: TwoKinds) -> Floats:
         return rows
     own = normalised(table, one.stream, there)
     group = table.speaker if one.by == "speaker" else table.dev.astype(np.int64)
-    return rows if own is None else own.others_too(rows, there, group)
+    return None if own is None else own.others_too(rows, there, group)
 
 
 def _without_columns(rows: Floats, columns: list[int]) -> Floats:

@@ -18,16 +18,17 @@ import numpy as np
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 
 LEAST_ROWS = 12  # of a speaker
+WIDE = 1.5  # times as wide, or as narrow, that a split's columns are which nothing explains
 SPEAKERS = 8  # of fewer any two groups lie apart
 FEWEST = 2  # speakers of a unit
 APART = 5.0  # deviations between the spreads of both groups, as between scales
 OTHERWISE = 2.0  # times the usual misfit, from which on two groups are not alike
 EXPLAINED = 0.5  # of the misfit, that a function leaves at most, and
-AS_USUAL = 1.25  # times the usual one
+AS_USUAL = 1.5  # times the usual one
 WIDEST = 96  # columns that are looked at, evenly spread
 MOST = 3_000  # rows, likewise
 DRAWS = 10
-QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)  # the third is the middle
 COMMON = 0.02  # of a column's values, that come back
 OWN = 0.3  # of a column's other values, that must be distinct
 COLUMNS = 4  # in which other values come back, and
@@ -47,6 +48,7 @@ FUNCTIONS: dict[str, Function] = {
     ROOT: _signed(np.sqrt),
     SQUARE: _signed(np.square),
 }
+WIDER, OTHERS = "around the same middles", "by no one function"
 INVERSE = {LOG: EXP, EXP: LOG, ROOT: SQUARE, SQUARE: ROOT}
 
 
@@ -61,7 +63,7 @@ class Unit:
     factor: float
     """Of the smaller group's values to the others'."""
     function: str
-    """Of FUNCTIONS, of the others' values; empty where it is the factor."""
+    """Of FUNCTIONS, of the others' values; empty where it is the factor; WIDER or OTHERS where spreads differ."""
 
 
 def units(table: Table, name: str, there: Mask) -> Unit | None:
@@ -79,7 +81,8 @@ def units(table: Table, name: str, there: Mask) -> Unit | None:
     rows = rows[:, rows.std(axis=0) > 0]
     if rows.shape[1] < COLUMNS:
         return None
-    found = by_values(rows, speaker, codes) or _by_spread(rows, speaker, codes)
+    dev = np.array([table.dev[there & (table.speaker == code)].mean() > 0.5 for code in codes])
+    found = by_values(rows, speaker, codes) or _by_spread(rows, speaker, codes, dev)
     if found is None:
         return None
     some, distance, factor, function = found
@@ -89,8 +92,11 @@ def units(table: Table, name: str, there: Mask) -> Unit | None:
 _Found = tuple[Mask, float, float, str]
 
 
-def _by_spread(rows: Floats, speaker: Codes, codes: Codes) -> _Found | None:
-    """Return the speakers whose columns spread otherwise, and what explains it: their misfit is usual then."""
+def _by_spread(rows: Floats, speaker: Codes, codes: Codes, dev: Mask) -> _Found | None:
+    """Return the speakers whose columns spread otherwise, and what explains it: their misfit is usual then.
+
+    `dev` says which speakers are dev, shape (S,).
+    """
     told = by_spread(rows, speaker, codes)
     if told is None:
         return None
@@ -101,9 +107,16 @@ def _by_spread(rows: Floats, speaker: Codes, codes: Codes) -> _Found | None:
     factor = _factor(rows, side)
     tried = {"": misfit(rows, side, lambda values: factor * values)}
     tried |= {words: misfit(rows, side, function) for words, function in FUNCTIONS.items()}
+    tried[WIDER] = misfit(rows, side, lambda values: values[2] + factor * (values - values[2]))
     best = min(tried, key=lambda words: tried[words])
-    if stands < OTHERWISE * usual or tried[best] > min(EXPLAINED * stands, AS_USUAL * usual):
+    if stands < OTHERWISE * usual:
         return None
+    if tried[best] > min(EXPLAINED * stands, AS_USUAL * usual):
+        # what no function explains is people, unless it is a split as a whole, which nobody looked for
+        wide = max(factor, 1 / factor) >= WIDE and len(np.unique(dev)) == 2
+        best = OTHERS if wide and (np.array_equal(some, dev) or np.array_equal(some, ~dev)) else ""
+        if not best:
+            return None
     return some, told[1], factor, best
 
 

@@ -29,6 +29,8 @@ STUCK = 0.02  # of a column's values that are one, for the column to have stuck 
 STUCK_COLUMNS = 0.1  # of the columns, that stick in the same rows
 SAME_ROWS = 0.9  # of these rows
 BEYOND = 50.0  # spreads from the middle, from which a value that comes back is no measurement
+BETWEEN = 10.0  # spreads from the middle, from which on nothing lies up to BEYOND, but for
+EMPTY = 0.1  # of the cells beyond
 DISTINCT = 0.3  # of a column's values that must be distinct otherwise
 
 
@@ -37,9 +39,10 @@ class PutValue:
     """A value that stands in place of others."""
 
     stream: str
-    kind: Literal["value", "ends", "stuck", "windows"]
+    kind: Literal["value", "ends", "stuck", "windows", "far"]
     """``value``: one number for "not known"; ``ends``: values are cut off at both ends of their columns;
-    ``stuck``: columns hold one value each in the same rows; ``windows``: one number in some windows.
+    ``stuck``: columns hold one value each in the same rows; ``windows``: one number in some windows;
+    ``far``: cells far beyond all else, with nothing between.
     """
     value: float | None
     """None where columns have ends of their own."""
@@ -77,7 +80,7 @@ def _in_rows(table: Table, name: str, leave_out: Mask) -> PutValue | None:
         at = np.flatnonzero(there)[here.any(axis=1)]
         return PutValue(name, "value", value, len(columns), rows.shape[1], float(here.mean()), tuple(at.tolist()))
     index = np.flatnonzero(there)
-    special = _beyond(rows) or _cut_off(rows) or _stuck(rows)
+    special = _beyond(rows) or _far_cells(rows) or _cut_off(rows) or _stuck(rows)
     if special is not None:
         kind, put, at_columns, mask = special
         places = tuple(index[mask.any(axis=1)].tolist())
@@ -91,11 +94,11 @@ def _in_rows(table: Table, name: str, leave_out: Mask) -> PutValue | None:
     return None
 
 
-_Found = tuple[Literal["value", "stuck"], float | None, list[int], Mask]
+_Found = tuple[Literal["value", "stuck", "far"], float | None, list[int], Mask]
 
 
 def _beyond(rows: Floats) -> _Found | None:
-    """Return a value far beyond what columns hold otherwise, that comes back: the columns, and where it stands."""
+    """Return a value far beyond what columns hold otherwise, that comes back, its columns and where it is."""
     low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
     far = np.abs(rows - middle) > BEYOND * np.maximum(high - low, 1e-12)
     far[:, high <= low] = False
@@ -105,6 +108,20 @@ def _beyond(rows: Floats) -> _Found | None:
     value = float(values[counts.argmax()])
     columns = np.flatnonzero((far & (rows == value)).any(axis=0))
     return "value", value, columns.tolist(), rows[:, columns] == value
+
+
+def _far_cells(rows: Floats) -> _Found | None:
+    """Return cells far beyond what their columns hold otherwise, with nothing between: dates, codes, units."""
+    low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
+    off = np.abs(rows - middle) / np.where(high > low, high - low, np.inf)
+    far = off > BEYOND
+    columns = np.flatnonzero(far.any(axis=0))
+    if far.sum() < 2 * FEWEST or len(columns) < max(FEWEST, COLUMNS * rows.shape[1]):
+        return None
+    between = (off > BETWEEN) & ~far
+    if between.sum() > EMPTY * far.sum() or far.any(axis=1).mean() > 0.5:
+        return None
+    return "far", None, columns.tolist(), far[:, columns]
 
 
 def _cut_off(rows: Floats) -> _Found | None:
