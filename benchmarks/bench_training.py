@@ -23,7 +23,7 @@ from dualstream.features import log_mel
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.trainable import TrainableEncoder, build_trainable
 from dualstream.pipeline.encoder_training.document import EpochNews
-from dualstream.pipeline.encoder_training.engine import Training
+from dualstream.pipeline.encoder_training.engine import EncoderTraining
 from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
@@ -68,7 +68,7 @@ def main() -> None:
             floors.append(bare)
 
     with tempfile.TemporaryDirectory() as folder:
-        Training(
+        EncoderTraining(
             build_trainable(options.encoder, "random:0"), samples, labels, how, device=device,
             identity="benchmark", checkpoint=Path(folder) / "checkpoint.safetensors", checkpoint_s=1e9,
             report=look,

@@ -43,7 +43,7 @@ from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.corpus.importers import emodb, ravdess
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, sentiment_of, vocabulary
 from dualstream.pipeline.corpus.utterance import Utterance
-from dualstream.pipeline.encoder_training.engine import Training
+from dualstream.pipeline.encoder_training.engine import EncoderTraining
 from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import SampleRecipe, Samples, open_samples
@@ -176,7 +176,7 @@ def train(
     seed: int,
     options: argparse.Namespace,
     folder: Path,
-) -> Training:
+) -> EncoderTraining:
     """Train bilstm for all epochs; held-out scores are in the history and decide nothing."""
     labels = SampleLabels(
         corpus.emotion,
@@ -190,7 +190,7 @@ def train(
     )
     checkpoint = folder / "checkpoint.safetensors"
     checkpoint.unlink(missing_ok=True)
-    training = Training(
+    training = EncoderTraining(
         build_trainable("bilstm", None), samples, labels, how, device=torch.device("cpu"), identity="study",
         checkpoint=checkpoint,
     )  # fmt: skip
@@ -198,7 +198,7 @@ def train(
     return training
 
 
-def frozen(training: Training) -> BiLstmEncoder:
+def frozen(training: EncoderTraining) -> BiLstmEncoder:
     """Return what `extract` makes of the weights."""
     net = BiLstm()
     net.load_state_dict(

@@ -1,10 +1,23 @@
-"""A limit of time for a whole test run: no test begins after it, and those that began are not cut off."""
+"""One thread for each process that runs tests, quick fonts in PDF, and a limit of time for a whole test run.
+
+Tests run on all cores already: a process for each (``pytest -n``). Threads of torch inside them wait for each
+other, spinning. What a test starts as a process of its own has the user's environment.
+
+Cutting a TrueType font to a figure's letters takes as long as all the rest of a report: what is drawn for other
+reasons than its font has the quick kind.
+
+After the limit no test begins, and those that began are not cut off.
+"""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
 
 import pytest
+
+VARIABLE = "OMP_NUM_THREADS"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,7 +29,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return  # runs no test itself
+    if VARIABLE in os.environ:
+        return
+    os.environ[VARIABLE] = "1"  # read once, when the libraries are loaded
+    try:
+        import numpy  # noqa: F401
+        import torch
+
+        torch.set_num_threads(1)
+    finally:
+        del os.environ[VARIABLE]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     limit = item.config.getoption("--not-after")
     if limit is not None and time.time() > limit:
         pytest.skip("the time of this run is up")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def font_kind() -> Iterator[int]:
+    """Draw quickly; give the kind of font that users get."""
+    from dualstream.pipeline.reporting.drawing import STYLE
+
+    with pytest.MonkeyPatch.context() as patch:
+        kind: int = STYLE["pdf.fonttype"]
+        patch.setitem(STYLE, "pdf.fonttype", 3)
+        yield kind

@@ -107,7 +107,14 @@ def test_compare_has_the_commands_rows(cache, tmp_path):
 
 def test_diagnose_takes_a_text_for_the_other_cache(cache, tmp_path):
     found = dualstream.diagnose(
-        cache, tmp_path / "d", fusion="linear", interventions=(), seeds=[0], against=str(cache), task="sentiment"
+        cache,
+        tmp_path / "d",
+        fusion="linear",
+        interventions=(),
+        seeds=[0],
+        against=str(cache),
+        task="sentiment",
+        limits=False,
     )
     assert found["against"]["name"] == "cache.h5"
     assert repr(found).startswith("DiagnosisResult(causes: ")

@@ -113,7 +113,17 @@ def test_scores_from_inspect_to_report(kind: str, tmp_path: Path) -> None:
     done("report", compared)
     if kind in ("sentiment alone", "one class"):
         diagnosed = typed(
-            "diagnose", cache, "--fusion", "linear", "--folds", 3, "--seeds", 1, "--out", tmp_path / "d"
+            "diagnose",
+            cache,
+            "--fusion",
+            "linear",
+            "--folds",
+            3,
+            "--seeds",
+            1,
+            "--no-limits",
+            "--out",
+            tmp_path / "d",
         )
         assert diagnosed.exit_code == (2 if kind == "one class" else 0), diagnosed.output
         if kind == "sentiment alone":

@@ -53,7 +53,7 @@ def run(words: Sequence[str], site: Path | None, cwd: Path) -> subprocess.Comple
 
 
 def dualstream(words: Sequence[str], site: Path | None, cwd: Path) -> subprocess.CompletedProcess[str]:
-    quick = {"evaluate": [], "diagnose": QUICK[:-1]}.get(words[0], QUICK)
+    quick = {"evaluate": [], "diagnose": [*QUICK[:-1], "--no-limits"]}.get(words[0], QUICK)
     return run(["-m", "dualstream", *words, *quick], site, cwd)
 
 

@@ -96,7 +96,9 @@ def test_a_cause_is_named(cache, tmp_path):
             """There are many rows."""
             return Cause("many_rows", f"{evidence.utterances} rows", 0.0, None, (), "fewer")
 
-        found = dualstream.diagnose(cache, tmp_path / "why", fusion="linear", seeds=[0], interventions=[])
+        found = dualstream.diagnose(
+            cache, tmp_path / "why", fusion="linear", seeds=[0], interventions=[], limits=False
+        )
     assert (found["causes"][0]["name"], found["causes"][0]["text"]) == (
         "many_rows",
         "320 rows",

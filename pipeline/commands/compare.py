@@ -32,10 +32,10 @@ from dualstream.pipeline.encoder_training.end_to_end import (
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.experiments import integrity, protocol
 from dualstream.pipeline.experiments.comparison import FAILED, Comparison, PairedTest, VariantRow
+from dualstream.pipeline.experiments.dry_run import ComparisonPlan, PlannedScores, PlannedTask
 from dualstream.pipeline.experiments.label_support import LabelSupport
 from dualstream.pipeline.experiments.options import agreed
 from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
-from dualstream.pipeline.experiments.plans import ComparisonPlan, PlannedScores, PlannedTask
 from dualstream.pipeline.experiments.predictions import Predictions
 from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.run_config import CacheOrigin

@@ -19,12 +19,12 @@ from dualstream.heads.variants.registry import TASKS, FitOptions, Progress
 from dualstream.pipeline import experiments
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import REPORT, Run, experiment, integrity, protocol
+from dualstream.pipeline.experiments.dry_run import FitHeadPlan
 from dualstream.pipeline.experiments.experiment import Experiment
 from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.interrupt import graceful_interrupt
 from dualstream.pipeline.experiments.label_support import TrainingLabels
 from dualstream.pipeline.experiments.options import agreed
-from dualstream.pipeline.experiments.plans import FitHeadPlan
 from dualstream.pipeline.experiments.protocol import Plan
 from dualstream.pipeline.experiments.ranges import write_ranges
 from dualstream.pipeline.experiments.run_config import FittedCache, FittedOn, LogEntry, RunConfig, SplitCertainty

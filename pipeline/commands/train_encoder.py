@@ -210,11 +210,11 @@ def _fitted(
     import torch
     from dualstream.pipeline.encoder_training import weights_file
     from dualstream.pipeline.encoder_training.end_to_end import answers_note
-    from dualstream.pipeline.encoder_training.engine import Training
+    from dualstream.pipeline.encoder_training.engine import EncoderTraining
 
     identity = weights_file.training_identity(document)
     labels = _labels(job.utterances, job.manifest)
-    engine = Training(
+    engine = EncoderTraining(
         job.encoder,
         samples,
         labels,

@@ -24,7 +24,7 @@ from dualstream.heads.training.task_balance import make_balance
 from dualstream.heads.training.weights import Weights
 from dualstream.heads.variants.registry import Task
 from dualstream.pipeline.encoder_training.document import DevLook, EpochNews, EpochRecord
-from dualstream.pipeline.encoder_training.objective import HEAD, Objective, SampleLabels, Step
+from dualstream.pipeline.encoder_training.objective import HEAD, Objective, SampleLabels, TrainingStep
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
 from dualstream.pipeline.encoder_training.schedule import (
@@ -47,7 +47,7 @@ LONGEST_GRADIENT = 5.0  # a longer one is cut to this norm
 EVAL_BATCH = 64
 
 
-class Training:
+class EncoderTraining:
     """One training of one encoder.
 
     Parameters
@@ -195,7 +195,7 @@ class Training:
         self.training_state.write(self.checkpoint, self.identity)
         self.report(EpochNews(record, options.epochs, time.monotonic() - started_s, trained_s))
 
-    def _step(self, step: Step, x: NDArray[Any], lengths: NDArray[np.int64], rate: float) -> float:
+    def _step(self, step: TrainingStep, x: NDArray[Any], lengths: NDArray[np.int64], rate: float) -> float:
         """Train on one step's samples at this share of the learning rate; return the loss."""
         progress = self.progress
         for group in self.optimiser.param_groups:

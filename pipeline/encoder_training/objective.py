@@ -46,7 +46,7 @@ class SampleLabels:
 
 
 @dataclass(frozen=True, repr=False)
-class Step:
+class TrainingStep:
     """What one step is trained on: whole utterances, one after the other."""
 
     rows: NDArray[np.int64]
@@ -102,7 +102,7 @@ class Objective:
             of_samples = None if often is None else often[np.searchsorted(self.owners, of_rows)]
             self._sample_losses = self._tables(labels, of_rows, of_samples)
 
-    def losses(self, embedding: Tensor, step: Step) -> dict[Task, Tensor]:
+    def losses(self, embedding: Tensor, step: TrainingStep) -> dict[Task, Tensor]:
         """Return each task's loss, shape (1,), from the embeddings (B, width) of a step's samples."""
         count = np.bincount(step.turn)
         mean = (step.turn == np.arange(len(count))[:, None]) / count[:, None]  # (U, B)
@@ -114,7 +114,7 @@ class Objective:
         share = self.options.sample_weight
         return {task: (1 - share) * found[task] + share * alone[task] for task in self.tasks}
 
-    def steps(self, epoch: int) -> list[Step]:
+    def steps(self, epoch: int) -> list[TrainingStep]:
         """Deal train's utterances into an epoch's steps of about as many samples each.
 
         An utterance of more samples than half a step brings as many as that, drawn anew each epoch.
@@ -145,9 +145,9 @@ class Objective:
         }
 
 
-def _step(places: NDArray[np.int64], members: Sequence[NDArray[np.int64]]) -> Step:
+def _step(places: NDArray[np.int64], members: Sequence[NDArray[np.int64]]) -> TrainingStep:
     turn = np.repeat(np.arange(len(members)), [len(rows) for rows in members])
-    return Step(np.concatenate(members), turn, places)
+    return TrainingStep(np.concatenate(members), turn, places)
 
 
 def _by_task(

@@ -24,7 +24,7 @@ from dualstream.pipeline.experiments.training_data import Corpus
 
 
 @dataclass(frozen=True, repr=False)
-class Outcome:
+class FitOutcome:
     """What a variant gave."""
 
     models: tuple[Trained, ...]
@@ -81,7 +81,7 @@ class Outcome:
 
 def fit_and_predict(
     plan: Plan, name: str, options: FitOptions, progress: Progress | None = None, *, refit: bool = True
-) -> Outcome:
+) -> FitOutcome:
     """Fit a variant as the plan says, and predict what it holds out.
 
     With folds, `refit` fits the seeds once more on everything outside test, for as many epochs as
@@ -130,7 +130,7 @@ def fit_and_predict(
         models=tuple(joined_rows(store, order) for store in said),
         names=tuple(f"seed {seed}" for seed in options.seeds),
     )
-    return Outcome(tuple(models), predictions, tuple(history), fit_s, interrupted, tuple(chosen))
+    return FitOutcome(tuple(models), predictions, tuple(history), fit_s, interrupted, tuple(chosen))
 
 
 def _clock_s() -> float:

@@ -19,8 +19,8 @@ import glob
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -126,12 +126,12 @@ def new_folder(path: Path, *, replace: bool = False, kind: str = RUN_FORMAT) -> 
     check_target(path, replace=replace, kind=kind)
     make_folder(path.parent)
     _sweep(path)
+    folder = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(8)}.tmp"
     try:
-        folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".tmp", dir=path.parent))
+        folder.mkdir()  # as open to others as the umask says
     except OSError as error:
         raise UnwrittenError(path, error) from error
     try:
-        folder.chmod(0o755)
         yield folder
         old = folder.with_suffix(".old")
         if os.path.lexists(path):

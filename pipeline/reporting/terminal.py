@@ -12,9 +12,9 @@ from dualstream.heads.search.choice import Choice
 from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.pipeline.experiments import COMPARISON, REPORT, Run
 from dualstream.pipeline.experiments.comparison import Comparison
+from dualstream.pipeline.experiments.dry_run import ComparisonPlan, FitHeadPlan, PlannedTask
 from dualstream.pipeline.experiments.evaluation import Evaluation
 from dualstream.pipeline.experiments.history import ModelHistory
-from dualstream.pipeline.experiments.plans import ComparisonPlan, FitHeadPlan, PlannedTask
 from dualstream.pipeline.reporting import tables
 from dualstream.pipeline.reporting.heartbeat import Heartbeat, format_duration
 from dualstream.pipeline.reporting.layers import layer_words

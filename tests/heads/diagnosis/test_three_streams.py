@@ -40,6 +40,7 @@ QUICK = DiagnosisOptions(
     fit=FitOptions(seeds=(0,), patience=3, threads=1),
     interventions=("standardise",),
     measures=False,
+    limits=False,
 )
 
 

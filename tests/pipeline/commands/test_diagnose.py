@@ -25,32 +25,41 @@ QUICK = DiagnosisOptions(
     folds=3,
     fit=FitOptions(seeds=(0,), epochs=8, patience=3, hidden=16, threads=1),
     interventions=("standardise",),
+    limits=False,
+    measures=False,
 )
+WHOLE = dataclasses.replace(QUICK, measures=True)
 
 
-def diagnosed(folder: Path, cache: Cache, **options: Any) -> dict[str, Any]:
+def diagnosed(folder: Path, cache: Cache, diagnosis: DiagnosisOptions = QUICK, **options: Any) -> dict[str, Any]:
     folder.mkdir()
     write_cache(folder / "cache.h5", cache)
-    return diagnose(folder / "cache.h5", folder / "out", DiagnoseOptions(diagnosis=QUICK, **options))
+    return diagnose(folder / "cache.h5", folder / "out", DiagnoseOptions(diagnosis=diagnosis, **options))
 
 
-def test_test_rows_change_nothing(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """Return the folder and the document of a diagnosis that no test changes."""
+    folder = tmp_path_factory.mktemp("plain") / "plain"
+    return folder, diagnosed(folder, planted_cache(), WHOLE)
+
+
+def test_test_rows_change_nothing(plain: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     cache = planted_cache()
     emotion = cache.utterances.emotion.copy()
     held = np.flatnonzero(np.asarray(cache.utterances.split) == "test")
     emotion[held] = np.roll(emotion[held], 1)
     other = dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, emotion=emotion))
-    one, two = diagnosed(tmp_path / "one", cache), diagnosed(tmp_path / "two", other)
-    assert (one["causes"], one["evidence"]) == (two["causes"], two["evidence"])
+    one, two = plain[1], diagnosed(tmp_path / "two", other, WHOLE)
+    for part in ("causes", "evidence", "measures"):
+        assert one[part] == two[part]
     assert one["evidence"]["utterances"] == 240 + 80
 
 
-def test_what_lacks_features_is_noted_or_left_out(tmp_path: Path) -> None:
+def test_what_lacks_features_is_noted_or_left_out(plain: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """Of 320 every 25th has no stream, 12 of them, and 12 more no video (every 20th, less each fifth of those)."""
-    every, present = (
-        diagnosed(tmp_path / "all", planted_cache()),
-        diagnosed(tmp_path / "present", planted_cache(), scored="present"),
-    )
+    folder, every = plain
+    present = diagnosed(tmp_path / "present", planted_cache(), scored="present")
     assert (every["scored"], every["evidence"]["utterances"]) == ("all", 320)
     assert any(
         "of 320 scored utterances 25 no video, 12 no audio, 12 neither" in n for n in every["evidence"]["notes"]
@@ -59,7 +68,7 @@ def test_what_lacks_features_is_noted_or_left_out(tmp_path: Path) -> None:
     assert any("12 without features are left out" in note for note in present["evidence"]["notes"])
     emotion = planted_cache().utterances.emotion[:320]
     assert every["evidence"]["majority"]["accuracy"] == np.bincount(emotion).max() / 320
-    assert "majority class: neutral" in (tmp_path / "all" / "out" / "report.html").read_text()
+    assert "majority class: neutral" in (folder / "out" / "report.html").read_text()
 
 
 def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
@@ -123,7 +132,7 @@ def test_normalised_speakers_are_called_transductive_and_hide_no_copy(tmp_path: 
 def test_normalised_speakers_are_called_transductive_on_the_terminal(tmp_path: Path) -> None:
     write_cache(tmp_path / "cache.h5", planted_cache(sizes={"train": 120, "dev": 40}))
     words = ["diagnose", str(tmp_path / "cache.h5"), "--fusion", "linear", "--folds", "3", "--seeds", "1"]
-    found = CliRunner().invoke(cli.app, [*words, "--speaker-norm", "--out", str(tmp_path / "out")])
+    found = CliRunner().invoke(cli.app, [*words, "--speaker-norm", "--no-limits", "--out", str(tmp_path / "out")])
     assert found.exit_code == 0, found.output
     marked = ("out of fold (transductive)", "audio alone (transductive)", "linear, as it is (transductive)", LABEL)
     for expected in marked:
@@ -204,13 +213,15 @@ def test_a_manifest_that_cannot_be_read_is_told_before_the_work(tmp_path: Path) 
     assert not said and not (tmp_path / "out").exists()
 
 
-def test_streams_of_other_names_stand_for_video_and_audio(tmp_path: Path) -> None:
+def test_streams_of_other_names_stand_for_video_and_audio(
+    plain: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
     """The help says so, and so it is."""
     cache = planted_cache()
     names = {"video": "face", "audio": "whisper"}
     streams = {name: dataclasses.replace(cache.streams[head], name=name) for head, name in names.items()}
     named = dataclasses.replace(cache, streams=streams)
-    one, two = diagnosed(tmp_path / "as_named", named, streams=names), diagnosed(tmp_path / "plain", cache)
-    assert (one["causes"], one["evidence"]) == (two["causes"], two["evidence"])
+    one = diagnosed(tmp_path / "as_named", named, streams=names)
+    assert (one["causes"], one["evidence"]) == (plain[1]["causes"], plain[1]["evidence"])
     help_ = " ".join(CliRunner().invoke(cli.app, ["diagnose", "--help"]).stdout.split())
     assert "Streams to join, two to five: NAME,NAME,... or video=NAME,audio=NAME" in help_

@@ -19,7 +19,12 @@ from tests.heads.many_streams import corpus
 from tests.pipeline.planted_corpus import planted_cache
 
 QUICK = DiagnosisOptions(
-    fusion="linear", folds=3, fit=FitOptions(seeds=(0,), threads=1), interventions=("standardise",), measures=False
+    fusion="linear",
+    folds=3,
+    fit=FitOptions(seeds=(0,), threads=1),
+    interventions=("standardise",),
+    measures=False,
+    limits=False,
 )
 CALLED = {"video": "face", "audio": "whisper"}
 

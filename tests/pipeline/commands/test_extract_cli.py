@@ -1,4 +1,7 @@
-"""The real command over real clips, with a real ffmpeg: exit statuses, processes, kills, odd names."""
+"""The real command over real clips, with a real ffmpeg: exit statuses, processes, kills, odd names.
+
+What is about processes starts one; the rest calls the command line in this one, which has imported everything.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,9 @@ from dualstream.features.media import find_ffmpeg, write_clip
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
+from typer.testing import CliRunner, Result
 
+from dualstream import cli
 from tests.pipeline.stubs import listing
 
 REPOSITORY = Path(__file__).parents[3]
@@ -101,37 +107,63 @@ def run(
     return done
 
 
-def cli(*words: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    return run(sys.executable, str(REPOSITORY / "cli.py"), *words, status=status)
+def typed(*words: str, status: int = 0) -> Result:
+    """Run the command line in this process."""
+    found = CliRunner().invoke(cli.app, words)
+    assert found.exit_code == status, found.output
+    return found
+
+
+def extracted(corpus: Path, out: Path, *more: str, status: int = 0) -> Result:
+    return typed(*command(corpus, out, *more)[2:], status=status)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A run that nothing disturbed."""
+
+    out: Path
+    document: dict[str, Any]
+    starts: int
+    """Of ffmpeg."""
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, counting_ffmpeg: tuple[Path, Starts], tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    script, log = counting_ffmpeg
+    out = tmp_path_factory.mktemp("whole") / "cache.h5"
+    log.write_text("")
+    began_s = time.monotonic()
+    document = json.loads(run(*command(corpus, out, "--ffmpeg", str(script), "--json")).stdout)
+    return Whole(out, document, len(log.read_text().split()), time.monotonic() - began_s)
 
 
 def test_extract_inspect_project_and_statuses(
-    corpus: Path, tmp_path: Path, counting_ffmpeg: tuple[Path, Path]
+    corpus: Path, tmp_path: Path, counting_ffmpeg: tuple[Path, Starts], whole: Whole
 ) -> None:
     script, log = counting_ffmpeg
-    out = tmp_path / "cache.h5"
-    log.write_text("")
-    first = json.loads(run(*command(corpus, out, "--ffmpeg", str(script), "--json")).stdout)
-    assert (first["made"], first["kept"], first["failed"]) == (6, 0, [])
-    assert len(log.read_text().split()) == 7  # its version, and one for each clip
+    out = shutil.copytree(whole.out.parent, tmp_path / "run") / "cache.h5"
+    assert (whole.document["made"], whole.document["kept"], whole.document["failed"]) == (6, 0, [])
+    assert whole.starts == 7  # its version, and one for each clip
     before = out.read_bytes()
 
     log.write_text("")
-    second = json.loads(run(*command(corpus, out, "--ffmpeg", str(script), "--json")).stdout)
+    second = json.loads(extracted(corpus, out, "--ffmpeg", str(script), "--json").stdout)
     assert (second["made"], second["kept"]) == (0, 6)
     assert log.read_text() == ""  # a second run starts ffmpeg no time
     assert out.read_bytes() == before
 
     many = tmp_path / "many.h5"
-    run(*command(corpus, many, "--ffmpeg", str(script), "--workers", "4"))
+    extracted(corpus, many, "--ffmpeg", str(script), "--workers", "4")
     assert many.read_bytes() == before
 
     refused = run(*command(corpus, out, "--ffmpeg", str(script), "--sampling", "every:3"), status=12)
     assert 'sampling: "every:3", there "aligned"' in refused.stderr
-    assert run(*command(corpus, out, "--fit", "squash"), status=2).stderr.startswith("error: --fit")
-    assert "expected one of: auto, pca" in run(*command(corpus, out, "--projection", "ica"), status=2).stderr
+    assert extracted(corpus, out, "--fit", "squash", status=2).stderr.startswith("error: --fit")
+    assert "expected one of: auto, pca" in extracted(corpus, out, "--projection", "ica", status=2).stderr
 
-    shown = json.loads(cli("inspect", str(out), "--verify", "--json").stdout)
+    shown = json.loads(typed("inspect", str(out), "--verify", "--json").stdout)
     assert shown["utterances"] == 6
     assert shown["streams"]["audio"]["coverage"]["train"] == {
         "utterances": 2,
@@ -139,11 +171,11 @@ def test_extract_inspect_project_and_statuses(
         "windows": shown["streams"]["video"]["coverage"]["train"]["windows"],
         "windows_present": shown["streams"]["audio"]["coverage"]["train"]["windows_present"],
     }
-    assert "cache.h5" in cli("inspect", str(out)).stdout
+    assert "cache.h5" in typed("inspect", str(out)).stdout
 
     narrow = tmp_path / "narrow.h5"
     projected = json.loads(
-        cli("project", str(out), "--out", str(narrow), "--kind", "gaussian", "--width", "8", "--json").stdout
+        typed("project", str(out), "--out", str(narrow), "--kind", "gaussian", "--width", "8", "--json").stdout
     )
     assert projected["after"]["video"]["width"] == 8
     assert read_cache(narrow).streams["video"].utterance.shape == (6, 8)
@@ -151,8 +183,8 @@ def test_extract_inspect_project_and_statuses(
     damaged = bytearray(before)
     damaged[len(damaged) // 2] ^= 1
     out.write_bytes(damaged)
-    assert "damaged" in cli("inspect", str(out), "--verify", status=13).stderr
-    assert "there is no cache" in cli("inspect", str(tmp_path / "none.h5"), status=10).stderr
+    assert "damaged" in typed("inspect", str(out), "--verify", status=13).stderr
+    assert "there is no cache" in typed("inspect", str(tmp_path / "none.h5"), status=10).stderr
 
 
 def test_failed_clips_are_listed_and_the_status_is_3(corpus: Path, tmp_path: Path) -> None:
@@ -171,7 +203,7 @@ def test_failed_clips_are_listed_and_the_status_is_3(corpus: Path, tmp_path: Pat
     names = ["clip0.mp4", *bad, "clip1.mp4"]
     manifest = manifest_of(root, names)
     out = tmp_path / "cache.h5"
-    done = run(*command(manifest, out, "--json"), status=3)
+    done = extracted(manifest, out, "--json", status=3)
     failed = {one["id"]: one["reason"] for one in json.loads(done.stdout)["failed"]}
     assert set(failed) == {f"u{i}" for i in range(1, 9)}
     assert failed["u2"].startswith("empty") and failed["u5"].startswith("missing: there is no such file")
@@ -198,7 +230,7 @@ def test_odd_names_are_plain_files(corpus: Path, tmp_path: Path) -> None:
     before = listing(root)
     manifest = manifest_of(root, listed)
     out = tmp_path / "cache.h5"
-    run(*command(manifest, out))
+    extracted(manifest, out)
     cache = read_cache(out)
     assert cache.utterances.status == ["ok"] * len(listed)
     video = cache.streams["video"]
@@ -237,8 +269,7 @@ def test_an_old_ffmpeg_is_passed_over_or_refused_by_name(corpus: Path, tmp_path:
     done = subprocess.run(check, capture_output=True, text=True, env=with_old, timeout=240)
     assert "unreadable" not in [one["code"] for one in json.loads(done.stdout)["findings"]]
     for words in (extract, check):
-        refused = subprocess.run([*words, "--ffmpeg", str(old)], capture_output=True, text=True, timeout=240)
-        assert refused.returncode == 2
+        refused = typed(*words[2:], "--ffmpeg", str(old), status=2)
         assert f"--ffmpeg names {old}, which is ffmpeg 4.4.2-0ubuntu0.22.04.1; 5.1 or newer" in refused.stderr
 
 
@@ -300,11 +331,7 @@ def _alive(process: int) -> bool:
         return False
 
 
-def killed_runs(corpus: Path, tmp_path: Path, times: int) -> None:
-    reference = tmp_path / "reference.h5"
-    began_s = time.monotonic()
-    run(*command(corpus, reference))
-    whole_s = time.monotonic() - began_s
+def killed_runs(corpus: Path, tmp_path: Path, whole: Whole, times: int) -> None:
     chance = random.Random(times)
     killed = 0
     for number in range(times):
@@ -312,28 +339,28 @@ def killed_runs(corpus: Path, tmp_path: Path, times: int) -> None:
         process = subprocess.Popen(
             command(corpus, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ONE_THREAD
         )
-        time.sleep(chance.uniform(0.4, 1.0) * whole_s)  # before that it imports
+        time.sleep(chance.uniform(0.4, 1.0) * whole.seconds)  # before that it imports
         process.kill()
         killed += process.wait() == -signal.SIGKILL
-        done: dict[str, Any] = json.loads(run(*command(corpus, out, "--json")).stdout)
+        done: dict[str, Any] = json.loads(extracted(corpus, out, "--json").stdout)
         assert done["made"] + done["kept"] == 6
-        assert out.read_bytes() == reference.read_bytes()
+        assert out.read_bytes() == whole.out.read_bytes()
         assert not [name for name in listing(out.parent) if name.endswith(".tmp")]
     assert killed or times == 1  # one kill may come too late
 
 
-def test_killed_and_resumed(corpus: Path, tmp_path: Path) -> None:
-    killed_runs(corpus, tmp_path, 1)
+def test_killed_and_resumed(corpus: Path, tmp_path: Path, whole: Whole) -> None:
+    killed_runs(corpus, tmp_path, whole, 1)
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_and_resumed(corpus: Path, tmp_path: Path) -> None:
-    killed_runs(corpus, tmp_path, 20)
+def test_killed_twenty_times_and_resumed(corpus: Path, tmp_path: Path, whole: Whole) -> None:
+    killed_runs(corpus, tmp_path, whole, 20)
 
 
 def test_dry_run_says_what_would_be_made(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "out" / "cache.h5"
-    said = run(*command(corpus, out, "--dry-run")).stdout
+    said = extracted(corpus, out, "--dry-run").stdout
     assert "6 of 6 clips" in said and "about" in said
     assert not out.parent.exists()
 

@@ -25,6 +25,7 @@ from dualstream.pipeline.experiments.history import ModelHistory
 from dualstream.pipeline.experiments.predictions import read_predictions
 from dualstream.pipeline.experiments.protocol import DecodingOptions
 from dualstream.pipeline.reporting import figures
+from dualstream.pipeline.reporting.drawing import STYLE
 from dualstream.pipeline.reporting.tables import Row, console, print_scores
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
@@ -66,6 +67,12 @@ class Page(HTMLParser):
 def plain(tmp_path_factory) -> Path:
     """Return a run that no test changes."""
     return fitted(tmp_path_factory.mktemp("plain"), planted_cache())
+
+
+@pytest.fixture(scope="module")
+def written(plain, tmp_path_factory) -> tuple[Path, ...]:
+    """Return the files of the page of `plain`, the page first; no test changes them."""
+    return report([plain], out=tmp_path_factory.mktemp("written") / "page")
 
 
 def fitted(folder: Path, cache: Cache, name: str = "run", fusion: str = "concat") -> Path:
@@ -179,8 +186,7 @@ def test_scores_of_another_cache_are_called_that(tmp_path) -> None:
     assert "this is not the cache that the run was fitted on" in page
 
 
-def test_figures_are_png_files_too_and_the_same(plain, tmp_path) -> None:
-    written = report([plain], out=tmp_path / "page")
+def test_figures_are_png_files_too_and_the_same(written) -> None:
     names = [path.name for path in written[1:]]
     drawn_names = ("scores_balanced_accuracy", "confusion", "per_class", "curves")
     assert names == [f"{name}.{kind}" for name in drawn_names for kind in ("png", "pdf")]
@@ -196,8 +202,16 @@ def test_figures_are_png_files_too_and_the_same(plain, tmp_path) -> None:
     assert "#1f2933" not in text.partition("</style>")[2]  # what a dark page would hide
 
 
-def test_page_loads_nothing_and_runs_nothing(plain, tmp_path) -> None:
-    page = Page(report([plain], out=tmp_path)[0].read_text())
+def test_fonts_of_pdf_files_can_be_edited(plain, tmp_path, font_kind, monkeypatch) -> None:
+    """Journals refuse Type 3; TrueType is `CIDFontType2` inside a file."""
+    monkeypatch.setitem(STYLE, "pdf.fonttype", font_kind)
+    pdf = [path.read_bytes() for path in report([plain], out=tmp_path) if path.suffix == ".pdf"]
+    assert len(pdf) == 4
+    assert all(b"/CIDFontType2" in one and b"/Type3" not in one for one in pdf)
+
+
+def test_page_loads_nothing_and_runs_nothing(written) -> None:
+    page = Page(written[0].read_text())
     assert page.loads and all(load.startswith("#") for load in page.loads)  # what a drawing uses twice
     assert not {"script", "link", "iframe", "object", "embed", "form", "base"} & set(page.tags)
     assert page.handlers == []
@@ -249,7 +263,7 @@ def test_runs_scored_on_other_utterances_are_not_ranked(plain, tmp_path) -> None
     assert 'class="best' in same and same.count("majority class: neutral") == 2
 
 
-def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, tmp_path) -> None:
+def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, written, tmp_path) -> None:
     both = FitHeadOptions(report=False, answering=DecodingOptions(ensemble=True, joint_decoding=True))
     run = fit_head(plain.parent / "cache.h5", "linear", tmp_path / "both", fit=QUICK, options=both)
     page = Page(report([tmp_path / "both"])[0].read_text())
@@ -265,11 +279,8 @@ def test_ensembles_joint_answers_and_solved_rows_are_called_that(plain, tmp_path
     out = io.StringIO()
     print_scores(console(out), "emotion", [Row("linear", run.metrics), Row("linear", plainly.metrics)])
     assert "linear (ensemble of 2, joint decoding)" in out.getvalue()  # where rows differ, each says so
-    fit_head(
-        plain.parent / "cache.h5", "linear", tmp_path / "each", fit=QUICK, options=FitHeadOptions(report=False)
-    )
-    assert "one and the same model for every seed" in report([tmp_path / "each"])[0].read_text()
-    assert "one and the same model for every seed" not in report([plain], out=tmp_path / "plain")[0].read_text()
+    assert "one and the same model for every seed" in report([tmp_path / "plainly"])[0].read_text()
+    assert "one and the same model for every seed" not in written[0].read_text()
 
 
 def test_what_test_said_is_given_with_its_interval(plain, tmp_path) -> None:
@@ -288,11 +299,9 @@ def test_what_is_no_run_fails(tmp_path) -> None:
         report([])
 
 
-def test_same_run_draws_the_same_bytes(plain, tmp_path) -> None:
-    run = plain
-    first = [path.read_bytes() for path in report([run], out=tmp_path / "a")]
-    second = [path.read_bytes() for path in report([run], out=tmp_path / "b")]
-    assert first == second
+def test_same_run_draws_the_same_bytes(plain, written, tmp_path) -> None:
+    again = report([plain], out=tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
 def test_a_solved_variant_has_no_curves() -> None:
@@ -320,17 +329,17 @@ def test_command(plain, tmp_path) -> None:
     assert CliRunner().invoke(cli.app, ["report", str(tmp_path / "none")]).exit_code == 10
 
 
-@pytest.mark.parametrize("ending", [".csv", ".md", ".tex"])
-def test_a_table_replaces_such_a_table_and_nothing_else(plain, tmp_path, ending) -> None:
-    table = tmp_path / f"scores{ending}"
-    report([plain], out=tmp_path / "page", tables=[table])
-    first = table.read_bytes()
-    report([plain], out=tmp_path / "page", tables=[table])
-    assert table.read_bytes() == first
-    table.write_text("id,path,split\nnot to be lost\n")
-    with pytest.raises(UsageError, match="already exists and is no table of scores; name another"):
-        report([plain], out=tmp_path / "page", tables=[table])
-    assert "not to be lost" in table.read_text()
+def test_a_table_replaces_such_a_table_and_nothing_else(plain, tmp_path) -> None:
+    tables = [tmp_path / f"scores{ending}" for ending in (".csv", ".md", ".tex")]
+    report([plain], out=tmp_path / "page", tables=tables)
+    first = [table.read_bytes() for table in tables]
+    report([plain], out=tmp_path / "page", tables=tables)
+    assert [table.read_bytes() for table in tables] == first
+    for table in tables:
+        table.write_text("id,path,split\nnot to be lost\n")
+        with pytest.raises(UsageError, match="already exists and is no table of scores; name another"):
+            report([plain], out=tmp_path / "page", tables=[table])
+        assert "not to be lost" in table.read_text()
 
 
 def test_a_table_in_a_folder_that_is_not_there_fails_before_the_page(plain, tmp_path) -> None:

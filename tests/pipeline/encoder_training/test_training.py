@@ -18,7 +18,7 @@ from dualstream.features.trainable import build_trainable, prepare_frames
 from dualstream.features.weights import HEAD_PREFIX
 from dualstream.pipeline.encoder_training.checkpoint import packed, read_checkpoint, write_checkpoint
 from dualstream.pipeline.encoder_training.document import EpochNews
-from dualstream.pipeline.encoder_training.engine import Training
+from dualstream.pipeline.encoder_training.engine import EncoderTraining
 from dualstream.pipeline.encoder_training.objective import SampleLabels
 from dualstream.pipeline.encoder_training.options import TrainOptions
 from dualstream.pipeline.encoder_training.samples import Samples
@@ -55,11 +55,11 @@ def planted(kind: str, utterances: int = 24, per: int = 3, size: int = 32) -> tu
     return samples, SampleLabels(emotion, emotion // 2, {"emotion": 4, "sentiment": 2}, ~dev, dev)
 
 
-def make(folder: Path, kind: str, name: str = "c", **options: Any) -> Training:
+def make(folder: Path, kind: str, name: str = "c", **options: Any) -> EncoderTraining:
     samples, labels = planted(kind, size=cnn5.SIZE_PX if kind == "cnn5" else 32)
     how = TrainOptions(**{"epochs": 3, "batch_size": 16, "patience": 3, **options})
     one = build_trainable(kind, "random:0")
-    return Training(
+    return EncoderTraining(
         one, samples, labels, how, device=CPU, identity="i", checkpoint=folder / f"{name}.safetensors",
         checkpoint_s=0.0,
     )  # fmt: skip
@@ -229,7 +229,7 @@ def test_vgg16_moves_the_thawed_blocks_alone(tmp_path: Path) -> None:
         now = training.state()
         seen.append([name for name, old in before.items() if not torch.equal(now[small.file_name(name)], old)])
 
-    training = Training(
+    training = EncoderTraining(
         small, samples, labels, options, device=CPU, identity="v", checkpoint=tmp_path / "v.safetensors",
         report=moved,
     )  # fmt: skip

@@ -94,7 +94,9 @@ def test_every_command_names_an_encoder_that_knows_the_labels(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_diagnosis_names_it_first(tmp_path) -> None:
-    quick = DiagnosisOptions(folds=3, fit=FitOptions(seeds=(0,), epochs=3, threads=1), interventions=())
+    quick = DiagnosisOptions(
+        folds=3, fit=FitOptions(seeds=(0,), epochs=3, threads=1), interventions=(), limits=False
+    )
     options = DiagnoseOptions(diagnosis=quick)
     found = diagnose(written(tmp_path, memorising()), tmp_path / "d", options)
     assert found["causes"][0]["name"] == "memorised_labels"
@@ -229,7 +231,9 @@ def test_inspect_and_diagnose_name_rows_and_columns(tmp_path) -> None:
     }
     assert document["outliers"]["audio"]["zeros"] == ["train_0005", "dev_0010"]
     assert any("train_0017 (f3 1e+25)" in text for text in document["warnings"])
-    quick = DiagnosisOptions(folds=3, fit=FitOptions(seeds=(0,), epochs=3, threads=1), interventions=())
+    quick = DiagnosisOptions(
+        folds=3, fit=FitOptions(seeds=(0,), epochs=3, threads=1), interventions=(), limits=False
+    )
     found = diagnose(path, tmp_path / "d", DiagnoseOptions(diagnosis=quick))
     assert "outlying_rows" in {cause["name"] for cause in found["causes"]}
     notes = found["evidence"]["notes"]

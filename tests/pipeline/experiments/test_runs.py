@@ -127,6 +127,19 @@ def test_a_run_is_not_written_over(tmp_path) -> None:
     assert os.listdir(tmp_path) == ["one"]
 
 
+@pytest.mark.parametrize("mask", [0o077, 0o027, 0o002])
+def test_a_run_is_as_open_to_others_as_the_umask_says(tmp_path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        written(tmp_path / "one")
+        written(tmp_path / "one", replace=True)
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "one", *(tmp_path / "one").rglob("*")):
+        assert path.stat().st_mode & mask == 0, path
+    assert (tmp_path / "one").stat().st_mode & 0o777 == 0o777 & ~mask
+
+
 @pytest.mark.parametrize("what", ["folder", "file", "link", "comparison"])
 def test_replace_leaves_alone_what_is_no_run(tmp_path, what: str) -> None:
     target = tmp_path / "mine"

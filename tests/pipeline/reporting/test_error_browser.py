@@ -29,6 +29,7 @@ QUICK = DiagnosisOptions(
     folds=3,
     fit=FitOptions(seeds=(0,), epochs=4, patience=2, hidden=16, threads=1),
     interventions=(),
+    limits=False,
 )
 
 
