@@ -41,11 +41,13 @@ class Pooled:
     stretch: NDArray[np.int64]
     """The number of each tick's stretch, shape (N,)."""
     chance: NDArray[np.float64]
-    """Of each stretch to be of each face, and of nobody in view, shape (K, F + 1)."""
+    """Of each stretch to be of each face, and of nobody in view, shape (K, F + 1); NaN where all faces rest."""
 
-    def over(self, ticks: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return the mean chances over some of the ticks, shape (F + 1,)."""
-        return np.asarray(self.chance[self.stretch[ticks]].mean(axis=0))
+    def over(self, ticks: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+        """Return the mean chances over some of the ticks, shape (F + 1,); None where all faces rest in all."""
+        chance = self.chance[self.stretch[ticks]]
+        chance = chance[np.isfinite(chance[:, 0])]
+        return np.asarray(chance.mean(axis=0)) if len(chance) else None
 
 
 def pool(scores: NDArray[np.float64], cepstra: NDArray[np.float64], model: ScoreModel) -> Pooled:
@@ -65,13 +67,26 @@ def pool(scores: NDArray[np.float64], cepstra: NDArray[np.float64], model: Score
     starts = np.array(_long_enough(edges, most)[:-1])
     ends = np.append(starts[1:], ticks)
     stretch = np.repeat(np.arange(len(starts)), ends - starts)
-    ways = np.indices((faces + 1,) * len(starts)).reshape(len(starts), -1).T  # (W, K)
     means = np.add.reduceat(scores, starts, axis=1).T / (ends - starts)[:, None]  # (K, F)
-    weight = _seen(means, ends - starts, ways, model) - OUTSIDE_NATS * (ways == faces).sum(axis=1)
-    weight += NATS_PER_PENALTY * _heard(up_to.between(starts, ends), ways, faces + 1)
+    chance = np.full((len(starts), faces + 1), np.nan)
+    if (talks := means.max(axis=1) >= model.resting).any():
+        chance[talks] = _chances(
+            means[talks], ends[talks] - starts[talks], up_to.between(starts, ends)[talks], model
+        )
+    return Pooled(stretch, chance)
+
+
+def _chances(
+    means: NDArray[np.float64], ticks: NDArray[np.int64], sound: Sums, model: ScoreModel
+) -> NDArray[np.float64]:
+    """Return the chances of stretches of so many ticks, of their mean scores, shape (K, F), and their sound."""
+    stretches, faces = means.shape
+    ways = np.indices((faces + 1,) * stretches).reshape(stretches, -1).T  # (W, K)
+    weight = _seen(means, ticks, ways, model) - OUTSIDE_NATS * (ways == faces).sum(axis=1)
+    weight += NATS_PER_PENALTY * _heard(sound, ways, faces + 1)
     share = np.exp(weight - weight.max())
     chance = np.stack([np.where(ways == one, share[:, None], 0).sum(axis=0) for one in range(faces + 1)], axis=1)
-    return Pooled(stretch, chance / share.sum())
+    return np.asarray(chance / share.sum())
 
 
 def _lead_changes(scores: NDArray[np.float64], cost: float) -> list[int]:

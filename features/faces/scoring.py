@@ -89,6 +89,8 @@ class ScoreModel:
     """Ticks of a stretch at which half of the variance of `tick` is gone."""
     change: float
     """Sum of scores by which another face must lead for a while to begin a stretch."""
+    resting: float
+    """A stretch in which no face scores more is nobody's: breath, or noise."""
     per_nat: float
     """What a nat of a face's odds counts as, on the scale of `least_margin`."""
 

@@ -49,6 +49,9 @@ class Sums:
             self.second[end] - self.second[start],
         )
 
+    def __getitem__(self, which: NDArray[np.bool_]) -> Sums:
+        return Sums(self.rows[which], self.first[which], self.second[which])
+
     def likelihood(self) -> NDArray[np.float64]:
         """Return the log-likelihood of each under its own best Gaussian, up to what all have in common."""
         mean = self.first / self.rows[:, None]

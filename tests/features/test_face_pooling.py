@@ -16,7 +16,9 @@ from dualstream.features.faces.tracks import Track
 from dualstream.features.faces.watching import Seen
 from numpy.typing import NDArray
 
-MODEL = ScoreModel(talking=2.6, face=1.2, stretch=1.6, tick=2.0, settled_ticks=12, change=160.0, per_nat=1.9)
+MODEL = ScoreModel(
+    talking=2.6, face=1.2, stretch=1.6, tick=2.0, settled_ticks=12, change=160.0, resting=-5.0, per_nat=1.9
+)
 WIDTH = 6
 
 

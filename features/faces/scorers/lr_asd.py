@@ -48,7 +48,7 @@ class LrAsdScorer:
     least_fit = 1.5
     wider_s = (1.0,)
     by_voice = ScoreModel(
-        talking=2.6, face=1.2, stretch=1.6, tick=2.0, settled_ticks=12, change=160.0, per_nat=1.9
+        talking=2.6, face=1.2, stretch=1.6, tick=2.0, settled_ticks=12, change=160.0, resting=-5.0, per_nat=1.9
     )
 
     def __init__(self, weights: Path) -> None:
