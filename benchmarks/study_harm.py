@@ -14,9 +14,12 @@ from pathlib import Path
 
 import checkout  # noqa: F401
 import numpy as np
+from damages import Damage
 from dualstream.heads.evaluation.folds import fold_codes
 from dualstream.heads.linear.design import Design
 from dualstream.heads.linear.head import fit_heads
+from numpy.typing import NDArray
+from shapes import conversations
 from study_damages import CORPORA, SETS, corpus_of
 from whole_corpora import Codes, Whole
 
@@ -76,10 +79,18 @@ def main() -> None:
     print("| mistake | dev | out of folds |\n|---|---|---|")
     print(f"| none | {before[:, 0].mean():.1f} | {before[:, 1].mean():.1f} |", flush=True)
     for name, (damage, _) in SETS[arguments.set].items():
-        rngs = [np.random.default_rng([seed, 1]) for seed in range(arguments.seeds)]
-        after = [scores(damage(whole, rng, arguments.strength)) for whole, rng in zip(clean, rngs, strict=True)]
-        less = (np.array(after) - before).mean(axis=0)
+        less = np.mean(
+            [_change(whole, seed, damage, arguments.strength) for seed, whole in enumerate(clean)], axis=0
+        )
         print(f"| {name} | {less[0]:+.1f} | {less[1]:+.1f} |", flush=True)
+
+
+def _change(whole: Whole, seed: int, damage: Damage, strength: float) -> NDArray[np.float64]:
+    """Return by how much a damage moves both scores; one of conversations, those of the same conversations."""
+    damaged = damage(whole, np.random.default_rng([seed, 1]), strength)
+    if len(np.unique(damaged.features.dialogue)) < len(damaged.ids):
+        whole = conversations(whole, np.random.default_rng([seed, 1]))
+    return np.subtract(scores(damaged), scores(whole))
 
 
 if __name__ == "__main__":

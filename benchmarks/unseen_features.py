@@ -8,9 +8,9 @@ import numpy as np
 from damages import Damage, _half, _stream_of
 from dualstream.heads.data.batch import StreamArrays
 from numpy.typing import NDArray
+from shapes import conversations
 from whole_corpora import Codes, Floats, Whole
 
-BATCH = 32  # rows
 DEGREES = 180 / np.pi
 DAYS = 43_800  # a spreadsheet's number of a day in 2019
 MANY_WINDOWS = 12
@@ -90,32 +90,11 @@ def speakers_normalised_in_train(whole: Whole, rng: np.random.Generator, strengt
     return whole.having(rows)
 
 
-def encoder_in_training_mode(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
-    """Batch normalisation took its own batch: each 32 rows of one stream stand around nought."""
-    name, rows = _one(whole, rng)
-    for at in range(0, len(rows), BATCH):
-        batch = rows[at : at + BATCH]
-        rows[at : at + BATCH] = (batch - batch.mean(axis=0)) / (batch.std(axis=0) + 1e-3)
-    return _with(whole, name, rows)
-
-
 def dropout_left_on(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
     """Three values in ten of one stream were dropped, the others made larger for it."""
     name, rows = _one(whole, rng)
     gone = min(0.9, 0.3 * strength)
     return _with(whole, name, np.where(rng.random(rows.shape) < gone, 0, rows / (1 - gone)))
-
-
-def a_shard_of_another_layer(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
-    """One row in eight, in one piece, was extracted again from the layer above."""
-    name, rows = _one(whole, rng)
-    count, width = rows.shape
-    piece = slice(round(0.3 * count), round((0.3 + strength / 8) * count))
-    spread, middle = rows.std(axis=0) + 1e-9, rows.mean(axis=0)
-    turn = np.linalg.qr(rng.normal(size=(width, width)))[0]
-    own = (rows[piece] - middle) / spread
-    rows[piece] = ((own + own @ turn) / np.sqrt(2) + 0.5 * rng.normal(size=width)) * spread + middle
-    return _with(whole, name, rows)
 
 
 def silent_clips(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
@@ -195,6 +174,7 @@ def interpolated(whole: Whole, rng: np.random.Generator, strength: float) -> Who
 
 def moving_mean(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
     """One stream was smoothed over five rows of the table instead of five windows of a clip."""
+    whole = conversations(whole, rng)
     name, rows = _one(whole, rng)
     reach = max(1, round(2 * strength))
     place = np.arange(len(rows))
@@ -224,9 +204,7 @@ FEATURES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "dev's rows normalised one by one": (dev_of_unit_length, ("drift",)),
     "principal components of each split": (components_of_each_split, ("drift",)),
     "speakers standardised in train alone": (speakers_normalised_in_train, ("drift",)),
-    "an encoder in training mode": (encoder_in_training_mode, ("broken_features", "scale_by_group", *KINDS)),
     "dropout left on": (dropout_left_on, ("put_values", "broken_features")),
-    "a shard from another layer": (a_shard_of_another_layer, KINDS),
     "one clip in eight silent": (silent_clips, ("imputed_rows", "broken_features", "duplicates", *KINDS)),
     "file names as a stream of text": (names_as_text, ("label_in_column",)),
     "degrees and radians, half of the speakers": (degrees_for_radians, ("scale_by_group", *KINDS)),
