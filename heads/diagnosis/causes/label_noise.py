@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.remedies import NOISE
-from dualstream.heads.diagnosis.signs.verdicts import contradicted, noise, noisy
+from dualstream.heads.diagnosis.signs.verdicts import confused, contradicted, noise, noisy, renamed_classes
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 
 SHOWN = 5
@@ -20,12 +21,16 @@ def label_noise(evidence: Evidence) -> Cause | None:
     signs = evidence.signs
     if signs is None:
         return None
-    found, groups = noise(signs), noisy(signs)
-    if found is None and not groups:
+    names, found, groups = confused(signs), noise(signs), noisy(signs)
+    if names is None and found is None and not groups:
         return None
+    if renamed_classes(signs) is not None:
+        found = None  # a share of labels drawn at random would say other shares, and which class is called what
+    parts = [_words(found)] if found is not None else []
+    parts += [_called_otherwise(signs, names)] if names is not None and not parts else []
     return mistake(
         "label_noise",
-        "; ".join([*([_words(found)] if found is not None else []), *(_where(signs, groups) if groups else [])]),
+        "; ".join([*parts, *(_where(signs, groups) if groups else [])]),
         signs.remedies.get(NOISE),
         "look at the utterances that are listed, and label them again or leave them out; of a test "
         "split too, whose "
@@ -41,6 +46,21 @@ def _words(found: WrongCodes) -> str:
         f"about {found.rate:.0%} of the labels are wrong (95 % interval {low:.0%} to {high:.0%}; as "
         f"if {found.drawn:.0%} "
         f"had been drawn at random), {len(found.utterances)} of them found"
+    )
+
+
+def _called_otherwise(signs: Signs, found: Confusions) -> str:
+    pairs = [
+        f"of {signs.classes[one]!r} {share:.0%} are called {signs.classes[name]!r}"
+        for one, name, share in found.pairs[:SHOWN]
+    ]
+    pairs += [
+        f"of {signs.classes[one]!r} {share:.0%} bear other classes' names" for one, share in found.spread[:SHOWN]
+    ]
+    return (
+        f"about {found.rate:.0%} of the labels are wrong, {len(found.utterances)} of them found: "
+        f"{', '.join(pairs)} (log-likelihood {found.gain:.0f} above that of right labels, of speakers or "
+        "dialogues that were not fitted on)"
     )
 
 

@@ -18,7 +18,14 @@ def wrong_speakers(evidence: Evidence) -> Cause | None:
     advice = "read the speakers' names anew: folds that don't keep speakers whole give scores that are too good"
     faults = list(name_faults(signs))
     if faults:
-        return mistake("wrong_speakers", "; ".join(faults), None, advice)
+        return mistake(
+            "wrong_speakers",
+            "; ".join(faults),
+            None,
+            advice,
+            utterances=[name for one in signs.two_people for name in signs.called(one.utterances)],
+            speakers=signs.speakers_called([one.speaker for one in signs.two_people]),
+        )
     part = misnamed(signs)
     if part is None:
         return None

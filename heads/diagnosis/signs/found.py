@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
+from dualstream.heads.diagnosis.signs.accused import Vouched
+from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
@@ -21,6 +23,7 @@ from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
 from dualstream.heads.diagnosis.signs.split_joins import SplitJoin
+from dualstream.heads.diagnosis.signs.two_people import TwoPeople
 from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 
@@ -47,9 +50,11 @@ class Signs:
     speaker_joins: tuple[SpeakerJoin, ...] = ()
     split_joins: tuple[SplitJoin, ...] = ()
     wrong: tuple[WrongCodes, ...] = ()
+    vouched: tuple[Vouched, ...] = ()
     label_maps: tuple[LabelMap, ...] = ()
     lost_classes: tuple[LostClass, ...] = ()
     noisy_groups: tuple[NoisyGroup, ...] = ()
+    confusions: Confusions | None = None
     copies: tuple[Copies, ...] = ()
     fills: tuple[Fill, ...] = ()
     kinds: tuple[TwoKinds, ...] = ()
@@ -58,6 +63,7 @@ class Signs:
     association: Association | None = None
     shared: SharedSpeakers | None = None
     same_persons: tuple[SamePerson, ...] = ()
+    two_people: tuple[TwoPeople, ...] = ()
     numbered: Numbered | None = None
     missing: tuple[MissingByClass, ...] = ()
     values: tuple[PutValue, ...] = ()
@@ -88,9 +94,12 @@ class Signs:
             ],
             "split_joins": [vars(one) for one in self.split_joins],
             "wrong_codes": [_plain(one, self, leave_out=("answers",)) for one in self.wrong],
+            "vouched": [vars(one) for one in self.vouched],
             "label_maps": [_plain(one, self, leave_out=("labels",)) for one in self.label_maps],
             "lost_classes": [_plain(one, self) for one in self.lost_classes],
             "noisy_groups": [_plain(one, self) for one in self.noisy_groups],
+            "confusions": self.confusions
+            and {**_plain(self.confusions, self, leave_out=("answers",)), "found": self.confusions.found},
             "copies": [
                 {
                     "stream": one.stream,
@@ -109,6 +118,9 @@ class Signs:
             "shared_speakers": None if self.shared is None else _plain(self.shared, self),
             "same_persons": [
                 {**vars(one), "speakers": list(self.speakers_called(one.speakers))} for one in self.same_persons
+            ],
+            "two_people": [
+                {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
             ],
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],

@@ -10,6 +10,8 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
+from dualstream.heads.diagnosis.signs.accused import vouched
+from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -27,6 +29,7 @@ from dualstream.heads.diagnosis.signs.settled import settled
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
+from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.values import put_values
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
 from dualstream.heads.evaluation.folds import GroupBy
@@ -58,16 +61,20 @@ def signs(
     found = rows_alone(table)
     progress("joins of the streams, labels and speakers")
     joined = settled(joins(table), list(table.raw))
+    wrong = wrong_codes(table)
     made = Signs(
         **found,
         joins=joined,
         split_joins=split_joins(table),
         speaker_joins=speakers_apart(table),
-        wrong=wrong_codes(table),
+        wrong=wrong,
+        vouched=vouched(table, wrong),
         label_maps=label_maps(table),
         lost_classes=lost_classes(table),
         noisy_groups=noisy_groups(table),
+        confusions=confusions(table),
         same_persons=same_persons(table),
+        two_people=two_people(table),
         numbered=numbered(table),
         voices=voices(table),
     )

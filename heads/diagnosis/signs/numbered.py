@@ -15,7 +15,10 @@ DIALOGUES = 10
 EVERYWHERE = 0.5  # of the dialogues, in which the median name speaks
 DEALS = 99
 APART_Z = 6.0  # deviations by which the people of a dialogue must be told apart
-CHANCE = 0.05  # of names dealt anew inside of the dialogues, that say as much
+CHANCE = 0.05  # of names dealt anew inside of the dialogues, that say as much, or
+LITTLE = (
+    0.15  # of what parts the people inside of dialogues, that names may tell across them: who speaks first, say
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Numbered:
     """How clearly the people of a dialogue differ, in deviations of rows that are dealt anew inside of it."""
     p_value: float
     """Chance that names which are dealt anew to the people of each dialogue say as much across dialogues."""
+    told: float
+    """Of what parts the people inside of dialogues, the share that names tell across dialogues: 1 of people's."""
 
 
 def numbered(table: Table) -> Numbered | None:
@@ -48,17 +53,20 @@ def numbered(table: Table) -> Numbered | None:
     rows = without(without(rows, table.label[use]), dialogue)
     rng = np.random.default_rng(0)
     dealt = [_between(rows, _inside(cell, dialogue, rng), len(cells)) for _ in range(19)]
-    apart = (_between(rows, cell, len(cells)) - np.mean(dealt)) / (np.std(dealt) + 1e-12)
+    inside = _between(rows, cell, len(cells))
+    apart = (inside - np.mean(dealt)) / (np.std(dealt) + 1e-12)
     sizes = np.bincount(cell)
     means = group_sums(rows, cell, len(cells)) / sizes[:, None]
     stands = _between(means, cells[:, 1], int(speaker.max()) + 1)
-    chance = [
-        _between(means, _inside(cells[:, 1], cells[:, 0], rng), int(speaker.max()) + 1) >= stands
-        for _ in range(DEALS)
-    ]
-    p_value = (1 + int(np.sum(chance))) / (DEALS + 1)
-    found = apart >= APART_Z and p_value > CHANCE
-    return Numbered(int(speaker.max()) + 1, count, float(apart), p_value) if found else None
+    anew = np.array(
+        [_between(means, _inside(cells[:, 1], cells[:, 0], rng), int(speaker.max()) + 1) for _ in range(DEALS)]
+    )
+    p_value = (1 + int((anew >= stands).sum())) / (DEALS + 1)
+    people = 1 - float(np.mean(dealt)) / max(inside, 1e-12)  # of what lies between the people of a dialogue
+    share = (stands - float(anew.mean())) / max(float((means**2).sum() - anew.mean()), 1e-12)
+    told = share / max(people, 1e-12)
+    found = apart >= APART_Z and (p_value > CHANCE or told <= LITTLE)
+    return Numbered(int(speaker.max()) + 1, count, float(apart), p_value, told) if found else None
 
 
 def _inside(codes: Codes, group: Codes, rng: np.random.Generator) -> Codes:

@@ -53,7 +53,7 @@ def same_persons(table: Table) -> tuple[SamePerson, ...]:
         return ()
     rows = np.concatenate([table.components(name)[use] for name in table.raw], axis=1)
     speaker = np.searchsorted(codes, table.speaker[use])
-    rows = _whitened(without(rows, table.label[use], speaker), without(rows, table.label[use]))
+    rows = whitened_by_speaker(without(rows, table.label[use], speaker), without(rows, table.label[use]))
     sizes = np.bincount(speaker)
     between = _distances(group_sums(rows, speaker, len(codes)) / sizes[:, None], sizes)
     above = np.triu_indices(len(codes), 1)
@@ -73,7 +73,7 @@ def same_persons(table: Table) -> tuple[SamePerson, ...]:
     )
 
 
-def _whitened(inside: Floats, rows: Floats) -> Floats:
+def whitened_by_speaker(inside: Floats, rows: Floats) -> Floats:
     """Return rows (N, R) in deviations of what varies inside of a speaker."""
     values, vectors = np.linalg.eigh(inside.T @ inside / len(inside))
     return rows @ vectors / np.sqrt(np.maximum(values, 0) + RIDGE * max(values.mean(), 1e-30))

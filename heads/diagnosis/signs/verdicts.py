@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -120,6 +121,8 @@ def foreign(signs: Signs) -> tuple[WrongCodes, ...]:
             others = [signs.asked(what, name) for name in signs.streams if name != stream]
             if mine is None or not mine.found:
                 continue
+            if what == "label" and any(one.stream == stream for one in signs.vouched):
+                continue  # its rows go with those of another stream: the labels are wrong
             limit = HALF * mine.drawn
             if any(one is not None and one.told and one.interval[1] < limit for one in others):
                 found.append(mine)
@@ -167,16 +170,34 @@ def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
     speakers = [one for one in found if one.by == "speaker"]
     if len(splits) == 1 and len(speakers) <= 1 + len({signs.speaker[i] for i in splits[0].utterances}) // 2:
         return tuple(splits)  # all over a split, and not some speakers of it
+    if not speakers and not splits and confused(signs) is not None:
+        return ()  # which tells of each class what it is called
     return tuple(speakers or splits or found)
+
+
+def confused(signs: Signs) -> Confusions | None:
+    """Return what classes are called where some labels are wrong in any rows; None where none are."""
+    found = signs.confusions
+    return found if found is not None and found.found and not foreign(signs) else None
+
+
+def renamed_classes(signs: Signs) -> Confusions | None:
+    """Return it where wrong labels of some class bear one name: they weren't drawn at random."""
+    found = confused(signs)
+    return found if found is not None and found.pairs else None
 
 
 def contradicted(signs: Signs) -> tuple[int, ...]:
     """Return the utterances whose label is wrong, as far as they were found."""
-    whole = noise(signs)
+    lost = [place for one in signs.lost_classes for place in one.utterances]
+    called, whole = renamed_classes(signs), noise(signs)
+    if called is not None and not lost:
+        return called.utterances
     if whole is not None:
         return whole.utterances
-    lost = [place for one in signs.lost_classes for place in one.utterances]
-    return tuple(dict.fromkeys(lost or [place for one in noisy(signs) for place in one.utterances]))
+    groups = [place for one in noisy(signs) for place in one.utterances]
+    names = confused(signs)
+    return tuple(dict.fromkeys(lost or groups or (names.utterances if names is not None else ())))
 
 
 def imputed(signs: Signs) -> tuple[Fill, ...]:
@@ -212,12 +233,15 @@ def name_faults(signs: Signs) -> Iterator[str]:
             f"{twice[0].distance:.1f}; of the halves of one speaker {twice[0].halves:.1f}, of two speakers "
             f"{twice[0].usual:.1f}): one person under two names, or two whose names were mixed up"
         )
+    if signs.two_people:
+        yield _of_two(signs)
     alike = signs.numbered
     if alike is not None:
         yield (
             f"the {alike.names} names stand in most of {alike.dialogues} dialogues, part the people of each, and "
-            f"say no more across dialogues than names dealt anew inside of each (p {alike.p_value:.2f}): speakers "
-            "were numbered inside of each dialogue"
+            f"say no more across dialogues than names dealt anew inside of each (p {alike.p_value:.2f}; "
+            f"{max(alike.told, 0):.0%} of what names of people would say): speakers were numbered inside of each "
+            "dialogue"
         )
     groups = next((one for one in signs.voices if one.unnamed), None)
     tied = signs.association
@@ -242,3 +266,16 @@ def name_faults(signs: Signs) -> Iterator[str]:
         yield f"the speaker of {1 - signs.known_speakers:.0%} of the utterances is unknown, while {seen}"
     else:
         yield f"{seen}, and the named speakers have no part in it: {groups.left:.0%} without their means"
+
+
+def _of_two(signs: Signs) -> str:
+    """Say which names are two people's."""
+    found = signs.two_people
+    names = ", ".join(signs.speakers_called([one.speaker for one in found[:SHOWN]]))
+    first, more = found[0], ", …" if len(found) > SHOWN else ""
+    return (
+        f"the rows of {names}{more} fall into two groups each, the same in {first.one} and {first.other} "
+        f"({first.agreement:.0%} of the first one's rows), which lie as far apart as people do "
+        f"({first.apart:.2f} of the usual squared distance of two names; in the other names "
+        f"{max(first.usual, 0):.2f}): two people under one name"
+    )
