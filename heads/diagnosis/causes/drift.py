@@ -9,7 +9,7 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.remedies import interval
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
-from dualstream.heads.diagnosis.signs.remedies import COLUMNS, SCALE
+from dualstream.heads.diagnosis.signs.remedies import ALIKE, COLUMNS, SCALE
 
 DRIFT_AUC = 0.75
 ALL_NEW_AUC = 0.98  # no people drawn from the same corpus look as new, whether or not it costs
@@ -47,7 +47,7 @@ def found_in(signs: Signs) -> Cause | None:
     found = [one for one in signs.kinds if one.by == "split"]
     if not found:
         return None
-    remedy = signs.remedies.get(SCALE) or signs.remedies.get(COLUMNS)
+    remedy = next((signs.remedies[name] for name in (SCALE, COLUMNS, ALIKE) if name in signs.remedies), None)
     return mistake(
         "drift",
         "; ".join(_words(one) for one in found),
@@ -67,5 +67,7 @@ def _words(one: TwoKinds) -> str:
 
 
 def _advice(one: TwoKinds) -> str:
+    if one.how:
+        return "normalise both splits by train's figures, or neither"
     of_kind = {"scale": "another unit or gain", "columns": "another order of columns"}
     return of_kind.get(one.kind, "another encoder, other settings or a normalisation of its own")

@@ -35,6 +35,11 @@ def _words(one: PutValue) -> str:
         )
     if one.kind == "stuck":
         return f"{where} hold one value each in {len(one.utterances)} utterances, and others in the others"
+    if one.kind == "windows":
+        return (
+            f"{one.value:g} stands for {one.share:.2%} of the values of {where} in the windows of "
+            f"{len(one.utterances)} utterances, far from all else that they hold: their means are of no measurement"
+        )
     return (
         f"{one.value:g} stands for {one.share:.1%} of the values of {where}, in {len(one.utterances)} utterances, "
         "and is no limit of what they hold"
@@ -46,4 +51,6 @@ def _advice(one: PutValue) -> str:
         return "keep the stream in a type and range that hold its values"
     if one.kind == "stuck":
         return "find out what stopped these columns: in these utterances they say nothing"
+    if one.kind == "windows":
+        return "leave such windows out before they are averaged, or mark them as missing (NaN, or no row)"
     return "mark what is not known as missing (NaN, or no row), or find out what cut these rows off"

@@ -6,6 +6,7 @@ from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.causes.two_kinds_of_rows import of_kind
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.remedies import SCALE
 
 
@@ -21,10 +22,15 @@ def found_in(signs: Signs) -> Cause | None:
         signs,
         "scale",
         "scale_by_group",
-        lambda one: f"are {_factor(one.factor)} the others, {one.distance:.0f} deviations apart",
+        _words,
         signs.remedies.get(SCALE),
         "extract these rows as the others were, or divide them by the factor",
     )
+
+
+def _words(one: TwoKinds) -> str:
+    apart = f", {one.distance:.0f} deviations apart" if one.distance else ""
+    return f"are {_factor(one.factor)} the others{apart}"
 
 
 def _factor(factor: float) -> str:

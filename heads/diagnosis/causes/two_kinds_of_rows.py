@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import Kind, TwoKinds
+from dualstream.heads.diagnosis.signs.remedies import ALIKE
 
 
 @cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
@@ -24,7 +25,7 @@ def found_in(signs: Signs) -> Cause | None:
         "kinds",
         "two_kinds_of_rows",
         _apart,
-        None,
+        signs.remedies.get(ALIKE),
         "look at how these clips were recorded, resampled and encoded, and in which order their columns stand; "
         "extract all of them in one way",
     )
@@ -35,7 +36,11 @@ def _apart(one: TwoKinds) -> str:
 
 
 def unlike(one: TwoKinds) -> str:
-    """Say that columns go together otherwise than the others', where that told the rows apart."""
+    """Say what tells the rows apart but where they lie: a normalisation, or how their columns go together."""
+    if one.how:
+        return f"have {one.how}, and the others have not: they were normalised by themselves"
+    if one.function:
+        return f"hold {one.function} of what the others would (spreads {one.factor:,.2g} times as wide)"
     if one.likeness is None or one.usual is None:
         return ""
     return (

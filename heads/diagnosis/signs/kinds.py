@@ -4,7 +4,8 @@ Rows of two makes lie in two clouds. The direction that parts them is looked for
 with two groups, then Fisher's discriminant), and the clouds must lie much further apart along it than the halves
 of any one cloud do (`split_distance`), and than the halves of either: an encoder that hears words puts sentences
 into clouds, of which any two hold others again. What differs between them tells what happened: one factor for all
-columns, the same columns in another order, or neither.
+columns, the same columns in another order, or neither. Clouds of whole speakers must hold for other speakers, too
+(`carried`), and rows that thin out into the distance are no cloud.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.carried import apart, fisher, of_speakers, thins_out
 from dualstream.heads.diagnosis.signs.clusters import split_distance
+from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
+from dualstream.heads.diagnosis.signs.units import Unit, units
 
 APART = 6.0  # deviations between two clouds of rows
 SCALES_APART = 5.0  # deviations between two scales, and
@@ -58,6 +62,10 @@ class TwoKinds:
     """How alike the columns of both go together (correlation of correlations), where that told them apart."""
     usual: float | None = None
     """The same of two groups of speakers that are drawn at random."""
+    how: str = ""
+    """What the rows of the smaller cloud have and the others have not, where that is exact."""
+    function: str = ""
+    """Of the others' values, that brings them there; of `units.FUNCTIONS`."""
 
 
 def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
@@ -68,7 +76,11 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     if len(rows) < LEAST or few_values(rows):
         return None
     found = None
-    if (scales := scales_apart(rows)) is not None:
+    if (own := normalised(table, name, there)) is not None:
+        return _normalised(table, name, there, own)
+    if (unit := units(table, name, there)) is not None:
+        found = _of_unit(table, name, there, unit)
+    if found is None and (scales := scales_apart(rows)) is not None:
         found = _told(table, name, there, scales[0], "scale", *scales[1:])
     if found is None and (unlike := unlike_groups(table, name, there)) is not None:
         found = _of_groups(table, name, there, unlike)
@@ -77,7 +89,12 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
         reduced = table.components(name) if whole else components(table.raw[name], there)
         reduced = reduced[there]
         other, distance = _clouds(reduced)
-        if other is not None and distance >= max(APART, NESTED * _inside_of(reduced, other)):
+        if (
+            other is not None
+            and distance >= max(APART, NESTED * _inside_of(reduced, other))
+            and not thins_out(reduced, other)
+            and not of_speakers(reduced, other, table.speaker[there])
+        ):
             order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
@@ -96,6 +113,20 @@ def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:
     return (small, distance, factor) if apart else None
 
 
+def _normalised(table: Table, name: str, there: Mask, own: Normalised) -> TwoKinds:
+    """Return two kinds of rows of which one was normalised by itself."""
+    some = own.rows[there]
+    distance = _distance_between(table.components(name)[there], some)
+    return replace(_told(table, name, there, some, "kinds", distance, 1.0), how=own.words)
+
+
+def _of_unit(table: Table, name: str, there: Mask, unit: Unit) -> TwoKinds:
+    """Return two kinds of rows, of speakers whose rows are in another unit."""
+    kind: Kind = "kinds" if unit.function else "scale"
+    found = _told(table, name, there, unit.rows[there], kind, unit.distance, unit.factor)
+    return replace(found, function=unit.function)
+
+
 def _of_groups(table: Table, name: str, there: Mask, unlike: Unlike) -> TwoKinds:
     """Return two kinds of rows that were told by how their columns go together."""
     rows, small = table.raw[name][there], unlike.rows[there]
@@ -108,11 +139,7 @@ def _of_groups(table: Table, name: str, there: Mask, unlike: Unlike) -> TwoKinds
 
 def _distance_between(rows: Floats, small: Mask) -> float:
     """Return how far two groups of rows (N, R) lie apart along Fisher's direction, in their deviation."""
-    middle = rows[small].mean(axis=0) - rows[~small].mean(axis=0)
-    centred = np.where(small[:, None], rows - rows[small].mean(axis=0), rows - rows[~small].mean(axis=0))
-    covariance = centred.T @ centred / len(rows)
-    covariance += 0.05 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    return _distance(rows @ np.linalg.solve(covariance, middle), small)
+    return apart(rows @ fisher(rows, small)[0], small)
 
 
 def _loudness(rows: Floats) -> Floats:
@@ -145,19 +172,13 @@ def _clouds(rows: Floats) -> tuple[Mask | None, float]:
             side = far[0] < far[1]
         if min(side[fit].sum(), (~side)[fit].sum()) < 3:
             continue
-        difference = rows[fit & side].mean(axis=0) - rows[fit & ~side].mean(axis=0)
-        centred = rows[fit] - np.where(
-            side[fit, None], rows[fit & side].mean(axis=0), rows[fit & ~side].mean(axis=0)
-        )
-        covariance = centred.T @ centred / len(centred)
-        covariance += 0.05 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-        along = rows @ np.linalg.solve(covariance, difference)
+        along = rows @ fisher(rows[fit], side[fit])[0]
         cut, _ = split_distance(along[fit])
         small = along > cut
         small = small if small.mean() <= 0.5 else ~small
         if small.mean() < SHARE or not small[~fit].any():
             continue
-        distance = _distance(along[~fit], small[~fit])
+        distance = apart(along[~fit], small[~fit])
         if distance > best[1]:
             best = (small, distance)
     return best
@@ -166,14 +187,6 @@ def _clouds(rows: Floats) -> tuple[Mask | None, float]:
 def _inside_of(rows: Floats, small: Mask) -> float:
     """Return how far apart the halves of two groups of rows lie, each by itself: two makes are one cloud each."""
     return max(_clouds(rows[side])[1] if side.sum() >= LEAST else 0.0 for side in (small, ~small))
-
-
-def _distance(values: Floats, small: Mask) -> float:
-    """Return how far two groups of values lie apart, in their common deviation."""
-    if small.all() or not small.any():
-        return 0.0
-    deviation = np.sqrt(values[small].var() * small.mean() + values[~small].var() * (~small).mean())
-    return float(abs(values[small].mean() - values[~small].mean()) / (deviation + 1e-12))
 
 
 def _inside(table: Table, rows: Floats, there: Mask) -> Floats:

@@ -1,10 +1,11 @@
-"""A column that is the label: how well each column tells the class by itself, against all others together."""
+"""A column that is the label, or tells which of some classes it is: how well each column tells it by itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.group_columns import ToldGroup, told_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table
 
 BINS = 64
@@ -30,6 +31,8 @@ class LabelColumn:
     """The class that the column is the indicator of; an empty string where it tells several."""
     together: bool = False
     """Whether it tells the class with the others that are named, and not by itself."""
+    group: tuple[str, ...] = ()
+    """The classes that it tells from all others, where that is what it tells."""
 
 
 def columns_of_labels(table: Table) -> tuple[LabelColumn, ...]:
@@ -57,18 +60,19 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     is_class = correlation[np.arange(len(best)), best] >= INDICATOR
     several = accuracy >= least_accuracy(len(codes))
     found = np.flatnonzero(is_class | several)
+    if not len(found) and (groups := told_groups(rows, label, accuracy, fold)):
+        return tuple(_of_group(table, name, one, codes) for one in groups)
     together = not len(found)
     if together:
         found = _together(rows, label, len(codes))
     if len(found) > max(len(codes), rows.shape[1] // 4):
         return ()  # columns that all tell the class are a measurement of it
     rest = np.delete(accuracy, found)
-    names = table.column_names.get(name)
     return tuple(
         LabelColumn(
             name,
             int(j),
-            str(names[int(j)]) if names else f"column {j}",
+            _called(table, name, int(j)),
             float(accuracy[j]),
             float(rest.max(initial=1 / len(codes))),
             table.classes[int(codes[best[j]])] if is_class[j] and not several[j] else "",
@@ -76,6 +80,17 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
         )
         for j in found
     )
+
+
+def _called(table: Table, name: str, column: int) -> str:
+    names = table.column_names.get(name)
+    return str(names[column]) if names else f"column {column}"
+
+
+def _of_group(table: Table, name: str, one: ToldGroup, codes: Codes) -> LabelColumn:
+    group = tuple(table.classes[int(codes[place])] for place in one.classes)
+    called = _called(table, name, one.column)
+    return LabelColumn(name, one.column, called, one.accuracy, one.usual, "", False, group)
 
 
 def _alone(column: Floats, label: Codes, fold: Codes, classes: int) -> float:

@@ -10,13 +10,16 @@ from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.answers import Heads, by_class
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
+from dualstream.heads.diagnosis.signs.normalised import normalised
 from dualstream.heads.diagnosis.signs.same_speakers import merged
 from dualstream.heads.diagnosis.signs.speakers import shared_speakers
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
+from dualstream.heads.diagnosis.signs.units import FUNCTIONS, INVERSE
 from dualstream.heads.evaluation.folds import GroupBy, connected, fold_codes
 
 JOIN, LABELS, NOISE, COPIES = "put the rows back", "put the labels back", "drop wrong labels", "drop the copies"
 SCALE, COLUMNS, COLUMN = "mend the scale", "put the columns back", "drop the column"
+ALIKE = "one unit for all"
 FOREIGN, FILLED, SHARED = "leave the foreign rows out", "leave filled rows out", "hold speakers out"
 LARGEST = 6_000  # utterances, of more the remedies are measured on whole groups
 
@@ -134,6 +137,9 @@ class _Tried:
             own = {one.stream: rows[one.stream] for one in signs.kinds if one.kind == kind}
             if own:
                 self.note(name, remedy, self.answers(rows=own))
+        alike = {one.stream: _alike(self.table, one) for one in signs.kinds if one.how or one.function}
+        if alike:
+            self.note(ALIKE, "bring all rows into one unit", self.answers(rows=alike))
         if signs.label_columns:
             dropped = {
                 name: _without_columns(
@@ -181,6 +187,19 @@ def _mended(table: Table, one: TwoKinds) -> Floats:
     else:
         rows[places] = rows[places][:, np.array(one.order)]
     return rows
+
+
+def _alike(table: Table, one: TwoKinds) -> Floats:
+    """Return a stream's rows in one unit: the function undone, or the others normalised as these are."""
+    there, rows = table.there[one.stream], table.raw[one.stream]
+    if one.function:
+        places = list(one.utterances)
+        rows = rows.copy()
+        rows[places] = FUNCTIONS[INVERSE[one.function]](rows[places])
+        return rows
+    own = normalised(table, one.stream, there)
+    group = table.speaker if one.by == "speaker" else table.dev.astype(np.int64)
+    return rows if own is None else own.others_too(rows, there, group)
 
 
 def _without_columns(rows: Floats, columns: list[int]) -> Floats:

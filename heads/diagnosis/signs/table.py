@@ -7,12 +7,13 @@ turned into principal components: what is measured then costs the same for wide 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
+from dualstream.heads.diagnosis.signs.windows import Windows, windows_of
 from dualstream.heads.variants.options import Task
 from numpy.typing import NDArray
 
@@ -65,6 +66,8 @@ class Table:
     speaker_names: tuple[str, ...]
     """By code of the speaker."""
     column_names: dict[str, Sequence[str] | None]
+    windows: dict[str, Windows] = field(default_factory=dict)
+    """Of the streams that have any."""
 
     def __len__(self) -> int:
         return len(self.label)
@@ -104,7 +107,7 @@ class Table:
             for i in range(len(part))
         ]
         names = Names(tuple(own)) if names is None else names
-        return cls.of_rows(
+        made = cls.of_rows(
             streams,
             label=joined([getattr(part, task) for part in parts]),
             classes=getattr(train, f"{task}_names"),
@@ -117,6 +120,7 @@ class Table:
                 columns=names.columns,
             ),
         )
+        return replace(made, windows=windows_of(parts, list(streams), np.argsort(order, kind="stable")))
 
     @classmethod
     def of_rows(

@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.table import Floats, Mask, Table, few_values
+from dualstream.heads.diagnosis.signs.window_values import far_value
 
 LEAST = 60  # rows
 SHARE = 0.02  # of a column's values, for one of them to be more than chance
@@ -24,7 +25,7 @@ CUT_BETWEEN = 0.2  # of the rows that are zero in all of them
 CUT = 0.05  # of a column's values at each of its ends
 CUT_COLUMNS = 0.5  # of the columns that are cut so
 FAR = 0.5  # spreads between a value and the next, for an end of the range to be put there and no limit
-STUCK = 0.05  # of a column's values that are one, for the column to have stuck there
+STUCK = 0.02  # of a column's values that are one, for the column to have stuck there
 STUCK_COLUMNS = 0.1  # of the columns, that stick in the same rows
 SAME_ROWS = 0.9  # of these rows
 BEYOND = 50.0  # spreads from the middle, from which a value that comes back is no measurement
@@ -36,9 +37,9 @@ class PutValue:
     """A value that stands in place of others."""
 
     stream: str
-    kind: Literal["value", "ends", "stuck"]
+    kind: Literal["value", "ends", "stuck", "windows"]
     """``value``: one number for "not known"; ``ends``: values are cut off at both ends of their columns;
-    ``stuck``: columns hold one value each in the same rows.
+    ``stuck``: columns hold one value each in the same rows; ``windows``: one number in some windows.
     """
     value: float | None
     """None where columns have ends of their own."""
@@ -52,6 +53,18 @@ class PutValue:
 
 def put_values(table: Table, name: str, leave_out: Mask) -> PutValue | None:
     """Look for a value that was put in place of others; rows of `leave_out` (N,) were filled in as a whole."""
+    return _in_rows(table, name, leave_out) or _in_windows(table, name)
+
+
+def _in_windows(table: Table, name: str) -> PutValue | None:
+    found = far_value(table.windows[name]) if name in table.windows else None
+    if found is None:
+        return None
+    width = table.raw[name].shape[1]
+    return PutValue(name, "windows", found.value, len(found.columns), width, found.share, found.owners)
+
+
+def _in_rows(table: Table, name: str, leave_out: Mask) -> PutValue | None:
     there = table.there[name] & ~leave_out
     rows = table.raw[name][there].astype(np.float32).astype(np.float64)  # as they were kept
     if len(rows) < LEAST or rows.shape[1] < FEWEST or few_values(rows):
@@ -112,23 +125,23 @@ def _cut_off(rows: Floats) -> _Found | None:
 
 
 def _stuck(rows: Floats) -> _Found | None:
-    """Return the columns that hold one value each in the same rows, inside of what they hold otherwise."""
+    """Return the columns that hold one value each in the same rows, and values of their own in the others."""
     stuck: dict[int, Mask] = {}
+    held: dict[int, float] = {}
     for j, column in enumerate(rows.T):
         values, counts = np.unique(column, return_counts=True)
         value = values[counts.argmax()]
         rest = column[column != value]
         if counts.max() < STUCK * len(column) or len(rest) < DISTINCT * len(column) or counts.max() < FEWEST:
             continue
-        if (
-            len(np.unique(rest)) >= DISTINCT * len(rest)
-            and min((rest < value).mean(), (rest > value).mean()) >= AROUND
-        ):
-            stuck[j] = column == value
+        if len(np.unique(rest)) >= DISTINCT * len(rest):
+            stuck[j], held[j] = column == value, float(value)
     for first in stuck.values():
         same = [j for j, one in stuck.items() if (one & first).sum() >= SAME_ROWS * max(one.sum(), first.sum())]
         if len(same) >= max(FEWEST, STUCK_COLUMNS * rows.shape[1]):
-            return "stuck", None, same, np.repeat(first[:, None], len(same), axis=1)
+            kept = {held[j] for j in same}
+            put = kept.pop() if len(kept) == 1 else None
+            return "stuck" if put is None else "value", put, same, np.repeat(first[:, None], len(same), axis=1)
     return None
 
 
