@@ -50,7 +50,7 @@ def renumbered(table: Table) -> Renumbered | None:
     rows = without(rows, table.label[use], split)
     rows = whitened_by_speaker(without(rows, cell), rows)
     means, noise = _means(rows, cell, 2 * len(codes))
-    known = np.flatnonzero(np.bincount(cell, minlength=2 * len(codes)) >= LEAST_ROWS)
+    known = np.flatnonzero(np.bincount(cell, minlength=2 * len(codes)) >= LEAST_ROWS).tolist()
     usual = np.array([_apart(means, noise, a, b) for a in known for b in known if a < b and a // 2 != b // 2])
     middle = float(np.median(usual))
     if not middle > 0 or np.quantile(usual, 0.05) < TELL * middle:
