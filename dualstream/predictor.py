@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dualstream.api import PathLike, log, silent
 from dualstream.cores import one_blas_thread
+from dualstream.counting import counted
 from dualstream.documents import JsonObject
 from dualstream.pipeline.bundles.folder import read_bundle
 from dualstream.pipeline.bundles.loaded import LoadedBundle, load
@@ -126,7 +127,7 @@ class Predictor:
     def __repr__(self) -> str:
         streams = ", ".join(f"{name}={one['spec']['name']}" for name, one in self._bundle.streams.items())
         classes = ", ".join(f"{len(names)} {task} classes" for task, names in self.vocabulary.items())
-        return f"Predictor({self.variant}, {streams}, {classes}, {len(self._bundle.models)} models)"
+        return f"Predictor({self.variant}, {streams}, {classes}, {counted(len(self._bundle.models), 'model')})"
 
     @one_blas_thread()
     def predict(

@@ -84,7 +84,7 @@ def test_a_predictor_says_what_the_command_says_and_builds_encoders_once(corpus,
     for label, p in one[0].probabilities["emotion"].items():
         assert every[0].probabilities["emotion"][label] == pytest.approx(p, abs=1e-5)
     assert repr(predictor) == (
-        "Predictor(linear, video=cnn5, audio=acoustic, 2 emotion classes, 2 sentiment classes, 1 models)"
+        "Predictor(linear, video=cnn5, audio=acoustic, 2 emotion classes, 2 sentiment classes, 1 model)"
     )
     assert predictor.variant == "linear" and set(predictor.vocabulary) == {"emotion", "sentiment"}
     assert any("random" in warning for warning in predictor.warnings)

@@ -14,6 +14,8 @@ import numpy as np
 from dualstream.heads.data.speaker_prior import SpeakerPrior
 from numpy.typing import NDArray
 
+from dualstream.counting import counted
+
 FEW = 10  # utterances of a speaker: with fewer the gain is less than half (docs/heads.md)
 ONE_CLASS_FROM = 3  # utterances of a speaker: two alike are no sign of anything
 NAMED = 3  # speakers that a warning names
@@ -91,9 +93,9 @@ def batch_warnings(batches: Sequence[SpeakerBatch], prior: SpeakerPrior) -> list
         if alike:
             shown = _named([f"{one.speaker}: {one.utterances} of {named}" for one, named in alike])
             words.append(
-                f"all answers of {task} are of one class for {len(alike)} speakers ({shown}): normalisation can't "
-                "tell utterances of one class from the speaker's own way of talking, and is least sure there; "
-                "bring utterances of several classes"
+                f"all answers of {task} are of one class for {counted(len(alike), 'speaker')} ({shown}): "
+                "normalisation can't tell utterances of one class from the speaker's own way of talking, and "
+                "is least sure there; bring utterances of several classes"
             )
     return words
 

@@ -42,6 +42,7 @@ from dualstream.heads.evaluation.majority import Majority, majority_lines
 from dualstream.heads.evaluation.statistics import Estimate
 from numpy.typing import NDArray
 
+from dualstream.counting import counted
 from dualstream.documents import JsonObject
 
 CALIBRATION_BINS = 15
@@ -276,9 +277,10 @@ def _check(models: list[NDArray[Any]], truth: Codes, keep: NDArray[np.bool_], cl
                 f"or ({len(truth)},) codes"
             )
         if model.ndim == 2 and np.isnan(model).any():
+            bad = int(np.isnan(model).any(1).sum())
             raise ValueError(
-                f"{int(np.isnan(model).any(1).sum())} utterances have NaN among their log-probabilities: the fit "
-                "diverged; lower its learning rate"
+                f"NaN among the log-probabilities of {counted(bad, 'utterance')}: the fit diverged; "
+                "lower its learning rate"
             )
         if model.ndim == 1 and len(model) and (model.min() < 0 or model.max() >= classes):
             raise ValueError(f"answers run from {model.min()} to {model.max()}; expected 0 to {classes - 1}")

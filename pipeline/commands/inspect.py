@@ -33,6 +33,8 @@ from dualstream.pipeline.provenance import Provenance, digest_of, fingerprint, l
 from dualstream.pipeline.reporting.inspection import describe
 from numpy.typing import NDArray
 
+from dualstream.counting import counted
+
 SPLITS = ("train", "dev", "test")
 SHOWN_COLUMNS = 8
 REPEATED = 0.01  # of the utterances; RAVDESS holds one clip twice, 2 of 832, while 27 % of its windows repeat one
@@ -208,7 +210,7 @@ def _warnings(cache: Cache, streams: Mapping[str, StreamReport], odd: Sequence[O
     for name, stream in streams.items():
         health = stream.health
         if health.not_finite:
-            found.append(f"stream {name}: {health.not_finite} rows hold NaN or infinity")
+            found.append(f"stream {name}: NaN or infinity in {counted(health.not_finite, 'row')}")
         if health.dead_columns:
             dead = health.dead_columns
             shown = ", ".join(map(str, dead[:SHOWN_COLUMNS])) + (", …" if len(dead) > SHOWN_COLUMNS else "")

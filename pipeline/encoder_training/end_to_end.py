@@ -32,6 +32,8 @@ from dualstream.pipeline.storage.documents import unpack_safetensors
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from dualstream.counting import counted
+
 PREFIX = "dual_head.answers."
 METADATA = "answers"
 VERSION = 1
@@ -205,7 +207,9 @@ def require_fit(model: EndToEnd, plan: Plan) -> None:
     digests = dict(zip(corpus.ids, corpus.clips, strict=True))
     changed = [name for name, sha256 in model.note["utterances"] if digests[name] and digests[name] != sha256]
     if changed:
-        raise UsageError(f"{what}: it heard or saw other bytes of {len(changed)} clips: {listed(changed)}")
+        raise UsageError(
+            f"{what}: it heard or saw other bytes of {counted(len(changed), 'clip')}: {listed(changed)}"
+        )
 
 
 def predictions_on(models: Sequence[EndToEnd], plan: Plan, tasks: Sequence[Task]) -> Predictions:

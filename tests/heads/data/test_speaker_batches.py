@@ -35,7 +35,7 @@ def test_few_utterances_are_named():
 
 def test_answers_of_one_class_are_named():
     (text,) = batch_warnings(batches(["ann"] * 12 + ["bob"] * 12, ["joy"] * 12 + ["joy", "fear"] * 6), PRIOR)
-    assert "all answers of emotion are of one class for 1 speakers (ann: 12 of joy)" in text
+    assert "all answers of emotion are of one class for 1 speaker (ann: 12 of joy)" in text
 
 
 def test_unknown_speakers_are_counted_and_never_of_one_class():

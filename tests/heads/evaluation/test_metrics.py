@@ -73,7 +73,7 @@ def test_unlabelled_are_left_out():
         (np.array([0, 1, 1]), np.array([0, 1]), r"shape \(3,\); expected \(2, 2\)"),
         (np.array([0, 2]), np.array([0, 1]), "answers run from 0 to 2"),
         (np.array([0, 1]), np.array([0, 5]), "labels run from 0 to 5"),
-        (np.array([[np.nan, 0], [0, 0.0]]), np.array([0, 1]), "1 utterances have NaN"),
+        (np.array([[np.nan, 0], [0, 0.0]]), np.array([0, 1]), "NaN among the log-probabilities of 1 utterance:"),
         ([], np.array([0, 1]), "no predictions"),
     ],
 )

@@ -134,7 +134,7 @@ def test_rows_that_are_not_finite_are_warned_of_and_fail_to_verify(tmp_path: Pat
     rows[np.flatnonzero(video.present)[0], 0] = np.inf
     streams = {**cache.streams, "video": replace(video, utterance=rows)}
     path = written(tmp_path, replace(cache, streams=streams, provenance={}))
-    assert "stream video: 1 rows hold NaN or infinity" in inspect(path)["warnings"]
+    assert "stream video: NaN or infinity in 1 row" in inspect(path)["warnings"]
     with pytest.raises(CorruptError, match="NaN or infinity"):
         inspect(path, verify=True)
 

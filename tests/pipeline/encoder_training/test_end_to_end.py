@@ -181,7 +181,7 @@ def other_words(document: dict[str, Any], note: dict[str, Any]) -> None:
             "another manifest: its dev has 80 labelled utterances, the cache's 80, and they are not the",
         ),
         (more_train, "another manifest: its train has 241 labelled utterances, the cache's 240"),
-        (other_clip, "other bytes of 1 clips: dev_0003"),
+        (other_clip, "other bytes of 1 clip: dev_0003"),
         (other_words, "its classes of emotion are joy, rage; the cache's neutral, joy, anger"),
     ],
 )

@@ -116,9 +116,9 @@ def test_shared_dialogues_speakers_episodes_and_lines() -> None:
         ]
     )
     assert cases(found, "shared-dialogue") == {"d": "in train, test"}
-    assert cases(found, "shared-speaker") == {"Ann": "1 rows of dev"}
-    assert found["shared-speaker"].note == "1 of the 1 dev speakers, with 1 rows"
-    assert cases(found, "shared-episode") == {"e1": "1 rows of dev"}
+    assert cases(found, "shared-speaker") == {"Ann": "1 row of dev"}
+    assert found["shared-speaker"].note == "1 of the 1 dev speakers, with 1 row"
+    assert cases(found, "shared-episode") == {"e1": "1 row of dev"}
     assert cases(found, "same-line") == {"c": "as a"}
 
 
@@ -138,10 +138,10 @@ def test_labels_that_lack_or_are_odd() -> None:
     )
     assert cases(found, "label-missing") == {"c": "no emotion", "d": "no sentiment"}
     assert cases(found, "label-spelling") == {
-        "Happy": "1 rows; joy is the usual emotion",
-        "Positive": "1 rows; positive is the usual sentiment",
+        "Happy": "1 row; joy is the usual emotion",
+        "Positive": "1 row; positive is the usual sentiment",
     }
-    assert cases(found, "label-foreign") == {"awe": "1 rows, emotion"}
+    assert cases(found, "label-foreign") == {"awe": "1 row, emotion"}
     assert cases(found, "sentiment-contradicts") == {"e": "joy, negative"}
     assert cases(found, "split-missing") == {"dev": "", "test": ""}
     assert "unlabelled" not in found
@@ -158,7 +158,7 @@ def test_classes_that_a_split_lacks() -> None:
     found = examine(rows)
     assert cases(found, "class-untrained") == {"fear": "emotion"}
     assert cases(found, "class-unscored") == {"disgust": "emotion, none in dev and test"}
-    assert cases(found, "class-rare") == {"fear": "1 rows of test, emotion"}
+    assert cases(found, "class-rare") == {"fear": "1 row of test, emotion"}
 
 
 def test_one_class_is_nothing_to_tell_apart() -> None:
