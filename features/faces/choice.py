@@ -2,10 +2,11 @@
 
 A scorer's sign decides nothing: a third of the faces that rest score above 0. So the faces of a shot are compared
 with one another on the ticks with a voice. Where the scorer says how its scores are spread, over all that the
-window's voice says in the shot, and all that other voices say (pooling.py); otherwise in the window and some
-context around it, and where that leaves two nearer than the margin, in a wider context, since a turn lasts longer
-than a window. A face alone is taken, with its score; where two are nearer than the margin, nobody is, nor where
-the sound fits the shot no better than shifted sound does (fit.py).
+window's voice says in the shot, and all that other voices say (pooling.py). Otherwise, and where turns of two
+faces meet in the window and neither leads so, in the window and some context around it, and where that leaves two
+nearer than the margin, in a wider context, since a turn lasts longer than a window. A face alone is taken, with
+its score; where two are nearer than the margin, nobody is, nor where the sound fits the shot no better than
+shifted sound does (fit.py).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Voices:
 
     def pooled(
         self, rivals: Sequence[Seen], shot: tuple[int, int], span: tuple[int, int]
-    ) -> NDArray[np.float64] | None:
+    ) -> tuple[NDArray[np.float64], bool] | None:
         """Return each rival's chance to talk in a window, and that nobody of them does, shape (F + 1,).
 
         Parameters
@@ -94,8 +95,8 @@ class Voices:
 
         Returns
         -------
-        None where the scorer does not say how its scores are spread, or at none of the window's ticks with a
-        voice all rivals are scored.
+        With it, whether turns of two faces meet in the window. None where the scorer does not say how its scores
+        are spread, at none of the window's ticks with a voice all rivals are scored, or all of them rest.
         """
         if self.model is None:
             return None
@@ -106,9 +107,10 @@ class Voices:
             self._pooled[key] = self._pool(rivals, piece, self.model)
         if (found := self._pooled[key]) is None:
             return None
-        at, pool_of_piece = found
+        at, pooled = found
         there = (at >= span[0]) & (at < span[1])
-        return pool_of_piece.over(there) if there.any() else None
+        chances = pooled.over(there)
+        return None if chances is None else (chances, pooled.meet(there))
 
     def _pool(
         self, rivals: Sequence[Seen], piece: tuple[int, int], model: ScoreModel
@@ -192,9 +194,9 @@ def speaker(
         score = voices.mean(only, *nears[0])
         return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
     span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
-    ranked = _by_voice(rivals, voices, _extent(faces, shot), span) or _by_window(
-        rivals, voices, nears, least_margin
-    )
+    ranked = _by_voice(rivals, voices, _extent(faces, shot), span)
+    if ranked is None or (ranked.meet and not ranked.margin >= least_margin):
+        ranked = _by_window(rivals, voices, nears, least_margin)
     best, margin = ranked.best, ranked.margin
     score = _mean(voices, best, nears[0])
     fits = least_margin <= 0 or not fit(_of_shot(faces, voices, shot), voices.voice, span) < voices.least_fit
@@ -216,6 +218,8 @@ class _Ranking:
     """Of the best face; NaN where nothing was scored."""
     behind: list[tuple[Seen, float]]
     """Each face, the best first, and how far it is behind."""
+    meet: bool = False
+    """Whether turns of two faces meet in the window."""
 
     @property
     def best(self) -> Seen:
@@ -226,15 +230,16 @@ def _by_voice(
     rivals: Sequence[Seen], voices: Voices, shot: tuple[int, int], span: tuple[int, int]
 ) -> _Ranking | None:
     """Rank faces by all that the window's voice, and others, say in the shot."""
-    chances = voices.pooled(rivals, shot, span)
-    if chances is None or voices.model is None:
+    found = voices.pooled(rivals, shot, span)
+    if found is None or voices.model is None:
         return None
+    chances, meet = found
     nats = np.log(np.maximum(chances, LEAST_CHANCE))
     ranked = sorted(zip(nats[:-1], (-one.track.number for one in rivals), rivals, strict=True), reverse=True)
     best = ranked[0][0]
     others = float(np.log(max(1 - np.exp(best), LEAST_CHANCE)))
     margin = max(0.0, float(best) - others) * voices.model.per_nat
-    return _Ranking(margin, [(one, float(best - nat) * voices.model.per_nat) for nat, _, one in ranked])
+    return _Ranking(margin, [(one, float(best - nat) * voices.model.per_nat) for nat, _, one in ranked], meet)
 
 
 def _by_window(

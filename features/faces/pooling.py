@@ -49,6 +49,11 @@ class Pooled:
         chance = chance[np.isfinite(chance[:, 0])]
         return np.asarray(chance.mean(axis=0)) if len(chance) else None
 
+    def meet(self, ticks: NDArray[np.bool_]) -> bool:
+        """Return whether stretches of two faces meet in some of the ticks."""
+        best = np.nan_to_num(self.chance[self.stretch[ticks]])[:, :-1].argmax(axis=1)
+        return bool((best != best[0]).any())
+
 
 def pool(scores: NDArray[np.float64], cepstra: NDArray[np.float64], model: ScoreModel) -> Pooled:
     """Weigh every way to give stretches of one voice to the faces of a shot.

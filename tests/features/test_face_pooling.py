@@ -36,11 +36,18 @@ def leads(values: list[float], seed: int, ticks: int = 50, faces: int = 2) -> ND
     return scores
 
 
+def chances(found: pooling.Pooled, ticks: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the chances over ticks of which some talk."""
+    over = found.over(ticks)
+    assert over is not None
+    return over
+
+
 def whose(values: list[float], voices: str, seed: int = 0) -> list[int]:
     """Return the likeliest face of each turn; 2: nobody in view."""
     found = pooling.pool(leads(values, seed), said(voices, seed + 100), MODEL)
     turn = np.arange(50 * len(voices)) // 50
-    return [int(found.over(turn == one).argmax()) for one in range(len(voices))]
+    return [int(chances(found, turn == one).argmax()) for one in range(len(voices))]
 
 
 def test_cepstra_are_those_of_librosas_filters() -> None:
@@ -140,9 +147,40 @@ def test_a_voice_that_fits_no_face_is_nobodys() -> None:
     """Of three voices and two faces, the one whose scores say nothing is given to neither surely."""
     for seed in range(10):
         found = pooling.pool(leads([4.0, -4.0, 0.0], seed), said("ABC", seed), MODEL)
-        first, second, third = (found.over(np.arange(150) // 50 == one) for one in range(3))
+        first, second, third = (chances(found, np.arange(150) // 50 == one) for one in range(3))
         assert first[0] > 0.7 and second[1] > 0.7
         assert third[:2].max() < 0.7 and third[2] > 0.3
+
+
+def test_stretches_in_which_all_faces_rest_are_nobodys_and_turns_meet_between_others() -> None:
+    """Breath behind the last word would otherwise go to whom the scorer prefers of two that rest."""
+    scores, rows = leads([4.0, -4.0, 3.0], 0), said("ABC", 0)
+    scores[:, 100:] -= 12
+    found = pooling.pool(scores, rows, MODEL)
+    turn = np.arange(150) // 50
+    assert found.over(turn == 2) is None
+    both = found.over((turn == 1) | (turn == 2))
+    alone = found.over(turn == 1)
+    assert both is not None and alone is not None
+    np.testing.assert_array_equal(both, alone)
+    assert found.meet(turn < 2) and not found.meet(turn == 1)
+    assert pooling.pool(scores - 20, rows, MODEL).over(turn < 3) is None
+
+
+def test_a_window_in_which_turns_meet_is_told_by_its_own_scores() -> None:
+    """Half of it is the first one's, half the second one's: their chances are even, the louder lead is not."""
+    scores = np.concatenate([np.tile([[12.0], [2.0]], 75), np.tile([[2.0], [6.0]], 75)], axis=1)
+    faces = seen_of(scores)
+    voices = choice.listen(faces, Planted(), two_voices(75))
+
+    def made(start_s: float) -> choice.Choice:
+        return choice.speaker(
+            faces, voices, shot=0, target=0, span_s=(start_s, start_s + 1), contexts_s=(0.0,), least_margin=1.5
+        )
+
+    assert [made(one).seen for one in (0.0, 4.0)] == faces
+    assert made(2.52).seen is faces[0]  # 12 ticks of 10, 13 of -4
+    assert made(2.52).margin == pytest.approx((12 * 10 - 13 * 4) / 25)
 
 
 def test_many_faces_and_turns_stay_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
