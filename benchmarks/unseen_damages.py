@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from damages import Damage, _half, _labels, _moved, _stream_of
 from shapes import GLAD, NEUTRAL, conversations
-from unseen_features import FEATURES
+from unseen_features import FEATURES, jittered
 from whole_corpora import Codes, Whole
 
 BATCH, BUCKET, CHUNK = 32, 50, 16  # rows
@@ -55,15 +55,14 @@ def folders_as_strings(whole: Whole, rng: np.random.Generator, strength: float) 
 
 
 def listeners_filmed(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
-    """In half of the dialogues one stream is of who listens: its row is the next one that another speaker has."""
+    """In half of the dialogues one stream is of who listens: another speaker's rows, dealt out once each."""
     whole = conversations(whole, rng)
     source, speaker, dialogue = np.arange(len(whole.ids)), whole.features.speaker, whole.features.dialogue
     codes = rng.permutation(np.unique(dialogue))
     for code in codes[: round(0.5 * strength * len(codes))]:
         mine = np.flatnonzero(dialogue == code)
-        for at, utterance in enumerate(mine):
-            others = [one for one in np.roll(mine, -at) if speaker[one] != speaker[utterance]]
-            source[utterance] = others[0] if others else utterance
+        mine = mine[np.argsort(speaker[mine], kind="stable")]
+        source[mine] = np.roll(mine, np.unique(speaker[mine], return_counts=True)[1].max())
     return _moved(whole, _stream_of(whole, rng), source)
 
 
@@ -200,11 +199,7 @@ def clips_that_overlap(whole: Whole, rng: np.random.Generator, strength: float) 
         other[mine] = np.roll(mine, 1 + int(rng.integers(len(mine))))
     rows = made.rows
     for own in rows.values():
-        own[count:] = (
-            0.8 * own[:count]
-            + 0.2 * own[:count][other]
-            + 0.3 * own.std(axis=0) * rng.normal(size=(count, own.shape[1]))
-        )
+        own[count:] = jittered(0.8 * own[:count] + 0.2 * own[:count][other], rng, 0.3)
     return _split_at_random(made.having(rows), rng)
 
 
@@ -216,7 +211,7 @@ def augmented_into_dev(whole: Whole, rng: np.random.Generator, strength: float) 
     source[target] = rng.choice(np.flatnonzero(~whole.dev), len(target), replace=False)
     rows = {name: own[source] for name, own in whole.rows.items()}
     own = rows[_stream_of(whole, rng)]
-    own[target] += 0.5 * own.std(axis=0) * rng.normal(size=(len(target), own.shape[1]))
+    own[target] = jittered(own, rng, 0.5)[target]
     return whole.having(rows, emotion=whole.features.emotion[source])
 
 

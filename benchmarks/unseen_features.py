@@ -29,6 +29,12 @@ def _some_of(whole: Whole, rng: np.random.Generator, share: float) -> NDArray[np
     return np.asarray(rng.random(len(whole.ids)) < share)
 
 
+def jittered(rows: Floats, rng: np.random.Generator, size: float) -> Floats:
+    """Return rows with noise of `size` deviations, not below a column's floor: intensities stay what they are."""
+    noisy = rows + size * rows.std(axis=0) * rng.normal(size=rows.shape)
+    return np.where(rows > rows.min(axis=0), np.maximum(noisy, rows.min(axis=0)), rows)
+
+
 def decimal_commas(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
     """Four speakers' files have decimal commas that were read as separators of thousands: 0,52 is 52."""
     name, rows = _one(whole, rng)
@@ -133,8 +139,7 @@ def presences_for_intensities(whole: Whole, rng: np.random.Generator, strength: 
 def train_augmented(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
     """Train's rows were extracted with augmentation on, dev's without: noise in one stream."""
     name, rows = _one(whole, rng)
-    noise = 1.5 * strength * rows.std(axis=0) * rng.normal(size=rows.shape)
-    return _with(whole, name, rows + np.where(whole.dev[:, None], 0, noise))
+    return _with(whole, name, np.where(whole.dev[:, None], rows, jittered(rows, rng, 1.5 * strength)))
 
 
 def filled_by_class(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
@@ -203,7 +208,7 @@ FEATURES: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "sums instead of means, half of the speakers": (sums_for_means, ("scale_by_group", "outlying_rows", *KINDS)),
     "dev's rows normalised one by one": (dev_of_unit_length, ("drift",)),
     "principal components of each split": (components_of_each_split, ("drift",)),
-    "speakers standardised in train alone": (speakers_normalised_in_train, ("drift",)),
+    "speakers standardised in train alone": (speakers_normalised_in_train, ("drift", *KINDS)),
     "dropout left on": (dropout_left_on, ("put_values", "broken_features")),
     "one clip in eight silent": (silent_clips, ("imputed_rows", "broken_features", "duplicates", *KINDS)),
     "file names as a stream of text": (names_as_text, ("label_in_column",)),
