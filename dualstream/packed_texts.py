@@ -11,10 +11,11 @@ from bisect import bisect, bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise, repeat
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the command line reads manifests' options without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 BLOCK = 4096  # texts that are made into `str` at a time
 FEW = 1024  # different texts that are kept as `str`
@@ -87,8 +88,7 @@ class CodedTexts(Sequence[str]):
 
     def counts(self) -> Counter[str]:
         """Return how many rows have each text."""
-        found = np.bincount(np.frombuffer(self.codes, np.int32), minlength=len(self._packed))
-        return Counter(dict(zip(self.names, found.tolist(), strict=True)))
+        return Counter({self.names[code]: count for code, count in Counter(self.codes).items()})
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -141,6 +141,8 @@ class TextIndex(Sequence[str]):
     """Different texts, and at which place each stands."""
 
     def __init__(self, texts: PackedTexts) -> None:
+        import numpy as np
+
         self._texts = texts
         hashes = _hashes(texts)
         self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
@@ -149,6 +151,8 @@ class TextIndex(Sequence[str]):
     @classmethod
     def of(cls, texts: RunTexts) -> tuple[TextIndex, NDArray[np.uint32]]:
         """Return the index of some texts as they first occur, and the place of the text of each row."""
+        import numpy as np
+
         again = repeated(texts.runs)
         is_new = np.ones(len(texts.runs), np.bool_)
         is_new[[place for place, _ in again]] = False
@@ -160,7 +164,7 @@ class TextIndex(Sequence[str]):
     def get(self, text: str) -> int | None:
         """Return the place of a text; None where it is not there."""
         code = hash(text)
-        at = int(np.searchsorted(self._hashes, code))
+        at = int(self._hashes.searchsorted(code))
         while at < len(self._hashes) and self._hashes[at] == code:
             place = int(self._order[at])
             if self._texts[place] == text:
@@ -187,6 +191,8 @@ def repeated(texts: Sequence[str]) -> list[tuple[int, int]]:
 
     Their hashes are compared, and texts only where these are equal.
     """
+    import numpy as np
+
     hashes = _hashes(texts)
     order = np.argsort(hashes, kind="stable")
     hashes = hashes[order]
@@ -202,4 +208,6 @@ def repeated(texts: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _hashes(texts: Sequence[str]) -> NDArray[np.int64]:
+    import numpy as np
+
     return np.fromiter(map(hash, texts), np.int64, count=len(texts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
@@ -51,6 +52,7 @@ class UtteranceColumns(Utterances):
         self._spans_s = array("d")
         """Start and end of each, NaN for None; nothing where no utterance is a span."""
         self._turns = array("i")
+        self._at_hand: tuple[Utterance, ...] = ()
 
     @classmethod
     def of(cls, utterances: Iterable[Utterance]) -> UtteranceColumns:
@@ -88,6 +90,15 @@ class UtteranceColumns(Utterances):
                 column.close()
         return self
 
+    @contextlib.contextmanager
+    def at_hand(self) -> Iterator[None]:
+        """Keep all utterances made within a block: for who goes through them dozens of times."""
+        self._at_hand = tuple(self)
+        try:
+            yield
+        finally:
+            self._at_hand = ()
+
     @property
     def turn(self) -> Sequence[int]:
         """The turn of each, NO_TURN where it has none."""
@@ -107,6 +118,9 @@ class UtteranceColumns(Utterances):
 
     def at(self, places: range) -> Iterator[Utterance]:
         """Yield the utterances at some places."""
+        if self._at_hand:
+            yield from self._at_hand[places.start : places.stop : places.step]
+            return
         if places.step != 1:
             yield from (self[place] for place in places)
             return
