@@ -69,3 +69,26 @@ class IdentityOptions:
     """What tells people apart: face-api, onnx (ArcFace, SFace, MobileFaceNet) or one of an installed package."""
     identity_weights: Path | None = None
     """File of its weights: face_recognition_model.bin for face-api, a face-recognition network for onnx."""
+
+
+def require_regions(options: FaceOptions, identity: IdentityOptions) -> None:
+    """Refuse regions that there are not, and options of faces that none of the regions uses.
+
+    Raises
+    ------
+    ValueError
+        Naming the option.
+    """
+    regions = set(options.region)
+    if unknown := sorted(regions - set(REGIONS)):
+        raise ValueError(f"--region {unknown[0]!r}; expected {', '.join(REGIONS)}")
+    if len(regions) != len(options.region):
+        raise ValueError(f"--region names one twice: {', '.join(options.region)}")
+    if identity.identity_weights is not None and not identity.identity:
+        raise ValueError("--identity-weights goes with --identity")
+    if identity.identity and "speaker" not in regions:
+        raise ValueError("--identity helps to choose the speaker's face: it goes with --region speaker")
+    if regions == {"frame"} and (options.face_weights is not None or options.speaker_weights is not None):
+        raise ValueError("--face-weights and --speaker-weights go with --region face or speaker")
+    if "speaker" not in regions and options.speaker_weights is not None:
+        raise ValueError("--speaker-weights goes with --region speaker")

@@ -38,6 +38,7 @@ from dualstream.features.windows import nearest
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
+from dualstream.packed_texts import RunTexts, TextIndex
 
 NO_FEATURES = {  # lower case: labels, and what the manifest says of an utterance
     *("emotion", "sentiment", "label", "labels", "class", "target"),
@@ -199,7 +200,7 @@ class FeatureTable:
             return float(self._table.times["end_s"][rows].max())
         return float(self._instants_s(rows, length_s).max()) + length_s / 2
 
-    def _instants_s(self, rows: NDArray[np.intp], length_s: float) -> NDArray[np.float64]:
+    def _instants_s(self, rows: NDArray[np.uint32], length_s: float) -> NDArray[np.float64]:
         """Return the instants that rows stand for, seconds, shape (R,)."""
         times = self._table.times
         if self._time == "time_s":
@@ -259,37 +260,38 @@ def _rows_by_id(table: Table, time: str | None) -> RowsById:
 class RowsById:
     """Numbers of each utterance's rows, all in one array: an array for each would be larger than what it holds."""
 
-    def __init__(self, places: dict[str, int], order: NDArray[np.intp], offsets: NDArray[np.intp]) -> None:
-        self._places = places
+    def __init__(self, ids: TextIndex, order: NDArray[np.uint32], offsets: NDArray[np.uint32]) -> None:
+        self._ids = ids
         self._order = order
         self._offsets = offsets
 
     @classmethod
     def of(cls, ids: Sequence[str]) -> RowsById:
         """Return the rows of each id, ids by their first row."""
-        places: dict[str, int] = {}
-        codes = np.fromiter((places.setdefault(one, len(places)) for one in ids), np.intp, count=len(ids))
-        ends = np.cumsum(np.bincount(codes, minlength=len(places)))
-        return cls(places, np.argsort(codes, kind="stable"), np.concatenate(([0], ends)).astype(np.intp))
+        runs = ids if isinstance(ids, RunTexts) else RunTexts(ids)
+        ids, codes = TextIndex.of(runs)
+        ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
+        order = np.argsort(codes, kind="stable").astype(np.uint32)
+        return cls(ids, order, np.concatenate(([0], ends)).astype(np.uint32))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._ids)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._ids)
 
-    def get(self, utterance_id: str) -> NDArray[np.intp] | None:
+    def get(self, utterance_id: str) -> NDArray[np.uint32] | None:
         """Return an utterance's rows; None where it has none."""
-        place = self._places.get(utterance_id)
+        place = self._ids.get(utterance_id)
         return None if place is None else self._order[self._offsets[place] : self._offsets[place + 1]]
 
-    def items(self) -> Iterator[tuple[str, NDArray[np.intp]]]:
+    def items(self) -> Iterator[tuple[str, NDArray[np.uint32]]]:
         """Yield each id with its rows."""
-        for place, utterance_id in enumerate(self._places):
+        for place, utterance_id in enumerate(self._ids):
             yield utterance_id, self._order[self._offsets[place] : self._offsets[place + 1]]
 
 
-def _alike(table: Table, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+def _alike(table: Table, rows: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Tell which rows the next one takes the place of, shape (R - 1,): of spans, those that begin together."""
     if not table.pooled:
         return np.ones(len(rows) - 1, dtype=np.bool_)

@@ -13,7 +13,10 @@ from typing import BinaryIO, Protocol, TextIO
 
 import numpy as np
 from dualstream.features.encoders.table_columns import ID, SPAN_COLUMNS, Columns, bare, stem_of
+from dualstream.features.encoders.table_numbers import BLOCK_ROWS, Numbers
 from dualstream.features.encoders.table_reading import Rows, TableError, TableReading, sorted_columns, where
+
+from dualstream.packed_texts import RunTexts
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
@@ -74,26 +77,30 @@ def _csv_rows(path: Path, reader: _CsvReader, mark: str, how: TableReading, stem
     first = next(lines, None)
     has_id = stem is None or any(bare(name).lower() == ID for name in header)
     columns = sorted_columns(path, header, has_id=has_id, spans=first is not None and _has_spans(header, first[1]))
-    ids: list[str] = []
-    known: dict[str, str] = {}  # each id once, however many rows it has
-    numbers = array("d")
-    places = array("q")
-    failed: list[bool] = []
+    ids = RunTexts()
+    numbers = Numbers(columns.names)
+    waiting: list[list[float]] = []
+    places = array("Q")
+    failed = bytearray()
     for line, cells in itertools.chain([first] if first is not None else [], lines):
-        name = _id(columns, cells) if has_id else stem or ""
-        ids.append(known.setdefault(name, name))
+        ids.append(_id(columns, cells) if has_id else stem or "")
         places.append(line)
         nothing = columns.success_at is not None and _is_zero(cells[columns.success_at])
         failed.append(nothing or _is_doubtful(columns, cells, how))
         wanted = [cells[at] for at in columns.read]
         try:
-            numbers.extend([_number(cell) for cell in wanted])
+            found = [_number(cell) for cell in wanted]
         except ValueError:
             if not nothing:
                 raise _no_number(path, line, columns.names, wanted) from None
-            numbers.extend([float("nan")] * len(wanted))
-    values = np.frombuffer(numbers, dtype=np.float64).reshape(len(ids), len(columns.names))
-    return Rows(ids, columns, values, places, np.array(failed, dtype=np.bool_))
+            continue
+        if not failed[-1]:
+            waiting.append(found)
+        if len(waiting) == BLOCK_ROWS:
+            numbers.append(np.array(waiting))
+            waiting.clear()
+    numbers.append(np.array(waiting, dtype=np.float64).reshape(len(waiting), len(columns.names)))
+    return Rows(ids, columns, numbers, places, np.frombuffer(failed, dtype=np.bool_))
 
 
 def _lines(path: Path, reader: _CsvReader, header: list[str], mark: str) -> Iterator[tuple[int, list[str]]]:

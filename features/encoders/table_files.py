@@ -11,6 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from dualstream.features.encoders.table_columns import TIME_COLUMNS
 from dualstream.features.encoders.table_csv import read_csv
+from dualstream.features.encoders.table_numbers import Grown, Numbers
 from dualstream.features.encoders.table_parquet import read_parquet
 from dualstream.features.encoders.table_reading import Rows, TableError, TableReading, sorted_columns, where
 from dualstream.features.memory import raise_shortage
@@ -30,10 +31,10 @@ class Table:
     """``csv``, ``npz``, ``parquet``, ``npy``, or what another reader is called."""
     sha256: str
     """Of the whole file, hex: of the bytes that the rows were read from."""
-    ids: list[str]
+    ids: Sequence[str]
     columns: tuple[str, ...]
-    features: NDArray[np.float32]
-    """Shape (N, D)."""
+    features: NDArray[np.float32] | Grown
+    """Shape (N, D); rows of it by their numbers, where it is no array."""
     times: dict[str, NDArray[np.float64]]
     """Those of ``time_s``, ``start_s``, ``end_s`` that the table has, each of shape (N,), seconds."""
 
@@ -112,26 +113,25 @@ def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | No
     TableError
         Where an id is empty or a cell is no finite number.
     """
-    ids, columns, values, places = read.ids, list(read.columns.names), read.values, read.places
+    ids, columns, places = read.ids, list(read.columns.names), read.places
     for row, utterance_id in enumerate(ids):
         if not utterance_id:
             raise TableError(f"table {path.name}, {where(kind, places[row])}: the id is empty")
     failed = int(read.failed.sum())
     if failed:
         kept = np.flatnonzero(~read.failed)
-        ids, values, places = [ids[row] for row in kept], values[kept], [places[int(row)] for row in kept]
+        ids, places = [ids[int(row)] for row in kept], [places[int(row)] for row in kept]
     if not len(ids):
         return None
-    single = _finite(path, kind, columns, values, places)
-    times = {name: values[:, i] for i, name in enumerate(columns) if name in TIME_COLUMNS}
+    _require_finite(path, kind, read.numbers, places)
+    times = read.numbers.times()
     if read.columns.tool_time:
         _check_tool_time(path, read.columns.tool_time, times["time_s"])
     if read.columns.tool_time or read.columns.spans:
         if timed is None:  # one row per utterance: it is of the whole clip, whatever instant it names
             timed = len(set(read.ids)) < len(read.ids)
         times = times if timed else {}
-    is_time = [name in TIME_COLUMNS for name in columns]
-    features = np.ascontiguousarray(single[:, ~np.array(is_time)])
+    features = read.numbers.features
     if not features.shape[1]:
         raise TableError(f"table {path.name} has no feature columns beside the id and times")
     return Table(
@@ -139,7 +139,7 @@ def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | No
         format=kind,
         sha256=sha256,
         ids=ids,
-        columns=tuple(name for name, time in zip(columns, is_time, strict=True) if not time),
+        columns=tuple(name for name in columns if name not in TIME_COLUMNS),
         features=features,
         times=times,
         places=places,
@@ -149,21 +149,14 @@ def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | No
     )
 
 
-def _finite(
-    path: Path, kind: str, columns: list[str], values: NDArray[np.float64], places: Sequence[int]
-) -> NDArray[np.float32]:
-    """Return the numbers as they are stored; raise TableError where one is not finite."""
-    with np.errstate(over="ignore"):
-        single = values.astype(np.float32)  # above 3.4e38 it becomes infinite
-    bad = np.argwhere(~np.isfinite(single))
-    if len(bad):
-        row, column = bad[0]
+def _require_finite(path: Path, kind: str, numbers: Numbers, places: Sequence[int]) -> None:
+    if numbers.first_bad is not None:
+        row, column, found = numbers.first_bad
         raise TableError(
-            f"table {path.name}, {where(kind, places[row])}, column {columns[column]!r}: found "
-            f"{values[row, column]}, expected a finite number ({len(bad)} such cells); "
+            f"table {path.name}, {where(kind, places[row])}, column {column!r}: found "
+            f"{found}, expected a finite number ({numbers.bad_cells} such cells); "
             "leave out utterances without features: they are masked"
         )
-    return single
 
 
 def _check_tool_time(path: Path, name: str, time_s: NDArray[np.float64]) -> None:
@@ -231,7 +224,7 @@ def _read_npz(file: BinaryIO, path: Path, how: TableReading) -> Rows:
     kept = every if len(columns.read) == every.shape[1] else every[:, list(columns.read)]
     if columns.confidence_at is not None:
         failed |= every[:, columns.confidence_at] < how.confidence
-    return Rows(texts, columns, kept, list(range(len(texts))), failed)
+    return Rows.of(texts, columns, kept, list(range(len(texts))), failed)
 
 
 READERS[".npz"] = _read_npz

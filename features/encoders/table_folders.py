@@ -231,4 +231,4 @@ def _npy_rows(data: bytes, path: Path, utterance_id: str, how: TableReading) -> 
         names += ["start_s", "end_s"]
     count = len(matrix)
     columns = Columns(None, (), tuple(names), (), None, pooled=timed)
-    return Rows([utterance_id] * count, columns, matrix, list(range(count)), np.zeros(count, np.bool_))
+    return Rows.of([utterance_id] * count, columns, matrix, list(range(count)), np.zeros(count, np.bool_))

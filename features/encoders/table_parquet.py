@@ -42,7 +42,7 @@ def read_parquet(file: BinaryIO, path: Path, how: TableReading) -> Rows:
     values = np.empty((table.num_rows, len(columns.read)), dtype=np.float64)
     for i, (at, name) in enumerate(zip(columns.read, columns.names, strict=True)):
         values[:, i] = _numbers(arrow, table.column(at), name, path, failed)
-    return Rows(_ids(arrow, table, columns, path), columns, values, list(range(table.num_rows)), failed)
+    return Rows.of(_ids(arrow, table, columns, path), columns, values, list(range(table.num_rows)), failed)
 
 
 def _is_list(arrow: Any, kind: Any) -> bool:
@@ -118,7 +118,7 @@ def _rows_of_lists(arrow: Any, table: Any, lists: list[str], path: Path, how: Ta
         values[row] = np.concatenate([part[row][0] for part in parts])  # type: ignore[index]
     whole = [values, *(_numbers(arrow, table.column(name), name, path, failed)[:, None] for name in times)]
     columns = Columns(0, (), (*header, *times), left_out, None)
-    return Rows(ids, columns, np.concatenate(whole, axis=1), list(range(len(ids))), failed)
+    return Rows.of(ids, columns, np.concatenate(whole, axis=1), list(range(len(ids))), failed)
 
 
 def _is_text(arrow: Any, kind: Any) -> bool:
@@ -182,4 +182,4 @@ def _frames(
         names += [utterance_id] * count
         places += [row] * count
     columns = Columns(0, (), (*header, "start_s", "end_s"), left_out, None, pooled=True)
-    return Rows(names, columns, np.concatenate(blocks), places, np.zeros(len(names), np.bool_))
+    return Rows.of(names, columns, np.concatenate(blocks), places, np.zeros(len(names), np.bool_))

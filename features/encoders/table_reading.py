@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.encoders.table_columns import Columns, sort_columns
+from dualstream.features.encoders.table_numbers import Numbers
 from dualstream.features.options import LEAST_CONFIDENCE
 from numpy.typing import NDArray
 
@@ -30,13 +31,26 @@ class TableReading:
 class Rows:
     """N rows as they stand in the file."""
 
-    ids: list[str]
+    ids: Sequence[str]
     columns: Columns
-    values: NDArray[np.float64]
-    """Times and features, shape (N, len(columns.names)); NaN where a failed row holds no number."""
+    numbers: Numbers
+    """Times and features of the rows that did not fail."""
     places: Sequence[int]
     failed: NDArray[np.bool_]
     """Rows in which the tool found nothing, shape (N,)."""
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        columns: Columns,
+        values: NDArray[np.float64],
+        places: Sequence[int],
+        failed: NDArray[np.bool_],
+    ) -> Rows:
+        """Return the rows of an array, shape (N, len(columns.names)); NaN where a failed row has no number."""
+        kept = values[~failed] if failed.any() else values
+        return cls(ids, columns, Numbers.of(columns.names, kept), places, failed)
 
 
 def sorted_columns(path: Path, header: Sequence[str], *, has_id: bool = True, spans: bool = False) -> Columns:

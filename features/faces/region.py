@@ -22,7 +22,7 @@ from dualstream.features.faces.scene import Scene, scenes_of, small_copy
 from dualstream.features.faces.scoring import SpeakerScorer, build_scorer, contexts_s
 from dualstream.features.faces.watching import DETECTED_EACH_S, FaceWatcher, Seen, Wanted
 from dualstream.features.media.assemble import Clip
-from dualstream.features.options import REGIONS, FaceOptions, IdentityOptions, Region
+from dualstream.features.options import FaceOptions, IdentityOptions, Region, require_regions
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
 
@@ -93,18 +93,11 @@ def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -
     ValueError, FileNotFoundError
         Where a detector or scorer is unknown, lacks its package or weights, or is not used by any region.
     """
+    require_regions(options, identity)
     regions = set(options.region)
-    if unknown := sorted(regions - set(REGIONS)):
-        raise ValueError(f"--region {unknown[0]!r}; expected {', '.join(REGIONS)}")
-    if len(regions) != len(options.region):
-        raise ValueError(f"--region names one twice: {', '.join(options.region)}")
     told_apart = make_identity(identity, speaker="speaker" in regions)
     if regions == {"frame"}:
-        if options.face_weights is not None or options.speaker_weights is not None:
-            raise ValueError("--face-weights and --speaker-weights go with --region face or speaker")
         return None
-    if "speaker" not in regions and options.speaker_weights is not None:
-        raise ValueError("--speaker-weights goes with --region speaker")
     detector, again = (
         build_detector(options.face_detector, options.face_weights),
         partial(_made, options, identity),

@@ -228,7 +228,7 @@ def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> list[int]
     if taken:
         note(f"rows of {', '.join(taken)} are taken over from shards that were made in the same way")
     folder, recipe = work.folder.path, work.recipe
-    clips = [one for job in jobs for one in job.utterances] if recipe.reads_media else []
+    clips = (one for job in jobs for one in job.utterances) if recipe.reads_media else ()
     presence = ClipPresence.of(work.root, work.hasher, clips)
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
     here = recipe.has_network and work.nodes is None

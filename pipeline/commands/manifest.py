@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,19 +154,19 @@ def build(rows: Sequence[Utterance], options: ManifestOptions) -> Manifest:
     rows = _split_by_speaker(_without(rows, options.drop), options)
     if options.sentiment == "from-emotion" and not any(row.sentiment for row in rows):
         rows = [dataclasses.replace(row, sentiment=sentiment_of(row.emotion)) for row in rows]
-    return Manifest(tuple(rows))
+    return Manifest(rows)
 
 
 def summary(manifest: Manifest) -> ManifestSummary:
     """Count what a manifest holds."""
-    emotions, sentiments = Counter(u.emotion for u in manifest), Counter(u.sentiment for u in manifest)
-    splits = Counter(u.split for u in manifest)
+    columns = manifest.columns
+    emotions, sentiments, splits = columns.emotion.counts(), columns.sentiment.counts(), columns.split.counts()
     return ManifestSummary(
         utterances=len(manifest),
         splits={split: splits[split] for split in ("train", "dev", "test")},
-        dialogues=len({u.dialogue for u in manifest} - {""}),
+        dialogues=len(set(columns.dialogue.names) - {""}),
         pairs=sum(len(u.files) > 1 for u in manifest),
-        speakers=len({u.speaker for u in manifest} - {""}),
+        speakers=len(set(columns.speaker.names) - {""}),
         emotions={name: emotions[name] for name in manifest.emotions},
         sentiments={name: sentiments[name] for name in manifest.sentiments},
         without_emotion=emotions[""],

@@ -5,12 +5,14 @@ docs/manifest.md says what a manifest MUST and MAY hold.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
@@ -30,10 +32,12 @@ from dualstream.pipeline.corpus.utterance import (
     InvalidRowError,
     Utterance,
 )
+from dualstream.pipeline.corpus.utterance_columns import UtteranceColumns
 from dualstream.pipeline.disk import put_in_place, sync_descriptor
 from dualstream.pipeline.errors import DualstreamError, UsageError
 
 from dualstream.installation import packaged
+from dualstream.packed_texts import repeated
 
 __all__ = [
     "COLUMNS",
@@ -54,6 +58,7 @@ __all__ = [
 
 PROBLEMS_SHOWN = 50
 LINES_AT_ONCE = 1024
+TEXT_AT_ONCE = 1 << 20  # bytes
 NAMES = ("dialogue", "speaker", "emotion", "sentiment")  # which many rows share, and which are held once
 MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 
@@ -79,16 +84,22 @@ class EscapingPathError(DualstreamError):
 class Manifest:
     """All utterances in the order of the file; cache and shards follow that order."""
 
-    utterances: tuple[Utterance, ...]
-    """At least one, ids unique."""
+    utterances: Sequence[Utterance]
+    """At least one, ids unique. They are kept as columns, and made when they are asked for."""
 
     def __post_init__(self) -> None:
-        if not self.utterances:
+        columns = UtteranceColumns.of(self.utterances)
+        object.__setattr__(self, "utterances", columns)
+        if not len(columns):
             raise ManifestError("a manifest needs at least one utterance; found none")
-        seen: set[str] = set()
-        twice = [u.id for u in self.utterances if u.id in seen or seen.add(u.id)]  # type: ignore[func-returns-value]
+        twice = [columns.id[place] for place, _ in repeated(columns.id)]
         if twice:
             raise ManifestError("ids are not unique:", (f"id {name!r} appears more than once" for name in twice))
+
+    @property
+    def columns(self) -> UtteranceColumns:
+        """The utterances, column by column."""
+        return cast(UtteranceColumns, self.utterances)
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -102,17 +113,17 @@ class Manifest:
     @cached_property
     def emotions(self) -> tuple[str, ...]:
         """The emotion vocabulary in code order: MELD's names in MELD's order, then the rest by name."""
-        return vocabulary((u.emotion for u in self.utterances), EMOTIONS)
+        return vocabulary(self.columns.emotion.names, EMOTIONS)
 
     @cached_property
     def sentiments(self) -> tuple[str, ...]:
         """The sentiment vocabulary in code order, likewise."""
-        return vocabulary((u.sentiment for u in self.utterances), SENTIMENTS)
+        return vocabulary(self.columns.sentiment.names, SENTIMENTS)
 
     @cached_property
     def extra_columns(self) -> tuple[str, ...]:
         """Names of the columns beyond the contract, as they first occur."""
-        return tuple(dict.fromkeys(name for u in self.utterances for name in u.extra))
+        return tuple(self.columns.extra)
 
     @cached_property
     def sha256(self) -> str:
@@ -160,30 +171,38 @@ def parse_manifest(raw: bytes) -> Manifest:
     """Read a manifest from its bytes; see `read_manifest`."""
     header, rows = _table(raw)
     extras = [name for name in header if name not in (*COLUMNS, SOUND)]
-    problems: list[str] = []
-    utterances: list[Utterance] = []
-    first_row: dict[str, int] = {}
+    problems: list[tuple[int, str]] = []
+    columns = UtteranceColumns()
+    places: list[array[int]] = [array("Q"), array("Q")]  # row and line of each utterance
     for number, (line, cells) in enumerate(rows, start=1):
-        where = f"row {number} (line {line})"
         if len(cells) != len(header):
-            problems.append(f"{where}: has {len(cells)} cells; the header has {len(header)}")
+            problems.append(
+                (number, f"{_where(number, line)}: has {len(cells)} cells; the header has {len(header)}")
+            )
             continue
         values = dict(zip(header, cells, strict=True))
         utterance, faults = _utterance(values, extras)
-        problems += [f"{where}, column {column}: {text}" for column, text in faults]
-        if utterance is None:
-            continue
-        utterances.append(utterance)
-        if utterance.id in first_row:
-            problems.append(
-                f"{where}, column id: {utterance.id!r} appears in row {first_row[utterance.id]} already; "
-                "ids are unique over all splits, so let them carry the split"
-            )
-        first_row.setdefault(utterance.id, number)
+        problems += [(number, f"{_where(number, line)}, column {column}: {text}") for column, text in faults]
+        if utterance is not None:
+            columns.append(utterance)
+            for column, value in zip(places, (number, line), strict=True):
+                column.append(value)
+    for at, before in repeated(columns.id):
+        number, line = (column[at] for column in places)
+        text = (
+            f"{_where(number, line)}, column id: {columns.id[at]!r} appears in row {places[0][before]} already; "
+            "ids are unique over all splits, so let them carry the split"
+        )
+        problems.append((number, text))
     if problems:
-        raise ManifestError(f"{len(problems)} fault(s) in the manifest:", problems)
-    first_row.clear()
-    return Manifest(tuple(utterances))
+        told = [text for _, text in sorted(problems, key=lambda one: one[0])]
+        raise ManifestError(f"{len(told)} fault(s) in the manifest:", told)
+    places.clear()
+    return Manifest(columns.closed())
+
+
+def _where(number: int, line: int) -> str:
+    return f"row {number} (line {line})"
 
 
 def manifest_text(manifest: Manifest) -> str:
@@ -213,7 +232,7 @@ def is_written(manifest: Manifest, path: Path) -> bool:
 
 def _contract(manifest: Manifest) -> tuple[tuple[str, ...], Iterator[tuple[str, ...]]]:
     """Return the header and the cells of the columns that the contract knows."""
-    if not any(u.sound for u in manifest.utterances):
+    if not any(manifest.columns.sound.names):
         return COLUMNS, (u.cells() for u in manifest.utterances)
     return (*COLUMNS, SOUND), ((*u.cells(), u.sound) for u in manifest.utterances)
 
@@ -311,12 +330,7 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
 
 def _table(raw: bytes) -> tuple[list[str], Iterable[Line]]:
     """Return the header, and (line, cells) of each row as it is asked for; a plain table is completed."""
-    try:
-        raw.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        found = "UTF-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else f"byte 0x{raw[e.start]:02x} in line {line}"
-        raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
+    _require_text(raw)
     lines = _lines(raw)
     first = next(lines, None)
     if first is None:
@@ -326,6 +340,21 @@ def _table(raw: bytes) -> tuple[list[str], Iterable[Line]]:
         header, rows = completed(header, list(rows))
     _check_header(header)
     return header, rows
+
+
+def _require_text(raw: bytes) -> None:
+    """Refuse what is no UTF-8; it is decoded in parts, which are dropped."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(raw) + 1, TEXT_AT_ONCE):
+        waiting = len(decoder.getstate()[0])  # bytes of a character that the part before began
+        try:
+            decoder.decode(raw[start : start + TEXT_AT_ONCE], final=start + TEXT_AT_ONCE > len(raw))
+        except UnicodeDecodeError as e:
+            at = start - waiting + e.start
+            line = raw.count(b"\n", 0, at) + 1
+            is_utf16 = raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            found = "UTF-16" if is_utf16 else f"byte 0x{raw[at]:02x} in line {line}"
+            raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
 
 
 def _lines(raw: bytes) -> Iterator[Line]:

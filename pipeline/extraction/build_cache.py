@@ -28,9 +28,11 @@ from dualstream.pipeline.provenance import (
     digest_of,
 )
 from dualstream.pipeline.storage.sealed import peek_digest
+from dualstream.pipeline.storage.texts import Texts
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
+from dualstream.packed_texts import CodedTexts
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,8 @@ def build_cache(
     CorruptError
         Where a shard is damaged, or is not of this manifest.
     """
-    rows = manifest.utterances
-    people = RowsOf([one.id for one in rows], [one.split for one in rows], [one.speaker for one in rows])
+    columns = manifest.columns
+    people = RowsOf(columns.id, columns.split, columns.speaker)
     got = gather(folder, people, specs=specs, choice=choice, notice=notice, spool=spool)
     start_s: Any = got.clips.start_s.rows()
     return Cache(
@@ -356,23 +358,23 @@ def _projected(clips: Sequence[ClipRows], fitted: dict[str, StoredProjection]) -
 
 
 def _utterances(manifest: Manifest, clips: ClipColumns, *, as_lists: bool) -> Utterances:
-    rows = manifest.utterances
-    texts: dict[str, Any] = {name: getattr(clips, name).texts() for name in ("sha256", "status", "reason")}
+    columns = manifest.columns
+    texts: dict[str, Any] = {
+        name: Texts.of(getattr(columns, name)) for name in ("id", "split", "dialogue", "speaker")
+    }
+    texts |= {name: getattr(clips, name).texts() for name in ("sha256", "status", "reason")}
     if as_lists:
         texts = {name: list(column) for name, column in texts.items()}
 
-    def codes(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int16]:
-        code = {name: number for number, name in enumerate(names)}
-        return np.array([code.get(label, UNLABELLED) for label in labels], dtype=np.int16)
+    def codes(labels: CodedTexts, names: Sequence[str]) -> NDArray[np.int16]:
+        place = {name: number for number, name in enumerate(names)}
+        codes = np.array([place.get(name, UNLABELLED) for name in labels.names], dtype=np.int16)
+        return codes[np.asarray(labels.codes)]
 
     return Utterances(
-        id=[one.id for one in rows],
-        split=[one.split for one in rows],
-        dialogue=[one.dialogue for one in rows],
-        turn=np.array([-1 if one.turn is None else one.turn for one in rows], dtype=np.int32),
-        speaker=[one.speaker for one in rows],
-        emotion=codes([one.emotion for one in rows], manifest.emotions),
-        sentiment=codes([one.sentiment for one in rows], manifest.sentiments),
+        turn=np.array(columns.turn, dtype=np.int32),
+        emotion=codes(columns.emotion, manifest.emotions),
+        sentiment=codes(columns.sentiment, manifest.sentiments),
         duration_s=clips.duration_s.rows(),
         **texts,
     )

@@ -28,7 +28,7 @@ class ShardJob:
     """One shard to make."""
 
     index: int
-    utterances: tuple[Utterance, ...]
+    utterances: Sequence[Utterance]
     reusable: dict[str, tuple[Path, str]] = field(default_factory=dict)
     """Streams whose rows another folder has: the shard there, and the stream's name in it (reuse.py)."""
 
@@ -97,7 +97,7 @@ def make_shards(
 
     with contextlib.closing(reading), contextlib.closing(threads.run(items())) as clips:
         for fed in _one_behind(_feed(job, plans, clips, batches, on_clip) for job in jobs):
-            made = _made(fed, recipe, plans[fed.job.index])
+            made = _made(fed, recipe, plans.pop(fed.job.index))
             if made is None:  # the donor's clips turned out to be others: make it without
                 alone = ShardJob(fed.job.index, fed.job.utterances)
                 again = make_shards([alone], recipe, hasher, workers=1, batches=batches, budget_bytes=budget_bytes)

@@ -77,4 +77,4 @@ def _rows(file: BinaryIO, path: Path, how: TableReading) -> Rows:
     names = (*(f"f{at}" for at in range(width)), "start_s", "end_s")
     columns = Columns(None, (), names, (), None, pooled=True)
     failed = np.asarray(~np.isfinite(values[:, :width]).all(axis=1), dtype=np.bool_)
-    return Rows(ids, columns, values, list(range(len(ids))), failed)
+    return Rows.of(ids, columns, values, list(range(len(ids))), failed)

@@ -19,6 +19,7 @@ from dualstream.features.options import (
     Precision,
     ReadingOptions,
     Speed,
+    require_regions,
 )
 from dualstream.pipeline.errors import UsageError, require_valid
 
@@ -110,6 +111,10 @@ class ExtractionOptions(ReadingOptions, FaceOptions, IdentityOptions):
     def __post_init__(self) -> None:
         require_valid(self)
         rates_of(self.rate)
+        try:
+            require_regions(self, self)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
 
     def rate_hz(self, stream: str) -> float | None:
         """Return how many frames per second a stream's tables have; None where that is not said."""

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
+from numpy.typing import NDArray
 
 MOST_GONE = 1 / 5  # of a shard's clips: more than that is no accident of single files
 REMEDY = (
@@ -31,14 +34,20 @@ class ClipPresence:
 
     root: Path | RemoteRoot
     hasher: Hasher
-    seen: frozenset[str]
-    """Their paths."""
+    seen: NDArray[np.int64]
+    """Hashes of their paths, rising: a path takes ten times that."""
 
     @classmethod
     def of(cls, root: Path | RemoteRoot, hasher: Hasher, utterances: Iterable[Utterance]) -> ClipPresence:
         """Look where the clips lie; none of them is opened."""
-        paths = {path for one in utterances for path in one.files}
-        return cls(root, hasher, frozenset(path for path in paths if hasher.stat(path) != ABSENT))
+        paths = (path for one in utterances for path in one.files)
+        found = (hash(path) for path, _ in groupby(paths) if hasher.stat(path) != ABSENT)
+        return cls(root, hasher, np.unique(np.fromiter(found, np.int64)))
+
+    def _were_there(self, paths: Iterable[str]) -> bool:
+        hashes = np.array([hash(path) for path in paths])
+        places = np.searchsorted(self.seen, hashes, side="right") - 1
+        return len(self.seen) > 0 and bool((self.seen[places] == hashes).all())
 
     def require(self, what: str, clips: Sequence[tuple[Utterance, str, str]]) -> None:
         """Stop before a group of clips is sealed of which too many went away since the run began.
@@ -59,7 +68,7 @@ class ClipPresence:
         gone = [
             (one, reason)
             for one, sha256, reason in clips
-            if reason and self.seen.issuperset(one.files) and self.hasher.is_gone(one.files, sha256)
+            if reason and self._were_there(one.files) and self.hasher.is_gone(one.files, sha256)
         ]
         if len(gone) > MOST_GONE * len(clips):
             first, reason = gone[0]

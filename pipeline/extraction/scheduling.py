@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class ExtractionJob:
     nodes: Cluster | None = None
     """Who makes the shards; None: this process."""
 
-    def groups(self) -> list[tuple[int, tuple[Utterance, ...]]]:
+    def groups(self) -> list[tuple[int, Sequence[Utterance]]]:
         """Return the shards that are asked for, each by its index and its utterances."""
         part = self.run.share
         groups = split_in_shards(self.manifest.utterances, self.folder.size)
@@ -145,7 +145,7 @@ def _check_tables(work: ExtractionJob, note: Callable[[str], None]) -> None:
     """Stop where a table knows none of the manifest's ids, and say where it lacks some."""
     nothing, manifest = np.zeros(1), work.manifest
     for name, table in work.recipe.plan.tables.items():
-        lacking = [one.id for one in manifest if not table.lookup(one.id, nothing, 1.0).present]
+        lacking = [name for name in manifest.columns.id if not table.lookup(name, nothing, 1.0).present]
         if len(lacking) == len(manifest):
             raise UsageError(
                 f"{table.spec.name} has no row for any of the {len(manifest)} utterances, such as {lacking[0]!r}: "

@@ -131,11 +131,11 @@ def members_digest(utterances: Sequence[Utterance]) -> str:
     return digest_of([[one.id, one.path, one.start_s, one.end_s, *one.files[1:]] for one in utterances])
 
 
-def split_in_shards(utterances: Sequence[Utterance], size: int) -> list[tuple[Utterance, ...]]:
-    """Cut the manifest into shards of `size` utterances; the last one may be smaller."""
+def split_in_shards(utterances: Sequence[Utterance], size: int) -> list[Sequence[Utterance]]:
+    """Cut the manifest into shards of `size` utterances, views of it; the last one may be smaller."""
     if not SMALLEST_SHARD_SIZE <= size <= LARGEST_SHARD_SIZE:
         raise ValueError(f"shard size is {size}; expected {SMALLEST_SHARD_SIZE} to {LARGEST_SHARD_SIZE}")
-    return [tuple(utterances[first : first + size]) for first in range(0, len(utterances), size)]
+    return [utterances[first : first + size] for first in range(0, len(utterances), size)]
 
 
 def pack_shard(shard: Shard) -> memoryview:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.memory import refuse_shortage
 from dualstream.pipeline.storage.descriptor import ReadFile
 from dualstream.pipeline.storage.packing import LARGEST_TEXT_BYTES, SMALLEST_CHUNK_BYTES, encode
-from dualstream.pipeline.storage.rows import RowsOnDisk, blocks
+from dualstream.pipeline.storage.rows import RowsOnDisk, blocks, in_blocks
 from dualstream.pipeline.storage.schema import TEXT, Field, Schema, Value, Values, require_all
 from dualstream.pipeline.storage.texts import Texts
 from numpy.typing import NDArray
@@ -105,7 +106,8 @@ def _on_disk(dataset: h5py.h5d.DatasetID, field: Field, name: str) -> RowsOnDisk
                 dataset.read(h5py.h5s.create_simple(rows.shape), space, rows)
         return rows
 
-    return RowsOnDisk(dataset.shape, field.dtype, read)
+    rows = RowsOnDisk(dataset.shape, field.dtype, read)
+    return rows if field.rank > 1 else in_blocks(rows)
 
 
 def _holds(dataset: h5py.h5d.DatasetID, path: str, value: Value) -> bool:
@@ -127,7 +129,7 @@ def _validated(
     length = source.seek(0, io.SEEK_END)
     needed_bytes = [length]
     with _refused(f"{name} is not a dualstream {schema.kind} that we read", name, needed_bytes):
-        file = h5py.File(source, "r")
+        file = h5py.File(source, "r", rdcc_nbytes=0)  # else HDF5 keeps a chunk of every dataset
         try:
             _check_root(schema, file, name)
             found: dict[str, h5py.h5d.DatasetID] = {}
@@ -325,8 +327,10 @@ def _read(dataset: h5py.h5d.DatasetID, field: Field, *, as_list: bool = True) ->
     if array.ndim == 0:
         return bytes(array.item()).decode("utf-8")
     texts = Texts(array)
-    listed = list(texts)  # which refuses what is no UTF-8
-    return listed if as_list else texts
+    if as_list:
+        return list(texts)
+    deque(texts, maxlen=0)  # what is no UTF-8 is refused now
+    return texts
 
 
 def _check_deflate(dataset: h5py.h5d.DatasetID) -> None:

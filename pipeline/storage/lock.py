@@ -39,22 +39,19 @@ NO_LOCKS = frozenset(
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` while the block runs. The file stays; only the lock on it counts.
+    """Hold the lock file `path` while the block runs.
+
+    The file stays, and only the lock on it counts; where the block ends by an error, one made for it goes.
 
     Raises
     ------
     LockedError
         Where another process holds it.
     """
+    was_there = os.path.lexists(path)
+    descriptor, is_locked = _opened(path)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | O_BINARY | O_CLOEXEC | O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise DualstreamError(
-            f"cannot open the lock {path}: {error.strerror}; see that its folder can be written to, or choose "
-            "another place"
-        ) from error
-    try:
-        if _flocked(descriptor, path):
+        if is_locked:
             with contextlib.suppress(OSError):  # the number is a courtesy: a full disk must not stop us here
                 os.ftruncate(descriptor, 0)
                 with open(descriptor, "r+b", buffering=0, closefd=False) as file:
@@ -64,8 +61,42 @@ def locked(path: Path) -> Iterator[None]:
         else:
             with _made_alone(path.with_name(path.name + HELD_SUFFIX), path):
                 yield
+    except BaseException:
+        if is_locked and not was_there:
+            with contextlib.suppress(OSError):
+                os.unlink(path)  # who opened it meanwhile sees that it has no name, and opens another
+        raise
     finally:
         os.close(descriptor)
+
+
+def _opened(path: Path) -> tuple[int, bool]:
+    """Open the lock file and lock it; False where system or file system lends no locks."""
+    for _ in range(TRIES):
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR | O_BINARY | O_CLOEXEC | O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise DualstreamError(
+                f"cannot open the lock {path}: {error.strerror}; see that its folder can be written to, or choose "
+                "another place"
+            ) from error
+        try:
+            is_locked = _flocked(descriptor, path)
+            if not is_locked or _is_at(path, descriptor):
+                return descriptor, is_locked
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise LockedError(f"{path} is held by another run, which ended in the same moment; run the command again")
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Tell whether an open file is still the one that has the name."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except OSError:
+        return False
 
 
 def _flocked(descriptor: int, path: Path) -> bool:

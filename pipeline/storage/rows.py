@@ -77,6 +77,23 @@ def rows_in_block(rows: NDArray[Any] | RowsOnDisk) -> int:
     return max(1, BLOCK_BYTES // max(1, rows.nbytes // max(1, len(rows))))
 
 
+def in_blocks(rows: RowsOnDisk) -> RowsOnDisk:
+    """Return the same rows, whose last block is kept: slices of a narrow column follow those of a wide one."""
+    step = rows_in_block(rows)
+    first, held = 0, np.empty(0, rows.dtype)
+
+    def read(start: int, stop: int) -> NDArray[Any]:
+        nonlocal first, held
+        if stop - start > step:
+            return rows[start:stop]
+        if not first <= start <= stop <= first + len(held):
+            first = start // step * step
+            held = rows[first : min(len(rows), first + 2 * step if stop > first + step else first + step)]
+        return held[start - first : stop - first].copy()
+
+    return RowsOnDisk(rows.shape, rows.dtype, read)
+
+
 class GrowingRows:
     """Rows that are appended to one array; a large one is moved by the system's page table, not copied."""
 

@@ -97,7 +97,8 @@ def examine(corpus: CheckedCorpus) -> list[Finding]:
     """Return what all rules find: errors first, then by topic."""
     order = {rule.code: place for place, rule in enumerate(rules())}
     runs = {one.run: one.rule.code for one in CHECKS.entries()}
-    findings = [finding for run, code in runs.items() for finding in _findings(run, code, corpus)]
+    with corpus.manifest.columns.at_hand():
+        findings = [finding for run, code in runs.items() for finding in _findings(run, code, corpus)]
     strange = [one.code for one in findings if one.code not in order]
     if strange:
         raise ValueError(f"found {strange[0]}, a rule that is not registered; name it in @examines(...)")

@@ -107,3 +107,35 @@ def test_the_living_and_the_dead() -> None:
     assert is_alive(os.getpid())
     assert is_alive(1)
     assert not is_alive(dead_process())
+
+
+def test_a_lock_that_was_made_for_a_refusal_goes(tmp_path: Path) -> None:
+    place = tmp_path / "x.h5.lock"
+    with pytest.raises(ValueError, match="refused"), locked(place):
+        raise ValueError("refused")
+    assert not place.exists()
+    with locked(place):
+        pass
+    with pytest.raises(ValueError, match="refused"), locked(place):
+        raise ValueError("refused")
+    assert place.exists(), "it was there before"
+
+
+def test_a_lock_file_without_a_name_is_not_taken_for_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, opened = tmp_path / "x.h5.lock", []
+    real = os.open
+
+    def slow(path: Path, *more: int) -> int:
+        descriptor = real(path, *more)
+        if not opened:
+            place.unlink()  # its holder ends between the opening and the locking
+        opened.append(descriptor)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", slow)
+    with locked(place):
+        assert len(opened) == 2 and place.exists()
+        with pytest.raises(LockedError), locked(place):
+            pass

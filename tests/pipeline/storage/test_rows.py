@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.storage import rows as module
-from dualstream.pipeline.storage.rows import SpooledRows, blocks
+from dualstream.pipeline.storage.rows import RowsOnDisk, SpooledRows, blocks, in_blocks
 
 
 @pytest.fixture(params=[0, 100, 1 << 20], ids=["each at once", "some", "none"])
@@ -72,3 +72,19 @@ def test_a_million_rows_take_a_block_of_memory(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert total == 400_000
     assert peak < 6e6
+
+
+def test_slices_of_a_narrow_column_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 800)  # 100 rows
+    whole, read = np.arange(1050.0), list[tuple[int, int]]()
+
+    def from_disk(start: int, stop: int) -> Any:
+        read.append((start, stop))
+        return whole[start:stop]
+
+    column = in_blocks(RowsOnDisk(whole.shape, whole.dtype, from_disk))
+    for start in range(0, 1050, 30):
+        assert np.array_equal(column[start : start + 30], whole[start : start + 30])
+    assert len(read) < 16 and max(stop - start for start, stop in read) <= 200
+    assert np.array_equal(column[400:990], whole[400:990]) and np.array_equal(np.asarray(column), whole)
+    assert column[1049] == 1049 and len(column[1050:1060]) == 0
