@@ -5,9 +5,10 @@
 
 prints the causes that were named, and a table: corpora, how many were told a cause, and the upper end of the
 exact 95 % interval of that rate (Clopper and Pearson 1934). What is said of the head and not of the corpus
-(`OF_HEADS`) is counted apart. `shared_speakers` is no alarm where dev has speakers of train, as splits by dialogue
-do. A diagnosis is whole but for measures, limits and interventions, with linear heads and one thread. Each answer
-is kept in `--kept`, and what stands there isn't made again.
+(`OF_HEADS`) is counted apart, as are the faults that a corpus is known to have (`FAULTS`). `shared_speakers` is no
+alarm where dev has speakers of train, as splits by dialogue do. A diagnosis is whole but for measures, limits and
+interventions, with linear heads and one thread. Each answer is kept in `--kept`, and what stands there isn't made
+again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ from dualstream.cores import one_core
 NO_ALARM = {"nothing_wrong", "cannot_tell"}
 OF_HEADS = {"no_complement", "too_little_data", "one_stream_dominates"}
 SHARED = "shared_speakers"
+FAULTS = {
+    # the last six columns of the sound are zero, all at once, in 631 of 12,404 words; in 47 reviews in all of them
+    "POM, face and sound": {"put_values"},
+    # -255 stands in 16 of 6,359 words of the eighth column of the sound, of which all others lie above -0.6
+    "ICT-MMMO, face and sound": {"put_values"},
+}
+"""Faults that these corpora have, and that are named rightly: counted apart."""
 
 
 def corpora(which: str) -> list[str]:
@@ -97,29 +105,33 @@ def main() -> None:
     known = {(one["corpus"], one["seed"]): one["told"] for one in map(json.loads, lines)}
     alarms: dict[str, Counter[str]] = {}
     heads: dict[str, Counter[str]] = {}
+    rightly: dict[str, Counter[str]] = {}
     counts: Counter[str] = Counter()
     started = time.process_time()
     for name in corpora(words.corpora):
-        alarms[name], heads[name] = Counter(), Counter()
+        alarms[name], heads[name], rightly[name] = Counter(), Counter(), Counter()
         for seed in range(words.first, words.first + words.seeds):
             if (name, seed) not in known:
                 known[name, seed] = told(draw(name, seed, words.rows))
                 with words.kept.open("a") as file:
                     file.write(json.dumps({"corpus": name, "seed": seed, "told": known[name, seed]}) + "\n")
-            wrong = [cause for cause in known[name, seed] if cause not in OF_HEADS]
+            right = FAULTS.get(name, set())
+            wrong = [cause for cause in known[name, seed] if cause not in OF_HEADS | right]
+            rightly[name].update(set(known[name, seed]) & right)
             counts[name] += 1
             alarms[name].update(["corpora"] if wrong else [])
             heads[name].update(set(known[name, seed]) & OF_HEADS)
             alarms[name].update(wrong)
             for cause in wrong:
                 print(f"{name}, seed {seed}: {cause}: {known[name, seed][cause]}", flush=True)
-    print("\n| corpus | draws | told a cause | rate at most | which | said of heads |\n|---|---|---|---|---|---|")
+    print("\n| corpus | draws | told a cause | rate at most | which | said of heads | its own faults |")
+    print("|---|---|---|---|---|---|---|")
     told_one = Counter({name: found.pop("corpora", 0) for name, found in alarms.items()})
     for name, found in alarms.items():
         cells = (counts[name], told_one[name], f"{most(told_one[name], counts[name]):.0%}", _words(found))
-        print(f"| {name} | {' | '.join(map(str, cells))} | {_words(heads[name])} |")
+        print(f"| {name} | {' | '.join(map(str, cells))} | {_words(heads[name])} | {_words(rightly[name])} |")
     total, of = told_one.total(), counts.total()
-    print(f"| all | {of} | {total} | {most(total, of):.1%} | {_words(sum(alarms.values(), Counter()))} | |")
+    print(f"| all | {of} | {total} | {most(total, of):.1%} | {_words(sum(alarms.values(), Counter()))} | | |")
     print(f"\n{time.process_time() - started:.0f} s of processor time")
 
 

@@ -28,7 +28,7 @@ APART = 6.0  # deviations between two clouds of rows
 FAR_APART = 12.0  # deviations between the spreads of speakers' votes and counts, which differ by themselves
 SCALES_APART = 5.0  # deviations between two scales, and
 FACTOR = 2.0  # the least ratio of them
-OFF = 0.5  # of a factor's logarithm, that the median column's factor is off it
+OFF = 0.35  # of a factor's logarithm, that the median column's factor is off it
 SHARE = 0.03  # of the rows, in the smaller cloud, and
 SMALLEST = 16  # of them: half say where it lies and half are asked whether it does
 WHOLE = 0.9  # share of a speaker's rows in one cloud, for the speaker to be of it
@@ -211,18 +211,23 @@ def _clouds(rows: Floats) -> tuple[Mask | None, float]:
                 break
             far = [((rows - rows[part].mean(axis=0)) ** 2).sum(axis=1) for part in (side, ~side)]
             side = far[0] < far[1]
-        if min(side[fit].sum(), (~side)[fit].sum()) < 3:
-            continue
-        along = rows @ fisher(rows[fit], side[fit])[0]
-        cut, _ = split_distance(along[fit])
-        small = along > cut
-        small = small if small.mean() <= 0.5 else ~small
-        if small.mean() < SHARE or small.sum() < SMALLEST or not small[~fit].any():
-            continue
-        distance = apart(along[~fit], small[~fit])
-        if distance > best[1]:
-            best = (small, distance)
+        for part in (fit, ~fit):
+            found = _parted(rows, side, part)
+            best = found if found[1] > best[1] else best
     return best
+
+
+def _parted(rows: Floats, side: Mask, fit: Mask) -> tuple[Mask | None, float]:
+    """Return the clouds along the direction of the rows `fit`, and how far apart the other rows' lie along it."""
+    if min(side[fit].sum(), (~side)[fit].sum()) < 3:
+        return None, 0.0
+    along = rows @ fisher(rows[fit], side[fit])[0]
+    cut, _ = split_distance(along[fit])
+    small = along > cut
+    small = small if small.mean() <= 0.5 else ~small
+    if small.mean() < SHARE or small.sum() < SMALLEST or not small[~fit].any():
+        return None, 0.0
+    return small, apart(along[~fit], small[~fit])
 
 
 def _inside_of(rows: Floats, small: Mask) -> float:
