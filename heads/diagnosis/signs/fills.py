@@ -20,8 +20,9 @@ class Fill:
     stream: str
     rows: int
     """Present rows of the stream."""
-    kind: Literal["mean", "constant", "zeros", "before"]
-    """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table."""
+    kind: Literal["mean", "constant", "zeros", "before", "between"]
+    """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table;
+    ``between``: on the line between the rows before and after (`between`)."""
     values: int
     """Different rows that they were filled with."""
     utterances: tuple[int, ...]

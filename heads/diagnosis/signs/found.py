@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
+from dualstream.heads.diagnosis.signs.batches import Batches
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
@@ -17,10 +18,13 @@ from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
+from dualstream.heads.diagnosis.signs.row_factors import RowFactors
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
+from dualstream.heads.diagnosis.signs.smoothed import Smoothed
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
 from dualstream.heads.diagnosis.signs.split_joins import SplitJoin
+from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment
 from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 
@@ -53,6 +57,10 @@ class Signs:
     copies: tuple[Copies, ...] = ()
     fills: tuple[Fill, ...] = ()
     kinds: tuple[TwoKinds, ...] = ()
+    split_treatments: tuple[SplitTreatment, ...] = ()
+    batches: tuple[Batches, ...] = ()
+    smoothed: tuple[Smoothed, ...] = ()
+    row_factors: tuple[RowFactors, ...] = ()
     label_columns: tuple[LabelColumn, ...] = ()
     voices: tuple[Voices, ...] = ()
     association: Association | None = None
@@ -103,6 +111,10 @@ class Signs:
             ],
             "fills": [_plain(one, self) for one in self.fills],
             "kinds": [_plain(one, self) for one in self.kinds],
+            "split_treatments": [_plain(one, self) for one in self.split_treatments],
+            "batches": [_plain(one, self) for one in self.batches],
+            "smoothed": [_plain(one, self) for one in self.smoothed],
+            "row_factors": [_plain(one, self, leave_out=("factors",)) for one in self.row_factors],
             "label_columns": [vars(one) for one in self.label_columns],
             "voices": [{**vars(one), "unnamed": one.unnamed} for one in self.voices],
             "association": None if self.association is None else vars(self.association),

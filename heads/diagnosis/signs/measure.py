@@ -10,6 +10,8 @@ import numpy as np
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
+from dualstream.heads.diagnosis.signs.batches import batches
+from dualstream.heads.diagnosis.signs.between import between
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -20,12 +22,15 @@ from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.row_factors import row_factors
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
+from dualstream.heads.diagnosis.signs.smoothed import smoothed
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
+from dualstream.heads.diagnosis.signs.split_treatment import split_treatments
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.values import put_values
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
@@ -87,7 +92,7 @@ def with_limits(
 def rows_alone(table: Table) -> dict[str, Any]:
     """Return the signs that need no probe: what stands in the rows, and who is named where."""
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
-    filled = tuple(one for name in table.raw for one in fills(table, name, before))
+    filled = tuple(one for name in table.raw for one in (*fills(table, name, before), *between(table, name)))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     put = {name: _marked(len(table), left_out[name]) for name in table.raw}
     absent = [missing_by_class(table, name) for name in table.raw]
@@ -103,12 +108,26 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "copies": tuple(copies(table, name) for name in table.raw),
         "fills": filled,
         "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
+        **_beside(table, {one.stream for one in filled if one.kind == "between"}),
         "label_columns": columns_of_labels(table),
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
         "same_streams": same_streams(table),
         "association": association(table),
         "shared": shared_speakers(table),
+    }
+
+
+def _beside(table: Table, interpolated: set[str]) -> dict[str, Any]:
+    """Return the signs of rows that depend on others: on those beside them, of their batch, of their split."""
+    made = tuple(one for name in table.raw if (one := batches(table, name)) is not None)
+    of_batches = {one.stream for one in made}
+    factors = [row_factors(table, name) for name in table.raw]
+    return {
+        "batches": made,
+        "smoothed": smoothed(table, interpolated | of_batches),
+        "row_factors": tuple(one for one in factors if one is not None),
+        "split_treatments": split_treatments(table, of_batches),
     }
 
 

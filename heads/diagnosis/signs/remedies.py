@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs import verdicts
+from dualstream.heads.diagnosis.signs.alike import WORDS, treated_alike
 from dualstream.heads.diagnosis.signs.answers import Heads, by_class
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
@@ -17,6 +18,7 @@ from dualstream.heads.evaluation.folds import GroupBy, connected, fold_codes
 
 JOIN, LABELS, NOISE, COPIES = "put the rows back", "put the labels back", "drop wrong labels", "drop the copies"
 SCALE, COLUMNS, COLUMN = "mend the scale", "put the columns back", "drop the column"
+TREATED, FACTORS = "treat the splits alike", "divide the rows' factors out"
 FOREIGN, FILLED, SHARED = "leave the foreign rows out", "leave filled rows out", "hold speakers out"
 LARGEST = 6_000  # utterances, of more the remedies are measured on whole groups
 
@@ -32,6 +34,8 @@ def measured(table: Table, signs: Signs, by: GroupBy) -> dict[str, Intervention]
     tried.labels_put_back(signs)
     tried.rows_left_out(signs)
     tried.columns_mended(signs)
+    tried.splits_treated_alike(signs)
+    tried.factors_divided_out(signs)
     tried.speakers_held_out(signs)
     return tried.gains
 
@@ -142,6 +146,22 @@ class _Tried:
                 for name in {one.stream for one in signs.label_columns}
             }
             self.note(COLUMN, "leave the column out", self.answers(rows=dropped))
+
+    def splits_treated_alike(self, signs: Signs) -> None:
+        """Do to both splits what was done to one, and score dev."""
+        made = {one.stream: treated_alike(self.table, one) for one in signs.split_treatments}
+        rows = {name: own for name, own in made.items() if own is not None}
+        if rows:
+            words = dict.fromkeys(WORDS[one.kind] for one in signs.split_treatments if one.stream in rows)
+            self.note(TREATED, "; ".join(words), self.answers(rows=rows), self.table.dev)
+
+    def factors_divided_out(self, signs: Signs) -> None:
+        """Divide each row by its factor."""
+        rows = {
+            one.stream: self.table.raw[one.stream] / np.array(one.factors)[:, None] for one in signs.row_factors
+        }
+        if rows:
+            self.note(FACTORS, "divide each row by its factor", self.answers(rows=rows))
 
     def speakers_held_out(self, signs: Signs) -> None:
         """Hold whole speakers out, against the same utterances dealt at random."""
