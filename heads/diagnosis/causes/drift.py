@@ -53,7 +53,7 @@ def found_in(signs: Signs) -> Cause | None:
         return _treated(signs, treated)
     if not found:
         return None
-    remedy = signs.remedies.get(SCALE) or signs.remedies.get(COLUMNS)
+    remedy = signs.remedies.get(SCALE) or signs.remedies.get(COLUMNS) or signs.remedies.get(TREATED)
     return mistake(
         "drift",
         "; ".join(_words(one) for one in found),
@@ -78,6 +78,7 @@ def _treated(signs: Signs, found: Sequence[SplitTreatment]) -> Cause:
 HOW_TO_TREAT = {
     "speakers": "normalise the speakers of both splits by themselves, or of none",
     "components": "fit components on train, and turn dev by them",
+    "directions": "make the columns of both splits by one encoder, projection or order, fitted on train",
     "centred": "take means and deviations of train for both splits",
     "deviation": "take the deviations of train for both splits",
     "maximum": "take the largest values of train for both splits",
@@ -93,6 +94,12 @@ def _told(one: SplitTreatment) -> str:
             f"{one.stream} rows of {one.of} were centred inside of each speaker (all means are 0 in "
             f"{one.share:.0%} of its speakers), those of {others} were not (typically {one.beyond:.2f} "
             "deviations from 0)"
+        )
+    if one.kind == "directions":
+        return (
+            f"{one.stream} columns say something else of the classes in dev than in train (likeness "
+            f"{one.share:.2f}; of halves of dev's speakers {one.beyond:.2f}), while another stream's say the "
+            "same: they point in other directions in each split"
         )
     if one.kind == "spread":
         return (

@@ -13,6 +13,7 @@ from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 
 WORDS = {
     "speakers": "normalise the speakers of both splits by themselves",
+    "directions": "turn dev's columns until they go with the other streams as train's do",
     "components": "turn dev's columns until they go with the other streams as train's do",
     "centred": "centre both splits by themselves",
     "deviation": "divide both splits by their own deviations",
@@ -25,7 +26,7 @@ def treated_alike(table: Table, one: SplitTreatment) -> Floats | None:
     """Return a stream's rows (N, D) with both splits treated in one way; None where that can't be done."""
     there, rows = table.there[one.stream], table.raw[one.stream]
     parts = [there & ~table.dev, there & table.dev]
-    if one.kind == "components":
+    if one.kind in ("components", "directions"):
         return _turned(table, one.stream, parts)
     if one.of == "each" or one.kind == "spread":
         return None

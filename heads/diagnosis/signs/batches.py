@@ -21,9 +21,10 @@ import numpy as np
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, few_values
 
 SHORTEST, LONGEST = 4, 520  # rows of a block
-BLOCKS = 4  # at least, of one length
-SCANNED = 4_096  # rows of a part, from its beginning
-DIRECTIONS = 8  # random ones, along which means are taken
+BLOCKS = 5  # at least, of one length, and
+VALUES = 40  # differences of blocks, over all columns that are asked: fewer may be equal by chance
+SCANNED = 3_000  # rows of a part, from its beginning
+DIRECTIONS = 12  # random ones, along which means are taken; columns whose spreads are
 EXACT = {"mean": 1e-4, "spread": 1e-3}  # of what means (log spreads) of independent rows vary by
 OF_GROUPS = 0.9  # of the blocks that begin with another speaker or dialogue: they are theirs
 ENDS = 0.5  # of the rows, with which another speaker begins: their blocks are no blocks
@@ -55,7 +56,7 @@ def batches(table: Table, name: str) -> Batches | None:
     alive = np.flatnonzero(spread > 1e-9 * spread.max(initial=0.0))
     if not len(alive):
         return None
-    turn = np.random.default_rng(0).normal(size=(len(alive), DIRECTIONS))
+    turn = np.random.default_rng(0).normal(size=(len(alive), min(DIRECTIONS, len(alive))))
     scaled = (rows[:, alive] - rows[there][:, alive].mean(axis=0)) / spread[alive]
     found = []
     for part in _parts(table, there):
@@ -91,23 +92,24 @@ def _blocks(values: Floats, kind: str) -> tuple[int, int, float] | None:
     sums = np.concatenate((zero, np.cumsum(values, axis=0)))
     squares = np.concatenate((zero, np.cumsum(values**2, axis=0)))
     usual = values.var(axis=0).mean()
-    for length in range(SHORTEST, min(LONGEST, len(values) // BLOCKS) + 1):
+    blocks = max(BLOCKS, 1 + -(-VALUES // values.shape[1]))
+    for length in range(SHORTEST, min(LONGEST, len(values) // blocks) + 1):
         means = (sums[length:] - sums[:-length]) / length  # of the rows from each place on
         if kind == "mean":
-            ratio = _of_phases(means, length) * length / max(usual, 1e-30)
+            ratio = _of_phases(means, length, blocks) * length / max(usual, 1e-30)
         else:
             own = (squares[length:] - squares[:-length]) / length - means**2
-            ratio = _of_phases(np.log(np.maximum(own, 1e-12)), length) * length / 2
+            ratio = _of_phases(np.log(np.maximum(own, 1e-12)), length, blocks) * length / 2
         first = int(ratio.argmin())
         if ratio[first] <= EXACT[kind]:
             return length, first, float(ratio[first])
     return None
 
 
-def _of_phases(values: Floats, length: int) -> Floats:
+def _of_phases(values: Floats, length: int, blocks: int) -> Floats:
     """Return the variance over blocks of values (N, K) by where the first block begins, shape (length,)."""
     count = len(values) // length
-    if count < BLOCKS - 1:
+    if count < blocks - 1:
         return np.full(length, np.inf)
     return np.asarray(values[: count * length].reshape(count, length, -1).var(axis=0, ddof=1).mean(axis=1))
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.class_directions import Directions, class_directions
 from dualstream.heads.diagnosis.signs.structures import cells
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, few_values, group_sums, without
 
@@ -27,7 +28,7 @@ OF_SPEAKER = 5  # rows of a speaker, and
 SPEAKERS = 0.9  # of a split's speakers, whose means are 0
 FEWEST = 4  # columns
 COLUMNS = 0.95  # of those that vary (or of their pairs), that keep a trace
-LARGEST = 0.8  # of them, of largest sizes: some are those of several rows
+ONCE = 0.25  # of the columns at least, whose largest size only one row has
 EXACT = 1e-4  # deviations from 0, or shares of 1: so many rows come as near by chance in one column of 100
 UNCORRELATED = 1e-3  # correlation of two columns, likewise
 DEALS = 499  # other ways to say which speakers are dev
@@ -39,7 +40,7 @@ PIECE = 24  # rows that are taken for one speaker's, where nobody is named
 FLOOR = 0.1  # of a column's mean distance from its mean, that is added to any spread: some never smile
 OF_GROUP = 8  # rows of a speaker, around whose classes a spread is measured
 
-Kind = Literal["speakers", "components", "centred", "deviation", "maximum", "spread"]
+Kind = Literal["speakers", "components", "centred", "deviation", "maximum", "directions", "spread"]
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,15 @@ class SplitTreatment:
     stream: str
     kind: Kind
     """``speakers``: normalised inside of each speaker; ``components``, ``centred``, ``deviation``, ``maximum``: by
-    a split's own figures; ``spread``: spreads differ."""
+    a split's own figures; ``directions``: columns say something else of classes; ``spread``: spreads differ."""
     of: Literal["train", "dev", "each"]
     """The split that keeps the trace, or spreads more; ``each``: both do, each by itself."""
     share: float
-    """Of the columns (pairs of them, speakers) that keep it; of spreads: the factor between the splits."""
+    """Of the columns (pairs of them, speakers) that keep it; of directions: the likeness of the splits; of
+    spreads: the factor between them."""
     beyond: float
-    """How far off the other split's are at median, in what the trace is exact in; of spreads: the largest factor
-    of deals of the speakers."""
+    """How far off the other split's are at median, in what the trace is exact in; of directions: the likeness of
+    halves of dev; of spreads: the largest factor of deals of the speakers."""
     utterances: tuple[int, ...]
     """Those of the split (of dev, where it is each)."""
 
@@ -65,16 +67,19 @@ def split_treatments(table: Table, leave_out: Collection[str] = ()) -> tuple[Spl
     """Return what was done to one split of a stream, or to each by itself; the plainest of each stream."""
     if not table.dev.any() or table.dev.all():
         return ()
-    found = (_of_stream(table, name) for name in table.raw if name not in leave_out)
+    lost = class_directions(table)
+    found = (_of_stream(table, name, lost.get(name)) for name in table.raw if name not in leave_out)
     return tuple(one for one in found if one is not None)
 
 
-def _of_stream(table: Table, name: str) -> SplitTreatment | None:
+def _of_stream(table: Table, name: str, lost: Directions | None) -> SplitTreatment | None:
     there, rows = table.there[name], table.raw[name]
     parts = [there & ~table.dev, there & table.dev]
     if rows.shape[1] < FEWEST or min(part.sum() for part in parts) < LEAST or few_values(rows[there]):
         return None
     found = _of_speakers(table, name, parts) or _of_split(table, name, parts)
+    if found is None and lost is not None:
+        return SplitTreatment(name, "directions", "each", lost.between, lost.dev, _places(parts[1]))
     return found or _of_spread(table, name, there)
 
 
@@ -106,12 +111,11 @@ def _of_split(table: Table, name: str, parts: list[Mask]) -> SplitTreatment | No
     for kind, trace, bound in _TRACES:
         own, others = trace(dev), trace(train)
         share = float((own <= bound).mean()) if len(own) >= FEWEST else 0.0
-        enough = LARGEST if kind == "maximum" else COLUMNS
-        if share < enough:
+        if share < COLUMNS:
             continue
         if kind == "centred" and _whole_speakers_centred(table, name, parts[1]):
             return None  # of each speaker, as the other split's: they were normalised alike
-        each = len(others) >= FEWEST and float((others <= bound).mean()) >= enough
+        each = len(others) >= FEWEST and float((others <= bound).mean()) >= COLUMNS
         off = float(np.median(others)) if len(others) else 0.0
         return SplitTreatment(name, kind, "each" if each else "dev", share, off, _places(parts[1]))
     return None
@@ -159,11 +163,11 @@ def _deviation_from_1(rows: Floats) -> Floats:
 
 
 def _maximum_from_1(rows: Floats) -> Floats:
-    """Return how far the largest sizes of columns are from 1; far where several rows have the largest."""
+    """Return how far the largest sizes of columns are from 1, of those that one row has and no other."""
     size = np.abs(_alive(rows))
     largest = size.max(axis=0, initial=0.0)
     once = (size == largest).sum(axis=0) == 1
-    return np.where(once, np.abs(largest - 1), np.inf)
+    return np.abs(largest[once] - 1) if once.sum() >= ONCE * len(once) else np.zeros(0)
 
 
 _SPLITS: tuple[Literal["train", "dev"], ...] = ("train", "dev")

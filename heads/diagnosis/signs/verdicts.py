@@ -165,6 +165,8 @@ def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
     """Return the groups whose labels are wrong in part: splits, or else speakers, or else classes."""
     if foreign(signs):
         return ()
+    if any(one.kind in ("components", "directions") for one in signs.split_treatments):
+        return ()  # heads of one split can't read the other's labels
     found = signs.noisy_groups
     splits = [one for one in found if one.by == "split"]
     speakers = [one for one in found if one.by == "speaker"]
