@@ -10,7 +10,7 @@ from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
 from dualstream.heads.diagnosis.signs.smoothed import Smoothed
-from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults
+from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults, turned
 
 PART = 0.9  # of the utterances, up to which those concerned are told by their ids
 
@@ -31,6 +31,8 @@ def wrong_join(evidence: Evidence) -> Cause | None:
         return None
     if (beside := found_in(signs)) is not None:
         return beside
+    if turned(signs):
+        return None
     moved = moved_rows(signs)
     if moved:
         words = _of_several(moved) if len(signs.streams) > 2 else "; ".join(dict.fromkeys(map(_moved, moved)))
@@ -56,7 +58,7 @@ def found_in(signs: Signs) -> Cause | None:
         "wrong_join",
         "; ".join(_smoothed(signs, one) for one in signs.smoothed),
         None,
-        "smooth over windows inside of a clip, and not over rows of the table",
+        "smooth, and take differences, over windows inside of a clip, and not over rows of the table",
         utterances=[name for one in signs.smoothed for name in signs.called(one.utterances)],
         speakers=[name for one in signs.smoothed for name in signs.speakers_called(one.speakers)],
     )
@@ -68,11 +70,13 @@ def _smoothed(signs: Signs, one: Smoothed) -> str:
             f"{one.stream} rows of {len(one.speakers)} speakers differ from the rows beside them {one.power:.2f} "
             "times as much as those of the other speakers: each holds a part of the rows beside it"
         )
+    how = "smoothed along" if one.alike > 0 else "made differences from row to row of"
+    gone = "fast" if one.alike > 0 else "slow"
     other = f", of another stream's {one.others:.2f}" if len(signs.streams) > 1 else ""
     return (
-        f"{one.stream} rows were smoothed along the table: each holds a part of the rows beside it (correlation "
-        f"{one.alike:.2f} beyond class and speaker; of the fast changes {one.power:.2f} of the mean power is left"
-        f"{other})"
+        f"{one.stream} rows were {how} the table: each holds a part of the rows beside it (correlation "
+        f"{one.alike:.2f} beyond class and speaker; of the {gone} changes {one.power:.2f} of the mean power is "
+        f"left{other})"
     )
 
 

@@ -18,6 +18,7 @@ from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
+from dualstream.heads.diagnosis.signs.pieces import Piece
 from dualstream.heads.diagnosis.signs.row_factors import RowFactors
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
@@ -59,6 +60,7 @@ class Signs:
     kinds: tuple[TwoKinds, ...] = ()
     split_treatments: tuple[SplitTreatment, ...] = ()
     batches: tuple[Batches, ...] = ()
+    pieces: tuple[Piece, ...] = ()
     smoothed: tuple[Smoothed, ...] = ()
     row_factors: tuple[RowFactors, ...] = ()
     label_columns: tuple[LabelColumn, ...] = ()
@@ -112,6 +114,7 @@ class Signs:
             "fills": [_plain(one, self) for one in self.fills],
             "kinds": [_plain(one, self) for one in self.kinds],
             "split_treatments": [_plain(one, self) for one in self.split_treatments],
+            "pieces": [_plain(one, self) for one in self.pieces],
             "batches": [_plain(one, self) for one in self.batches],
             "smoothed": [_plain(one, self) for one in self.smoothed],
             "row_factors": [_plain(one, self, leave_out=("factors",)) for one in self.row_factors],

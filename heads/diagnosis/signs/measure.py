@@ -22,6 +22,7 @@ from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.pieces import piece
 from dualstream.heads.diagnosis.signs.row_factors import row_factors
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
@@ -95,6 +96,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
     filled = tuple(one for name in table.raw for one in (*fills(table, name, before), *between(table, name)))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     put = {name: _marked(len(table), left_out[name]) for name in table.raw}
+    kinds = [two_kinds(table, name, left_out[name]) for name in table.raw]
     absent = [missing_by_class(table, name) for name in table.raw]
     values = [put_values(table, name, put[name]) for name in table.raw]
     return {
@@ -107,8 +109,8 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "known_speakers": float(np.mean(table.speaker >= 0)) if len(table) else 0.0,
         "copies": tuple(copies(table, name) for name in table.raw),
         "fills": filled,
-        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, left_out[name])) is not None),
-        **_beside(table, {one.stream for one in filled if one.kind == "between"}),
+        "kinds": tuple(one for one in kinds if one is not None),
+        **_beside(table, {one.stream for one in filled}, {one.stream for one in kinds if one is not None}),
         "label_columns": columns_of_labels(table),
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
@@ -118,14 +120,19 @@ def rows_alone(table: Table) -> dict[str, Any]:
     }
 
 
-def _beside(table: Table, interpolated: set[str]) -> dict[str, Any]:
-    """Return the signs of rows that depend on others: on those beside them, of their batch, of their split."""
+def _beside(table: Table, filled: set[str], of_kinds: set[str]) -> dict[str, Any]:
+    """Return the signs of rows that depend on others: on those beside them, of their batch, of their split.
+
+    `filled` and `of_kinds` name the streams with rows that were filled in, and with two kinds of rows.
+    """
     made = tuple(one for name in table.raw if (one := batches(table, name)) is not None)
     of_batches = {one.stream for one in made}
+    parted = [piece(table, name) for name in table.raw if name not in filled | of_kinds | of_batches]
     factors = [row_factors(table, name) for name in table.raw]
     return {
         "batches": made,
-        "smoothed": smoothed(table, interpolated | of_batches),
+        "smoothed": smoothed(table, filled | of_batches),
+        "pieces": tuple(one for one in parted if one is not None),
         "row_factors": tuple(one for one in factors if one is not None),
         "split_treatments": split_treatments(table, of_batches),
     }

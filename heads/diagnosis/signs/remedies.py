@@ -18,6 +18,7 @@ from dualstream.heads.evaluation.folds import GroupBy, connected, fold_codes
 
 JOIN, LABELS, NOISE, COPIES = "put the rows back", "put the labels back", "drop wrong labels", "drop the copies"
 SCALE, COLUMNS, COLUMN = "mend the scale", "put the columns back", "drop the column"
+PIECES = "leave the piece out"
 TREATED, FACTORS = "treat the splits alike", "divide the rows' factors out"
 FOREIGN, FILLED, SHARED = "leave the foreign rows out", "leave filled rows out", "hold speakers out"
 LARGEST = 6_000  # utterances, of more the remedies are measured on whole groups
@@ -120,6 +121,10 @@ class _Tried:
         filled = [place for one in verdicts.imputed(signs) for place in one.utterances]
         if filled:
             self._without(FILLED, "fit without the rows that were filled in", filled, count)
+
+        pieces = [place for one in signs.pieces for place in one.utterances]
+        if pieces:
+            self._without(PIECES, "fit without the piece that was made in another way", pieces, count)
 
     def _without(self, name: str, remedy: str, places: tuple[int, ...] | list[int], count: int) -> None:
         kept = np.ones(count, dtype=bool)

@@ -1,4 +1,4 @@
-"""Rows that were smoothed along the table: each is a mean of itself and of the rows beside it.
+"""Rows that were smoothed along the table: each is a mean of itself and the rows beside it, or a difference.
 
 Neighbours in a table are alike in what they have in common, a scene, a sentence, a strength; what is a clip's own
 changes from row to row. A moving mean takes the fast changes out of everything, down to the last component:
@@ -6,7 +6,8 @@ changes from row to row. A moving mean takes the fast changes out of everything,
     power by frequency along the table, of the residuals' whitened components, median over components
     rows of recordings ▁▁▁▁▁▁▁▁ or █▅▃▂▂▂▂▂    smoothed █▇▅▂▁_▁▂_     (mean over components and frequencies: 1)
 
-In clean corpora no sixteenth of the frequencies has less than 0.45 of the mean power.
+In clean corpora no sixteenth of the frequencies has less than 0.45 of the mean power. Differences from row to row
+take the slow changes out, and a row has a part of the row before it with the other sign.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ BINS = 16  # of frequencies
 GONE = 0.2  # of the mean power, left in the bin that has least
 THERE = 0.4  # in another stream: its neighbours are those of recordings
 ALIKE = 0.35  # correlation with the row before, of nearly all components
+OPPOSITE = -0.3  # correlation with the row before, at median, of differences
 NEARLY = 0.1  # of the components that may have less
 LEAST = 128  # rows
 OF_SPEAKER = 24  # rows of a speaker, to be asked alone
@@ -38,7 +40,8 @@ class Smoothed:
     """Left where least is left, of the mean over frequencies; of some speakers: what they have of the others'
     roughness."""
     alike: float
-    """Correlation of the residuals with the row before, median over components."""
+    """Correlation of the residuals with the row before, median over components; below 0 where rows are differences
+    from one to the next."""
     others: float
     """`power` of the other stream that has most; 1 where there is none."""
     utterances: tuple[int, ...]
@@ -68,7 +71,8 @@ def smoothed(table: Table, leave_out: Collection[str] = ()) -> tuple[Smoothed, .
         if others < THERE or name in leave_out:
             continue  # rows that overlap are alike in all streams
         alike = float(np.median(one.correlations))
-        if one.power <= GONE and float(np.quantile(one.correlations, NEARLY)) >= ALIKE:
+        nearly = float(np.quantile(one.correlations, NEARLY))
+        if one.power <= GONE and (nearly >= ALIKE or alike <= OPPOSITE):
             found.append(Smoothed(name, one.power, alike, others, tuple(one.index.tolist())))
         elif (some := _some_speakers(table, one)) is not None:
             codes, rough = some

@@ -165,7 +165,7 @@ def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
     """Return the groups whose labels are wrong in part: splits, or else speakers, or else classes."""
     if foreign(signs):
         return ()
-    if any(one.kind in ("components", "directions") for one in signs.split_treatments):
+    if turned(signs):
         return ()  # heads of one split can't read the other's labels
     found = signs.noisy_groups
     splits = [one for one in found if one.by == "split"]
@@ -182,6 +182,11 @@ def contradicted(signs: Signs) -> tuple[int, ...]:
         return whole.utterances
     lost = [place for one in signs.lost_classes for place in one.utterances]
     return tuple(dict.fromkeys(lost or [place for one in noisy(signs) for place in one.utterances]))
+
+
+def turned(signs: Signs) -> bool:
+    """Say whether columns of a stream point in other directions in each split: heads on both fit neither."""
+    return any(one.kind in ("components", "directions") for one in signs.split_treatments)
 
 
 def imputed(signs: Signs) -> tuple[Fill, ...]:

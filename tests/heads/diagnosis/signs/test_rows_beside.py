@@ -12,6 +12,7 @@ from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.between import between
 from dualstream.heads.diagnosis.signs.class_directions import class_directions
 from dualstream.heads.diagnosis.signs.measure import rows_alone
+from dualstream.heads.diagnosis.signs.pieces import piece
 from dualstream.heads.diagnosis.signs.remedies import FACTORS, TREATED, measured
 from dualstream.heads.diagnosis.signs.row_factors import row_factors
 from dualstream.heads.diagnosis.signs.smoothed import smoothed
@@ -72,7 +73,7 @@ def test_a_clean_corpus_has_none_of_them():
     table = of(WHOLE)
     found = rows_alone(table)
     assert found["batches"] == found["smoothed"] == found["row_factors"] == found["split_treatments"] == ()
-    assert not any(one.kind == "between" for one in found["fills"])
+    assert found["pieces"] == () and not any(one.kind == "between" for one in found["fills"])
 
 
 @pytest.mark.parametrize(
@@ -242,6 +243,13 @@ def test_some_speakers_rows_that_were_smoothed_are_found():
     assert one.speakers == (0, 2, 4, 6, 8, 10)
 
 
+def test_differences_from_row_to_row_are_found():
+    table = damaged(unseen_features.differences)
+    (one,) = smoothed(table)
+    assert one.alike < -0.3 and one.power < 0.1
+    assert "differences from row to row" in found_by("wrong_join", table, smoothed=(one,)).text
+
+
 def test_rows_that_overlap_in_all_streams_are_not_told_to_be_smoothed():
     change = smoothing((1, 1, 1))
     assert smoothed(of(WHOLE.having({name: change(rows) for name, rows in WHOLE.rows.items()}))) == ()
@@ -287,6 +295,22 @@ def test_rows_of_one_direction_are_not_told_to_be_interpolated():
     assert between(with_video(lambda rows: loud * rows[:1]), "video") == ()
 
 
+@pytest.mark.parametrize(("start", "end"), [(0, 72), (400, 475), (552, COUNT)])
+def test_a_piece_of_the_table_from_another_run_is_found_where_it_ends(start, end):
+    def change(rows):
+        shift = np.random.default_rng(0).normal(size=rows.shape[1]) * rows.std(axis=0)
+        rows[start:end] += 0.7 * shift
+        return rows
+
+    table = with_video(change)
+    one = piece(table, "video")
+    assert one is not None and piece(table, "audio") is None and one.distance > 1.2 * one.others
+    right = set(range(start, end))
+    assert len(right & set(one.utterances)) >= 0.85 * len(right | set(one.utterances))
+    cause = found_by("two_kinds_of_rows", table, pieces=(one,))
+    assert "rows that follow each other" in cause.text and len(cause.utterances) == len(one.utterances)
+
+
 def test_a_factor_of_each_row_is_told_and_divided_out():
     own = np.random.default_rng(0).uniform(0.1, 1, size=(COUNT, 1))
     table = with_video(lambda rows: rows * own)
@@ -321,6 +345,8 @@ def test_loud_voices_and_sparse_columns_are_no_factors():
         "train augmented, dev not",
         "30 % interpolated between their neighbours",
         "a moving mean over five rows",
+        "differences to the row before",
+        "a shard from another layer",
     ],
 )
 def test_a_diagnosis_names_them_first(name):
