@@ -62,10 +62,10 @@ def row_factors(table: Table, name: str) -> RowFactors | None:
     across = np.linalg.norm(rows - along[:, None] * means, axis=1)
     logs = np.log(np.maximum(np.stack([along, across], axis=1), 1e-3))
     around = without(logs, table.speaker[there], table.label[there])
-    deviation = around.std(axis=0)
-    together = float(np.corrcoef(around.T)[0, 1]) if deviation.all() else 0.0
-    slope = float(deviation[1] / max(deviation[0], 1e-12))
-    if deviation[0] < VARIES or together < TOGETHER or not SLOPE[0] <= slope <= SLOPE[1]:
+    own, rest = (float(one) for one in np.sqrt((around**2).mean(axis=0)))
+    together = float((around[:, 0] * around[:, 1]).mean()) / max(own * rest, 1e-30)
+    slope = rest / max(own, 1e-12)
+    if own < VARIES or together < TOGETHER or not SLOPE[0] <= slope <= SLOPE[1]:
         return None
     found = _told(table, name, logs, together)
     return found if found.highest <= HIGHEST else None

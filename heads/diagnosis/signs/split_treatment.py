@@ -14,7 +14,7 @@ speakers differ in.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -171,7 +171,7 @@ def _maximum_from_1(rows: Floats) -> Floats:
 
 
 _SPLITS: tuple[Literal["train", "dev"], ...] = ("train", "dev")
-_TRACES = (
+_TRACES: tuple[tuple[Kind, Callable[[Floats], Floats], float], ...] = (
     ("components", _correlations, UNCORRELATED),
     ("centred", _from_0, EXACT),
     ("deviation", _deviation_from_1, EXACT),

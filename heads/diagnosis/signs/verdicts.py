@@ -112,9 +112,7 @@ def foreign(signs: Signs) -> tuple[WrongCodes, ...]:
     """
     found = []
     others_of_kind = {one.stream for one in signs.kinds}  # rows of another kind are told wrong where they belong
-    others_of_kind |= {
-        one.stream for one in (*signs.batches, *signs.smoothed)
-    }  # and so are those of their neighbours
+    others_of_kind |= {one.stream for one in signs.batches} | {one.stream for one in signs.smoothed}
     for stream in signs.streams:
         if stream in others_of_kind:
             continue
