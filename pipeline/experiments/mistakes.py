@@ -10,6 +10,7 @@ import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
 from dualstream.heads.diagnosis.causes import (
     Cause,
+    broken_features,
     columns_by_group,
     drift,
     duplicates,
@@ -19,6 +20,7 @@ from dualstream.heads.diagnosis.causes import (
     same_stream,
     scale_by_group,
     two_kinds_of_rows,
+    wrong_join,
 )
 from dualstream.heads.diagnosis.conclusion import title
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -41,6 +43,8 @@ RULES = (
     put_values,
     duplicates,
     drift,
+    broken_features,
+    wrong_join,
 )
 """Causes that need no labels."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.batches import Batches
+from dualstream.heads.diagnosis.signs.found import Signs
 
 DEAD_SHARE = 0.05  # of a stream's columns
 BROKEN_ROWS = 0.01  # of the utterances, not finite or unmarked zeros
@@ -12,8 +14,11 @@ MISSING_SHARE = 0.5  # of the utterances, in which a stream is not there at all
 
 @cause(title="Broken features", rank=30)
 def broken_features(evidence: Evidence) -> Cause | None:
-    """Columns or rows that carry nothing: dead, not finite, zeros that pose as values, or not there at all."""
-    parts = []
+    """Columns or rows that carry nothing, or their batch: dead, not finite, zeros that pose as values, not there
+    at all, or normalised batch by batch.
+    """
+    of_batches = None if evidence.signs is None else found_in(evidence.signs)
+    parts = [of_batches.text] if of_batches else []
     for name in evidence.streams:
         space, coverage = evidence.spaces[name], evidence.coverage[name]
         absent = coverage.saw_nothing - space.not_finite  # rows that aren't finite count as absent there
@@ -28,11 +33,6 @@ def broken_features(evidence: Evidence) -> Cause | None:
             )
         if space.zero_rows > BROKEN_ROWS * evidence.utterances:
             parts.append(f"{space.zero_rows} {name} rows are all zeros without being marked as missing")
-    for one in () if evidence.signs is None else evidence.signs.batches:
-        parts.append(
-            f"each {one.size} {one.stream} rows of the table have a mean of nought ({one.count} batches): an "
-            "encoder in training mode normalised each row by its neighbours"
-        )
     if not parts:
         return None
     return Cause(
@@ -41,6 +41,28 @@ def broken_features(evidence: Evidence) -> Cause | None:
         0.0,
         None,
         (),
-        "fix the extraction (encoders in evaluation mode): `inspect` says which encoder and projection made the "
-        "columns, and why clips failed",
+        (of_batches.advice + "; " if of_batches else "")
+        + "fix the extraction: `inspect` says which encoder and projection made the columns, and why clips failed",
+        of_batches.utterances if of_batches else (),
+    )
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where rows of a stream were normalised batch by batch."""
+    if not signs.batches:
+        return None
+    return mistake(
+        "broken_features",
+        "; ".join(_words(one) for one in signs.batches),
+        None,
+        "put the encoder into evaluation mode (`model.eval()`), and normalise by figures of train, not of a batch",
+        utterances=[name for one in signs.batches for name in signs.called(one.utterances)],
+    )
+
+
+def _words(one: Batches) -> str:
+    what = "mean in every column" if one.kind == "mean" else "spread in every column"
+    return (
+        f"each {one.length} {one.stream} rows that follow each other have one {what}, to rounding ({one.blocks} "
+        "blocks): they were normalised batch by batch, and depend on what was beside them"
     )

@@ -13,8 +13,10 @@ from dualstream.heads.diagnosis.evidence import Evidence
 )
 def memorised_labels(evidence: Evidence) -> Cause | None:
     """A stream knows its training labels: its rows are tighter around their classes than rows of other splits."""
-    kinds = () if evidence.signs is None else evidence.signs.kinds
-    elsewhere = {one.stream for one in kinds if one.by == "split"}  # there a probe of train is lost anyhow
+    elsewhere: set[str] = set()  # where a probe of train is lost anyhow
+    if evidence.signs is not None:
+        elsewhere |= {one.stream for one in evidence.signs.kinds if one.by == "split"}
+        elsewhere |= {one.stream for one in evidence.signs.split_treatments if one.kind != "spread"}
     found = [one for one in evidence.certainty if one.memorised and one.stream not in elsewhere]
     if not found:
         return None

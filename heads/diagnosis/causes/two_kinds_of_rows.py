@@ -9,7 +9,8 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import Kind, TwoKinds
-from dualstream.heads.diagnosis.signs.remedies import ALIKE
+from dualstream.heads.diagnosis.signs.pieces import Piece
+from dualstream.heads.diagnosis.signs.remedies import ALIKE, PIECES
 
 
 @cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
@@ -20,7 +21,7 @@ def two_kinds_of_rows(evidence: Evidence) -> Cause | None:
 
 def found_in(signs: Signs) -> Cause | None:
     """Return the cause where a stream has such rows."""
-    return of_kind(
+    return _of_pieces(signs) or of_kind(
         signs,
         "kinds",
         "two_kinds_of_rows",
@@ -28,6 +29,29 @@ def found_in(signs: Signs) -> Cause | None:
         signs.remedies.get(ALIKE),
         "look at how these clips were recorded, resampled and encoded, and in which order their columns stand; "
         "extract all of them in one way",
+    )
+
+
+def _of_pieces(signs: Signs) -> Cause | None:
+    """Return the cause where a piece of the table lies elsewhere."""
+    found = signs.pieces
+    if not found:
+        return None
+    return mistake(
+        "two_kinds_of_rows",
+        "; ".join(_piece(signs, one) for one in found),
+        signs.remedies.get(PIECES),
+        "extract this piece again as the others were: by the same layer, weights and settings",
+        utterances=[name for one in found for name in signs.called(one.utterances)],
+    )
+
+
+def _piece(signs: Signs, one: Piece) -> str:
+    first, last = signs.called([one.utterances[0], one.utterances[-1]])
+    return (
+        f"{len(one.utterances)} {one.stream} rows that follow each other, {first} to about {last}, lie "
+        f"{one.distance:.1f} deviations from the others (any other piece of this length {one.others:.1f} at "
+        f"most), and begin or end in the midst of a speaker, by a step of {one.step:.1f} times what others have"
     )
 
 

@@ -9,7 +9,8 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
-from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults
+from dualstream.heads.diagnosis.signs.smoothed import Smoothed
+from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults, turned
 
 PAIRS = 5  # that are told
 PART = 0.9  # of the utterances, up to which those concerned are told by their ids
@@ -25,9 +26,13 @@ EXPLAINED_BY = (
 
 @cause(title="Rows that belong to other utterances", rank=44, explained_by=EXPLAINED_BY)
 def wrong_join(evidence: Evidence) -> Cause | None:
-    """Rows of a stream belong to other utterances: shifted, in another order, shuffled, or a part of them."""
+    """Rows of a stream belong to other utterances: shifted, in another order, shuffled, smoothed, or a part."""
     signs = evidence.signs
     if signs is None:
+        return None
+    if (beside := found_in(signs)) is not None:
+        return beside
+    if turned(signs):
         return None
     moved = moved_rows(signs)
     if moved:
@@ -44,6 +49,36 @@ def wrong_join(evidence: Evidence) -> Cause | None:
     if any(name_faults(signs)):
         return None  # its groups are seen by two streams in the same utterances: those are joined right
     return _of_split(signs) or _crossed(signs) or _whole_speakers(signs) or _shuffled(signs) or _part(signs)
+
+
+def found_in(signs: Signs) -> Cause | None:
+    """Return the cause where rows hold the rows beside them, which needs no join to be seen."""
+    if not signs.smoothed:
+        return None
+    return mistake(
+        "wrong_join",
+        "; ".join(_smoothed(signs, one) for one in signs.smoothed),
+        None,
+        "smooth, and take differences, over windows inside of a clip, and not over rows of the table",
+        utterances=[name for one in signs.smoothed for name in signs.called(one.utterances)],
+        speakers=[name for one in signs.smoothed for name in signs.speakers_called(one.speakers)],
+    )
+
+
+def _smoothed(signs: Signs, one: Smoothed) -> str:
+    if one.speakers:
+        return (
+            f"{one.stream} rows of {len(one.speakers)} speakers differ from the rows beside them {one.power:.2f} "
+            "times as much as those of the other speakers: each holds a part of the rows beside it"
+        )
+    how = "smoothed along" if one.alike > 0 else "made differences from row to row of"
+    gone = "fast" if one.alike > 0 else "slow"
+    other = f", of another stream's {one.others:.2f}" if len(signs.streams) > 1 else ""
+    return (
+        f"{one.stream} rows were {how} the table: each holds a part of the rows beside it (correlation "
+        f"{one.alike:.2f} beyond class and speaker; of the {gone} changes {one.power:.2f} of the mean power is "
+        f"left{other})"
+    )
 
 
 def _elsewhere(signs: Signs, moved: Sequence[Join]) -> tuple[str, ...]:

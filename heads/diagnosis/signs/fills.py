@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 REPEATS = 5  # utterances with one and the same row, from which it is no recording of theirs
 BEFORE = 0.5  # of the rows that are equal to another one, from which on the row before was filled in
 COLUMNS = 3  # of fewer, rows lie between others by chance
-PRECISION = 1e-5  # of the values
 MOST = 0.6  # of the values of a row that comes back, which stand in no other row of a stream of few values
 CENTRE = 0.5  # spreads: a constant row nearer to the columns' centre than this is their mean or median
 
@@ -26,8 +25,7 @@ class Fill:
     """Present rows of the stream."""
     kind: Literal["mean", "constant", "zeros", "before", "between"]
     """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table;
-    ``between``: on the line between the row before and the row after.
-    """
+    ``between``: on the line between the rows before and after (`between`)."""
     values: int
     """Different rows that they were filled with."""
     utterances: tuple[int, ...]
@@ -72,23 +70,7 @@ def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, .
     repeated = int((repeats - 1).sum()) - int(np.maximum(repeats[constant] - 1, 0).sum())
     if len(mine) >= BEFORE * repeated and mine:  # of rows that stand twice anywhere, some are neighbours
         found.append(Fill(name, count, "before", len(mine), tuple(sorted(mine))))
-    between = _between(table, name)
-    if len(between) >= REPEATS:
-        found.append(Fill(name, count, "between", len(between), tuple(between.tolist())))
     return tuple(found)
-
-
-def _between(table: Table, name: str) -> Codes:
-    """Return the utterances whose row is the mean of the rows before and after, to the precision of the rows."""
-    rows, there = table.raw[name], table.there[name]
-    if rows.shape[1] < COLUMNS or len(rows) < 3:
-        return np.zeros(0, dtype=np.int64)
-    known = there[1:-1] & there[:-2] & there[2:]
-    with np.errstate(invalid="ignore", over="ignore"):
-        off = np.abs(rows[1:-1] - (rows[:-2] + rows[2:]) / 2)
-        moved = np.abs(rows[2:] - rows[:-2])
-        exact = (off <= PRECISION * (np.abs(rows[1:-1]) + moved)).all(axis=1)
-    return np.flatnonzero(known & exact & (moved > 0).any(axis=1)) + 1
 
 
 def _foreign(

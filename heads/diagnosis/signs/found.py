@@ -21,11 +21,15 @@ from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
+from dualstream.heads.diagnosis.signs.pieces import Piece
 from dualstream.heads.diagnosis.signs.renumbered import Renumbered
+from dualstream.heads.diagnosis.signs.row_factors import RowFactors
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
+from dualstream.heads.diagnosis.signs.smoothed import Smoothed
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
 from dualstream.heads.diagnosis.signs.split_joins import SplitJoin
+from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment
 from dualstream.heads.diagnosis.signs.two_people import TwoPeople
 from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
@@ -62,6 +66,11 @@ class Signs:
     copies: tuple[Copies, ...] = ()
     fills: tuple[Fill, ...] = ()
     kinds: tuple[TwoKinds, ...] = ()
+    split_treatments: tuple[SplitTreatment, ...] = ()
+    batches: tuple[Batches, ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    smoothed: tuple[Smoothed, ...] = ()
+    row_factors: tuple[RowFactors, ...] = ()
     label_columns: tuple[LabelColumn, ...] = ()
     voices: tuple[Voices, ...] = ()
     association: Association | None = None
@@ -73,7 +82,6 @@ class Signs:
     missing: tuple[MissingByClass, ...] = ()
     values: tuple[PutValue, ...] = ()
     same_streams: tuple[SameStream, ...] = ()
-    batches: tuple[Batches, ...] = ()
     remedies: dict[str, Intervention] = field(default_factory=dict)
     """By mistake: what undoing it gains, by closed-form heads."""
     limits: tuple[Limit, ...] = ()
@@ -119,6 +127,11 @@ class Signs:
             ],
             "fills": [_plain(one, self) for one in self.fills],
             "kinds": [_plain(one, self) for one in self.kinds],
+            "split_treatments": [_plain(one, self) for one in self.split_treatments],
+            "pieces": [_plain(one, self) for one in self.pieces],
+            "batches": [_plain(one, self) for one in self.batches],
+            "smoothed": [_plain(one, self) for one in self.smoothed],
+            "row_factors": [_plain(one, self, leave_out=("factors",)) for one in self.row_factors],
             "label_columns": [vars(one) for one in self.label_columns],
             "voices": [{**vars(one), "unnamed": one.unnamed} for one in self.voices],
             "association": None if self.association is None else vars(self.association),
@@ -134,7 +147,6 @@ class Signs:
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],
             "put_values": [_plain(one, self) for one in self.values],
             "same_streams": [vars(one) for one in self.same_streams],
-            "batches": [vars(one) for one in self.batches],
             "known_speakers": self.known_speakers,
             "remedies": {name: one.to_json() for name, one in self.remedies.items()},
             "limits": [dict(vars(one)) for one in self.limits],

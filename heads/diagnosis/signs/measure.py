@@ -12,6 +12,7 @@ from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.batches import batches
+from dualstream.heads.diagnosis.signs.between import between
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
@@ -24,13 +25,17 @@ from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
+from dualstream.heads.diagnosis.signs.pieces import piece
 from dualstream.heads.diagnosis.signs.renumbered import renumbered
+from dualstream.heads.diagnosis.signs.row_factors import row_factors
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
+from dualstream.heads.diagnosis.signs.smoothed import smoothed
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
+from dualstream.heads.diagnosis.signs.split_treatment import split_treatments
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.values import PutValue, put_values
@@ -101,12 +106,13 @@ def with_limits(
 def rows_alone(table: Table) -> dict[str, Any]:
     """Return the signs that need no probe: what stands in the rows, and who is named where."""
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
-    filled = tuple(one for name in table.raw for one in fills(table, name, before))
+    filled = tuple(one for name in table.raw for one in (*fills(table, name, before), *between(table, name)))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     put = {name: _marked(len(table), left_out[name]) for name in table.raw}
     absent = [missing_by_class(table, name) for name in table.raw]
     values = [put_values(table, name, put[name]) for name in table.raw]
     of_clouds = {name: [*left_out[name], *_few(one, table)] for name, one in zip(table.raw, values, strict=True)}
+    kinds = [two_kinds(table, name, of_clouds[name]) for name in table.raw]
     return {
         "ids": table.ids,
         "speaker_names": table.speaker_names,
@@ -117,12 +123,12 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "known_speakers": float(np.mean(table.speaker >= 0)) if len(table) else 0.0,
         "copies": tuple(copies(table, name) for name in table.raw),
         "fills": filled,
-        "kinds": tuple(one for name in table.raw if (one := two_kinds(table, name, of_clouds[name])) is not None),
+        "kinds": tuple(one for one in kinds if one is not None),
+        **_beside(table, {one.stream for one in filled}, {one.stream for one in kinds if one is not None}),
         "label_columns": columns_of_labels(table),
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
         "same_streams": same_streams(table),
-        "batches": tuple(one for name in table.raw if (one := batches(table, name)) is not None),
         "association": association(table),
         "shared": shared_speakers(table),
     }
@@ -133,6 +139,24 @@ def _few(value: PutValue | None, table: Table) -> tuple[int, ...]:
     if value is None or value.kind in ("ends", "windows", "far") or len(value.utterances) > PUT * len(table):
         return ()
     return value.utterances
+
+
+def _beside(table: Table, filled: set[str], of_kinds: set[str]) -> dict[str, Any]:
+    """Return the signs of rows that depend on others: on those beside them, of their batch, of their split.
+
+    `filled` and `of_kinds` name the streams with rows that were filled in, and with two kinds of rows.
+    """
+    made = tuple(one for name in table.raw if (one := batches(table, name)) is not None)
+    of_batches = {one.stream for one in made}
+    parted = [piece(table, name) for name in table.raw if name not in filled | of_kinds | of_batches]
+    factors = [row_factors(table, name) for name in table.raw]
+    return {
+        "batches": made,
+        "smoothed": smoothed(table, filled | of_batches),
+        "pieces": tuple(one for one in parted if one is not None),
+        "row_factors": tuple(one for one in factors if one is not None),
+        "split_treatments": split_treatments(table, of_batches),
+    }
 
 
 def _marked(count: int, places: list[int]) -> Mask:

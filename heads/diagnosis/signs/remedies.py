@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs import verdicts
+from dualstream.heads.diagnosis.signs.alike import WORDS, treated_alike
 from dualstream.heads.diagnosis.signs.answers import Heads, by_class
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
@@ -20,6 +21,8 @@ from dualstream.heads.evaluation.folds import GroupBy, connected, fold_codes
 JOIN, LABELS, NOISE, COPIES = "put the rows back", "put the labels back", "drop wrong labels", "drop the copies"
 SCALE, COLUMNS, COLUMN = "mend the scale", "put the columns back", "drop the column"
 ALIKE = "one unit for all"
+PIECES = "leave the piece out"
+TREATED, FACTORS = "treat the splits alike", "divide the rows' factors out"
 FOREIGN, FILLED, SHARED = "leave the foreign rows out", "leave filled rows out", "hold speakers out"
 LARGEST = 6_000  # utterances, of more the remedies are measured on whole groups
 
@@ -35,6 +38,8 @@ def measured(table: Table, signs: Signs, by: GroupBy) -> dict[str, Intervention]
     tried.labels_put_back(signs)
     tried.rows_left_out(signs)
     tried.columns_mended(signs)
+    tried.splits_treated_alike(signs)
+    tried.factors_divided_out(signs)
     tried.speakers_held_out(signs)
     return tried.gains
 
@@ -120,6 +125,10 @@ class _Tried:
         if filled:
             self._without(FILLED, "fit without the rows that were filled in", filled, count)
 
+        pieces = [place for one in signs.pieces for place in one.utterances]
+        if pieces:
+            self._without(PIECES, "fit without the piece that was made in another way", pieces, count)
+
     def _without(self, name: str, remedy: str, places: tuple[int, ...] | list[int], count: int) -> None:
         kept = np.ones(count, dtype=bool)
         kept[np.array(places, dtype=np.int64)] = False
@@ -149,6 +158,22 @@ class _Tried:
                 for name in {one.stream for one in signs.label_columns}
             }
             self.note(COLUMN, "leave the column out", self.answers(rows=dropped))
+
+    def splits_treated_alike(self, signs: Signs) -> None:
+        """Do to both splits what was done to one, and score dev."""
+        made = {one.stream: treated_alike(self.table, one) for one in signs.split_treatments}
+        rows = {name: own for name, own in made.items() if own is not None}
+        if rows:
+            words = dict.fromkeys(WORDS[one.kind] for one in signs.split_treatments if one.stream in rows)
+            self.note(TREATED, "; ".join(words), self.answers(rows=rows), self.table.dev)
+
+    def factors_divided_out(self, signs: Signs) -> None:
+        """Divide each row by its factor."""
+        rows = {
+            one.stream: self.table.raw[one.stream] / np.array(one.factors)[:, None] for one in signs.row_factors
+        }
+        if rows:
+            self.note(FACTORS, "divide each row by its factor", self.answers(rows=rows))
 
     def speakers_held_out(self, signs: Signs) -> None:
         """Hold whole speakers out, against the same utterances dealt at random."""

@@ -114,6 +114,7 @@ def foreign(signs: Signs) -> tuple[WrongCodes, ...]:
     """
     found = []
     others_of_kind = {one.stream for one in signs.kinds}  # rows of another kind are told wrong where they belong
+    others_of_kind |= {one.stream for one in signs.batches} | {one.stream for one in signs.smoothed}
     for stream in signs.streams:
         if stream in others_of_kind:
             continue
@@ -166,6 +167,8 @@ def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
     """Return the groups whose labels are wrong in part: splits, or else speakers, or else classes."""
     if foreign(signs):
         return ()
+    if turned(signs):
+        return ()  # heads of one split can't read the other's labels
     found = signs.noisy_groups
     splits = [one for one in found if one.by == "split"]
     speakers = [one for one in found if one.by == "speaker"]
@@ -199,6 +202,11 @@ def contradicted(signs: Signs) -> tuple[int, ...]:
     groups = [place for one in noisy(signs) for place in one.utterances]
     names = confused(signs)
     return tuple(dict.fromkeys(lost or groups or (names.utterances if names is not None else ())))
+
+
+def turned(signs: Signs) -> bool:
+    """Say whether columns of a stream point in other directions in each split: heads on both fit neither."""
+    return any(one.kind in ("components", "directions") for one in signs.split_treatments)
 
 
 def imputed(signs: Signs) -> tuple[Fill, ...]:

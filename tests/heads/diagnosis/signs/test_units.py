@@ -7,11 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import whole_corpora
-from dualstream.heads.diagnosis.causes.broken_features import broken_features
 from dualstream.heads.diagnosis.causes.drift import drift
 from dualstream.heads.diagnosis.causes.scale_by_group import scale_by_group
 from dualstream.heads.diagnosis.causes.two_kinds_of_rows import two_kinds_of_rows
-from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.fills import fills
 from dualstream.heads.diagnosis.signs.group_columns import told_groups
 from dualstream.heads.diagnosis.signs.kinds import scales_apart, two_kinds
@@ -141,26 +139,6 @@ def test_classes_that_lie_otherwise_in_devs_columns():
     assert found is not None and found.by == "split"
     label = np.where(TABLE.dev, (TABLE.label + 1) % 7, TABLE.label)  # labels of dev: both streams disagree
     assert two_kinds(replace(TABLE, label=label), "video") is None
-
-
-def test_batches_that_were_normalised():
-    rows = VIDEO.copy()
-    for at in range(0, len(rows), 24):
-        own = rows[at : at + 24]
-        rows[at : at + 24] = (own - own.mean(axis=0)) / (own.std(axis=0) + 1e-3)
-    found = batches(having(rows.astype(np.float32).astype(float)), "video")
-    assert (found.size, found.count) == (24, len(VIDEO) // 24)
-    assert batches(TABLE, "video") is None
-    assert "training mode" in broken_features(evidence(signs=signs_of(TABLE, batches=(found,)))).text
-
-
-def test_rows_between_their_neighbours_were_filled_in():
-    rows = VIDEO.astype(np.float32).astype(float)
-    at = np.arange(20, 300, 7)
-    rows[at] = ((rows[at - 1] + rows[at + 1]) / 2).astype(np.float32)
-    rows[400:404] = rows[399] + np.arange(1, 5)[:, None] / 5 * (rows[404] - rows[399])  # a gap of four
-    (found,) = fills(having(rows), "video", {})
-    assert found.kind == "between" and set(found.utterances) == {*at.tolist(), 400, 401, 402, 403}
 
 
 def test_a_mean_among_votes_was_filled_in():
