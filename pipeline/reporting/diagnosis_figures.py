@@ -142,7 +142,7 @@ def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker
             right.bar(place + shift, lost, color=bars, width=0.34, alpha=alpha)
             right.bar([0], [0], 0, color=MUTED, alpha=alpha, label=word)  # for the legend, of no stream's colour
         right.set_xticks(place, names)
-        right.set_title(f"Use: loss without the stream{answer_mark(speaker_norm=speaker_norm)}")
+        right.set_title(f"Use: loss without it{answer_mark(speaker_norm=speaker_norm)}")
         right.set_ylabel("points lost")
         figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8)
         for axes in (left, right):

@@ -59,9 +59,12 @@ def test_the_legend_of_what_a_head_loses_stands_clear_of_its_bars() -> None:
         Reliance(name, shuffled, masked)
         for name, shuffled, masked in (("video", 0.05, 0.0), ("audio", 0.05, 0.05))
     ]
-    drawing = diagnosis_figures.worth_of({"video": 0.1, "audio": 0.1}, leans, speaker_norm=False).drawing
+    drawing = diagnosis_figures.worth_of({"video": 0.1, "audio": 0.1}, leans, speaker_norm=True).drawing
     figure = drawing._figure
     drawing.file("png")
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["shuffled", "hidden"]
     assert not any(legend.get_window_extent().overlaps(axes.get_window_extent()) for axes in figure.axes)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Worth (Shapley) (transductive)", "Use: loss without it (transductive)"]
+    assert all(axes._left_title.get_window_extent().x1 < figure.bbox.x1 for axes in figure.axes)
