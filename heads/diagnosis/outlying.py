@@ -11,6 +11,8 @@ from dualstream.heads.evaluation.outliers import UsualRange
 
 from dualstream.documents import JsonObject
 
+TOLD = 1.5  # times as wide, from which on a column that varies without far rows tells what they do
+
 
 @dataclass(frozen=True)
 class Outlying:
@@ -52,6 +54,7 @@ def _widens(rows: Floats, far: Mask) -> float:
     if far.all():
         return 1.0
     with_them, without = rows.std(axis=0), rows[~far].std(axis=0)
-    moved = with_them > 0
-    with np.errstate(divide="ignore"):
-        return float((with_them[moved] / without[moved]).max(initial=1.0))
+    alive = without > 0
+    widest = float((with_them[alive] / without[alive]).max(initial=1.0))
+    rest = with_them[~alive].any()  # columns that only the far rows move say nothing where another one tells
+    return float("inf") if rest and widest < TOLD else widest

@@ -78,7 +78,7 @@ def _uncorrelated(rows: Floats) -> bool:
     alive = rows.std(axis=0) > 1e-6 * max(float(rows.std()), 1e-30)
     if alive.sum() < FEWEST:
         return False
-    off = np.corrcoef(rows[:, alive].T)[np.triu_indices(int(alive.sum()), 1)]
+    off = np.asarray(np.corrcoef(rows[:, alive].T))[np.triu_indices(int(alive.sum()), 1)]
     return bool((np.abs(off) <= NEAR).mean() >= COLUMNS)
 
 
