@@ -56,7 +56,7 @@ class Numbers:
             self.bad_cells += len(bad)
             self.first_bad = self.first_bad or (len(self) + row, self._names[column], float(values[row, column]))
         self.features.append(single[:, self._feature_at])
-        for at in self._time_at:
+        for at in self._time_at.tolist():
             self._times[self._names[at]].append(values[:, at])
 
     def times(self) -> dict[str, NDArray[np.float64]]:
@@ -96,7 +96,7 @@ class Grown:
         if self._spills and self._held.nbytes > SPILL_BYTES:
             self._spill()
 
-    def __getitem__(self, rows: NDArray[np.intp]) -> NDArray[Any]:
+    def __getitem__(self, rows: NDArray[Any]) -> NDArray[Any]:
         if not self._written:
             return np.asarray(self._held[rows])
         found = np.empty((len(rows), *self._row), self.dtype)

@@ -63,7 +63,6 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
     """
     cache = open_cache(path)
     utterances = cache.utterances
-    marked = list(zip(utterances.id, utterances.status, utterances.reason, strict=True))
     splits = [one for one in SPLITS if one in utterances.split]
     splits += sorted(set(utterances.split) - set(splits))
     far = _odd_rows(cache)
@@ -77,7 +76,11 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         windows=int(cache.offsets[-1]),
         seconds_of_clips=float(np.nansum(utterances.duration_s)),
         failed=tuple(utterances.failed),
-        odd=tuple(OddClip(name, reason) for name, status, reason in marked if status == "ok" and reason),
+        odd=tuple(
+            OddClip(name, reason)
+            for name, status, reason in zip(utterances.id, utterances.status, utterances.reason, strict=True)
+            if status == "ok" and reason
+        ),
         fingerprint=cache.provenance.get("fingerprint"),
         recipe=cache.provenance.get("recipe", {}),
         environments=tuple(cache.provenance.get("environments", [])),
