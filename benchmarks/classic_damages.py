@@ -1,4 +1,4 @@
-"""Twelve mistakes that any corpus can have: for corpora that nothing was tuned on."""
+"""Twelve mistakes that any corpus can have: for corpora in which none had been planted."""
 
 from __future__ import annotations
 
