@@ -10,7 +10,8 @@ from dualstream.heads.diagnosis.signs.agreement import agreement, whitened
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, without
 
 UNRELATED_Z = 3.0  # deviations up to which rows agree no better than unrelated ones
-RELATED_Z = 6.0  # of the other split, from which they agree for sure
+RELATED_Z = 6.0  # of the other split, from which they agree for sure, and
+OVER_Z = 4.5  # that lie above all rows which are dealt anew inside of its speakers
 EXPECTED_Z = 9.0  # of this split, were it joined as the other is
 LEAST_ROWS = 60
 DEALS = 19  # of rows inside of each speaker
@@ -52,7 +53,7 @@ def _asked(table: Table, one: str, other: str) -> list[SplitJoin]:
             continue
         over = z[beside] - _by_chance(table, one, other, at[beside])
         expected = over * len(at[split]) / len(at[beside])
-        if over >= RELATED_Z and expected >= EXPECTED_Z:
+        if over >= OVER_Z and expected >= EXPECTED_Z:
             told = {name: _told(table, name, at[split]) for name in (one, other)}
             moved = min(told, key=lambda name: told[name])
             found.append(SplitJoin(one, other, split, z[split], expected, moved))

@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.signs.crossed import crossed
 from dualstream.heads.diagnosis.signs.joins import joins
 from dualstream.heads.diagnosis.signs.orders import rearrangements
+from dualstream.heads.diagnosis.signs.split_joins import split_joins
 
 from tests.heads.diagnosis.measured import evidence
 from tests.heads.diagnosis.signs.test_signs import WHOLE, of, signs_of
@@ -77,3 +78,12 @@ def test_splits_that_stand_apart_in_the_table_change_places_in_files_of_both():
     ways = dict(rearrangements(of(whole)))
     source = ways["a table of both splits that begins with train"]
     np.testing.assert_array_equal(source[np.r_[train, held]], np.r_[held, train])
+
+
+def test_train_is_shuffled_where_dev_agrees_little_and_train_would_agree_much():
+    whole = whole_corpora.planted(3)
+    train = np.flatnonzero(~whole.dev)
+    source = np.arange(len(whole.ids))
+    source[train] = np.random.default_rng([3, 1]).permutation(train)
+    (found,) = split_joins(of(whole.having({**whole.rows, "video": whole.rows["video"][source]})))
+    assert found.split == "train" and found.z < 3 < 9 < found.expected and split_joins(of(whole)) == ()
