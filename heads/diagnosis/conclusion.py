@@ -6,6 +6,8 @@ stream dominate, a starved stream has nothing to add.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.causes import Cause
 from dualstream.heads.diagnosis.causes.no_complement import HIDDEN_GAIN
@@ -33,7 +35,8 @@ def conclude(evidence: Evidence) -> tuple[Cause, ...]:
     found = [(entry, cause) for entry, cause in found if not entry.is_explained(names)]
     if found:
         return tuple(cause for _, cause in sorted(found, key=lambda one: (entries.index(one[0]), -one[1].effect)))
-    return (_otherwise(evidence),)
+    answer = _otherwise(evidence)
+    return (replace(answer, text=answer.text + looked_for(evidence)),)
 
 
 def title(name: str) -> str:
@@ -95,7 +98,7 @@ def _otherwise(evidence: Evidence) -> Cause:
     if low > 0:
         return Cause(
             "nothing_wrong",
-            f"The streams complement each other: {text}{idle_words(evidence)}{looked_for(evidence)}",
+            f"The streams complement each other: {text}{idle_words(evidence)}",
             over.difference,
             interval(over),
             remedies,

@@ -79,22 +79,33 @@ class CauseEntry:
         return bool(others if ALL in self.explained_by else others & set(self.explained_by))
 
 
-MISTAKES = (
+DISTORTING = (
     "label_in_column",
-    "missing_by_class",
-    "same_stream",
     "scale_by_group",
     "columns_by_group",
     "two_kinds_of_rows",
     "imputed_rows",
-    "put_values",
-    "duplicates",
-    "wrong_join",
-    "wrong_labels",
-    "wrong_speakers",
-    "label_noise",
 )
-"""Causes that lie in how the corpus was put together: what heads make of such a corpus is no cause beside them."""
+OF_COLUMNS = (*DISTORTING, "missing_by_class", "same_stream", "put_values")
+OF_JOINS = ("duplicates", "wrong_join")
+OF_LABELS = ("wrong_labels", "label_noise")
+OF_SPEAKERS = ("wrong_speakers",)
+MISTAKES = (*OF_COLUMNS, *OF_JOINS, *OF_LABELS, *OF_SPEAKERS)
+"""Causes that lie in how the corpus was put together: what heads make of such a corpus is no cause beside them.
+
+They stand in the order in which they are asked, for each sign rests on what the signs before it look at:
+
+    columns     what one stream's rows hold, nothing else being looked at
+    joins       whether streams go together: of rows that are what they seem
+    labels      whether all streams that tell the class disagree with it: of rows that stand where they belong
+    speakers    which utterances are alike beyond their classes: of labels that are right
+
+So a mistake is not named beside an earlier one that brings its symptom about: `DISTORTING` ones change all that
+follows, others what they touch. And a claim of a later kind holds only where each stream bears it out: names of
+classes that one stream contradicts (`label_maps`) say nothing of labels, groups of utterances that are classes
+(`speakers`) nothing of speakers, and columns that go together otherwise in rows that stand elsewhere
+(`verdicts.two_makes`) nothing of kinds.
+"""
 
 REGISTRY: Registry[CauseEntry] = Registry(
     "cause", package="dualstream.heads.diagnosis.causes", group="dualstream.causes"

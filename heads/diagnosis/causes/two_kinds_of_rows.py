@@ -11,6 +11,7 @@ from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import Kind, TwoKinds
 from dualstream.heads.diagnosis.signs.pieces import Piece
 from dualstream.heads.diagnosis.signs.remedies import ALIKE, PIECES
+from dualstream.heads.diagnosis.signs.verdicts import two_makes
 
 
 @cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
@@ -85,7 +86,7 @@ def of_kind(
 
     `words` says how the rows of the smaller cloud differ.
     """
-    found = [one for one in signs.kinds if one.kind == kind and one.by != "split"]
+    found = [one for one in two_makes(signs) if one.kind == kind and one.by != "split"]
     if not found:
         return None
     return mistake(

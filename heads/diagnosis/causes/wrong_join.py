@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dualstream.heads.diagnosis.causes import Cause, cause, mistake
+from dualstream.heads.diagnosis.causes import DISTORTING, Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
@@ -15,16 +15,8 @@ from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_r
 PAIRS = 5  # that are told
 PART = 0.9  # of the utterances, up to which those concerned are told by their ids
 
-EXPLAINED_BY = (
-    "scale_by_group",
-    "columns_by_group",
-    "two_kinds_of_rows",
-    "imputed_rows",
-    "label_in_column",
-)
 
-
-@cause(title="Rows that belong to other utterances", rank=44, explained_by=EXPLAINED_BY)
+@cause(title="Rows that belong to other utterances", rank=44, explained_by=DISTORTING)
 def wrong_join(evidence: Evidence) -> Cause | None:
     """Rows of a stream belong to other utterances: shifted, in another order, shuffled, smoothed, or a part."""
     signs = evidence.signs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause, mistake
+from dualstream.heads.diagnosis.causes import DISTORTING, Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
@@ -16,7 +16,7 @@ SHOWN = 5
 @cause(
     title="Labels of other meaning for some speakers",
     rank=46,
-    explained_by=("scale_by_group", "columns_by_group", "two_kinds_of_rows", "label_in_column"),
+    explained_by=DISTORTING,
 )
 def wrong_labels(evidence: Evidence) -> Cause | None:
     """Some speakers' labels are shifted or swapped against the others'."""

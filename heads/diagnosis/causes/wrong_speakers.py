@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import MISTAKES, Cause, cause, mistake
+from dualstream.heads.diagnosis.causes import OF_COLUMNS, Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.verdicts import misnamed, name_faults
 
-OTHERS = tuple(name for name in MISTAKES if name not in ("wrong_speakers", "label_noise", "wrong_join"))
+OTHERS = (*OF_COLUMNS, "duplicates", "wrong_labels")
 
 
 @cause(title="Wrong or missing speakers", rank=47, explained_by=(*OTHERS, "leakage"))

@@ -81,9 +81,14 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
     rows = table.raw[name][there]
     if len(rows) < LEAST:
         return None
-    if few_values(rows):  # equal rows are chance, another unit is none
+    if few_values(rows):  # equal rows are chance, another unit or order of columns is none
         unit = units(table, name, there)
-        return None if unit is None or unit.distance < FAR_APART else _of_unit(table, name, there, unit)
+        if unit is not None and unit.distance >= FAR_APART:
+            return _of_unit(table, name, there, unit)
+        unlike = unlike_groups(table, name, there)
+        found = None if unlike is None else _of_groups(table, name, there, unlike)
+        # shares and counts go together as their classes do: other classes are no other kind, another order is
+        return found if found is not None and found.kind == "columns" else None
     found = None
     if (few := coarse(table, name, there)) is not None:
         return replace(_told(table, name, there, few[0][there], "kinds", 0.0, 1.0), how=f"{few[1]}{NOT_SO}")
@@ -297,9 +302,11 @@ def _told(
     by: Literal["speaker", "split", "row"] = "row"
     speakers: tuple[int, ...] = ()
     dev = table.dev[index]
-    if table.dev.any() and (_whole(dev.astype(np.int64), small) or _of_one_split(small, dev)):
+    of_speakers = table.named_speakers and _whole(table.speaker[index], small)
+    of_split = table.dev.any() and (_whole(dev.astype(np.int64), small) or _of_one_split(small, dev))
+    if of_split and not (of_speakers and _strays(small, dev, table.speaker[index])):
         by = "split"
-    elif table.named_speakers and _whole(table.speaker[index], small):
+    elif of_speakers:
         by = "speaker"
         codes = np.unique(table.speaker[index])
         speakers = tuple(int(c) for c in codes if c >= 0 and small[table.speaker[index] == c].mean() > 0.5)
@@ -309,6 +316,15 @@ def _told(
 def _of_one_split(small: Mask, dev: Mask) -> bool:
     """Say whether a cloud is all of dev, and a good part of it."""
     return bool((dev[small]).mean() >= OF_DEV and small[dev].mean() >= PART_OF_DEV)
+
+
+def _strays(small: Mask, dev: Mask, speaker: Codes) -> bool:
+    """Say whether all rows of some speaker lie in the other cloud than most of the speaker's split do."""
+    pairs = 2 * np.unique(speaker, return_inverse=True)[1] + dev
+    share = np.bincount(pairs, small) / np.maximum(np.bincount(pairs), 1)
+    of_split = np.array([small[dev == split].mean() >= 0.5 if (dev == split).any() else False for split in (0, 1)])
+    there = np.unique(pairs)
+    return bool((np.abs(share[there] - of_split[there % 2]) >= WHOLE).any())
 
 
 def _whole(codes: Codes, small: Mask) -> bool:

@@ -61,7 +61,36 @@ def label_maps(table: Table) -> tuple[LabelMap, ...]:
     for one in sorted({tuple(m) for m in maps} - {tuple(range(classes))}):
         members = [place for place, m in enumerate(maps) if tuple(m) == one]
         found.append(_held(table, index, rows, label, unit, half, kept, members, np.array(one), maps))
-    return tuple(one for one in found if one is not None)
+    return tuple(one for one in found if one is not None and not _contradicted(table, one))
+
+
+def _contradicted(table: Table, one: LabelMap) -> bool:
+    """Say whether a stream goes with the labels as they are: other names of the classes would show in all streams,
+    and what shows in one alone is how its columns or rows stand.
+    """
+    here = table.dev if not table.named_speakers else np.isin(table.speaker, one.speakers)
+    if not table.named_speakers and one.splits != ("dev",):
+        here = ~here
+    label = table.label.copy()
+    label[list(one.utterances)] = one.labels
+    moved = here & (label != table.label)
+    return any(_t(_better(table, name, here, moved, label)) <= -T for name in table.raw)
+
+
+def _better(table: Table, name: str, here: Mask, moved: Mask, label: Codes) -> Floats:
+    """Return how much better other labels of the rows `moved` fit one stream, by the classes' means elsewhere."""
+    use = table.labelled() & table.there[name]
+    unit = table.speaker if table.named_speakers else table.dev.astype(np.int64)
+    classes = len(table.classes)
+    rows = _whitened(without(table.components(name)[use], unit[use]), unit[use] * (classes + 1) + table.label[use])
+    rest = ~here[use]
+    counts = np.bincount(table.label[use][rest], minlength=classes)
+    sums = np.zeros((classes, rows.shape[1]))
+    np.add.at(sums, table.label[use][rest], rows[rest])
+    centres = sums / np.maximum(counts, 1)[:, None]
+    score = rows @ centres.T - 0.5 * (centres**2).sum(axis=1)
+    mine = np.flatnonzero(moved[use])
+    return np.asarray(score[mine, label[use][mine]] - score[mine, table.label[use][mine]])
 
 
 def _whitened(rows: Floats, cell: Codes) -> Floats:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.fills import fills
 from dualstream.heads.diagnosis.signs.kinds import scales_apart, two_kinds
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.speakers import voices
 from dualstream.heads.diagnosis.signs.table import WIDEST, Codes, Floats, Mask, Table
-from dualstream.heads.diagnosis.signs.verdicts import HALF
+from dualstream.heads.diagnosis.signs.verdicts import FEW, HALF
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes, ask_labels, ask_speakers
 
 
@@ -95,6 +96,19 @@ def scaled(table: Table, name: str, factor: float, draw: int) -> bool:
     rows = table.raw[name][table.there[name]]
     some = _rng(draw).random(len(rows)) < 0.5
     return scales_apart(rows * np.where(some, factor, 1.0)[:, None]) is not None
+
+
+def filled(table: Table, name: str, share: float, draw: int) -> bool:
+    """Say whether a share of a stream's rows that hold the columns' mean would be found."""
+    there = np.flatnonzero(table.there[name])
+    if len(there) < FEW:
+        return False
+    rows, some = table.raw[name].copy(), _some(there, share, _rng(draw))
+    rows[some] = rows[there].mean(axis=0)
+    found = fills(replace(table, raw={**table.raw, name: rows}), name, {})
+    return any(
+        one.kind == "mean" and len(np.intersect1d(one.utterances, some)) >= HALF * len(some) for one in found
+    )
 
 
 def other_encoder(table: Table, name: str, share: float, draw: int) -> bool:

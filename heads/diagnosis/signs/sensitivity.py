@@ -88,6 +88,7 @@ def _of_joins(table: Table, joins: Sequence[Join], wrong: Sequence[WrongCodes]) 
 
 def _of_speakers(table: Table) -> Iterator[Limit]:
     if not table.named_speakers:
+        yield Limit("wrong speakers", None, "wrong names of speakers, none of whom is named")
         return
     wrong = smallest(SHARES, partial(plantings.other_names, table))
     yield Limit("wrong speakers", wrong, "utterances named after another speaker")
@@ -113,12 +114,9 @@ def _counted(table: Table) -> Iterator[Limit]:
     for name in table.raw:
         rows = int(table.there[name].sum())
         chance = rows < LEAST or few_values(table.raw[name][table.there[name]].astype(np.float32))
-        for mistake, share, words in (
-            (f"copies in {name}", max(COPIED, FEW / max(rows, 1)), f"rows of {name} that stand twice"),
-            (
-                f"filled rows of {name}",
-                max(FILLED, (FEW + 1) / max(rows, 1)),
-                f"rows of {name} filled with one value",
-            ),
-        ):
-            yield Limit(mistake, None if chance else share, words)
+        twice = None if chance else max(COPIED, FEW / max(rows, 1))
+        yield Limit(f"copies in {name}", twice, f"rows of {name} that stand twice")
+        filled: float | None = max(FILLED, (FEW + 1) / max(rows, 1))
+        if chance:
+            filled = smallest((FILLED, *SHARES), partial(plantings.filled, table, name))
+        yield Limit(f"filled rows of {name}", filled, f"rows of {name} filled with one value")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.clusters import grouping_z, kmeans, normal_scores
 from dualstream.heads.diagnosis.signs.lapses import lapse
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, without
+from dualstream.heads.diagnosis.signs.told import told_labels
 
-GROUPS = 16
+GROUPS = 16  # that rows are looked at in, and
+FEWEST_GROUPS = 8  # where rows are few
+ROWS_OF_GROUP = 10
 DIRECTIONS = 8
 ROWS = 2_500  # of larger tables so many are looked at
 GROUPED_Z = 4.0  # deviations by which rows must fall into groups, in two streams together
@@ -25,16 +28,25 @@ class Voices:
     one: str
     other: str
     told: float
-    """Balanced accuracy at which `other` tells the groups that the rows of `one` fall into, of `GROUPS`."""
+    """Balanced accuracy at which `other` tells the groups that the rows of `one` fall into."""
     left: float
     """The same once the means of the named speakers are taken out of both."""
     grouped_z: float
     """How clearly rows without the speakers' means fall into groups, in deviations, in both streams together."""
+    groups: int = GROUPS
+    beyond: float | None = None
+    """`left` once the classes that rows look like are taken out too: where labels are wrong, these are groups that
+    no name explains. None where nothing else speaks for such groups."""
 
     @property
     def unnamed(self) -> bool:
         """Whether there are groups that the names say nothing of."""
-        there = self.told >= TOLD / GROUPS and self.left >= TOLD / GROUPS
+        return self.suspected and self.beyond is not None and self.beyond >= TOLD / self.groups
+
+    @property
+    def suspected(self) -> bool:
+        """Whether there are such groups where all labels are right."""
+        there = self.told >= TOLD / self.groups and self.left >= TOLD / self.groups
         return there and self.left >= KEPT * self.told and self.grouped_z >= GROUPED_Z
 
 
@@ -53,14 +65,26 @@ def voices(table: Table) -> tuple[Voices, ...]:
 def _voices(table: Table, one: str, other: str) -> Voices | None:
     use = np.flatnonzero(table.there[one] & table.there[other])
     use = use[:: max(1, len(use) // ROWS)]
-    if len(use) < 10 * GROUPS:
+    groups = min(GROUPS, len(use) // ROWS_OF_GROUP)
+    if groups < FEWEST_GROUPS:
         return None
     label, speaker = table.label[use], table.speaker[use]
     rows = [table.components(name)[use] for name in (one, other)]
     plain, left = ([without(x, label, *codes) for x in rows] for codes in ((), (speaker,)))
-    z = sum(grouping_z(normal_scores(_turned(x)), GROUPS) for x in left) / np.sqrt(len(left))
-    told = max(_told(*plain), _told(*plain[::-1]))
-    return Voices(one, other, told, max(_told(*left), _told(*left[::-1])), float(z))
+    z = sum(grouping_z(normal_scores(_turned(x)), groups) for x in left) / np.sqrt(len(left))
+    told, told_left = (_either(sides[0], sides[1], groups) for sides in (plain, left))
+    found = Voices(one, other, told, told_left, float(z), groups)
+    if not found.suspected:
+        return found
+    looks = _looks(table)[use]
+    sides = [without(x, label, looks, speaker) for x in rows]
+    return replace(found, beyond=_either(sides[0], sides[1], groups))
+
+
+def _looks(table: Table) -> Codes:
+    """Return the class that each row looks like to probes of other people, shape (N,); -1 where it isn't known."""
+    seen = told_labels(table)
+    return np.full(len(table), -1) if seen is None else np.where(seen.use, seen.log_p.argmax(axis=1), -1)
 
 
 def _turned(rows: Floats) -> Floats:
@@ -68,12 +92,17 @@ def _turned(rows: Floats) -> Floats:
     return rows @ vectors[:, np.argsort(values)[::-1][:DIRECTIONS]]
 
 
-def _told(one: Floats, other: Floats) -> float:
+def _either(one: Floats, other: Floats, groups: int) -> float:
+    """Return how well rows of either stream tell the groups of the other, the better of both."""
+    return max(_told(one, other, groups), _told(other, one, groups))
+
+
+def _told(one: Floats, other: Floats, groups: int) -> float:
     """Return how well rows of `other` tell the groups of `one`, out of fold."""
-    group = kmeans(_turned(one), GROUPS)[0]
+    group = kmeans(_turned(one), groups)[0]
     fold = np.random.default_rng(0).permutation(len(group)) % FOLDS
     found = lapse(other, group, fold)
-    return 0.0 if found is None else found.accuracy * len(found.names) / GROUPS
+    return 0.0 if found is None else found.accuracy * len(found.names) / groups
 
 
 @dataclass(frozen=True)

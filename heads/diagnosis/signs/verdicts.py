@@ -10,10 +10,10 @@ from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.renumbered import Renumbered
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
-from dualstream.heads.diagnosis.signs.speakers import GROUPS
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, WrongCodes
 
 COPIED = 0.01  # of a stream's rows
@@ -113,7 +113,7 @@ def foreign(signs: Signs) -> tuple[WrongCodes, ...]:
     does not.
     """
     found = []
-    others_of_kind = {one.stream for one in signs.kinds}  # rows of another kind are told wrong where they belong
+    others_of_kind = {one.stream for one in two_makes(signs)}  # told wrong where they belong
     others_of_kind |= {one.stream for one in signs.batches} | {one.stream for one in signs.smoothed}
     for stream in signs.streams:
         if stream in others_of_kind:
@@ -149,6 +149,16 @@ def _of_all(signs: Signs, what: str) -> WrongCodes | None:
         return None
     told = [one for one in streams if one is not None and one.told]
     return None if any(one.interval[1] < HALF * whole.drawn for one in told) else whole
+
+
+def two_makes(signs: Signs) -> list[TwoKinds]:
+    """Return the streams of two kinds of rows, but for what rows in another order explain.
+
+    How columns go together is looked at around the classes' means: rows beside other utterances' labels lie around
+    none.
+    """
+    moved = {one.moved for one in signs.joins if one.kind == "order"}
+    return [one for one in signs.kinds if one.likeness is None or one.kind != "kinds" or one.stream not in moved]
 
 
 def moved_rows(signs: Signs) -> list[Join]:
@@ -220,7 +230,13 @@ def imputed(signs: Signs) -> tuple[Fill, ...]:
 
 def renamed(signs: Signs) -> tuple[SamePerson, ...]:
     """Return the people who are in train under one name and in dev under another."""
-    return tuple(one for one in signs.same_persons if one.across_splits)
+    return tuple(one for one in same_people(signs) if one.across_splits)
+
+
+def same_people(signs: Signs) -> tuple[SamePerson, ...]:
+    """Return the people of two names, where rows tell people at all: or anybody is like anybody."""
+    asked = [one for one in signs.wrong if one.what == "speaker"]
+    return signs.same_persons if not asked or any(one.told for one in asked) else ()
 
 
 def names_are_told(signs: Signs) -> bool:
@@ -234,7 +250,7 @@ def names_are_told(signs: Signs) -> bool:
 
 def name_faults(signs: Signs) -> Iterator[str]:
     """Yield what is wrong with the speakers' names as a whole, in words."""
-    twice = [one for one in signs.same_persons if not one.across_splits]
+    twice = [one for one in same_people(signs) if not one.across_splits]
     if twice:
         pairs = ", ".join(" and ".join(signs.speakers_called(one.speakers)) for one in twice[:SHOWN])
         yield (
@@ -271,7 +287,7 @@ def name_faults(signs: Signs) -> Iterator[str]:
     seen = (
         f"{groups.one} and {groups.other} fall into the same groups of utterances (one tells those "
         f"of the other in "
-        f"{groups.told:.0%}, by chance {1 / GROUPS:.0%})"
+        f"{groups.told:.0%}, by chance {1 / groups.groups:.0%})"
     )
     if signs.known_speakers < 1 - UNKNOWN:
         yield f"the speaker of {1 - signs.known_speakers:.0%} of the utterances is unknown, while {seen}"
