@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import Agreement, agreement, residual, whitened
 from dualstream.heads.diagnosis.signs.orders import LARGEST_SHIFT, rearrangements
+from dualstream.heads.diagnosis.signs.paired import goes_better
 from dualstream.heads.diagnosis.signs.speakers import association
 from dualstream.heads.diagnosis.signs.stretches import (
     LEAST_GAIN,
@@ -42,7 +43,6 @@ CHANCE = 4.0  # deviations of these, whose distribution has a long upper end
 RELATED_Z = 6.0  # from which they agree for sure
 BETTER_ERRORS = 4.0  # errors of the agreement by which rows put back must agree better
 BETTER_RATIO = 1.25
-PAIRED_T = 4.0  # Student's t, row by row, by which rows put back go better along what others share
 
 Kind = Literal["order", "shuffled", "related", "unknown"]
 
@@ -146,34 +146,13 @@ def _stretched(
     x, y = (whitened(without(sides.rows[name], sides.speaker, sides.label)) for name in (one, other))
     if best.source is not None and not best.clear:
         likelier = gain_of(x, y, (use[0], use[1]), best.source) >= LEAST_GAIN
-        best = replace(best, sure=likelier or _row_by_row(x, y, use, best))
+        more = best.moved.z - max(best.stands.z, 0.0) >= RELATED_Z
+        best = replace(best, sure=likelier or (more and goes_better(x, y, use, best.source)))
     found = along(x, y, (use[0], use[1]), border)
     moved = sides.agree(one, other, found.source, at)
     if not found.found or moved.z < (best.moved.z if best.clear else best.stands.z):
         return best
     return replace(best, words=called(found, ids), source=found.source, moved=moved, sure=True)
-
-
-def _row_by_row(x: Floats, y: Floats, use: list[Mask], best: _Best) -> bool:
-    """Say whether rows put back go better, each held against itself as it stands.
-
-    What all rows share wherever they are put (the same sentences in the same order) has no part in the difference.
-    """
-    if best.source is None or best.moved.z - max(best.stands.z, 0.0) < RELATED_Z:
-        return False
-    at = np.flatnonzero(use[0] & use[1] & use[1][best.source])
-    over = np.concatenate([_over(x, y, best.source, at[half::2], at[1 - half :: 2]) for half in (0, 1)])
-    return bool(len(over) >= LEAST_ROWS and over.mean() >= PAIRED_T * over.std(ddof=1) / np.sqrt(len(over)))
-
-
-def _over(x: Floats, y: Floats, source: Codes, asked: Codes, fitted: Codes) -> Floats:
-    """Return what rows share once they are put back, less what they share as they stand."""
-    here = np.arange(len(x))
-    moved, stands = (
-        np.einsum("nd,de,ne->n", x[asked], x[fitted].T @ y[way[fitted]] / len(fitted), y[way[asked]])
-        for way in (source, here)
-    )
-    return np.asarray(moved - stands)
 
 
 def _late_labels(table: Table, found: list[Join]) -> Path | None:
