@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -242,8 +241,5 @@ def test_it_is_another_fingerprint_and_needs_the_speaker(
 ) -> None:
     with pytest.raises(FingerprintMismatchError, match="identity"):
         run(root, made[0], identity=False)
-    options = ExtractionOptions(
-        region=("face",), face_detector="colour", identity=True, identity_embedder="colour"
-    )
     with pytest.raises(UsageError, match="goes with --region speaker"):
-        make_recipe(replace(options, video=("vgg16",), audio=("none",)), build_encoder=build)
+        ExtractionOptions(region=("face",), face_detector="colour", identity=True, identity_embedder="colour")
