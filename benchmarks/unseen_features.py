@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import checkout  # noqa: F401
 import numpy as np
 from damages import Damage, _half, _stream_of
 from dualstream.heads.data.batch import StreamArrays
