@@ -7,6 +7,8 @@ from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.values import PutValue
 
+TRIFLE = 0.01  # of a stream's values: fewer in the midst of the others move no head, and are evidence alone
+
 
 @cause(title="Values that stand for nothing", rank=33, explained_by=("imputed_rows", "label_in_column"))
 def put_values(evidence: Evidence) -> Cause | None:
@@ -16,15 +18,21 @@ def put_values(evidence: Evidence) -> Cause | None:
 
 def found_in(signs: Signs) -> Cause | None:
     """Return the cause where a stream has such values."""
-    if not signs.values:
+    found = [one for one in signs.values if not _is_trifle(one)]
+    if not found:
         return None
     return mistake(
         "put_values",
-        "; ".join(_words(one) for one in signs.values),
+        "; ".join(_words(one) for one in found),
         None,
-        "; ".join(dict.fromkeys(_advice(one) for one in signs.values)),
-        utterances=[name for one in signs.values for name in signs.called(one.utterances)],
+        "; ".join(dict.fromkeys(_advice(one) for one in found)),
+        utterances=[name for one in found for name in signs.called(one.utterances)],
     )
+
+
+def _is_trifle(one: PutValue) -> bool:
+    """Say whether columns stick in very few places, amid their other values: far ones widen columns however few."""
+    return one.kind == "stuck" and one.share * one.columns < TRIFLE * one.width
 
 
 def _words(one: PutValue) -> str:
@@ -33,7 +41,7 @@ def _words(one: PutValue) -> str:
         return (
             f"{one.share:.0%} of the values of {where} stand at the column's least or largest value: cut off there"
         )
-    if one.kind == "stuck":
+    if one.kind == "stuck" and one.value is None:
         return f"{where} hold one value each in {len(one.utterances)} utterances, and others in the others"
     if one.kind == "far":
         return (

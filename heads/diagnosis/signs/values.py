@@ -45,7 +45,7 @@ class PutValue:
     ``far``: cells far beyond all else, with nothing between.
     """
     value: float | None
-    """None where columns have ends of their own."""
+    """None where columns have ends of their own, or each stuck at another one."""
     columns: int
     width: int
     share: float
@@ -158,7 +158,7 @@ def _stuck(rows: Floats) -> _Found | None:
         if len(same) >= max(FEWEST, STUCK_COLUMNS * rows.shape[1]):
             kept = {held[j] for j in same}
             put = kept.pop() if len(kept) == 1 else None
-            return "stuck" if put is None else "value", put, same, np.repeat(first[:, None], len(same), axis=1)
+            return "stuck", put, same, np.repeat(first[:, None], len(same), axis=1)
     return None
 
 

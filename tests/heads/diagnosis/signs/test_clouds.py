@@ -126,8 +126,11 @@ def test_columns_that_are_one_value_in_the_same_rows():
     some = np.arange(len(rows)) % 20 == 3
     rows[np.ix_(some, np.arange(9, 15))] = 0
     found = put_values(replace(TABLE, raw={**TABLE.raw, "video": rows}), "video", NONE)
-    assert (found.kind, found.value, found.columns) == ("value", 0.0, 6)
+    assert (found.kind, found.value, found.columns) == ("stuck", 0.0, 6)
     assert set(found.utterances) == set(np.flatnonzero(some))
+    few, more = (signs_of(TABLE, values=(replace(found, share=share),)) for share in (0.05, 0.07))
+    assert cause_of_values(evidence(signs=few)) is None  # 0.9 % of the stream's values
+    assert "0 stands for 7.0% of the values of 6 of" in cause_of_values(evidence(signs=more)).text
     limits = np.maximum(TABLE.raw["video"] - np.quantile(TABLE.raw["video"], 0.1, axis=0), 0)  # each its own zeros
     assert put_values(replace(TABLE, raw={**TABLE.raw, "video": limits}), "video", NONE) is None
 
