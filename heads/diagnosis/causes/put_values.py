@@ -31,7 +31,7 @@ def found_in(signs: Signs) -> Cause | None:
 
 
 def _is_trifle(one: PutValue) -> bool:
-    """Say whether columns stick in very few places, amid their other values: far ones widen columns however few."""
+    """Say whether columns stick in few places, amid their other values: far ones widen columns however few."""
     return one.kind == "stuck" and one.share * one.columns < TRIFLE * one.width
 
 

@@ -146,8 +146,8 @@ def _beside(table: Table, filled: set[str], of_kinds: set[str]) -> dict[str, Any
 
     `filled` and `of_kinds` name the streams with rows that were filled in, and with two kinds of rows.
     """
-    of_blocks = {name: batches(table, name) for name in table.raw if name not in filled}  # equal rows have equal means
-    made = tuple(one for one in of_blocks.values() if one is not None)
+    of_blocks = [batches(table, name) for name in table.raw if name not in filled]  # equal rows have equal means
+    made = tuple(one for one in of_blocks if one is not None)
     of_batches = {one.stream for one in made}
     parted = [piece(table, name) for name in table.raw if name not in filled | of_kinds | of_batches]
     factors = [row_factors(table, name) for name in table.raw]
