@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import damages
 import numpy as np
 import pytest
 import unseen_features
@@ -159,6 +160,17 @@ def test_wrong_labels_of_dev_are_no_other_directions():
     label = WHOLE.features.emotion.copy()
     label[DEV] = (label[DEV] + 1) % 7
     assert class_directions(of(WHOLE.having(emotion=label))) == {}
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_an_encoder_that_knows_trains_labels_turns_no_columns(seed):
+    known = damages.fitted_on_labels(whole_corpora.planted(seed), np.random.default_rng([seed, 1]), 1.0)
+    assert class_directions(of(known)) == {}
+
+
+def test_equal_rows_in_turn_are_no_batches():
+    rows = np.tile(WHOLE.rows["video"][:24], (COUNT // 24, 1))
+    assert rows_alone(with_video(lambda _: rows))["batches"] == ()
 
 
 def test_speakers_of_both_splits_are_normalised_alike():
