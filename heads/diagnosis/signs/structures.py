@@ -93,20 +93,24 @@ def likeness(products: Floats, side: Mask) -> float:
 
 def alike(one: Floats, other: Floats) -> float:
     """Return the correlation of two covariances' (D, D) off-diagonal correlations."""
-    above = np.triu_indices(len(one), 1)
-    sides = []
-    for covariance in (one, other):
-        spread = np.sqrt(np.maximum(np.diag(covariance), 0))
-        both = np.outer(spread, spread)
-        sides.append(np.divide(covariance, both, out=np.zeros_like(covariance), where=both > 0)[above])
-    a, b = (side - side.mean() for side in sides)
-    below = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / below) if below > 0 else 0.0
+    return float(_off_diagonal(one) @ _off_diagonal(other))
+
+
+def _off_diagonal(covariance: Floats) -> Floats:
+    """Return a covariance's (D, D) off-diagonal correlations, centred and of length 1 (0 where all are equal)."""
+    spread = np.sqrt(np.maximum(np.diag(covariance), 0))
+    both = np.outer(spread, spread)
+    above = np.triu_indices(len(covariance), 1)
+    off = np.divide(covariance, both, out=np.zeros_like(covariance), where=both > 0)[above]
+    off -= off.mean()
+    length = np.sqrt((off**2).sum())
+    return off / length if length > 0 else off
 
 
 def _parted(products: Floats) -> Mask:
     """Return the two groups of speakers whose columns are least alike: 2-means on the structures themselves."""
-    alone = np.array([[alike(a, b) for b in products] for a in products[: len(products)]])
+    vectors = np.stack([_off_diagonal(one) for one in products])
+    alone = vectors @ vectors.T
     first, second = np.unravel_index(int(alone.argmin()), alone.shape)
     side = alone[:, first] > alone[:, second]
     for _ in range(ROUNDS):
