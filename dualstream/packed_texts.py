@@ -6,6 +6,7 @@ and an index of them 20.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from array import array
 from bisect import bisect, bisect_left
 from collections import Counter
@@ -59,7 +60,29 @@ class PackedTexts(Sequence[str]):
             yield from self[start : start + BLOCK]
 
 
-class CodedTexts(Sequence[str]):
+class _Numbered(Sequence[str]):
+    """Rows of texts that stand once: each row has the number of its text."""
+
+    codes: array[int]
+
+    @property
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The texts that rows have the numbers of."""
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[str]: ...
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        names = self.names
+        return [names[code] for code in self.codes[at]] if isinstance(at, slice) else names[self.codes[at]]
+
+
+class CodedTexts(_Numbered):
     """Texts that many rows share: each once, and a number for each row."""
 
     def __init__(self) -> None:
@@ -90,22 +113,11 @@ class CodedTexts(Sequence[str]):
         """Return how many rows have each text."""
         return Counter({self.names[code]: count for code, count in Counter(self.codes).items()})
 
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        names = self.names
-        return [names[code] for code in self.codes[at]] if isinstance(at, slice) else names[self.codes[at]]
-
     def __iter__(self) -> Iterator[str]:
         return map(self.names.__getitem__, self.codes)
 
 
-class RunTexts(Sequence[str]):
+class RunTexts(_Numbered):
     """Texts that stand in several rows one after the other: a run once, and each row the number of its run."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
@@ -122,15 +134,10 @@ class RunTexts(Sequence[str]):
             self._last = text
         self.codes.append(len(self.runs) - 1)
 
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[str]: ...
-    def __getitem__(self, at: int | slice) -> str | list[str]:
-        return [self.runs[code] for code in self.codes[at]] if isinstance(at, slice) else self.runs[self.codes[at]]
+    @property
+    def names(self) -> Sequence[str]:
+        """The text of each run."""
+        return self.runs
 
     def __iter__(self) -> Iterator[str]:
         for place, text in enumerate(self.runs):
