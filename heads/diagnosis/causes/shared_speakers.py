@@ -8,16 +8,21 @@ from dualstream.heads.diagnosis.remedies import MIN_GAIN, interval
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.remedies import SHARED
 from dualstream.heads.diagnosis.signs.verdicts import SHARED as SHARED_SHARE
-from dualstream.heads.diagnosis.signs.verdicts import SHOWN, renamed
+from dualstream.heads.diagnosis.signs.verdicts import SHOWN, renamed, speakers_told
 
 
 @cause(title="Splits share speakers", rank=48, explained_by=("wrong_speakers", "label_in_column", "wrong_join"))
 def shared_speakers(evidence: Evidence) -> Cause | None:
-    """Speakers stand in train and dev, and heads are significantly worse for speakers that they haven't seen."""
+    """Speakers stand in train and dev, and heads are significantly worse for speakers that they haven't seen.
+
+    Not where rows tell no speaker from another: there is nothing to know them by.
+    """
     signs = evidence.signs
     if signs is not None and renamed(signs):
         return _renamed(signs)
     if signs is None or signs.shared is None or signs.shared.share < SHARED_SHARE or SHARED not in signs.remedies:
+        return None
+    if not speakers_told(signs):
         return None
     remedy = signs.remedies[SHARED]
     gain = remedy.gain

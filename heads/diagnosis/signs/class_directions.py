@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Floats, Mask, Table, few_values, standardised
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, few_values, standardised
 
 COLUMNS = 96  # of wider streams so many, evenly spread
-SPEAKERS = 3  # of a split, who are parted in halves
+SPEAKERS = 3  # of a split, who are parted in halves (dialogues, where nobody is named)
 HALVES = 7  # times
 KNOWN = 0.3  # likeness of halves, below which a split tells too little of its classes
 UNLIKE = 0.4  # of the likeness of halves of dev; 1.0 is the least in clean corpora
@@ -46,18 +46,19 @@ class Directions:
 
 def class_directions(table: Table) -> dict[str, Directions]:
     """Return the streams whose columns say something else of the classes in dev, where those of another don't."""
-    if not table.named_speakers or len(table.raw) < 2:
+    if len(table.raw) < 2:
         return {}
-    known = {name: one for name in table.raw if (one := _directions(table, name)) is not None}
+    who = table.speaker if table.named_speakers else table.dialogue
+    known = {name: one for name in table.raw if (one := _directions(table, name, who)) is not None}
     kept = [one for one in known.values() if one.dev >= KNOWN and one.between >= LIKE * one.dev]
     return {name: one for name, one in known.items() if one.lost} if kept else {}
 
 
-def _directions(table: Table, name: str) -> Directions | None:
-    use = table.there[name] & table.labelled() & (table.speaker >= 0)
+def _directions(table: Table, name: str, who: Codes) -> Directions | None:
+    use = table.there[name] & table.labelled() & (who >= 0)
     parts = [use & ~table.dev, use & table.dev]
     rows = table.raw[name]
-    if min(len(np.unique(table.speaker[part])) for part in parts) < SPEAKERS or few_values(rows[use]):
+    if min(len(np.unique(who[part])) for part in parts) < SPEAKERS or few_values(rows[use]):
         return None
     rows = standardised(rows[:, :: -(-rows.shape[1] // COLUMNS)], table.there[name])
     classes = np.eye(len(table.classes))[np.maximum(table.label, 0)]
@@ -67,7 +68,7 @@ def _directions(table: Table, name: str) -> Directions | None:
 
     of_train, of_dev = map(profile, parts)
     inside = [
-        float(np.median([_alike(profile(one), profile(part & ~one)) for one in _halves(table, part)]))
+        float(np.median([_alike(profile(one), profile(part & ~one)) for one in _halves(who, part)]))
         for part in parts
     ]
     strong = [(whole**2).mean() - 1 / part.sum() for whole, part in zip((of_train, of_dev), parts, strict=True)]
@@ -75,10 +76,10 @@ def _directions(table: Table, name: str) -> Directions | None:
     return Directions(_alike(of_train, of_dev), inside[0], inside[1], strength)
 
 
-def _halves(table: Table, part: Mask) -> list[Mask]:
+def _halves(who: Codes, part: Mask) -> list[Mask]:
     rng = np.random.default_rng(0)
-    codes = np.unique(table.speaker[part])
-    return [part & np.isin(table.speaker, rng.permutation(codes)[: len(codes) // 2]) for _ in range(HALVES)]
+    codes = np.unique(who[part])
+    return [part & np.isin(who, rng.permutation(codes)[: len(codes) // 2]) for _ in range(HALVES)]
 
 
 def _correlations(rows: Floats, classes: Floats) -> Floats:

@@ -11,7 +11,8 @@ while wrong names leave no row sure, however far inside of its class it lies. So
 probe's scores, mixed anew (matrix scaling, Guo et al. 2017, https://arxiv.org/abs/1706.04599), fitted with T (the
 transition matrix of Patrini et al. 2017, https://arxiv.org/abs/1609.03683, found together with the classes) and
 without it. What T gains is read off from speakers whom neither model has met: a corpus of right labels gains
-nothing by it, however many shares T has.
+nothing by it, however many shares T has. Classes that lie in one place, as where streams tell only groups of them,
+gain a little by drawing lots for their names; a name that is wrong, and told elsewhere, gains far more.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ FLOOR = 0.01  # share of each name, where the other one begins
 NEAR = 1.0  # penalty of scores that are mixed anew, and
 RIGHT = 3.0  # log-likelihood that it costs to call all of a class otherwise
 LEAST_GAIN = 15.0  # of log-likelihood, over speakers who were not fitted on
+LEAST_EACH = 0.15  # of log-likelihood, for each wrong label; classes in one place reach 0.09
 LEAST_SHARE = 0.1  # of one class, that bears other names
 LEAST_RATE = 0.03  # of all labels
 MOST = 0.5  # of the wrong labels, that bear such names where labels are wrong in one way
@@ -49,6 +51,8 @@ class Confusions:
     """Of each of `classes`, the share that is called by each of their names; rows sum to 1."""
     rate: float
     """Share of all labels that are wrong."""
+    wrong: float
+    """Number of those, as expected."""
     gain: float
     """Log-likelihood of it over that of right labels, of groups that neither was fitted on."""
     utterances: tuple[int, ...]
@@ -60,7 +64,8 @@ class Confusions:
     def found(self) -> bool:
         """Whether some classes bear other names beyond doubt."""
         most = max(1 - row[at] for at, row in enumerate(self.called))
-        return self.gain >= LEAST_GAIN and most >= LEAST_SHARE and self.rate >= LEAST_RATE
+        gains = self.gain >= max(LEAST_GAIN, LEAST_EACH * self.wrong)
+        return gains and most >= LEAST_SHARE and self.rate >= LEAST_RATE
 
     @property
     def pairs(self) -> tuple[tuple[int, int, float], ...]:
@@ -192,6 +197,7 @@ def _confusions(told: Told, index: Codes, scores: Floats, fitted: Floats, gain: 
         classes=tuple(told.names.tolist()),
         called=tuple(tuple(row) for row in called.tolist()),
         rate=float(wrong.mean()),
+        wrong=float(wrong.sum()),
         gain=gain,
         utterances=tuple(index[likely].tolist()),
         answers=tuple(told.names[of_class[likely].argmax(axis=1)].tolist()),

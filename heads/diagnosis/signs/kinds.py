@@ -16,10 +16,9 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.carried import apart, fisher, halves, of_speakers, thins_out
-from dualstream.heads.diagnosis.signs.class_columns import Turned, turned
 from dualstream.heads.diagnosis.signs.clusters import split_distance
 from dualstream.heads.diagnosis.signs.coarse import coarse
-from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised, own_components
+from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
 from dualstream.heads.diagnosis.signs.units import OTHERS, WIDER, Unit, units
@@ -114,25 +113,7 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
             order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
             found = _told(table, name, there, other, kind, distance, 1.0, order)
-    if found is None and table.dev.any() and own_components(table, name, there):
-        return _of_split(table, name, there, "components of its own: the columns of each split are uncorrelated")
-    if found is None and (own_columns := turned(table, name, there)) is not None:
-        found = _of_split(table, name, there, _otherwise(own_columns))
     return found
-
-
-def _of_split(table: Table, name: str, there: Mask, how: str) -> TwoKinds:
-    """Return dev's rows as those of another kind."""
-    dev = table.dev[there]
-    distance = _distance_between(table.components(name)[there], dev)
-    return replace(_told(table, name, there, dev, "kinds", distance, 1.0), by="split", how=how)
-
-
-def _otherwise(one: Turned) -> str:
-    return (
-        f"columns in which the classes lie otherwise (correlation of class means in the least alike "
-        f"quarter {one.likeness:.2f}; of groups drawn at random {one.usual:.2f})"
-    )
 
 
 def scales_apart(rows: Floats) -> tuple[Mask, float, float] | None:

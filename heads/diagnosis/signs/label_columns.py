@@ -14,6 +14,10 @@ LEAST = 60
 COLUMN = 0.85  # balanced accuracy of a column by itself, beyond what a measurement gives
 COMBINED = 0.97  # share of the variance of classes' numbers, out of fold, that a linear function tells
 INDICATOR = 0.98  # correlation of a column with the indicator of a class
+UNCORRELATED = 1e-3  # correlation with other columns at most, and
+EXACT_0 = 1e-4  # of the largest spread: columns below it are rounding
+FEWEST = 4  # other columns
+COMPONENT = 0.95  # of the other columns: a column is a principal component of these very rows
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,9 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     several = accuracy >= least_accuracy(len(codes))
     found = np.flatnonzero(is_class | several)
     if not len(found) and (groups := told_groups(rows, label, accuracy, fold)):
-        return tuple(_of_group(table, name, one, codes) for one in groups)
+        return tuple(
+            _of_group(table, name, one, codes) for one in groups if not _is_component(table, name, one.column)
+        )
     together = not len(found)
     if together:
         found = _together(rows, label, len(codes))
@@ -91,6 +97,26 @@ def _of_group(table: Table, name: str, one: ToldGroup, codes: Codes) -> LabelCol
     group = tuple(table.classes[int(codes[place])] for place in one.classes)
     called = _called(table, name, one.column)
     return LabelColumn(name, one.column, called, one.accuracy, one.usual, "", False, group)
+
+
+def _is_component(table: Table, name: str, column: int) -> bool:
+    """Say whether a column is a principal component: uncorrelated with the others, to rounding, in train.
+
+    It holds all that the stream says in one direction, and the others none of it. Where there are windows,
+    components were fitted on them.
+    """
+    rows = table.raw[name][table.there[name] & ~table.dev]
+    if name in table.windows:
+        windows = table.windows[name]
+        rows = windows.rows[windows.there & ~table.dev[windows.owner]].astype(np.float64)
+    centred = rows - rows.mean(axis=0)
+    size = np.sqrt((centred**2).sum(axis=0))
+    others = np.flatnonzero(size > EXACT_0 * size.max(initial=0.0))
+    others = others[others != column]
+    if len(others) < FEWEST or not size[column]:
+        return False
+    correlation = np.abs(centred[:, others].T @ centred[:, column]) / (size[others] * size[column])
+    return bool((correlation <= UNCORRELATED).mean() >= COMPONENT)
 
 
 def _alone(column: Floats, label: Codes, fold: Codes, classes: int) -> float:

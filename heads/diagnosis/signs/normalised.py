@@ -64,24 +64,6 @@ def normalised(table: Table, name: str, there: Mask) -> Normalised | None:
     return None
 
 
-def own_components(table: Table, name: str, there: Mask) -> bool:
-    """Say whether each split's columns are uncorrelated by themselves: components were fitted on each.
-
-    Of components that were fitted on train, dev's are correlated by chance alone.
-    """
-    rows = table.raw[name]
-    parts = [rows[there & side] for side in (table.dev, ~table.dev)]
-    return all(len(part) > 2 * rows.shape[1] and _uncorrelated(part) for part in parts)
-
-
-def _uncorrelated(rows: Floats) -> bool:
-    alive = rows.std(axis=0) > 1e-6 * max(float(rows.std()), 1e-30)
-    if alive.sum() < FEWEST:
-        return False
-    off = np.asarray(np.corrcoef(rows[:, alive].T))[np.triu_indices(int(alive.sum()), 1)]
-    return bool((np.abs(off) <= NEAR).mean() >= COLUMNS)
-
-
 def _part(some: Mask, there: Mask) -> bool:
     """Say whether a part of the rows, and not all of them, is `some`."""
     share = float(some[there].mean())

@@ -25,6 +25,7 @@ LEAST = 60  # rows on each side
 USUAL = 0.3  # likeness of groups drawn at random, below which columns tell too little of each other
 UNLIKE = 0.25  # of the usual likeness; other columns have none, and very different voices 0.42
 DRAWS = 15
+DEALS = 120  # of rows to speakers, none of which may be parted into groups as unlike
 ROUNDS = 10
 ALONE = 0.3  # weight of what columns are like by themselves, of 1 for how they go together
 
@@ -68,7 +69,7 @@ def unlike_groups(table: Table, name: str, there: Mask) -> Unlike | None:
         if (
             usual >= USUAL
             and between < UNLIKE * usual
-            and (by == "split" or between < _by_search(rows, speaker, codes))
+            and (by == "split" or not _by_search(between, rows, speaker, codes))
         ):
             small = side if by == "split" or sizes[side].sum() <= sizes[~side].sum() else ~side
             found.append(Unlike(by, np.isin(table.speaker, codes[small]) & there, between, usual))
@@ -129,17 +130,16 @@ def _parted(products: Floats) -> Mask:
     return np.asarray(side)
 
 
-def _by_search(rows: Floats, speaker: Codes, codes: Codes) -> float:
-    """Return the least likeness that the search for two groups finds where rows are dealt to the speakers anew."""
+def _by_search(between: float, rows: Floats, speaker: Codes, codes: Codes) -> bool:
+    """Say whether the search finds groups as unlike where rows are dealt to the speakers anew."""
     rng = np.random.default_rng(0)
-    found = []
-    for _ in range(DRAWS):
+    for _ in range(DEALS):
         dealt = rng.permutation(speaker)
         products = np.stack([_product(rows[dealt == code]) for code in codes])
         side = _parted(products)
-        if side.any() and not side.all():
-            found.append(likeness(products, side))
-    return min(found, default=0.0)
+        if side.any() and not side.all() and likeness(products, side) <= between:
+            return True
+    return False
 
 
 def _usual(products: Floats, side: Mask) -> float:

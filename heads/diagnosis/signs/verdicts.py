@@ -235,8 +235,13 @@ def renamed(signs: Signs) -> tuple[SamePerson, ...]:
 
 def same_people(signs: Signs) -> tuple[SamePerson, ...]:
     """Return the people of two names, where rows tell people at all: or anybody is like anybody."""
+    return signs.same_persons if speakers_told(signs) else ()
+
+
+def speakers_told(signs: Signs) -> bool:
+    """Say whether some stream tells the named speakers from each other, as far as any could be asked."""
     asked = [one for one in signs.wrong if one.what == "speaker"]
-    return signs.same_persons if not asked or any(one.told for one in asked) else ()
+    return not asked or any(one.told for one in asked)
 
 
 def names_are_told(signs: Signs) -> bool:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import damages
 import numpy as np
+import pytest
 from clean_planted import clean
+from dualstream.heads.diagnosis.causes.shared_speakers import shared_speakers
 from dualstream.heads.diagnosis.signs import verdicts
+from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import _near
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
+from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
+from dualstream.heads.diagnosis.signs.measure import signs
 from dualstream.heads.diagnosis.signs.scaling import scaled_lapse
 from dualstream.heads.diagnosis.signs.speakers import voices
+from dualstream.heads.diagnosis.signs.structures import unlike_groups
+from dualstream.heads.diagnosis.signs.table import Table
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.outliers import UsualRange
+from planted_causes import PlantOptions, plant
 from whole_corpora import planted
 
+from tests.heads.diagnosis.measured import evidence
 from tests.heads.diagnosis.signs.test_signs import damaged, of, signs_of
 
 
@@ -117,3 +128,38 @@ def test_people_who_are_alike_in_a_few_columns_are_no_one_person():
 
     for seed in (0, 3):
         assert same_persons(of(clean("narrow streams", seed))) == ()
+
+
+def table_of(cause, seed, **options):
+    return Table.of(*plant(PlantOptions((cause,), seed=seed, **options)), "emotion")
+
+
+@pytest.mark.parametrize(("cause", "seed"), [("no_complement", 22), ("starved_sampling", 21)])
+def test_classes_that_lie_in_one_place_are_not_called_otherwise(cause, seed):
+    found = confusions(table_of(cause, seed))
+    assert (
+        found.gain > 15 and found.rate > 0.2
+    )  # names by lot say more than those of a softmax, of each label a little
+    assert not found.found
+
+
+def test_a_first_component_that_tells_groups_of_classes_is_no_label():
+    table = table_of("whitened_projection", 22)
+    assert columns_of_labels(table) == ()
+    put = table.windows["audio"].rows.copy()
+    put[:, 0] = put[:, 0] + 0.1 * put[:, 1:].sum(axis=1)  # a column of its own, which goes with others
+    mixed = replace(table, windows={"audio": replace(table.windows["audio"], rows=put)})
+    (one,) = columns_of_labels(mixed)
+    assert one.column == 0 and set(one.group) == {"surprise", "joy", "anger"}
+
+
+def test_groups_that_a_search_in_few_columns_finds_are_no_other_kind():
+    table = table_of("one_stream_dominates", 32, strength=2.0)
+    assert unlike_groups(table, "audio", table.there["audio"]) is None
+
+
+def test_speakers_who_cannot_be_told_are_not_known_from_train():
+    train, dev = plant(PlantOptions(("whitened_projection",), seed=30, strength=0.5))
+    found = signs(train, dev, "emotion")
+    assert found.shared.share == 1 and not verdicts.speakers_told(found)
+    assert shared_speakers(evidence(signs=found)) is None

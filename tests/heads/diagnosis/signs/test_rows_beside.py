@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import damages
 import numpy as np
 import pytest
@@ -154,6 +156,17 @@ def test_columns_that_were_turned_in_each_split_are_turned_back_without_a_label(
     right = (standardise(WHOLE.rows["video"]) @ turns[1])[DEV]
     before = np.mean((table.raw["video"][DEV] - right) ** 2)
     assert np.mean((back[DEV] - right) ** 2) < 0.9 * before  # as far as the other stream tells directions
+
+
+def test_signs_that_each_split_has_of_its_own_are_told_without_speakers_names():
+    sign = np.where(np.random.default_rng(0).random(35) < 0.5, -1, 1)
+    table = with_video(by_part(lambda rows: rows.mean(axis=0) + (rows - rows.mean(axis=0)) * sign, DEV))
+    nameless = replace(table, speaker=np.full(COUNT, -1))
+    assert not nameless.named_speakers and set(class_directions(nameless)) == {"video"} == set(
+        class_directions(table)
+    )
+    told = found_by("drift", table, split_treatments=split_treatments(table))
+    assert "something else of the classes" in told.text
 
 
 def test_wrong_labels_of_dev_are_no_other_directions():

@@ -118,29 +118,6 @@ def test_train_with_noise_and_dev_without():
     assert found.by == "split" and "times as wide" in found.how
 
 
-def test_components_that_were_fitted_on_each_split():
-    rows = VIDEO.copy()
-    for part in (TABLE.dev, ~TABLE.dev):
-        own = (rows[part] - rows[part].mean(axis=0)) / rows[part].std(axis=0)
-        rows[part] = own @ np.linalg.eigh(own.T @ own)[1][:, ::-1]
-    found = two_kinds(having(rows), "video")
-    assert found.by == "split" and "components of its own" in found.how
-    own = (VIDEO - VIDEO.mean(axis=0)) / VIDEO.std(axis=0)
-    train = own[~TABLE.dev] - own[~TABLE.dev].mean(axis=0)
-    assert two_kinds(having(own @ np.linalg.eigh(train.T @ train)[1]), "video") is None
-
-
-def test_classes_that_lie_otherwise_in_devs_columns():
-    rng = np.random.default_rng(0)
-    sign = np.where(rng.random(VIDEO.shape[1]) < 0.5, -1, 1)
-    middle = VIDEO.mean(axis=0)
-    turned = where(TABLE.dev, middle + (VIDEO - middle) * sign)
-    found = two_kinds(having(turned), "video")
-    assert found is not None and found.by == "split"
-    label = np.where(TABLE.dev, (TABLE.label + 1) % 7, TABLE.label)  # labels of dev: both streams disagree
-    assert two_kinds(replace(TABLE, label=label), "video") is None
-
-
 def test_a_mean_among_votes_was_filled_in():
     rng = np.random.default_rng(0)
     votes = rng.multinomial(10, np.full(5, 0.2), size=len(VIDEO)) / 10
