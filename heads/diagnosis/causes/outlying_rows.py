@@ -11,7 +11,7 @@ from dualstream.heads.diagnosis.signs.verdicts import imputed
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
-WIDENS = 1.5  # times as wide, that a column is by these rows: heads divide by it
+WIDENS = 2.0  # times as wide, that a column is by these rows: heads divide by it; people reach 1.5
 FILLED = 0.5  # of a stream's rows
 FEW = 2  # so many say nothing by their number, however few rows there are
 
@@ -50,7 +50,7 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
 def is_severe(one: Outlying) -> bool:
     """Return whether one row lies so far out, or so many do, that heads are fitted to them.
 
-    Rows that widen no column by half move no head: they are counted, and are no cause.
+    Rows that double no column's spread move no head: they are counted, and are no cause.
     """
     return (one.worst >= SEVERE or one.far > max(FEW, MANY * one.rows)) and one.widens >= WIDENS
 

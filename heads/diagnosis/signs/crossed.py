@@ -22,7 +22,7 @@ from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, without
 LEAST_ROWS = 16  # of a speaker, and of the places that are compared
 LEAST_SPEAKERS = 4
 MOST = 60  # of more speakers those with most rows are compared
-CHANCE = 0.01  # of a pair that goes better crossed, among all pairs
+CHANCE = 0.001  # of a pair that goes better crossed, among all pairs: people of like manner reach 0.01
 LIKEWISE = 3.0  # deviations of further pairs, where one is beyond doubt
 
 
