@@ -34,6 +34,7 @@ LEAST_SHARE = 0.2  # of the agreement that isn't at the best offset: below it a 
 LOT = 8  # clips of about one length, among which what a filter leaves is dealt anew
 DEALS = 99
 CLIPS_Z = -2.33  # deviations: at most one in a hundred corpora of one course
+AGAINST_Z = 3.0  # expected of moved clips, from which on the measure says the opposite in such clips: nothing
 WEAK_Z = -0.5  # where hardly more is to be expected: clips that are told to contradict it do
 
 
@@ -95,6 +96,8 @@ def second_offset(
     second = round(found.shift_s / hop_s)
     z, expected_z = clips_differ(u, v, owner, hops=hops, both=(peak, second), share=found.share)
     found = replace(found, clips_z=z, expected_z=expected_z)
+    if expected_z > AGAINST_Z:
+        return None
     weak = min(expected_z / 2, WEAK_Z) if expected_z < 0 else CLIPS_Z
     return found if z <= max(weak, CLIPS_Z) else None
 

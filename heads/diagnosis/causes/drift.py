@@ -16,7 +16,7 @@ from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment
 
 DRIFT_AUC = 0.75
 ALL_NEW_AUC = 0.98  # no people drawn from the same corpus look as new, whether or not it costs
-DRIFT_ALPHA = 0.01  # chance that such an area under the curve is luck of the dealing
+DRIFT_ALPHA = 0.005  # chance that such an area under the curve is luck of the dealing, of each stream
 
 
 @cause(title="Drift: dev looks unlike train", rank=50, explained_by=("memorised_labels", "wrong_speakers"))

@@ -350,6 +350,7 @@ APART_T = 1.5
 CLEAR_T = 4.0  # of a speaker's rows once a shift is put back
 SHIFTED_T = 3.5  # by which a shift that is put back must agree better
 FAR = 3.5  # robust deviations from the median
+OTHERS_T = 1.5  # median of the speakers; below it one who agrees once moved is chance, unless two do so
 
 
 def _apart(table: Table, one: str, other: str) -> list[SpeakerJoin]:
@@ -387,7 +388,9 @@ def _apart(table: Table, one: str, other: str) -> list[SpeakerJoin]:
             found.append(SpeakerJoin(one, other, int(code), float(t), middle, best, shifted[best]))
         elif middle >= USUAL_T and t < APART_T and (middle - t) / spread > FAR:
             found.append(SpeakerJoin(one, other, int(code), float(t), middle))
-    return found
+    shifts = [join.shift for join in found if join.shift]
+    alone = middle < OTHERS_T and len(shifts) == len(set(shifts))
+    return [join for join in found if not (alone and join.shift)]
 
 
 def _agreed(x: Floats, y: Floats, along: Floats) -> float:

@@ -24,7 +24,8 @@ from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, c
 from dualstream.heads.diagnosis.signs.units import OTHERS, WIDER, Unit, units
 
 APART = 6.0  # deviations between two clouds of rows
-FAR_APART = 12.0  # deviations between the spreads of speakers' votes and counts, which differ by themselves
+FAR_APART = 12.0  # deviations, where the clouds may be something else: sentences, people's votes and counts
+EVEN = 1e-3  # chance of as even a share in each class of each speaker: sentences are planned so
 SCALES_APART = 5.0  # deviations between two scales, and
 FACTOR = 2.0  # the least ratio of them
 OFF = 0.35  # of a factor's logarithm, that the median column's factor is off it
@@ -109,6 +110,7 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
             and distance >= max(APART, NESTED * _inside_of(reduced, other))
             and not thins_out(reduced, other)
             and not of_speakers(reduced, other, table.speaker[there])
+            and not (distance < FAR_APART and _by_design(other, table.speaker[there], table.label[there]))
         ):
             order = _reordered(rows, _inside(table, rows, there), other)
             kind: Kind = "kinds" if order is None else "columns"
@@ -214,6 +216,16 @@ def _parted(rows: Floats, side: Mask, fit: Mask) -> tuple[Mask | None, float]:
     if small.mean() < SHARE or small.sum() < SMALLEST or not small[~fit].any():
         return None, 0.0
     return small, apart(along[~fit], small[~fit])
+
+
+def _by_design(small: Mask, speaker: Codes, label: Codes) -> bool:
+    """Say whether a cloud holds the same share of each class of each speaker, more evenly than lots would."""
+    from scipy.stats import chi2
+
+    inverse, counts = np.unique(cells(speaker, label), return_inverse=True, return_counts=True)[1:]
+    share, inside = small.mean(), np.bincount(inverse, small)
+    spread = float(((inside - counts * share) ** 2 / (counts * share * (1 - share))).sum())
+    return bool(chi2.cdf(spread, len(counts) - 1) <= EVEN)
 
 
 def _inside_of(rows: Floats, small: Mask) -> float:

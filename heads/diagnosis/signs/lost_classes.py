@@ -19,6 +19,7 @@ from dualstream.heads.linear.closed_form import ridge
 EXPECTED = 4.0  # utterances of a class that a speaker should have, for its lack to be one
 LOST = 0.25  # of those, that are there at most
 SPEAKERS = 3  # who lack a class, and who have it
+USUAL = 0.5  # share of others' utterances of a name that look like the lost class, above which looks say nothing
 MORE = 0.15  # share of utterances that look like the lost class, beyond that of others
 ALPHA = 0.01  # of all classes and names together
 PENALTY = 100.0  # of standardised columns
@@ -67,9 +68,13 @@ def lost_classes(table: Table) -> tuple[LostClass, ...]:
             if called != lost and (one := _told(rows, label, speaker, lost, called, lack, have)) is not None
         ]
         best = min(told, key=lambda one: one.p_value, default=None)
-        if best is not None and best.p_value * pairs <= ALPHA and best.share >= best.usual + MORE:
+        if best is not None and best.p_value * pairs <= ALPHA and _looks_lost(best):
             found.append(_named(best, pairs, codes, table.speaker[index], speaker, index))
     return tuple(found)
+
+
+def _looks_lost(one: LostClass) -> bool:
+    return one.usual <= USUAL and one.share >= one.usual + MORE
 
 
 def _lacking(counts: Floats) -> Iterator[tuple[int, Codes, Codes]]:

@@ -26,7 +26,8 @@ LEAST_SIDE = 6  # rows of each group
 TELL = 0.1  # of the median distance of two names, that the nearest twentieth keeps: the stream tells people
 AGREE = 0.85  # of a name's rows, that both partings put on the same side
 APART = 0.25  # of the usual distance of two names: half as far
-FAR = 3.0  # robust deviations of the other names' distances
+FAR = 3.0  # robust deviations of the other names' distances, and
+MUCH = 3.0  # times their median
 FLOOR = 0.03  # of such a deviation
 MOST_NAMES = 2 / 3  # from which on names are two people's as a rule
 CHANCE = 1e-4  # of partings that have nothing to do with each other, over all names
@@ -182,7 +183,7 @@ def _exceptions(parted: list[_Parted]) -> tuple[list[int], float]:
         return able, float(np.median(others)) if len(others) else 0.0
     middle = float(np.median(others))
     spread = max(QUARTILE * float(np.median(np.abs(others - middle))), FLOOR)
-    return [at for at in able if (parted[at].apart - middle) / spread >= FAR], middle
+    return [at for at in able if parted[at].apart >= max(middle + FAR * spread, MUCH * middle)], middle
 
 
 def _by_chance(one: _Parted) -> float:

@@ -23,6 +23,7 @@ ALL = "all streams"
 LEAST_RATE = 0.05  # of the codes
 LEAST_GAIN = 10.0  # of log-likelihood
 TOLD = 2.0  # times chance, at which a probe tells enough to disagree
+PEOPLE_TOLD = 0.2  # of the utterances beyond chance, of which it tells the speaker: of many, twice chance is few
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +55,9 @@ class WrongCodes:
     @property
     def told(self) -> bool:
         """Whether the probe tells enough of the codes to disagree with them."""
-        return self.accuracy >= min(TOLD * self.chance, (1 + self.chance) / 2)
+        bound = min(TOLD * self.chance, (1 + self.chance) / 2)
+        least = PEOPLE_TOLD if self.what == "speaker" else 0.0
+        return self.accuracy >= max(bound, self.chance + least * (1 - self.chance))
 
     @property
     def found(self) -> bool:

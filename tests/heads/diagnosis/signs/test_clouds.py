@@ -154,9 +154,9 @@ def test_rows_with_a_put_value_are_no_second_kind_of_rows():
 
 
 def test_far_rows_that_widen_nothing_are_no_cause():
-    wide = Outlying("video", 400, 4, 3.0, 1.6, ("a", "b", "c", "d"))
+    wide = Outlying("video", 400, 4, 3.0, 2.1, ("a", "b", "c", "d"))
     assert outlying_rows(evidence(outlying=(wide,))).utterances == ("a", "b", "c", "d")
-    assert outlying_rows(evidence(outlying=(replace(wide, widens=1.2),))) is None
+    assert outlying_rows(evidence(outlying=(replace(wide, widens=1.6),))) is None
 
 
 def test_how_far_rows_widen_a_column():

@@ -163,3 +163,22 @@ def test_speakers_who_cannot_be_told_are_not_known_from_train():
     found = signs(train, dev, "emotion")
     assert found.shared.share == 1 and not verdicts.speakers_told(found)
     assert shared_speakers(evidence(signs=found)) is None
+
+
+def sentences(distance, even=True):
+    """Return a table of two sentences, so many deviations apart in a column, as often in each class of a speaker."""
+    whole = planted(0)
+    rng, rows = np.random.default_rng(0), whole.rows["video"].copy()
+    features = whole.features
+    order = np.lexsort((rng.random(len(rows)), features.emotion, features.speaker))
+    second = np.zeros(len(rows), dtype=bool)
+    second[order[::2] if even else rng.permutation(len(rows))[::2]] = True
+    rows[second] += distance * rng.normal(size=rows.shape[1]) * rows.std(axis=0)
+    return of(whole.having({**whole.rows, "video": rows}))
+
+
+def test_sentences_that_everybody_says_as_often_are_no_two_kinds():
+    assert two_kinds(sentences(0.8), "video") is None
+    by_lot = two_kinds(sentences(1.0, even=False), "video")
+    assert (by_lot.kind, by_lot.by) == ("kinds", "row") and 6 < by_lot.distance < 12
+    assert two_kinds(sentences(1.2), "video").distance > 12  # no sentence is as far from another
