@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.batching import OverlappingEncoder
 from dualstream.features.encoder import EncoderSpec, VideoEncoder
-from dualstream.features.faces import choice
+from dualstream.features.faces import choice, detection, embedding, scoring
 from dualstream.features.faces.choice import Choice
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.embedding import unit_rows
@@ -85,6 +85,24 @@ def _made_again(make: Callable[[], FaceMethod], stated: dict[str, Any]) -> FaceM
     return method
 
 
+def require_parts(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -> None:
+    """Refuse what `make_method` refuses before it builds anything: names and files that are not there.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `make_method`.
+    """
+    require_regions(options, identity)
+    if set(options.region) == {"frame"}:
+        return
+    detection.REGISTRY.require(options.detector, options.face_weights)
+    if "speaker" in options.region:
+        scoring.REGISTRY.require(options.scorer, options.speaker_weights)
+    if identity.identity:
+        embedding.REGISTRY.require(identity.embedder, identity.identity_weights)
+
+
 def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -> FaceMethod | None:
     """Build what the regions need; None where all of them are the whole frame.
 
@@ -95,17 +113,16 @@ def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -
     """
     require_regions(options, identity)
     regions = set(options.region)
-    told_apart = make_identity(identity, speaker="speaker" in regions)
     if regions == {"frame"}:
         return None
     detector, again = (
-        build_detector(options.face_detector, options.face_weights),
+        build_detector(options.detector, options.face_weights),
         partial(_made, options, identity),
     )
     if "speaker" not in regions:
         return FaceMethod(detector, make=again)
-    scorer = build_scorer(options.speaker_scorer, options.speaker_weights)
-    return FaceMethod(detector, scorer, options.speaker_margin, again, told_apart)
+    scorer = build_scorer(options.scorer, options.speaker_weights)
+    return FaceMethod(detector, scorer, options.speaker_margin, again, make_identity(identity))
 
 
 def _made(options: FaceOptions, identity: IdentityOptions) -> FaceMethod:
