@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 Precision = Literal["fp32", "bf16"]
 Fit = Literal["stretch", "crop", "pad"]
@@ -20,7 +20,8 @@ REGIONS: tuple[Region, ...] = get_args(Region)
 
 SHORTEST_PIECE_S, LONGEST_PIECE_S = 0.02, 60.0  # of scrambled sound: a frame of speech; most of any utterance
 FACE_DETECTOR, SPEAKER_SCORER, IDENTITY_EMBEDDER = "blazeface", "sync", "face-api"  # where none is named
-OF_FACES, OF_SPEAKERS = ("face_detector", "face_weights"), ("speaker_scorer", "speaker_weights", "speaker_margin")
+OF_FACES = ("face_detector", "face_weights")
+OF_SPEAKERS = ("speaker_scorer", "speaker_weights", "speaker_margin", "speaker_alone")
 OF_IDENTITY = ("identity_embedder", "identity_weights")
 LEAST_CONFIDENCE = 0.5  # OpenFace's, from 0 to 1: below it a row holds no face
 
@@ -59,6 +60,8 @@ class FaceOptions:
     """File of the scorer's weights: lr-asd's state dict."""
     speaker_margin: Annotated[float, Ge(0)] | None = None
     """By how much the best face of a shot must lead the second one; default: the scorer's own."""
+    speaker_alone: Annotated[float, Interval(ge=-100, le=100)] | None = None
+    """A face alone in its shot is masked where it scores less than this; default: it is taken (docs/faces.md)."""
 
     @property
     def detector(self) -> str:

@@ -44,6 +44,8 @@ class FaceMethod:
     """Builds it once more, for another process: a detector that runs does not travel."""
     identity: IdentityMethod | None = None
     """How faces are tied to speaker names; None: the sound decides alone."""
+    alone: float | None = None
+    """What a face that is alone in its shot must score; None: it is taken."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.make is None:
@@ -72,6 +74,7 @@ class FaceMethod:
         if region == "speaker":
             assert self.scorer is not None
             shaping |= {"scorer": self.scorer.to_json(), "least_margin": self.least_margin}
+            shaping |= {"least_alone": self.alone} if self.alone is not None else {}
             shaping |= {"identity": dict(self.identity.stated)} if self.identity is not None else {}
         return shaping
 
@@ -122,7 +125,8 @@ def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -
     if "speaker" not in regions:
         return FaceMethod(detector, make=again)
     scorer = build_scorer(options.scorer, options.speaker_weights)
-    return FaceMethod(detector, scorer, options.speaker_margin, again, make_identity(identity))
+    told_apart = make_identity(identity)
+    return FaceMethod(detector, scorer, options.speaker_margin, again, told_apart, options.speaker_alone)
 
 
 def _made(options: FaceOptions, identity: IdentityOptions) -> FaceMethod:
@@ -153,7 +157,7 @@ def method_as_stated(stated: Mapping[str, Any], files: Mapping[str, Path]) -> Fa
         return FaceMethod(detector, make=again)
     scorer = build_scorer(stated["scorer"]["name"], files.get("scorer"))
     identity = IdentityMethod(None, stated["identity"]) if "identity" in stated else None
-    return FaceMethod(detector, scorer, float(stated["least_margin"]), again, identity)
+    return FaceMethod(detector, scorer, float(stated["least_margin"]), again, identity, stated.get("least_alone"))
 
 
 class RegionEncoder:
@@ -320,6 +324,7 @@ class FaceReading:
                 span_s=(float(clip.starts_s[window]), float(clip.starts_s[window]) + self.plan.length_s),
                 contexts_s=contexts_s(scorer),
                 least_margin=self.method.least_margin,
+                least_alone=self.method.alone,
             )
             for target, window in shown.items()
         }

@@ -49,6 +49,7 @@ CHANGES: dict[str, Any] = {
     "speaker_scorer": "other",
     "speaker_weights": Path("scorer.bin"),
     "speaker_margin": 3.0,
+    "speaker_alone": 0.0,
     "identity": True,
     "identity_embedder": "other",
     "identity_weights": Path("embedder.bin"),
@@ -160,7 +161,7 @@ def test_no_option_is_ignored(base: str) -> None:
 
 
 PICTURES = {"fit", "sampling", "decode"}
-ONLY_FACES = {"speaker_scorer", "speaker_margin", "identity_embedder"}
+ONLY_FACES = {"speaker_scorer", "speaker_margin", "speaker_alone", "identity_embedder"}
 REFUSED = {
     "frame and sound": {"face_detector", *ONLY_FACES, "rate", "confidence"},
     "sound": {*PICTURES, "region", "face_detector", *ONLY_FACES, "rate", "confidence"},
@@ -176,7 +177,7 @@ SHAPING = {
     "frame": {*PICTURES, "max_clip_s", "decoder"},
     "face": {"sampling", "decode"},
     "face and frame": {"fit"},
-    "speaker": {"channels", "speaker_margin"},
+    "speaker": {"channels", "speaker_margin", "speaker_alone"},
 }
 
 
