@@ -78,6 +78,7 @@ REFUSED = [
     (2, "diagnose none.h5 --task mood"),
     (10, "export none --out bundle"),
     (10, "predict none a.mp4"),
+    (2, "predict none a.mp4 --timeline 3"),
 ]
 ROWS = "a,a.wav,train,,,,,,joy,positive\nb,b.wav,train,,,,,,anger,negative\nc,c.wav,dev,,,,,,joy,positive\n"
 
