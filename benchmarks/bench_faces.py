@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ DATA = Path(os.environ.get("DUALSTREAM_DATA", ""))
 PLAN, SETTINGS = WindowPlan(), DecodeSettings(frame_size_px=112)
 COMPOSITE_PX = 288
 SECOND = WindowPlan(1.0, 1.0)
+COST_S, MELD_H, ALL = 6, 12.1, "all pictures, nothing done with them"
 
 
 @dataclass
@@ -317,32 +319,54 @@ def lag_curve(clip: Clip) -> list[NDArray[np.float64]]:
     return [np.nan_to_num(np.array(curve))]
 
 
-def cost(detectors_: dict[str, FaceDetector], scorers: dict[str, SpeakerScorer]) -> None:
-    """Say what a second of 720p video costs: a talking face, enlarged, coded by x264."""
-    shown, clip = pictures(DATA / "clips" / "WDA_KatieHill_000.mp4", 1)
-    frames = np.stack([one.rgb((0, 112, 512, 400), (1280, 720)) for one in shown[:150]])
-    assert clip.audio is not None
+def enlarged(path: Path, box: tuple[float, float, float, float], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the first six seconds of a part of a clip, made larger."""
+    shown, _ = pictures(path, 1)
+    return np.stack([one.rgb(box, size) for one in shown[: COST_S * TICKS_PER_S]])
+
+
+def cost(detectors_: dict[str, FaceDetector], scorers: dict[str, SpeakerScorer], rounds: int = 5) -> None:
+    """Say what a second of 720p video costs: talking faces, enlarged, coded by x264; the least of some rounds.
+
+    Beside each row: what it is beyond decoding all pictures, and MELD's clips on 16 cores.
+    """
+    clips = [DATA / "clips" / f"WDA_{name}_000.mp4" for name in ("KatieHill", "AlexandriaOcasioCortez")]
+    sounds = [pictures(path, 1)[1].audio for path in clips]
+    one, two = sounds
+    assert one is not None and two is not None
+    half = COST_S * SAMPLE_RATE_HZ // 2
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "720p.mp4"
-        write_clip(path, frames, TICKS_PER_S, clip.audio[: 6 * SAMPLE_RATE_HZ], SAMPLE_RATE_HZ)
-        length_s = len(frames) / TICKS_PER_S
-
-        def timed(name: str, act: Any) -> None:
-            act()
-            before = cpu_s()
-            act()
-            print(f"{name:<40} {(cpu_s() - before) / length_s:.3f} CPU s for each second", flush=True)
-
-        def plain(watch: Any = None) -> None:
-            read_clip(path, plan=PLAN, sampling=Sampling(), settings=SETTINGS, watch=watch)
-
-        timed("frame: windows' frames alone", plain)
-        timed("all pictures, nothing done with them", lambda: plain(lambda _: Collector(10**9)))
-        for name, detector in detectors_.items():
-            timed(f"face: {name}", lambda d=detector: crops_of(path, FaceMethod(d), region="face"))
+        alone, both = Path(folder) / "one.mp4", Path(folder) / "two.mp4"
+        wide = enlarged(clips[0], (0, 112, 512, 400), (1280, 720))
+        write_clip(alone, wide, TICKS_PER_S, one[: 2 * half], SAMPLE_RATE_HZ)
+        beside = np.concatenate([enlarged(path, (112, 0, 400, 324), (640, 720)) for path in clips], axis=2)
+        turns = np.concatenate([one[:half], two[half : 2 * half]])  # so that voices are split
+        write_clip(both, beside, TICKS_PER_S, turns, SAMPLE_RATE_HZ)
         first = next(iter(detectors_.values()))
-        for name, scorer in scorers.items():
-            timed(f"speaker: {name}", lambda s=scorer: crops_of(path, FaceMethod(first, s)))
+        acts: dict[str, Any] = {}
+        for name, path in (("one face", alone), ("two faces", both)):
+            acts[f"{name}: frame, windows' frames only"] = partial(_decoded, path, None)
+            acts[f"{name}: {ALL}"] = partial(_decoded, path, lambda _: Collector(10**9))
+            for detector in detectors_ if path == alone else [next(iter(detectors_))]:
+                method = FaceMethod(detectors_[detector])
+                acts[f"{name}: face, {detector}"] = partial(crops_of, path, method, region="face")
+            for scorer in scorers:
+                acts[f"{name}: speaker, {scorer}"] = partial(crops_of, path, FaceMethod(first, scorers[scorer]))
+        spent = {name: min(_cpu_s_of(act) for _ in range(rounds)) / COST_S for name, act in acts.items()}
+    for name, seconds_ in spent.items():
+        extra = seconds_ - spent[f"{name.partition(':')[0]}: {ALL}"]
+        minutes = seconds_ * MELD_H * 60 / 16
+        print(f"{name:<48} {seconds_:.3f} CPU s a second, {extra:+.3f} over decoding, {minutes:4.1f} min for MELD")
+
+
+def _decoded(path: Path, watch: Any) -> None:
+    read_clip(path, plan=PLAN, sampling=Sampling(), settings=SETTINGS, watch=watch)
+
+
+def _cpu_s_of(act: Any) -> float:
+    before = cpu_s()
+    act()
+    return cpu_s() - before
 
 
 def main() -> None:

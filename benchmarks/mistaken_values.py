@@ -108,6 +108,11 @@ VALUES = (
     mistake(USAGE, "demo --workers 0 --out x", "'0'", "1 or more"),
     # names of the right kind that are not to be had, and lists of none
     mistake(USAGE, "extract m.csv --region fcae --out x.h5", "fcae", "face"),
+    mistake(USAGE, "extract m.csv --face-detector yunet --out x.h5", "yunet", "--region face or speaker"),
+    mistake(USAGE, "extract m.csv --speaker-scorer nobody --out x.h5", "nobody", "--region speaker"),
+    mistake(USAGE, "extract m.csv --video none --fit crop --out x.h5", "--fit crop", "leave it out"),
+    mistake(USAGE, "extract m.csv --region-debug faces --out x.h5", "--region-debug", "--region frame"),
+    mistake(USAGE, "check m.csv --root . --speaker-margin 1", "--speaker-margin 1.0", "--faces"),
     mistake(USAGE, "extract m.csv --video none --decoder ffpmeg --out x.h5", "ffpmeg", "ffmpeg"),
     mistake(
         USAGE, "train-encoder m.csv --encoder bilstm --unfreeze 2 --out x.safetensors", "--unfreeze 2", "whole"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 
 Precision = Literal["fp32", "bf16"]
 Fit = Literal["stretch", "crop", "pad"]
@@ -18,6 +19,10 @@ Region = Literal["frame", "face", "speaker"]
 REGIONS: tuple[Region, ...] = get_args(Region)
 
 SHORTEST_PIECE_S, LONGEST_PIECE_S = 0.02, 60.0  # of scrambled sound: a frame of speech; most of any utterance
+FACE_DETECTOR, SPEAKER_SCORER, IDENTITY_EMBEDDER = "blazeface", "sync", "face-api"  # where none is named
+OF_FACES = ("face_detector", "face_weights")
+OF_SPEAKERS = ("speaker_scorer", "speaker_weights", "speaker_margin", "speaker_alone")
+OF_IDENTITY = ("identity_embedder", "identity_weights")
 LEAST_CONFIDENCE = 0.5  # OpenFace's, from 0 to 1: below it a row holds no face
 
 
@@ -45,16 +50,28 @@ class FaceOptions:
 
     region: tuple[str, ...] = ("frame",)
     """frame (all of it), face (the largest) or speaker (whoever talks); repeat for more streams."""
-    face_detector: str = "blazeface"
-    """blazeface, yunet, mtcnn, or one of an installed package."""
+    face_detector: str | None = None
+    """blazeface (default), yunet, mtcnn, or one of an installed package."""
     face_weights: Path | None = None
     """File of the detector's weights: .tflite for blazeface, .onnx for yunet."""
-    speaker_scorer: str = "sync"
-    """sync (mouth against loudness, no weights) or lr-asd (a network)."""
+    speaker_scorer: str | None = None
+    """sync (mouth against loudness, no weights; default) or lr-asd (a network)."""
     speaker_weights: Path | None = None
     """File of the scorer's weights: lr-asd's state dict."""
     speaker_margin: Annotated[float, Ge(0)] | None = None
     """By how much the best face of a shot must lead the second one; default: the scorer's own."""
+    speaker_alone: Annotated[float, Interval(ge=-100, le=100)] | None = None
+    """A face alone in its shot is masked where it scores less than this; default: it is taken (docs/faces.md)."""
+
+    @property
+    def detector(self) -> str:
+        """Name of what finds faces."""
+        return self.face_detector or FACE_DETECTOR
+
+    @property
+    def scorer(self) -> str:
+        """Name of what tells who talks."""
+        return self.speaker_scorer or SPEAKER_SCORER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +82,15 @@ class IdentityOptions:
     """Uses speaker names: where no face leads by the margin, take the one that goes with the row's speaker.
 
     The names of train rows say which faces go with whom (docs/faces.md)."""
-    identity_embedder: str = "face-api"
-    """What tells people apart: face-api, onnx (ArcFace, SFace, MobileFaceNet) or one of an installed package."""
+    identity_embedder: str | None = None
+    """What tells people apart: face-api (default), onnx (ArcFace, SFace …) or one of an installed package."""
     identity_weights: Path | None = None
     """File of its weights: face_recognition_model.bin for face-api, a face-recognition network for onnx."""
+
+    @property
+    def embedder(self) -> str:
+        """Name of what tells people apart."""
+        return self.identity_embedder or IDENTITY_EMBEDDER
 
 
 def require_regions(options: FaceOptions, identity: IdentityOptions) -> None:
@@ -84,11 +106,18 @@ def require_regions(options: FaceOptions, identity: IdentityOptions) -> None:
         raise ValueError(f"--region {unknown[0]!r}; expected {', '.join(REGIONS)}")
     if len(regions) != len(options.region):
         raise ValueError(f"--region names one twice: {', '.join(options.region)}")
-    if identity.identity_weights is not None and not identity.identity:
-        raise ValueError("--identity-weights goes with --identity")
+    found = f"found --region {', '.join(options.region)}"
+    if given := [] if identity.identity else given_options(identity, OF_IDENTITY):
+        raise ValueError(f"{given[0]} goes with --identity: give that too, or leave it out")
     if identity.identity and "speaker" not in regions:
-        raise ValueError("--identity helps to choose the speaker's face: it goes with --region speaker")
-    if regions == {"frame"} and (options.face_weights is not None or options.speaker_weights is not None):
-        raise ValueError("--face-weights and --speaker-weights go with --region face or speaker")
-    if "speaker" not in regions and options.speaker_weights is not None:
-        raise ValueError("--speaker-weights goes with --region speaker")
+        raise ValueError(f"--identity helps to choose the speaker's face: it goes with --region speaker; {found}")
+    if given := given_options(options, OF_FACES) if regions == {"frame"} else []:
+        raise ValueError(f"{given[0]} goes with --region face or speaker; {found}: name one, or leave it out")
+    if given := [] if "speaker" in regions else given_options(options, OF_SPEAKERS):
+        raise ValueError(f"{given[0]} goes with --region speaker; {found}: name that, or leave it out")
+
+
+def given_options(options: object, names: Sequence[str]) -> list[str]:
+    """Return those of some options that are given, as they are typed: ``--face-weights w.tflite``."""
+    values = ((name, getattr(options, name)) for name in names)
+    return [f"--{name.replace('_', '-')} {value}" for name, value in values if value is not None]

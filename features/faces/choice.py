@@ -5,8 +5,8 @@ with one another on the ticks with a voice. Where the scorer says how its scores
 window's voice says in the shot, and all that other voices say (pooling.py). Otherwise, and where turns of two
 faces meet in the window and neither leads so, in the window and some context around it, and where that leaves two
 nearer than the margin, in a wider context, since a turn lasts longer than a window. A face alone is taken, with
-its score; where two are nearer than the margin, nobody is, nor where the sound fits the shot no better than
-shifted sound does (fit.py).
+its score, unless that is below a bound that was asked for; where two are nearer than the margin, nobody is, nor
+where the sound fits the shot no better than shifted sound does (fit.py).
 """
 
 from __future__ import annotations
@@ -168,6 +168,7 @@ def speaker(
     span_s: tuple[float, float],
     contexts_s: Sequence[float],
     least_margin: float,
+    least_alone: float | None = None,
 ) -> Choice:
     """Return the face that talks in a window, among those of the shot of its picture.
 
@@ -179,6 +180,8 @@ def speaker(
         The window, seconds.
     contexts_s
         How much to each side of the window is compared, the narrowest first: the first that decides counts.
+    least_alone
+        What a face that is alone must score, where anything can be scored; None: it is taken.
     """
     rivals = [
         one
@@ -192,6 +195,8 @@ def speaker(
     if len(rivals) == 1:
         (only,) = rivals
         score = voices.mean(only, *nears[0])
+        if in_view and least_alone is not None and score < least_alone:
+            return Choice(UNDECIDED, None, score, in_view=in_view, rivals=(only,))
         return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
     span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
     ranked = _by_voice(rivals, voices, _extent(faces, shot), span)

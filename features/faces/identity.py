@@ -45,21 +45,17 @@ class IdentityMethod:
         return cls(embedder, {"version": VERSION, "uses": USES, "embedder": embedder.to_json(), **rules})
 
 
-def make_identity(options: IdentityOptions, *, speaker: bool) -> IdentityMethod | None:
+def make_identity(options: IdentityOptions) -> IdentityMethod | None:
     """Build what ``--identity`` needs; None where it is not asked for.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        Where no region shows the speaker, or the embedder is unknown or lacks its package or weights.
+        Where the embedder is unknown or lacks its package or weights.
     """
     if not options.identity:
-        if options.identity_weights is not None:
-            raise ValueError("--identity-weights goes with --identity")
         return None
-    if not speaker:
-        raise ValueError("--identity helps to choose the speaker's face: it goes with --region speaker")
-    return IdentityMethod.of(build_embedder(options.identity_embedder, options.identity_weights))
+    return IdentityMethod.of(build_embedder(options.embedder, options.identity_weights))
 
 
 @dataclass(frozen=True, repr=False)

@@ -47,13 +47,13 @@ class PartRegistry(Registry[Entry[T]]):
 
         return add
 
-    def build(self, name: str, weights: Path | None) -> T:
-        """Build the part of that name.
+    def require(self, name: str, weights: Path | None) -> Entry[T]:
+        """Return the part of that name, which is not built yet.
 
         Raises
         ------
         ValueError
-            Where there is none, its package is not installed, it needs weights that are not named, or takes none.
+            Where there is none, it needs weights that are not named, or takes none.
         FileNotFoundError
             Where there is no such file of weights.
         """
@@ -66,4 +66,16 @@ class PartRegistry(Registry[Entry[T]]):
             raise ValueError(f"{self.noun} {name} {self.without}; found {self.option} {weights}")
         if weights is not None and not weights.is_file():
             raise FileNotFoundError(f"weights of the {self.noun} {name}: {weights} does not exist")
-        return entry.build(weights)
+        return entry
+
+    def build(self, name: str, weights: Path | None) -> T:
+        """Build the part of that name.
+
+        Raises
+        ------
+        ValueError
+            As `require`, or where its package is not installed or the weights are not its own.
+        FileNotFoundError
+            As `require`.
+        """
+        return self.require(name, weights).build(weights)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.batching import OverlappingEncoder
 from dualstream.features.encoder import EncoderSpec, VideoEncoder
-from dualstream.features.faces import choice
+from dualstream.features.faces import choice, detection, embedding, scoring
 from dualstream.features.faces.choice import Choice
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.embedding import unit_rows
@@ -44,6 +44,8 @@ class FaceMethod:
     """Builds it once more, for another process: a detector that runs does not travel."""
     identity: IdentityMethod | None = None
     """How faces are tied to speaker names; None: the sound decides alone."""
+    alone: float | None = None
+    """What a face that is alone in its shot must score; None: it is taken."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.make is None:
@@ -72,6 +74,7 @@ class FaceMethod:
         if region == "speaker":
             assert self.scorer is not None
             shaping |= {"scorer": self.scorer.to_json(), "least_margin": self.least_margin}
+            shaping |= {"least_alone": self.alone} if self.alone is not None else {}
             shaping |= {"identity": dict(self.identity.stated)} if self.identity is not None else {}
         return shaping
 
@@ -85,6 +88,24 @@ def _made_again(make: Callable[[], FaceMethod], stated: dict[str, Any]) -> FaceM
     return method
 
 
+def require_parts(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -> None:
+    """Refuse what `make_method` refuses before it builds anything: names and files that are not there.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        As `make_method`.
+    """
+    require_regions(options, identity)
+    if set(options.region) == {"frame"}:
+        return
+    detection.REGISTRY.require(options.detector, options.face_weights)
+    if "speaker" in options.region:
+        scoring.REGISTRY.require(options.scorer, options.speaker_weights)
+    if identity.identity:
+        embedding.REGISTRY.require(identity.embedder, identity.identity_weights)
+
+
 def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -> FaceMethod | None:
     """Build what the regions need; None where all of them are the whole frame.
 
@@ -95,17 +116,17 @@ def make_method(options: FaceOptions, identity: IdentityOptions = NO_IDENTITY) -
     """
     require_regions(options, identity)
     regions = set(options.region)
-    told_apart = make_identity(identity, speaker="speaker" in regions)
     if regions == {"frame"}:
         return None
     detector, again = (
-        build_detector(options.face_detector, options.face_weights),
+        build_detector(options.detector, options.face_weights),
         partial(_made, options, identity),
     )
     if "speaker" not in regions:
         return FaceMethod(detector, make=again)
-    scorer = build_scorer(options.speaker_scorer, options.speaker_weights)
-    return FaceMethod(detector, scorer, options.speaker_margin, again, told_apart)
+    scorer = build_scorer(options.scorer, options.speaker_weights)
+    told_apart = make_identity(identity)
+    return FaceMethod(detector, scorer, options.speaker_margin, again, told_apart, options.speaker_alone)
 
 
 def _made(options: FaceOptions, identity: IdentityOptions) -> FaceMethod:
@@ -136,7 +157,7 @@ def method_as_stated(stated: Mapping[str, Any], files: Mapping[str, Path]) -> Fa
         return FaceMethod(detector, make=again)
     scorer = build_scorer(stated["scorer"]["name"], files.get("scorer"))
     identity = IdentityMethod(None, stated["identity"]) if "identity" in stated else None
-    return FaceMethod(detector, scorer, float(stated["least_margin"]), again, identity)
+    return FaceMethod(detector, scorer, float(stated["least_margin"]), again, identity, stated.get("least_alone"))
 
 
 class RegionEncoder:
@@ -303,6 +324,7 @@ class FaceReading:
                 span_s=(float(clip.starts_s[window]), float(clip.starts_s[window]) + self.plan.length_s),
                 contexts_s=contexts_s(scorer),
                 least_margin=self.method.least_margin,
+                least_alone=self.method.alone,
             )
             for target, window in shown.items()
         }

@@ -293,7 +293,8 @@ def _by_region(
             )
         used.add(path)
         files[part] = path
-    key = canonical_json({part: stated.get(part) for part in ("detector", "scorer", "least_margin", "identity")})
+    parts = ("detector", "scorer", "least_margin", "least_alone", "identity")
+    key = canonical_json({part: stated.get(part) for part in parts})
     try:
         method = methods.setdefault(key, method_as_stated(stated, files)) if key not in methods else methods[key]
     except (ValueError, OSError) as error:

@@ -84,7 +84,7 @@ def gather(
     ------
     UsageError
         Where `segments` can't be read, or goes with a manifest, whose rows are the segments; `root` without
-        one; or `speaker_per_file` without `segments`, or beside `speaker`.
+        one; `speaker_per_file` without `segments`, or beside `speaker`; or `speaker` where each has one.
     ManifestError
         Where a manifest is faulty.
     """
@@ -123,6 +123,7 @@ def gather(
 
 def _numbered(items: Sequence[Item], speaker: str, *, per_file: bool) -> list[Item]:
     """Return the items with ids of their own, and with who speaks as far as that is known or said."""
+    require_unnamed(speaker, items)
     numbered = []
     for number, item in enumerate(items):
         one = item.utterance
@@ -132,6 +133,22 @@ def _numbered(items: Sequence[Item], speaker: str, *, per_file: bool) -> list[It
         who = known or speaker or (item.recording if per_file else "")
         numbered.append(replace(item, utterance=one if made is None else made, speaker=who))
     return numbered
+
+
+def require_unnamed(speaker: str, items: Sequence[Item]) -> None:
+    """Refuse to name a speaker where each utterance has one already.
+
+    Raises
+    ------
+    UsageError
+        Where a manifest, or a file of segments, says of all of them who speaks.
+    """
+    known = [item.speaker or item.utterance.speaker for item in items if item.utterance is not None]
+    if speaker and known and all(known):
+        raise UsageError(
+            f"--speaker {speaker}: who speaks is said already of all {len(known)} utterances, such as {known[0]}; "
+            "leave it out"
+        )
 
 
 def require_segments(segments: str | None) -> None:

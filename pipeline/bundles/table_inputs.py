@@ -15,7 +15,7 @@ from dualstream.features.options import LEAST_CONFIDENCE
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.bundles.folder import Bundle
 from dualstream.pipeline.bundles.inference import projected
-from dualstream.pipeline.bundles.inputs import ROOT_SPLIT, Item
+from dualstream.pipeline.bundles.inputs import ROOT_SPLIT, Item, require_unnamed
 from dualstream.pipeline.bundles.loaded import LoadedBundle
 from dualstream.pipeline.corpus.manifest import InvalidRowError, Utterance, read_manifest
 from dualstream.pipeline.errors import FingerprintMismatchError, UsageError
@@ -98,9 +98,13 @@ def table_items(loaded: LoadedBundle, manifest: Path | None, *, speaker: str = "
     ------
     ManifestError
         Where the manifest is faulty.
+    UsageError
+        Where a speaker is named and the manifest names one in each row.
     """
     if manifest is not None:
-        return [Item(row.id, None, row, speaker=row.speaker or speaker) for row in read_manifest(manifest)]
+        rows = [Item(row.id, None, row, speaker=row.speaker) for row in read_manifest(manifest)]
+        require_unnamed(speaker, rows)
+        return [replace(item, speaker=item.speaker or speaker) for item in rows]
     ids = dict.fromkeys(one for table in loaded.plan.tables.values() for one in ids_of(table))
     items = []
     for one in ids:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dualstream.features.options import FaceOptions
+from dualstream.features.options import OF_FACES, OF_SPEAKERS, FaceOptions, given_options
 from dualstream.pipeline.corpus.checks.balance import balance
 from dualstream.pipeline.corpus.checks.document import CheckDocument
 from dualstream.pipeline.corpus.checks.findings import SEVERITIES, Finding
 from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
-from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, find_manifest, read_manifest
+from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.errors import DONE_WITH_FAILURES, UsageError
 from dualstream.pipeline.options.corpus import CheckCommand, CheckOptions
@@ -62,11 +62,15 @@ def main(
     ManifestError
         Where the manifest can't be read; it names every fault by row and column.
     UsageError
-        Where clips are to be looked at and no root is given.
+        Where clips are to be looked at and no root is given, the root is no directory, or options do not fit.
     """
     options = options or CheckOptions()
     if options.media and root is None:
         raise UsageError("no --root given; name the folder that holds the clips, or give --no-media")
+    if not options.media and options.ffmpeg is not None:
+        raise UsageError(f"--ffmpeg {options.ffmpeg} opens clips, which --no-media leaves alone: leave one out")
+    if root is not None and (options.media or isinstance(root, Path)) and not root.is_dir():
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
     manifest = read_manifest(find_manifest(manifest_path, notice))
     method = _method(options, face or FaceOptions())
     opened = options.media and root is not None
@@ -80,8 +84,8 @@ def main(
 def _method(options: CheckOptions, face: FaceOptions) -> FaceMethod | None:
     """Build what finds faces; None where they are not asked for."""
     if not options.faces:
-        if face != FaceOptions(region=face.region):
-            raise UsageError("options of faces go with --faces; found some without it")
+        if given := given_options(face, (*OF_FACES, *OF_SPEAKERS)):
+            raise UsageError(f"{given[0]} goes with --faces: give that too, or leave it out")
         return None
     if not options.media:
         raise UsageError("--faces opens the clips; it does not go with --no-media")
@@ -102,8 +106,6 @@ def _opened(
     from dualstream.pipeline.corpus.checks.files import extra_files
     from dualstream.pipeline.reporting.progress import Progress
 
-    if not root.is_dir():
-        raise ManifestError(f"{root} is not a folder; expected the one that the manifest's paths start from")
     try:
         ffmpeg = find_ffmpeg(options.ffmpeg)
     except MediaError as e:

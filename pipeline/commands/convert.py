@@ -293,6 +293,8 @@ def _cut(path: Path, out: Path, options: ConvertOptions) -> ConversionReport:
             f"{path}: `extract --audio table:{path}` reads it where its keys are the manifest's ids; where they "
             "are whole videos, --manifest FILE cuts it to utterances"
         )
+    if options.rate is not None:
+        raise UsageError(f"--rate {options.rate:g} is for mmsa; a csd's rows have their times: leave it out")
     if out.suffix.lower() != ".csd":
         raise UsageError(f"--out {out}: a csd that is cut is a .csd again; name one")
     _check_file_target(out, options)

@@ -18,6 +18,7 @@ from dualstream.pipeline.errors import CorruptError, UsageError, resumable
 from dualstream.pipeline.extraction.build_cache import ShardFolder, build_cache, whitened_words
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
 from dualstream.pipeline.extraction.distributed import Cluster, cluster
+from dualstream.pipeline.extraction.encoder_choice import idle_words
 from dualstream.pipeline.extraction.estimate import estimate
 from dualstream.pipeline.extraction.parts import failed_clips, part_report
 from dualstream.pipeline.extraction.presence import ClipPresence
@@ -81,6 +82,8 @@ def extract(
     manifest = _limited(read_manifest(find_manifest(manifest_path, notice)), run.limit)
     if not root.is_dir():
         raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
+    if run.region_debug is not None:
+        _require_faces(run.region_debug, options)
     if run.executor == RAY:
         refuse_client_address(run.ray_address)
         require_ray()
@@ -97,6 +100,8 @@ def extract(
         notices.append(text)
         notice(text)
 
+    for text in idle_words(options):
+        note(text)
     with contextlib.ExitStack() as held, resumable():
         if run.part is None:  # parts run at the same time: they publish whole shards, and seal nothing
             held.enter_context(locked(out.with_name(out.name + ".lock")))
@@ -158,12 +163,22 @@ def _part_made(out: Path, work: ExtractionJob, made: list[int], note: Callable[[
     return replace(_report(out, work, made, failed), part=part_report(work, len(made)))
 
 
+def _require_faces(folder: Path, options: ExtractionOptions) -> None:
+    """Refuse to show faces where no stream will have any, or where there is no place for them."""
+    if set(options.region) == {"frame"}:
+        raise UsageError(
+            f"--region-debug {folder} shows whose face was chosen; found --region frame: name face or speaker, or "
+            "leave it out"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--region-debug {folder} is not a folder; name one")
+    require_writable(folder / "faces.html", "--region-debug")
+
+
 def _show_faces(folder: Path, cache: Cache, work: ExtractionJob, note: Callable[[str], None]) -> None:
     """Write what a person looks at to see whether the right faces were chosen."""
     from dualstream.pipeline.reporting.faces_page import PAGE, write_faces
 
-    if not work.recipe.reads_media:
-        raise UsageError("--region-debug shows clips, and all streams are tables")
     for text in write_faces(folder, cache, work.manifest, work.recipe.plan, work.hasher):
         note(f"--region-debug: {text}")
     note(f"whose face was chosen: {folder / PAGE}")
@@ -336,7 +351,7 @@ def _dry_run(
     run: RunOptions,
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
-    notices: list[str] = []
+    notices = idle_words(options)
     with contextlib.ExitStack() as held:
         nodes = held.enter_context(_nodes(manifest, root, out, options, run, notices.append))
         recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size)

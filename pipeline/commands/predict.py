@@ -44,6 +44,10 @@ LONGEST_UTTERANCE_S = 30.0  # twice what --segments silence leaves whole
 
 def run(options: PredictCommand) -> CommandResult:
     """Do what the command line asks."""
+    asked = options.predict.timeline_s
+    _require_stretch(asked)
+    if asked is not None and options.predict.page is None and not options.as_json:
+        raise UsageError(f"--timeline {asked:g} stands in --json and on --page: give one of them, or leave it out")
     found = predict(options.bundle, options.files, options.predict, notice=notice)
     return CommandResult(found, lambda: show(found), exit_status(found))
 
@@ -270,10 +274,14 @@ def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
             raise UsageError(f"{other} and {word} both name {place}")
 
 
-def _context(bundle: Bundle, options: PredictOptions) -> float | None:
-    asked = options.timeline_s
+def _require_stretch(asked: float | None) -> None:
     if asked is not None and not (math.isfinite(asked) and 0.2 <= asked <= 60):
         raise UsageError(f"--timeline {asked}; expected seconds from 0.2 to 60, such as 3")
+
+
+def _context(bundle: Bundle, options: PredictOptions) -> float | None:
+    asked = options.timeline_s
+    _require_stretch(asked)
     if asked is not None and not has_timeline(bundle):
         raise UsageError(
             f"--timeline: {bundle.variant} answers for turns of a dialogue; it has no timeline of a single clip"

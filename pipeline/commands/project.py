@@ -10,7 +10,7 @@ from typing import ClassVar
 from dualstream.pipeline.cache import Cache, Stream, open_cache, write_cache
 from dualstream.pipeline.errors import DualstreamError, FingerprintMismatchError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder, project_cache, whitened_words
-from dualstream.pipeline.extraction.options import ProjectOptions
+from dualstream.pipeline.extraction.options import ProjectionKind, ProjectOptions
 from dualstream.pipeline.extraction.projection_choice import ProjectionChoice
 from dualstream.pipeline.extraction.shards import shard_path
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
@@ -22,6 +22,9 @@ from dualstream.pipeline.storage.sealed import is_sealed, remove_leftovers
 
 from dualstream.counting import counted
 from dualstream.documents import Document, JsonObject
+
+NONE: ProjectionKind = "none"
+UNSEEDED: tuple[ProjectionKind, ...] = ("pca", NONE)
 
 
 def run(options: ProjectCommand) -> CommandResult:
@@ -160,10 +163,21 @@ def _choice(cache: Cache, options: ProjectOptions) -> ProjectionChoice:
         raise UsageError(
             f"the cache has no stream {', '.join(sorted(unknown))}; it has {', '.join(cache.streams)}"
         )
+    kind = options.kind or before.kind
+    if options.seed and kind in UNSEEDED:
+        raise UsageError(
+            f"--seed {options.seed} turns or draws a projection, and {kind} does neither; name another --kind, or "
+            "leave it out"
+        )
     if options.width is None:
         if options.streams:
             raise UsageError("--stream says which streams get --width; give both")
-        return ProjectionChoice(options.kind or before.kind, before.widths, options.seed)
+        return ProjectionChoice(kind, before.widths, options.seed)
+    if kind == NONE:
+        raise UsageError(
+            f"--width {options.width} is for rows that are projected, and with {kind} they stay as the encoders "
+            "gave them; name another --kind, or leave it out"
+        )
     chosen = options.streams or tuple(
         name for name, stream in cache.streams.items() if stream.spec["raw_width"] > options.width
     )
@@ -172,7 +186,7 @@ def _choice(cache: Cache, options: ProjectOptions) -> ProjectionChoice:
             f"no stream of the cache has more than {counted(options.width, 'column')} before projection"
         )
     widths = {**before.widths, **dict.fromkeys(chosen, options.width)}
-    return ProjectionChoice(options.kind or before.kind, widths, options.seed)
+    return ProjectionChoice(kind, widths, options.seed)
 
 
 def _facts(stream: Stream) -> StreamWidths:

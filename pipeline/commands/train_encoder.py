@@ -168,6 +168,7 @@ def _job(
     try:
         device = usable_device(choose_device(run.device))
         encoder = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
+        _refuse_idle(encoder, sampling, training)
         depths(encoder, training)  # refuses blocks that the encoder lacks
         recipe = _sample_recipe(encoder, sampling, run)
     except (ValueError, OSError) as error:
@@ -336,6 +337,22 @@ def _ffmpeg(run: TrainingRunOptions) -> str:
         return find_ffmpeg(str(run.ffmpeg) if run.ffmpeg else None)
     except MediaError as error:
         raise (DualstreamError if run.ffmpeg is None else UsageError)(str(error)) from error
+
+
+def _refuse_idle(one: TrainableEncoder, sampling: SampleOptions, training: TrainOptions) -> None:
+    """Refuse options of pictures for an encoder of sound, of sound for one of pictures, of blocks for none."""
+    names, lacks = (("fit", "sampling"), "pictures") if one.stream == "audio" else (("channels",), "sound")
+    asked = [
+        *((sampling, name, f"{one.name} reads no {lacks}") for name in names),
+        *(
+            (training, name, "no block is unfrozen")
+            for name in ("unfreeze_every", "depth_rate")
+            if not training.unfreeze
+        ),
+    ]
+    for options, name, why in asked:
+        if (value := getattr(options, name)) != getattr(type(options), name):
+            raise ValueError(f"--{name.replace('_', '-')} {value} shapes nothing here, since {why}: leave it out")
 
 
 def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:

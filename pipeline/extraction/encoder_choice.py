@@ -11,6 +11,7 @@ from typing import Any
 from dualstream.features.device import number_of_gpu, require_device, require_device_name
 from dualstream.features.encoder import (
     Encoder,
+    EncoderEntry,
     EncoderOptions,
     SpecDocument,
     StreamName,
@@ -18,6 +19,7 @@ from dualstream.features.encoder import (
     named_files,
     require_known,
 )
+from dualstream.features.faces.region import require_parts
 from dualstream.features.media import nvdec, pyav
 from dualstream.features.media.settings import MediaError
 from dualstream.features.options import LEAST_CONFIDENCE
@@ -55,6 +57,7 @@ def refuse_early(options: ExtractionOptions) -> None:
                     raise FileNotFoundError(f"table {argument} does not exist")
             files_of(stream, options)
         refuse_unused(options)
+        require_parts(options, options)
     except (ValueError, OSError) as error:
         raise UsageError(str(error)) from error
     if set(options.video) | set(options.audio) == {NONE}:
@@ -114,19 +117,69 @@ def files_of(stream: StreamName, options: ExtractionOptions) -> list[Path]:
 
 
 def refuse_unused(options: ExtractionOptions) -> None:
-    """Refuse options of sound that no encoder would hear."""
-    entries = [find("audio", text) for text in options.audio if text != NONE]
-    known = [one for one in entries if one is not None]
-    if options.context != "clip" and len(known) == len(entries) and not any(one.context for one in known):
+    """Refuse options of pictures, sound, networks or tables where none of the encoders has a use for them.
+
+    Raises
+    ------
+    UsageError
+        Naming the option and the encoders.
+    """
+    looking, listening = _entries("video", options), _entries("audio", options)
+    sees, encodes_sound = (any(one is None or not one.table for one in some) for some in (looking, listening))
+    regions = set(options.region)
+    hears = encodes_sound or "speaker" in regions
+    tables = any(one is None or one.table for one in (*looking, *listening))
+    if faces := [] if sees else [one for one in options.region if one != "frame"]:
+        raise UsageError(
+            f"--region {faces[0]} needs a video encoder that sees pictures; found --video "
+            + ", ".join(options.video)
+        )
+    if options.context != "clip" and not any(one is None or one.context for one in listening):
         raise UsageError(
             f"--context {options.context} is for audio encoders that hear the whole clip (hf:FOLDER); found "
             f"--audio {', '.join(options.audio)}"
         )
-    if options.scramble is not None and all(one is not None and one.table for one in entries):
+    if options.scramble is not None and not encodes_sound:
         raise UsageError(
             f"--scramble {options.scramble:g} changes sound, and none is read for --audio "
             + ", ".join(options.audio)
         )
+    for names, used, why in (
+        (("fit",), "frame" in regions, "faces are cut out as squares"),
+        (("fit", "sampling", "decode"), sees, "no encoder sees pictures"),
+        (("channels",), hears, "no encoder hears sound"),
+        (("max_clip_s", "decoder"), sees or hears, "no clip is read"),
+        (("rate", "confidence"), tables, "no stream is a table"),
+    ):
+        if given := [] if used else _changed(options, names):
+            raise UsageError(
+                f"{given[0]} shapes nothing here, since {why}; found --video {', '.join(options.video)} --audio "
+                f"{', '.join(options.audio)} --region {', '.join(options.region)}: leave it out"
+            )
+
+
+def idle_words(options: ExtractionOptions) -> list[str]:
+    """Return what a person should know of options of networks where there are none: they change nothing."""
+    if has_network(options):
+        return []
+    given = _changed(options, ("precision", "threads"))
+    given += [] if options.device in ("auto", "cpu") else [f"--device {options.device}"]
+    return [f"{one} is for networks, and none of the encoders is one: it changes nothing" for one in given]
+
+
+def _entries(stream: StreamName, options: ExtractionOptions) -> list[EncoderEntry | None]:
+    """Return what is known of a stream's encoders; None of one that `build` will refuse."""
+    return [find(stream, text) for text in getattr(options, stream) if text != NONE]
+
+
+def _changed(options: ExtractionOptions, names: Iterable[str]) -> list[str]:
+    """Return those of some options that differ from their defaults, as they are typed."""
+    values = {name: getattr(options, name) for name in names}
+    return [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in values.items()
+        if value != getattr(ExtractionOptions, name)
+    ]
 
 
 def refuse_idle_tables(options: ExtractionOptions, specs: Iterable[SpecDocument]) -> None:

@@ -184,6 +184,11 @@ class RunOptions:
                     f"--part {self.part} makes shards, which hold rows before projection; give --projection "
                     f"{self.projection} to the run without --part, which seals the cache"
                 )
+            if self.region_debug is not None:
+                raise UsageError(
+                    f"--part {self.part} seals no cache, of which --region-debug shows the faces; give "
+                    f"--region-debug {self.region_debug} to the run without --part"
+                )
 
     @property
     def share(self) -> Part:

@@ -80,8 +80,9 @@ class Recipe:
 
     @property
     def has_network(self) -> bool:
-        """Whether an encoder runs in torch."""
-        return any(is_network(spec["stream"], spec["name"]) for spec in self.specs.values())
+        """Whether an encoder runs in torch, or what finds faces and tells who talks may."""
+        networks = (is_network(spec["stream"], spec["name"]) for spec in self.specs.values())
+        return any(networks) or any("region" in spec["parameters"] for spec in self.specs.values())
 
     @property
     def reads_media(self) -> bool:

@@ -22,6 +22,7 @@ MACHINES = "Many machines"
 FACES = "Faces"
 FACE_FIELDS = (
     *("region", "face_detector", "face_weights", "speaker_scorer", "speaker_weights", "speaker_margin"),
+    "speaker_alone",
     *("identity", "identity_embedder", "identity_weights"),
 )
 ENCODED = ("video", "audio", "video_weights", "audio_weights", "device", "precision", "threads")

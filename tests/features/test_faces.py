@@ -330,7 +330,7 @@ def test_face_rows_that_contradict_themselves_are_refused() -> None:
         (FaceOptions(region=("face",)), "needs a file of weights"),
         (FaceOptions(region=("face",), face_detector="hog"), "no face detector is called 'hog'"),
         (FaceOptions(region=("face",), face_weights="none.tflite"), "does not exist"),  # type: ignore[arg-type]
-        (FaceOptions(face_weights="x.tflite"), "go with --region"),  # type: ignore[arg-type]
+        (FaceOptions(face_weights="x.tflite"), "--face-weights x.tflite goes with --region face or speaker"),  # type: ignore[arg-type]
         (FaceOptions(region=("face",), speaker_weights="x.pt"), "goes with --region speaker"),  # type: ignore[arg-type]
     ],
 )

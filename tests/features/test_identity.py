@@ -243,15 +243,13 @@ def test_networks_that_tell_nobody_apart_are_refused(tmp_path: Path) -> None:
 
 
 def test_options_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    assert make_identity(IdentityOptions(), speaker=True) is None
-    for options, speaker, words in (
-        (IdentityOptions(identity=True), False, "goes with --region speaker"),
-        (IdentityOptions(identity_weights=tmp_path), True, "goes with --identity"),
-        (IdentityOptions(identity=True), True, "--identity-weights FILE"),
-        (IdentityOptions(identity=True, identity_embedder="eigenface"), True, "no face embedder is called"),
+    assert make_identity(IdentityOptions()) is None
+    for options, words in (
+        (IdentityOptions(identity=True), "--identity-weights FILE"),
+        (IdentityOptions(identity=True, identity_embedder="eigenface"), "no face embedder is called"),
     ):
         with pytest.raises(ValueError, match=words):
-            make_identity(options, speaker=speaker)
+            make_identity(options)
 
 
 FACE_API = Path(os.environ.get("DUALSTREAM_WEIGHTS", "")) / "face" / "face_recognition_model.bin"

@@ -187,6 +187,10 @@ def test_a_file_says_where_a_recording_is_cut_and_who_speaks(tmp_path):
     assert [(item.path.name, item.span_s, item.speaker) for item in items] == [
         ("a.mp4", (0.0, 1.0), "s1"), ("b.mp4", (2.0, 3.0), "s2"),
     ]  # fmt: skip
+    with pytest.raises(
+        UsageError, match="--speaker Bob: who speaks is said already of all 2 utterances, such as s1"
+    ):
+        gather([tmp_path / "a.mp4", tmp_path / "b.mp4"], segments=str(tmp_path / "both.rttm"), speaker="Bob")
 
 
 @pytest.mark.parametrize("edges", ["nan\t2.0", "1.0\tnan", "1.0\tinf", "-inf\t2.0"])

@@ -344,6 +344,7 @@ def test_csd_of_whole_videos_is_cut_to_utterances(tmp_path: Path) -> None:
         (["mmsa", "evil.pkl"], {}, CorruptError, "only numbers, text and arrays of them, never code"),
         (["mmsa", "odd.pkl"], {"to": "npy"}, UsageError, "--to and --run are for a cache"),
         (["cache.h5"], {"to": "npy", "rate": 5.0}, UsageError, "--manifest and --rate"),
+        (["csd", "odd.pkl"], {"manifest": Path("m.csv"), "rate": 5.0}, UsageError, "--rate 5 is for mmsa"),
     ],
 )
 def test_what_cannot_be_converted(

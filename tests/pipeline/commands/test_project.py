@@ -151,6 +151,11 @@ def test_options_fail(out: Path) -> None:
         project(out, options=ProjectOptions(width=50))
     with pytest.raises(DualstreamError, match="12 columns before projection"):
         project(out, options=ProjectOptions(width=50, streams=("video",)))
+    for kind in ("pca", "none"):
+        with pytest.raises(UsageError, match=f"--seed 5 turns or draws a projection, and {kind} does neither"):
+            project(out, options=ProjectOptions(kind=kind, seed=5))
+    with pytest.raises(UsageError, match="--width 3 is for rows that are projected, and with none they stay"):
+        project(out, options=ProjectOptions(kind="none", width=3))
     with pytest.raises(UsageError, match="expected one of: auto, pca"):
         build(ProjectOptions, values_of(ProjectOptions) | {"kind": "ica"})
     with pytest.raises(NoCacheError):

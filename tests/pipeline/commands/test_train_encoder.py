@@ -195,6 +195,29 @@ def test_a_run_that_stands_is_not_done_again_and_another_is_refused(corpus: Path
         train(corpus, tmp_path / "other.safetensors", "bilstm", epochs=1)
 
 
+@pytest.mark.parametrize(
+    ("encoder", "sampling", "training", "words"),
+    [
+        ("bilstm", {"fit": "crop"}, {}, "--fit crop shapes nothing here, since bilstm reads no pictures"),
+        ("bilstm", {"sampling": "every:1"}, {}, "--sampling every:1 shapes nothing"),
+        ("cnn5", {"channels": "mix"}, {}, "--channels mix shapes nothing here, since cnn5 reads no sound"),
+        ("cnn5", {}, {"depth_rate": 0.5}, "--depth-rate 0.5 shapes nothing here, since no block is unfrozen"),
+    ],
+)
+def test_options_that_would_shape_nothing_are_refused(
+    corpus: Path, tmp_path: Path, encoder: str, sampling: dict[str, Any], training: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        train_encoder(
+            corpus / "m.csv",
+            root=corpus,
+            out=tmp_path / "w.safetensors",
+            sampling=SampleOptions(encoder, **sampling),
+            training=TrainOptions(**training),
+            run=TrainingRunOptions(device="cpu"),
+        )
+
+
 def test_a_kill_anywhere_ends_at_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "a" / "w.safetensors", tmp_path / "b" / "w.safetensors"
     train(corpus, whole, "bilstm", epochs=2)

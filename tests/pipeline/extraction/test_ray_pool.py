@@ -393,7 +393,7 @@ def test_paths_become_absolute_and_files_have_digests(tmp_path: Path, monkeypatc
     import hashlib
 
     monkeypatch.chdir(tmp_path)
-    for name in ("w.safetensors", "votes.csv", "ffmpeg-here", "yunet.onnx", "talks.pt"):
+    for name in ("w.safetensors", "votes.csv", "ffmpeg-here", "yunet.onnx", "talks.pt", "who.onnx"):
         Path(name).write_text(name)
     options = ExtractionOptions(
         video=("cnn5", "table:votes.csv"),
@@ -402,14 +402,17 @@ def test_paths_become_absolute_and_files_have_digests(tmp_path: Path, monkeypatc
         region=("speaker",),
         face_weights=Path("yunet.onnx"),
         speaker_weights=Path("talks.pt"),
+        identity=True,
+        identity_weights=Path("who.onnx"),
     )
     there, files = _absolute(options)
     assert there.video == ("cnn5", f"table:{tmp_path}/votes.csv") and there.audio == ("acoustic",)
     assert there.video_weights == (f"{tmp_path}/w.safetensors",) and there.ffmpeg == tmp_path / "ffmpeg-here"
     assert there.face_weights == tmp_path / "yunet.onnx" and there.speaker_weights == tmp_path / "talks.pt"
+    assert there.identity_weights == tmp_path / "who.onnx"
     assert files == {
         str(tmp_path / name): hashlib.sha256(name.encode()).hexdigest()
-        for name in ("w.safetensors", "votes.csv", "yunet.onnx", "talks.pt")
+        for name in ("w.safetensors", "votes.csv", "yunet.onnx", "talks.pt", "who.onnx")
     }
     plain, _ = _absolute(ExtractionOptions(video=("cnn5",), video_weights=("random:0",), ffmpeg=Path("ffmpeg")))
     assert plain.video_weights == ("random:0",) and plain.ffmpeg == Path("ffmpeg")

@@ -93,7 +93,8 @@ def speakers(corpus: Path, tmp_path_factory: Any) -> Path:
 
 
 def run(corpus: Path, out: Path, *regions: str, workers: int = 1, debug: Path | None = None, **more: Any) -> Cache:
-    options = ExtractionOptions(video=("vgg16",), audio=("none",), region=regions, face_detector="colour", **more)
+    faces = {} if regions == ("frame",) else {"face_detector": "colour"}
+    options = ExtractionOptions(video=("vgg16",), audio=("none",), region=regions, **faces, **more)
     recipe = partial(make_recipe, build_encoder=build)
     how = RunOptions(workers=workers, shard_size=2, projection="none", region_debug=debug)
     extract(corpus / "m.csv", root=corpus, out=out, options=options, run=how, build_recipe=recipe)
@@ -219,8 +220,9 @@ def test_check_without_faces_refuses_their_options(corpus: Path) -> None:
     from dualstream.pipeline.commands.check import main
     from dualstream.pipeline.options.corpus import CheckOptions
 
-    with pytest.raises(UsageError, match="go with --faces"):
-        main(corpus / "m.csv", corpus, CheckOptions(), face=FaceOptions(speaker_margin=1.0))
+    for face in (FaceOptions(speaker_margin=1.0), FaceOptions(face_detector="blazeface")):
+        with pytest.raises(UsageError, match="goes with --faces: give that too"):
+            main(corpus / "m.csv", corpus, CheckOptions(), face=face)
     plain = main(corpus / "m.csv", corpus, CheckOptions())
     assert not {"no-face", "several-faces"} & {one.code for one in plain.findings}
 
@@ -253,7 +255,10 @@ def test_what_was_chosen_can_be_looked_at(corpus: Path, tmp_path: Path) -> None:
     )
     green = (marked[:, :, 1] - marked[:, :, 0] > 60) & (marked[:, :, 1] - marked[:, :, 2] > 40)
     assert green.sum() > 30 > ((plain[:, :, 1] - plain[:, :, 0] > 60).sum())
-    run(corpus, tmp_path / "frame.h5", "frame", debug=folder)  # nothing to show is said, not raised
+    with pytest.raises(UsageError, match=r"--region-debug .* found --region frame"):
+        run(corpus, tmp_path / "frame.h5", "frame", debug=folder)
+    with pytest.raises(UsageError, match=r"m\.csv is not a folder"):
+        run(corpus, tmp_path / "c.h5", "speaker", debug=corpus / "m.csv")
 
 
 def test_clips_of_a_store_that_are_looked_at_stay_within_the_bound(

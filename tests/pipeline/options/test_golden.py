@@ -13,7 +13,14 @@ import typer
 from dualstream import cli
 
 GOLDEN = json.loads(Path(__file__).with_name("options_0.1.json").read_text())
-FACES = {"--face-detector", "--face-weights", "--speaker-scorer", "--speaker-weights", "--speaker-margin"}
+FACES = {
+    "--face-detector",
+    "--face-weights",
+    "--speaker-scorer",
+    "--speaker-weights",
+    "--speaker-margin",
+    "--speaker-alone",
+}
 IDENTITY = {"--identity", "--identity-embedder", "--identity-weights"}
 ADDED = {
     command: {"--config", "--quiet -q", "--verbose -v"}

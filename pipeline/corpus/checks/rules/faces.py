@@ -56,7 +56,7 @@ def several_faces(corpus: CheckedCorpus) -> Iterator[Case]:
     means="with --region speaker most of its windows are masked; --speaker-margin 0 would decide, and err more.",
 )
 def undecided_speaker(corpus: CheckedCorpus) -> Iterator[Case]:
-    """Find utterances most of whose windows show several faces, none of which was chosen."""
+    """Find utterances most of whose windows show faces, none of which was chosen."""
     for fact, faces in _looked_at(corpus):
         lost = float((faces.state == UNDECIDED).mean())
         if lost >= MOSTLY:

@@ -14,7 +14,7 @@ from dualstream.features.media import write_clip
 from dualstream.pipeline.commands.check import CheckOptions, Checkup, main
 from dualstream.pipeline.corpus.checks.findings import Finding
 from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, examine
-from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, Utterance, write_manifest
+from dualstream.pipeline.corpus.manifest import Manifest, Utterance, write_manifest
 from dualstream.pipeline.errors import UsageError
 from typer.testing import CliRunner
 
@@ -190,7 +190,7 @@ def test_command(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_no_folder_and_no_workers_fail(corpus: Path) -> None:
-    with pytest.raises(ManifestError, match="is not a folder"):
+    with pytest.raises(UsageError, match="is not a directory"):
         main(manifest_of(corpus), corpus / "good.mp4")
     with pytest.raises(UsageError, match="expected 1 or more"):
         CheckOptions(workers=0)
