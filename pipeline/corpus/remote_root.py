@@ -34,6 +34,7 @@ PAUSE_S = 0.5  # before the second one, and twice as long before the third
 CONNECT_S, READ_S = 10.0, 20.0  # the longest wait for a web server's answer, and for its next bytes
 FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and its size at this rate
 ASKED_AT_ONCE = 16
+ASKED_AGAIN = 1000  # files, at most, that are asked for one by one where a listing lacks them: it may be cut off
 SILENT = 16  # files in a row that a store does not answer for: then it is down, and each is asked for once
 TAGS = (
     *("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation"),
@@ -141,9 +142,10 @@ class RemoteRoot:
         if self.lists:
             with contextlib.suppress(Exception):  # who may read may not always list: then one by one
                 found = self._list()
+                lacking = [path for path in wanted if path not in found]
                 with self._lock:
                     self._known |= {path: found.get(path) or _missing() for path in wanted}
-                return
+                wanted = [] if self._protocol in LISTING or len(lacking) > ASKED_AGAIN else lacking
         with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="dualstream-ask") as pool:
             list(pool.map(lambda path: self._ask(path), wanted))
 

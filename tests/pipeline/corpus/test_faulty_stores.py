@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import errno
-import gzip
 import hashlib
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from dualstream.pipeline.cache import read_cache
@@ -26,140 +24,34 @@ from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction.request import ExtractReport, RunOptions
 from dualstream.pipeline.extraction.staleness import ABSENT
 
+from tests.pipeline.faulty_store import (
+    OF_EQUAL_SIZE,
+    PASSING,
+    Fault,
+    Store,
+    appended,
+    changed_before,
+    changed_midway,
+    damaged,
+    half,
+    longer,
+    nothing,
+    registered,
+    whole,
+    zipped,
+)
 from tests.pipeline.stubs import STUBS, make_corpus, run_extract, stub_recipe
 
-fsspec = pytest.importorskip("fsspec")
-
-Fault = Callable[["Store", str, Path], None]
 CLIP = b"the bytes of a clip, which are " + b"many " * 50
 
 
-class Store(fsspec.AbstractFileSystem):  # type: ignore[misc]
-    """Files in this process's memory, given as its faults say."""
-
-    protocol = "faulty"
-    cachable = False
-    files: ClassVar[dict[str, bytes]] = {}
-    tags: ClassVar[Counter[str]] = Counter()
-    faults: ClassVar[dict[str, list[Fault]]] = {}
-    """Of each file, what happens at one try after the other; then all is well."""
-    states: ClassVar[tuple[str, ...]] = ("md5Hash", "etag")
-    silent: ClassVar[dict[str, int]] = {}
-    """How many questions for a file's size are not answered."""
-    gets: ClassVar[Counter[str]] = Counter()
-
-    def put(self, name: str, data: bytes) -> None:
-        self.files[name] = data
-        self.tags[name] += 1
-
-    def info(self, path: str, **more: Any) -> dict[str, Any]:
-        name = self._strip_protocol(path)
-        if name == "clips":
-            return {"name": name, "size": 0, "type": "directory"}
-        if self.silent.get(name, 0) > 0:
-            self.silent[name] -= 1
-            raise ConnectionError("503 Service Unavailable")
-        if name not in self.files:
-            raise FileNotFoundError(name)
-        said = {"md5Hash": base64.b64encode(hashlib.md5(self.files[name]).digest()).decode(),
-                "etag": f"{self.tags[name]}"}  # fmt: skip
-        return {"name": name, "size": len(self.files[name]), "type": "file"} | {
-            key: said[key] for key in self.states
-        }
-
-    def ls(self, path: str, detail: bool = True, **more: Any) -> list[Any]:
-        found = [Store.info(self, name) for name in self.files if not self.silent.get(name)]
-        return found if detail else [one["name"] for one in found]
-
-    def get_file(self, rpath: str, lpath: str, callback: Any = None, **more: Any) -> None:
-        name = self._strip_protocol(rpath)
-        self.gets[name] += 1
-        if name not in self.files:
-            raise FileNotFoundError(name)
-        faults = self.faults.get(name, [])
-        (faults.pop(0) if faults else whole)(self, name, Path(lpath))
-
-
-def whole(store: Store, name: str, target: Path) -> None:
-    target.write_bytes(store.files[name])
-
-
-def half(store: Store, name: str, target: Path) -> None:
-    target.write_bytes(store.files[name][: len(store.files[name]) // 2])
-
-
-def half_and_ends(store: Store, name: str, target: Path) -> None:
-    half(store, name, target)
-    raise ConnectionError("reset by peer")
-
-
-def appended(store: Store, name: str, target: Path) -> None:
-    """Go on at the end of what is there, as a package might that resumes."""
-    with open(target, "ab") as file:
-        file.write(store.files[name])
-
-
-def longer(store: Store, name: str, target: Path) -> None:
-    target.write_bytes(store.files[name] + b"0\r\n\r\n")
-
-
-def damaged(store: Store, name: str, target: Path) -> None:
-    target.write_bytes(bytes(one ^ (number == 3) for number, one in enumerate(store.files[name])))
-
-
-def shifted(store: Store, name: str, target: Path) -> None:
-    """Ranges that come in the wrong order."""
-    data = store.files[name]
-    target.write_bytes(data[9:] + data[:9])
-
-
-def zipped(store: Store, name: str, target: Path) -> None:
-    target.write_bytes(gzip.compress(store.files[name]))
-
-
-def nothing(store: Store, name: str, target: Path) -> None:
-    """Say that all went well."""
-
-
-def empty(store: Store, name: str, target: Path) -> None:
-    target.touch()
-
-
-def a_folder(store: Store, name: str, target: Path) -> None:
-    """As fsspec does where a store calls the place a folder."""
-    target.mkdir()
-
-
-def refused(store: Store, name: str, target: Path) -> None:
-    raise PermissionError("403")
-
-
-def changed_midway(store: Store, name: str, target: Path) -> None:
-    """A file of the same size takes the place of another between two ranges."""
-    old = store.files[name]
-    store.put(name, bytes(255 - one for one in old))
-    target.write_bytes(old[:9] + store.files[name][9:])
-
-
-def changed_before(store: Store, name: str, target: Path) -> None:
-    store.put(name, store.files[name] + b" and more")
-    whole(store, name, target)
-
-
-PASSING = (half, half_and_ends, appended, longer, zipped, nothing, empty, a_folder, refused, changed_midway,
-           changed_before)  # fmt: skip
-OF_EQUAL_SIZE = (damaged, shifted)
-
-
 @pytest.fixture(autouse=True)
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(remote_root, "PAUSE_S", 0.001)
-    fsspec.register_implementation("faulty", Store, clobber=True)
-    for name, fresh in {"files": {}, "tags": Counter(), "faults": {}, "silent": {}, "gets": Counter()}.items():
-        monkeypatch.setattr(Store, name, fresh)
-    return Store()
+    with registered(monkeypatch) as made:
+        yield made
 
 
 def fetched(store: Store, target: Path, *faults: Fault) -> bytes:
@@ -255,6 +147,18 @@ def test_a_store_that_is_down_is_asked_once_for_each_file(store: Store) -> None:
             root.file(f"{number}")
     asked = [99 - left for left in store.silent.values()]
     assert asked == [3] * remote_root.SILENT + [1] * (count - remote_root.SILENT)
+
+
+def test_a_listing_that_lacks_files_is_not_believed_of_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        store.put(f"clips/{number}", CLIP)
+    monkeypatch.setattr(Store, "ls", lambda self, path, detail=True, **more: [self.info("clips/3")])
+    for again, there in ((9, 9), (7, 1)):  # so many are asked for one by one; of more the listing is believed
+        monkeypatch.setattr(remote_root, "ASKED_AGAIN", again)
+        root = RemoteRoot("faulty://clips")
+        root.look([f"{number}" for number in range(9)])
+        asked = [one for one in root._known.values() if not isinstance(one, NoClipError)]
+        assert len(asked) == there
 
 
 def test_other_bytes_of_the_same_file_are_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
