@@ -179,7 +179,7 @@ def row_names(parts: Sequence[FeatureSet]) -> tuple[str, ...]:
 def components(rows: Floats, there: Mask, *, rank: int = RANK) -> Floats:
     """Return the principal components of standardised rows, shape (N, R); zeros where a row isn't there."""
     rows = standardised(rows, there)
-    known = rows[there]
+    known = rows if there.all() else rows[there]
     rank = max(1, min(rank, rows.shape[1], len(known) // ROWS_PER_COMPONENT))
     values, vectors = np.linalg.eigh(known.T @ known / max(1, len(known)))
     kept = np.argsort(values)[::-1][:rank]
