@@ -29,24 +29,31 @@ DIALOGUE = 10  # utterances
 
 
 def make_corpus(folder: Path, count: int, columns: int) -> None:
-    """Write empty clips in folders of two labels, and a table with two rows per utterance."""
+    """Write empty clips in folders of two labels, and a table with two rows per utterance.
+
+    Nothing of it is kept: the peak of a process that is started begins at what this one holds.
+    """
     rng = np.random.default_rng(0)
-    names = [f"d{number // DIALOGUE}_u{number % DIALOGUE}" for number in range(count)]
     for label in ("joy", "anger"):
         (folder / "clips" / label).mkdir(parents=True)
     splits = ("train", "train", "dev", "test")
     with open(folder / "manifest.csv", "w", encoding="utf-8") as file:
         file.write("id,path,split,dialogue,turn,speaker,emotion\n")
-        for number, name in enumerate(names):
+        for number in range(count):
+            name = _name(number)
             label, dialogue = ("joy", "anger")[number % 2], number // DIALOGUE
             (folder / "clips" / label / f"{name}.wav").touch()
             file.write(f"{name},clips/{label}/{name}.wav,{splits[dialogue % 4]},d{dialogue},{number % DIALOGUE},"
                        f"s{number % 7},{label}\n")  # fmt: skip
-    rows = rng.standard_normal((2 * count, columns)).round(4)
     with open(folder / "rows.csv", "w", encoding="utf-8") as file:
         file.write(",".join(["id", "time_s", *(f"c{number}" for number in range(columns))]) + "\n")
-        for number, row in enumerate(rows):
-            file.write(f"{names[number // 2]},{0.5 + number % 2 * 0.5}," + ",".join(map(str, row)) + "\n")
+        for number in range(2 * count):
+            row = rng.standard_normal(columns).round(4)
+            file.write(f"{_name(number // 2)},{0.5 + number % 2 * 0.5}," + ",".join(map(str, row)) + "\n")
+
+
+def _name(number: int) -> str:
+    return f"d{number // DIALOGUE}_u{number % DIALOGUE}"
 
 
 def commands(folder: Path, width: int) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import fields
 from itertools import pairwise
 
@@ -11,8 +11,9 @@ import numpy as np
 from dualstream.features.faces.rows import FaceRows
 from dualstream.pipeline.cache.model import UNLABELLED, Cache, Stream, Utterances
 from dualstream.pipeline.storage.rows import blocks, rows_in_block
-from dualstream.pipeline.storage.texts import Texts
 from numpy.typing import NDArray
+
+from dualstream.packed_texts import repeated
 
 STATUSES = ("ok", "failed")
 VOCABULARIES = ("emotion", "sentiment")
@@ -55,18 +56,12 @@ def of_windows(values: NDArray[np.bool_], offsets: NDArray[np.int64], span: slic
 
 
 def _check_texts(utterances: Utterances) -> None:
-    if _are_repeated(utterances.id):
+    if repeated(utterances.id):
         raise ValueError("utterances/id has an id twice")
     _match_all("utterances/id", utterances.id, UTTERANCE_ID, "letters, digits, dot, dash, underscore")
     _match_all("utterances/sha256", utterances.sha256, SHA256, "a SHA-256 in hex, or nothing")
     if unknown := set(utterances.status) - set(STATUSES):
         raise ValueError(f"utterances/status has {sorted(unknown)}; expected {' or '.join(STATUSES)}")
-
-
-def _are_repeated(texts: Sequence[str]) -> bool:
-    if isinstance(texts, Texts):
-        return len(np.unique(texts.raw)) != len(texts)
-    return len(set(texts)) != len(texts)
 
 
 def _match_all(name: str, texts: Iterable[str], pattern: str, expected: str) -> None:

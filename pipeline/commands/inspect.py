@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
     splits += sorted(set(utterances.split) - set(splits))
     far = _odd_rows(cache)
     streams = {name: _stream(cache, stream, splits) for name, stream in cache.streams.items()}
-    found = mistakes(_with_utterances(cache))
+    found = mistakes(cache)
     verified, not_verified = _verify(path, cache) if verify else (None, None)
     return InspectReport(
         cache=str(path),
@@ -93,12 +93,6 @@ def inspect(path: Path, *, verify: bool = False) -> InspectReport:
         verified=verified,
         not_verified=not_verified,
     )
-
-
-def _with_utterances(cache: Cache) -> Cache:
-    """Return a cache whose rows of utterances are in memory: they are compared with each other."""
-    streams = {name: replace(one, utterance=np.asarray(one.utterance)) for name, one in cache.streams.items()}
-    return replace(cache, streams=streams)
 
 
 def _stream(cache: Cache, stream: Stream, splits: list[str]) -> StreamReport:

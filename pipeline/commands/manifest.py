@@ -16,6 +16,7 @@ from dualstream.pipeline.corpus.left_out import describe as describe_left_out
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, is_written, write_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.corpus.utterance_columns import UtteranceColumns
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.options.corpus import ManifestCommand, ManifestOptions
 from dualstream.pipeline.options.emit import CommandResult, text_result
@@ -153,7 +154,8 @@ def build(rows: Sequence[Utterance], options: ManifestOptions) -> Manifest:
     """Apply the options to a corpus's rows."""
     rows = _split_by_speaker(_without(rows, options.drop), options)
     if options.sentiment == "from-emotion" and not any(row.sentiment for row in rows):
-        rows = [dataclasses.replace(row, sentiment=sentiment_of(row.emotion)) for row in rows]
+        told = (dataclasses.replace(row, sentiment=sentiment_of(row.emotion)) for row in rows)
+        rows = UtteranceColumns.of(told)  # which takes a third of what as many objects do
     return Manifest(rows)
 
 
@@ -176,6 +178,8 @@ def summary(manifest: Manifest) -> ManifestSummary:
 
 
 def _without(rows: Sequence[Utterance], drop: Sequence[str]) -> Sequence[Utterance]:
+    if not drop:
+        return rows
     known = {row.emotion for row in rows} - {""}
     unknown = [name for name in drop if name not in known]
     if unknown:
@@ -183,8 +187,8 @@ def _without(rows: Sequence[Utterance], drop: Sequence[str]) -> Sequence[Utteran
             f"no utterance is labelled {', '.join(unknown)}; "
             f"the emotions are {', '.join(sorted(known)) or 'not told'}"
         )
-    kept = [row for row in rows if row.emotion not in drop]
-    if not kept:
+    kept = UtteranceColumns.of(row for row in rows if row.emotion not in drop)
+    if not len(kept):
         raise UsageError("every utterance would be dropped")
     return kept
 

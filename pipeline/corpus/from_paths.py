@@ -25,7 +25,7 @@ class PathPatterns:
     split: str = ""
 
 
-def read_paths(rows: Sequence[Utterance], patterns: PathPatterns) -> tuple[list[Utterance], list[str]]:
+def read_paths(rows: Sequence[Utterance], patterns: PathPatterns) -> tuple[Sequence[Utterance], list[str]]:
     """Return rows with what their paths say, and in words where a pattern found nothing.
 
     Raises
@@ -34,7 +34,7 @@ def read_paths(rows: Sequence[Utterance], patterns: PathPatterns) -> tuple[list[
         Where a pattern is no regular expression or finds nothing in any path, where a split is none that is known,
         or where a path says no split.
     """
-    done, notes = list(rows), []
+    done, notes = rows, list[str]()
     for field in ("speaker", "dialogue", "split"):
         pattern, option = getattr(patterns, field), f"--{field}-from"
         if not pattern:

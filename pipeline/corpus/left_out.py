@@ -77,15 +77,21 @@ def left_out(
     more
         Further (reason, name) that the importer itself knows of.
     """
+    import numpy as np  # which `--help` does without
+
     found: dict[str, set[str]] = defaultdict(set)
     for reason, what in more:
         found[reason].add(what)
-    used = {os.path.normpath(path) for row in rows for path in row.files}
-    known = {row.id for row in rows}
+    used = np.fromiter((hash(os.path.normpath(path)) for row in rows for path in row.files), np.int64)
     files, shut = walk(root)
-    for path in files:
-        if path not in used and not (reads is not None and reads.fullmatch(path)):
-            found[_reason(path, name, known, spare)].add(path)
+    is_used = np.isin(
+        np.fromiter(map(hash, files), np.int64, count=len(files)), used
+    )  # a path takes ten times that
+    left = [files[at] for at in np.flatnonzero(~is_used)]
+    left = [path for path in left if reads is None or not reads.fullmatch(path)]
+    known = {row.id for row in rows} if left and name is None else set()
+    for path in left:
+        found[_reason(path, name, known, spare)].add(path)
     found["folder"].update(shut)
     return [
         LeftOut(reason, tuple(sorted(found[reason])), expected if reason == "name" else "")

@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from sys import intern
-from typing import cast
+from typing import BinaryIO, cast
 
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
@@ -155,13 +155,14 @@ def read_manifest(path: Path) -> Manifest:
         Naming every fault by row, line and column; or that there is no such file.
     """
     try:
-        raw = path.read_bytes()
+        with open(path, "rb") as file:
+            return _parsed(file if file.seekable() else io.BytesIO(file.read()))
     except FileNotFoundError as e:
         raise ManifestError(f"no manifest at {path}: `manifest` makes one from a corpus") from e
     except OSError as e:
         raise ManifestError(f"cannot read the manifest {path}: {e.strerror}; expected a CSV file") from e
-    try:
-        return parse_manifest(raw)
+    except UnicodeDecodeError as e:
+        raise ManifestError(f"{path} changed while it was read; run the same command again") from e
     except ManifestError as e:
         e.args = (f"{path}: {e}",)
         raise
@@ -169,7 +170,12 @@ def read_manifest(path: Path) -> Manifest:
 
 def parse_manifest(raw: bytes) -> Manifest:
     """Read a manifest from its bytes; see `read_manifest`."""
-    header, rows = _table(raw)
+    return _parsed(io.BytesIO(raw))
+
+
+def _parsed(file: BinaryIO) -> Manifest:
+    """Read a manifest from a file that is at its start, in parts."""
+    header, rows = _table(file)
     extras = [name for name in header if name not in (*COLUMNS, SOUND)]
     problems: list[tuple[int, str]] = []
     columns = UtteranceColumns()
@@ -328,10 +334,10 @@ def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance 
     return (utterance, []) if not faults else (None, faults)
 
 
-def _table(raw: bytes) -> tuple[list[str], Iterable[Line]]:
+def _table(file: BinaryIO) -> tuple[list[str], Iterable[Line]]:
     """Return the header, and (line, cells) of each row as it is asked for; a plain table is completed."""
-    _require_text(raw)
-    lines = _lines(raw)
+    _require_text(file)
+    lines = _lines(file)
     first = next(lines, None)
     if first is None:
         raise ManifestError(f"the file is empty; expected a header with the columns {', '.join(COLUMNS)}")
@@ -342,24 +348,31 @@ def _table(raw: bytes) -> tuple[list[str], Iterable[Line]]:
     return header, rows
 
 
-def _require_text(raw: bytes) -> None:
-    """Refuse what is no UTF-8; it is decoded in parts, which are dropped."""
+def _require_text(file: BinaryIO) -> None:
+    """Refuse what is no UTF-8; it is decoded in parts, which are dropped, and the file is at its start again."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(raw) + 1, TEXT_AT_ONCE):
-        waiting = len(decoder.getstate()[0])  # bytes of a character that the part before began
+    lines, head = 0, b""
+    while True:
+        part = file.read(TEXT_AT_ONCE)
+        head = head or part[:2]
+        before = decoder.getstate()[0]  # bytes of a character that the part before began
         try:
-            decoder.decode(raw[start : start + TEXT_AT_ONCE], final=start + TEXT_AT_ONCE > len(raw))
+            decoder.decode(part, final=not part)
         except UnicodeDecodeError as e:
-            at = start - waiting + e.start
-            line = raw.count(b"\n", 0, at) + 1
-            is_utf16 = raw[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            found = "UTF-16" if is_utf16 else f"byte 0x{raw[at]:02x} in line {line}"
+            at = e.start - len(before)
+            line = lines + part.count(b"\n", 0, max(at, 0)) + 1
+            is_utf16 = head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            found = "UTF-16" if is_utf16 else f"byte 0x{(before + part)[e.start]:02x} in line {line}"
             raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
+        if not part:
+            break
+        lines += part.count(b"\n")
+    file.seek(0)
 
 
-def _lines(raw: bytes) -> Iterator[Line]:
+def _lines(file: BinaryIO) -> Iterator[Line]:
     """Yield (line, cells) of each line of a CSV that is not blank."""
-    reader = csv.reader(io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8-sig", newline=""), strict=True)
+    reader = csv.reader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), strict=True)
     line = 1
     try:
         for cells in reader:

@@ -6,7 +6,6 @@ video/joy/a.mp4  audio/joy/a.m4a       folders that differ in a word for picture
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
@@ -42,10 +41,10 @@ def pair(paths: Iterable[str]) -> Pairs:
     spare: set[str] = set()
     for key in (_as_written, _in_any_case, _across_folders):
         taken = {*sound_of.values(), *spare}
-        by_key: dict[Hashable, list[str]] = defaultdict(list)
-        for sound in sounds:
-            if sound not in taken:
-                by_key[key(sound)].append(sound)
+        by_key: dict[Hashable, list[str]] = {key(video): [] for video in videos if video not in sound_of}
+        for sound in sounds if by_key else ():
+            if sound not in taken and (alike := by_key.get(key(sound))) is not None:
+                alike.append(sound)
         for video in videos:
             found = by_key.get(key(video))
             if video not in sound_of and found:

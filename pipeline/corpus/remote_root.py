@@ -6,20 +6,23 @@ Its address may hold credentials (``user:password@``, a signed query): texts of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import re
+import shutil
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError
+from dualstream.pipeline.corpus.stated_digests import digest_of_file, stated_digests
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.provenance import digest_of
 
@@ -31,6 +34,8 @@ PAUSE_S = 0.5  # before the second one, and twice as long before the third
 CONNECT_S, READ_S = 10.0, 20.0  # the longest wait for a web server's answer, and for its next bytes
 FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and its size at this rate
 ASKED_AT_ONCE = 16
+ASKED_AGAIN = 1000  # files, at most, that are asked for one by one where a listing lacks them: it may be cut off
+SILENT = 16  # files in a row that a store does not answer for: then it is down, and each is asked for once
 TAGS = (
     *("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation"),
     *("Last-Modified", "Content-MD5", "Digest"),  # web servers
@@ -41,11 +46,14 @@ UNTAGGED = (
     f"{os.getpid()} {time.time_ns()}"  # in their place: this run believes the size, the next one asks the bytes
 )
 
+LISTING = ("ftp",)  # to ask for one file is to list its folder: what the first listing said is not asked again
+LOCAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # what this machine says, and no store
+
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*(::[a-z][a-z0-9+.-]*)*://", re.IGNORECASE)
 _ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RemoteFile:
     """What a store says of a file."""
 
@@ -53,6 +61,12 @@ class RemoteFile:
     """-1 where it does not say."""
     version: int
     """A number that changes with the file, of its tag or its time of change."""
+    digests: tuple[tuple[str, str], ...] = ()
+    """Names of algorithms, and the digests in hex that the store states; kept of what is asked for alone."""
+
+    def is_same(self, other: RemoteFile) -> bool:
+        """Tell whether the store says that it is the same file."""
+        return (self.size_bytes, self.version) == (other.size_bytes, other.version)
 
 
 class RemoteRoot:
@@ -63,6 +77,8 @@ class RemoteRoot:
         self._protocol = url.partition("://")[0].rpartition("::")[2].lower()
         self._lock = threading.Lock()
         self._known: dict[str, RemoteFile | NoClipError] = {}
+        self._silent = 0
+        """Files in a row that it did not answer for."""
         _ = self._system  # an unknown protocol is refused now
 
     def __str__(self) -> str:
@@ -126,9 +142,10 @@ class RemoteRoot:
         if self.lists:
             with contextlib.suppress(Exception):  # who may read may not always list: then one by one
                 found = self._list()
+                lacking = [path for path in wanted if path not in found]
                 with self._lock:
                     self._known |= {path: found.get(path) or _missing() for path in wanted}
-                return
+                wanted = [] if self._protocol in LISTING or len(lacking) > ASKED_AGAIN else lacking
         with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="dualstream-ask") as pool:
             list(pool.map(lambda path: self._ask(path), wanted))
 
@@ -148,23 +165,33 @@ class RemoteRoot:
             raise NoClipError(found.kind, found.text)
         return found
 
-    def fetch(self, path: str, target: Path) -> None:
-        """Fetch a file, whole or not at all; a failure is tried again.
+    def fetch(self, path: str, target: Path) -> tuple[RemoteFile, str]:
+        """Fetch a file, whole or not at all; return what the store says of it, and its SHA-256.
+
+        What came has the size and, where the store states them, the digests that are returned. A failure is tried
+        again; a file that changed on the way is fetched anew.
 
         Raises
         ------
         NoClipError
             Where it can't be had (``unfetched``) or is gone (``missing``), with the reason.
+        DualstreamError
+            Where this machine can't keep it.
         """
+        came: list[str] = []
         for attempt in range(TRIES):
             try:
-                self._fetch_once(path, target)
-                return
+                return self._fetch_once(path, target, came)
             except NoClipError:
+                _remove(target)
                 raise
-            except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-                with contextlib.suppress(OSError):
-                    target.unlink()
+            except Exception as error:
+                _remove(target)
+                if _is_local(error, target):
+                    raise DualstreamError(
+                        f"a clip could not be written below {target.parent}: {error}; expected room for 2 GiB of "
+                        "clips: set TMPDIR to a folder that has it"
+                    ) from error
                 if _is_missing(error):
                     raise _missing() from None
                 if attempt == TRIES - 1:
@@ -172,30 +199,63 @@ class RemoteRoot:
                         "unfetched", f"tried {TRIES} times: {self._words(error)}; the next run tries again"
                     ) from None
                 time.sleep(PAUSE_S * 2**attempt)
+        raise AssertionError("the last attempt returns or raises")
 
-    def _fetch_once(self, path: str, target: Path) -> None:
-        expected = self.file(path).size_bytes
-        limit_s = FETCH_S + max(expected, 0) / SLOWEST_BYTES_PER_S
+    def _fetch_once(self, path: str, target: Path, came: list[str]) -> tuple[RemoteFile, str]:
+        """Fetch a file once; `came` are the digests of what came before."""
+        before = self.file(path)
+        _remove(target)  # a store that goes on where it stopped would append to it
+        limit_s = FETCH_S + max(before.size_bytes, 0) / SLOWEST_BYTES_PER_S
         self._system.get_file(self._place(path), str(target), callback=_Watch(limit_s))
-        size = os.path.getsize(target)
-        if expected >= 0 and size != expected:
-            raise OSError(f"it was cut off: {size:,} of {expected:,} bytes came")
+        if not target.is_file():
+            raise OSError("nothing came")
+        sha256, size = digest_of_file(target, "sha256"), os.path.getsize(target)
+        now = before if self._protocol in LISTING else self.file(path, fresh=True)
+        # Servers that share a name may each have their own tag for a file: then the same bytes come again.
+        if not now.is_same(before) and came[-1:] != [sha256]:
+            came.append(sha256)
+            raise OSError("it changed while it was fetched")
+        if now.size_bytes >= 0 and size != now.size_bytes:
+            if size < now.size_bytes:
+                raise OSError(f"it was cut off: {size:,} of {now.size_bytes:,} bytes came")
+            raise OSError(
+                f"{size:,} bytes came of what has {now.size_bytes:,} by the store (is it stored compressed, with "
+                "a Content-Encoding that is undone on the way?)"
+            )
+        for name, stated in now.digests:
+            found = sha256 if name == "sha256" else digest_of_file(target, name)
+            if found != stated:
+                raise OSError(f"it came damaged: its {name} is {found[:12]}, by the store {stated[:12]}")
+        return now, sha256
 
     def _ask(self, path: str) -> RemoteFile | NoClipError:
-        found: RemoteFile | NoClipError
-        try:
-            found = _facts(self._system.info(self._place(path)))
-        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
-            found = _missing() if _is_missing(error) else NoClipError("unfetched", self._words(error))
+        found = self._asked(path)
+        for attempt in range(TRIES - 1):
+            if not _is_unfetched(found) or self._silent >= SILENT:
+                break
+            time.sleep(PAUSE_S * 2**attempt)
+            found = self._asked(path)
         with self._lock:
+            self._silent = self._silent + 1 if _is_unfetched(found) else 0
             self._known[path] = found
         return found
+
+    def _asked(self, path: str) -> RemoteFile | NoClipError:
+        """Ask for a file once, and the store itself: what a package keeps of a listing may be old."""
+        place = self._place(path)
+        try:
+            if self._protocol not in LISTING:
+                self._system.invalidate_cache(place)
+                self._system.invalidate_cache(self._system._parent(place))
+            return _facts(self._system.info(place))
+        except Exception as error:  # noqa: BLE001 (each store has errors of its own)
+            return _missing() if _is_missing(error) else NoClipError("unfetched", self._words(error))
 
     def _list(self) -> dict[str, RemoteFile]:
         base = self._base.rstrip("/") + "/"
         found = self._system.find(self._base, detail=True)
         return {
-            name.removeprefix(base): _facts(facts)
+            name.removeprefix(base): replace(_facts(facts), digests=())
             for name, facts in found.items()
             if name.startswith(base) and facts.get("type") == "file"
         }
@@ -292,7 +352,8 @@ def _facts(info: Any) -> RemoteFile:
         raise FileNotFoundError("a folder is there")
     stated = [str(info[name]) for name in TAGS if info.get(name) is not None] or [UNTAGGED]
     size = info.get("size")
-    return RemoteFile(-1 if size is None else int(size), int(digest_of([size, *stated])[:15], 16))
+    version = int(digest_of([size, *stated])[:15], 16)
+    return RemoteFile(-1 if size is None else int(size), version, stated_digests(info))
 
 
 def _is_missing(error: BaseException) -> bool:
@@ -302,6 +363,23 @@ def _is_missing(error: BaseException) -> bool:
             return True
         error = error.__cause__
     return isinstance(error, FileNotFoundError) or getattr(error, "status", None) in (404, 410)
+
+
+def _is_unfetched(found: RemoteFile | NoClipError) -> bool:
+    return isinstance(found, NoClipError) and found.kind == "unfetched"
+
+
+def _is_local(error: BaseException, target: Path) -> bool:
+    """Tell whether it is this machine that can't keep a file: that says nothing of the store."""
+    return isinstance(error, OSError) and (error.errno in LOCAL or not target.parent.is_dir())
+
+
+def _remove(target: Path) -> None:
+    """Remove what came, be it a folder: fsspec makes one where a store calls a file so."""
+    if target.is_dir():
+        shutil.rmtree(target, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        target.unlink()
 
 
 def _missing() -> NoClipError:

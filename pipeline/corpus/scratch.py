@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dualstream.pipeline.corpus.clip_files import NoClipError
-from dualstream.pipeline.corpus.remote_root import RemoteRoot
+from dualstream.pipeline.corpus.remote_root import RemoteFile, RemoteRoot
 from dualstream.pipeline.storage.temporary import OWNER, is_abandoned, owner
 
 LIMIT_BYTES = 2 << 30  # a file that is larger still gets in, alone
@@ -38,6 +38,8 @@ class Scratch:
         self._holds: Counter[str] = Counter()
         self._failures: dict[str, NoClipError] = {}
         self._fetching: dict[str, threading.Lock] = {}
+        self._digests: dict[str, tuple[RemoteFile, str]] = {}
+        """Of each file that ever came: what the store said of it, and the SHA-256 of its bytes."""
         self._changed = threading.Condition()
         _remove_of_the_dead()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{owner()}-"))
@@ -75,7 +77,7 @@ class Scratch:
             if not place.exists():
                 coming = place.with_name("coming-" + place.name)
                 try:
-                    self.root.fetch(path, coming)
+                    self._note(path, *self.root.fetch(path, coming))
                 except NoClipError as error:
                     self._failures[path] = error
                     raise
@@ -83,6 +85,31 @@ class Scratch:
                 with self._changed:
                     self._sizes[path] = place.stat().st_size
         return place
+
+    def digest(self, path: str) -> str:
+        """Return the SHA-256 of a file as the store states it now; it is fetched where that is not known.
+
+        Raises
+        ------
+        NoClipError
+            Where it can't be had.
+        """
+        facts, known = self.root.file(path), self._digests.get(path)
+        if known is None or not known[0].is_same(facts):
+            with self.held(path):
+                self.fetch(path)
+        return self._digests[path][1]
+
+    def _note(self, path: str, facts: RemoteFile, sha256: str) -> None:
+        """Note what came of a file; other bytes of what is the same file by the store are refused."""
+        known = self._digests.get(path)
+        if known is not None and known[0].is_same(facts) and known[1] != sha256:
+            raise NoClipError(
+                "unfetched",
+                f"other bytes came than before (SHA-256 {sha256[:12]}, {known[1][:12]} before) of what is the "
+                "same file by its size and tag; the next run tries again",
+            )
+        self._digests[path] = (RemoteFile(facts.size_bytes, facts.version), sha256)
 
     def close(self) -> None:
         """Remove the folder."""

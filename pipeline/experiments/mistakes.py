@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from sys import intern
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED
@@ -109,7 +110,7 @@ def _shared_speakers(cache: Cache) -> list[Mistake]:
 def _unlabelled(cache: Cache) -> Table:
     utterances = cache.utterances
     return Table.of_rows(
-        {name: (stream.utterance, stream.present) for name, stream in cache.streams.items()},
+        {name: (np.asarray(stream.utterance), stream.present) for name, stream in cache.streams.items()},
         label=np.full(len(utterances.id), UNLABELLED, dtype=np.int64),
         classes=(),
         speaker=_codes(utterances.speaker),
@@ -117,7 +118,7 @@ def _unlabelled(cache: Cache) -> Table:
         dev=np.array(utterances.split) == "dev",
         names=Names(
             tuple(utterances.id),
-            tuple(utterances.speaker),
+            tuple(map(intern, utterances.speaker)),
             columns={name: stream.spec.get("column_names") for name, stream in cache.streams.items()},
         ),
     )

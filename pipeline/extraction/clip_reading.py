@@ -72,6 +72,7 @@ def take(utterance: Utterance, plan: ClipPlan, hasher: Hasher) -> TakenClip:
 
 def _take_held(utterance: Utterance, plan: ClipPlan, decode: DecodeSettings, hasher: Hasher) -> TakenClip:
     files = utterance.files
+    hasher.bring(*files)
     stat, sha256 = hasher.stat(*files), hasher.digest(*files)
     places = {path: hasher.place(path) for path in files}
     try:

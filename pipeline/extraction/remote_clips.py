@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.scratch import Scratch
@@ -23,12 +22,16 @@ class RemoteHasher(Hasher):
         super().__init__(Path())
         self._remote = root
         self._scratch = Scratch(root)
-        self._digests: dict[tuple[str, int, int], str] = {}
         root.look(paths)
 
     def held(self, *paths: str) -> contextlib.AbstractContextManager[None]:
         """Keep files that are fetched in the block until its end."""
         return self._scratch.held(*paths)
+
+    def bring(self, *paths: str) -> None:
+        """Fetch files: what is said of them from here on is said of the bytes that came."""
+        for path in paths:
+            self.place(path)
 
     def for_worker(self, *paths: str) -> Hasher:
         """Fetch a clip's files and return who knows where they are: a worker asks no store."""
@@ -91,15 +94,10 @@ class RemoteHasher(Hasher):
         return FetchedFile(found, self._stat(path), self._digest(path))
 
     def _digest(self, path: str) -> str:
-        key = (path, *self._stat(path))
-        known = self._digests.get(key)
-        if known is None:
-            with self.held(path):
-                place = self.place(path)
-                if place is None:
-                    return ""
-                known = self._digests[key] = digest_of_file(place)
-        return known
+        try:
+            return self._scratch.digest(path)
+        except NoClipError:
+            return ""
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,10 @@ class SeenHasher(Hasher):
         """Keep files at hand within a block."""
         return self._here.held(*paths)
 
+    def bring(self, *paths: str) -> None:
+        """Fetch files that are `held`, but for those that the machine that asks called missing."""
+        self._here.bring(*(path for path in paths if not self._fault(path)))
+
     def for_worker(self, *paths: str) -> Hasher:
         """Return who answers for a clip's files in a worker process, in the words of who asks."""
         seen = {path: self._files[path] for path in paths if path in self._files}

@@ -152,6 +152,9 @@ class Hasher:
         """Keep files at hand within a block; here they are so anyway."""
         return contextlib.nullcontext()
 
+    def bring(self, *paths: str) -> None:
+        """Fetch files that are `held`; here they are at hand."""
+
     def close(self) -> None:
         """Remove what was fetched; here nothing is."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, overload
 
 import numpy as np
@@ -92,10 +93,12 @@ def encoded(texts: Iterable[str]) -> NDArray[np.bytes_]:
     ValueError
         Where one holds a zero byte.
     """
-    raw = [text.encode("utf-8") for text in texts]
-    if any(b"\0" in item for item in raw):
-        raise ValueError("holds a zero byte")
-    return np.array(raw, dtype=f"S{max([1, *map(len, raw)])}")
+    parts, rest = [], iter(texts)
+    while raw := [text.encode("utf-8") for text in islice(rest, BLOCK)]:  # an object takes four times its text
+        if any(b"\0" in item for item in raw):
+            raise ValueError("holds a zero byte")
+        parts.append(np.array(raw, dtype=f"S{max([1, *map(len, raw)])}"))
+    return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, "S1"), *parts])
 
 
 def _decoded(raw: NDArray[Any]) -> list[str]:

@@ -22,7 +22,8 @@ LEAST = 3  # rows
 def fisher(rows: Floats, small: Mask) -> tuple[Floats, float]:
     """Return the direction that parts two groups of rows (N, R) best, in their deviations, and their middle."""
     one, other = rows[small].mean(axis=0), rows[~small].mean(axis=0)
-    centred = np.where(small[:, None], rows - one, rows - other)
+    centred = rows - other
+    centred[small] = rows[small] - one
     covariance = centred.T @ centred / len(rows)
     covariance += 0.05 * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
     weights = np.linalg.solve(covariance, one - other)

@@ -30,6 +30,7 @@ CLIP = 5.0  # spreads from the median: what lies beyond counts as so much
 RANK = 32  # principal components of a stream that most measures look at
 WIDEST = 96  # that probes look at, and so the most that are kept
 ROWS_PER_COMPONENT = 12
+COLUMNS_AT_ONCE = 8  # that are sorted at a time: their quartiles take several copies of them
 QUARTILE_SPREAD = 1.349  # distance of a normal distribution's quartiles, in standard deviations
 
 
@@ -178,7 +179,7 @@ def row_names(parts: Sequence[FeatureSet]) -> tuple[str, ...]:
 def components(rows: Floats, there: Mask, *, rank: int = RANK) -> Floats:
     """Return the principal components of standardised rows, shape (N, R); zeros where a row isn't there."""
     rows = standardised(rows, there)
-    known = rows[there]
+    known = rows if there.all() else rows[there]
     rank = max(1, min(rank, rows.shape[1], len(known) // ROWS_PER_COMPONENT))
     values, vectors = np.linalg.eigh(known.T @ known / max(1, len(known)))
     kept = np.argsort(values)[::-1][:rank]
@@ -188,30 +189,41 @@ def components(rows: Floats, there: Mask, *, rank: int = RANK) -> Floats:
 
 def standardised(rows: Floats, there: Mask) -> Floats:
     """Return rows with each column centred at its median, in spreads, clipped; zeros where a row isn't there."""
-    known = rows[there]
-    if not len(known):
+    if not there.any():
         return np.zeros_like(rows)
+    cuts = range(0, max(1, rows.shape[1] - COLUMNS_AT_ONCE), COLUMNS_AT_ONCE)  # the last part holds the rest
+    parts = [rows[:, start : start + COLUMNS_AT_ONCE if start < cuts[-1] else None] for start in cuts]
+    middle, spread = map(np.concatenate, zip(*(_middle_and_spread(one, there) for one in parts), strict=True))
+    alive = spread > 1e-9 * np.maximum(np.abs(middle), 1e-30)
+    scaled = np.where(there[:, None], rows, middle)  # the one copy of all, to which everything is done
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled -= middle
+        scaled /= np.where(alive, spread, 1)
+    scaled[:, ~alive] = 0
+    np.clip(scaled, -CLIP, CLIP, out=scaled)
+    scaled -= (scaled if there.all() else scaled[there]).mean(axis=0)
+    scaled[~there] = 0
+    return scaled
+
+
+def _middle_and_spread(rows: Floats, there: Mask) -> tuple[Floats, Floats]:
+    """Return the median and the spread of some columns, each of shape (D,)."""
+    known = rows[there]
     low, middle, high = np.quantile(known, [0.25, 0.5, 0.75], axis=0)
     spread = (high - low) / QUARTILE_SPREAD
     trimmed = np.clip(known, *np.quantile(known, TRIMMED, axis=0)).std(axis=0)
     spread = np.maximum(spread, trimmed)  # of a column that hardly ever leaves its median
-    spread = np.where(spread > 0, spread, known.std(axis=0))
-    alive = spread > 1e-9 * np.maximum(np.abs(middle), 1e-30)
-    with np.errstate(invalid="ignore", over="ignore"):
-        scaled = np.where(alive, (np.where(there[:, None], rows, middle) - middle) / np.where(alive, spread, 1), 0)
-    scaled = np.clip(scaled, -CLIP, CLIP)
-    centre = scaled[there].mean(axis=0)
-    return np.where(there[:, None], scaled - centre, 0)
+    return middle, np.where(spread > 0, spread, known.std(axis=0))
 
 
 def without(rows: Floats, *codes: Codes, rounds: int = 6) -> Floats:
     """Return rows less the means of each of the groupings `codes`; a code below 0 is no group."""
-    rows = rows - rows.mean(axis=0) if len(rows) else rows
+    rows = rows - rows.mean(axis=0) if len(rows) else rows.copy()
     sides = [np.unique(np.where(code < 0, -1, code), return_inverse=True) for code in codes]
     for _ in range(rounds if len(sides) > 1 else 1):
         for names, inverse in sides:
             sums = group_sums(rows, inverse, len(names))
-            rows = rows - (sums / np.bincount(inverse)[:, None])[inverse]
+            rows -= (sums / np.bincount(inverse)[:, None])[inverse]
     return rows
 
 
@@ -232,9 +244,15 @@ def _speaker_names(speaker: Codes, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(called.get(code, str(code)) for code in range(int(speaker.max(initial=-1)) + 1))
 
 
+def distinct_rows(rows: NDArray[Any]) -> int:
+    """Return how many different rows there are, by hashes: copies of their bytes would be the whole again."""
+    hashes = np.fromiter((hash(row.tobytes()) for row in rows), np.int64, count=len(rows))
+    return len(np.unique(hashes))
+
+
 def few_values(rows: NDArray[np.floating]) -> bool:
     """Say whether the columns of rows (N, D) take few values (votes, counts): equal rows are chance then."""
-    whole = len({row.tobytes() for row in rows})
+    whole = distinct_rows(rows)
     distinct = [len(np.unique(column)) for column in rows.T[:: max(1, rows.shape[1] // 64)]]
     own = float(np.median(distinct)) if distinct else 0.0
     if rows.shape[1] >= FEWEST and own >= OWN * whole:

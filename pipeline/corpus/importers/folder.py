@@ -20,6 +20,7 @@ from dualstream.pipeline.corpus.labels import SENTIMENTS, canonical_emotion
 from dualstream.pipeline.corpus.manifest import ManifestError
 from dualstream.pipeline.corpus.pairs import pair, without_words
 from dualstream.pipeline.corpus.utterance import MAX_ID_CHARACTERS, Utterance
+from dualstream.pipeline.corpus.utterance_columns import UtteranceColumns
 from dualstream.pipeline.storage.tree import media_below, others
 
 SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -36,32 +37,45 @@ def rows(root: Path) -> Sequence[Utterance]:
     if not found:
         raise ManifestError(f"{root}: found no clip or recording; expected files such as joy/a.mp4{others(root)}")
     pairs = pair(found)
-    paths = [path for path in found if path not in {*pairs.sound_of.values(), *pairs.spare}]
-    above = {path: without_words(path) if pairs.apart else path.split("/")[:-1] for path in paths}
-    has_splits = all(below and below[0].lower() in SPLIT_FOLDERS for below in above.values())
-    folders = {path: below[1 if has_splits else 0 :] for path, below in above.items()}
-    labels = {path: canonical_emotion(below[0]) if below else "" for path, below in folders.items()}
-    classes = set(labels.values()) - {""}
+    others_files = {*pairs.sound_of.values(), *pairs.spare}
+    paths = [path for path in found if path not in others_files]
+
+    def above(path: str) -> list[str]:
+        return without_words(path) if pairs.apart else path.split("/")[:-1]
+
+    folders = {tuple(above(path)) for path in paths}
+    has_splits = all(below and below[0].lower() in SPLIT_FOLDERS for below in folders)
+    label_of = {below: _label(below[1 if has_splits else 0 :]) for below in folders}
+    classes = set(label_of.values()) - {""}
     is_sentiment = classes <= set(SENTIMENTS) and classes != {"neutral"}
     ids = _ids(paths)
-    return [
-        Utterance(
+
+    def made(path: str) -> Utterance:
+        below = tuple(above(path))
+        return Utterance(
             ids[path],
             path,
-            SPLIT_FOLDERS[above[path][0].lower()] if has_splits else "train",
-            emotion="" if is_sentiment else labels[path],
-            sentiment=labels[path] if is_sentiment else "",
+            SPLIT_FOLDERS[below[0].lower()] if has_splits else "train",
+            emotion="" if is_sentiment else label_of[below],
+            sentiment=label_of[below] if is_sentiment else "",
             sound=pairs.sound_of.get(path, ""),
         )
-        for path in paths
-    ]
+
+    return UtteranceColumns.of(map(made, paths))
+
+
+def _label(folders: Sequence[str]) -> str:
+    return canonical_emotion(folders[0]) if folders else ""
 
 
 def _ids(paths: Sequence[str]) -> dict[str, str]:
     """Name each path: its own text where that will do, else shortened and with a digest of the path."""
     plain = {path: re.sub(r"[^A-Za-z0-9._-]", "_", path.replace("/", "_").rpartition(".")[0]) for path in paths}
     times = Counter(plain.values())
-    return {path: name if _will_do(path, name, times) else _digested(path, name) for path, name in plain.items()}
+    for path, name in plain.items():
+        if not _will_do(path, name, times):
+            plain[path] = _digested(path, name)
+    return plain
 
 
 def _will_do(path: str, name: str, times: Counter[str]) -> bool:

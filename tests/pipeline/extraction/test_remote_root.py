@@ -162,9 +162,9 @@ def test_a_film_of_many_spans_is_fetched_once(
     fetched: list[str] = []
     real = RemoteRoot.fetch
 
-    def counted(self: RemoteRoot, path: str, target: Path) -> None:
+    def counted(self: RemoteRoot, path: str, target: Path) -> Any:
         fetched.append(path)
-        real(self, path, target)
+        return real(self, path, target)
 
     monkeypatch.setattr(RemoteRoot, "fetch", counted)
     here = Scratch(root, limit_bytes=12)  # two of 6 bytes each

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 from dualstream.pipeline.corpus.checks.findings import Case, Finding, Rule
 from dualstream.pipeline.corpus.checks.registry import CheckedCorpus, check, examines
 from dualstream.pipeline.corpus.checks.spans import Stretch, overlap, stretch, stretch_of_file
@@ -61,8 +62,9 @@ def shared_stretches(corpus: CheckedCorpus) -> Iterator[Finding]:
     """Find pairs of utterances from one stretch, or from two that overlap."""
     manifest, limits = corpus.manifest, corpus.limits
     recordings: dict[str, list[tuple[Stretch, Utterance]]] = defaultdict(list)
-    for utterance in manifest:
-        for place in (stretch(utterance), *(stretch_of_file(path, utterance) for path in utterance.files[1:])):
+    shared = _repeated(hash(place.recording) for place, _ in _places(manifest))
+    for place, utterance in _places(manifest):
+        if hash(place.recording) in shared:
             recordings[place.recording].append((place, utterance))
     seen: set[frozenset[str]] = set()  # two rows may share a video and its sound
     pairs: dict[Rule, list[_Pair]] = defaultdict(list)
@@ -86,6 +88,19 @@ def shared_stretches(corpus: CheckedCorpus) -> Iterator[Finding]:
                     pairs[rule].append(_Pair(scored, kept, f"{share:.0%} with {kept.id}"))
     for rule, some in pairs.items():
         yield from rule.found(_by_scored(manifest, some), _pair_counts(some))
+
+
+def _places(manifest: Manifest) -> Iterator[tuple[Stretch, Utterance]]:
+    for utterance in manifest:
+        yield stretch(utterance), utterance
+        for path in utterance.files[1:]:
+            yield stretch_of_file(path, utterance), utterance
+
+
+def _repeated(codes: Iterable[int]) -> set[int]:
+    """Return the numbers that stand twice: of most corpora, whose clips are files, that is none of many."""
+    found, counts = np.unique(np.fromiter(codes, np.int64), return_counts=True)
+    return set(found[counts > 1].tolist())
 
 
 def _by_scored(manifest: Manifest, pairs: Iterable[_Pair]) -> Iterator[Case]:

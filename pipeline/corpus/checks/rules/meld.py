@@ -6,7 +6,7 @@ https://github.com/declare-lab/MELD. A row counts as MELD's where its id and its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from dualstream.pipeline.corpus.checks.findings import ANSWERED, Case
@@ -77,7 +77,7 @@ def absent(corpus: CheckedCorpus) -> Iterator[Case]:
 )
 def wrong_time(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find MELD's rows whose times are known to be wrong."""
-    speakers = _speakers(corpus)
+    speakers = _speakers(corpus, WRONG_TIME)
     return (Case(name, detail) for name, (speaker, detail) in WRONG_TIME.items() if speakers.get(name) == speaker)
 
 
@@ -121,7 +121,7 @@ def distorted(corpus: CheckedCorpus) -> Iterator[Case]:
 )
 def missing_dialogue(corpus: CheckedCorpus) -> Iterator[Case]:
     """Find the number that MELD leaves out, where both its neighbours are there."""
-    speakers, dialogues = _speakers(corpus), {u.dialogue for u in corpus.manifest}
+    speakers, dialogues = _speakers(corpus, NEIGHBOURS), {u.dialogue for u in corpus.manifest}
     if MISSING_DIALOGUE not in dialogues and all(speakers.get(n) == s for n, s in NEIGHBOURS.items()):
         yield Case(MISSING_DIALOGUE)
 
@@ -163,12 +163,13 @@ def surplus(corpus: CheckedCorpus) -> Surplus:
 
 
 def _broken(corpus: CheckedCorpus, rows: Mapping[str, str]) -> Iterator[Case]:
-    speakers, readable = _speakers(corpus), {fact.utterance.id for fact in corpus.readable}
+    speakers, readable = _speakers(corpus, rows), {fact.utterance.id for fact in corpus.readable}
     return (Case(name) for name, speaker in rows.items() if speakers.get(name) == speaker and name not in readable)
 
 
-def _speakers(corpus: CheckedCorpus) -> dict[str, str]:
-    return {u.id: u.speaker for u in corpus.manifest}
+def _speakers(corpus: CheckedCorpus, names: Container[str]) -> dict[str, str]:
+    """Return the speakers of some utterances by id."""
+    return {u.id: u.speaker for u in corpus.manifest if u.id in names}
 
 
 def _name_of(path: str) -> str:
