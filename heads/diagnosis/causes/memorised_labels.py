@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.units import OTHERS
+from dualstream.heads.diagnosis.signs.verdicts import moved_rows
 
 
 @cause(
@@ -15,8 +17,9 @@ def memorised_labels(evidence: Evidence) -> Cause | None:
     """A stream knows its training labels: its rows are tighter around their classes than rows of other splits."""
     elsewhere: set[str] = set()  # where a probe of train is lost anyhow
     if evidence.signs is not None:
-        elsewhere |= {one.stream for one in evidence.signs.kinds if one.by == "split"}
+        elsewhere |= {o.stream for o in evidence.signs.kinds if o.by == "split" and not o.how.endswith(OTHERS)}
         elsewhere |= {one.stream for one in evidence.signs.split_treatments if one.kind != "spread"}
+        elsewhere |= {one.moved for one in moved_rows(evidence.signs)}  # rows of other utterances
     found = [one for one in evidence.certainty if one.memorised and one.stream not in elsewhere]
     if not found:
         return None

@@ -12,7 +12,7 @@ from dualstream.heads.diagnosis.signs.verdicts import imputed
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
 WIDENS = 2.0  # times as wide, that a column is by these rows: heads divide by it; people reach 1.5
-FILLED = 0.5  # of a stream's rows
+FILLED = 0.1  # of a stream's rows
 FEW = 2  # so many say nothing by their number, however few rows there are
 
 

@@ -43,6 +43,7 @@ CHANCE = 4.0  # deviations of these, whose distribution has a long upper end
 RELATED_Z = 6.0  # from which they agree for sure
 BETTER_ERRORS = 4.0  # errors of the agreement by which rows put back must agree better
 BETTER_RATIO = 1.25
+STRETCH_Z = 1.0  # deviations, by which all rows must agree better once stretches of them are put back
 
 Kind = Literal["order", "shuffled", "related", "unknown"]
 
@@ -150,7 +151,8 @@ def _stretched(
         best = replace(best, sure=likelier or (more and goes_better(x, y, use, best.source)))
     found = along(x, y, (use[0], use[1]), border)
     moved = sides.agree(one, other, found.source, at)
-    if not found.found or moved.z < (best.moved.z if best.clear else best.stands.z):
+    least = best.moved.z if best.clear else best.stands.z + STRETCH_Z
+    if not found.found or moved.z < least:
         return best
     return replace(best, words=called(found, ids), source=found.source, moved=moved, sure=True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.between import between
+from dualstream.heads.diagnosis.signs.class_directions import class_directions
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
-from dualstream.heads.diagnosis.signs.joins import joins, speakers_apart
+from dualstream.heads.diagnosis.signs.joins import Join, joins, speakers_apart
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
@@ -35,7 +36,7 @@ from dualstream.heads.diagnosis.signs.settled import settled
 from dualstream.heads.diagnosis.signs.smoothed import smoothed
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
-from dualstream.heads.diagnosis.signs.split_treatment import split_treatments
+from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment, split_treatments
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.values import PutValue, put_values
@@ -71,6 +72,7 @@ def signs(
     found = rows_alone(table)
     progress("joins of the streams, labels and speakers")
     joined = settled(joins(table), list(table.raw))
+    found["split_treatments"] = _unexplained(table, found["split_treatments"], joined)
     wrong = wrong_codes(table)
     made = Signs(
         **found,
@@ -93,6 +95,20 @@ def signs(
     progress("what undoing the mistakes gains")
     gains = remedies.measured(table, made, by)
     return replace(made, remedies=gains)
+
+
+def _unexplained(
+    table: Table, found: Sequence[SplitTreatment], joined: Sequence[Join]
+) -> tuple[SplitTreatment, ...]:
+    """Return what was done to splits, but for directions that rows of another order have only as they stand."""
+    sources = {one.moved: np.array(one.source) for one in joined if one.kind == "order" and one.source}
+    turned = {one.stream for one in found if one.kind == "directions"} & sources.keys()
+    if not turned:
+        return tuple(found)
+    rows = {name: own[sources[name]] if name in turned else own for name, own in table.raw.items()}
+    there = {name: own[sources[name]] if name in turned else own for name, own in table.there.items()}
+    left = class_directions(replace(table, raw=rows, there=there))
+    return tuple(one for one in found if one.stream not in turned - left.keys())
 
 
 def with_limits(

@@ -19,7 +19,8 @@ SHARE = 0.02  # of a column's values, for one of them to be more than chance
 COLUMNS = 0.2  # of a stream's columns that the same value must come back in
 FEWEST = 4  # columns
 COMMON = 3  # values of a column that are looked at
-AROUND = 0.1  # of the other values, on either side of one that is no limit
+AROUND = 0.07  # of the other values, on either side of one that is no limit
+NOISE = 0.1  # spreads from a value, within which the others may be that limit with noise on it
 CUT_NEARLY = 0.6  # of an end's columns, that are zero in rows that just happen to have many zeros
 CUT_BETWEEN = 0.2  # of the rows that are zero in all of them
 CUT = 0.05  # of a column's values at each of its ends
@@ -186,7 +187,8 @@ def _put(column: Floats) -> list[float]:
     spread = float(np.quantile(others, 0.75) - np.quantile(others, 0.25))
     found = []
     for value in values[common]:
-        around = min((others < value).mean(), (others > value).mean())
+        near = NOISE * spread
+        around = min((others < value - near).mean(), (others > value + near).mean())
         if around >= AROUND or float(np.abs(others - value).min()) > FAR * spread:
             found.append(float(value))
     return found

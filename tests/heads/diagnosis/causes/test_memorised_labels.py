@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 from dualstream.heads.diagnosis.causes.memorised_labels import memorised_labels
+from dualstream.heads.diagnosis.signs.joins import Join
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.evaluation.memorised import Certainty
 
 from tests.heads.diagnosis.measured import evidence
+from tests.heads.diagnosis.signs.test_signs import WHOLE, of, signs_of
 
 
 def certainty(stream="video", *, other_accuracy=0.5, **changes):
@@ -47,3 +50,19 @@ def test_each_stream_is_told_of():
 
 def test_one_that_was_not_looked_at():
     assert memorised_labels(evidence(certainty=())) is None
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [("columns 0.6 times as wide by no one function", True), ("columns of mean 0 and deviation 1", False)],
+)
+def test_rows_of_dev_that_only_spread_otherwise_are_what_such_an_encoder_makes(how, named):
+    kinds = TwoKinds("video", "kinds", 8.0, 0.6, "split", (), (), how=how)
+    signs = signs_of(of(WHOLE), kinds=(kinds,))
+    assert (memorised_labels(evidence(signs=signs, certainty=(certainty(),))) is not None) is named
+
+
+def test_rows_of_other_utterances_are_no_such_encoders():
+    join = Join("audio", "video", z=1.0, best="1 row later", best_z=40.0, kind="order", moved="video")
+    signs = signs_of(of(WHOLE), joins=(join,))
+    assert memorised_labels(evidence(signs=signs, certainty=(certainty(),))) is None

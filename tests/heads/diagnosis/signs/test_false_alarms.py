@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import damages
+import more_damages
 import numpy as np
 import pytest
 from clean_planted import clean
@@ -12,13 +13,16 @@ from dualstream.heads.diagnosis.causes.shared_speakers import shared_speakers
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import _near
+from dualstream.heads.diagnosis.signs.joins import joins
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
-from dualstream.heads.diagnosis.signs.measure import signs
+from dualstream.heads.diagnosis.signs.measure import _unexplained, signs
 from dualstream.heads.diagnosis.signs.scaling import scaled_lapse
 from dualstream.heads.diagnosis.signs.speakers import voices
+from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment
 from dualstream.heads.diagnosis.signs.structures import unlike_groups
 from dualstream.heads.diagnosis.signs.table import Table
+from dualstream.heads.diagnosis.signs.values import _put
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.outliers import UsualRange
@@ -182,3 +186,32 @@ def test_sentences_that_everybody_says_as_often_are_no_two_kinds():
     by_lot = two_kinds(sentences(1.0, even=False), "video")
     assert (by_lot.kind, by_lot.by) == ("kinds", "row") and 6 < by_lot.distance < 12
     assert two_kinds(sentences(1.2), "video").distance > 12  # no sentence is as far from another
+
+
+def test_a_limit_with_noise_on_it_is_no_put_value():
+    rng = np.random.default_rng(0)
+    rows = np.maximum(rng.normal(size=(400, 20)), 0.0)  # half of the values are the limit
+    some = rng.random(400) < 0.15
+    noisy = np.where(some[:, None], rows + 0.03 * rows.std(axis=0) * rng.normal(size=rows.shape), rows)
+    assert _put(noisy[:, 0]) == []
+    assert _put(np.where(rng.random(400) < 0.3, 0.0, rng.normal(size=400))) == [0.0]
+
+
+def test_a_stretch_is_late_only_where_all_rows_agree_better_once_it_is_put_back():
+    # a shuffled split has likelier paths than rows as they stand, and none that is right
+    assert not any(
+        one.kind == "order" and " from " in one.best for one in joins(damaged(more_damages.dev_shuffled))
+    )
+    late = joins(damaged(more_damages.dev_shifted))
+    assert any(one.kind == "order" and one.best_z > one.z + 5 for one in late)
+
+
+def test_directions_that_rows_of_another_order_have_are_not_told_beside_it():
+    table = damaged(damages.order_of_class)
+    joined = joins(table)
+    (moved,) = {one.moved for one in joined if one.kind == "order"}
+    directions = SplitTreatment(moved, "directions", "each", 0.1, 0.5, ())
+    assert _unexplained(table, [directions], joined) == ()
+    assert _unexplained(table, [directions], []) == (directions,)
+    spread = replace(directions, kind="spread")
+    assert _unexplained(table, [spread], joined) == (spread,)
