@@ -137,7 +137,8 @@ def _of_split(signs: Signs) -> Cause | None:
 
 def _crossed(signs: Signs) -> Cause | None:
     """Return the cause where two speakers' rows of one stream are each other's."""
-    found = signs.crossed
+    mixed = {one.stream for one in signs.kinds}  # whose rows go together as they were made
+    found = [one for one in signs.crossed if not {one.one, one.other} & mixed]
     if not found:
         return None
     speakers = {code for one in found for code in one.speakers}

@@ -10,7 +10,14 @@ from tests.heads.diagnosis.measured import NAN, evidence, gain, with_spaces
 
 @pytest.mark.parametrize(
     ("auc", "p_value", "named"),
-    [(0.74, 0.001, False), (0.75, 0.005, True), (0.75, 0.01, False), (0.9, 0.02, False), (0.9, 0.001, True), (NAN, NAN, False)],
+    [
+        (0.74, 0.001, False),
+        (0.75, 0.005, True),
+        (0.75, 0.01, False),
+        (0.9, 0.02, False),
+        (0.9, 0.001, True),
+        (NAN, NAN, False),
+    ],
 )
 def test_an_area_that_is_no_luck(auc, p_value, named):
     assert (drift(with_spaces(video={"drift_auc": auc, "drift_p_value": p_value})) is not None) is named

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from clean_planted import clean
 from dualstream.heads.diagnosis.causes.shared_speakers import shared_speakers
+from dualstream.heads.diagnosis.causes.wrong_join import wrong_join
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import _near
+from dualstream.heads.diagnosis.signs.crossed import Crossed
 from dualstream.heads.diagnosis.signs.joins import joins
-from dualstream.heads.diagnosis.signs.kinds import two_kinds
+from dualstream.heads.diagnosis.signs.kinds import TwoKinds, two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.measure import _unexplained, signs
 from dualstream.heads.diagnosis.signs.scaling import scaled_lapse
@@ -215,3 +217,11 @@ def test_directions_that_rows_of_another_order_have_are_not_told_beside_it():
     assert _unexplained(table, [directions], []) == (directions,)
     spread = replace(directions, kind="spread")
     assert _unexplained(table, [spread], joined) == (spread,)
+
+
+def test_speakers_of_a_stream_of_two_kinds_are_not_crossed():
+    found = (Crossed("audio", "video", (2, 3), 6.0),)
+    kinds = (TwoKinds("video", "kinds", 8.0, 1.0, "split", (), (), how="columns of mean 0 and deviation 1"),)
+    table = of(planted(0))
+    assert wrong_join(evidence(signs=signs_of(table, crossed=found))) is not None
+    assert wrong_join(evidence(signs=signs_of(table, crossed=found, kinds=kinds))) is None
