@@ -177,7 +177,7 @@ def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
     """Return the groups whose labels are wrong in part: splits, or else speakers, or else classes."""
     if foreign(signs):
         return ()
-    if turned(signs):
+    if turned(signs) or any(one.by == "split" for one in signs.kinds):
         return ()  # heads of one split can't read the other's labels
     found = signs.noisy_groups
     splits = [one for one in found if one.by == "split"]
