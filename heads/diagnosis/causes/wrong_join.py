@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dualstream.heads.diagnosis.causes import DISTORTING, Cause, cause, mistake
+from dualstream.heads.diagnosis.causes.starved_sampling import STARVED_SHARE
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
@@ -40,7 +41,9 @@ def wrong_join(evidence: Evidence) -> Cause | None:
         )
     if any(name_faults(signs)):
         return None  # its groups are seen by two streams in the same utterances: those are joined right
-    return _of_split(signs) or _crossed(signs) or _whole_speakers(signs) or _shuffled(signs) or _part(signs)
+    starved = {name for name, one in evidence.coverage.items() if one.windows_seen < STARVED_SHARE}
+    beside = _of_split(signs) or _crossed(signs) or _whole_speakers(signs)
+    return beside or _shuffled(signs, starved) or _part(signs)
 
 
 def found_in(signs: Signs) -> Cause | None:
@@ -230,8 +233,9 @@ def _called(signs: Signs, found: Sequence[SpeakerJoin]) -> str:
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
-def _shuffled(signs: Signs) -> Cause | None:
-    found = [one for one in signs.joins if one.kind == "shuffled"]
+def _shuffled(signs: Signs, starved: set[str]) -> Cause | None:
+    """Return the cause where a stream says and shares nothing, unless it has seen little and so says little."""
+    found = [one for one in signs.joins if one.kind == "shuffled" and one.moved not in starved]
     if not found:
         return None
     blind = list(dict.fromkeys(one.moved for one in found))

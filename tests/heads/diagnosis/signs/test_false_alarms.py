@@ -15,7 +15,8 @@ from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import _near
 from dualstream.heads.diagnosis.signs.crossed import Crossed
-from dualstream.heads.diagnosis.signs.joins import joins
+from dualstream.heads.diagnosis.signs.group_columns import told_groups
+from dualstream.heads.diagnosis.signs.joins import Join, joins
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds, two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.measure import _unexplained, signs
@@ -29,6 +30,7 @@ from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 from dualstream.heads.evaluation.calibration import log_softmax
 from dualstream.heads.evaluation.outliers import UsualRange
 from planted_causes import PlantOptions, plant
+from scipy.stats import norm
 from whole_corpora import planted
 
 from tests.heads.diagnosis.measured import evidence
@@ -225,3 +227,28 @@ def test_speakers_of_a_stream_of_two_kinds_are_not_crossed():
     table = of(planted(0))
     assert wrong_join(evidence(signs=signs_of(table, crossed=found))) is not None
     assert wrong_join(evidence(signs=signs_of(table, crossed=found, kinds=kinds))) is None
+
+
+def test_a_stream_that_has_seen_little_is_not_called_shuffled():
+    join = Join("audio", "video", z=1.0, best="as they stand", best_z=1.0, kind="shuffled", moved="video")
+    found = signs_of(of(planted(0)), joins=(join,))
+    sound = evidence(signs=found)
+    assert wrong_join(sound).name == "wrong_join"
+    starved = {**sound.coverage, "video": replace(sound.coverage["video"], windows_seen=0.28)}
+    assert wrong_join(replace(sound, coverage=starved)) is None
+
+
+def test_a_measurement_that_tells_a_group_is_told_by_its_next_best():
+    """Pitch parts calm from excited voices, and so do several of its figures: 0.98, 0.97, 0.90."""
+    rng = np.random.default_rng(0)
+    label = np.arange(700) % 7
+    excited = label >= 4
+    accuracy, columns = (0.99, 0.88, 0.6), []
+    for one in accuracy:  # two normal distributions, apart so that a threshold between them is right so often
+        columns.append(rng.normal(size=700) + excited * 2 * norm.ppf(one))
+    noise, fold = rng.normal(size=(700, 4)), np.arange(700) % 2
+    told = [
+        told_groups(np.column_stack((*cols, noise)), label, np.ones(len(cols) + 4), fold)
+        for cols in (columns, columns[::2])
+    ]
+    assert told[0] == [] and [one.column for one in told[1]] == [0]
