@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -117,7 +117,9 @@ def require_regions(options: FaceOptions, identity: IdentityOptions) -> None:
         raise ValueError(f"{given[0]} goes with --region speaker; {found}: name that, or leave it out")
 
 
-def given_options(options: object, names: Sequence[str]) -> list[str]:
-    """Return those of some options that are given, as they are typed: ``--face-weights w.tflite``."""
+def given_options(options: object, names: Iterable[str]) -> list[str]:
+    """Return those of some options that differ from their defaults, as they are typed: ``--face-weights FILE``."""
     values = ((name, getattr(options, name)) for name in names)
-    return [f"--{name.replace('_', '-')} {value}" for name, value in values if value is not None]
+    return [
+        f"--{name.replace('_', '-')} {value}" for name, value in values if value != getattr(type(options), name)
+    ]

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,10 +31,10 @@ def open_hashed(path: Path) -> Iterator[tuple[BinaryIO, str]]:
             raise ValueError(f"{path} changed while it was read; run the same command again when it is whole")
 
 
-def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hex, without holding them all."""
+def digest_of_file(path: Path, algorithm: str = "sha256") -> str:
+    """Return the digest of a file's bytes in hex, without holding them all; that of how it came, no security."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
 
 
 def read_hashed(path: Path) -> tuple[bytes, str]:

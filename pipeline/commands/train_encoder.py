@@ -12,6 +12,7 @@ import numpy as np
 from dualstream.features.device import choose_device
 from dualstream.features.encoders.frozen import usable_device
 from dualstream.features.media import DecodeSettings, MediaError, decoder_version, find_ffmpeg
+from dualstream.features.options import given_options
 from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
@@ -342,17 +343,13 @@ def _ffmpeg(run: TrainingRunOptions) -> str:
 def _refuse_idle(one: TrainableEncoder, sampling: SampleOptions, training: TrainOptions) -> None:
     """Refuse options of pictures for an encoder of sound, of sound for one of pictures, of blocks for none."""
     names, lacks = (("fit", "sampling"), "pictures") if one.stream == "audio" else (("channels",), "sound")
-    asked = [
-        *((sampling, name, f"{one.name} reads no {lacks}") for name in names),
-        *(
-            (training, name, "no block is unfrozen")
-            for name in ("unfreeze_every", "depth_rate")
-            if not training.unfreeze
-        ),
-    ]
-    for options, name, why in asked:
-        if (value := getattr(options, name)) != getattr(type(options), name):
-            raise ValueError(f"--{name.replace('_', '-')} {value} shapes nothing here, since {why}: leave it out")
+    depths_of = () if training.unfreeze else ("unfreeze_every", "depth_rate")
+    for options, idle, why in (
+        (sampling, names, f"{one.name} reads no {lacks}"),
+        (training, depths_of, "no block is unfrozen"),
+    ):
+        if given := given_options(options, idle):
+            raise ValueError(f"{given[0]} shapes nothing here, since {why}: leave it out")
 
 
 def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:

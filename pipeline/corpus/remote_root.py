@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError
-from dualstream.pipeline.corpus.stated_digests import digest_of_file, stated_digests
+from dualstream.pipeline.corpus.stated_digests import stated_digests
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.provenance import digest_of
 
@@ -209,7 +210,7 @@ class RemoteRoot:
         self._system.get_file(self._place(path), str(target), callback=_Watch(limit_s))
         if not target.is_file():
             raise OSError("nothing came")
-        sha256, size = digest_of_file(target, "sha256"), os.path.getsize(target)
+        sha256, size = digest_of_file(target), os.path.getsize(target)
         now = before if self._protocol in LISTING else self.file(path, fresh=True)
         # Servers that share a name may each have their own tag for a file: then the same bytes come again.
         if not now.is_same(before) and came[-1:] != [sha256]:

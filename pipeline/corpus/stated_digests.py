@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import functools
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 BYTES = {"md5": 16, "sha256": 32}
@@ -23,12 +20,6 @@ def stated_digests(info: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """
     found = {name: digest for name, value in _stated(info) if (digest := _hex(name, value))}
     return tuple(sorted(found.items()))
-
-
-def digest_of_file(path: Path, name: str) -> str:
-    """Return the digest of a file's bytes in hex: that of how it came, no matter of security."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, functools.partial(hashlib.new, name, usedforsecurity=False)).hexdigest()
 
 
 def _stated(info: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

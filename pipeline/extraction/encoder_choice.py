@@ -22,7 +22,7 @@ from dualstream.features.encoder import (
 from dualstream.features.faces.region import require_parts
 from dualstream.features.media import nvdec, pyav
 from dualstream.features.media.settings import MediaError
-from dualstream.features.options import LEAST_CONFIDENCE
+from dualstream.features.options import LEAST_CONFIDENCE, given_options
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
@@ -151,7 +151,7 @@ def refuse_unused(options: ExtractionOptions) -> None:
         (("max_clip_s", "decoder"), sees or hears, "no clip is read"),
         (("rate", "confidence"), tables, "no stream is a table"),
     ):
-        if given := [] if used else _changed(options, names):
+        if given := [] if used else given_options(options, names):
             raise UsageError(
                 f"{given[0]} shapes nothing here, since {why}; found --video {', '.join(options.video)} --audio "
                 f"{', '.join(options.audio)} --region {', '.join(options.region)}: leave it out"
@@ -162,7 +162,7 @@ def idle_words(options: ExtractionOptions) -> list[str]:
     """Return what a person should know of options of networks where there are none: they change nothing."""
     if has_network(options):
         return []
-    given = _changed(options, ("precision", "threads"))
+    given = given_options(options, ("precision", "threads"))
     given += [] if options.device in ("auto", "cpu") else [f"--device {options.device}"]
     return [f"{one} is for networks, and none of the encoders is one: it changes nothing" for one in given]
 
@@ -170,16 +170,6 @@ def idle_words(options: ExtractionOptions) -> list[str]:
 def _entries(stream: StreamName, options: ExtractionOptions) -> list[EncoderEntry | None]:
     """Return what is known of a stream's encoders; None of one that `build` will refuse."""
     return [find(stream, text) for text in getattr(options, stream) if text != NONE]
-
-
-def _changed(options: ExtractionOptions, names: Iterable[str]) -> list[str]:
-    """Return those of some options that differ from their defaults, as they are typed."""
-    values = {name: getattr(options, name) for name in names}
-    return [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in values.items()
-        if value != getattr(ExtractionOptions, name)
-    ]
 
 
 def refuse_idle_tables(options: ExtractionOptions, specs: Iterable[SpecDocument]) -> None:
