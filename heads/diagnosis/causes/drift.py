@@ -13,6 +13,7 @@ from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.remedies import ALIKE, COLUMNS, SCALE, TREATED
 from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment
+from dualstream.heads.diagnosis.signs.verdicts import splits_of_kinds
 
 DRIFT_AUC = 0.75
 ALL_NEW_AUC = 0.98  # no people drawn from the same corpus look as new, whether or not it costs
@@ -47,7 +48,7 @@ def drift(evidence: Evidence) -> Cause | None:
 
 def found_in(signs: Signs) -> Cause | None:
     """Return the cause where dev's rows are of another make than train's: each by itself tells which it is."""
-    found = [one for one in signs.kinds if one.by == "split"]
+    found = splits_of_kinds(signs)
     treated = [one for one in signs.split_treatments if one.stream not in {kind.stream for kind in found}]
     if not found and treated:
         return _treated(signs, treated)

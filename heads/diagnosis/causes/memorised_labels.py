@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.heads.diagnosis.signs.units import OTHERS
-from dualstream.heads.diagnosis.signs.verdicts import moved_rows
+from dualstream.heads.diagnosis.signs.verdicts import moved_rows, splits_of_kinds
 
 
 @cause(
@@ -17,7 +16,7 @@ def memorised_labels(evidence: Evidence) -> Cause | None:
     """A stream knows its training labels: its rows are tighter around their classes than rows of other splits."""
     elsewhere: set[str] = set()  # where a probe of train is lost anyhow
     if evidence.signs is not None:
-        elsewhere |= {o.stream for o in evidence.signs.kinds if o.by == "split" and not o.how.endswith(OTHERS)}
+        elsewhere |= {one.stream for one in splits_of_kinds(evidence.signs) if not one.only_spreads}
         elsewhere |= {one.stream for one in evidence.signs.split_treatments if one.kind != "spread"}
         elsewhere |= {one.moved for one in moved_rows(evidence.signs)}  # rows of other utterances
     found = [one for one in evidence.certainty if one.memorised and one.stream not in elsewhere]

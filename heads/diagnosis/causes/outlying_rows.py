@@ -7,7 +7,7 @@ from math import isfinite
 from dualstream.heads.diagnosis.causes import Cause, cause
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.outlying import Outlying
-from dualstream.heads.diagnosis.signs.verdicts import imputed
+from dualstream.heads.diagnosis.signs.verdicts import imputed, splits_of_kinds
 
 SEVERE = 20.0  # times the limit: one such row outweighs hundreds
 MANY = 0.005  # of the rows
@@ -21,7 +21,7 @@ def outlying_rows(evidence: Evidence) -> Cause | None:
     """Rows far outside of the rest: one of them widens a column's deviation until the others look alike."""
     signs = evidence.signs
     # a split whose rows are of another kind than train's is drift, and not some far rows
-    others = set() if signs is None else {one.stream for one in signs.kinds if one.by == "split"}
+    others = set() if signs is None else {one.stream for one in splits_of_kinds(signs)}
     if signs is not None:  # the few values of a stream that was filled in don't say what is usual
         others |= {one.stream for one in imputed(signs) if len(one.utterances) >= FILLED * one.rows}
     values = () if signs is None else signs.values

@@ -8,9 +8,10 @@ from dualstream.heads.diagnosis.causes import DISTORTING, Cause, cause, mistake
 from dualstream.heads.diagnosis.causes.starved_sampling import STARVED_SHARE
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
-from dualstream.heads.diagnosis.signs.joins import LABELS, Join, SpeakerJoin
+from dualstream.heads.diagnosis.signs.joins import LABELS, Join
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
 from dualstream.heads.diagnosis.signs.smoothed import Smoothed
+from dualstream.heads.diagnosis.signs.speaker_joins import SpeakerJoin
 from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults, turned
 
 PAIRS = 5  # that are told

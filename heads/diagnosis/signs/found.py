@@ -13,7 +13,7 @@ from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.crossed import Crossed
 from dualstream.heads.diagnosis.signs.fills import Fill
-from dualstream.heads.diagnosis.signs.joins import Join, SpeakerJoin
+from dualstream.heads.diagnosis.signs.joins import Join
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
@@ -27,6 +27,7 @@ from dualstream.heads.diagnosis.signs.row_factors import RowFactors
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
 from dualstream.heads.diagnosis.signs.smoothed import Smoothed
+from dualstream.heads.diagnosis.signs.speaker_joins import SpeakerJoin
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
 from dualstream.heads.diagnosis.signs.split_joins import SplitJoin
 from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment

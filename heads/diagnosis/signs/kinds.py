@@ -73,6 +73,11 @@ class TwoKinds:
     function: str = ""
     """Of the others' values, that brings them there; of `units.FUNCTIONS`."""
 
+    @property
+    def only_spreads(self) -> bool:
+        """Whether all that tells a split's rows apart is how far each column spreads, by no one function."""
+        return self.how.endswith(OTHERS)
+
 
 def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKinds | None:
     """Look for two kinds of rows in the stream `name`; rows that were filled in are left out."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,9 +66,8 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     several = accuracy >= least_accuracy(len(codes))
     found = np.flatnonzero(is_class | several)
     if not len(found) and (groups := told_groups(rows, label, accuracy, fold)):
-        return tuple(
-            _of_group(table, name, one, codes) for one in groups if not _is_component(table, name, one.column)
-        )
+        components = _components(table, name, [one.column for one in groups])
+        return tuple(_of_group(table, name, one, codes) for one in groups if one.column not in components)
     together = not len(found)
     if together:
         found = _together(rows, label, len(codes))
@@ -99,11 +99,11 @@ def _of_group(table: Table, name: str, one: ToldGroup, codes: Codes) -> LabelCol
     return LabelColumn(name, one.column, called, one.accuracy, one.usual, "", False, group)
 
 
-def _is_component(table: Table, name: str, column: int) -> bool:
-    """Say whether a column is a principal component: uncorrelated with the others, to rounding, in train.
+def _components(table: Table, name: str, columns: Sequence[int]) -> set[int]:
+    """Return those columns that are principal components: uncorrelated with the others, to rounding, in train.
 
-    It holds all that the stream says in one direction, and the others none of it. Where there are windows,
-    components were fitted on them.
+    Such a column holds all that the stream says in one direction, and the others none of it. Where there are
+    windows, components were fitted on them.
     """
     rows = table.raw[name][table.there[name] & ~table.dev]
     if name in table.windows:
@@ -111,12 +111,16 @@ def _is_component(table: Table, name: str, column: int) -> bool:
         rows = windows.rows[windows.there & ~table.dev[windows.owner]].astype(np.float64)
     centred = rows - rows.mean(axis=0)
     size = np.sqrt((centred**2).sum(axis=0))
-    others = np.flatnonzero(size > EXACT_0 * size.max(initial=0.0))
-    others = others[others != column]
-    if len(others) < FEWEST or not size[column]:
-        return False
-    correlation = np.abs(centred[:, others].T @ centred[:, column]) / (size[others] * size[column])
-    return bool((correlation <= UNCORRELATED).mean() >= COMPONENT)
+    alive = np.flatnonzero(size > EXACT_0 * size.max(initial=0.0))
+    found = set()
+    for column in columns:
+        others = alive[alive != column]
+        if len(others) < FEWEST or not size[column]:
+            continue
+        correlation = np.abs(centred[:, others].T @ centred[:, column]) / (size[others] * size[column])
+        if (correlation <= UNCORRELATED).mean() >= COMPONENT:
+            found.add(column)
+    return found
 
 
 def _alone(column: Floats, label: Codes, fold: Codes, classes: int) -> float:

@@ -19,7 +19,7 @@ from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
 from dualstream.heads.diagnosis.signs.found import Signs
-from dualstream.heads.diagnosis.signs.joins import Join, joins, speakers_apart
+from dualstream.heads.diagnosis.signs.joins import Join, joins
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
@@ -34,6 +34,7 @@ from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
 from dualstream.heads.diagnosis.signs.smoothed import smoothed
+from dualstream.heads.diagnosis.signs.speaker_joins import speakers_apart
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
 from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment, split_treatments

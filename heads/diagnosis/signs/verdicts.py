@@ -161,6 +161,11 @@ def two_makes(signs: Signs) -> list[TwoKinds]:
     return [one for one in signs.kinds if one.likeness is None or one.kind != "kinds" or one.stream not in moved]
 
 
+def splits_of_kinds(signs: Signs) -> list[TwoKinds]:
+    """Return the streams of which one split's rows are of another kind than the other's."""
+    return [one for one in signs.kinds if one.by == "split"]
+
+
 def moved_rows(signs: Signs) -> list[Join]:
     """Return the joins whose rows stand wrong.
 
@@ -177,7 +182,7 @@ def noisy(signs: Signs) -> tuple[NoisyGroup, ...]:
     """Return the groups whose labels are wrong in part: splits, or else speakers, or else classes."""
     if foreign(signs):
         return ()
-    if turned(signs) or any(one.by == "split" for one in signs.kinds):
+    if turned(signs) or splits_of_kinds(signs):
         return ()  # heads of one split can't read the other's labels
     found = signs.noisy_groups
     splits = [one for one in found if one.by == "split"]

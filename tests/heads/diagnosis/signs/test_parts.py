@@ -12,13 +12,14 @@ import whole_corpora
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.outlying import Outlying
 from dualstream.heads.diagnosis.signs.fills import fills
-from dualstream.heads.diagnosis.signs.joins import LABELS, joins, speakers_apart
+from dualstream.heads.diagnosis.signs.joins import LABELS, joins
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.remedies import _without_columns
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
+from dualstream.heads.diagnosis.signs.speaker_joins import speakers_apart
 from dualstream.heads.diagnosis.signs.split_joins import split_joins
 from dualstream.heads.diagnosis.signs.stretches import LARGEST, Path, called, path
 from dualstream.heads.diagnosis.signs.table import few_values

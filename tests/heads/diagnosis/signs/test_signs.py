@@ -17,7 +17,7 @@ from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.agreement import agreement
 from dualstream.heads.diagnosis.signs.copies import _near, copies
 from dualstream.heads.diagnosis.signs.fills import fills, repeated_before
-from dualstream.heads.diagnosis.signs.joins import LABELS, joins, rearrangements, speakers_apart
+from dualstream.heads.diagnosis.signs.joins import LABELS, joins, rearrangements
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import label_columns
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
@@ -25,6 +25,7 @@ from dualstream.heads.diagnosis.signs.lapses import lapse
 from dualstream.heads.diagnosis.signs.measure import signs
 from dualstream.heads.diagnosis.signs.remedies import LABELS as PUT_BACK
 from dualstream.heads.diagnosis.signs.remedies import measured
+from dualstream.heads.diagnosis.signs.speaker_joins import speakers_apart
 from dualstream.heads.diagnosis.signs.speakers import shared_speakers, voices
 from dualstream.heads.diagnosis.signs.table import Names, Table, components, few_values
 from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
