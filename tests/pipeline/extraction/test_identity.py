@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.encoder import EncoderOptions, EncoderSpec
-from dualstream.features.faces import detection, embedding
-from dualstream.features.faces.embedding import AlignSpec
 from dualstream.features.faces.rows import BY_IDENTITY, BY_MARGIN, UNDECIDED
 from dualstream.features.media import write_clip
 from dualstream.pipeline.cache import Cache, read_cache
@@ -25,54 +22,19 @@ from dualstream.pipeline.extraction.options import ProjectOptions
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.request import RunOptions
 from dualstream.pipeline.reporting.inspection import describe
-from numpy.typing import NDArray
 
-from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
+from tests.features.planted_faces import AUDIO_HZ, COLOURS, Drawn, bursts, image, rest, voice
+from tests.pipeline.colours import build, colours_known
 
 SECONDS = 2
 RED, GREEN, BLUE = range(3)
 
 
-class MeanOfMiddle:
-    """The mean colour of a frame's middle: whose face it is."""
-
-    def __init__(self) -> None:
-        self.spec = EncoderSpec("middle", "video", 3, 3)
-        self.frame_size_px, self.batch_size = 32, 4
-
-    def encode_frames(self, frames: Any) -> Any:
-        return frames[:, 11:16, 11:21].mean(axis=(1, 2)).astype(np.float32)
-
-
-class MeanColour:
-    """Keeps the FaceEmbedder protocol: a person is a colour."""
-
-    name = "colour"
-    align = AlignSpec(16, (0.5, 0.4), (0.5, 0.7))
-    same_person = 0.9
-
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "version": 1, "same_person": self.same_person}
-
-    def embed(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return faces.mean(axis=(1, 2)).astype(np.float32)
-
-
-def build(stream: str, text: str, options: EncoderOptions) -> Any:
-    return MeanOfMiddle()
-
-
 @pytest.fixture(autouse=True, scope="module")
 def colours() -> Iterator[None]:
     """Register a detector and an embedder of colours."""
-    detection.REGISTRY.names()
-    embedding.REGISTRY.names()
-    detector = detection.DetectorEntry("colour", lambda weights: ColourDetector(), weights=False)
-    detection.REGISTRY.add("colour", detector, __name__)
-    embedder = embedding.EmbedderEntry("colour", lambda weights: MeanColour(), weights=False)
-    embedding.REGISTRY.add("colour", embedder, __name__)
-    yield
-    del detection.REGISTRY._entries["colour"], embedding.REGISTRY._entries["colour"]
+    with colours_known():
+        yield
 
 
 # What a clip shows, who speaks, and in which split. Of each, so many utterances.

@@ -19,7 +19,7 @@ from dualstream.pipeline.extraction.recipe import make_recipe
 from dualstream.pipeline.extraction.request import RunOptions
 
 from tests.features.planted_faces import ColourDetector
-from tests.pipeline.extraction.test_identity import MeanColour
+from tests.pipeline.colours import MeanColour
 
 EMBEDDERS = {"identity": True, "identity_embedder": "planted"}
 BASES: dict[str, dict[str, Any]] = {

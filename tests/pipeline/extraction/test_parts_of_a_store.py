@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.encoder import EncoderOptions, EncoderSpec
-from dualstream.features.faces.detection import REGISTRY, DetectorEntry
 from dualstream.features.media import write_clip
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.corpus import remote_root
@@ -23,26 +21,12 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.request import ExtractReport, RunOptions
 
-from tests.features.planted_faces import AUDIO_HZ, ColourDetector, Drawn, bursts, image, voice
+from tests.features.planted_faces import AUDIO_HZ, Drawn, bursts, image, voice
+from tests.pipeline.colours import build, colours_known
 from tests.pipeline.faulty_store import PASSING, Store, a_folder, registered
 from tests.pipeline.killed import die, in_child, wrapped
 
 CLIPS, SECONDS = 8, 0.6
-
-
-class MeanOfMiddle:
-    """The mean colour of a frame's middle: whose face it is."""
-
-    def __init__(self) -> None:
-        self.spec = EncoderSpec("middle", "video", 3, 3)
-        self.frame_size_px, self.batch_size = 32, 4
-
-    def encode_frames(self, frames: Any) -> Any:
-        return frames[:, 11:16, 11:21].mean(axis=(1, 2)).astype(np.float32)
-
-
-def build(stream: str, text: str, options: EncoderOptions) -> Any:
-    return MeanOfMiddle()
 
 
 @pytest.fixture
@@ -66,11 +50,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     monkeypatch.setattr(remote_root, "PAUSE_S", 0.001)
-    REGISTRY.names()
-    REGISTRY.add("colour", DetectorEntry("colour", lambda weights: ColourDetector(), weights=False), __name__)
-    with registered(monkeypatch) as made:
+    with colours_known(), registered(monkeypatch) as made:
         yield made
-    del REGISTRY._entries["colour"]
 
 
 def run(corpus: Path, out: Path, root: Any, part: str = "") -> ExtractReport:

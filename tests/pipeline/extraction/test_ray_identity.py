@@ -25,7 +25,7 @@ import numpy as np
 from dualstream.features import encoder
 from dualstream.features.faces import detection, embedding
 from tests.features.planted_faces import ColourDetector
-from tests.pipeline.extraction.test_identity import MeanColour, MeanOfMiddle
+from tests.pipeline.colours import MeanColour, MeanOfMiddle
 
 class Weighed(MeanColour):
     def __init__(self, weights):

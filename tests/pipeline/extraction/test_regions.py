@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.encoder import EncoderOptions, EncoderSpec
-from dualstream.features.faces.detection import REGISTRY, DetectorEntry
+from dualstream.features.encoder import EncoderSpec
 from dualstream.features.faces.drawing import CHOSEN_INK, OTHER_INK
 from dualstream.features.faces.rows import ALONE, NO_FACE, OUT_OF_VIEW, STATES, UNDECIDED, FaceRows
 from dualstream.features.media import write_clip
@@ -39,33 +38,17 @@ from dualstream.pipeline.extraction.thumbnails import middle_frames, shown_faces
 from dualstream.pipeline.reporting.faces_page import _read, write_faces
 from dualstream.pipeline.reporting.inspection import describe
 
-from tests.features.planted_faces import AUDIO_HZ, COLOURS, ColourDetector, Drawn, bursts, image, rest, voice
+from tests.features.planted_faces import AUDIO_HZ, COLOURS, Drawn, bursts, image, rest, voice
+from tests.pipeline.colours import build, colours_known
 
 SECONDS = 4
-
-
-class MeanOfMiddle:
-    """The mean colour of a frame's middle: whose face it is."""
-
-    def __init__(self) -> None:
-        self.spec = EncoderSpec("middle", "video", 3, 3)
-        self.frame_size_px, self.batch_size = 32, 4
-
-    def encode_frames(self, frames: Any) -> Any:
-        return frames[:, 11:16, 11:21].mean(axis=(1, 2)).astype(np.float32)
-
-
-def build(stream: str, text: str, options: EncoderOptions) -> Any:
-    return MeanOfMiddle()
 
 
 @pytest.fixture(autouse=True, scope="module")
 def colour_detector() -> Iterator[None]:
     """Register the detector of colours."""
-    REGISTRY.names()
-    REGISTRY.add("colour", DetectorEntry("colour", lambda weights: ColourDetector(), weights=False), __name__)
-    yield
-    del REGISTRY._entries["colour"]
+    with colours_known():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.faces import detection, embedding
 from dualstream.features.faces.region import make_method, method_as_stated
 from dualstream.features.faces.rows import ALONE, BY_IDENTITY, UNDECIDED
 from dualstream.features.media import write_clip
@@ -23,8 +22,8 @@ from dualstream.pipeline.errors import FingerprintMismatchError
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.request import RunOptions
 
-from tests.features.planted_faces import AUDIO_HZ, ColourDetector, Drawn, bursts, image, rest, voice
-from tests.pipeline.extraction.test_identity import MeanColour, build
+from tests.features.planted_faces import AUDIO_HZ, Drawn, bursts, image, rest, voice
+from tests.pipeline.colours import build, colours_known
 
 SECONDS, LEAST = 2, 0.05  # of sync's scores: a mouth that follows the voice has 0.2 and more, one at rest 0
 RED, GREEN = range(2)
@@ -40,13 +39,8 @@ ROWS = [
 @pytest.fixture(autouse=True, scope="module")
 def colours() -> Iterator[None]:
     """Register a detector and an embedder of colours."""
-    detection.REGISTRY.names()
-    embedding.REGISTRY.names()
-    detector = detection.DetectorEntry("colour", lambda weights: ColourDetector(), weights=False)
-    detection.REGISTRY.add("colour", detector, __name__)
-    embedding.REGISTRY.add("colour", embedding.EmbedderEntry("colour", lambda _: MeanColour(), False), __name__)
-    yield
-    del detection.REGISTRY._entries["colour"], embedding.REGISTRY._entries["colour"]
+    with colours_known():
+        yield
 
 
 @pytest.fixture(scope="module")
