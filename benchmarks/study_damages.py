@@ -1,5 +1,5 @@
 """Which mistakes does `diagnose` name? Each of benchmarks/damages.py, more_damages.py, partial_damages.py,
-fresh_damages.py and unseen_damages.py planted in corpora, and corpora left as they are.
+fresh_damages.py, unseen_damages.py and outside_damages.py planted in corpora, and corpora left as they are.
 
     python benchmarks/study_damages.py --corpus planted --seeds 3 --strengths 0.5,1,1.5
     DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess
@@ -34,6 +34,7 @@ from fresh_damages import FRESH
 from frozen_rows import action_units, cremad_votes, folder_of, whisper_rows
 from more_damages import MORE
 from other_corpora import OTHERS
+from outside_damages import OUTSIDE
 from partial_damages import PARTIAL
 from unseen_damages import UNSEEN
 from whole_corpora import Whole, planted, table
@@ -45,7 +46,15 @@ if TYPE_CHECKING:
 
 CLEAN = "clean"
 DEV_SHARE = 0.25  # of the speakers
-SETS = {"first": DAMAGES, "more": MORE, "partial": PARTIAL, "fresh": FRESH, "unseen": UNSEEN, "classic": CLASSIC}
+SETS = {
+    "first": DAMAGES,
+    "more": MORE,
+    "partial": PARTIAL,
+    "fresh": FRESH,
+    "unseen": UNSEEN,
+    "outside": OUTSIDE,
+    "classic": CLASSIC,
+}
 CORPORA = ("planted", "ravdess", "cremad", *OTHERS)
 RIGHT, OTHERWISE, NOTHING = "named right", "named otherwise", "nothing wrong"
 
