@@ -57,7 +57,7 @@ def batch_statistics(whole: Whole, rng: np.random.Generator, strength: float) ->
 
 
 def another_sampling_rate(whole: Whole, rng: np.random.Generator, strength: float) -> Whole:
-    """A third of the speakers' recordings were read at another sampling rate: each band stands in another column."""
+    """A third of the speakers' recordings were read at another rate: each band stands in another column."""
     name, rows = _one(whole, rng)
     some = np.isin(whole.features.speaker, _people(whole, rng, len(np.unique(whole.features.speaker)) // 3))
     at = np.arange(rows.shape[1]) * (1 - RATIO_LOST * strength)
