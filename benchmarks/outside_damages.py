@@ -157,7 +157,7 @@ def the_rest_as_one(whole: Whole, rng: np.random.Generator, strength: float) -> 
     """The six people who speak most have names, all others are one speaker called other."""
     whole = conversations(whole, rng)
     codes, place, counts = np.unique(whole.features.speaker, return_inverse=True, return_counts=True)
-    named = np.argsort(-counts, kind="stable")[: round(NAMED / strength)]
+    named = np.argsort(-counts, kind="stable")[: min(round(NAMED / strength), 2 * len(codes) // 3)]
     return whole.having(speaker=np.where(np.isin(place, named), codes[place], codes[-1] + 1))
 
 

@@ -71,8 +71,8 @@ def dev_of_another_checkpoint(whole: Whole, rng: np.random.Generator, strength: 
     name, rows = _one(whole, rng)
     unit, middle, spread = _standard(rows)
     width = rows.shape[1]
-    turn = np.eye(width) + 0.35 * strength * rng.normal(size=(width, width)) / np.sqrt(width)
-    later = unit @ turn + 0.3 * strength * rng.normal(size=width)
+    turn = np.eye(width) + 0.7 * strength * rng.normal(size=(width, width)) / np.sqrt(width)
+    later = unit @ turn + 0.6 * strength * rng.normal(size=width)
     return _changed(whole, name, whole.dev, later * spread + middle)
 
 
