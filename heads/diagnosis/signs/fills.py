@@ -57,7 +57,9 @@ def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, .
     often = np.flatnonzero(repeats >= REPEATS)
     before = repeated_before(table, name)
     in_runs = {int(i) for i in before}
-    constant = [c for c in often if not _mostly(index[code == c], in_runs)]
+    constant = [
+        c for c in often if not (_mostly(index[code == c], in_runs) or _one_utterance(table, name, index[code == c]))
+    ]
     filled = np.flatnonzero(np.isin(code, constant))
     if len(filled):
         rest = raw[index[~np.isin(code, constant)]]
@@ -97,6 +99,14 @@ def repeated_before(table: Table, name: str) -> Codes:
 
 def _mostly(utterances: Codes, among: set[int]) -> bool:
     return sum(int(one) in among for one in utterances) >= 0.7 * (len(utterances) - 1)
+
+
+def _one_utterance(table: Table, name: str, places: Codes) -> bool:
+    """Say whether utterances of one row are one and the same: in class, speaker and every other stream."""
+    if len(table.raw) < 2:
+        return False
+    held = [table.label, table.speaker, *(own for stream, own in table.raw.items() if stream != name)]
+    return all((one[places] == one[places[0]]).all() for one in held)
 
 
 def _central(filled: Floats, rest: Floats) -> bool:

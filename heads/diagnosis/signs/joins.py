@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import Agreement, agreement, whitened
+from dualstream.heads.diagnosis.signs.group_paths import inside_groups
 from dualstream.heads.diagnosis.signs.orders import rearrangements
 from dualstream.heads.diagnosis.signs.paired import goes_better
 from dualstream.heads.diagnosis.signs.speakers import association
@@ -81,6 +82,7 @@ class _Sides:
     there: dict[str, Mask]
     label: Codes
     speaker: Codes
+    dialogue: Codes
 
     def agree(self, one: str, other: str, source: Codes | None, at: Codes) -> Agreement:
         """Return the agreement at the places `at`, with the rows of `other` taken from `source`."""
@@ -108,7 +110,7 @@ def joins(table: Table) -> tuple[Join, ...]:
     tied = association(table)
     named = table.named_speakers and (tied is None or tied.share < TIED)  # or nothing is left of the classes
     speaker = table.speaker if named else np.zeros(len(table), dtype=np.int64)
-    sides = _Sides(rows, there, table.label, speaker)
+    sides = _Sides(rows, there, table.label, speaker, table.dialogue)
     at = np.arange(0, len(table), max(1, len(table) // ROWS))
     ways = list(rearrangements(table))
     names = list(table.raw)
@@ -148,12 +150,16 @@ def _stretched(
         likelier = gain_of(x, y, (use[0], use[1]), best.source) >= LEAST_GAIN
         more = best.moved.z - max(best.stands.z, 0.0) >= RELATED_Z
         best = replace(best, sure=likelier or (more and goes_better(x, y, use, best.source)))
-    found = along(x, y, (use[0], use[1]), border)
-    moved = sides.agree(one, other, found.source, at)
-    least = best.moved.z if best.clear else best.stands.z + STRETCH_Z
-    if not found.found or moved.z < least:
-        return best
-    return replace(best, words=called(found, ids), source=found.source, moved=moved, sure=True)
+    stretch = along(x, y, (use[0], use[1]), border)
+    ways_found = [(called(stretch, ids), stretch.source, stretch.gain)] if stretch.found else []
+    inside = inside_groups(x, y, (use[0], use[1]), sides.dialogue)
+    if inside is not None and inside.found:
+        ways_found.append((inside.words, inside.source, inside.gain))
+    for words, source, _ in sorted(ways_found, key=lambda way: -way[2]):
+        moved = sides.agree(one, other, source, at)
+        if moved.z >= (best.moved.z if best.clear else best.stands.z + STRETCH_Z):
+            return replace(best, words=words, source=source, moved=moved, sure=True)
+    return best
 
 
 def _late_labels(table: Table, found: list[Join]) -> Path | None:

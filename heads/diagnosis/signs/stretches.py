@@ -37,6 +37,8 @@ FAR = 3.5  # robust deviations from what the others gain, and
 QUARTILE = 1.4826  # of a normal distribution, of its median absolute deviation
 STARTS = 2  # shifts from which a path is looked for, beside none
 
+Ratio = Callable[[Codes, Codes], Floats]
+
 
 @dataclass(frozen=True, repr=False)
 class Path:
@@ -85,9 +87,9 @@ def along(x: Floats, y: Floats, use: tuple[Mask, Mask], border: Mask) -> Path:
     """
     here = np.arange(len(x))
     ways = [np.clip(here + shift, 0, len(here) - 1) for shift in range(-LARGEST, LARGEST + 1)]
-    shared = [_shared(x, y, use[0] & use[1][way], way) for way in ways]
-    stands = float(_gains(_normal(*shared[LARGEST]), *use)[:, LARGEST].sum())
-    told = [_information(one[2]) for one in shared]
+    sides = [shared(x, y, use[0] & use[1][way], way) for way in ways]
+    stands = float(gains_of_shifts(normal(*sides[LARGEST]), *use)[:, LARGEST].sum())
+    told = [told_by(one[2]) for one in sides]
     likeliest = np.argsort(told, kind="stable")[::-1][:STARTS].tolist()
     starts = [*(ways[start] for start in dict.fromkeys([LARGEST, *likeliest])), _by_windows(x, y, use)]
     found = [_from(x, y, use, border, start) for start in starts]
@@ -101,7 +103,7 @@ def gain_of(x: Floats, y: Floats, use: tuple[Mask, Mask], source: Codes) -> floa
     total = []
     for way in (source, here):
         at = here[use[0] & use[1][way]]
-        total.append(float(_normal(*_shared(x, y, use[0] & use[1][way], way))(at, way[at]).sum()))
+        total.append(float(normal(*shared(x, y, use[0] & use[1][way], way))(at, way[at]).sum()))
     return total[0] - max(0.0, total[1])
 
 
@@ -120,7 +122,8 @@ def _by_windows(x: Floats, y: Floats, use: tuple[Mask, Mask]) -> Codes:
     return source
 
 
-def _information(correlation: Floats) -> float:
+def told_by(correlation: Floats) -> float:
+    """Return what canonical variables of these correlations tell of each other, in halves of a nat."""
     return float(-np.log(1 - correlation**2).sum())
 
 
@@ -128,17 +131,17 @@ def _from(x: Floats, y: Floats, use: tuple[Mask, Mask], border: Mask, source: Co
     """Return the path that a few rounds lead to from rows as `source` puts them."""
     found = Path(np.zeros(len(x), dtype=np.int64), 0.0)
     for _ in range(ROUNDS):
-        u, v, correlation = _shared(x, y, use[0] & use[1][source], source)
+        u, v, correlation = shared(x, y, use[0] & use[1][source], source)
         if not correlation.any():
             break
-        found = path(_gains(_normal(u, v, correlation), use[0], use[1]), border)
+        found = path(gains_of_shifts(normal(u, v, correlation), use[0], use[1]), border)
         if np.array_equal(source, found.source):
             break
         source = found.source
     return found
 
 
-def _shared(x: Floats, y: Floats, use: Mask, source: Codes) -> tuple[Floats, Floats, Floats]:
+def shared(x: Floats, y: Floats, use: Mask, source: Codes) -> tuple[Floats, Floats, Floats]:
     """Return canonical variables (N, K) of both sides and their correlations, by others' directions."""
     rank = min(x.shape[1], y.shape[1])
     u, v = np.zeros((len(x), rank)), np.zeros((len(y), rank))
@@ -160,7 +163,7 @@ def _in_deviations(rows: Floats) -> Floats:
     return np.asarray(np.clip(rows / np.where(spread > 0, spread, 1), -CLIP, CLIP))
 
 
-def _normal(u: Floats, v: Floats, correlation: Floats) -> Callable[[Codes, Codes], Floats]:
+def normal(u: Floats, v: Floats, correlation: Floats) -> Ratio:
     """Return the log-likelihood ratio of rows going together, by their places."""
     kept = correlation > 0
     r = correlation[kept]
@@ -179,12 +182,12 @@ def of_labels(log_p: Floats, label: Codes, use: Mask, border: Mask) -> Path:
     share = np.bincount(label[use], minlength=log_p.shape[1]) / max(1, int(use.sum())) + 1e-9
     # a label may be wrong by itself, and is no proof then of a shift
     ratio = TEMPER * np.log((1 - WRONG) * np.exp(log_p) / share + WRONG)
-    gains = _gains(lambda one, other: ratio[one, label[other]], use, use)
+    gains = gains_of_shifts(lambda one, other: ratio[one, label[other]], use, use)
     found = path(gains, border)
     return replace(found, gain=found.gain - max(0.0, float(gains[:, LARGEST].sum())))
 
 
-def _gains(ratio: Callable[[Codes, Codes], Floats], one: Mask, other: Mask) -> Floats:
+def gains_of_shifts(ratio: Ratio, one: Mask, other: Mask) -> Floats:
     """Return what each row gains by each shift over rows that have nothing to do with it, shape (N, shifts)."""
     here = np.arange(len(one))
     value = np.zeros((len(one), 2 * LARGEST + 1))
@@ -202,7 +205,7 @@ def late_rows(x: Floats, y: Floats, use: tuple[Mask, Mask], group: Codes) -> dic
     Groups by themselves are too small for a path: such a one gains where all others lose.
     """
     here = np.arange(len(x))
-    gains = _gains(_normal(*_shared(x, y, use[0] & use[1], here)), *use)
+    gains = gains_of_shifts(normal(*shared(x, y, use[0] & use[1], here)), *use)
     names = np.unique(group[group >= 0])
     if len(names) < GROUPS:
         return {}

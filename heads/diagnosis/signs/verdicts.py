@@ -225,11 +225,18 @@ def turned(signs: Signs) -> bool:
 
 
 def imputed(signs: Signs) -> tuple[Fill, ...]:
-    """Return the rows that were filled in, where they are too many; zeros have a cause of their own."""
+    """Return the rows that were filled in, where they are too many; zeros have a cause of their own.
+
+    Where a stream's other rows stand wrong, rows that repeat the one before are where the joins met it twice.
+    """
+    moved = {one.moved for one in signs.joins if one.kind == "order"}
     return tuple(
         one
         for one in signs.fills
-        if one.kind != "zeros" and len(one.utterances) >= FEW and len(one.utterances) > FILLED * one.rows
+        if one.kind != "zeros"
+        and len(one.utterances) >= FEW
+        and len(one.utterances) > FILLED * one.rows
+        and not (one.kind == "before" and one.stream in moved)
     )
 
 
