@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 
 DRAWS = 999
 RANGE = 0.15  # between the shares of missing rows of two classes: less is no matter to heads
@@ -37,7 +37,7 @@ class MissingByClass:
 
 def missing_by_class(table: Table, name: str) -> MissingByClass | None:
     """Compare the classes' shares of rows that are missing in a stream; None where none or all are."""
-    use = table.labelled()
+    use = table.labelled() & ~_empty(table)
     label, gone = table.label[use], ~table.there[name][use]
     sizes = np.bincount(label, minlength=len(table.classes))
     known = np.flatnonzero(sizes >= LEAST)
@@ -58,6 +58,12 @@ def missing_by_class(table: Table, name: str) -> MissingByClass | None:
     return MissingByClass(
         name, {table.classes[c]: float(shares[c]) for c in known}, float(gone.mean()), above / (DRAWS + 1)
     )
+
+
+def _empty(table: Table) -> Mask:
+    """Say which utterances hold zeros in every stream and mark none as missing: they were no recordings."""
+    held = [table.present[name] & ~table.there[name] & (own == 0).all(axis=1) for name, own in table.raw.items()]
+    return np.asarray(np.logical_and.reduce(held)) if len(held) > 1 else np.zeros(len(table), dtype=bool)
 
 
 def _shares(label: Codes, gone: np.ndarray, sizes: Codes) -> Floats:

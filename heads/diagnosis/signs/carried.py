@@ -68,6 +68,8 @@ def of_speakers(rows: Floats, small: Mask, speaker: Codes) -> bool:
     codes, inverse = np.unique(speaker, return_inverse=True)
     share = np.bincount(inverse, small) / np.bincount(inverse)
     mine = np.flatnonzero(share >= WHOLE)
+    if len(codes) == 2 and codes[0] >= 0 and (np.maximum(share, 1 - share) >= WHOLE).all():
+        return True  # a cloud for each person, and nobody else to ask
     if (
         len(codes) < 3
         or codes[0] < 0

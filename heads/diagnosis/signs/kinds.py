@@ -22,12 +22,16 @@ from dualstream.heads.diagnosis.signs.normalised import Normalised, normalised
 from dualstream.heads.diagnosis.signs.structures import Unlike, cells, put_in_order, unlike_groups
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, components, few_values, without
 from dualstream.heads.diagnosis.signs.units import OTHERS, WIDER, Unit, units
+from dualstream.heads.diagnosis.signs.unlike_pieces import unlike_piece
 
 APART = 6.0  # deviations between two clouds of rows
 FAR_APART = 12.0  # deviations, where the clouds may be something else: sentences, people's votes and counts
 EVEN = 1e-3  # chance of as even a share in each class of each speaker: sentences are planned so
 SCALES_APART = 5.0  # deviations between two scales, and
 FACTOR = 2.0  # the least ratio of them
+COLUMNS = 8  # or more, that spread unevenly (deviation of their logarithms) in the others, whose spreads must go
+UNEVEN = 0.15  # with those
+KEPT = 0.5  # of a smaller group that is of another scale: correlation of the logarithms
 OFF = 0.35  # of a factor's logarithm, that the median column's factor is off it
 SHARE = 0.03  # of the rows, in the smaller cloud, and
 SMALLEST = 16  # of them: half say where it lies and half are asked whether it does
@@ -103,7 +107,10 @@ def two_kinds(table: Table, name: str, leave_out: Iterable[int] = ()) -> TwoKind
         found = _of_unit(table, name, there, unit)
     if found is None and (scales := scales_apart(rows)) is not None:
         found = _told(table, name, there, scales[0], "scale", *scales[1:])
-    if found is None and (unlike := unlike_groups(table, name, there)) is not None:
+    if (
+        found is None
+        and (unlike := unlike_groups(table, name, there) or unlike_piece(table, name, there)) is not None
+    ):
         found = _of_groups(table, name, there, unlike)
     if found is None:
         whole = np.array_equal(there, table.there[name])
@@ -141,7 +148,10 @@ def _one_factor(rows: Floats, small: Mask, factor: float) -> bool:
     alive = (wide[0] > 0) & (wide[1] > 0)
     if not alive.any():
         return True
-    off = np.log(wide[0][alive] / wide[1][alive]) / np.log(factor) - 1
+    logs = [np.log(one[alive]) for one in wide]
+    off = (logs[0] - logs[1]) / np.log(factor) - 1
+    if alive.sum() >= COLUMNS and logs[1].std() >= UNEVEN and _correlation(*logs) < KEPT:
+        return False  # what is wide in the others is not so here: other numbers, of whatever size
     return bool(np.median(np.abs(off)) <= OFF)
 
 

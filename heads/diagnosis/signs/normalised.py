@@ -49,14 +49,15 @@ def normalised(table: Table, name: str, there: Mask) -> Normalised | None:
         return None
     groups = [table.dev.astype(np.int64)] if table.dev.any() else []
     groups += [table.speaker] if table.named_speakers else []
-    for group in groups:
-        for is_so, words, alike in (
-            (_standard, "columns of mean 0 and deviation 1 (normalised by themselves)", _standardise),
-            (_from_0_to_1, "columns that reach from 0 to 1 (normalised by themselves)", _to_0_and_1),
-        ):
-            some = _groups(rows, there, group, is_so)
-            if _part(some, there) and (is_so is _standard or _reach_beyond(rows[there & ~some])):
-                return Normalised(some, words, alike)
+    for is_so, words, alike in (
+        (_standard, "columns of mean 0 and deviation 1 (normalised by themselves)", _standardise),
+        (_from_0_to_1, "columns that reach from 0 to 1 (normalised by themselves)", _to_0_and_1),
+    ):
+        some = np.zeros(len(rows), dtype=bool)
+        for group in groups:  # speakers of a split may each be normalised, and the split is then nearly so
+            some |= _groups(rows, there, group, is_so)
+        if _part(some, there) and (is_so is _standard or _reach_beyond(rows[there & ~some])):
+            return Normalised(some, words, alike)
     length = np.sqrt((rows**2).sum(axis=1))
     some = there & (np.abs(length - 1) <= LENGTH) & ((rows != 0).sum(axis=1) >= FEWEST)  # no unanimous votes
     if _part(some, there) and np.median(np.abs(length[there & ~some] - 1)) > NEAR:

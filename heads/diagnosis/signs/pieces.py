@@ -28,7 +28,7 @@ from dualstream.heads.diagnosis.signs.table import (
 )
 
 FEWEST = 4  # columns
-SPEAKERS = 6  # with `OF_SPEAKER` rows that follow each other
+SPEAKERS = 6  # and as many runs of `OF_SPEAKER` rows of one speaker that follow each other
 OF_SPEAKER = 24
 MARGIN = 7  # rows of a speaker on either side of a cut
 OUTSTANDING = 1.7  # times the fourth largest step; 1.6 at most in clean corpora
@@ -59,7 +59,7 @@ def piece(table: Table, name: str) -> Piece | None:
     index = np.flatnonzero(table.there[name] & (table.speaker >= 0))
     if not table.named_speakers or table.raw[name].shape[1] < FEWEST or len(index) < SPEAKERS * OF_SPEAKER:
         return None
-    if few_values(table.raw[name][index]):
+    if few_values(table.raw[name][index]) or len(np.unique(table.speaker[index])) < SPEAKERS:
         return None
     speaker, label = table.speaker[index], table.label[index]
     rows = components(table.raw[name][index], np.ones(len(index), dtype=bool), rank=RANK)

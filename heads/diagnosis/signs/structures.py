@@ -24,7 +24,12 @@ LEAST_ROWS = 12  # of a speaker
 LEAST = 60  # rows on each side
 USUAL = 0.3  # likeness of groups drawn at random, below which columns tell too little of each other
 UNLIKE = 0.25  # of the usual likeness; other columns have none, and very different voices 0.42
+OF_SPLIT = (
+    0.75  # of the usual likeness, for splits: of another checkpoint 0.45 to 0.68, of clean ones 0.87 at least
+)
+OUTSIDE = 3.3  # deviations of groups drawn at random, by which a split's is less; of clean ones 1.8 at most
 DRAWS = 15
+SPLIT_DRAWS = 60
 DEALS = 120  # of rows to speakers, none of which may be parted into groups as unlike
 ROUNDS = 10
 ALONE = 0.3  # weight of what columns are like by themselves, of 1 for how they go together
@@ -34,9 +39,9 @@ ALONE = 0.3  # weight of what columns are like by themselves, of 1 for how they 
 class Unlike:
     """Rows whose columns correlate otherwise."""
 
-    by: Literal["speaker", "split"]
+    by: Literal["speaker", "split", "row"]
     rows: Mask
-    """The smaller side (dev, where it is a split), shape (N,)."""
+    """The smaller side (dev, where it is a split; the piece, where it is one), shape (N,)."""
     likeness: float
     """Between both sides."""
     usual: float
@@ -47,17 +52,15 @@ def unlike_groups(table: Table, name: str, there: Mask) -> Unlike | None:
     """Part a stream's rows by split, or by speaker, where the columns of both sides go together otherwise."""
     if not table.named_speakers or table.raw[name].shape[1] < 4:
         return None
-    step = -(-table.raw[name].shape[1] // COLUMNS)
     use = there & (table.speaker >= 0)
-    rows = standardised(table.raw[name][:, ::step][use], np.ones(int(use.sum()), dtype=bool))
+    rows = around_cells(table, name, use)
     speaker = table.speaker[use]
     codes, counts = np.unique(speaker, return_counts=True)
     largest = np.argsort(-counts, kind="stable")[:GROUPS]
     codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
     if len(codes) < 4:
         return None
-    rows = without(rows, cells(speaker, table.label[use]))
-    products = np.stack([_product(rows[speaker == code]) for code in codes])
+    products = np.stack([product(rows[speaker == code]) for code in codes])
     sizes = np.array([int((speaker == code).sum()) for code in codes])
     of_dev = np.array([bool(table.dev[use][speaker == code].mean() > 0.5) for code in codes])
     sides: list[tuple[Literal["speaker", "split"], Mask]] = [("split", of_dev), ("speaker", _parted(products))]
@@ -65,12 +68,12 @@ def unlike_groups(table: Table, name: str, there: Mask) -> Unlike | None:
     for by, side in sides:
         if min(sizes[side].sum(), sizes[~side].sum()) < LEAST:
             continue
-        between, usual = likeness(products, side), _usual(products, side)
-        if (
-            usual >= USUAL
-            and between < UNLIKE * usual
-            and (by == "split" or not _by_search(between, rows, speaker, codes))
-        ):
+        between, drawn = likeness(products, side), _drawn(products, side, SPLIT_DRAWS if by == "split" else DRAWS)
+        usual = float(np.median(drawn))
+        if usual < USUAL or between >= (OF_SPLIT if by == "split" else UNLIKE) * usual:
+            continue
+        outside = between < drawn.mean() - OUTSIDE * drawn.std()
+        if outside if by == "split" else not _by_search(between, rows, speaker, codes):
             small = side if by == "split" or sizes[side].sum() <= sizes[~side].sum() else ~side
             found.append(Unlike(by, np.isin(table.speaker, codes[small]) & there, between, usual))
     if len(found) == 2 and not np.array_equal(found[0].rows, found[1].rows):
@@ -83,7 +86,15 @@ def cells(speaker: Codes, label: Codes) -> Codes:
     return np.asarray(speaker * (int(label.max(initial=0)) + 2) + label + 1)
 
 
-def _product(rows: Floats) -> Floats:
+def around_cells(table: Table, name: str, use: Mask) -> Floats:
+    """Return the rows `use` of a stream, `COLUMNS` of its columns at most, around means of speakers' classes."""
+    step = -(-table.raw[name].shape[1] // COLUMNS)
+    rows = standardised(table.raw[name][:, ::step][use], np.ones(int(use.sum()), dtype=bool))
+    return without(rows, cells(table.speaker[use], table.label[use]))
+
+
+def product(rows: Floats) -> Floats:
+    """Return the products of rows' (N, D) columns, shape (D, D)."""
     return rows.T @ rows
 
 
@@ -135,16 +146,17 @@ def _by_search(between: float, rows: Floats, speaker: Codes, codes: Codes) -> bo
     rng = np.random.default_rng(0)
     for _ in range(DEALS):
         dealt = rng.permutation(speaker)
-        products = np.stack([_product(rows[dealt == code]) for code in codes])
+        products = np.stack([product(rows[dealt == code]) for code in codes])
         side = _parted(products)
         if side.any() and not side.all() and likeness(products, side) <= between:
             return True
     return False
 
 
-def _usual(products: Floats, side: Mask) -> float:
+def _drawn(products: Floats, side: Mask, count: int) -> Floats:
+    """Return the likenesses of groups of this size that are drawn at random, shape (count,)."""
     rng = np.random.default_rng(0)
-    return float(np.median([likeness(products, rng.permutation(side)) for _ in range(DRAWS)]))
+    return np.array([likeness(products, rng.permutation(side)) for _ in range(count)])
 
 
 def put_in_order(one: Floats, other: Floats, apart: Floats) -> tuple[Codes, float, float]:
