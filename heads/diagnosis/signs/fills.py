@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -90,6 +91,16 @@ def _foreign(
         return ()
     central = _central(rows[most].astype(np.float64), rows[~most].astype(np.float64))
     return (Fill(name, count, "mean" if central else "constant", 1, tuple(index[most].tolist())),)
+
+
+def unfilled(table: Table, filled: Sequence[Fill]) -> Table:
+    """Return the table with rows that were filled in taken for absent: they are nobody's, or another's again."""
+    if not filled:
+        return table  # with what it has found of its components
+    there = {name: mask.copy() for name, mask in table.there.items()}
+    for one in filled:
+        there[one.stream][list(one.utterances)] = False
+    return replace(table, there=there)
 
 
 def repeated_before(table: Table, name: str) -> Codes:

@@ -17,7 +17,7 @@ from dualstream.heads.diagnosis.signs.class_directions import class_directions
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
-from dualstream.heads.diagnosis.signs.fills import Fill, fills, repeated_before
+from dualstream.heads.diagnosis.signs.fills import fills, repeated_before, unfilled
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import Join, joins
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
@@ -72,7 +72,7 @@ def signs(
     progress("rows that stand twice, filled in, or of two kinds")
     found = rows_alone(table)
     progress("joins of the streams, labels and speakers")
-    joined = settled(joins(_unfilled(table, found["fills"])), list(table.raw))
+    joined = settled(joins(unfilled(table, found["fills"])), list(table.raw))
     found["split_treatments"] = _unexplained(table, found["split_treatments"], joined)
     wrong = wrong_codes(table)
     made = Signs(
@@ -96,16 +96,6 @@ def signs(
     progress("what undoing the mistakes gains")
     gains = remedies.measured(table, made, by)
     return replace(made, remedies=gains)
-
-
-def _unfilled(table: Table, filled: Sequence[Fill]) -> Table:
-    """Return the table with rows that were filled in taken for absent: they are nobody's, or another's again."""
-    if not filled:
-        return table
-    there = {name: mask.copy() for name, mask in table.there.items()}
-    for one in filled:
-        there[one.stream][list(one.utterances)] = False
-    return replace(table, there=there)
 
 
 def _unexplained(
