@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, few_values
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, few_values
 from numpy.typing import NDArray
 
 REPEATS = 5  # utterances with one and the same row, from which it is no recording of theirs
@@ -91,6 +91,17 @@ def _foreign(
         return ()
     central = _central(rows[most].astype(np.float64), rows[~most].astype(np.float64))
     return (Fill(name, count, "mean" if central else "constant", 1, tuple(index[most].tolist())),)
+
+
+def drawn_again(table: Table) -> Mask:
+    """Say which utterances are an earlier one again, in class, speaker and the rows of all streams, shape (N,)."""
+    again, known = np.zeros(len(table), dtype=bool), set()
+    for place in range(len(table)) if len(table.raw) > 1 else ():
+        rows = tuple(own[place].tobytes() for own in table.raw.values())
+        key = (int(table.label[place]), int(table.speaker[place]), *map(hash, rows))
+        again[place] = key in known and any(there[place] for there in table.there.values())
+        known.add(key)
+    return again
 
 
 def unfilled(table: Table, filled: Sequence[Fill]) -> Table:

@@ -17,7 +17,7 @@ from dualstream.heads.diagnosis.signs.class_directions import class_directions
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
-from dualstream.heads.diagnosis.signs.fills import fills, repeated_before, unfilled
+from dualstream.heads.diagnosis.signs.fills import drawn_again, fills, repeated_before, unfilled
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.joins import Join, joins
 from dualstream.heads.diagnosis.signs.kinds import two_kinds
@@ -125,7 +125,8 @@ def rows_alone(table: Table) -> dict[str, Any]:
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
     filled = tuple(one for name in table.raw for one in (*fills(table, name, before), *between(table, name)))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
-    put = {name: _marked(len(table), left_out[name]) for name in table.raw}
+    again = drawn_again(table)  # their values come back because they do
+    put = {name: again | _marked(len(table), left_out[name]) for name in table.raw}
     absent = [missing_by_class(table, name) for name in table.raw]
     values = [put_values(table, name, put[name]) for name in table.raw]
     of_clouds = {name: [*left_out[name], *_few(one, table)] for name, one in zip(table.raw, values, strict=True)}

@@ -11,7 +11,7 @@ import outside_features
 import pytest
 import whole_corpora
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
-from dualstream.heads.diagnosis.signs.fills import fills, repeated_before, unfilled
+from dualstream.heads.diagnosis.signs.fills import drawn_again, fills, repeated_before, unfilled
 from dualstream.heads.diagnosis.signs.group_paths import REVERSED, inside_groups
 from dualstream.heads.diagnosis.signs.joins import LABELS, joins
 from dualstream.heads.diagnosis.signs.kinds import scales_apart, two_kinds
@@ -112,6 +112,8 @@ def test_utterances_that_were_drawn_again_are_no_filled_rows():
     table = of(outside_damages.balanced_on_disk(WHOLE, np.random.default_rng(0), 1.0))
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
     assert all(fills(table, name, before) == () for name in table.raw)
+    assert drawn_again(table).tolist() == ["-drawn" in one for one in table.ids]
+    assert not drawn_again(of(TALKS)).any()
     both = {name: rows.copy() for name, rows in of(TALKS).raw.items()}
     lost = np.random.default_rng(0).permutation(len(TALKS.ids))[:60]
     for rows in both.values():
