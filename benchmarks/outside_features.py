@@ -283,7 +283,8 @@ def a_quiet_session_normalised(whole: Whole, rng: np.random.Generator, strength:
 
 KINDS = ("two_kinds_of_rows",)
 FEATURES: dict[str, tuple[Damage, tuple[str, ...]]] = {
-    "batch statistics left on": (batch_statistics, (*KINDS, "scale_by_group")),
+    # broken_features names an encoder in training mode; it was added after the first count
+    "batch statistics left on": (batch_statistics, (*KINDS, "scale_by_group", "broken_features")),
     "another sampling rate, a third of the speakers": (another_sampling_rate, (*KINDS, "columns_by_group")),
     "dev by a later checkpoint": (dev_of_another_checkpoint, ("drift", *KINDS)),
     "another layer in the last third": (another_layer_at_the_end, KINDS),
