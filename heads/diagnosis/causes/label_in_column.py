@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
@@ -22,20 +24,32 @@ def found_in(signs: Signs, task: Task) -> Cause | None:
     """Return the cause where a stream has such columns."""
     if not signs.label_columns:
         return None
-    parts = [_words(one, task) for one in signs.label_columns if not one.together]
-    for stream in dict.fromkeys(one.stream for one in signs.label_columns if one.together):
-        names = [one.name for one in signs.label_columns if one.together and one.stream == stream]
-        shown = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
-        parts.append(
-            f"{shown} of {stream} are the {task} together: answers of a model that was fitted on it, or "
-            "columns that add up to it"
-        )
+    parts = [_words(one, task) for one in signs.label_columns if not one.together and not one.rated]
+    parts += [
+        f"{columns} are the {task} together: answers of a model that was fitted on it, or "
+        "columns that add up to it"
+        for columns in _by_stream([one for one in signs.label_columns if one.together])
+    ]
+    parts += [
+        f"{columns} tell the {task}, and share nothing with the other columns inside of its classes: they were "
+        "rated, as labels are, and not measured"
+        for columns in _by_stream([one for one in signs.label_columns if one.rated])
+    ]
     return mistake(
         "label_in_column",
         "; ".join(parts) + ": every score is too good",
         signs.remedies.get(COLUMN),
         "take the column out of the table that the stream was read from",
     )
+
+
+def _by_stream(columns: Sequence[LabelColumn]) -> list[str]:
+    """Return the columns of each stream in words."""
+    found = []
+    for stream in dict.fromkeys(one.stream for one in columns):
+        names = [one.name for one in columns if one.stream == stream]
+        found.append(", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "") + f" of {stream}")
+    return found
 
 
 def _words(one: LabelColumn, task: Task) -> str:
