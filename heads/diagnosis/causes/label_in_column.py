@@ -1,4 +1,4 @@
-"""The cause `label_in_column`: a column that is the label, or an indicator of a class."""
+"""The cause `label_in_column`: a column that is the label, or an indicator of a class; rows scaled by class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.signs.class_scaled import ClassScaled
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.remedies import COLUMN
@@ -16,14 +17,14 @@ SHOWN = 8
 
 @cause(title="A column is the label", rank=12)
 def label_in_column(evidence: Evidence) -> Cause | None:
-    """A column tells the class by itself, as no measurement does."""
+    """A column tells the class by itself, as no measurement does; or all rows hold figures of their class."""
     return None if evidence.signs is None else found_in(evidence.signs, evidence.task)
 
 
 def found_in(signs: Signs, task: Task) -> Cause | None:
-    """Return the cause where a stream has such columns."""
+    """Return the cause where a stream has such columns or rows."""
     if not signs.label_columns:
-        return None
+        return _of_classes(signs, task) if signs.class_scaled else None
     parts = [_words(one, task) for one in signs.label_columns if not one.together and not one.rated]
     parts += [
         f"{columns} are the {task} together: answers of a model that was fitted on it, or "
@@ -40,6 +41,28 @@ def found_in(signs: Signs, task: Task) -> Cause | None:
         "; ".join(parts) + ": every score is too good",
         signs.remedies.get(COLUMN),
         "take the column out of the table that the stream was read from",
+    )
+
+
+def _of_classes(signs: Signs, task: Task) -> Cause:
+    """Return the cause where rows were scaled with the figures of their own class."""
+    return mistake(
+        "label_in_column",
+        "; ".join(_scaled(one, task) for one in signs.class_scaled),
+        None,
+        "scale the stream anew with figures of all of train's rows, whatever their class",
+    )
+
+
+def _scaled(one: ClassScaled, task: Task) -> str:
+    what = {
+        "deviation": "one mean and one deviation",
+        "range": "one least and one largest value",
+    }[one.kind]
+    where = "" if one.of == "all" else f" of {one.of}"
+    return (
+        f"in each of {one.classes} classes{where} the {one.stream} columns have {what}, to rounding "
+        f"({one.share:.0%} of them): rows were scaled with the figures of their own {task}, which no new clip has"
     )
 
 

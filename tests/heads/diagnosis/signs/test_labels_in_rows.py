@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import whole_corpora
 from dualstream.heads.diagnosis.causes.label_in_column import label_in_column
+from dualstream.heads.diagnosis.signs.class_scaled import class_scaled
 from dualstream.heads.diagnosis.signs.label_columns import label_columns
 
 from tests.heads.diagnosis.measured import evidence
@@ -42,3 +44,39 @@ def test_columns_that_share_nothing_anyway_are_not_rated():
     rows = rng.normal(size=(len(LABEL), 20))
     rows[:, :2] += 1.5 * rng.normal(size=(7, 2))[LABEL]
     assert label_columns(having(rows), "video") == ()
+
+
+def of_groups(rows, group, treat):
+    made = rows.copy()
+    for code in np.unique(group):
+        made[group == code] = treat(rows[group == code])
+    return made
+
+
+def to_0_and_1(rows):
+    return (rows - rows.min(axis=0)) / np.ptp(rows, axis=0)
+
+
+def standardised(rows):
+    return (rows - rows.mean(axis=0)) / rows.std(axis=0)
+
+
+@pytest.mark.parametrize(("treat", "kind"), [(to_0_and_1, "range"), (standardised, "deviation")])
+@pytest.mark.parametrize("of", ["all", "train"])
+def test_rows_scaled_by_class_are_named(treat, kind, of):
+    made = of_groups(VIDEO, LABEL, treat)
+    if of == "train":
+        made = np.where(WHOLE.dev[:, None], VIDEO, of_groups(VIDEO, np.where(WHOLE.dev, -1, LABEL), treat))
+    table = having(made.astype(np.float32))
+    found = class_scaled(table, "video")
+    assert (found.kind, found.of, found.classes, found.share) == (kind, of, 7, 1.0)
+    told = label_in_column(evidence(signs=signs_of(table, class_scaled=(found,))))
+    assert "in each of 7 classes" in told.text and "their own emotion" in told.text
+
+
+@pytest.mark.parametrize("treat", [to_0_and_1, standardised])
+def test_rows_scaled_otherwise_are_not_scaled_by_class(treat):
+    for group in (np.zeros_like(LABEL), WHOLE.features.speaker):
+        assert class_scaled(having(of_groups(VIDEO, group, treat)), "video") is None
+    low, high = np.quantile(VIDEO, [0.1, 0.9], axis=0)
+    assert class_scaled(having(np.clip(VIDEO, low, high)), "video") is None  # ends that all classes reach
