@@ -59,7 +59,9 @@ def fills(table: Table, name: str, others: dict[str, set[int]]) -> tuple[Fill, .
     before = repeated_before(table, name)
     in_runs = {int(i) for i in before}
     constant = [
-        c for c in often if not (_mostly(index[code == c], in_runs) or _one_utterance(table, name, index[code == c]))
+        c
+        for c in often
+        if not (_mostly(index[code == c], in_runs) or _one_utterance(table, name, index[code == c]))
     ]
     filled = np.flatnonzero(np.isin(code, constant))
     if len(filled):

@@ -43,6 +43,7 @@ from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment, spl
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.values import PutValue, put_values
+from dualstream.heads.diagnosis.signs.wrapped import wrapped
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.variants.options import Task
@@ -140,7 +141,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     put = {name: _marked(len(table), left_out[name]) for name in table.raw}
     absent = [missing_by_class(table, name) for name in table.raw]
-    values = [put_values(table, name, put[name]) for name in table.raw]
+    values = [put_values(table, name, put[name]) or wrapped(table, name, put[name]) for name in table.raw]
     of_clouds = {name: [*left_out[name], *_few(one, table)] for name, one in zip(table.raw, values, strict=True)}
     of_classes = [class_scaled(table, name) for name in table.raw]
     kinds = [two_kinds(table, name, of_clouds[name]) for name in table.raw]

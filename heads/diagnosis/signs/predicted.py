@@ -6,8 +6,8 @@ Rows that were measured lie around what other streams say of them, rows that wer
                                     predicted                 measured
 
 Whoever filled rows in fitted on those that were there, so the fit is repeated without the rows that lie on it,
-until these are the same; it needs no more predicted rows than there are. Where a whole stream is a function of another
-one no row lies around it, and nothing was filled in.
+until these are the same; it needs no more predicted rows than there are. Where a whole stream is a function of
+another one no row lies around it, and nothing was filled in.
 """
 
 from __future__ import annotations
