@@ -12,7 +12,7 @@ from dualstream.heads.diagnosis.signs.verdicts import imputed
 
 @cause(title="Rows that were filled in", rank=32)
 def imputed_rows(evidence: Evidence) -> Cause | None:
-    """Rows of a stream that are its mean, another constant, the row before, or interpolated."""
+    """Rows of a stream that are its mean, another constant, the row before, interpolated, or predicted."""
     return None if evidence.signs is None else found_in(evidence.signs)
 
 
@@ -35,6 +35,8 @@ def _words(one: Fill) -> str:
         "mean": f"hold the columns' mean ({one.values} different row{'s' if one.values > 1 else ''})",
         "constant": f"hold one of {one.values} constant row{'s' if one.values > 1 else ''}",
         "between": "lie on the line between the rows before and after them: they were interpolated",
+        "predicted": "are a linear function of the other streams' rows, which no measured row is: they were "
+        "predicted from them",
         "before": "repeat the row of the utterance before them, which no other stream does",
     }[one.kind]
     return f"{len(one.utterances)} of {one.rows} {one.stream} rows ({len(one.utterances) / one.rows:.0%}) {what}"

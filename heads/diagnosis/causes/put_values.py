@@ -12,7 +12,7 @@ TRIFLE = 0.01  # of a stream's values: fewer in the midst of the others move no 
 
 @cause(title="Values that stand for nothing", rank=33, explained_by=("imputed_rows", "label_in_column"))
 def put_values(evidence: Evidence) -> Cause | None:
-    """One value comes back in many columns, or columns are cut off at both ends."""
+    """One value comes back in many columns, or columns are cut off at both ends, or run over them."""
     return None if evidence.signs is None else found_in(evidence.signs)
 
 
@@ -41,6 +41,12 @@ def _words(one: PutValue) -> str:
         return (
             f"{one.share:.0%} of the values of {where} stand at the column's least or largest value: cut off there"
         )
+    if one.kind == "wrapped":
+        return (
+            f"{one.share:.1%} of the values of {where}, or more, lie off what the other columns tell by the "
+            "column's whole range, and next to it once that is added or taken off: they ran over the end of a "
+            "type that was too small, and begin anew at its other end"
+        )
     if one.kind == "stuck" and one.value is None:
         return f"{where} hold one value each in {len(one.utterances)} utterances, and others in the others"
     if one.kind == "far":
@@ -60,6 +66,10 @@ def _words(one: PutValue) -> str:
 
 
 def _advice(one: PutValue) -> str:
+    if one.kind == "wrapped":
+        return (
+            "encode the stream anew in a type that holds its values (the range added or taken off puts some back)"
+        )
     if one.kind == "ends":
         return "keep the stream in a type and range that hold its values"
     if one.kind == "stuck":

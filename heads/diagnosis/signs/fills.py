@@ -24,9 +24,10 @@ class Fill:
     stream: str
     rows: int
     """Present rows of the stream."""
-    kind: Literal["mean", "constant", "zeros", "before", "between"]
+    kind: Literal["mean", "constant", "zeros", "before", "between", "predicted"]
     """``mean``: the columns' centre, of all rows or a group's; ``before``: the row before it in the table;
-    ``between``: on the line between the rows before and after (`between`)."""
+    ``between``: on the line between the rows before and after (`between`); ``predicted``: a linear function of the
+    other streams' rows (`predicted`)."""
     values: int
     """Different rows that they were filled with."""
     utterances: tuple[int, ...]

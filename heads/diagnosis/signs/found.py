@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.accused import Vouched
 from dualstream.heads.diagnosis.signs.batches import Batches
+from dualstream.heads.diagnosis.signs.class_scaled import ClassScaled
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.crossed import Crossed
@@ -73,6 +74,7 @@ class Signs:
     smoothed: tuple[Smoothed, ...] = ()
     row_factors: tuple[RowFactors, ...] = ()
     label_columns: tuple[LabelColumn, ...] = ()
+    class_scaled: tuple[ClassScaled, ...] = ()
     voices: tuple[Voices, ...] = ()
     association: Association | None = None
     shared: SharedSpeakers | None = None
@@ -134,6 +136,7 @@ class Signs:
             "smoothed": [_plain(one, self) for one in self.smoothed],
             "row_factors": [_plain(one, self, leave_out=("factors",)) for one in self.row_factors],
             "label_columns": [vars(one) for one in self.label_columns],
+            "class_scaled": [vars(one) for one in self.class_scaled],
             "voices": [{**vars(one), "unnamed": one.unnamed} for one in self.voices],
             "association": None if self.association is None else vars(self.association),
             "shared_speakers": None if self.shared is None else _plain(self.shared, self),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.group_columns import ToldGroup, told_groups
+from dualstream.heads.diagnosis.signs.rating_columns import rated_columns
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table
 
 BINS = 64
@@ -38,6 +39,8 @@ class LabelColumn:
     """Whether it tells the class with the others that are named, and not by itself."""
     group: tuple[str, ...] = ()
     """The classes that it tells from all others, where that is what it tells."""
+    rated: bool = False
+    """Whether it tells classes and shares nothing with the other columns inside of them (`rated_columns`)."""
 
 
 def columns_of_labels(table: Table) -> tuple[LabelColumn, ...]:
@@ -71,6 +74,9 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
     together = not len(found)
     if together:
         found = _together(rows, label, len(codes))
+    rated = not len(found)
+    if rated:
+        found = rated_columns(rows, label)
     if len(found) > max(len(codes), rows.shape[1] // 4):
         return ()  # columns that all tell the class are a measurement of it
     rest = np.delete(accuracy, found)
@@ -82,7 +88,8 @@ def label_columns(table: Table, name: str) -> tuple[LabelColumn, ...]:
             float(accuracy[j]),
             float(rest.max(initial=1 / len(codes))),
             table.classes[int(codes[best[j]])] if is_class[j] and not several[j] else "",
-            together,
+            together and not rated,
+            rated=rated,
         )
         for j in found
     )

@@ -14,6 +14,7 @@ from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.between import between
 from dualstream.heads.diagnosis.signs.class_directions import class_directions
+from dualstream.heads.diagnosis.signs.class_scaled import class_scaled
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
@@ -27,6 +28,7 @@ from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.pieces import piece
+from dualstream.heads.diagnosis.signs.predicted import predicted
 from dualstream.heads.diagnosis.signs.renumbered import renumbered
 from dualstream.heads.diagnosis.signs.row_factors import row_factors
 from dualstream.heads.diagnosis.signs.same_speakers import same_persons
@@ -41,6 +43,7 @@ from dualstream.heads.diagnosis.signs.split_treatment import SplitTreatment, spl
 from dualstream.heads.diagnosis.signs.table import Mask, Names, Table
 from dualstream.heads.diagnosis.signs.two_people import two_people
 from dualstream.heads.diagnosis.signs.values import PutValue, put_values
+from dualstream.heads.diagnosis.signs.wrapped import wrapped
 from dualstream.heads.diagnosis.signs.wrong_codes import wrong_codes
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.variants.options import Task
@@ -124,12 +127,14 @@ def rows_alone(table: Table) -> dict[str, Any]:
     """Return the signs that need no probe: what stands in the rows, and who is named where."""
     before = {name: {int(i) for i in repeated_before(table, name)} for name in table.raw}
     filled = tuple(one for name in table.raw for one in (*fills(table, name, before), *between(table, name)))
+    filled = (*filled, *predicted(table, filled))
     left_out = {name: [i for one in filled if one.stream == name for i in one.utterances] for name in table.raw}
     again = drawn_again(table)  # their values come back because they do
     put = {name: again | _marked(len(table), left_out[name]) for name in table.raw}
     absent = [missing_by_class(table, name) for name in table.raw]
-    values = [put_values(table, name, put[name]) for name in table.raw]
+    values = [put_values(table, name, put[name]) or wrapped(table, name, put[name]) for name in table.raw]
     of_clouds = {name: [*left_out[name], *_few(one, table)] for name, one in zip(table.raw, values, strict=True)}
+    of_classes = [class_scaled(table, name) for name in table.raw]
     kinds = [two_kinds(table, name, of_clouds[name]) for name in table.raw]
     return {
         "ids": table.ids,
@@ -144,6 +149,7 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "kinds": tuple(one for one in kinds if one is not None),
         **_beside(table, {one.stream for one in filled}, {one.stream for one in kinds if one is not None}),
         "label_columns": columns_of_labels(table),
+        "class_scaled": tuple(one for one in of_classes if one is not None),
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
         "same_streams": same_streams(table),

@@ -40,10 +40,11 @@ class PutValue:
     """A value that stands in place of others."""
 
     stream: str
-    kind: Literal["value", "ends", "stuck", "windows", "far"]
+    kind: Literal["value", "ends", "stuck", "windows", "far", "wrapped"]
     """``value``: one number for "not known"; ``ends``: values are cut off at both ends of their columns;
     ``stuck``: columns hold one value each in the same rows; ``windows``: one number in some windows;
-    ``far``: cells far beyond all else, with nothing between.
+    ``far``: cells far beyond all else, with nothing between; ``wrapped``: values that ran over their column's
+    end and begin anew at the other one (`wrapped`).
     """
     value: float | None
     """None where columns have ends of their own, or each stuck at another one."""
@@ -52,7 +53,7 @@ class PutValue:
     share: float
     """Of the values of those columns."""
     utterances: tuple[int, ...]
-    """Those in which it stands; none where values are cut off, which most are."""
+    """Those in which it stands; none where values are cut off or ran over, which most are."""
 
 
 def put_values(table: Table, name: str, leave_out: Mask) -> PutValue | None:
