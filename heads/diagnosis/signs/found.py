@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.accused import Vouched
 from dualstream.heads.diagnosis.signs.batches import Batches
+from dualstream.heads.diagnosis.signs.class_profiles import ClassGroups
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.crossed import Crossed
@@ -67,6 +68,7 @@ class Signs:
     copies: tuple[Copies, ...] = ()
     fills: tuple[Fill, ...] = ()
     kinds: tuple[TwoKinds, ...] = ()
+    class_groups: tuple[ClassGroups, ...] = ()
     split_treatments: tuple[SplitTreatment, ...] = ()
     batches: tuple[Batches, ...] = ()
     pieces: tuple[Piece, ...] = ()
@@ -128,6 +130,7 @@ class Signs:
             ],
             "fills": [_plain(one, self) for one in self.fills],
             "kinds": [_plain(one, self) for one in self.kinds],
+            "class_groups": [_plain(one, self) for one in self.class_groups],
             "split_treatments": [_plain(one, self) for one in self.split_treatments],
             "pieces": [_plain(one, self) for one in self.pieces],
             "batches": [_plain(one, self) for one in self.batches],

@@ -14,6 +14,7 @@ from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.between import between
 from dualstream.heads.diagnosis.signs.class_directions import class_directions
+from dualstream.heads.diagnosis.signs.class_profiles import class_groups
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
 from dualstream.heads.diagnosis.signs.crossed import crossed
@@ -84,6 +85,7 @@ def signs(
         wrong=wrong,
         vouched=vouched(table, wrong),
         label_maps=label_maps(table),
+        class_groups=class_groups(table, {one.stream for one in found["kinds"]}),
         lost_classes=lost_classes(table),
         noisy_groups=noisy_groups(table),
         confusions=confusions(table),
