@@ -27,6 +27,7 @@ from dualstream.heads.diagnosis.signs.renumbered import Renumbered
 from dualstream.heads.diagnosis.signs.row_factors import RowFactors
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
+from dualstream.heads.diagnosis.signs.several_people import SeveralPeople
 from dualstream.heads.diagnosis.signs.smoothed import Smoothed
 from dualstream.heads.diagnosis.signs.speaker_joins import SpeakerJoin
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
@@ -80,6 +81,7 @@ class Signs:
     shared: SharedSpeakers | None = None
     same_persons: tuple[SamePerson, ...] = ()
     two_people: tuple[TwoPeople, ...] = ()
+    several_people: SeveralPeople | None = None
     numbered: Numbered | None = None
     renumbered: Renumbered | None = None
     missing: tuple[MissingByClass, ...] = ()
@@ -146,6 +148,7 @@ class Signs:
             "two_people": [
                 {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
             ],
+            "several_people": self.several_people and vars(self.several_people),
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
             "renumbered_speakers": self.renumbered and _plain(self.renumbered, self),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],

@@ -34,6 +34,7 @@ from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
+from dualstream.heads.diagnosis.signs.several_people import several_people
 from dualstream.heads.diagnosis.signs.smoothed import smoothed
 from dualstream.heads.diagnosis.signs.speaker_joins import speakers_apart
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
@@ -91,6 +92,7 @@ def signs(
         confusions=confusions(table),
         same_persons=same_persons(table),
         two_people=two_people(table),
+        several_people=several_people(table),
         numbered=numbered(table),
         renumbered=renumbered(table),
         voices=voices(table),

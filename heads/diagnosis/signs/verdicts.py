@@ -292,6 +292,13 @@ def name_faults(signs: Signs) -> Iterator[str]:
         yield _someone_else(signs, signs.renumbered)
     if signs.two_people:
         yield _of_two(signs)
+    mixed = signs.several_people
+    if mixed is not None:
+        yield (
+            f"names that lie alike spread alike, as they do where each holds several people who are in others too "
+            f"({mixed.names} names of about {mixed.rows:.0f} rows, correlation {mixed.likeness:.2f}, "
+            f"{mixed.z:.0f} deviations beyond chance): a dialogue, a scene or a file was read as the speaker"
+        )
     alike = signs.numbered
     if alike is not None:
         yield (
