@@ -20,6 +20,7 @@ from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
 from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
+from dualstream.heads.diagnosis.signs.many_people import ManyPeople
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
 from dualstream.heads.diagnosis.signs.pieces import Piece
@@ -81,6 +82,7 @@ class Signs:
     shared: SharedSpeakers | None = None
     same_persons: tuple[SamePerson, ...] = ()
     two_people: tuple[TwoPeople, ...] = ()
+    many_people: ManyPeople | None = None
     several_people: SeveralPeople | None = None
     numbered: Numbered | None = None
     renumbered: Renumbered | None = None
@@ -148,6 +150,8 @@ class Signs:
             "two_people": [
                 {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
             ],
+            "many_people": self.many_people
+            and {**_plain(self.many_people, self), "speaker": self.speaker_names[self.many_people.speaker]},
             "several_people": self.several_people and vars(self.several_people),
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
             "renumbered_speakers": self.renumbered and _plain(self.renumbered, self),

@@ -25,6 +25,7 @@ from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
+from dualstream.heads.diagnosis.signs.many_people import many_people
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.pieces import piece
@@ -92,6 +93,7 @@ def signs(
         confusions=confusions(table),
         same_persons=same_persons(table),
         two_people=two_people(table),
+        many_people=many_people(table),
         several_people=several_people(table),
         numbered=numbered(table),
         renumbered=renumbered(table),
