@@ -2,8 +2,9 @@
 
     spread = (sum of variances inside of the name - the same of the others at mean) / that between the other names
 
-of rows around their classes, whitened by what varies inside of the other names. One person's is about nought, and
-no exception among the others'; it is asked of the name that has most rows by far, and told where two streams agree.
+of rows around their classes, whitened by what varies inside of the other names. One person's is about nought,
+and no exception among the others'; it is asked of the name that has most rows by far, and told where two streams
+agree.
 """
 
 from __future__ import annotations

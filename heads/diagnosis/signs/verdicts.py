@@ -295,9 +295,9 @@ def name_faults(signs: Signs) -> Iterator[str]:
     many = signs.many_people
     if many is not None:
         yield (
-            f"the {len(many.utterances)} rows of {signs.speaker_names[many.speaker]} spread {many.spread:.1f} times "
-            f"as far as the {many.others} others lie apart ({many.deviations:.0f} deviations beyond what the others' "
-            "rows do): one name of many people"
+            f"the {len(many.utterances)} rows of {signs.speaker_names[many.speaker]} spread {many.spread:.1f} "
+            f"times as far as the {many.others} others lie apart ({many.deviations:.0f} deviations beyond what "
+            "the others' rows do): one name of many people"
         )
     mixed = signs.several_people
     if mixed is not None:
