@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dualstream.heads.diagnosis.causes import Cause, cause
+from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
-from dualstream.heads.diagnosis.signs.verdicts import moved_rows, splits_of_kinds
+from dualstream.heads.diagnosis.signs.found import Signs
+from dualstream.heads.diagnosis.signs.verdicts import knowing_labels, moved_rows, splits_of_kinds
+
+ADVICE = "use an encoder that was not fitted on these labels"
 
 
 @cause(
@@ -21,13 +24,33 @@ def memorised_labels(evidence: Evidence) -> Cause | None:
         elsewhere |= {one.moved for one in moved_rows(evidence.signs)}  # rows of other utterances
     found = [one for one in evidence.certainty if one.memorised and one.stream not in elsewhere]
     if not found:
-        return None
+        return None if evidence.signs is None else _of_some(evidence.signs)
     return Cause(
         "memorised_labels",
         "; ".join(one.describe("other rows") for one in found),
         0.0,
         None,
         (),
-        "use an encoder that was not fitted on these labels, or fit it inside each fold; until then believe no "
-        "score inside train: not of folds, nor what `auto` chooses by them",
+        f"{ADVICE}, or fit it inside each fold; until then believe no score inside train: not of folds, nor what "
+        "`auto` chooses by them",
+    )
+
+
+def _of_some(signs: Signs) -> Cause | None:
+    """Return the cause where a stream knows the labels of some speakers."""
+    found = knowing_labels(signs)
+    if not found:
+        return None
+    return mistake(
+        "memorised_labels",
+        "; ".join(
+            f"{one.stream} tells the classes of {len(one.speakers)} speakers by each other's at "
+            f"{one.told[0]:.0%}, of all other speakers at {one.told[1]:.0%}, though their classes lie alike in "
+            f"another stream (likeness {one.elsewhere:.2f}, here {one.likeness:.2f})"
+            for one in found
+        ),
+        None,
+        f"{ADVICE}; until then believe no score of these speakers, nor of folds that hold any of them",
+        utterances=[name for one in found for name in signs.called(one.utterances)],
+        speakers=[name for one in found for name in signs.speakers_called(one.speakers)],
     )

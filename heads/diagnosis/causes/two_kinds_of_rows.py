@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.intervention import Intervention
+from dualstream.heads.diagnosis.signs.class_profiles import ClassGroups
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import Kind, TwoKinds
 from dualstream.heads.diagnosis.signs.pieces import Piece
-from dualstream.heads.diagnosis.signs.remedies import ALIKE, PIECES
-from dualstream.heads.diagnosis.signs.verdicts import two_makes
+from dualstream.heads.diagnosis.signs.remedies import ALIKE, PIECES, TURNED
+from dualstream.heads.diagnosis.signs.verdicts import class_makes, two_makes
+
+COLUMNS = 8  # that are told
 
 
 @cause(title="Two kinds of rows in one stream", rank=18, explained_by=("imputed_rows", "broken_features"))
@@ -22,7 +25,7 @@ def two_kinds_of_rows(evidence: Evidence) -> Cause | None:
 
 def found_in(signs: Signs) -> Cause | None:
     """Return the cause where a stream has such rows."""
-    return _of_pieces(signs) or of_kind(
+    found = _of_pieces(signs) or of_kind(
         signs,
         "kinds",
         "two_kinds_of_rows",
@@ -31,6 +34,7 @@ def found_in(signs: Signs) -> Cause | None:
         "look at how these clips were recorded, resampled and encoded, and in which order their columns stand; "
         "extract all of them in one way",
     )
+    return found or _of_classes(signs)
 
 
 def _of_pieces(signs: Signs) -> Cause | None:
@@ -45,6 +49,39 @@ def _of_pieces(signs: Signs) -> Cause | None:
         "extract this piece again as the others were: by the same layer, weights and settings",
         utterances=[name for one in found for name in signs.called(one.utterances)],
     )
+
+
+def _of_classes(signs: Signs) -> Cause | None:
+    """Return the cause where the classes of some speakers lie otherwise in one stream."""
+    found = class_makes(signs)
+    if not found:
+        return None
+    turned = any(one.columns for one in found)
+    return mistake(
+        "two_kinds_of_rows",
+        "; ".join(_lie_otherwise(signs, one) for one in found),
+        signs.remedies.get(TURNED),
+        (
+            "turn these columns back in these rows, or make all rows by one and the same components"
+            if turned
+            else "extract the rows of these speakers as those of the others were: by the same layer, weights, "
+            "settings and order of columns"
+        ),
+        utterances=[name for one in found for name in signs.called(one.utterances)],
+        speakers=[name for one in found for name in signs.speakers_called(one.speakers)],
+    )
+
+
+def _lie_otherwise(signs: Signs, one: ClassGroups) -> str:
+    words = (
+        f"in {len(one.utterances)} {one.stream} rows (all of {_people(signs, one.speakers)}) the classes lie "
+        f"otherwise than in the others (likeness {one.likeness:.2f}; of the same speakers in another stream "
+        f"{one.elsewhere:.2f})"
+    )
+    if not one.columns:
+        return words
+    places = ", ".join(map(str, one.columns[:COLUMNS])) + (", …" if len(one.columns) > COLUMNS else "")
+    return f"{words}, and alike once {len(one.columns)} columns have the other sign ({places}, from 0)"
 
 
 def _piece(signs: Signs, one: Piece) -> str:
@@ -104,6 +141,10 @@ def of_kind(
 def _concerned(signs: Signs, one: TwoKinds) -> str:
     """Return whose rows a cloud holds, in words."""
     if one.by == "speaker":
-        names = signs.speakers_called(one.speakers)
-        return f"all of {len(names)} speakers: {', '.join(names[:5])}" + (", …" if len(names) > 5 else "")
+        return f"all of {_people(signs, one.speakers)}"
     return "of any speakers"
+
+
+def _people(signs: Signs, codes: tuple[int, ...]) -> str:
+    names = signs.speakers_called(codes)
+    return f"{len(names)} speakers: {', '.join(names[:5])}" + (", …" if len(names) > 5 else "")

@@ -12,7 +12,14 @@ from dualstream.heads.diagnosis.signs.joins import LABELS, Join
 from dualstream.heads.diagnosis.signs.remedies import FOREIGN, JOIN
 from dualstream.heads.diagnosis.signs.smoothed import Smoothed
 from dualstream.heads.diagnosis.signs.speaker_joins import SpeakerJoin
-from dualstream.heads.diagnosis.signs.verdicts import borrowed, foreign, moved_rows, name_faults, turned
+from dualstream.heads.diagnosis.signs.verdicts import (
+    borrowed,
+    foreign,
+    knowing_labels,
+    moved_rows,
+    name_faults,
+    turned,
+)
 
 PAIRS = 5  # that are told
 PART = 0.9  # of the utterances, up to which those concerned are told by their ids
@@ -42,6 +49,8 @@ def wrong_join(evidence: Evidence) -> Cause | None:
         )
     if any(name_faults(signs)):
         return None  # its groups are seen by two streams in the same utterances: those are joined right
+    if knowing_labels(signs):
+        return None  # of some speakers, whose rows go better with any rows of their classes
     starved = {name for name, one in evidence.coverage.items() if one.windows_seen < STARVED_SHARE}
     beside = _of_split(signs) or _crossed(signs) or _whole_speakers(signs)
     return beside or _shuffled(signs, starved) or _part(signs)

@@ -24,7 +24,7 @@ def wrong_speakers(evidence: Evidence) -> Cause | None:
             "; ".join(faults),
             None,
             advice,
-            utterances=[name for one in signs.two_people for name in signs.called(one.utterances)],
+            utterances=signs.called(_places(signs)),
             speakers=signs.speakers_called(_people(signs)),
         )
     part = misnamed(signs)
@@ -41,7 +41,13 @@ def wrong_speakers(evidence: Evidence) -> Cause | None:
     )
 
 
+def _places(signs: Signs) -> list[int]:
+    found = [place for one in signs.two_people for place in one.utterances]
+    return found + (list(signs.many_people.utterances) if signs.many_people is not None else [])
+
+
 def _people(signs: Signs) -> list[int]:
-    """Return the names that are two people's, and those that are someone else in dev."""
+    """Return the names that are two people's or many's, and those that are someone else in dev."""
     found = [one.speaker for one in signs.two_people]
+    found += [signs.many_people.speaker] if signs.many_people is not None else []
     return found + (list(signs.renumbered.speakers) if signs.renumbered is not None else [])

@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs.absences import MissingByClass
 from dualstream.heads.diagnosis.signs.accused import Vouched
 from dualstream.heads.diagnosis.signs.batches import Batches
+from dualstream.heads.diagnosis.signs.class_profiles import ClassGroups
 from dualstream.heads.diagnosis.signs.class_scaled import ClassScaled
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
@@ -20,6 +21,7 @@ from dualstream.heads.diagnosis.signs.label_columns import LabelColumn
 from dualstream.heads.diagnosis.signs.label_maps import LabelMap
 from dualstream.heads.diagnosis.signs.limit import Limit
 from dualstream.heads.diagnosis.signs.lost_classes import LostClass
+from dualstream.heads.diagnosis.signs.many_people import ManyPeople
 from dualstream.heads.diagnosis.signs.noisy_groups import NoisyGroup
 from dualstream.heads.diagnosis.signs.numbered import Numbered
 from dualstream.heads.diagnosis.signs.pieces import Piece
@@ -27,6 +29,7 @@ from dualstream.heads.diagnosis.signs.renumbered import Renumbered
 from dualstream.heads.diagnosis.signs.row_factors import RowFactors
 from dualstream.heads.diagnosis.signs.same_speakers import SamePerson
 from dualstream.heads.diagnosis.signs.same_streams import SameStream
+from dualstream.heads.diagnosis.signs.several_people import SeveralPeople
 from dualstream.heads.diagnosis.signs.smoothed import Smoothed
 from dualstream.heads.diagnosis.signs.speaker_joins import SpeakerJoin
 from dualstream.heads.diagnosis.signs.speakers import Association, SharedSpeakers, Voices
@@ -68,6 +71,7 @@ class Signs:
     copies: tuple[Copies, ...] = ()
     fills: tuple[Fill, ...] = ()
     kinds: tuple[TwoKinds, ...] = ()
+    class_groups: tuple[ClassGroups, ...] = ()
     split_treatments: tuple[SplitTreatment, ...] = ()
     batches: tuple[Batches, ...] = ()
     pieces: tuple[Piece, ...] = ()
@@ -80,6 +84,8 @@ class Signs:
     shared: SharedSpeakers | None = None
     same_persons: tuple[SamePerson, ...] = ()
     two_people: tuple[TwoPeople, ...] = ()
+    many_people: ManyPeople | None = None
+    several_people: SeveralPeople | None = None
     numbered: Numbered | None = None
     renumbered: Renumbered | None = None
     missing: tuple[MissingByClass, ...] = ()
@@ -130,6 +136,7 @@ class Signs:
             ],
             "fills": [_plain(one, self) for one in self.fills],
             "kinds": [_plain(one, self) for one in self.kinds],
+            "class_groups": [_plain(one, self) for one in self.class_groups],
             "split_treatments": [_plain(one, self) for one in self.split_treatments],
             "pieces": [_plain(one, self) for one in self.pieces],
             "batches": [_plain(one, self) for one in self.batches],
@@ -146,6 +153,9 @@ class Signs:
             "two_people": [
                 {**_plain(one, self), "speaker": self.speaker_names[one.speaker]} for one in self.two_people
             ],
+            "many_people": self.many_people
+            and {**_plain(self.many_people, self), "speaker": self.speaker_names[self.many_people.speaker]},
+            "several_people": self.several_people and vars(self.several_people),
             "numbered_speakers": None if self.numbered is None else vars(self.numbered),
             "renumbered_speakers": self.renumbered and _plain(self.renumbered, self),
             "missing_by_class": [{**vars(one), "found": one.found} for one in self.missing],

@@ -14,6 +14,7 @@ from dualstream.heads.diagnosis.signs.accused import vouched
 from dualstream.heads.diagnosis.signs.batches import batches
 from dualstream.heads.diagnosis.signs.between import between
 from dualstream.heads.diagnosis.signs.class_directions import class_directions
+from dualstream.heads.diagnosis.signs.class_profiles import class_groups
 from dualstream.heads.diagnosis.signs.class_scaled import class_scaled
 from dualstream.heads.diagnosis.signs.confusions import confusions
 from dualstream.heads.diagnosis.signs.copies import copies
@@ -25,6 +26,7 @@ from dualstream.heads.diagnosis.signs.kinds import two_kinds
 from dualstream.heads.diagnosis.signs.label_columns import columns_of_labels
 from dualstream.heads.diagnosis.signs.label_maps import label_maps
 from dualstream.heads.diagnosis.signs.lost_classes import lost_classes
+from dualstream.heads.diagnosis.signs.many_people import many_people
 from dualstream.heads.diagnosis.signs.noisy_groups import noisy_groups
 from dualstream.heads.diagnosis.signs.numbered import numbered
 from dualstream.heads.diagnosis.signs.pieces import piece
@@ -35,6 +37,7 @@ from dualstream.heads.diagnosis.signs.same_speakers import same_persons
 from dualstream.heads.diagnosis.signs.same_streams import same_streams
 from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.settled import settled
+from dualstream.heads.diagnosis.signs.several_people import several_people
 from dualstream.heads.diagnosis.signs.smoothed import smoothed
 from dualstream.heads.diagnosis.signs.speaker_joins import speakers_apart
 from dualstream.heads.diagnosis.signs.speakers import association, shared_speakers, voices
@@ -87,11 +90,14 @@ def signs(
         wrong=wrong,
         vouched=vouched(table, wrong),
         label_maps=label_maps(table),
+        class_groups=class_groups(table, {one.stream for one in found["kinds"]}),
         lost_classes=lost_classes(table),
         noisy_groups=noisy_groups(table),
         confusions=confusions(table),
         same_persons=same_persons(table),
         two_people=two_people(table),
+        many_people=many_people(table),
+        several_people=several_people(table),
         numbered=numbered(table),
         renumbered=renumbered(table),
         voices=voices(table),

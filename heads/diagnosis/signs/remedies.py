@@ -9,6 +9,7 @@ from dualstream.heads.diagnosis.intervention import Intervention
 from dualstream.heads.diagnosis.signs import verdicts
 from dualstream.heads.diagnosis.signs.alike import WORDS, treated_alike
 from dualstream.heads.diagnosis.signs.answers import Heads, by_class
+from dualstream.heads.diagnosis.signs.class_profiles import ClassGroups
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import TwoKinds
 from dualstream.heads.diagnosis.signs.normalised import normalised
@@ -20,7 +21,7 @@ from dualstream.heads.evaluation.folds import GroupBy, connected, fold_codes
 
 JOIN, LABELS, NOISE, COPIES = "put the rows back", "put the labels back", "drop wrong labels", "drop the copies"
 SCALE, COLUMNS, COLUMN = "mend the scale", "put the columns back", "drop the column"
-ALIKE = "one unit for all"
+ALIKE, TURNED = "one unit for all", "turn columns back"
 PIECES = "leave the piece out"
 TREATED, FACTORS = "treat the splits alike", "divide the rows' factors out"
 FOREIGN, FILLED, SHARED = "leave the foreign rows out", "leave filled rows out", "hold speakers out"
@@ -146,6 +147,9 @@ class _Tried:
             own = {one.stream: rows[one.stream] for one in signs.kinds if one.kind == kind}
             if own:
                 self.note(name, remedy, self.answers(rows=own))
+        turned = {one.stream: _turned_back(self.table, one) for one in signs.class_groups if one.columns}
+        if turned:
+            self.note(TURNED, "turn these columns back", self.answers(rows=turned))
         made = {one.stream: _alike(self.table, one) for one in signs.kinds if one.how or one.function}
         alike = {name: own for name, own in made.items() if own is not None}
         if alike:
@@ -212,6 +216,12 @@ def _mended(table: Table, one: TwoKinds) -> Floats:
         rows[places] /= one.factor
     else:
         rows[places] = rows[places][:, np.array(one.order)]
+    return rows
+
+
+def _turned_back(table: Table, one: ClassGroups) -> Floats:
+    rows = table.raw[one.stream].copy()
+    rows[np.ix_(one.utterances, one.columns)] *= -1
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dualstream.heads.diagnosis.signs.class_profiles import ClassGroups
 from dualstream.heads.diagnosis.signs.confusions import Confusions
 from dualstream.heads.diagnosis.signs.copies import Copies
 from dualstream.heads.diagnosis.signs.fills import Fill
@@ -161,6 +162,17 @@ def two_makes(signs: Signs) -> list[TwoKinds]:
     return [one for one in signs.kinds if one.likeness is None or one.kind != "kinds" or one.stream not in moved]
 
 
+def knowing_labels(signs: Signs) -> list[ClassGroups]:
+    """Return the streams that know the labels of some speakers."""
+    return [one for one in signs.class_groups if one.kind == "known"]
+
+
+def class_makes(signs: Signs) -> list[ClassGroups]:
+    """Return the streams, but for those whose rows stand wrong, in which some speakers' classes lie otherwise."""
+    moved = {one.moved for one in moved_rows(signs)}
+    return [one for one in signs.class_groups if one.kind != "known" and one.stream not in moved]
+
+
 def splits_of_kinds(signs: Signs) -> list[TwoKinds]:
     """Return the streams of which one split's rows are of another kind than the other's."""
     return [one for one in signs.kinds if one.by == "split"]
@@ -172,7 +184,8 @@ def moved_rows(signs: Signs) -> list[Join]:
     What other names of the classes explain is no other order: in a table by class, the next class stands some rows
     on, so that a stretch of it looks late.
     """
-    moved = [one for one in signs.joins if one.kind == "order"]
+    knowing = {one.stream for one in knowing_labels(signs)}  # rows late in a table by class look best by labels
+    moved = [one for one in signs.joins if one.kind == "order" and one.moved not in knowing]
     if not signs.label_maps:
         return moved
     return [one for one in moved if one.other != LABELS or (" row" in one.best and " from " not in one.best)]
@@ -279,6 +292,20 @@ def name_faults(signs: Signs) -> Iterator[str]:
         yield _someone_else(signs, signs.renumbered)
     if signs.two_people:
         yield _of_two(signs)
+    many = signs.many_people
+    if many is not None:
+        yield (
+            f"the {len(many.utterances)} rows of {signs.speaker_names[many.speaker]} spread {many.spread:.1f} "
+            f"times as far as the {many.others} others lie apart ({many.deviations:.0f} deviations beyond what "
+            "the others' rows do): one name of many people"
+        )
+    mixed = signs.several_people
+    if mixed is not None:
+        yield (
+            f"names that lie alike spread alike, as they do where each holds several people who are in others too "
+            f"({mixed.names} names of about {mixed.rows:.0f} rows, correlation {mixed.likeness:.2f}, "
+            f"{mixed.z:.0f} deviations beyond chance): a dialogue, a scene or a file was read as the speaker"
+        )
     alike = signs.numbered
     if alike is not None:
         yield (
