@@ -19,6 +19,7 @@ from dualstream.heads.diagnosis.signs.stretches import (
     Ratio,
     gains_of_shifts,
     normal,
+    ratios_of_labels,
     shared,
     told_by,
 )
@@ -42,7 +43,7 @@ class Inside:
     source: Codes
     """Row that each place should take, shape (N,)."""
     gain: float
-    """Log-likelihood over rows as they stand."""
+    """Log-likelihood over rows as they stand, or over rows that have nothing to do with each other."""
     way: int
     """Rows by which they stand early, REVERSED where they are in reverse."""
     dialogues: int
@@ -67,15 +68,32 @@ def inside_groups(x: Floats, y: Floats, use: tuple[Mask, Mask], group: Codes) ->
 
     `use` names the rows of both that are there; a group's rows stand one after another.
     """
-    members = _asked(group)
-    if len(members) < DIALOGUES:
+    if not asked(group):
         return None
+    members = _asked(group)
     here = np.arange(len(x))
     whole = {way: _moved(here, members, way, [0] * len(members)) for way in (*SHIFTS, REVERSED)}
     told = {way: told_by(shared(x, y, use[0] & use[1][source], source)[2]) for way, source in whole.items()}
     ways = sorted(told, key=lambda way: -told[way])[:STARTS]
     found = [_from(x, y, use, members, start) for start in (here, *(whole[way] for way in ways))]
     return max(found, key=lambda one: one.gain)
+
+
+def inside_labels(log_p: Floats, label: Codes, use: Mask, group: Codes) -> Inside | None:
+    """Return how rows must be moved inside of groups to go with labels (N,); None: not asked.
+
+    `log_p` (N, C) are log-probabilities that probes give the classes, of the rows that `use` names.
+    """
+    if not asked(group):
+        return None
+    members = _asked(group)
+    ratio = ratios_of_labels(log_p, label, use)
+    return _likeliest(len(label), members, lambda one, other: ratio[other, label[one]], (use, use))
+
+
+def asked(group: Codes) -> bool:
+    """Say whether there are enough groups of enough rows, one after another, to be asked."""
+    return len(_asked(group)) >= DIALOGUES
 
 
 def _asked(group: Codes) -> list[Codes]:
@@ -94,18 +112,22 @@ def _from(x: Floats, y: Floats, use: tuple[Mask, Mask], members: list[Codes], so
         u, v, correlation = shared(x, y, use[0] & use[1][source], source)
         if not correlation.any():
             break
-        ratio = normal(u, v, correlation)
-        of_shifts = gains_of_shifts(ratio, *use)
-        stands = [float(of_shifts[run, LARGEST].sum()) for run in members]
-        moved = {
-            way: [_likelihoods(of_shifts, ratio, use, run, way) for run in members] for way in (*SHIFTS, REVERSED)
-        }
-        found = [_mixed(len(x), members, way, stands, moved[way]) for way in moved]
-        best = max(found, key=lambda one: one.gain)
+        best = _likeliest(len(x), members, normal(u, v, correlation), use)
         if np.array_equal(source, best.source):
             break
         source = best.source
     return best
+
+
+def _likeliest(count: int, members: list[Codes], ratio: Ratio, use: tuple[Mask, Mask]) -> Inside:
+    """Return the way of moving some groups that gains most by ratios of likelihoods."""
+    of_shifts = gains_of_shifts(ratio, *use)
+    stands = [float(of_shifts[run, LARGEST].sum()) for run in members]
+    moved = {
+        way: [_likelihoods(of_shifts, ratio, use, run, way) for run in members] for way in (*SHIFTS, REVERSED)
+    }
+    found = [_mixed(count, members, way, stands, moved[way]) for way in moved]
+    return max(found, key=lambda one: one.gain)
 
 
 def _likelihoods(of_shifts: Floats, ratio: Ratio, use: tuple[Mask, Mask], run: Codes, way: int) -> Floats:
@@ -129,7 +151,7 @@ def _mixed(count: int, members: list[Codes], way: int, stands: list[float], move
     for _ in range(STEPS):
         chance = 1 / (1 + np.exp(-over) * (1 - share) / share)
         share = float(np.clip(chance.mean(), 1e-6, 1 - 1e-6))
-    gain = float(np.logaddexp(np.log(1 - share), np.log(share) + over).sum())
+    gain = float(np.logaddexp(np.log(1 - share), np.log(share) + over).sum()) + min(0.0, sum(stands))
     hit = chance > SURE
     starts = [int(one.argmax()) for one in moved]
     source = _moved(

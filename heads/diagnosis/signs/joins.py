@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import Agreement, agreement, whitened
-from dualstream.heads.diagnosis.signs.group_paths import inside_groups
+from dualstream.heads.diagnosis.signs.group_paths import Inside, asked, inside_groups, inside_labels
 from dualstream.heads.diagnosis.signs.orders import rearrangements
 from dualstream.heads.diagnosis.signs.paired import goes_better
 from dualstream.heads.diagnosis.signs.speakers import association
@@ -123,7 +123,8 @@ def joins(table: Table) -> tuple[Join, ...]:
         for place, one in enumerate(names)
         for other in names[place + 1 :]
     ]
-    return (*found, *_of_labels(sides, with_labels, found, _late_labels(table, found), at, table.ids))
+    late, inside = _late_labels(table, found), _labels_inside(table, found)
+    return (*found, *_of_labels(sides, with_labels, found, late, inside, at, table.ids))
 
 
 def borders(table: Table) -> Mask:
@@ -171,6 +172,20 @@ def _late_labels(table: Table, found: list[Join]) -> Path | None:
         return None
     late = of_labels(told.log_p, told.code, told.use, borders(table))
     return Path(-late.shift, late.gain) if late.found else None
+
+
+def _labels_inside(table: Table, found: list[Join]) -> dict[str, Inside]:
+    """Return by stream how its rows must be moved inside of dialogues to go with the labels, where they must."""
+    if any(join.kind in ("order", "shuffled") for join in found):
+        return {}
+    moved = {}
+    for name in table.raw:
+        alone = replace(table, raw={name: table.raw[name]}, there={name: table.there[name]})
+        told = told_labels(alone) if asked(table.dialogue) else None
+        inside = None if told is None else inside_labels(told.log_p, told.code, told.use, table.dialogue)
+        if inside is not None and inside.found:
+            moved[name] = inside
+    return moved
 
 
 @dataclass(frozen=True, repr=False)
@@ -278,6 +293,7 @@ def _of_labels(
     with_labels: dict[str, _Best],
     found: list[Join],
     late: Path | None,
+    inside: dict[str, Inside],
     at: Codes,
     ids: tuple[str, ...],
 ) -> Iterator[Join]:
@@ -289,6 +305,13 @@ def _of_labels(
         clear = best.source is not None and best.clear and name not in elsewhere
         if clear and _vouched(name, with_labels, found):
             clear = False  # it goes with a stream that goes with the labels
+        if name in inside and not clear and not _vouched(name, with_labels, found):
+            source = inside[name].source
+            moved = sides.agree(LABELS, name, source, at).z
+            if moved >= best.stands.z + STRETCH_Z:
+                words = inside[name].words
+                yield Join(name, LABELS, best.stands.z, words, moved, "order", name, tuple(source.tolist()))
+                continue
         if late is not None and not clear:
             moved = sides.agree(LABELS, name, late.source, at).z
             own = tuple(late.source.tolist())

@@ -179,12 +179,17 @@ def normal(u: Floats, v: Floats, correlation: Floats) -> Ratio:
 
 def of_labels(log_p: Floats, label: Codes, use: Mask, border: Mask) -> Path:
     """Return the likeliest shifts of labels (N,) along log-probabilities (N, C) of probes, which `use` names."""
-    share = np.bincount(label[use], minlength=log_p.shape[1]) / max(1, int(use.sum())) + 1e-9
-    # a label may be wrong by itself, and is no proof then of a shift
-    ratio = TEMPER * np.log((1 - WRONG) * np.exp(log_p) / share + WRONG)
+    ratio = ratios_of_labels(log_p, label, use)
     gains = gains_of_shifts(lambda one, other: ratio[one, label[other]], use, use)
     found = path(gains, border)
     return replace(found, gain=found.gain - max(0.0, float(gains[:, LARGEST].sum())))
+
+
+def ratios_of_labels(log_p: Floats, label: Codes, use: Mask) -> Floats:
+    """Return the ratio of likelihoods of each label beside each row, of log-probabilities (N, C) of probes."""
+    share = np.bincount(label[use], minlength=log_p.shape[1]) / max(1, int(use.sum())) + 1e-9
+    # a label may be wrong by itself, and is no proof then of a shift
+    return np.asarray(TEMPER * np.log((1 - WRONG) * np.exp(log_p) / share + WRONG))
 
 
 def gains_of_shifts(ratio: Ratio, one: Mask, other: Mask) -> Floats:

@@ -12,7 +12,7 @@ import pytest
 import whole_corpora
 from dualstream.heads.diagnosis.signs.absences import missing_by_class
 from dualstream.heads.diagnosis.signs.fills import drawn_again, fills, repeated_before, unfilled
-from dualstream.heads.diagnosis.signs.group_paths import REVERSED, inside_groups
+from dualstream.heads.diagnosis.signs.group_paths import REVERSED, inside_groups, inside_labels
 from dualstream.heads.diagnosis.signs.joins import LABELS, joins
 from dualstream.heads.diagnosis.signs.kinds import scales_apart, two_kinds
 from dualstream.heads.diagnosis.signs.normalised import normalised
@@ -187,3 +187,25 @@ def test_speakers_who_are_normalised_each_are_so_in_both_splits():
     rows[~table.dev] *= 3
     found = normalised(replace(table, raw={**table.raw, "audio": rows}), "audio", table.there["audio"])
     assert found is not None and np.array_equal(found.rows, table.dev)
+
+
+def test_rows_that_say_their_own_labels_are_found_where_streams_share_nothing_else():
+    """Two streams of one corpus's classes, with nothing of a clip in common."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 5, 480)
+    log_p = np.log(np.where(np.arange(5) == label[:, None], 0.6, 0.1))
+    group, there = np.repeat(np.arange(40), 12), np.ones(480, dtype=bool)
+    assert not inside_labels(log_p, label, there, group).found
+    stands = moved(log_p, group, np.arange(0, 40, 2), REVERSED, [0] * 20)
+    found = inside_labels(stands, label, there, group)
+    assert found.found and found.way == REVERSED and abs(found.dialogues - 20) <= 3
+    assert not inside_labels(stands, rng.permutation(label), there, group).found
+    table = of(TALKS)
+    rows = {name: np.random.default_rng(n).normal(size=(len(table), 8)) for n, name in enumerate(table.raw)}
+    told = np.random.default_rng(5).normal(size=(7, 8)) * 3
+    rows = {name: own + told[table.label] for name, own in rows.items()}
+    runs = [np.flatnonzero(table.dialogue == code) for code in np.unique(table.dialogue)[::2]]
+    for run in runs:
+        rows["video"][run] = rows["video"][run[::-1]]
+    found = [one for one in joins(replace(table, raw=rows)) if one.kind == "order"]
+    assert [(one.moved, one.other) for one in found] == [("video", LABELS)]
