@@ -22,7 +22,7 @@ LEAST = 60  # rows, and
 FOR_EACH = 1.2  # for each column of the others, that are measured
 FEWEST = 4  # columns: the residuals of fewer are small by chance
 COLUMNS = 96  # of the stream, that are looked at
-FITTED = 4_000  # rows that a fit takes at most
+FITTED = 2_500  # rows that a fit takes at most
 PENALTIES = (1e-3, 10.0)  # of ridge regressions on standardised columns, that are tried
 SMALLEST = 1e-2  # of what is foretold: smaller residuals are as good as none
 FIRST = 0.5  # of what is foretold, at median: residuals that are looked at again
@@ -67,7 +67,9 @@ def _of_stream(table: Table, name: str, leave_out: Sequence[int]) -> Fill | None
     told = _standard(np.concatenate([table.raw[one][use] for one in others], axis=1))
     for penalty in PENALTIES:
         on = _on_the_fit(told, own, penalty)
-        if on is not None:
+        if on is None:
+            break
+        if on.any():
             places = np.flatnonzero(use)[on]
             return Fill(name, int(table.there[name].sum()), "predicted", len(places), tuple(places.tolist()))
     return None
@@ -81,24 +83,26 @@ def _standard(rows: Floats) -> Floats:
 
 
 def _on_the_fit(told: Floats, own: Floats, penalty: float) -> Mask | None:
-    """Return the rows that lie on a fit of the others, shape (N,); None where there are none, or no gap."""
-    on = np.zeros(len(own), dtype=bool)
+    """Return the rows on a fit of the others, shape (N,): none without a gap; None where none come near it."""
+    none = on = np.zeros(len(own), dtype=bool)
     for _ in range(ROUNDS):
         some = np.flatnonzero(~on)
         some = some[:: -(-len(some) // FITTED)]
         if len(some) < max(LEAST, FOR_EACH * told.shape[1]):
-            return None
+            return none
         said, height = _said(told, own, some, penalty)
         off = _off(own, said, height)
         if on.any():  # their own height: of a constant that was penalised, or a mean of all rows
             off = np.minimum(off, _off(own, said + (own - said)[on].mean(axis=0), height))
         before, on = on, off < _parting(off)
-        if not SHARE <= on.mean() <= 1 - MEASURED or np.median(off[on]) > FIRST:
+        if not before.any() and np.median(off[on]) > FIRST:
             return None
+        if not SHARE <= on.mean() <= 1 - MEASURED:
+            return none
         if (on == before).all():
             break
     apart = np.quantile(off[on], INSIDE) <= APART * np.quantile(off[~on], 1 - INSIDE)
-    return on if apart and np.median(off[on]) <= ON else None
+    return on if apart and np.median(off[on]) <= ON else none
 
 
 def _off(own: Floats, said: Floats, height: Floats) -> Floats:
