@@ -12,7 +12,7 @@ from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.kinds import Kind, TwoKinds
 from dualstream.heads.diagnosis.signs.pieces import Piece
 from dualstream.heads.diagnosis.signs.remedies import ALIKE, PIECES, TURNED
-from dualstream.heads.diagnosis.signs.verdicts import class_makes, two_makes
+from dualstream.heads.diagnosis.signs.verdicts import class_makes, name_faults, two_makes
 
 COLUMNS = 8  # that are told
 
@@ -38,9 +38,12 @@ def found_in(signs: Signs) -> Cause | None:
 
 
 def _of_pieces(signs: Signs) -> Cause | None:
-    """Return the cause where a piece of the table lies elsewhere."""
+    """Return the cause where a piece of the table lies elsewhere.
+
+    It begins in the midst of a speaker: of names that hold several people, somebody else begins there.
+    """
     found = signs.pieces
-    if not found:
+    if not found or any(name_faults(signs)):
         return None
     return mistake(
         "two_kinds_of_rows",

@@ -8,6 +8,7 @@ import numpy as np
 import shapes
 import whole_corpora
 from dualstream.heads.diagnosis import causes
+from dualstream.heads.diagnosis.signs.pieces import Piece
 from dualstream.heads.diagnosis.signs.several_people import several_people
 
 from tests.heads.diagnosis.measured import evidence
@@ -23,6 +24,9 @@ def test_dialogues_that_were_read_as_speakers_are_told_by_names_that_lie_and_spr
     seen = signs_of(table, several_people=found)
     assert "a dialogue, a scene or a file" in causes.REGISTRY.get("wrong_speakers").rule(evidence(signs=seen)).text
     assert seen.to_json()["several_people"]["names"] == found.names
+    parted = replace(seen, pieces=(Piece("video", 5.0, 3.0, 2.0, (3, 4, 5)),))
+    rule = causes.REGISTRY.get("two_kinds_of_rows").rule
+    assert rule(evidence(signs=parted)) is None and rule(evidence(signs=replace(parted, several_people=None)))
 
 
 def test_people_are_told_for_what_they_are_and_so_are_monologues():
