@@ -12,8 +12,12 @@ from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.diagnosis import Diagnosis
 from dualstream.heads.diagnosis import diagnose as diagnose_features
 from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.measures.coalitions import why_none
+from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.diagnosis.signs.table import Names
-from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.heads.diagnosis.trials import PATIENCE, has_windows
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import TASKS, FitOptions, Task
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.corpus.manifest import find_manifest, read_manifest
 from dualstream.pipeline.errors import UsageError
@@ -21,6 +25,7 @@ from dualstream.pipeline.experiments import integrity
 from dualstream.pipeline.experiments.diagnosis import DiagnosedCache, DiagnosisDocument, OtherCache
 from dualstream.pipeline.experiments.error_rows import error_rows
 from dualstream.pipeline.experiments.presence import Presence, label_counts, require_rule, taken
+from dualstream.pipeline.experiments.protocol import ignored_options
 from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.extraction.thumbnails import middle_frames, shown_faces
@@ -70,11 +75,11 @@ def diagnose(
     """
     require_writable(out / DIAGNOSIS)
     require_rule(options.scored)
-    if options.manifest is not None:  # it is for the browser of errors, which comes last
-        read_manifest(find_manifest(options.manifest, log.info))
-        _require_root(options.root)
+    _require_pictures(options)
     streams, norm = options.streams or None, options.speaker_norm
     corpus = read_corpus(cache, streams=streams, speaker_norm=norm)
+    if options.manifest is not None and (why := _no_errors(corpus, options)):
+        raise UsageError(f"--manifest shows pictures in errors.html, and there would be none: {why}")
     other = read_corpus(options.against, streams=streams, speaker_norm=norm) if options.against else None
     common = _parts(corpus, other)
     train, dev = (taken(corpus, part, options.scored) for part in common)
@@ -106,7 +111,8 @@ def diagnose(
     except ValueError as error:
         raise UsageError(str(error)) from error
     found = replace(found, evidence=_with_presence(found.evidence, corpus, np.union1d(*common), options))
-    notes = [*_group_notes(found, corpus, train), *_left_out(corpus, common), *odd]
+    ignored = _ignored(corpus, options)
+    notes = [*ignored, *_group_notes(found, corpus, train), *_left_out(corpus, common), *odd]
     found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, *notes)))
     looked_at = "train and dev; the test split was not looked at"
     if strangers is not None:
@@ -129,10 +135,49 @@ def diagnose(
     return document
 
 
-def _require_root(root: Path | None) -> None:
-    """Refuse a folder of clips that is not there."""
-    if root is not None and not root.is_dir():
-        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
+def _require_pictures(options: DiagnoseOptions) -> None:
+    """Refuse a manifest and a folder of clips that are not there, or that nothing would be shown of."""
+    if options.manifest is None:
+        if options.root is not None:
+            raise UsageError(
+                f"--root {options.root} says where the paths of --manifest start: give that too, or leave it out"
+            )
+        return
+    if not options.diagnosis.measures:
+        raise UsageError(
+            f"--manifest {options.manifest} shows pictures in errors.html, which --no-measures leaves out: leave "
+            "one out"
+        )
+    read_manifest(find_manifest(options.manifest, log.info))
+    if options.root is not None and not options.root.is_dir():
+        raise UsageError(
+            f"--root {options.root} is not a directory; give the folder that the manifest's paths start from"
+        )
+
+
+def _no_errors(corpus: Corpus, options: DiagnoseOptions) -> str:
+    """Return why no values of single utterances can be measured; empty where they can."""
+    try:
+        return why_none(options.diagnosis.fusion, tuple(corpus.streams))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _ignored(corpus: Corpus, options: DiagnoseOptions) -> list[str]:
+    """Return which options have no effect on any head that is fitted, a line each."""
+    asked, windows = options.diagnosis, has_windows(corpus.features)
+    fit = replace(asked.fit, tasks=(asked.task,))
+    if fit.balance == FitOptions.balance and registry.takes_balance(registry.get(asked.fusion)):
+        fit = replace(fit, balance_strength=FitOptions.balance_strength)  # of the balances that are tried
+    names = [asked.fusion, "linear", *(["aligned"] if windows else [])]  # what changes are tried with
+    words = ignored_options(names, fit, replace(DiagnosisOptions().fit, tasks=fit.tasks))
+    if asked.fit.patience > PATIENCE and asked.fit.patience != FitOptions.patience:
+        words.append(
+            f"--patience {asked.fit.patience} has no effect: heads of a diagnosis wait {PATIENCE} epochs at most"
+        )
+    if asked.max_shift_s != DiagnosisOptions.max_shift_s and not windows:
+        words.append(f"--max-shift {asked.max_shift_s:g} has no effect: a stream has no windows to shift")
+    return words
 
 
 def _names(corpus: Corpus, index: NDArray[np.int64]) -> Names:

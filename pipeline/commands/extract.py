@@ -100,7 +100,7 @@ def extract(
         notices.append(text)
         notice(text)
 
-    for text in idle_words(options):
+    for text in idle_words(options, run):
         note(text)
     with contextlib.ExitStack() as held, resumable():
         if run.part is None:  # parts run at the same time: they publish whole shards, and seal nothing
@@ -351,7 +351,7 @@ def _dry_run(
     run: RunOptions,
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
-    notices = idle_words(options)
+    notices = idle_words(options, run)
     with contextlib.ExitStack() as held:
         nodes = held.enter_context(_nodes(manifest, root, out, options, run, notices.append))
         recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size)

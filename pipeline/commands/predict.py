@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import MediaError
+from dualstream.features.options import given_options
 from dualstream.heads.data.speaker_batches import SpeakerBatch, batch_warnings
 from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
@@ -80,6 +81,8 @@ def predict(
     over_tables = bool(options.table) or is_over_tables(bundle)
     if over_tables:
         _check_table_options(options)
+        for given in given_options(options, ("workers",)):
+            notice(f"{given} is for reading clips, and this bundle reads tables: it changes nothing")
         loaded, context_s = load_tables(bundle, named_tables(bundle, options.table)), None
     else:
         _require_files(files)

@@ -17,6 +17,7 @@ from dualstream.features.trainable import TrainableEncoder, build_trainable, req
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.heads.evaluation.statistics import Estimate
+from dualstream.heads.variants.options import TASKS, Task
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.document import EncoderDocument, EpochNews, TrainingPlan, TrainReport
@@ -169,7 +170,7 @@ def _job(
     try:
         device = usable_device(choose_device(run.device))
         encoder = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
-        _refuse_idle(encoder, sampling, training)
+        _refuse_idle(encoder, sampling, training, _tasks_of_train(utterances))
         depths(encoder, training)  # refuses blocks that the encoder lacks
         recipe = _sample_recipe(encoder, sampling, run)
     except (ValueError, OSError) as error:
@@ -340,16 +341,31 @@ def _ffmpeg(run: TrainingRunOptions) -> str:
         raise (DualstreamError if run.ffmpeg is None else UsageError)(str(error)) from error
 
 
-def _refuse_idle(one: TrainableEncoder, sampling: SampleOptions, training: TrainOptions) -> None:
-    """Refuse options of pictures for an encoder of sound, of sound for one of pictures, of blocks for none."""
+def _refuse_idle(
+    one: TrainableEncoder, sampling: SampleOptions, training: TrainOptions, tasks: Sequence[Task]
+) -> None:
+    """Refuse options that shape nothing here.
+
+    Those of pictures for an encoder of sound, of sound for one of pictures, of blocks where none is unfrozen, and
+    of the balance of tasks where another is chosen or train has labels of one task.
+    """
     names, lacks = (("fit", "sampling"), "pictures") if one.stream == "audio" else (("channels",), "sound")
     depths_of = () if training.unfreeze else ("unfreeze_every", "depth_rate")
+    alone = ("task_balance", "sentiment_weight") if len(tasks) < 2 else ()
+    weight = () if training.task_balance == TrainOptions.task_balance else ("sentiment_weight",)
     for options, idle, why in (
         (sampling, names, f"{one.name} reads no {lacks}"),
         (training, depths_of, "no block is unfrozen"),
+        (training, alone, f"train has labels of {' and '.join(tasks)} only"),
+        (training, weight, f"the balance of the tasks is {training.task_balance}"),
     ):
         if given := given_options(options, idle):
             raise ValueError(f"{given[0]} shapes nothing here, since {why}: leave it out")
+
+
+def _tasks_of_train(utterances: Sequence[Utterance]) -> list[Task]:
+    train = [one for one in utterances if one.split == "train"]
+    return [task for task in TASKS if any(getattr(one, task) for one in train)]
 
 
 def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:

@@ -26,7 +26,7 @@ from dualstream.features.options import LEAST_CONFIDENCE, given_options
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
-from dualstream.pipeline.extraction.options import ExtractionOptions
+from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
 
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
@@ -158,13 +158,28 @@ def refuse_unused(options: ExtractionOptions) -> None:
             )
 
 
-def idle_words(options: ExtractionOptions) -> list[str]:
-    """Return what a person should know of options of networks where there are none: they change nothing."""
-    if has_network(options):
-        return []
-    given = given_options(options, ("precision", "threads"))
-    given += [] if options.device in ("auto", "cpu") else [f"--device {options.device}"]
-    return [f"{one} is for networks, and none of the encoders is one: it changes nothing" for one in given]
+def idle_words(options: ExtractionOptions, run: RunOptions | None = None) -> list[str]:
+    """Return what a person should know of options that change nothing here.
+
+    Those of networks where there are none, and those of reading clips where all streams are tables.
+    """
+    words: list[str] = []
+    if not has_network(options):
+        given = given_options(options, ("precision", "threads"))
+        given += [] if options.device in ("auto", "cpu") else [f"--device {options.device}"]
+        words += [f"{one} is for networks, and none of the encoders is one: it changes nothing" for one in given]
+    if not reads_clips(options):
+        given = given_options(options, ("ffmpeg",))
+        given += [] if run is None else given_options(run, ("workers", "keep_going"))
+        words += [f"{one} is for reading clips, and all streams are tables: it changes nothing" for one in given]
+    return words
+
+
+def reads_clips(options: ExtractionOptions) -> bool:
+    """Tell whether a clip is read: an encoder that is no table reads them; an unknown one, which `build` refuses,
+    does.
+    """
+    return any(one is None or not one.table for stream in STREAMS for one in _entries(stream, options))
 
 
 def _entries(stream: StreamName, options: ExtractionOptions) -> list[EncoderEntry | None]:
