@@ -176,30 +176,37 @@ def score(
         seed=seed,
     )
     confusion = counts.sum(1).mean(0)
-    log_loss = calibrated = calibration = None
+    of_probabilities: dict[str, Estimate | None] = dict.fromkeys(OF_PROBABILITIES)
     if all(model.ndim == 2 for model in models):
-        rows = np.arange(len(truth))
-        floored = [np.maximum(m.astype(np.float64), LOG_FLOOR) for m in models]
-        log_loss = _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed)
-        fitted = [np.maximum(cross_calibrated(m, truth, group), LOG_FLOOR) for m in floored]
-        calibrated = _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed)
-        errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
-        calibration = Estimate(float(np.mean(errors)), errors)
+        of_probabilities = _probability_estimates(models, truth, group, resamples, seed)
     majority, train_majority = majority_lines(np.bincount(truth, minlength=classes), names, train_counts)
     return Scores(
         names=tuple(names),
         count=len(truth),
         groups=None if groups is None else int(group.max()) + 1,
         **estimates,
-        log_loss=log_loss,
-        calibrated_log_loss=calibrated,
-        calibration_error=calibration,
+        **of_probabilities,
         classes=_class_scores(counts.sum(1), names),
         confusion=confusion,
         majority=majority,
         train_majority=train_majority,
         warnings=_collapse_warnings(counts.sum(1), names),
     )
+
+
+def _probability_estimates(
+    models: Sequence[Floats], truth: Codes, group: Codes, resamples: int, seed: int
+) -> dict[str, Estimate | None]:
+    """Return what is scored of log-probabilities, (N, C) each, beyond the classes that are answered."""
+    rows = np.arange(len(truth))
+    floored = [np.maximum(m.astype(np.float64), LOG_FLOOR) for m in models]
+    fitted = [np.maximum(cross_calibrated(m, truth, group), LOG_FLOOR) for m in floored]
+    errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
+    return {
+        "log_loss": _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed),
+        "calibrated_log_loss": _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed),
+        "calibration_error": Estimate(float(np.mean(errors)), errors),
+    }
 
 
 def compare_models(

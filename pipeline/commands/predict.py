@@ -80,9 +80,7 @@ def predict(
     bundle = read_bundle(path)
     over_tables = bool(options.table) or is_over_tables(bundle)
     if over_tables:
-        _check_table_options(options)
-        for given in given_options(options, ("workers",)):
-            notice(f"{given} is for reading clips, and this bundle reads tables: it changes nothing")
+        _check_table_options(options, notice)
         loaded, context_s = load_tables(bundle, named_tables(bundle, options.table)), None
     else:
         _require_files(files)
@@ -248,13 +246,15 @@ def exit_status(report: PredictionReport) -> int:
     return DONE_WITH_FAILURES if report.failed else 0
 
 
-def _check_table_options(options: PredictOptions) -> None:
-    """Refuse options of clips, where there are only rows."""
+def _check_table_options(options: PredictOptions, notice: Callable[[str], None]) -> None:
+    """Refuse options of clips, where there are only rows; tell of one that does no harm."""
     clips = ("root", "segments", "timeline_s", "weights", "ffmpeg", *ANNOTATIONS)
     used = [name for name in clips if getattr(options, name)]
     if used or options.speaker_per_file or options.device not in ("auto", "cpu"):
         words = ", ".join("--" + name.removesuffix("_s") for name in used) or "--speaker-per-file or --device"
         raise UsageError(f"{words}: this bundle reads tables, and no clip; leave it out")
+    for given in given_options(options, ("workers",)):
+        notice(f"{given} is for reading clips, and this bundle reads tables: it changes nothing")
 
 
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:
