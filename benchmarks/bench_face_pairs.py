@@ -20,7 +20,7 @@ from typing import Any
 
 import checkout  # noqa: F401
 import numpy as np
-from bench_faces import DATA, crops_of
+from bench_faces import crops_of
 from dualstream.features.faces import choice
 from dualstream.features.faces.detection import build_detector
 from dualstream.features.faces.region import FaceMethod
@@ -28,6 +28,7 @@ from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, Speak
 from dualstream.features.faces.tracks import Track
 from dualstream.features.faces.voice import TICK
 from dualstream.features.faces.watching import Seen
+from face_clips import DATA
 from numpy.typing import NDArray
 
 HALVES = {

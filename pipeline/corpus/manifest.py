@@ -1,4 +1,4 @@
-"""The manifest: one row per utterance, read, checked and written; and the road from a row to its file.
+"""The manifest: one row per utterance, read, checked and written.
 
 docs/manifest.md says what a manifest MUST and MAY hold.
 """
@@ -20,7 +20,6 @@ from pathlib import Path
 from sys import intern
 from typing import BinaryIO, cast
 
-from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
 from dualstream.pipeline.corpus.plain_table import Line, completed, is_plain
 from dualstream.pipeline.corpus.utterance import (
@@ -34,7 +33,7 @@ from dualstream.pipeline.corpus.utterance import (
 )
 from dualstream.pipeline.corpus.utterance_columns import UtteranceColumns
 from dualstream.pipeline.disk import put_in_place, sync_descriptor
-from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.errors import UsageError
 
 from dualstream.installation import packaged
 from dualstream.packed_texts import repeated
@@ -42,17 +41,14 @@ from dualstream.packed_texts import repeated
 __all__ = [
     "COLUMNS",
     "SPLITS",
-    "EscapingPathError",
     "InvalidRowError",
     "Manifest",
     "ManifestError",
     "Utterance",
-    "clip_at",
     "find_manifest",
     "manifest_text",
     "parse_manifest",
     "read_manifest",
-    "resolve",
     "write_manifest",
 ]
 
@@ -74,10 +70,6 @@ class ManifestError(UsageError):
         if len(self.problems) > PROBLEMS_SHOWN:
             shown.append(f"  … and {len(self.problems) - PROBLEMS_SHOWN} more")
         super().__init__("\n".join([headline, *shown]))
-
-
-class EscapingPathError(DualstreamError):
-    """A path leads out of the data root."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -255,46 +247,6 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def resolve(root: Path, path: str) -> Path:
-    """Return the real, absolute place of a manifest's path, links followed, whether or not a file stands there.
-
-    Raises
-    ------
-    EscapingPathError
-        Where it lies outside `root`, be it by ``..`` or by a link.
-    """
-    real_root = os.path.realpath(root)
-    place = os.path.realpath(os.path.join(real_root, path))
-    if os.path.commonpath([real_root, place]) != real_root:
-        raise EscapingPathError(
-            f"path {path!r} leads to {place}, outside the data root {real_root}; "
-            "give the folder that really holds the clips as --root"
-        )
-    return Path(place)
-
-
-def clip_at(root: Path, path: str) -> Path:
-    """Return the real place of the regular file that a manifest's path leads to; nothing is opened.
-
-    Raises
-    ------
-    NoClipError
-        Where there is none inside `root`, by name of what is there.
-    """
-    try:
-        place = resolve(root, path)
-    except EscapingPathError as error:
-        raise NoClipError(
-            "outside",
-            "the path passes a link that leads out of the data root; expected a clip inside it: put it there, or "
-            "give the folder that really holds the clips as the root",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise NoClipError("unreadable", f"{error}; {REMEDY}") from error
-    require_file(os.path.join(root, path))
-    return place
 
 
 def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance | None, list[tuple[str, str]]]:

@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.corpus.clip_files import EscapingPathError, resolve
 from dualstream.pipeline.corpus.manifest import (
-    EscapingPathError,
     InvalidRowError,
     Manifest,
     ManifestError,
@@ -15,7 +15,6 @@ from dualstream.pipeline.corpus.manifest import (
     manifest_text,
     parse_manifest,
     read_manifest,
-    resolve,
     write_manifest,
 )
 from hypothesis import given
