@@ -176,16 +176,18 @@ def score(
         seed=seed,
     )
     confusion = counts.sum(1).mean(0)
-    of_probabilities: dict[str, Estimate | None] = dict.fromkeys(OF_PROBABILITIES)
+    log_loss = calibrated = calibration = None
     if all(model.ndim == 2 for model in models):
-        of_probabilities = _probability_estimates(models, truth, group, resamples, seed)
+        log_loss, calibrated, calibration = _of_probabilities(models, truth, group, resamples, seed)
     majority, train_majority = majority_lines(np.bincount(truth, minlength=classes), names, train_counts)
     return Scores(
         names=tuple(names),
         count=len(truth),
         groups=None if groups is None else int(group.max()) + 1,
         **estimates,
-        **of_probabilities,
+        log_loss=log_loss,
+        calibrated_log_loss=calibrated,
+        calibration_error=calibration,
         classes=_class_scores(counts.sum(1), names),
         confusion=confusion,
         majority=majority,
@@ -194,19 +196,17 @@ def score(
     )
 
 
-def _probability_estimates(
-    models: Sequence[Floats], truth: Codes, group: Codes, resamples: int, seed: int
-) -> dict[str, Estimate | None]:
-    """Return what is scored of log-probabilities, (N, C) each, beyond the classes that are answered."""
+def _of_probabilities(
+    models: Sequence[NDArray[Any]], truth: Codes, group: Codes, resamples: int, seed: int
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Return OF_PROBABILITIES of log-probabilities (N, C), one array a model."""
     rows = np.arange(len(truth))
     floored = [np.maximum(m.astype(np.float64), LOG_FLOOR) for m in models]
+    log_loss = _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed)
     fitted = [np.maximum(cross_calibrated(m, truth, group), LOG_FLOOR) for m in floored]
+    calibrated = _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed)
     errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
-    return {
-        "log_loss": _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed),
-        "calibrated_log_loss": _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed),
-        "calibration_error": Estimate(float(np.mean(errors)), errors),
-    }
+    return log_loss, calibrated, Estimate(float(np.mean(errors)), errors)
 
 
 def compare_models(
