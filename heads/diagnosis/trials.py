@@ -40,7 +40,7 @@ THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
 @dataclass(repr=False)
-class Heads:
+class DiagnosedHeads:
     """The head that is diagnosed, the single streams, and every change of it, on the same folds."""
 
     pooled: Pool
@@ -57,7 +57,7 @@ class Heads:
     interventions: dict[str, Intervention] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> Heads:
+    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> DiagnosedHeads:
         """Fit the head as it is, each stream alone, and of three streams or more each subset of them."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
         made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
