@@ -194,6 +194,7 @@ def packed(clips: Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> 
 
 
 def kept_rows(path: Path, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return arrays from a file, which is made where it is not there."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"draft-{os.getpid()}-{path.name}")

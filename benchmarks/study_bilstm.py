@@ -73,18 +73,22 @@ class LabelledSounds:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The emotions, in code order."""
         return vocabulary((one.emotion for one in self.utterances), EMOTIONS)
 
     @property
     def emotion(self) -> NDArray[np.int64]:
+        """Codes of the emotions, shape (N,)."""
         return np.array([self.names.index(one.emotion) for one in self.utterances])
 
     @property
     def sentiment(self) -> NDArray[np.int64]:
+        """Codes of the sentiments that follow from them, shape (N,)."""
         return np.array([SENTIMENTS.index(sentiment_of(one.emotion)) for one in self.utterances])
 
     @property
     def speaker(self) -> NDArray[np.int64]:
+        """Codes of the speakers, shape (N,)."""
         return np.unique([one.speaker for one in self.utterances], return_inverse=True)[1]
 
 

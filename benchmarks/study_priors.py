@@ -72,6 +72,7 @@ class PriorsCase:
 
     @property
     def scored(self) -> NDArray[np.int64]:
+        """The rows that are scored."""
         return np.concatenate([held for _, held in self.parts])
 
 

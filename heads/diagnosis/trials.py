@@ -230,6 +230,7 @@ def _balances(base: Trial) -> list[tuple[Trial, str | None, str]]:
 
 
 def has_windows(features: FeatureSet) -> bool:
+    """Tell whether all streams have windows."""
     return all(features.streams[name].windows is not None for name in features.streams)
 
 
@@ -239,6 +240,7 @@ def _one_seed(fit: FitOptions) -> FitOptions:
 
 
 def estimate(rows: Rows, pooled: Pool) -> Estimate:
+    """Return the balanced accuracy of out-of-fold log-probabilities (N, C), one array a seed."""
     names = getattr(pooled.features, f"{pooled.task}_names")
     return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
 

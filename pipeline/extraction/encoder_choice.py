@@ -254,6 +254,13 @@ def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
 def build_encoders(
     stream: StreamName, options: ExtractionOptions, device: str, build_encoder: Any
 ) -> Mapping[str, Encoder]:
+    """Build a stream's encoders, by the names of the streams that they make.
+
+    Raises
+    ------
+    UsageError, ValueError, OSError
+        Where weights or options do not fit an encoder, or a file can't be read.
+    """
     csd_tables.register()
     weights = getattr(options, f"{stream}_weights")
     takers = takers_of(stream, getattr(options, stream), weights)
