@@ -175,7 +175,10 @@ def _check_fit(fusion: str, corpus: Corpus, fit: FitOptions) -> None:
     try:
         registry.check(fusion, corpus.features, fit)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        lacks = registry.get(fusion).lacking(corpus.features.streams)
+        alone = registry.singles(tuple(corpus.features.streams)) if lacks else []
+        way = f"; what is there is read by {', '.join(alone)}" if alone else ""
+        raise UsageError(f"{error}{way}") from error
 
 
 def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> FitHeadPlan:

@@ -56,6 +56,12 @@ PROBLEMS_SHOWN = 50
 LINES_AT_ONCE = 1024
 TEXT_AT_ONCE = 1 << 20  # bytes
 NAMES = ("dialogue", "speaker", "emotion", "sentiment")  # which many rows share, and which are held once
+NO_TEXT = {
+    b"dualstream sealed file": "a cache, or another sealed file of dualstream",
+    b"\x89HDF": "an HDF5 file",
+    b"PK\x03\x04": "a zip file, as workbooks of spreadsheets are",
+}
+"""How files begin that are named in the place of a manifest, and what they are."""
 MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
@@ -192,6 +198,8 @@ def _parsed(file: BinaryIO) -> Manifest:
             "ids are unique over all splits, so let them carry the split"
         )
         problems.append((number, text))
+    if not len(columns) and not problems:
+        raise ManifestError("no row is below the header; expected one per utterance: `manifest` makes them")
     if problems:
         told = [text for _, text in sorted(problems, key=lambda one: one[0])]
         raise ManifestError(f"{len(told)} fault(s) in the manifest:", told)
@@ -303,17 +311,20 @@ def _table(file: BinaryIO) -> tuple[list[str], Iterable[Line]]:
 def _require_text(file: BinaryIO) -> None:
     """Refuse what is no UTF-8; it is decoded in parts, which are dropped, and the file is at its start again."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, head = 0, b""
+    head = file.read(max(map(len, NO_TEXT)))
+    if what := next((what for start, what in NO_TEXT.items() if head.startswith(start)), ""):
+        raise ManifestError(f"found {what}; expected a manifest, a CSV file: `manifest` makes one from a corpus")
+    file.seek(0)
+    lines = 0
     while True:
         part = file.read(TEXT_AT_ONCE)
-        head = head or part[:2]
         before = decoder.getstate()[0]  # bytes of a character that the part before began
         try:
             decoder.decode(part, final=not part)
         except UnicodeDecodeError as e:
             at = e.start - len(before)
             line = lines + part.count(b"\n", 0, max(at, 0)) + 1
-            is_utf16 = head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             found = "UTF-16" if is_utf16 else f"byte 0x{(before + part)[e.start]:02x} in line {line}"
             raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
         if not part:

@@ -54,7 +54,9 @@ def refuse_early(options: ExtractionOptions) -> None:
                     continue
                 argument = text.partition(":")[2]
                 if require_known(stream, text).table and argument and not Path(argument).exists():
-                    raise FileNotFoundError(f"table {argument} does not exist")
+                    raise FileNotFoundError(
+                        f"--{stream} {text}: there is no {argument}; name a table, or a folder of them"
+                    )
             files_of(stream, options)
         refuse_unused(options)
         require_parts(options, options)
