@@ -200,7 +200,7 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
     ("raw", "words"),
     [
         (b"", "the file is empty"),
-        (b"id,path,split\n", "at least one utterance"),
+        (b"id,path,split\n", "no row is below the header; expected one per utterance"),
         (b"id,split\na,train\n", "column path is missing"),
         (b"id;path;split\na;b;train\n", "expected commas"),
         (b"id,path,split,id\na,b,train,a\n", "column 'id' appears twice"),
