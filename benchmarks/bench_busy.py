@@ -38,7 +38,7 @@ EMOTIONS = ("joy", "anger", "neutral")
 
 
 @dataclass(frozen=True)
-class Run:
+class ProcessRun:
     """One process from its start to its end."""
 
     wall_s: float
@@ -96,7 +96,7 @@ def report(name: str, words: Sequence[str], repeat: int, busy: int) -> float:
     return calm[0]
 
 
-def watch(words: Sequence[str]) -> Run:
+def watch(words: Sequence[str]) -> ProcessRun:
     """Run a command of ours to its end; 3 says that some clips failed, which is no failure here."""
     if words[0] in ("extract", "project", "train-encoder"):
         clear(Path(words[words.index("--out") + 1]))
@@ -112,7 +112,7 @@ def watch(words: Sequence[str]) -> Run:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 3):
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}: {said[-500:]}")
-    return Run(time.perf_counter() - started_s, used.ru_utime + used.ru_stime, used.ru_nivcsw)
+    return ProcessRun(time.perf_counter() - started_s, used.ru_utime + used.ru_stime, used.ru_nivcsw)
 
 
 def clear(out: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import checkout  # noqa: F401
 import numpy as np
-from bench_faces import DATA, crops_of
+from bench_faces import crops_of
 from dualstream.features.faces import choice
 from dualstream.features.faces.detection import build_detector
 from dualstream.features.faces.region import FaceMethod
@@ -28,6 +28,7 @@ from dualstream.features.faces.scoring import SAMPLE_RATE_HZ, TICKS_PER_S, Speak
 from dualstream.features.faces.tracks import Track
 from dualstream.features.faces.voice import TICK
 from dualstream.features.faces.watching import Seen
+from face_clips import DATA
 from numpy.typing import NDArray
 
 HALVES = {
@@ -70,7 +71,7 @@ class Talk:
 
 
 @dataclass(frozen=True, repr=False)
-class Scene:
+class FacePair:
     """Two faces and one sound."""
 
     faces: tuple[NDArray[np.uint8], NDArray[np.uint8]]
@@ -102,36 +103,36 @@ def truth(*turns: tuple[int, int]) -> NDArray[np.int64]:
     return np.concatenate([np.full(ticks, one) for one, ticks in turns])
 
 
-def single(a: Talk, b: Talk, rng: np.random.Generator) -> Scene:
+def single(a: Talk, b: Talk, rng: np.random.Generator) -> FacePair:
     """One speaks, the other one's mouth moves."""
     n = min(len(a.crops), len(b.crops), 100)
-    return Scene((a.crops[:n], b.crops[:n]), a.part(0, n), truth((0, n)))
+    return FacePair((a.crops[:n], b.crops[:n]), a.part(0, n), truth((0, n)))
 
 
-def once(a: Talk, b: Talk, rng: np.random.Generator) -> Scene:
+def once(a: Talk, b: Talk, rng: np.random.Generator) -> FacePair:
     """The speaker changes once."""
     n = min(len(a.crops), len(b.crops))
     at = int(rng.integers(LEAST_TURN, n - LEAST_TURN + 1))
     sound = np.concatenate([a.part(0, at), b.part(at, n)])
-    return Scene((a.crops[:n], b.crops[:n]), sound, truth((0, at), (1, n - at)))
+    return FacePair((a.crops[:n], b.crops[:n]), sound, truth((0, at), (1, n - at)))
 
 
-def twice(a: Talk, b: Talk, rng: np.random.Generator) -> Scene:
+def twice(a: Talk, b: Talk, rng: np.random.Generator) -> FacePair:
     """Both clips are shown twice; first one is heard, then the other."""
     n = min(len(a.crops), len(b.crops), 125)
     faces = np.concatenate([a.crops[:n]] * 2), np.concatenate([b.crops[:n]] * 2)
-    return Scene(faces, np.concatenate([a.part(0, n), b.part(0, n)]), truth((0, n), (1, n)))
+    return FacePair(faces, np.concatenate([a.part(0, n), b.part(0, n)]), truth((0, n), (1, n)))
 
 
-def three_turns(a: Talk, b: Talk, rng: np.random.Generator) -> Scene:
+def three_turns(a: Talk, b: Talk, rng: np.random.Generator) -> FacePair:
     """The other one speaks in between."""
     n = min(len(a.crops), len(b.crops))
     one, two = int(n * rng.uniform(0.25, 0.4)), int(n * rng.uniform(0.6, 0.75))
     sound = np.concatenate([a.part(0, one), b.part(one, two), a.part(two, n)])
-    return Scene((a.crops[:n], b.crops[:n]), sound, truth((0, one), (1, two - one), (0, n - two)))
+    return FacePair((a.crops[:n], b.crops[:n]), sound, truth((0, one), (1, two - one), (0, n - two)))
 
 
-def pause(a: Talk, again: Talk, b: Talk, rng: np.random.Generator) -> Scene:
+def pause(a: Talk, again: Talk, b: Talk, rng: np.random.Generator) -> FacePair:
     """One speaks, rests for half a second or a second, and goes on, in another clip."""
     one, two, gap = min(len(a.crops), 75), min(len(again.crops), 75), int(rng.integers(12, 26))
     rest = np.repeat(a.crops[one - 1 : one], gap, axis=0)
@@ -139,24 +140,24 @@ def pause(a: Talk, again: Talk, b: Talk, rng: np.random.Generator) -> Scene:
     second = np.concatenate([b.crops, b.crops[::-1]] * 2)[: len(first)]
     quiet = rng.normal(0, 1e-3, gap * TICK).astype(np.float32)
     sound = np.concatenate([a.part(0, one), quiet, again.part(0, two)])
-    return Scene((first, second), sound, truth((0, len(first))))
+    return FacePair((first, second), sound, truth((0, len(first))))
 
 
-def outside(a: Talk, b: Talk, c: Talk, rng: np.random.Generator) -> Scene:
+def outside(a: Talk, b: Talk, c: Talk, rng: np.random.Generator) -> FacePair:
     """One speaks, then somebody out of view."""
     n = min(len(a.crops), len(b.crops), len(c.crops))
     at = int(rng.integers(LEAST_TURN, n - LEAST_TURN + 1))
     sound = np.concatenate([a.part(0, at), c.part(at, n)])
-    return Scene((a.crops[:n], b.crops[:n]), sound, truth((0, at), (NOBODY, n - at)))
+    return FacePair((a.crops[:n], b.crops[:n]), sound, truth((0, at), (NOBODY, n - at)))
 
 
-def shifted(scene: Scene, by_s: float) -> Scene:
+def shifted(scene: FacePair, by_s: float) -> FacePair:
     """Return a scene with its sound later, in a circle."""
     sound = np.roll(scene.sound, round(by_s * SAMPLE_RATE_HZ))
     return replace(scene, sound=sound, truth=np.full(len(scene.truth), NOBODY))
 
 
-def scenes(people: dict[str, list[Talk]], count: int, seed: int) -> Iterator[tuple[str, Scene]]:
+def scenes(people: dict[str, list[Talk]], count: int, seed: int) -> Iterator[tuple[str, FacePair]]:
     """Yield scenes of each kind."""
     rng = np.random.default_rng(seed)
     several = sorted(name for name, talks in people.items() if len(talks) > 1)
@@ -165,7 +166,7 @@ def scenes(people: dict[str, list[Talk]], count: int, seed: int) -> Iterator[tup
         names = rng.choice(sorted(people), number, replace=False)
         return [people[name][rng.integers(len(people[name]))] for name in names]
 
-    makers: tuple[tuple[str, Callable[..., Scene]], ...] = (
+    makers: tuple[tuple[str, Callable[..., FacePair]], ...] = (
         ("one speaks", single),
         ("speaker changes once", once),
         ("twice shown", twice),
@@ -187,7 +188,7 @@ def scenes(people: dict[str, list[Talk]], count: int, seed: int) -> Iterator[tup
         yield "then a voice outside", outside(*drawn(3), rng)
 
 
-def answers(scene: Scene, scorer: SpeakerScorer) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+def answers(scene: FacePair, scorer: SpeakerScorer) -> Iterator[tuple[int, list[tuple[int, int]]]]:
     """Yield of each second with a voice of one speaker: the truth, and whose it is by voice and by window.
 
     Each as a pair: without a margin, and with it (NOBODY: undecided).

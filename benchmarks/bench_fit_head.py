@@ -90,6 +90,7 @@ print(json.dumps(marks | {"epochs": [one.epochs for one in done.history]}))
 
 
 def main() -> None:
+    """Measure what is asked for, and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", default="concat,linear_late")
     parser.add_argument("--seeds", type=int, default=5)

@@ -17,7 +17,7 @@ from pathlib import Path
 import checkout  # noqa: F401
 import numpy as np
 from bench_face_pairs import who
-from bench_faces import COMPOSITE_PX, DATA, detect_one, grid, pictures
+from bench_faces import detect_one
 from dualstream.features.encoder import EncoderOptions, build
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.embedding import FaceEmbedder, aligned, build_embedder, unit_rows
@@ -31,6 +31,7 @@ from dualstream.pipeline.corpus.manifest import Manifest, write_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.extraction.request import RunOptions
+from face_clips import COMPOSITE_PX, DATA, grid, pictures
 from numpy.typing import NDArray
 
 PICTURES, STEP = 4, 12  # of each clip

@@ -21,6 +21,7 @@ SHARD_ROWS = 200  # about 32 utterances
 
 
 def main() -> None:
+    """Measure a fit, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=12000)
     parser.add_argument("--raw-width", type=int, default=4096)

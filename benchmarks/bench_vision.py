@@ -30,6 +30,7 @@ from dualstream.features.encoders.vision import build_torchvision
 
 
 def main() -> None:
+    """Measure the encoder against the bare network, and print it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", default="vgg16", help="a torchvision classification network")
     parser.add_argument("--device", default="cpu")
@@ -94,6 +95,7 @@ def main() -> None:
 
 
 def forward(net: torch.nn.Module, x: torch.Tensor, of: FrozenFrameEncoder, *, autocast: bool) -> None:
+    """Pass a batch through the network, and wait for it."""
     with torch.inference_mode(), torch.autocast(of.device.type, torch.bfloat16, enabled=autocast):
         net(x)
     if of.device.type == "cuda":
@@ -113,6 +115,7 @@ def alternate(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, l
 
 
 def ratio(over: list[float], under: list[float]) -> float:
+    """Return the median ratio of two lists of times."""
     return statistics.median(a / b for a, b in zip(over, under, strict=True))
 
 

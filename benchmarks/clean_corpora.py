@@ -23,7 +23,7 @@ from dualstream.heads.variants.options import Task
 from frozen_rows import (
     PLAN,
     SAMPLE_RATE_HZ,
-    Rows,
+    CorpusRows,
     action_units,
     cremad_votes,
     folder_of,
@@ -107,7 +107,7 @@ def of_streams(
     return Whole(features, np.zeros(count, bool), ids)
 
 
-def acoustic_rows(folder: Path, corpus: str, data: Path) -> Rows:
+def acoustic_rows(folder: Path, corpus: str, data: Path) -> CorpusRows:
     """Return the 192 acoustic columns of ``emodb`` or ``ravdess`` (without calm), by window and utterance."""
     files = sorted((data / corpus / ("audio" if corpus == "ravdess" else "")).glob("*.flac"))
     files = [path for path in files if corpus != "ravdess" or path.stem.split("-")[2] != "02"]
@@ -123,18 +123,18 @@ def acoustic_rows(folder: Path, corpus: str, data: Path) -> Rows:
     field = (lambda n: n[5], lambda n: n[:2]) if corpus == "emodb" else (lambda n: n[6:8], lambda n: n[18:20])
     label, speaker = (np.array([one(name) for name in names]) for one in field)
     made = kept_rows(folder / f"acoustic-{corpus}.npz", lambda: packed(described(path) for path in files))
-    return Rows(corpus, **made, label=label, group=speaker, grouped_by="speaker", id=np.array(names))
+    return CorpusRows(corpus, **made, label=label, group=speaker, grouped_by="speaker", id=np.array(names))
 
 
 @cache
-def _sound(folder: Path, corpus: str, encoder: str) -> Rows:
+def _sound(folder: Path, corpus: str, encoder: str) -> CorpusRows:
     data = folder_of("DUALSTREAM_DATA")
     if encoder == "acoustic":
         return acoustic_rows(folder, corpus, data)
     return whisper_rows(folder, folder_of("DUALSTREAM_WEIGHTS") / "whisper-tiny.en", corpus, data)
 
 
-def _stream(rows: Rows, windows: bool) -> StreamArrays:
+def _stream(rows: CorpusRows, windows: bool) -> StreamArrays:
     there = np.ones(len(rows.utterance), bool)
     seen = np.ones(len(rows.windows), bool)
     return StreamArrays(rows.utterance, there, rows.windows if windows else None, seen if windows else None)

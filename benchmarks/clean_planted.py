@@ -62,6 +62,7 @@ def columns(how: Callable[[np.random.Generator, Floats], Floats], width: int) ->
 
 
 def plain(width: int) -> tuple[int, Columns]:
+    """Return a stream of columns that are linear in what is planted."""
     return width, lambda rng, latent: linear(rng, latent, width)
 
 
@@ -100,6 +101,7 @@ def with_one_hot(width: int, values: int) -> tuple[int, Columns]:
 
 
 def tails(rng: np.random.Generator, rows: Floats) -> Floats:
+    """Give rows heavy tails."""
     middle = rows.mean(axis=0)
     return middle + (rows - middle) * np.sqrt(3 / rng.chisquare(3, size=rows.shape))
 
@@ -116,6 +118,7 @@ def rounded(rng: np.random.Generator, rows: Floats) -> Floats:
 
 
 def some_constant(rng: np.random.Generator, rows: Floats) -> Floats:
+    """Make a fiftieth of the columns constant."""
     rows[:, rng.permutation(rows.shape[1])[: max(1, rows.shape[1] // 50)]] = 1.0
     return rows
 

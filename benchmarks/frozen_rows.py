@@ -41,7 +41,7 @@ def folder_of(variable: str) -> Path:
 
 
 @dataclass(frozen=True, repr=False)
-class Rows:
+class CorpusRows:
     """Raw rows of one corpus as an encoder gives them: windows, and one row for each utterance."""
 
     name: str
@@ -59,7 +59,7 @@ class Rows:
     """Of each utterance, shape (N,)."""
 
 
-def whisper_rows(folder: Path, weights: Path, corpus: str, data: Path) -> Rows:
+def whisper_rows(folder: Path, weights: Path, corpus: str, data: Path) -> CorpusRows:
     """Return the rows of whisper-tiny.en's encoder over ``emodb`` or ``ravdess`` (without calm)."""
     files = sorted((data / corpus / ("audio" if corpus == "ravdess" else "")).glob("*.flac"))
     if corpus == "ravdess":
@@ -77,10 +77,10 @@ def whisper_rows(folder: Path, weights: Path, corpus: str, data: Path) -> Rows:
     label, speaker = (np.array([one(name) for name in names]) for one in field)
     kept = kept_rows(folder / f"whisper-{corpus}-layer{LAYER}.npz", make)
     name = {"emodb": "EMO-DB", "ravdess": "RAVDESS"}[corpus]
-    return Rows(name, **kept, label=label, group=speaker, grouped_by="speaker", id=np.array(names))
+    return CorpusRows(name, **kept, label=label, group=speaker, grouped_by="speaker", id=np.array(names))
 
 
-def picture_rows(folder: Path, weights: Path, data: Path) -> Rows:
+def picture_rows(folder: Path, weights: Path, data: Path) -> CorpusRows:
     """Return the rows of MobileNetV2 over single pictures of MOSI's clips, two a second, made by `extract`.
 
     The label is the third of the speaker's own range in which `MEASURE` lies, as landmarks measured it. Whole
@@ -104,7 +104,7 @@ def picture_rows(folder: Path, weights: Path, data: Path) -> Rows:
     rows = stream.windows[kept]
     offsets = np.arange(len(kept) + 1, dtype=np.int64)  # a picture is a window and an utterance at once
     ids = np.char.add(names[kept], [f"@{at:.2f}" for at in stream.time_s[kept]])
-    return Rows("MOSI's pictures", rows, offsets, rows, label[kept], names[kept], "clip", ids)
+    return CorpusRows("MOSI's pictures", rows, offsets, rows, label[kept], names[kept], "clip", ids)
 
 
 def action_units(data: Path, ids: Sequence[str]) -> NDArray[np.float32]:
@@ -194,6 +194,7 @@ def packed(clips: Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> 
 
 
 def kept_rows(path: Path, make: Callable[[], dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return arrays from a file, which is made where it is not there."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f"draft-{os.getpid()}-{path.name}")

@@ -17,7 +17,7 @@ CORRUPT = 13
 
 
 @dataclass(frozen=True)
-class Mistake:
+class RefusedCommand:
     """One command that must be refused."""
 
     status: int
@@ -26,6 +26,6 @@ class Mistake:
     """What its message must hold."""
 
 
-def mistake(status: int, words: str, *says: str) -> Mistake:
+def mistake(status: int, words: str, *says: str) -> RefusedCommand:
     """Return one."""
-    return Mistake(status, words, says)
+    return RefusedCommand(status, words, says)

@@ -80,6 +80,7 @@ def _manifests(folder: Path) -> None:
     for name, words in {
         "m": text,
         "empty": "",
+        "header": f"{HEADER}\n",
         "semicolon": text.replace(",", ";"),
         "bom-semicolon": "\ufeff" + text.replace(",", ";"),
         "twice": f"{HEADER}\n{first}{first}",

@@ -118,7 +118,7 @@ COMMANDS = (
     # evaluate, report, diagnose
     mistake(ABSENT, "evaluate nowhere", "nowhere", "fit-head"),
     mistake(ABSENT, "evaluate clips", "clips", "run"),
-    mistake(ABSENT, "evaluate c.h5", "c.h5", "run"),
+    mistake(ABSENT, "evaluate c.h5", "c.h5 is a file", "a run", "`fit-head` makes"),
     mistake(USAGE, "evaluate r --split tset", "tset", "test"),
     mistake(ABSENT, "evaluate r --cache nowhere.h5", "nowhere.h5"),
     mistake(CORRUPT, "evaluate half", "half"),

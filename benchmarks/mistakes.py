@@ -23,7 +23,7 @@ from pathlib import Path
 
 import mistake_materials
 from checkout import ROOT
-from mistake import Mistake
+from mistake import RefusedCommand
 from mistaken_commands import COMMANDS
 from mistaken_values import VALUES
 
@@ -58,7 +58,7 @@ class Typed:
     lost: tuple[str, ...] = ()
     """Files that are gone or changed."""
 
-    def faults(self, expected: Mistake) -> Iterator[str]:
+    def faults(self, expected: RefusedCommand) -> Iterator[str]:
         """Say what is wrong with how it was refused."""
         if "Traceback" in self.said:
             yield "a traceback"

@@ -77,32 +77,91 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
     rng = np.random.default_rng(options.seed)
     causes = set(options.causes)
     count = round(160 / options.strength) if "too_little_data" in causes else options.utterances
-    widths = {"video": options.video_width, "audio": options.audio_width}
-    if "one_stream_dominates" in causes:  # a wide stream is learnt by heart before a narrow one is heard
-        widths = {"video": round(1_000 * options.strength), "audio": 12}
     emotion = _classes(rng, count, skewed="collapse" in causes, strength=options.strength)
-    video_factor, audio_factor = VIDEO_FACTOR[emotion], AUDIO_FACTOR[emotion]
+    layout = _Layout.draw(rng, count)
+    video, audio = _damaged(rng, *_streams(rng, emotion, layout, options), layout, options)
+    video_seen = np.ones(len(layout.owner), dtype=bool)
+    if "starved_sampling" in causes:
+        video_seen = (layout.place * HOP_S) % 3.0 == 0.0
+    features = FeatureSet(
+        streams={
+            "video": _pooled(video.astype(np.float32), video_seen, layout.offsets),
+            "audio": _pooled(audio.astype(np.float32), np.ones_like(video_seen), layout.offsets),
+        },
+        offsets=layout.offsets,
+        start_s=layout.place.astype(np.float64) * HOP_S,
+        emotion=emotion.astype(np.int64),
+        sentiment=SENTIMENT_OF[emotion].astype(np.int64),
+        emotion_names=EMOTIONS,
+        sentiment_names=SENTIMENTS,
+        dialogue=layout.dialogue,
+        turn=(np.arange(count) % 8).astype(np.int64),
+        speaker=rng.integers(0, 12, count),
+    )
+    train, held = features.take(np.flatnonzero(~layout.dev)), features.take(np.flatnonzero(layout.dev))
+    if "leakage" in causes:
+        held = _leak(rng, train, held, share=min(0.3 * options.strength, 0.9))
+    return train, held
 
-    lengths = rng.integers(*WINDOWS, size=count)
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    owner = np.repeat(np.arange(count), lengths)
-    place = np.arange(offsets[-1]) - offsets[owner]
-    burst = _bursts(rng, lengths, owner, place)
-    weak = 0.45 if "collapse" in causes else 1.0
-    signal = options.signal * weak
-    video = _stream(rng, widths["video"], video_factor[owner], burst, signal)
-    audio = _stream(rng, widths["audio"], audio_factor[owner], burst, signal)
+
+@dataclass(frozen=True, repr=False)
+class _Layout:
+    """The windows of the utterances of a corpus, and their dialogues."""
+
+    offsets: NDArray[np.int64]
+    """Where each utterance's windows begin, shape (N + 1,)."""
+    owner: NDArray[np.int64]
+    """Which utterance each window is of, shape (W,)."""
+    place: NDArray[np.int64]
+    """Which of its utterance's windows each is, from 0, shape (W,)."""
+    dialogue: NDArray[np.int64]
+    """Shape (N,)."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, count: int) -> _Layout:
+        """Draw how many windows each of `count` utterances has."""
+        lengths = rng.integers(*WINDOWS, size=count)
+        offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+        owner = np.repeat(np.arange(count), lengths)
+        return cls(offsets, owner, np.arange(offsets[-1]) - offsets[owner], np.arange(count) // 8)
+
+    @property
+    def dev(self) -> NDArray[np.bool_]:
+        """Which utterances are dev, shape (N,)."""
+        return self.dialogue % 4 == 3
+
+
+def _streams(
+    rng: np.random.Generator, emotion: NDArray[np.int64], layout: _Layout, options: PlantOptions
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the window rows of video and audio, as encoders would give them of such a corpus."""
+    causes = set(options.causes)
+    widths = {"video": options.video_width, "audio": options.audio_width}
+    if "one_stream_dominates" in causes:  # a wide stream is memorised before a narrow one is heard
+        widths = {"video": round(1_000 * options.strength), "audio": 12}
+    burst = _bursts(rng, np.diff(layout.offsets), layout.owner, layout.place)
+    signal = options.signal * (0.45 if "collapse" in causes else 1.0)
+    video = _stream(rng, widths["video"], VIDEO_FACTOR[emotion][layout.owner], burst, signal)
+    audio = _stream(rng, widths["audio"], AUDIO_FACTOR[emotion][layout.owner], burst, signal)
     if "no_complement" in causes:  # audio is a noisy echo of video: nothing in it is new
         mixing = rng.normal(size=(widths["video"], widths["audio"])) / np.sqrt(widths["video"])
-        audio = video @ mixing + 0.7 * rng.normal(size=(len(owner), widths["audio"]))
-    video_seen = np.ones(len(owner), dtype=bool)
-    audio_seen = np.ones(len(owner), dtype=bool)
+        audio = video @ mixing + 0.7 * rng.normal(size=(len(layout.owner), widths["audio"]))
+    return video, audio
 
+
+def _damaged(
+    rng: np.random.Generator,
+    video: NDArray[np.float64],
+    audio: NDArray[np.float64],
+    layout: _Layout,
+    options: PlantOptions,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the window rows with what went wrong after the encoders: shifts, noise, scales, projections."""
+    causes, strength, dev = set(options.causes), options.strength, layout.dev[layout.owner]
+    width = audio.shape[1]
     if "misaligned" in causes:
-        hops = max(1, round(2 * options.strength)) * int(rng.choice([-1, 1]))
-        audio = _late(rng, audio, offsets, hops)
-    if "starved_sampling" in causes:
-        video_seen = (place * HOP_S) % 3.0 == 0.0
+        hops = max(1, round(2 * strength)) * int(rng.choice([-1, 1]))
+        audio = _late(rng, audio, layout.offsets, hops)
     if "too_little_data" in causes:
         video = video + 1.5 * rng.normal(size=video.shape)
         audio = audio + 1.5 * rng.normal(size=audio.shape)
@@ -110,39 +169,16 @@ def plant(options: PlantOptions) -> tuple[FeatureSet, FeatureSet]:
         video = video + 1.5 * rng.normal(size=video.shape)
         audio = 0.3 * audio
     if "scale_mismatch" in causes:
-        audio = audio * 10 ** (2.0 + options.strength)
-    dialogue = np.arange(count) // 8
-    dev = dialogue % 4 == 3
+        audio = audio * 10 ** (2.0 + strength)
     if "whitened_projection" in causes:  # the stronger, the more directions of noise are kept
-        audio = _components(audio, ~dev[owner], round(widths["audio"] * min(1.0, 0.5 + 0.25 * options.strength)))
+        audio = _components(audio, ~dev, round(width * min(1.0, 0.5 + 0.25 * strength)))
     if "drift" in causes:
-        away = rng.normal(size=widths["video"])
-        video = video + np.where(dev[owner], 1.5 * options.strength, 0.0)[:, None] * away
+        away = rng.normal(size=video.shape[1])
+        video = video + np.where(dev, 1.5 * strength, 0.0)[:, None] * away
     if "broken_features" in causes:
-        bad = rng.choice(
-            widths["audio"], round(widths["audio"] * min(0.25 * options.strength, 0.9)), replace=False
-        )
+        bad = rng.choice(width, round(width * min(0.25 * strength, 0.9)), replace=False)
         audio[:, bad] = 0.0
-
-    features = FeatureSet(
-        streams={
-            "video": _pooled(video.astype(np.float32), video_seen, offsets),
-            "audio": _pooled(audio.astype(np.float32), audio_seen, offsets),
-        },
-        offsets=offsets,
-        start_s=place.astype(np.float64) * HOP_S,
-        emotion=emotion.astype(np.int64),
-        sentiment=SENTIMENT_OF[emotion].astype(np.int64),
-        emotion_names=EMOTIONS,
-        sentiment_names=SENTIMENTS,
-        dialogue=dialogue.astype(np.int64),
-        turn=(np.arange(count) % 8).astype(np.int64),
-        speaker=rng.integers(0, 12, count),
-    )
-    train, held = features.take(np.flatnonzero(~dev)), features.take(np.flatnonzero(dev))
-    if "leakage" in causes:
-        held = _leak(rng, train, held, share=min(0.3 * options.strength, 0.9))
-    return train, held
+    return video, audio
 
 
 def _classes(rng: np.random.Generator, count: int, *, skewed: bool, strength: float) -> NDArray[np.int64]:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from checkout import ROOT
 from results_page import moved, render
-from results_parts import Document, Job
+from results_parts import Document, ResultsJob
 from results_streams import PARTS
 
 from dualstream.cores import one_core
@@ -57,7 +57,7 @@ def main() -> None:
         return
     if not os.environ.get("DUALSTREAM_DATA"):
         sys.exit("DUALSTREAM_DATA is not set; expected the folder that holds emodb/ and ravdess/")
-    job = Job(
+    job = ResultsJob(
         Path(os.environ["DUALSTREAM_DATA"]).resolve(),
         options.scratch.resolve(),
         1 if options.quick else options.seeds,
@@ -93,7 +93,7 @@ def main() -> None:
 # ---- running the parts
 
 
-def needed(names: list[str], job: Job) -> list[str]:
+def needed(names: list[str], job: ResultsJob) -> list[str]:
     """Return these parts and those that they need, in order, without what this job does not want."""
     unknown = sorted(set(names) - set(PARTS))
     if unknown:
@@ -114,7 +114,7 @@ def over(before: Document, document: Document) -> Document:
     return {"made": made, **whole}
 
 
-def collect(job: Job, names: list[str], workers: int, words: list[str]) -> Document:
+def collect(job: ResultsJob, names: list[str], workers: int, words: list[str]) -> Document:
     """Run the parts that are due, `workers` at a time, each after those it needs; return all figures."""
     job.parts.mkdir(parents=True, exist_ok=True)
     futures: dict[str, Future[None]] = {}
@@ -148,7 +148,7 @@ def collect(job: Job, names: list[str], workers: int, words: list[str]) -> Docum
     }
 
 
-def measure_part(job: Job, name: str) -> None:
+def measure_part(job: ResultsJob, name: str) -> None:
     """Measure one part and keep its figures with what they depend on."""
     warnings.filterwarnings("ignore", category=UserWarning)
     key = part_key(job, name)
@@ -163,7 +163,7 @@ def measure_part(job: Job, name: str) -> None:
     print(f"{name}: done in {cpu_s:.0f} s of processor time", flush=True)
 
 
-def part_key(job: Job, name: str) -> str:
+def part_key(job: ResultsJob, name: str) -> str:
     """Return a digest of the sources and options that a part's figures depend on."""
     facts = (name, job.seeds, job.quick, str(job.data), *([str(job.weights)] if PARTS[name].weights else []))
     sha = hashlib.sha256(repr(facts).encode())

@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Job:
+class ResultsJob:
     """What all parts are told."""
 
     data: Path
@@ -62,7 +62,7 @@ class Job:
 # ---- the road of a user
 
 
-def emodb_cache(job: Job) -> Document:
+def emodb_cache(job: ResultsJob) -> Document:
     """Make EMO-DB's manifest and cache."""
     manifest, cache = str(job.scratch / "emodb.csv"), str(job.scratch / "emodb.h5")
     root = str(job.data / "emodb")
@@ -73,7 +73,7 @@ def emodb_cache(job: Job) -> Document:
     return {"commands": commands}
 
 
-def ravdess_cache(job: Job) -> Document:
+def ravdess_cache(job: ResultsJob) -> Document:
     """Make RAVDESS's manifest, its table of action units, and its caches: one a list of acoustic columns."""
     manifest, root = str(job.scratch / "ravdess.csv"), str(job.data / "ravdess")
     commands = [job.cli("manifest", "ravdess", root, "--drop", "calm", "--out", manifest, "--replace")]
@@ -114,7 +114,7 @@ def write_units(root: Path, table: Path) -> None:
         )
 
 
-def compare(job: Job, cache: str, out: str, *words: str) -> Document:
+def compare(job: ResultsJob, cache: str, out: str, *words: str) -> Document:
     """Run `compare`, and keep what the page needs of its document."""
     folder = job.scratch / "runs" / out
     how = ("--seeds", str(job.seeds), "--patience", "0", "--threads", "1")
@@ -150,18 +150,18 @@ def reduced(document: Document) -> Document:
     }
 
 
-def emodb(job: Job, *words: str) -> Document:
+def emodb(job: ResultsJob, *words: str) -> Document:
     """Compare the single streams on EMO-DB, one speaker out."""
     how = ("--folds", "speaker", "--fusions", "linear_audio", *EVEN, *words)
     return compare(job, "emodb.h5", f"emodb{''.join(words)}", *how)
 
 
-def ravdess(job: Job, out: str, cache: str, fusions: str, *words: str) -> Document:
+def ravdess(job: ResultsJob, out: str, cache: str, fusions: str, *words: str) -> Document:
     """Compare variants on RAVDESS, sixteen actors in four folds."""
     return compare(job, cache, out, "--folds", "speaker:4", "--fusions", fusions, *EVEN, *words)
 
 
-def meld(job: Job) -> Document:
+def meld(job: ResultsJob) -> Document:
     """Take MELD's clips the same road, and score test once with what was chosen without it."""
     assert job.meld is not None
     cache = str(job.scratch / "meld.h5")
@@ -181,7 +181,7 @@ def meld(job: Job) -> Document:
 # ---- the studies
 
 
-def sets(job: Job) -> list[Document]:
+def sets(job: ResultsJob) -> list[Document]:
     """Compare feature sets, scored alike."""
     import study_acoustic
 
@@ -189,7 +189,7 @@ def sets(job: Job) -> list[Document]:
     return study_acoustic.compare(study_acoustic.corpora(), store(job), leave_out)
 
 
-def columns(job: Job) -> Document:
+def columns(job: ResultsJob) -> Document:
     """Choose the columns again, on each corpus and inside every fold."""
     import study_acoustic
     import study_columns
@@ -197,7 +197,7 @@ def columns(job: Job) -> Document:
     return study_columns.select(study_acoustic.corpora(), store(job))
 
 
-def stress(job: Job) -> list[Document]:
+def stress(job: ResultsJob) -> list[Document]:
     """Score damaged sound."""
     import study_acoustic
     import study_stress
@@ -205,7 +205,7 @@ def stress(job: Job) -> list[Document]:
     return study_stress.stress(study_acoustic.corpora()[0], store(job))
 
 
-def store(job: Job) -> Any:
+def store(job: ResultsJob) -> Any:
     """Return where measured feature sets are kept."""
     from study_acoustic import Store
 
@@ -213,15 +213,15 @@ def store(job: Job) -> Any:
 
 
 @dataclass(frozen=True)
-class Part:
+class MeasuredPart:
     """Something to measure."""
 
-    measure: Callable[[Job], Any]
+    measure: Callable[[ResultsJob], Any]
     sources: tuple[str, ...]
     """What its figures depend on, patterns below the repository."""
     needs: tuple[str, ...] = ()
     """Parts that must be there before it."""
-    wanted: Callable[[Job], bool] = lambda job: True
+    wanted: Callable[[ResultsJob], bool] = lambda job: True
     weights: bool = False
     """Whether it reads DUALSTREAM_WEIGHTS."""
 
@@ -232,39 +232,39 @@ CHOSEN = ("benchmarks/study_columns.py", "benchmarks/study_stress.py")
 STUDIED = ("features/acoustic/*.py", "benchmarks/study_acoustic.py")
 
 
-def _full(job: Job) -> bool:
+def _full(job: ResultsJob) -> bool:
     return not job.quick
 
 
-PARTS: dict[str, Part] = {
-    "emodb_cache": Part(emodb_cache, EXTRACTED),
-    "ravdess_cache": Part(ravdess_cache, EXTRACTED),
-    "columns": Part(columns, (*STUDIED, *CHOSEN), wanted=_full),
-    "sets": Part(sets, STUDIED),
-    "stress": Part(stress, (*STUDIED, "benchmarks/study_stress.py"), wanted=_full),
-    "emodb": Part(emodb, FITTED, needs=("emodb_cache",)),
-    "emodb_norm": Part(lambda job: emodb(job, "--speaker-norm"), FITTED, needs=("emodb_cache",)),
-    "ravdess": Part(
+PARTS: dict[str, MeasuredPart] = {
+    "emodb_cache": MeasuredPart(emodb_cache, EXTRACTED),
+    "ravdess_cache": MeasuredPart(ravdess_cache, EXTRACTED),
+    "columns": MeasuredPart(columns, (*STUDIED, *CHOSEN), wanted=_full),
+    "sets": MeasuredPart(sets, STUDIED),
+    "stress": MeasuredPart(stress, (*STUDIED, "benchmarks/study_stress.py"), wanted=_full),
+    "emodb": MeasuredPart(emodb, FITTED, needs=("emodb_cache",)),
+    "emodb_norm": MeasuredPart(lambda job: emodb(job, "--speaker-norm"), FITTED, needs=("emodb_cache",)),
+    "ravdess": MeasuredPart(
         lambda job: ravdess(job, "ravdess", "ravdess.h5", FEW if job.quick else "all"),
         FITTED,
         needs=("ravdess_cache",),
     ),
-    "ravdess_norm": Part(
+    "ravdess_norm": MeasuredPart(
         lambda job: ravdess(job, "ravdess-norm", "ravdess.h5", FEW if job.quick else "all", "--speaker-norm"),
         FITTED,
         needs=("ravdess_cache",),
     ),
-    "ravdess_own": Part(
+    "ravdess_own": MeasuredPart(
         lambda job: ravdess(job, "ravdess-own", "ravdess-own.h5", f"{LINEAR},auto"),
         FITTED,
         needs=("ravdess_cache",),
         wanted=_full,
     ),
-    "ravdess_own_norm": Part(
+    "ravdess_own_norm": MeasuredPart(
         lambda job: ravdess(job, "ravdess-own-norm", "ravdess-own.h5", f"{LINEAR},auto", "--speaker-norm"),
         FITTED,
         needs=("ravdess_cache",),
         wanted=_full,
     ),
-    "meld": Part(meld, (*EXTRACTED, *FITTED), wanted=lambda job: job.meld is not None),
+    "meld": MeasuredPart(meld, (*EXTRACTED, *FITTED), wanted=lambda job: job.meld is not None),
 }

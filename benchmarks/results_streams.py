@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checkout import ROOT
-from results_parts import EVEN, EXTRACTED, FITTED, OTHER_LIST, OWN_LIST, Document, Job, Part, compare
+from results_parts import (
+    EVEN,
+    EXTRACTED,
+    FITTED,
+    OTHER_LIST,
+    OWN_LIST,
+    Document,
+    MeasuredPart,
+    ResultsJob,
+    compare,
+)
 from results_parts import PARTS as EARLIER
 
 NETWORK = "whisper-tiny.en"  # a folder below DUALSTREAM_WEIGHTS
@@ -23,7 +33,7 @@ UNITS_TOP = 5.0  # the scale of OpenFace's intensities ends here: rows above it 
 # ---- whisper beside acoustic
 
 
-def whisper_cache(job: Job) -> Document:
+def whisper_cache(job: ResultsJob) -> Document:
     """Make the caches in which whisper's rows stand beside the acoustic columns, and RAVDESS's action units."""
     commands = []
     for corpus, video, audio in (
@@ -36,13 +46,13 @@ def whisper_cache(job: Job) -> Document:
     return {"commands": commands}
 
 
-def network(job: Job) -> Path:
+def network(job: ResultsJob) -> Path:
     """Return the folder of whisper-tiny.en."""
     assert job.weights is not None
     return job.weights / NETWORK
 
 
-def emodb_whisper(job: Job, *words: str) -> Document:
+def emodb_whisper(job: ResultsJob, *words: str) -> Document:
     """Compare and join acoustic and whisper on EMO-DB, one speaker out."""
     how = ("--streams", f"audio,{WHISPER}", "--folds", BY_SPEAKER["emodb"], "--fusions", FUSIONS, *EVEN, *words)
     found = compare(job, "emodb-whisper.h5", f"emodb-whisper{''.join(words)}", *how)
@@ -50,7 +60,7 @@ def emodb_whisper(job: Job, *words: str) -> Document:
     return {**found, "pairs": paired(job, "emodb", ("audio", WHISPER), pairs, norm=bool(words))}
 
 
-def ravdess_whisper(job: Job, *words: str) -> Document:
+def ravdess_whisper(job: ResultsJob, *words: str) -> Document:
     """Compare and join action units, acoustic and whisper on RAVDESS: each alone, two and two, all three."""
     two = (f"{name}:{FACE_WHISPER}" for name in JOINED)
     fusions = ",".join((FUSIONS, *two))
@@ -66,7 +76,7 @@ def ravdess_whisper(job: Job, *words: str) -> Document:
     return {**found, "pairs": paired(job, "ravdess", THREE, pairs, norm=bool(words))}
 
 
-def unprojected(job: Job) -> Document:
+def unprojected(job: ResultsJob) -> Document:
     """Score three streams on RAVDESS with whisper's own 384 columns in place of 192: what the projection takes."""
     cache = str(job.scratch / "ravdess-wide.h5")
     command = job.cli("project", str(job.scratch / "ravdess-whisper.h5"), "--kind", "none", "--out", cache)
@@ -79,7 +89,7 @@ def unprojected(job: Job) -> Document:
 
 
 def paired(
-    job: Job, corpus: str, streams: Sequence[str], pairs: Sequence[tuple[str, str]], *, norm: bool
+    job: ResultsJob, corpus: str, streams: Sequence[str], pairs: Sequence[tuple[str, str]], *, norm: bool
 ) -> list[Document]:
     """Compare closed-form variants two by two on the same utterances, as `compare` holds each to the best stream.
 
@@ -121,7 +131,7 @@ def paired(
 # ---- layers
 
 
-def layers(job: Job) -> Document:
+def layers(job: ResultsJob) -> Document:
     """Read whisper's layers in every way, on both corpora and across them."""
     import study_layers
 
@@ -133,7 +143,7 @@ def layers(job: Job) -> Document:
 # ---- two corpora of tables
 
 
-def cremad_votes(job: Job) -> Document:
+def cremad_votes(job: ResultsJob) -> Document:
     """Join the votes of people who heard and who saw CREMA-D's clips; actors of dev are scored."""
     folder, cache = job.data / "cremad_votes", str(job.scratch / "cremad.h5")
     words = ("--video", f"table:{folder / 'video_votes.npz'}", "--audio", f"table:{folder / 'audio_votes.npz'}")
@@ -145,7 +155,7 @@ def cremad_votes(job: Job) -> Document:
     }
 
 
-def meld_face(job: Job) -> Document:
+def meld_face(job: ResultsJob) -> Document:
     """Score MELD's dev by action units, as they were found and without the rows that are broken or empty."""
     manifest, cleaned = job.scratch / "meld-train-dev.csv", job.scratch / "meld-face-clean.npz"
     write_train_dev(manifest)
@@ -183,12 +193,12 @@ def write_clean(source: Path, target: Path) -> Document:
     return {"broken": int(broken.sum()), "empty": int(empty.sum()), "kept": int(keep.sum())}
 
 
-def _weighed(measure: object, *needs: str, sources: tuple[str, ...] = FITTED) -> Part:
+def _weighed(measure: object, *needs: str, sources: tuple[str, ...] = FITTED) -> MeasuredPart:
     own = (*sources, "benchmarks/results_streams.py")
-    return Part(measure, own, needs=needs, wanted=lambda job: job.weights is not None, weights=True)  # type: ignore[arg-type]
+    return MeasuredPart(measure, own, needs=needs, wanted=lambda job: job.weights is not None, weights=True)  # type: ignore[arg-type]
 
 
-STREAMS: dict[str, Part] = {
+STREAMS: dict[str, MeasuredPart] = {
     "whisper_cache": _weighed(whisper_cache, "emodb_cache", "ravdess_cache", sources=EXTRACTED),
     "emodb_whisper": _weighed(emodb_whisper, "whisper_cache"),
     "emodb_whisper_norm": _weighed(lambda job: emodb_whisper(job, "--speaker-norm"), "whisper_cache"),
@@ -196,7 +206,7 @@ STREAMS: dict[str, Part] = {
     "ravdess_whisper_norm": _weighed(lambda job: ravdess_whisper(job, "--speaker-norm"), "whisper_cache"),
     "unprojected": _weighed(unprojected, "whisper_cache"),
     "layers": _weighed(layers, sources=(*EXTRACTED, *FITTED, "benchmarks/study_layers.py")),
-    "cremad_votes": Part(cremad_votes, FITTED, wanted=lambda job: not job.quick),
-    "meld_face": Part(meld_face, FITTED, wanted=lambda job: not job.quick),
+    "cremad_votes": MeasuredPart(cremad_votes, FITTED, wanted=lambda job: not job.quick),
+    "meld_face": MeasuredPart(meld_face, FITTED, wanted=lambda job: not job.quick),
 }
-PARTS: dict[str, Part] = {**EARLIER, **STREAMS}
+PARTS: dict[str, MeasuredPart] = {**EARLIER, **STREAMS}

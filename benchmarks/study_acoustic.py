@@ -44,7 +44,7 @@ PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
-class Corpus:
+class SoundCorpus:
     """Sounds with a label and a speaker each, and how many folds by speaker they are scored in."""
 
     name: str
@@ -84,7 +84,7 @@ def main() -> None:
 # ---- data
 
 
-def corpora() -> list[Corpus]:
+def corpora() -> list[SoundCorpus]:
     """Read EMO-DB and RAVDESS from the folder that DUALSTREAM_DATA names."""
     if not os.environ.get("DUALSTREAM_DATA"):
         sys.exit("DUALSTREAM_DATA is not set; expected the folder that holds emodb/ and ravdess/audio/")
@@ -99,19 +99,19 @@ def _read(folder: Path) -> list[tuple[str, NDArray[np.float32]]]:
     return [(path.stem, soundfile.read(path, dtype="float32")[0]) for path in files]
 
 
-def read_emodb(folder: Path) -> Corpus:
+def read_emodb(folder: Path) -> SoundCorpus:
     """Read EMO-DB: ten speakers, one fold each."""
     rows = _read(folder)
-    return Corpus(
+    return SoundCorpus(
         "EMO-DB", [y for _, y in rows], np.array([n[5] for n, _ in rows]), np.array([n[:2] for n, _ in rows]), 10
     )
 
 
-def read_ravdess(folder: Path) -> Corpus:
+def read_ravdess(folder: Path) -> SoundCorpus:
     """Read RAVDESS without calm: sixteen actors, four folds."""
     rows = [(name.split("-"), y) for name, y in _read(folder)]
     rows = [(fields, y) for fields, y in rows if fields[2] != "02"]
-    return Corpus(
+    return SoundCorpus(
         "RAVDESS", [y for _, y in rows], np.array([f[2] for f, _ in rows]), np.array([f[6] for f, _ in rows]), 4
     )
 
@@ -176,7 +176,7 @@ class Store:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
 
-    def features(self, name: str, corpus: Corpus, how: str = "clean", sounds: Sounds | None = None) -> Array:
+    def features(self, name: str, corpus: SoundCorpus, how: str = "clean", sounds: Sounds | None = None) -> Array:
         """Return a set of `feature_sets`, measured on `sounds` (`how` names the damage) or on the corpus's own."""
         for chosen_on, columns in LISTS.items():
             if name == set_name(chosen_on):
@@ -186,7 +186,7 @@ class Store:
         )
 
     def columns(
-        self, corpus: Corpus, columns: Sequence[str], how: str = "clean", sounds: Sounds | None = None
+        self, corpus: SoundCorpus, columns: Sequence[str], how: str = "clean", sounds: Sounds | None = None
     ) -> Array:
         """Return these columns of `acoustic`, the list's own or others."""
         name = "acoustic columns " + hashlib.sha256(" ".join(columns).encode()).hexdigest()[:12]
@@ -194,7 +194,7 @@ class Store:
             name, corpus, how, lambda: acoustic(corpus.sounds if sounds is None else sounds, columns)
         )
 
-    def _kept(self, name: str, corpus: Corpus, how: str, make: Callable[[], Array]) -> Array:
+    def _kept(self, name: str, corpus: SoundCorpus, how: str, make: Callable[[], Array]) -> Array:
         if self.folder is None:
             return make()
         key = hashlib.sha256(repr((name, how, len(corpus.sounds), _maker(name))).encode()).hexdigest()[:12]
@@ -272,7 +272,7 @@ def best_penalty(kind: str, x: Array, y: NDArray[np.str_], speaker: NDArray[np.s
     return max(PENALTIES, key=lambda c: uar(y, said[c]))
 
 
-def nested(kind: str, x: Array, corpus: Corpus, others: Sequence[Array] = ()) -> list[NDArray[np.str_]]:
+def nested(kind: str, x: Array, corpus: SoundCorpus, others: Sequence[Array] = ()) -> list[NDArray[np.str_]]:
     """Predict every row from the other folds' speakers, the penalty chosen inside them.
 
     `others` are the same rows measured on damaged sound: scored by the models of `x`.
@@ -288,7 +288,7 @@ def nested(kind: str, x: Array, corpus: Corpus, others: Sequence[Array] = ()) ->
     return said
 
 
-def interval(corpus: Corpus, said: NDArray[np.str_], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
+def interval(corpus: SoundCorpus, said: NDArray[np.str_], draws: int = 2000, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % interval of UAR under resampling of speakers."""
     rng = np.random.default_rng(seed)
     names, classes = np.unique(corpus.speaker), np.unique(corpus.label)
@@ -302,7 +302,7 @@ def interval(corpus: Corpus, said: NDArray[np.str_], draws: int = 2000, seed: in
     return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))
 
 
-def scored(corpus: Corpus, said: NDArray[np.str_]) -> dict[str, float]:
+def scored(corpus: SoundCorpus, said: NDArray[np.str_]) -> dict[str, float]:
     """Return ``{"uar", "low", "high"}``: the score and its 95 % interval."""
     low, high = interval(corpus, said)
     return {"uar": uar(corpus.label, said), "low": low, "high": high}
@@ -316,7 +316,7 @@ def cell(score: dict[str, float]) -> str:
 # ---- parts
 
 
-def compare(corpora: Sequence[Corpus], store: Store, leave_out: Sequence[str] = ()) -> list[dict[str, Any]]:
+def compare(corpora: Sequence[SoundCorpus], store: Store, leave_out: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Compare whole feature sets, scored alike."""
     rows = []
     for corpus in corpora:
@@ -329,7 +329,7 @@ def compare(corpora: Sequence[Corpus], store: Store, leave_out: Sequence[str] = 
     return rows
 
 
-def ablation(corpora: Sequence[Corpus], store: Store) -> list[dict[str, Any]]:
+def ablation(corpora: Sequence[SoundCorpus], store: Store) -> list[dict[str, Any]]:
     """Score each group of columns alone, and all the others without it; shrunk linear discriminant, no choices."""
     measured = [store.features("acoustic", corpus) for corpus in corpora]
     kinds = np.array([column.split(".")[1].removeprefix("voiced_") for column in COLUMNS])
@@ -353,7 +353,7 @@ def ablation(corpora: Sequence[Corpus], store: Store) -> list[dict[str, Any]]:
     return rows
 
 
-def discriminant(x: Array, corpus: Corpus) -> float:
+def discriminant(x: Array, corpus: SoundCorpus) -> float:
     """Return the UAR of a linear discriminant with shrinkage 0.3."""
     said = np.empty_like(corpus.label)
     for held in folds(corpus.speaker, corpus.folds):

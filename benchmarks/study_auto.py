@@ -45,7 +45,7 @@ from dualstream.heads.variants.registry import Prediction
 from dualstream.pipeline.experiments.training_data import read_corpus
 from frozen_rows import whisper_rows
 from numpy.typing import NDArray
-from results_parts import Job, ravdess_cache
+from results_parts import ResultsJob, ravdess_cache
 
 from dualstream.cores import one_core
 
@@ -61,7 +61,7 @@ Taken = dict[str, tuple[str, ...]]  # by rule
 
 
 @dataclass(frozen=True, repr=False)
-class Corpus:
+class SettingRows:
     """Features of one setting."""
 
     name: str
@@ -71,7 +71,7 @@ class Corpus:
 # ---- corpora
 
 
-def corpora(folder: Path) -> Iterator[Corpus]:
+def corpora(folder: Path) -> Iterator[SettingRows]:
     """Yield RAVDESS by three encoders of sound beside its action units, raw and normalised; CREMA-D's votes."""
     data = Path(os.environ["DUALSTREAM_DATA"]).resolve()
     ravdess = cached(folder, data)
@@ -81,9 +81,9 @@ def corpora(folder: Path) -> Iterator[Corpus]:
     else:
         print("DUALSTREAM_WEIGHTS is not set: no rows of Whisper", file=sys.stderr)
     for name, features in ravdess.items():
-        yield Corpus(f"RAVDESS, {name}", features)
-        yield Corpus(f"RAVDESS, {name}, speaker-normalised", normalise_speakers(features))
-    yield Corpus("CREMA-D, votes", votes(data / "cremad_votes"))
+        yield SettingRows(f"RAVDESS, {name}", features)
+        yield SettingRows(f"RAVDESS, {name}, speaker-normalised", normalise_speakers(features))
+    yield SettingRows("CREMA-D, votes", votes(data / "cremad_votes"))
 
 
 def cached(folder: Path, data: Path) -> dict[str, FeatureSet]:
@@ -91,7 +91,7 @@ def cached(folder: Path, data: Path) -> dict[str, FeatureSet]:
     folder.mkdir(parents=True, exist_ok=True)
     files = {"acoustic:emodb": folder / "ravdess.h5", "acoustic": folder / "ravdess-own.h5"}
     if not all(path.exists() for path in files.values()):
-        ravdess_cache(Job(data, folder.resolve(), 1, False))
+        ravdess_cache(ResultsJob(data, folder.resolve(), 1, False))
     return {name: read_corpus(path).features for name, path in files.items()}
 
 

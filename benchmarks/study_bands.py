@@ -89,6 +89,7 @@ def predict(
 
 
 def uar(truth: NDArray[np.int64], answer: NDArray[np.int64]) -> float:
+    """Return the unweighted mean of the classes' recalls."""
     return float(np.mean([np.mean(answer[truth == one] == one) for one in np.unique(truth)]))
 
 

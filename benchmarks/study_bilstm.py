@@ -61,7 +61,7 @@ MEAN = "bilstm, mean of windows, linear head"
 
 
 @dataclass(frozen=True, repr=False)
-class Corpus:
+class LabelledSounds:
     """Sounds, labels, and which utterances are fitted on and scored in each fold."""
 
     name: str
@@ -73,18 +73,22 @@ class Corpus:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The emotions, in code order."""
         return vocabulary((one.emotion for one in self.utterances), EMOTIONS)
 
     @property
     def emotion(self) -> NDArray[np.int64]:
+        """Codes of the emotions, shape (N,)."""
         return np.array([self.names.index(one.emotion) for one in self.utterances])
 
     @property
     def sentiment(self) -> NDArray[np.int64]:
+        """Codes of the sentiments that follow from them, shape (N,)."""
         return np.array([SENTIMENTS.index(sentiment_of(one.emotion)) for one in self.utterances])
 
     @property
     def speaker(self) -> NDArray[np.int64]:
+        """Codes of the speakers, shape (N,)."""
         return np.unique([one.speaker for one in self.utterances], return_inverse=True)[1]
 
 
@@ -111,25 +115,27 @@ def main() -> None:
             print(f"\n({part}: {time.process_time() - started_s:.0f} s of processor time)\n", flush=True)
 
 
-def read_corpus(part: str, data: Path) -> Corpus:
+def read_corpus(part: str, data: Path) -> LabelledSounds:
     """Return a corpus and its folds."""
     if part == "emodb":
         root = data / "emodb"
         rows = list(emodb.rows(root))
         speakers = sorted({one.speaker for one in rows})
         held = [np.isin([one.speaker for one in rows], speakers[k::5]) for k in range(5)]
-        return Corpus("EMO-DB", root, rows, [(~part, part) for part in held], "ravdess")
+        return LabelledSounds("EMO-DB", root, rows, [(~part, part) for part in held], "ravdess")
     if part not in ("ravdess", "epochs"):
         sys.exit(f"--part {part}: expected ravdess, emodb or epochs")
     root = data / "ravdess" / "audio"
     rows = [one for one in ravdess.rows(root) if one.emotion != "calm"]
     actor = np.array([int(one.speaker) for one in rows])
     if part == "epochs":
-        return Corpus("RAVDESS, actors 11-12", root, rows, [(actor <= 10, (actor > 10) & (actor <= 12))], "emodb")
-    return Corpus("RAVDESS", root, rows, [(actor <= 12, (actor > 12) & (actor <= 16))], "emodb")
+        return LabelledSounds(
+            "RAVDESS, actors 11-12", root, rows, [(actor <= 10, (actor > 10) & (actor <= 12))], "emodb"
+        )
+    return LabelledSounds("RAVDESS", root, rows, [(actor <= 12, (actor > 12) & (actor <= 16))], "emodb")
 
 
-def study(corpus: Corpus, options: argparse.Namespace, folder: Path, *, curve: bool) -> None:
+def study(corpus: LabelledSounds, options: argparse.Namespace, folder: Path, *, curve: bool) -> None:
     """Train, fit, score and print one corpus."""
     ffmpeg = find_ffmpeg()
     one = build_trainable("bilstm", None)
@@ -169,7 +175,7 @@ def study(corpus: Corpus, options: argparse.Namespace, folder: Path, *, curve: b
 
 
 def train(
-    corpus: Corpus,
+    corpus: LabelledSounds,
     samples: Samples,
     fit: NDArray[np.bool_],
     held: NDArray[np.bool_],
@@ -218,7 +224,7 @@ def rows_of(encoder: AudioEncoder, sounds: Sequence[NDArray[np.float32]]) -> tup
     return np.array(whole, np.float64), np.array(mean, np.float64)
 
 
-def linear(corpus: Corpus, rows: Array, fit: NDArray[np.bool_], held: NDArray[np.bool_]) -> Array:
+def linear(corpus: LabelledSounds, rows: Array, fit: NDArray[np.bool_], held: NDArray[np.bool_]) -> Array:
     """Return log-probabilities of the held-out utterances by `linear_audio` on these rows."""
     count = len(rows)
     whole = FeatureSet(
@@ -240,7 +246,7 @@ def linear(corpus: Corpus, rows: Array, fit: NDArray[np.bool_], held: NDArray[np
     return found
 
 
-def report(corpus: Corpus, said: dict[str, list[Array]], scored: NDArray[np.bool_]) -> None:
+def report(corpus: LabelledSounds, said: dict[str, list[Array]], scored: NDArray[np.bool_]) -> None:
     """Print a row each, and its difference from the acoustic columns."""
     truth, speaker, names = corpus.emotion[scored], corpus.speaker[scored], corpus.names
     print(f"### {corpus.name}: {len(truth)} utterances of {len(np.unique(speaker))} speakers\n")

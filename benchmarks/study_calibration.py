@@ -21,7 +21,7 @@ from dualstream.heads.variants.ensemble import ensemble
 from dualstream.heads.variants.options import FitOptions
 from dualstream.heads.variants.registry import Prediction
 from numpy.typing import NDArray
-from study_priors import HEADS, LOSSES, STOPPING, Answers, Case, cases
+from study_priors import HEADS, LOSSES, STOPPING, Answers, PriorsCase, cases
 
 from dualstream.cores import one_core
 
@@ -46,7 +46,7 @@ def main() -> None:
                     print(f"| {head} | {' | '.join(row(case, head, loss, words.seeds))} |", flush=True)
 
 
-def row(case: Case, head: str, loss: str, seeds: int) -> list[str]:
+def row(case: PriorsCase, head: str, loss: str, seeds: int) -> list[str]:
     """Return the cells of one head."""
     plain, own = answers(case, head, loss, seeds)
     truth, group = case.corpus.emotion[case.scored], case.group[case.scored]
@@ -68,7 +68,7 @@ def joint(models: Answers) -> NDArray[np.int64]:
     return mean.argmax(1)
 
 
-def answers(case: Case, head: str, loss: str, seeds: int) -> tuple[Answers, Answers | None]:
+def answers(case: PriorsCase, head: str, loss: str, seeds: int) -> tuple[Answers, Answers | None]:
     """Return each model's answers as they are, and at a temperature of the rows that stopped it."""
     name, parameters = HEADS[head]
     solved = registry.is_closed_form(name)

@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from study_acoustic import (
     KINDS,
     Array,
-    Corpus,
+    SoundCorpus,
     Store,
     best_penalty,
     cell,
@@ -81,7 +81,7 @@ def pool() -> list[str]:
 
 
 @dataclass
-class Part:
+class FoldPart:
     """One fold of a `Judge`, with the chosen columns eliminated from it.
 
     `scatter`, `means` and `test` begin as the shrunk scatter within classes (P, P), the classes' means (P, C)
@@ -142,7 +142,7 @@ class Judge:
     ) -> None:
         classes, truth = np.unique(y, return_inverse=True)
         self.temper = temper
-        self.parts: list[Part] = []
+        self.parts: list[FoldPart] = []
         for held in folds(speaker, count):
             scaler = StandardScaler().fit(x[~held])
             z = scaler.transform(x[~held]).clip(-5, 5)
@@ -156,7 +156,7 @@ class Judge:
             test = np.ascontiguousarray(np.concatenate(tests).T)
             logits = np.zeros((len(classes), test.shape[1]))
             weight = np.repeat([1.0, *(1 / CLEAN_COUNTS for _ in heard)], held.sum())
-            self.parts.append(Part(scatter, means, test, np.tile(truth[held], len(tests)), weight, logits))
+            self.parts.append(FoldPart(scatter, means, test, np.tile(truth[held], len(tests)), weight, logits))
 
     def fresh(self) -> Judge:
         """Return a judge of the same rows to whom nothing has been added yet; call it before the first `add`."""
@@ -204,7 +204,7 @@ def choose(judges: Sequence[Judge], names: Sequence[str], width: int = 192) -> l
     return [names[i] for i in chosen]
 
 
-def select(both: Sequence[Corpus], store: Store) -> dict[str, Any]:
+def select(both: Sequence[SoundCorpus], store: Store) -> dict[str, Any]:
     """Choose columns on each corpus, score them on both, and choose anew inside every fold.
 
     Returns

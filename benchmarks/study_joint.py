@@ -45,7 +45,7 @@ Parts = list[tuple[Codes, Codes]]
 
 
 @dataclass(frozen=True, repr=False)
-class Answers:
+class HeldOutAnswers:
     """What one way answers, of held-out rows."""
 
     codes: dict[str, list[Codes]]
@@ -169,10 +169,12 @@ def study(title: str, corpus: FeatureSet, parts: Parts, names: tuple[str, ...], 
         print(f"| `{name}` | {' | '.join(cells)} |", flush=True)
 
 
-def both_ways(corpus: FeatureSet, parts: Parts, name: str, seeds: int, loss: str) -> tuple[Answers, Answers]:
+def both_ways(
+    corpus: FeatureSet, parts: Parts, name: str, seeds: int, loss: str
+) -> tuple[HeldOutAnswers, HeldOutAnswers]:
     """Fit a variant in each part and answer for what it holds out: each head for itself, and jointly."""
     options = FitOptions(seeds=tuple(range(seeds)), loss=loss, patience=0, threads=1)
-    ways = [Answers({t: [] for t in TASKS}, {t: [] for t in TASKS}, []) for _ in range(2)]
+    ways = [HeldOutAnswers({t: [] for t in TASKS}, {t: [] for t in TASKS}, []) for _ in range(2)]
     gathered: list[list[list[tuple[registry.Prediction, Codes, FeatureSet]]]] = [
         [[] for _ in range(seeds)] for _ in ways
     ]
@@ -188,7 +190,7 @@ def both_ways(corpus: FeatureSet, parts: Parts, name: str, seeds: int, loss: str
     return ways[0], ways[1]
 
 
-def _add(answers: Answers, folds: list[tuple[registry.Prediction, Codes, FeatureSet]]) -> None:
+def _add(answers: HeldOutAnswers, folds: list[tuple[registry.Prediction, Codes, FeatureSet]]) -> None:
     codes = [decode(said) for said, _, _ in folds]
     for at, task in enumerate(TASKS):
         answers.codes[task].append(np.concatenate([one[at] for one in codes]))  # type: ignore[misc]
@@ -202,7 +204,7 @@ def _add(answers: Answers, folds: list[tuple[registry.Prediction, Codes, Feature
 
 
 def _differences(
-    corpus: FeatureSet, new: Codes, pair: tuple[Answers, Answers]
+    corpus: FeatureSet, new: Codes, pair: tuple[HeldOutAnswers, HeldOutAnswers]
 ) -> tuple[float, float, float, float]:
     gaps = []
     for task in TASKS:

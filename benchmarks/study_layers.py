@@ -45,7 +45,7 @@ Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Case:
+class LayersCase:
     """One corpus: its rows and its folds."""
 
     name: str
@@ -87,7 +87,7 @@ def figures(caches: dict[str, Path]) -> Figures:
 
     Of two, each is also read by the layers that the other one chose.
     """
-    cases = {name: Case(name, read_corpus(path)) for name, path in caches.items()}
+    cases = {name: LayersCase(name, read_corpus(path)) for name, path in caches.items()}
     found: Figures = {}
     for name, case in cases.items():
         other = next((one for key, one in cases.items() if key != name), None)
@@ -95,7 +95,7 @@ def figures(caches: dict[str, Path]) -> Figures:
     return found
 
 
-def _measured(case: Case, other: Case | None) -> Figures:
+def _measured(case: LayersCase, other: LayersCase | None) -> Figures:
     numbers = case.features.streams["audio"].layers
     answers: dict[str, list[Codes]] = {f"layer {one}": _answers(case, OPTIONS, str(one)) for one in numbers}
     losses, picks = _inner_losses(case), []
@@ -134,7 +134,7 @@ def _measured(case: Case, other: Case | None) -> Figures:
 
 
 def _answers(
-    case: Case, options: FitOptions, layers: str | None, weights: list[dict[int, float]] | None = None, *,
+    case: LayersCase, options: FitOptions, layers: str | None, weights: list[dict[int, float]] | None = None, *,
     name: str = "linear_audio",
 ) -> list[Codes]:  # fmt: skip
     """Return what each seed's models say of every utterance held out, shape (N,) each."""
@@ -153,7 +153,7 @@ def _answers(
     return list(said)
 
 
-def _inner_losses(case: Case) -> list[list[float]]:
+def _inner_losses(case: LayersCase) -> list[list[float]]:
     """Return each layer's loss on training utterances that were held out, for each fold."""
     return [_layer_losses(case.features.take(fit)) for fit, _ in case.folds()]
 
@@ -168,15 +168,15 @@ def _layer_losses(train: FeatureSet) -> list[float]:
     return losses
 
 
-def _reweighed(case: Case, weights: NDArray[np.float64]) -> Case:
+def _reweighed(case: LayersCase, weights: NDArray[np.float64]) -> LayersCase:
     """Return a corpus whose layers are mixed by given weights; columns standardised by all rows, no label seen."""
     stream = case.features.streams["audio"]
     mixed = LayerMix.standardised(stream, weights).stream(stream)
     features = replace(case.features, streams={**case.features.streams, "audio": mixed})
-    return Case(case.name, replace(case.corpus, features=features))
+    return LayersCase(case.name, replace(case.corpus, features=features))
 
 
-def _interval(case: Case, answers: list[Codes], less: list[Codes] | None = None) -> list[float]:
+def _interval(case: LayersCase, answers: list[Codes], less: list[Codes] | None = None) -> list[float]:
     """Return UAR, or its difference to `less`, in per cent: the mean over seeds and a bootstrap over speakers."""
     truth, speaker = case.features.emotion, case.features.speaker
     speakers, rng = np.unique(speaker), np.random.default_rng(0)

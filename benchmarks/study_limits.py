@@ -46,12 +46,14 @@ def _signs(table: Table, **found: object) -> Signs:
 
 
 def label_noise(table: Table, name: str, share: float, rng: np.random.Generator) -> bool:
+    """Tell whether a share of labels drawn anew is found."""
     label = np.where(rng.random(len(table)) < share, rng.permutation(table.label), table.label)
     damaged = replace(table, label=label)
     return verdicts.noise(_signs(damaged, wrong=wrong_codes(damaged))) is not None
 
 
 def moved_rows(table: Table, name: str, share: float, rng: np.random.Generator) -> bool:
+    """Tell whether a share of one stream's rows at other utterances is found."""
     source = np.arange(len(table))
     some = np.flatnonzero(rng.random(len(table)) < share)
     source[some] = np.roll(rng.permutation(some), 1)
@@ -60,18 +62,21 @@ def moved_rows(table: Table, name: str, share: float, rng: np.random.Generator) 
 
 
 def wrong_speakers(table: Table, name: str, share: float, rng: np.random.Generator) -> bool:
+    """Tell whether a share of speakers drawn anew is found."""
     speaker = np.where(rng.random(len(table)) < share, rng.permutation(table.speaker), table.speaker)
     damaged = replace(table, speaker=speaker)
     return verdicts.misnamed(_signs(damaged, wrong=wrong_codes(damaged))) is not None
 
 
 def labels_of_speakers(table: Table, name: str, speakers: float, rng: np.random.Generator) -> bool:
+    """Tell whether labels that are renamed for some speakers are found."""
     mine = np.isin(table.speaker, rng.permutation(np.unique(table.speaker))[: int(speakers)])
     label = np.where(mine, (table.label + 1) % len(table.classes), table.label)
     return bool(label_maps(replace(table, label=label)))
 
 
 def scale(table: Table, name: str, factor: float, rng: np.random.Generator) -> bool:
+    """Tell whether half of the rows at another scale are found."""
     some = rng.random(len(table)) < 0.5
     damaged = _with(table, name, table.raw[name] * np.where(some, factor, 1.0)[:, None])
     found = two_kinds(damaged, name)
@@ -79,6 +84,7 @@ def scale(table: Table, name: str, factor: float, rng: np.random.Generator) -> b
 
 
 def copied(table: Table, name: str, share: float, rng: np.random.Generator) -> bool:
+    """Tell whether a share of rows copied from others is found."""
     rows = table.raw[name].copy()
     order = rng.permutation(len(rows))
     count = int(np.ceil(share * len(rows))) + (share >= verdicts.COPIED)  # more than the bound
@@ -88,6 +94,7 @@ def copied(table: Table, name: str, share: float, rng: np.random.Generator) -> b
 
 
 def filled(table: Table, name: str, share: float, rng: np.random.Generator) -> bool:
+    """Tell whether a share of rows filled with the mean is found."""
     rows = table.raw[name].copy()
     count = int(np.ceil(share * len(rows))) + (share >= verdicts.FILLED)
     rows[rng.permutation(len(rows))[:count]] = rows.mean(axis=0)

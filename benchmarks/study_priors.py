@@ -60,7 +60,7 @@ Answers = list[NDArray[np.float64]]
 
 
 @dataclass(frozen=True, repr=False)
-class Case:
+class PriorsCase:
     """One corpus and the rows that are scored by what was fitted on others."""
 
     name: str
@@ -72,6 +72,7 @@ class Case:
 
     @property
     def scored(self) -> NDArray[np.int64]:
+        """The rows that are scored."""
         return np.concatenate([held for _, held in self.parts])
 
 
@@ -108,7 +109,7 @@ def main() -> None:
 # ---- fitting
 
 
-def answers(case: Case, head: str, loss: str, seeds: int) -> dict[Task, Answers]:
+def answers(case: PriorsCase, head: str, loss: str, seeds: int) -> dict[Task, Answers]:
     """Return log-probabilities of the scored rows by task, a model each."""
     name, parameters = HEADS[head]
     solved = registry.is_closed_form(name)
@@ -129,7 +130,7 @@ def answers(case: Case, head: str, loss: str, seeds: int) -> dict[Task, Answers]
 
 
 def report(
-    case: Case, loss: str, said: dict[str, dict[Task, Answers]], before: dict[str, NDArray[np.float64]]
+    case: PriorsCase, loss: str, said: dict[str, dict[Task, Answers]], before: dict[str, NDArray[np.float64]]
 ) -> None:
     """Print the table of one case, and differences to an earlier version's answers where those are at hand."""
     group = case.group[case.scored]
@@ -171,7 +172,7 @@ def loss_moved(
 # ---- corpora
 
 
-def cases(name: str, rows: Path) -> Iterator[Case]:
+def cases(name: str, rows: Path) -> Iterator[PriorsCase]:
     """Yield the cases of one corpus."""
     data, weights = (Path(os.environ[variable]) for variable in ("DUALSTREAM_DATA", "DUALSTREAM_WEIGHTS"))
     if name == "meld":
@@ -184,13 +185,13 @@ def cases(name: str, rows: Path) -> Iterator[Case]:
         corpus = ravdess(rows, weights, data)
         actor = corpus.speaker + 1
         if name == "ravdess":
-            yield Case(
+            yield PriorsCase(
                 "RAVDESS, new actors", corpus, [(np.flatnonzero(actor <= 12), np.flatnonzero(actor > 12))], actor
             )
-            yield Case("RAVDESS, folds", corpus, folds(actor, corpus.emotion, 4), actor)
+            yield PriorsCase("RAVDESS, folds", corpus, folds(actor, corpus.emotion, 4), actor)
         for draw in range(DRAWS if name == "thinned" else 0):
             some = corpus.take(uneven(corpus.emotion, draw))
-            yield Case(f"RAVDESS, thinned {draw}", some, folds(some.speaker, some.emotion, 4), some.speaker)
+            yield PriorsCase(f"RAVDESS, thinned {draw}", some, folds(some.speaker, some.emotion, 4), some.speaker)
 
 
 def folds(
@@ -238,7 +239,7 @@ def corpus_of(
     )
 
 
-def meld(folder: Path) -> Case:
+def meld(folder: Path) -> PriorsCase:
     """Return MELD's train and dev: action units, and the words of the transcript."""
     from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -269,7 +270,7 @@ def meld(folder: Path) -> Case:
         (units != 0).any(1),
     )
     corpus = replace(corpus, speaker=np.full(len(corpus), -1))  # six friends are in all dialogues
-    return Case("MELD, dev", corpus, [(np.flatnonzero(train), np.flatnonzero(~train))], corpus.dialogue)
+    return PriorsCase("MELD, dev", corpus, [(np.flatnonzero(train), np.flatnonzero(~train))], corpus.dialogue)
 
 
 def ravdess(rows: Path, weights: Path, data: Path) -> FeatureSet:
@@ -286,7 +287,7 @@ def ravdess(rows: Path, weights: Path, data: Path) -> FeatureSet:
     return corpus_of(video, found.utterance, emotion, None, np.array(files), found.group, seen)
 
 
-def emodb(rows: Path, weights: Path, data: Path) -> Case:
+def emodb(rows: Path, weights: Path, data: Path) -> PriorsCase:
     """Return EMO-DB: acoustic columns and Whisper's rows, ten folds by speaker."""
     found = whisper_rows(rows, weights / "whisper-tiny.en", "emodb", data)
     kept = rows / "acoustic-emodb.npy"
@@ -296,7 +297,7 @@ def emodb(rows: Path, weights: Path, data: Path) -> Case:
     emotion = np.array([words[code] for code in found.label])
     each = np.arange(len(emotion)).astype(str)
     corpus = corpus_of(np.load(kept), found.utterance, emotion, None, each, found.group)
-    return Case("EMO-DB", corpus, folds(corpus.speaker, corpus.emotion, 10), corpus.speaker)
+    return PriorsCase("EMO-DB", corpus, folds(corpus.speaker, corpus.emotion, 10), corpus.speaker)
 
 
 def acoustic_rows(files: list[Path]) -> NDArray[np.float32]:
@@ -309,7 +310,7 @@ def acoustic_rows(files: list[Path]) -> NDArray[np.float32]:
     return np.stack(found)
 
 
-def cremad(folder: Path) -> Case:
+def cremad(folder: Path) -> PriorsCase:
     """Return CREMA-D's votes by ear and by eye, train against dev."""
     with (folder / "manifest.csv").open(newline="") as lines:
         table = list(csv.DictReader(lines))
@@ -326,13 +327,13 @@ def cremad(folder: Path) -> Case:
         np.array([row["speaker"] for row in table]),
     )
     train = np.array([row["split"] == "train" for row in table])
-    return Case("CREMA-D, votes", corpus, [(np.flatnonzero(train), np.flatnonzero(~train))], corpus.speaker)
+    return PriorsCase("CREMA-D, votes", corpus, [(np.flatnonzero(train), np.flatnonzero(~train))], corpus.speaker)
 
 
 # ---- made-up corpora
 
 
-def planted(seed: int) -> Case:
+def planted(seed: int) -> PriorsCase:
     """Return a corpus of uneven classes: means in each stream, noise, sometimes shared, sometimes rows missing."""
     rng = np.random.default_rng([seed, 41])
     classes, count = int(rng.integers(2, 8)), int(rng.integers(300, 1_500))
@@ -349,7 +350,9 @@ def planted(seed: int) -> Case:
     words = np.array([f"class {code}" for code in truth])
     each = np.arange(len(truth)).astype(str)
     corpus = corpus_of(streams[0] * seen[:, None], streams[1], words, None, each, each, seen)
-    return Case(f"planted {seed}", corpus, [(np.arange(count), np.arange(count, len(truth)))], corpus.dialogue)
+    return PriorsCase(
+        f"planted {seed}", corpus, [(np.arange(count), np.arange(count, len(truth)))], corpus.dialogue
+    )
 
 
 def planted_study(count: int, heads: list[str]) -> None:

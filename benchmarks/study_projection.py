@@ -23,7 +23,7 @@ from dualstream.heads.evaluation.folds import fold_codes
 from dualstream.heads.evaluation.statistics import Estimate, PairedDifference
 from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
-from frozen_rows import Rows, folder_of, picture_rows, whisper_rows
+from frozen_rows import CorpusRows, folder_of, picture_rows, whisper_rows
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
@@ -81,7 +81,7 @@ def main() -> None:
         print(f"\n({time.process_time() - started:.0f} s of processor time)\n", flush=True)
 
 
-def read(name: str, folder: Path) -> Rows:
+def read(name: str, folder: Path) -> CorpusRows:
     """Return the rows of a corpus that the command line names."""
     data, weights = folder_of("DUALSTREAM_DATA"), folder_of("DUALSTREAM_WEIGHTS")
     if name == "mosi":
@@ -89,7 +89,7 @@ def read(name: str, folder: Path) -> Rows:
     return whisper_rows(folder, weights / "whisper-tiny.en", name, data)
 
 
-def study(rows: Rows, seeds: int, rotations: int, *, by_windows: bool) -> None:
+def study(rows: CorpusRows, seeds: int, rotations: int, *, by_windows: bool) -> None:
     """Print the table of one corpus, and what turning gains."""
     truth = np.unique(rows.label, return_inverse=True)[1]
     names = np.unique(rows.label)
@@ -117,7 +117,7 @@ def study(rows: Rows, seeds: int, rotations: int, *, by_windows: bool) -> None:
         print(f"| {road.width} | {kind} | {' | '.join(cells)} | {gains} |", flush=True)
 
 
-def out_of_fold(rows: Rows, road: Road, seeds: int) -> dict[str, Answers]:
+def out_of_fold(rows: CorpusRows, road: Road, seeds: int) -> dict[str, Answers]:
     """Return each head's answers; projection and heads of a fold see its training rows alone."""
     names, truth = np.unique(rows.label, return_inverse=True)
     group = np.unique(rows.group, return_inverse=True)[1].astype(np.int64)
@@ -172,14 +172,14 @@ def features(
     )
 
 
-def score(rows: Rows, answers: Answers) -> Estimate:
+def score(rows: CorpusRows, answers: Answers) -> Estimate:
     """Return the balanced accuracy with an interval over the groups."""
     names, truth = np.unique(rows.label, return_inverse=True)
     group = np.unique(rows.group, return_inverse=True)[1]
     return metrics.score(answers, truth, names, groups=group).balanced_accuracy
 
 
-def against(rows: Rows, answers: Answers, others: Answers) -> PairedDifference:
+def against(rows: CorpusRows, answers: Answers, others: Answers) -> PairedDifference:
     """Return what one way gains over another, paired."""
     names, truth = np.unique(rows.label, return_inverse=True)
     group = np.unique(rows.group, return_inverse=True)[1]

@@ -18,7 +18,7 @@ import scipy.fft
 from dualstream.features.acoustic.frames import SAMPLE_RATE_HZ
 from numpy.typing import NDArray
 from scipy import signal
-from study_acoustic import KINDS, Corpus, Store, corpora, feature_sets, nested, uar
+from study_acoustic import KINDS, SoundCorpus, Store, corpora, feature_sets, nested, uar
 
 from dualstream.cores import one_core
 
@@ -71,7 +71,7 @@ def damaged(sound: NDArray[np.float32], how: str, seed: int) -> NDArray[np.float
     return (np.round(np.clip(sound, -1, 1) * 32767) / 32768).astype(np.float32)
 
 
-def all_damaged(corpus: Corpus, how: str) -> list[NDArray[np.float32]]:
+def all_damaged(corpus: SoundCorpus, how: str) -> list[NDArray[np.float32]]:
     """Return a corpus's sounds damaged, each with a seed of its own."""
     return [damaged(sound, how, seed) for seed, sound in enumerate(corpus.sounds)]
 
@@ -81,7 +81,7 @@ def _with_noise(sound: NDArray[np.float32], noise: NDArray[np.float64], ratio_db
     return sound + (noise * np.sqrt(power / 10 ** (ratio_db / 10) / (noise**2).mean())).astype(np.float32)
 
 
-def stress(corpus: Corpus, store: Store) -> list[dict[str, Any]]:
+def stress(corpus: SoundCorpus, store: Store) -> list[dict[str, Any]]:
     """Return the UAR of each set and classifier on clean and on damaged sound, by models of clean sound."""
     rows = []
     for name in [name for name in SETS if name in feature_sets()]:

@@ -120,6 +120,12 @@ def require_regions(options: FaceOptions, identity: IdentityOptions) -> None:
 def given_options(options: object, names: Iterable[str]) -> list[str]:
     """Return those of some options that differ from their defaults, as they are typed: ``--face-weights FILE``."""
     values = ((name, getattr(options, name)) for name in names)
-    return [
-        f"--{name.replace('_', '-')} {value}" for name, value in values if value != getattr(type(options), name)
-    ]
+    return [_typed(name, value) for name, value in values if value != getattr(type(options), name)]
+
+
+def _typed(name: str, value: object) -> str:
+    """Return an option as it is typed; a flag stands alone."""
+    word = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{word}" if value else f"--no-{word}"
+    return f"--{word} {value}"

@@ -30,7 +30,7 @@ from dualstream.features.encoder import (
     TableEncoder,
     register,
 )
-from dualstream.features.encoders.table_files import Table, read_table
+from dualstream.features.encoders.table_files import TableRows, read_table
 from dualstream.features.encoders.table_folders import FeatureFolder, folder_files
 from dualstream.features.encoders.table_pooling import pooled
 from dualstream.features.encoders.table_reading import TableReading, shaping
@@ -108,7 +108,7 @@ class FeatureTable:
 
     spec: EncoderSpec
 
-    def __init__(self, table: Table, stream: StreamName, how: TableReading | None = None) -> None:
+    def __init__(self, table: TableRows, stream: StreamName, how: TableReading | None = None) -> None:
         self._table = table
         others = [name for name in table.columns if name.strip().lower() in NO_FEATURES]
         if others:
@@ -209,7 +209,7 @@ class FeatureTable:
         return (starts_s + times["end_s"][rows]) / 2 if "end_s" in times else starts_s + length_s / 2
 
 
-def _time_column(table: Table) -> str | None:
+def _time_column(table: TableRows) -> str | None:
     """Return ``time_s`` or ``start_s``, whichever the table has; None for one row per utterance."""
     found = tuple(table.times)
     if not found:
@@ -230,7 +230,7 @@ def _time_column(table: Table) -> str | None:
     return "time_s" if "time_s" in found else "start_s"
 
 
-def _rows_by_id(table: Table, time: str | None) -> RowsById:
+def _rows_by_id(table: TableRows, time: str | None) -> RowsById:
     """Return each utterance's rows, rising in time; raise ValueError where two claim one place."""
     found = RowsById.of(table.ids)
     twice: list[str] = []
@@ -291,7 +291,7 @@ class RowsById:
             yield utterance_id, self._order[self._offsets[place] : self._offsets[place + 1]]
 
 
-def _alike(table: Table, rows: NDArray[np.uint32]) -> NDArray[np.bool_]:
+def _alike(table: TableRows, rows: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """Tell which rows the next one takes the place of, shape (R - 1,): of spans, those that begin together."""
     if not table.pooled:
         return np.ones(len(rows) - 1, dtype=np.bool_)

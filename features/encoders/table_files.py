@@ -23,7 +23,7 @@ MAX_BYTES = 16 * 2**30  # what an NPZ may declare; a table of MELD's windows wit
 
 
 @dataclass(frozen=True, repr=False)
-class Table:
+class TableRows:
     """N rows of D columns, checked: ids not empty, all numbers finite."""
 
     path: Path
@@ -64,7 +64,7 @@ def register_reader(suffix: str, reader: Reader) -> None:
     READERS[suffix] = reader
 
 
-def read_table(path: Path, how: TableReading | None = None) -> Table:
+def read_table(path: Path, how: TableReading | None = None) -> TableRows:
     """Read a table by the ending of its name.
 
     Raises
@@ -100,7 +100,7 @@ def read_table(path: Path, how: TableReading | None = None) -> Table:
     return found
 
 
-def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | None = None) -> Table | None:
+def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | None = None) -> TableRows | None:
     """Check what was read; None where no row is left.
 
     Parameters
@@ -134,7 +134,7 @@ def table_of(path: Path, kind: str, sha256: str, read: Rows, *, timed: bool | No
     features = read.numbers.features
     if not features.shape[1]:
         raise TableError(f"table {path.name} has no feature columns beside the id and times")
-    return Table(
+    return TableRows(
         path=path,
         format=kind,
         sha256=sha256,

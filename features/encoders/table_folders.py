@@ -19,7 +19,7 @@ import numpy as np
 from dualstream.features.encoder import EncoderSpec, StreamFeatures, StreamName, TableEncoder, named_files
 from dualstream.features.encoders.table_columns import Columns, stem_of
 from dualstream.features.encoders.table_csv import read_csv
-from dualstream.features.encoders.table_files import Table, table_of
+from dualstream.features.encoders.table_files import TableRows, table_of
 from dualstream.features.encoders.table_reading import Rows, TableError, TableReading
 from dualstream.features.single_read import read_hashed
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from dualstream.documents import JsonObject
 SUFFIXES = (".npy", ".csv")
 MAX_NAMED = 5
 
-MakeTable = Callable[[Table, StreamName, TableReading], TableEncoder]
+MakeTable = Callable[[TableRows, StreamName, TableReading], TableEncoder]
 
 
 def folder_files(argument: str, weights: str | None) -> list[Path]:
@@ -42,7 +42,7 @@ def folder_files(argument: str, weights: str | None) -> list[Path]:
 class _Found:
     """What the files of a folder hold together."""
 
-    first: Table
+    first: TableRows
     """Of the first file that has rows."""
     rows: int
     failed: int
@@ -131,7 +131,7 @@ class FeatureFolder:
             self._last = (utterance_id, encoder)
         return encoder
 
-    def _table(self, utterance_id: str) -> Table | None:
+    def _table(self, utterance_id: str) -> TableRows | None:
         """Read one file; None where no row is left of it."""
         path = self._files[utterance_id]
         data, sha256 = read_hashed(path)
@@ -146,7 +146,7 @@ class FeatureFolder:
 
     def _read_all(self) -> _Found:
         """Read every file once; return the first table, how many rows there are, and what was passed over."""
-        first: Table | None = None
+        first: TableRows | None = None
         rows = failed = most = without_rows = 0
         for name, path in self._files.items():
             table = self._table(name)

@@ -36,7 +36,7 @@ LEAST_CHANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenFace:
     """What is shown in one window."""
 
     state: int
@@ -51,7 +51,7 @@ class Choice:
 
 
 @dataclass(frozen=True, repr=False)
-class Voices:
+class TrackScores:
     """Each track's score at each tick that it is seen at; no memory for ticks at which it is not."""
 
     scores: dict[int, NDArray[np.float64]]
@@ -130,12 +130,12 @@ class Voices:
         return first + np.flatnonzero(good), pool(scores[:, good], rows[good], model)
 
 
-def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float32] | None) -> Voices:
+def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float32] | None) -> TrackScores:
     """Score every face against the sound of its clip, mono at SAMPLE_RATE_HZ; without sound nothing is scored."""
     ends = [one.first_tick + len(one.grey) for one in faces]
     ticks = max(ends, default=0)
     if audio is None or not ticks:
-        return Voices({}, np.zeros(ticks, np.bool_))
+        return TrackScores({}, np.zeros(ticks, np.bool_))
     scores: dict[int, NDArray[np.float64]] = {}
     lagged: dict[int, LaggedScores] = {}
     for one in (one for one in faces if one.grey):
@@ -147,21 +147,21 @@ def listen(faces: Sequence[Seen], scorer: SpeakerScorer, audio: NDArray[np.float
         if (smooth := LaggedScores.of(one.first_tick, by_lag)) is not None:
             lagged[number] = smooth
     least_fit = scorer.least_fit if isinstance(scorer, LaggedScorer) else float("-inf")
-    return Voices(scores, voiced(levels_db(audio, ticks)), lagged, least_fit, model_of(scorer), audio)
+    return TrackScores(scores, voiced(levels_db(audio, ticks)), lagged, least_fit, model_of(scorer), audio)
 
 
-def largest(faces: Sequence[Seen], target: int) -> Choice:
+def largest(faces: Sequence[Seen], target: int) -> ChosenFace:
     """Return the largest face in the picture of a wanted instant."""
     there = [one for one in faces if target in one.shown]
     if not there:
-        return Choice(NO_FACE)
+        return ChosenFace(NO_FACE)
     best = max(there, key=lambda one: (one.shown[target].place.side, -one.track.number))
-    return Choice(LARGEST, best, in_view=len(there))
+    return ChosenFace(LARGEST, best, in_view=len(there))
 
 
 def speaker(
     faces: Sequence[Seen],
-    voices: Voices,
+    voices: TrackScores,
     *,
     shot: int,
     target: int,
@@ -169,7 +169,7 @@ def speaker(
     contexts_s: Sequence[float],
     least_margin: float,
     least_alone: float | None = None,
-) -> Choice:
+) -> ChosenFace:
     """Return the face that talks in a window, among those of the shot of its picture.
 
     Parameters
@@ -190,14 +190,14 @@ def speaker(
     ]
     in_view = sum(target in one.shown for one in rivals)
     if not rivals:
-        return Choice(NO_FACE)
+        return ChosenFace(NO_FACE)
     nears = [(first_tick_from(span_s[0] - one), first_tick_from(span_s[1] + one)) for one in contexts_s]
     if len(rivals) == 1:
         (only,) = rivals
         score = voices.mean(only, *nears[0])
         if in_view and least_alone is not None and score < least_alone:
-            return Choice(UNDECIDED, None, score, in_view=in_view, rivals=(only,))
-        return Choice(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
+            return ChosenFace(UNDECIDED, None, score, in_view=in_view, rivals=(only,))
+        return ChosenFace(ALONE if in_view else OUT_OF_VIEW, only if in_view else None, score, in_view=in_view)
     span = first_tick_from(span_s[0]), first_tick_from(span_s[1])
     ranked = _by_voice(rivals, voices, _extent(faces, shot), span)
     if ranked is None or (ranked.meet and not ranked.margin >= least_margin):
@@ -211,10 +211,10 @@ def speaker(
             for one, behind in ranked.behind
             if target in one.shown and (not fits or not np.isfinite(margin) or behind < least_margin)
         )
-        return Choice(UNDECIDED, None, _number(score), _number(margin), in_view, near_best)
+        return ChosenFace(UNDECIDED, None, _number(score), _number(margin), in_view, near_best)
     if target not in best.shown:
-        return Choice(OUT_OF_VIEW, None, _number(score), _number(margin), in_view)
-    return Choice(BY_MARGIN, best, _number(score), _number(margin), in_view)
+        return ChosenFace(OUT_OF_VIEW, None, _number(score), _number(margin), in_view)
+    return ChosenFace(BY_MARGIN, best, _number(score), _number(margin), in_view)
 
 
 @dataclass(frozen=True, repr=False)
@@ -232,7 +232,7 @@ class _Ranking:
 
 
 def _by_voice(
-    rivals: Sequence[Seen], voices: Voices, shot: tuple[int, int], span: tuple[int, int]
+    rivals: Sequence[Seen], voices: TrackScores, shot: tuple[int, int], span: tuple[int, int]
 ) -> _Ranking | None:
     """Rank faces by all that the window's voice, and others, say in the shot."""
     found = voices.pooled(rivals, shot, span)
@@ -248,7 +248,7 @@ def _by_voice(
 
 
 def _by_window(
-    rivals: Sequence[Seen], voices: Voices, nears: Sequence[tuple[int, int]], least_margin: float
+    rivals: Sequence[Seen], voices: TrackScores, nears: Sequence[tuple[int, int]], least_margin: float
 ) -> _Ranking:
     """Rank faces by their mean scores in the first span that decides; in the first one, if none does."""
     found = []
@@ -270,7 +270,7 @@ def _extent(faces: Sequence[Seen], shot: int) -> tuple[int, int]:
     return min((one.first_tick for one in there), default=0), max(ends, default=0)
 
 
-def _of_shot(faces: Sequence[Seen], voices: Voices, shot: int) -> list[LaggedScores]:
+def _of_shot(faces: Sequence[Seen], voices: TrackScores, shot: int) -> list[LaggedScores]:
     return [
         voices.lagged[one.track.number]
         for one in faces
@@ -286,7 +286,7 @@ def first_tick_from(time_s: float) -> int:
     return tick if tick / TICKS_PER_S >= time_s else tick + 1
 
 
-def _mean(voices: Voices, one: Seen, near: tuple[int, int]) -> float:
+def _mean(voices: TrackScores, one: Seen, near: tuple[int, int]) -> float:
     value = voices.mean(one, *near)
     return value if np.isfinite(value) else -np.inf
 

@@ -59,7 +59,7 @@ def make_identity(options: IdentityOptions) -> IdentityMethod | None:
 
 
 @dataclass(frozen=True, repr=False)
-class Evidence:
+class IdentityEvidence:
     """What one utterance of train says of who looks like whom."""
 
     speaker: str
@@ -69,7 +69,7 @@ class Evidence:
     """Which of them may be the speaker: those that were chosen; all of them where none was. Shape (T,)."""
 
     @classmethod
-    def of(cls, speaker: str, people: People, faces: FaceRows) -> Evidence:
+    def of(cls, speaker: str, people: People, faces: FaceRows) -> IdentityEvidence:
         """Return the evidence of one utterance."""
         chosen = np.isin(people.track, faces.track[np.isin(faces.state, CHOSEN)])
         return cls(speaker, people.looks, chosen if chosen.any() else np.ones(len(people.track), np.bool_))
@@ -116,7 +116,7 @@ def nearest(looks: NDArray[np.float32], centres: NDArray[np.float32], least: flo
     return np.where(cosines[np.arange(len(looks)), best] >= least, best, -1)
 
 
-def fit_identity(evidence: Sequence[Evidence], same_person: float) -> Identity:
+def fit_identity(evidence: Sequence[IdentityEvidence], same_person: float) -> Identity:
     """Group the faces of train, and tie groups to speakers by who is seen with whom."""
     looks = stacked([one.looks for one in evidence])
     looks = looks[np.any(looks != 0, axis=1)]

@@ -12,7 +12,7 @@ import numpy as np
 from dualstream.features.batching import OverlappingEncoder
 from dualstream.features.encoder import EncoderSpec, VideoEncoder
 from dualstream.features.faces import choice, detection, embedding, scoring
-from dualstream.features.faces.choice import Choice
+from dualstream.features.faces.choice import ChosenFace
 from dualstream.features.faces.detection import FaceDetector, build_detector
 from dualstream.features.faces.embedding import unit_rows
 from dualstream.features.faces.identity import IdentityMethod, make_identity
@@ -276,7 +276,7 @@ class FaceReading:
         return identity is not None and identity.embedder is not None
 
     def _with_people(
-        self, crops: Crops, watcher: FaceWatcher, shown: Mapping[int, int], choices: Mapping[int, Choice]
+        self, crops: Crops, watcher: FaceWatcher, shown: Mapping[int, int], choices: Mapping[int, ChosenFace]
     ) -> Crops:
         """Add whom the faces look like, and the rivals of undecided windows."""
         assert self.method.identity is not None and self.method.identity.embedder is not None
@@ -308,7 +308,7 @@ class FaceReading:
 
     def _choices(
         self, region: Region, clip: Clip, watcher: FaceWatcher, shown: Mapping[int, int]
-    ) -> dict[int, Choice]:
+    ) -> dict[int, ChosenFace]:
         faces = watcher.seen()
         if region == "face":
             return {target: choice.largest(faces, target) for target in shown}
@@ -330,7 +330,7 @@ class FaceReading:
         }
 
     def _placed(
-        self, count: int, watcher: FaceWatcher, shown: Mapping[int, int], choices: Mapping[int, Choice]
+        self, count: int, watcher: FaceWatcher, shown: Mapping[int, int], choices: Mapping[int, ChosenFace]
     ) -> Crops:
         faces = FaceRows.nothing(count)
         frames, windows, times_s = [], [], []

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from dualstream.features.media.channels import channel_count
-from dualstream.features.media.decode import LOUDEST, MICROSECOND, Decoded, Job, Ticks
+from dualstream.features.media.decode import MICROSECOND, Decoded, Job, Ticks
 from dualstream.features.media.mixing import choose
 from dualstream.features.media.pictures import Watcher
 from dualstream.features.media.report import DecodeReport
 from dualstream.features.media.settings import MediaError
+from dualstream.features.media.sinks import LOUDEST
 from dualstream.features.windows import Sampling, WindowPlan
 from numpy.typing import NDArray
 

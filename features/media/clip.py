@@ -77,9 +77,6 @@ def read_clip(
         known_s = min(limit_s, _left_s(path, sound, start_s, binary, guards))
     longest_s = known_s or limit_s
     ticks = Ticks.of(sampling.grid(plan, longest_s))
-    rows = None
-    if sampling.kind != "aligned":
-        rows = frozenset(row_of(sampling.targets(plan, longest_s).time_s, ticks).tolist())
     job = Job(
         binary,
         real_path,
@@ -88,7 +85,7 @@ def read_clip(
         start_s,
         limit_s,
         ticks,
-        rows,
+        _wanted_rows(plan, sampling, longest_s, ticks),
         max(plan.length_s / 2, float(ticks.step)),
         watch=None if watch is None else partial(watch, longest_s),
         gpu=gpu,
@@ -99,6 +96,13 @@ def read_clip(
     with naming(path):
         video, audio, processes = read(job, path)
     return assemble(Asked(path, plan, sampling, job, span_s[1], known_s), video, audio, processes)
+
+
+def _wanted_rows(plan: WindowPlan, sampling: Sampling, longest_s: float, ticks: Ticks) -> frozenset[int] | None:
+    """Return which of the wanted instants keep their frame; None: all, each window having one of its own."""
+    if sampling.kind == "aligned":
+        return None
+    return frozenset(row_of(sampling.targets(plan, longest_s).time_s, ticks).tolist())
 
 
 def _binary(ffmpeg: str | None, settings: DecodeSettings) -> str:

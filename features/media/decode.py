@@ -16,17 +16,17 @@ from which `chosen` works out by the same integer arithmetic which picture each 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 from dualstream.features.media import boxes, command, runner
-from dualstream.features.media.channels import CHANNELS, FILTER, INVERTED_FILTER
+from dualstream.features.media.channels import FILTER, INVERTED_FILTER
 from dualstream.features.media.pictures import PictureSink, Watch, Watcher, watched_chain
 from dualstream.features.media.report import DecodeReport
-from dualstream.features.media.settings import DecodeSettings, Guards, MediaError
+from dualstream.features.media.settings import DecodeSettings, Guards
+from dualstream.features.media.sinks import SOUND_FRAME_BYTES, AudioSamples, FrameSink, Stamps
 from dualstream.features.windows import Grid
 from numpy.typing import NDArray
 
@@ -35,10 +35,7 @@ TIE_US = 2  # behind the midpoint, rounded down: half a microsecond of error, an
 RATIO_LIMIT = 1_000_000  # ffmpeg keeps both sides of a frame rate below about this
 SCALER = "flags=bilinear+accurate_rnd+full_chroma_int+bitexact"  # the same numbers on every processor
 WIDEST = 8  # a picture is never scaled beyond this many frame sides, however odd its shape
-_STAMP = re.compile(rb"frame:(\d+) +pts:(-?\d+|NOPTS)")
 Output = tuple[int, str, dict[str, str | int]]  # pipe, stream, options
-SOUND_FRAME_BYTES = 8  # the centre and the mix, as they are kept
-LOUDEST = 8.0  # samples beyond this many times full scale are no sound
 MARKS = 3  # lines of the log that say that a picture came: two threads' words may run into one line
 SOUND_MARK_S = 0.5  # before a span, what is wrong with its sound is no longer the seek's doing
 MOST_PICTURES_A_SECOND = 240  # that are shown to a watcher
@@ -88,7 +85,7 @@ class Job:
     limit_s: float
     ticks: Ticks
     wanted_rows: frozenset[int] | None
-    """Rows that are kept as they come; None: all."""
+    """FrameSink that are kept as they come; None: all."""
     pad_s: float
     """How long the last picture is held, so that at least one tick behind it shows it."""
     lead_us: int = 0
@@ -118,121 +115,6 @@ class Job:
 
 
 @dataclass
-class Rows:
-    """A sink for raw frames: keeps the wanted rows, and refuses more than there can be."""
-
-    frame_bytes: int
-    ticks: int
-    """How many instants are wanted; what comes behind them is dropped."""
-    most: int
-    wanted: frozenset[int] | None
-    count: int = 0
-    kept: list[int] = field(default_factory=list)
-    data: bytearray = field(default_factory=bytearray)
-    _part: bytearray = field(default_factory=bytearray)
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._part += data
-        while len(self._part) >= self.frame_bytes:
-            if self.count >= self.most:
-                raise MediaError("too_large", f"ffmpeg gave more than the {self.most} frames that were asked for")
-            if self.count < self.ticks and (self.wanted is None or self.count in self.wanted):
-                self.keep(self.count, memoryview(self._part)[: self.frame_bytes])
-            del self._part[: self.frame_bytes]
-            self.count += 1
-
-    def keep(self, row: int, data: memoryview) -> None:
-        """Keep a frame as a row; rows rise."""
-        self.kept.append(row)
-        self.data += data
-
-
-@dataclass
-class AudioSamples:
-    """A sink for raw sound of three channels: keeps the centre and the mix, capped, and how loud all three are."""
-
-    most_bytes: int
-    data: bytearray = field(default_factory=bytearray)
-    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
-    """Sums of the squares of centre, mix and difference, shape (3,)."""
-    product: float = 0.0
-    """Sum of the products of mix and difference."""
-    peak: NDArray[np.float64] = field(default_factory=lambda: np.zeros(CHANNELS))
-    """Largest absolute sample of each, shape (3,)."""
-    _part: bytes = b""
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._part += data
-        whole = len(self._part) // (4 * CHANNELS)
-        samples = np.frombuffer(self._part, dtype="<f4", count=whole * CHANNELS).reshape(-1, CHANNELS)
-        self._part = self._part[whole * 4 * CHANNELS :]
-        if len(self.data) + whole * SOUND_FRAME_BYTES > self.most_bytes:
-            raise MediaError("too_large", f"the sound is longer than the {self.most_bytes} bytes asked for")
-        self.data += samples[:, :2].tobytes()
-        if whole:
-            self._weigh(np.ascontiguousarray(samples.T))
-
-    def _weigh(self, channels: NDArray[np.float32]) -> None:
-        peak = np.abs(channels).max(axis=1)
-        if not (peak <= LOUDEST).all():  # or no number
-            channels = np.clip(np.nan_to_num(channels), -LOUDEST, LOUDEST)
-            peak = np.abs(channels).max(axis=1)
-        self.peak = np.maximum(self.peak, peak)
-        self.energy += np.square(channels).sum(axis=1)
-        self.product += float((channels[1] * channels[2]).sum())
-
-    def array(self) -> NDArray[np.float32]:
-        """Return the samples, shape (S, 2): the centre channel (or silence), and the mix."""
-        frames = len(self.data) // SOUND_FRAME_BYTES
-        return np.frombuffer(self.data, dtype="<f4", count=2 * frames).reshape(-1, 2)
-
-
-@dataclass
-class Stamps:
-    """A sink for the times that ``metadata=mode=print`` writes: one line a picture or piece of sound."""
-
-    limit_bytes: int
-    lead_us: int = 0
-    """How much earlier than the clip's clock these times begin to count."""
-    times_us: list[int] = field(default_factory=list)
-    """Presentation times, microseconds on the clip's clock, in order of decoding."""
-    first_us: int | None = None
-    """The first of all, which may lie before 0: it is not in the list then."""
-    lost: int = 0
-    """How many have no time stamp."""
-    restarted: bool = False
-    """The filters began anew, because the stream changed its format: only times before that are listed."""
-    _rest: bytes = b""
-    _bytes: int = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._bytes += len(data)
-        if self._bytes > self.limit_bytes:
-            raise MediaError("too_large", f"the list of time stamps passed {self.limit_bytes} bytes")
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            found = _STAMP.match(line)
-            if found is None or self.restarted:
-                continue
-            if self.first_us is not None and int(found[1]) == 0:
-                self.restarted = True
-            elif found[2] == b"NOPTS":
-                self.lost += 1
-            else:
-                self.take(int(found[2]) - self.lead_us)
-
-    def take(self, time_us: int) -> None:
-        """Take the next time, microseconds."""
-        if self.first_us is None:
-            self.first_us = time_us
-        if time_us >= 0:
-            self.times_us.append(time_us)
-
-
-@dataclass
 class Decoded:
     """What one process gave."""
 
@@ -240,7 +122,7 @@ class Decoded:
     report: DecodeReport
     pictures: Stamps
     sound: Stamps
-    rows: Rows | None = None
+    rows: FrameSink | None = None
     samples: AudioSamples | None = None
     inverted: bool = False
     """The right side of the sound was inverted before it was mixed."""
@@ -273,13 +155,13 @@ def _decode(job: Job, *, video: bool, audio: bool) -> Decoded:
     if video and job.watch is not None:
         result.watcher = job.watch()
         shown = PictureSink(result.watcher, result.pictures.times_us, result.report)
-        result.rows = Rows(1, 0, 0, None)
+        result.rows = FrameSink(1, 0, 0, None)
         sinks += [shown.feed, result.pictures.feed]
         outputs.append(lambda fds: (fds[0], "V:0", _watched_options(job, fds[1])))
     elif video:
         size = settings.frame_size_px
         assert size is not None
-        result.rows = Rows(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
+        result.rows = FrameSink(3 * size * size, job.ticks.count, job.most_rows, job.wanted_rows)
         sinks += [result.rows.feed, result.pictures.feed]
         outputs.append(lambda fds: (fds[0], "V:0", _video_options(job, size, fds[1])))
     if audio:

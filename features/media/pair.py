@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dualstream.features.media import command, runner
-from dualstream.features.media.decode import AudioSamples, Decoded, Job, Rows, Stamps
+from dualstream.features.media.decode import Decoded, Job
 from dualstream.features.media.probe import Probe, probe
 from dualstream.features.media.report import DecodeReport, stated_start_s
 from dualstream.features.media.settings import Guards, MediaError, naming
+from dualstream.features.media.sinks import AudioSamples, FrameSink, Stamps
 
 SAME_START_S = 0.001  # starts that differ by less are the same: priming, and rounding to a header's time base
 
@@ -134,7 +135,7 @@ def probe_pair(path: Path, sound: Path, *, ffmpeg: str | None = None, guards: Gu
 def _nothing(job: Job, header: DecodeReport) -> Decoded:
     """Return what a file gives of a span that lies before its start or behind its end."""
     side = job.settings.frame_size_px or 0
-    rows = Rows(3 * side * side, job.ticks.count, 0, None)
+    rows = FrameSink(3 * side * side, job.ticks.count, 0, None)
     return Decoded(0, header, Stamps(0), Stamps(0), rows, AudioSamples(0))
 
 

@@ -22,21 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dualstream.features.media import boxes, command, nvdec
-from dualstream.features.media.decode import (
-    MICROSECOND,
-    SOUND_FRAME_BYTES,
-    SOUND_SLACK_S,
-    AudioSamples,
-    Decoded,
-    Job,
-    Rows,
-    Stamps,
-)
+from dualstream.features.media.decode import MICROSECOND, SOUND_SLACK_S, Decoded, Job
 from dualstream.features.media.mixing import cancels
 from dualstream.features.media.report import DAMAGE_WARNINGS, DecodeReport, StreamHeader
 from dualstream.features.media.seek import INDEXED, Read
 from dualstream.features.media.seek import decode_span as by_process
 from dualstream.features.media.settings import Decoder, DecodeSettings, MediaError
+from dualstream.features.media.sinks import SOUND_FRAME_BYTES, AudioSamples, FrameSink, Stamps
 from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
 from dualstream.features.media.watched import WatchedPictures
 
@@ -229,9 +221,9 @@ def _pictures(job: Job, stream: Any, result: Decoded, offset_us: int, row_bytes:
     """Return what takes the pictures: as rows, or to be looked at."""
     how = result.pictures, offset_us, stream
     if job.watch is None:
-        result.rows = Rows(row_bytes, job.ticks.count, job.most_rows, job.wanted_rows)
+        result.rows = FrameSink(row_bytes, job.ticks.count, job.most_rows, job.wanted_rows)
         return Pictures(job, result.rows, *how)
-    result.rows, result.watcher = Rows(1, 0, 0, None), job.watch()
+    result.rows, result.watcher = FrameSink(1, 0, 0, None), job.watch()
     return WatchedPictures(job, result.rows, *how, watcher=result.watcher)
 
 

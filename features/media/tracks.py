@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from av import AudioFrame, VideoFrame
     from av.filter import Graph
     from av.video.stream import VideoStream
-    from dualstream.features.media.decode import AudioSamples, Rows, Stamps
+    from dualstream.features.media.sinks import AudioSamples, FrameSink, Stamps
 
 PIECES = 64  # of sound that wait before they are filtered: more than a second
 TURNS = {0: (), 90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
@@ -40,7 +40,7 @@ def rescaled(time: int, base: Base, to: Base) -> int:
 class Pictures:
     """The pictures of one stream, in the order that they are shown in."""
 
-    def __init__(self, job: Job, rows: Rows, stamps: Stamps, offset_us: int, stream: VideoStream) -> None:
+    def __init__(self, job: Job, rows: FrameSink, stamps: Stamps, offset_us: int, stream: VideoStream) -> None:
         self.done = False
         self.rotation_deg = 0
         self.size_px = (stream.codec_context.width, stream.codec_context.height)

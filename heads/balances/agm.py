@@ -42,6 +42,7 @@ class Agm(Modulation):
         """Losses of the streams' answers, mean over the steps so far, shape (streams, S)."""
 
     def factors(self, step: Step) -> dict[str, Tensor]:
+        """Return each stream's factor on its gradients, by how sharp its own answers are."""
         import torch
 
         logits = {known: step.told(known) for known in coalitions(step.streams)}
@@ -62,6 +63,7 @@ class Agm(Modulation):
         return factor
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Keep the means of some seeds."""
         self.mean = None if self.mean is None else self.mean[:, list(rows)]
 
 

@@ -26,5 +26,6 @@ class Auxiliary(StreamBalance):
         self.strength = strength
 
     def losses(self, step: Step, joint: dict[Task, Tensor]) -> dict[Task, Tensor]:
+        """Add each stream's own loss to the joint one."""
         alone = [step.alone(stream) for stream in step.streams]
         return {key: loss + self.strength * sum(one[key] for one in alone) for key, loss in joint.items()}

@@ -41,11 +41,13 @@ class Blending(StreamBalance):
         """Losses on train and held out at the last look, (1 + streams, S) each."""
 
     def losses(self, step: Step, joint: dict[Task, Tensor]) -> dict[Task, Tensor]:
+        """Return the weighted sum of the joint loss and each stream's own."""
         every = [joint, *(step.alone(stream) for stream in step.streams)]
         weights = [1.0] * len(every) if self.weight is None else list(self.weight)
         return {key: sum(w * one[key] for w, one in zip(weights, every, strict=True)) for key in joint}  # type: ignore[misc]
 
     def epoch(self, epoch: int, step: Step) -> None:
+        """Estimate the weights anew, every few epochs, by how much each loss generalises and overfits."""
         import torch
 
         if epoch % EPOCHS:
@@ -63,6 +65,7 @@ class Blending(StreamBalance):
         self.before = now
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Keep the weights and losses of some seeds."""
         at = list(rows)
         self.weight = None if self.weight is None else self.weight[:, at]
         self.before = None if self.before is None else (self.before[0][:, at], self.before[1][:, at])

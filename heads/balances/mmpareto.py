@@ -36,6 +36,7 @@ class MMPareto(StreamBalance):
         """Array, first row, end row, and the gradient of that stream's own loss."""
 
     def losses(self, step: Step, joint: dict[Task, Tensor]) -> dict[Task, Tensor]:
+        """Return the joint losses, and note each stream's own gradients."""
         import torch
 
         alone = {stream: step.alone(stream) for stream in step.streams}
@@ -53,6 +54,7 @@ class MMPareto(StreamBalance):
         return {key: loss + self.strength * sum(one[key] for one in alone.values()) for key, loss in joint.items()}
 
     def before_step(self, step: Step) -> None:
+        """Turn each stream's gradients to where its own and the joint loss both fall."""
         import torch
 
         with torch.no_grad():

@@ -30,6 +30,7 @@ class Modulation(StreamBalance):
         raise NotImplementedError
 
     def before_step(self, step: Step) -> None:
+        """Scale each stream's gradients by its factor, and note the weights as they are."""
         import torch
 
         with torch.no_grad():
@@ -43,6 +44,7 @@ class Modulation(StreamBalance):
                     self._held.append((name, start, stop, rows, factor))
 
     def after_step(self, step: Step) -> None:
+        """Shorten the step of each stream's weights to its factor."""
         import torch
 
         with torch.no_grad():

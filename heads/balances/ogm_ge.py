@@ -29,6 +29,7 @@ class OgmGe(Modulation):
     noise = True
 
     def factors(self, step: Step) -> dict[str, Tensor]:
+        """Return each stream's factor, by how much of the truth it tells against the others."""
         return self.factors_of(truth_shares(step), step.streams)
 
     def factors_of(self, shares: Mapping[str, Tensor], streams: Sequence[str]) -> dict[str, Tensor]:

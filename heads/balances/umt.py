@@ -70,9 +70,11 @@ class Umt(StreamBalance):
         }
 
     def losses(self, step: Step, joint: dict[Task, Tensor]) -> dict[Task, Tensor]:
+        """Add how far each stream's answers are from those of a network that was trained on it alone."""
         return {key: loss + self.strength * self._distance(step, key) for key, loss in joint.items()}
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Keep what was taught to some seeds."""
         at = list(rows)
         self.taught = {s: {key: logs[at] for key, logs in tasks.items()} for s, tasks in self.taught.items()}
 

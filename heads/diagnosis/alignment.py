@@ -214,6 +214,13 @@ class _Centred:
 
 
 def centred(features: FeatureSet, name: str) -> _Centred:
+    """Return a stream's windows less the mean of their utterance, as principal components.
+
+    Raises
+    ------
+    ValueError
+        Where the stream has no windows.
+    """
     stream = features.streams[name]
     if stream.windows is None or stream.window_present is None:
         raise ValueError(f"the {name} stream has no windows: its alignment can't be measured")

@@ -22,7 +22,14 @@ from dualstream.heads.diagnosis.signs.measure import with_limits as limits_of_si
 from dualstream.heads.diagnosis.signs.table import Names
 from dualstream.heads.diagnosis.strength import chance_of, complement, strength
 from dualstream.heads.diagnosis.subsets import require_streams, worth
-from dualstream.heads.diagnosis.trials import Heads, Progress, drop_to_dev, estimate, has_windows, single_stream
+from dualstream.heads.diagnosis.trials import (
+    DiagnosedHeads,
+    Progress,
+    drop_to_dev,
+    estimate,
+    has_windows,
+    single_stream,
+)
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import majority_lines
 from dualstream.heads.evaluation.memorised import Certainty, certainty
@@ -72,7 +79,7 @@ def gather(
     if len(pooled.features) < labelled:
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
-    heads = Heads.of(pooled, options, progress)
+    heads = DiagnosedHeads.of(pooled, options, progress)
     if single_stream(heads.base, streams[0], streams).prepare is not None:
         others = "the other stream" if len(streams) == 2 else "the other streams"
         notes = (*notes, f"a stream alone: {options.fusion} with {others} hidden")
@@ -152,7 +159,7 @@ def _pooled(train: FeatureSet, dev: FeatureSet | None, by: GroupBy, options: Dia
 
 
 def _evidence(
-    heads: Heads,
+    heads: DiagnosedHeads,
     raw: _Raw,
     train: FeatureSet,
     dev: FeatureSet | None,
@@ -212,7 +219,7 @@ def _evidence(
     )
 
 
-def _pair(heads: Heads, train: FeatureSet, offsets: Offsets) -> Pair:
+def _pair(heads: DiagnosedHeads, train: FeatureSet, offsets: Offsets) -> Pair:
     """Return what two of several streams give joined."""
     pooled, names = heads.pooled, offsets.streams
     joined = heads.some[frozenset(names)].log_probabilities

@@ -40,7 +40,7 @@ THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
 
 
 @dataclass(repr=False)
-class Heads:
+class DiagnosedHeads:
     """The head that is diagnosed, the single streams, and every change of it, on the same folds."""
 
     pooled: Pool
@@ -57,7 +57,7 @@ class Heads:
     interventions: dict[str, Intervention] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> Heads:
+    def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> DiagnosedHeads:
         """Fit the head as it is, each stream alone, and of three streams or more each subset of them."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
         made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
@@ -230,6 +230,7 @@ def _balances(base: Trial) -> list[tuple[Trial, str | None, str]]:
 
 
 def has_windows(features: FeatureSet) -> bool:
+    """Tell whether all streams have windows."""
     return all(features.streams[name].windows is not None for name in features.streams)
 
 
@@ -239,6 +240,7 @@ def _one_seed(fit: FitOptions) -> FitOptions:
 
 
 def estimate(rows: Rows, pooled: Pool) -> Estimate:
+    """Return the balanced accuracy of out-of-fold log-probabilities (N, C), one array a seed."""
     names = getattr(pooled.features, f"{pooled.task}_names")
     return metrics.score(list(rows), pooled.truth, names, groups=pooled.group).balanced_accuracy
 

@@ -178,13 +178,7 @@ def score(
     confusion = counts.sum(1).mean(0)
     log_loss = calibrated = calibration = None
     if all(model.ndim == 2 for model in models):
-        rows = np.arange(len(truth))
-        floored = [np.maximum(m.astype(np.float64), LOG_FLOOR) for m in models]
-        log_loss = _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed)
-        fitted = [np.maximum(cross_calibrated(m, truth, group), LOG_FLOOR) for m in floored]
-        calibrated = _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed)
-        errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
-        calibration = Estimate(float(np.mean(errors)), errors)
+        log_loss, calibrated, calibration = _of_probabilities(models, truth, group, resamples, seed)
     majority, train_majority = majority_lines(np.bincount(truth, minlength=classes), names, train_counts)
     return Scores(
         names=tuple(names),
@@ -200,6 +194,19 @@ def score(
         train_majority=train_majority,
         warnings=_collapse_warnings(counts.sum(1), names),
     )
+
+
+def _of_probabilities(
+    models: Sequence[NDArray[Any]], truth: Codes, group: Codes, resamples: int, seed: int
+) -> tuple[Estimate, Estimate, Estimate]:
+    """Return OF_PROBABILITIES of log-probabilities (N, C), one array a model."""
+    rows = np.arange(len(truth))
+    floored = [np.maximum(m.astype(np.float64), LOG_FLOOR) for m in models]
+    log_loss = _estimate_mean([-m[rows, truth] for m in floored], group, resamples, seed)
+    fitted = [np.maximum(cross_calibrated(m, truth, group), LOG_FLOOR) for m in floored]
+    calibrated = _estimate_mean([-m[rows, truth] for m in fitted], group, resamples, seed)
+    errors = tuple(calibration_error(m.astype(np.float64), truth) for m in models)
+    return log_loss, calibrated, Estimate(float(np.mean(errors)), errors)
 
 
 def compare_models(

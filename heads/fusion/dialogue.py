@@ -47,6 +47,7 @@ class Dialogue(Network):
 
     @classmethod
     def over(cls, argument: str) -> type[Network]:
+        """Return the class of dialogues over another network's representation, such as ``concat_norm``."""
         base, _, streams = argument.partition(":")
         networks = [registry.get(name) for name in registry.names()]
         bases = [one.name for one in networks if _has_representation(one.network)]
@@ -70,6 +71,7 @@ class Dialogue(Network):
         )
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make the layers of the network below, and the attention over turns."""
         self.below = self.base.__new__(self.base)
         self.below.weights, self.below.settings = weights, settings
         width = self.below.build(weights, settings)
@@ -81,6 +83,7 @@ class Dialogue(Network):
         return width
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Add to each utterance's representation what attention over its dialogue gives, shape (S, B, width)."""
         own = self.below.represent(batch, dropout)  # (S, B, width)
         query, key, value = self.triple(self.norm(own)).chunk(3, dim=-1)
         seen, steps = self._relations(batch)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, Logits
@@ -14,9 +13,8 @@ from dualstream.heads.evaluation.partial import case_masks, partial_cases
 from dualstream.heads.fusion.network import Network, Priors, Settings, bound_to
 from dualstream.heads.fusion.registration import network
 from dualstream.heads.variants.dual import DualHead
-from dualstream.heads.variants.options import FitOptions, Parameters
 from dualstream.heads.variants.registry import Task
-from dualstream.heads.variants.streams import joined, streams_named
+from dualstream.heads.variants.streams import streams_named
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from dualstream.heads.training.weights import Dropout, Weights
 
 
-MOST_PRODUCTS = 10_000  # columns of the outer product in `tensor`: of 5 seeds a batch's take 50 MB
 PULL = 1.0  # utterances' worth of belief that all streams of `late` deserve the same weight
 
 
@@ -63,6 +60,7 @@ class Single(_Single):
 
     @classmethod
     def over(cls, argument: str) -> type[Network]:
+        """Return the class that reads the stream of this name."""
         return bound_to(cls, streams_named("single", argument, 1))
 
 
@@ -123,6 +121,7 @@ class Late(Network):
     wants_held_out = True
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make a layer for each stream."""
         self.entries = {
             stream: StreamLayer(weights, stream, settings.widths[stream], settings.hidden)
             for stream in settings.streams
@@ -131,6 +130,7 @@ class Late(Network):
         return len(settings.streams) * settings.hidden
 
     def build_heads(self, weights: Weights, settings: Settings) -> None:
+        """Make heads for each stream, and the weights and offsets by which their answers are mixed."""
         sizes = settings.emotions, settings.sentiments
         streams = settings.streams
         self.heads = [DualHead(weights, settings.hidden, *sizes, name=f"head_{stream}") for stream in streams]
@@ -146,13 +146,16 @@ class Late(Network):
                 weights.add(f"head_partial_offset.{task}", (len(self.cases), classes))
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Return the streams' own representations side by side, shape (S, B, streams * hidden)."""
         return concat(*(dropout.dropout(entry(batch).relu()) for entry in self.entries.values()))
 
     def decide_training(self, representation: torch.Tensor, batch: Batch) -> list[Logits]:
+        """Return each stream's own logits: each learns by itself."""
         parts = representation.split(self.settings.hidden, dim=-1)
         return [head(part) for head, part in zip(self.heads, parts, strict=True)]
 
     def decide(self, representation: torch.Tensor, batch: Batch) -> Logits:
+        """Return the weighted sum of the streams' log-probabilities, by which of them are there."""
         said = self.decide_training(representation, batch)
         there = self._there(batch).float()  # (B, streams)
         count, streams = there.sum(-1, keepdim=True), len(self.settings.streams)
@@ -182,6 +185,7 @@ class Late(Network):
     def finish(
         self, batches: Sequence[tuple[Batch, dict[Task, NDArray[np.int64]]]], priors: dict[Task, Priors]
     ) -> None:
+        """Fit the weights and offsets of the mixture on held-out utterances, for each case of present streams."""
         for task in self.settings.tasks:
             logs, present, truth = self._held_out(batches, task)
             shares, answered = priors[task].shares, priors[task].answered
@@ -251,6 +255,7 @@ class Gated(Network):
     scale = "normed"
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make a layer for each stream, and the gate that reads all of them."""
         self.entries = {
             stream: StreamLayer(weights, stream, width, settings.hidden)
             for stream, width in settings.widths.items()
@@ -266,6 +271,7 @@ class Gated(Network):
         return settings.hidden
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Return the mixture of the streams that the gate chooses, shape (S, B, hidden)."""
         streams = batch.streams.values()
         gate = self.gate.shared(concat(*(one.utterance for one in streams)))  # (S, B, gates * hidden)
         entered = [entry(batch).tanh() for entry in self.entries.values()]
@@ -283,91 +289,6 @@ class Gated(Network):
         first_alone, second_alone = (one & ~other).unsqueeze(-1), (other & ~one).unsqueeze(-1)
         gate = gate * (~(first_alone | second_alone)).float() + first_alone.float()  # faster than masked_fill
         return second + gate * (first - second)
-
-
-@network(
-    "lowrank",
-    summary="products of the streams, kept to a low rank (LMF)",
-    paper="Liu et al. 2018, Efficient Low-rank Multimodal Fusion, https://arxiv.org/abs/1806.00064",
-)
-class LowRank(Network):
-    """Low-rank multimodal fusion, LMF (Liu et al. 2018, https://arxiv.org/abs/1806.00064).
-
-    The outer product of the streams' rows, each with a 1 appended, under a weight tensor of rank r: the
-    sum over r of products of one linear map per stream. The appended 1 is each map's bias.
-    """
-
-    joins = True
-    scale = "normed"
-    parameters: ClassVar[Parameters] = {"rank": 4, "factors": 64}
-
-    def build(self, weights: Weights, settings: Settings) -> int:
-        self.rank, width = int(settings.parameters["rank"]), max(1, settings.hidden // 2)
-        out = int(settings.parameters["factors"])
-        self.entries = {
-            stream: StreamLayer(weights, stream, columns, width) for stream, columns in settings.widths.items()
-        }
-        self.factors = {
-            stream: weights.linear(f"factor_{stream}", width, self.rank * out) for stream in settings.streams
-        }
-        return out
-
-    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        parts = (
-            factor(dropout.dropout(self.entries[stream](batch).relu())) for stream, factor in self.factors.items()
-        )
-        product = math.prod(parts, start=next(parts))  # (S, B, rank * out)
-        return product.unflatten(-1, (self.rank, -1)).sum(-2)
-
-
-@network(
-    "tensor",
-    summary="the full outer product of the streams (TFN)",
-    paper="Zadeh et al. 2017, Tensor Fusion Network, https://arxiv.org/abs/1707.07250",
-)
-class TensorFusion(Network):
-    """Tensor fusion network, TFN (Zadeh et al. 2017, https://arxiv.org/abs/1707.07250).
-
-    Each stream is brought to a few columns with a 1 appended; their outer product holds the streams alone
-    and every combination of their columns. It grows as a power of the number of streams, to `MOST_PRODUCTS`.
-    """
-
-    joins = True
-    scale = "normed"
-    parameters: ClassVar[Parameters] = {"columns": 15}
-
-    @classmethod
-    def refuse(cls, name: str, streams: tuple[str, ...], options: FitOptions) -> None:
-        columns = int((cls.parameters | options.parameters)["columns"])
-        count = len(streams)
-        if (columns + 1) ** count > MOST_PRODUCTS:
-            fits = next(k for k in range(columns, -1, -1) if (k + 1) ** count <= MOST_PRODUCTS)
-            way = f"--set columns={fits}, or " if fits else ""
-            raise ValueError(
-                f"{name}: the outer product of {count} streams of {columns} columns and a 1 has "
-                f"{(columns + 1) ** count:,} columns; expected {MOST_PRODUCTS:,} or fewer: {way}fewer streams, "
-                f"such as {joined('tensor', streams[:2])}"
-            )
-
-    def build(self, weights: Weights, settings: Settings) -> int:
-        columns, width = int(settings.parameters["columns"]), max(1, settings.hidden // 2)
-        self.entries, self.narrow = {}, {}
-        for stream in settings.streams:
-            self.entries[stream] = StreamLayer(weights, stream, settings.widths[stream], width)
-            self.narrow[stream] = weights.linear(f"narrow_{stream}", width, columns)
-        self.after = weights.linear("after", (columns + 1) ** len(settings.streams), settings.hidden)
-        return settings.hidden
-
-    def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        first, *others = (self._narrowed(stream, batch, dropout) for stream in self.entries)
-        outer = first
-        for one in others:
-            outer = (outer.unsqueeze(-1) * one.unsqueeze(-2)).flatten(-2)  # (S, B, (columns + 1) ** streams)
-        return dropout.dropout(self.after(outer).relu())
-
-    def _narrowed(self, stream: str, batch: Batch, dropout: Dropout) -> torch.Tensor:
-        row = self.narrow[stream](dropout.dropout(self.entries[stream](batch).relu())).relu()
-        return concat(row, row.new_ones(*row.shape[:-1], 1))
 
 
 class StreamLayer:

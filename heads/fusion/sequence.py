@@ -34,6 +34,7 @@ class OverWindows(Network):
     reads = "windows"
 
     def represent(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Return the representation (S, B, width), read in groups of utterances of like length."""
         import torch
         from dualstream.heads.training.weights import is_exporting
 
@@ -63,6 +64,7 @@ class Aligned(OverWindows):
     parameters: ClassVar[Parameters] = {"width": 64, "convolutions": 1}
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make the layer over all streams' windows, the convolutions and the pooling."""
         width = int(settings.parameters["width"])
         total = sum(settings.widths.values()) + len(settings.streams) + PLACE_COLUMNS
         self.entry = weights.linear("entry", total, width, streams=spans(settings.widths))
@@ -75,6 +77,7 @@ class Aligned(OverWindows):
         return settings.hidden
 
     def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Join the streams window by window, then pool over time; shape (S, B, hidden)."""
         inside = inside_mask(batch)
         streams = batch.streams.values()
         windows, missing = [one.windows for one in streams], [absence(one.mask) for one in streams]
@@ -106,6 +109,7 @@ class CrossModal(OverWindows):
     parameters: ClassVar[Parameters] = {"width": 32, "heads": 1, "layers": 1}
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make each stream's layer, its attention to the others, and the pooling."""
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         layers = range(int(settings.parameters["layers"]))
         self.entries = {s: WindowLayer(weights, s, settings.widths[s], width) for s in settings.streams}
@@ -117,6 +121,7 @@ class CrossModal(OverWindows):
         return settings.hidden
 
     def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Let each stream attend to the others, then pool over time; shape (S, B, hidden)."""
         inside = inside_mask(batch)
         place = places(inside)
         start = {s: entry(batch, place) for s, entry in self.entries.items()}  # (S, B, T, width)
@@ -161,6 +166,7 @@ class Bottleneck(OverWindows):
     parameters: ClassVar[Parameters] = {"width": 32, "heads": 1, "layers": 2, "tokens": 4}
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make each stream's layer and attention, and the tokens that they share."""
         width, heads = int(settings.parameters["width"]), int(settings.parameters["heads"])
         self.tokens = int(settings.parameters["tokens"])
         self.layers = int(settings.parameters["layers"])
@@ -174,6 +180,7 @@ class Bottleneck(OverWindows):
         return settings.hidden
 
     def read(self, batch: Batch, dropout: Dropout) -> torch.Tensor:
+        """Let the streams exchange what the shared tokens hold, layer by layer; shape (S, B, width)."""
         inside = inside_mask(batch)
         place = places(inside)
         count, length = inside.shape

@@ -53,7 +53,7 @@ Layout = tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, repr=False)
-class Part:
+class LinearPart:
     """Heads over one design matrix."""
 
     design: Design
@@ -67,7 +67,7 @@ class LinearModel:
     variant: str
     seed: int
     history: History
-    parts: tuple[Part, ...]
+    parts: tuple[LinearPart, ...]
     prior: dict[Task, Floats]
     """Log shares of the classes in training, shape (C,): the answer where every stream is missing."""
     mixing: dict[Task, Floats]
@@ -176,7 +176,7 @@ def restore(arrays: Arrays, values: JsonObject) -> Trained:
             )
             for task in tasks
         }
-        parts.append(Part(design, heads))
+        parts.append(LinearPart(design, heads))
     partial = {
         task: PartialPools.restore(arrays, task, len(parts), len(shares))
         for task, shares in by_task["prior"].items()
@@ -253,7 +253,7 @@ def fit(
         variant=name,
         seed=options.seeds[0],
         history=History(stopped="converged" if converged else "epochs"),
-        parts=tuple(Part(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
+        parts=tuple(LinearPart(design, {t: f.head for t, f in heads.items()}) for design, heads in fitted),
         prior=prior,
         mixing={t: mixing for t, (mixing, _, _) in weights.items()},
         alone={t: alone for t, (_, alone, _) in weights.items()},

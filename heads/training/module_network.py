@@ -36,6 +36,7 @@ class ModuleNetwork(Network):
     """Its constructor takes `Settings`; its forward takes a `Batch` and gives `Logits` (B, classes)."""
 
     def build(self, weights: Weights, settings: Settings) -> int:
+        """Make one module per seed and hold their parameters side by side; return the width of what it gives."""
         for stream in settings.layers:
             weights.layer_logits(stream)
         widths = {name: width // len(settings.layers.get(name, (0,))) for name, width in settings.widths.items()}

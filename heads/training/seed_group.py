@@ -88,6 +88,7 @@ class SeedRecord:
     stopped: str = "epochs"
 
     def add(self, name: str, value: float) -> None:
+        """Add an epoch's value to a column."""
         self.columns.setdefault(name, []).append(float(value))
 
 

@@ -212,9 +212,9 @@ def is_search(name: str) -> bool:
     return variant is not None and variant.kind == "search"
 
 
-def unused(name: str, options: FitOptions) -> dict[str, str]:
+def unused(name: str, options: FitOptions, default: FitOptions | None = None) -> dict[str, str]:
     """Return which options are not as by default and yet mean nothing to a variant, and why."""
-    variant, default = get(name), FitOptions()
+    variant, default = get(name), default or FitOptions()
     reasons: dict[str, str] = {}
     if len(options.tasks) < 2:
         reasons |= dict.fromkeys(("task_balance", "sentiment_weight", "decoding"), "there is one task")

@@ -134,6 +134,8 @@ def read_bundle(path: Path) -> Bundle:
     CorruptError
         Where anything else is damaged or missing.
     """
+    if path.is_file():
+        raise NoCacheError(f"{path} is a file; expected a bundle, a folder that `export` makes of a run")
     if not (path / CONFIG).is_file():
         raise NoCacheError(f"there is no bundle {path}: no {CONFIG} in it; `export` makes one of a run")
     if (path / CONFIG).stat().st_size > MAX_CONFIG_BYTES:

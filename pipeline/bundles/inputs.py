@@ -13,8 +13,8 @@ from dualstream.features.media import DecodeSettings, MediaError, probe, probe_p
 from dualstream.features.segments import by_length, by_silence
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.bundles.segment_files import Segment, is_segment_file, read_segments, segments_of
-from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
-from dualstream.pipeline.corpus.manifest import InvalidRowError, clip_at, read_manifest
+from dualstream.pipeline.corpus.clip_files import NoClipError, clip_at, require_file
+from dualstream.pipeline.corpus.manifest import InvalidRowError, read_manifest
 from dualstream.pipeline.corpus.pairs import pair
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError

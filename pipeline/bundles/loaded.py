@@ -18,6 +18,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.experiments import integrity
 from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
+from dualstream.pipeline.extraction.encoder_choice import is_network
 from dualstream.pipeline.extraction.recipe import ExtractionOptions
 from dualstream.pipeline.extraction.shards import ClipRows, split_in_shards
 from dualstream.pipeline.extraction.staleness import Hasher
@@ -111,6 +112,8 @@ def load(
         raise UsageError(str(error)) from error
     plan, notes = make_plan(bundle, weights=weights, device=choose_device(device), ffmpeg=ffmpeg)
     specs = {name: one.spec for name, one in bundle.streams.items()}
+    if device not in ("auto", "cpu") and not any(is_network(one["stream"], one["name"]) for one in specs.values()):
+        notes.append(f"--device {device} is for networks, and none of the encoders is one: it changes nothing")
     warnings = integrity.with_random_weights(bundle.manifest.warnings, specs)
     return LoadedBundle(bundle, plan, notes, warnings)
 

@@ -24,17 +24,34 @@ class CacheLike(Protocol):
     """What of `model.Cache` is read here, which offers these functions as methods."""
 
     @property
-    def utterances(self) -> Any: ...
+    def utterances(self) -> Any:
+        """As `model.Cache` has them."""
+        ...
+
     @property
-    def offsets(self) -> NDArray[np.int64]: ...
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each utterance's windows begin, shape (N + 1,)."""
+        ...
+
     @property
-    def start_s(self) -> NDArray[np.float64]: ...
+    def start_s(self) -> NDArray[np.float64]:
+        """Where each window begins in its clip, seconds, shape (W,)."""
+        ...
+
     @property
-    def streams(self) -> Mapping[str, Any]: ...
+    def streams(self) -> Mapping[str, Any]:
+        """The streams by name."""
+        ...
+
     @property
-    def vocabulary(self) -> Mapping[str, list[str]]: ...
+    def vocabulary(self) -> Mapping[str, list[str]]:
+        """The class names of each task."""
+        ...
+
     @property
-    def provenance(self) -> Mapping[str, Any]: ...
+    def provenance(self) -> Mapping[str, Any]:
+        """How the cache was made."""
+        ...
 
 
 def utterance_columns(cache: CacheLike) -> Columns:

@@ -71,6 +71,8 @@ def main(
         raise UsageError(f"--ffmpeg {options.ffmpeg} opens clips, which --no-media leaves alone: leave one out")
     if root is not None and (options.media or isinstance(root, Path)) and not root.is_dir():
         raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
+    for text in _idle(root, options):
+        notice(text)
     manifest = read_manifest(find_manifest(manifest_path, notice))
     method = _method(options, face or FaceOptions())
     opened = options.media and root is not None
@@ -79,6 +81,15 @@ def main(
     unusable = tuple(fact.utterance.id for fact in corpus.clips if fact.fault)
     document = _document(manifest, findings, unusable, options)
     return Checkup(findings, document, _status(findings, unusable, options))
+
+
+def _idle(root: Path | RemoteRoot | None, options: CheckOptions) -> list[str]:
+    """Return what a person should know of options of clips where none is opened: they change nothing."""
+    if options.media:
+        return []
+    given = [] if root is None else [f"--root {root}"]
+    given += given_options(options, ("sound", "workers"))
+    return [f"{one} is for clips, and --no-media opens none: it changes nothing" for one in given]
 
 
 def _method(options: CheckOptions, face: FaceOptions) -> FaceMethod | None:

@@ -167,7 +167,7 @@ def compare_on(
         warnings=(
             *_shared_warnings(rows),
             *_powerless(tests, unit),
-            *protocol.ignored_options(chosen, fit),
+            *protocol.ignored_options(chosen, fit, ensemble=options.answering.ensemble),
             *found.warnings,
         ),
         certainty=found.certainty,
@@ -231,7 +231,10 @@ def describe(cache: Path, out: Path, *, fit: FitOptions, options: CompareOptions
         splits=corpus.split_sizes(),
         scored=PlannedScores(plan.split, len(plan.scored), tasks),
         options=fit,
-        warnings=(*protocol.ignored_options(chosen, fit), *integrity.planned(plan, _streams_read(plan, fitted))),
+        warnings=(
+            *protocol.ignored_options(chosen, fit, ensemble=options.answering.ensemble),
+            *integrity.planned(plan, _streams_read(plan, fitted)),
+        ),
         out=str(out),
         replaces=os.path.lexists(out),
     )

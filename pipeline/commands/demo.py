@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class ScriptedClip:
 
 def run(options: DemoCommand) -> CommandResult:
     """Do what the command line asks, each line said when it is due."""
-    page = main(options.out, options.corpus, _say)
+    page = main(options.out, options.corpus, _say, common=_common(options))
     _say(f"\nDone. Open {page}")
     return said_before()
 
@@ -83,8 +83,13 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
-    """Make the corpus in `out`, run every step on it, and return the report to open.
+def _common(options: DemoCommand) -> list[str]:
+    """Return those of the options of every command that the commands of the demo are given too."""
+    return [*(["--quiet"] if options.quiet else []), *["--verbose"] * options.verbose]
+
+
+def main(out: Path, options: DemoOptions, say: Callable[[str], None], *, common: Sequence[str] = ()) -> Path:
+    """Make the corpus in `out`, run every step on it with the options `common`, and return the report to open.
 
     Raises
     ------
@@ -101,7 +106,7 @@ def main(out: Path, options: DemoOptions, say: Callable[[str], None]) -> Path:
     say(f"Drawing {counted(len(clips), 'clip')} of a synthetic face and voice into {corpus} ...")
     draw_corpus(corpus, clips, options)
     for words in commands(out):
-        run_command(words, say)
+        run_command([*words, *common], say)
     return out / "diagnosis" / "report.html"
 
 

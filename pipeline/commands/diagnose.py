@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet
 from dualstream.heads.diagnosis import Diagnosis
 from dualstream.heads.diagnosis import diagnose as diagnose_features
-from dualstream.heads.diagnosis.evidence import Evidence
+from dualstream.heads.diagnosis.measures.coalitions import why_none
+from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.diagnosis.signs.table import Names
-from dualstream.heads.variants.registry import TASKS, Task
+from dualstream.heads.diagnosis.trials import PATIENCE, has_windows
+from dualstream.heads.variants import registry
+from dualstream.heads.variants.registry import TASKS, FitOptions, Task
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.corpus.manifest import find_manifest, read_manifest
 from dualstream.pipeline.errors import UsageError
@@ -21,6 +24,7 @@ from dualstream.pipeline.experiments import integrity
 from dualstream.pipeline.experiments.diagnosis import DiagnosedCache, DiagnosisDocument, OtherCache
 from dualstream.pipeline.experiments.error_rows import error_rows
 from dualstream.pipeline.experiments.presence import Presence, label_counts, require_rule, taken
+from dualstream.pipeline.experiments.protocol import ignored_options
 from dualstream.pipeline.experiments.ranges import outliers, usual_ranges
 from dualstream.pipeline.experiments.training_data import Corpus, read_corpus
 from dualstream.pipeline.extraction.thumbnails import middle_frames, shown_faces
@@ -70,50 +74,32 @@ def diagnose(
     """
     require_writable(out / DIAGNOSIS)
     require_rule(options.scored)
-    if options.manifest is not None:  # it is for the browser of errors, which comes last
-        read_manifest(find_manifest(options.manifest, log.info))
-        _require_root(options.root)
-    streams, norm = options.streams or None, options.speaker_norm
-    corpus = read_corpus(cache, streams=streams, speaker_norm=norm)
-    other = read_corpus(options.against, streams=streams, speaker_norm=norm) if options.against else None
-    common = _parts(corpus, other)
-    train, dev = (taken(corpus, part, options.scored) for part in common)
-    pair = None
-    if other is not None:
-        twin_train, twin_dev = _parts(other, corpus)
-        pair = (_in_order(corpus, other, twin_train, train), _in_order(corpus, other, twin_dev, dev))
-    hop_s = _hop_s(corpus)
-    odd = _said_of_rows(corpus, train, dev)
-    extracted = corpus.take(train), corpus.take(dev) if len(dev) else None
+    _require_pictures(options)
+    rows = _Diagnosed.read(cache, options)
+    if options.manifest is not None and (why := _no_errors(rows.corpus, options)):
+        raise UsageError(f"--manifest shows pictures in errors.html, and there would be none: {why}")
+    odd, extracted = _said_of_rows(rows), rows.features()
     if options.speaker_norm:
-        corpus = corpus.normalised(train)
-        other = None if other is None or pair is None else other.normalised(pair[0])
-    strangers = np.flatnonzero(corpus.splits == "test") if not len(dev) and "test" in corpus.splits else None
+        rows = rows.normalised()
     if options.any_task:
-        options = replace(options, diagnosis=replace(options.diagnosis, task=_task(corpus, options, common)))
-    settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
-    try:
-        found = diagnose_features(
-            corpus.take(train),
-            corpus.take(dev) if len(dev) else None,
-            settings,
-            other=None if other is None or pair is None else _features(other, *pair),
-            extracted=extracted if options.speaker_norm else None,
-            unlabelled=None if strangers is None else corpus.take(strangers),
-            names=_names(corpus, np.concatenate((train, dev))),
-            progress=progress,
-        )
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    found = replace(found, evidence=_with_presence(found.evidence, corpus, np.union1d(*common), options))
-    notes = [*_group_notes(found, corpus, train), *_left_out(corpus, common), *odd]
+        task = _task(rows.corpus, options, rows.common)
+        options = replace(options, diagnosis=replace(options.diagnosis, task=task))
+    corpus = rows.corpus
+    found = _found(rows, extracted if options.speaker_norm else None, options, progress)
+    notes = [
+        _presence_words(corpus, np.union1d(*rows.common), options),
+        *_ignored(corpus, options),
+        *_group_notes(found, corpus, rows.train),
+        *_left_out(corpus, rows.common),
+        *odd,
+    ]
     found = replace(found, evidence=replace(found.evidence, notes=(*found.evidence.notes, *notes)))
     looked_at = "train and dev; the test split was not looked at"
-    if strangers is not None:
+    if rows.strangers is not None:
         looked_at = "train, and rows of test without their labels (whether an encoder knows train's labels)"
     document = DiagnosisDocument(
         cache=DiagnosedCache(cache.name, corpus.digest, corpus.fingerprint),
-        against=OtherCache(options.against.name, other.digest) if other and options.against else None,
+        against=OtherCache(options.against.name, rows.other.digest) if rows.other and options.against else None,
         streams=corpus.streams,
         specs=corpus.specs,
         speaker_norm=corpus.speaker_norm,
@@ -125,14 +111,125 @@ def diagnose(
     make_folder(out)
     write_json(out / DIAGNOSIS, document.stamped())
     diagnosis.diagnosis_report(document).write(out)
-    _write_errors(found, corpus, np.concatenate((train, dev)), out, options, cache)
+    _write_errors(found, corpus, rows.both, out, options, cache)
     return document
 
 
-def _require_root(root: Path | None) -> None:
-    """Refuse a folder of clips that is not there."""
-    if root is not None and not root.is_dir():
-        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
+@dataclass(frozen=True, repr=False)
+class _Diagnosed:
+    """The rows that are diagnosed: of train and dev, and of the same utterances in another cache."""
+
+    corpus: Corpus
+    common: tuple[NDArray[np.int64], NDArray[np.int64]]
+    """Of train and dev those that all caches hold."""
+    train: NDArray[np.int64]
+    """Of those of train the ones that the rule of scoring takes."""
+    dev: NDArray[np.int64]
+    other: Corpus | None = None
+    twins: tuple[NDArray[np.int64], NDArray[np.int64]] = (np.empty(0, np.int64), np.empty(0, np.int64))
+    """The other cache's rows of `train` and `dev`, in their order."""
+
+    @classmethod
+    def read(cls, cache: Path, options: DiagnoseOptions) -> _Diagnosed:
+        """Read one cache, or two; raise UsageError where they have no train split, or none in common."""
+        streams, norm = options.streams or None, options.speaker_norm
+        corpus = read_corpus(cache, streams=streams, speaker_norm=norm)
+        other = read_corpus(options.against, streams=streams, speaker_norm=norm) if options.against else None
+        common = _parts(corpus, other)
+        train, dev = (taken(corpus, part, options.scored) for part in common)
+        if other is None:
+            return cls(corpus, common, train, dev)
+        twin_train, twin_dev = _parts(other, corpus)
+        twins = (_in_order(corpus, other, twin_train, train), _in_order(corpus, other, twin_dev, dev))
+        return cls(corpus, common, train, dev, other, twins)
+
+    @property
+    def both(self) -> NDArray[np.int64]:
+        """Those of train, and those of dev behind them."""
+        return np.concatenate((self.train, self.dev))
+
+    @property
+    def strangers(self) -> NDArray[np.int64] | None:
+        """Rows of test, whose labels are not read, where there is no dev; else None."""
+        splits = self.corpus.splits
+        return np.flatnonzero(splits == "test") if not len(self.dev) and "test" in splits else None
+
+    def features(self) -> tuple[FeatureSet, FeatureSet | None]:
+        """Return the features of train and dev."""
+        return _features(self.corpus, self.train, self.dev)
+
+    def normalised(self) -> _Diagnosed:
+        """Return them with each speaker normalised."""
+        other = None if self.other is None else self.other.normalised(self.twins[0])
+        return replace(self, corpus=self.corpus.normalised(self.train), other=other)
+
+
+def _found(
+    rows: _Diagnosed,
+    extracted: tuple[FeatureSet, FeatureSet | None] | None,
+    options: DiagnoseOptions,
+    progress: Callable[[str], None],
+) -> Diagnosis:
+    """Measure the rows and name causes; `extracted`: the features before speakers were normalised."""
+    hop_s, unlabelled = _hop_s(rows.corpus), rows.strangers
+    settings = options.diagnosis if hop_s is None else replace(options.diagnosis, hop_s=hop_s)
+    try:
+        return diagnose_features(
+            *rows.features(),
+            settings,
+            other=None if rows.other is None else _features(rows.other, *rows.twins),
+            extracted=extracted,
+            unlabelled=None if unlabelled is None else rows.corpus.take(unlabelled),
+            names=_names(rows.corpus, rows.both),
+            progress=progress,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _require_pictures(options: DiagnoseOptions) -> None:
+    """Refuse a manifest and a folder of clips that are not there, or that nothing would be shown of."""
+    if options.manifest is None:
+        if options.root is not None:
+            raise UsageError(
+                f"--root {options.root} says where the paths of --manifest start: give that too, or leave it out"
+            )
+        return
+    if not options.diagnosis.measures:
+        raise UsageError(
+            f"--manifest {options.manifest} shows pictures in errors.html, which --no-measures leaves out: leave "
+            "one out"
+        )
+    read_manifest(find_manifest(options.manifest, log.info))
+    if options.root is not None and not options.root.is_dir():
+        raise UsageError(
+            f"--root {options.root} is not a directory; give the folder that the manifest's paths start from"
+        )
+
+
+def _no_errors(corpus: Corpus, options: DiagnoseOptions) -> str:
+    """Return why no values of single utterances can be measured; empty where they can."""
+    try:
+        return why_none(options.diagnosis.fusion, tuple(corpus.streams))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _ignored(corpus: Corpus, options: DiagnoseOptions) -> list[str]:
+    """Return which options have no effect on any head that is fitted, a line each."""
+    asked, windows = options.diagnosis, has_windows(corpus.features)
+    fit = replace(asked.fit, tasks=(asked.task,))
+    if fit.balance == FitOptions.balance and registry.takes_balance(registry.get(asked.fusion)):
+        fit = replace(fit, balance_strength=FitOptions.balance_strength)  # of the balances that are tried
+    names = [asked.fusion, "linear", *(["aligned"] if windows else [])]  # what changes are tried with
+    words = ignored_options(names, fit, replace(DiagnosisOptions().fit, tasks=fit.tasks))
+    if asked.fit.patience > PATIENCE and asked.fit.patience != FitOptions.patience:
+        words.append(
+            f"--patience {asked.fit.patience} has no effect: heads of a diagnosis wait {PATIENCE} epochs at most"
+        )
+    if asked.max_shift_s != DiagnosisOptions.max_shift_s and not windows:
+        words.append(f"--max-shift {asked.max_shift_s:g} has no effect: a stream has no windows to shift")
+    return words
 
 
 def _names(corpus: Corpus, index: NDArray[np.int64]) -> Names:
@@ -191,11 +288,11 @@ def _left_out(corpus: Corpus, common: Sequence[NDArray[np.int64]]) -> list[str]:
     return [f"{left_out} utterances that the other cache lacks were left out"] if left_out else []
 
 
-def _said_of_rows(corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]) -> list[str]:
+def _said_of_rows(rows: _Diagnosed) -> list[str]:
     """Return what must be said of the encoders' weights and of odd rows, by their ids."""
-    ranges = usual_ranges(corpus.features, train, corpus.streams)
-    both = np.concatenate((train, dev))
-    odd = outliers(corpus.features, both, ranges, ids=corpus.ids, columns=corpus.column_names)
+    corpus = rows.corpus
+    ranges = usual_ranges(corpus.features, rows.train, corpus.streams)
+    odd = outliers(corpus.features, rows.both, ranges, ids=corpus.ids, columns=corpus.column_names)
     words = [text for one in odd for text in one.warnings(against="what is usual in train")]
     return [*integrity.random_weights(corpus.specs), *words]
 
@@ -207,15 +304,12 @@ def _task(corpus: Corpus, options: DiagnoseOptions, parts: Sequence[NDArray[np.i
     return next((task for task in (wanted, *TASKS) if counts[task].any()), wanted)
 
 
-def _with_presence(
-    evidence: Evidence, corpus: Corpus, candidates: NDArray[np.int64], options: DiagnoseOptions
-) -> Evidence:
-    """Note how many of the labelled utterances of train and dev had no features."""
+def _presence_words(corpus: Corpus, candidates: NDArray[np.int64], options: DiagnoseOptions) -> str:
+    """Say how many of the labelled utterances of train and dev had no features."""
     task = options.diagnosis.task
     labelled = getattr(corpus.features, task)[taken(corpus, candidates, options.scored)] != UNLABELLED
     facts = Presence.of(corpus, candidates, options.scored).missing(task, labelled)
-    words = presence_words(int(labelled.sum()), facts, "they are scored with the rest")
-    return replace(evidence, notes=(*evidence.notes, words))
+    return presence_words(int(labelled.sum()), facts, "they are scored with the rest")
 
 
 def _parts(corpus: Corpus, other: Corpus | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -246,9 +340,9 @@ def _in_order(
 
 
 def _features(
-    other: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]
+    corpus: Corpus, train: NDArray[np.int64], dev: NDArray[np.int64]
 ) -> tuple[FeatureSet, FeatureSet | None]:
-    return other.take(train), other.take(dev) if len(dev) else None
+    return corpus.take(train), corpus.take(dev) if len(dev) else None
 
 
 def _hop_s(corpus: Corpus) -> float | None:

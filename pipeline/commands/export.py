@@ -83,12 +83,7 @@ def export(
     """
     options = options or ExportOptions()
     experiments.check_target(out, replace=options.replace, kind=BUNDLE_FORMAT)
-    run = experiments.read_run(path)
-    if run.config.speaker_norm and run.config.speaker_prior is None:
-        raise UsageError(
-            f"{path} normalised each speaker by its own utterances only, as earlier versions did, and a new clip "
-            f"does not bring them; fit it again: fit-head --like {path} keeps what the training speakers showed"
-        )
+    run = _read_run(path)
     cache = _read_cache(run, options.cache)
     streams = _streams(run, cache)
     corpus = corpus_of(cache, digest=run.config.cache.digest, streams=run.config.streams)
@@ -171,6 +166,17 @@ def describe(report: ExportReport) -> str:
             "`predict` will want that file (--weights), or export again with --with-weights FILE"
         )
     return "\n".join([*lines, f"files: {', '.join(report.files)}"])
+
+
+def _read_run(path: Path) -> Run:
+    """Read a run; refuse one of an older version that answers only for speakers which it saw."""
+    run = experiments.read_run(path)
+    if run.config.speaker_norm and run.config.speaker_prior is None:
+        raise UsageError(
+            f"{path} normalised each speaker by its own utterances only, as earlier versions did, and a new clip "
+            f"does not bring them; fit it again: fit-head --like {path} keeps what the training speakers showed"
+        )
+    return run
 
 
 def _read_cache(run: Run, named: Path | None) -> Cache:

@@ -80,16 +80,7 @@ def extract(
     """
     started_s = time.monotonic()
     manifest = _limited(read_manifest(find_manifest(manifest_path, notice)), run.limit)
-    if not root.is_dir():
-        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
-    if run.region_debug is not None:
-        _require_faces(run.region_debug, options)
-    if run.executor == RAY:
-        refuse_client_address(run.ray_address)
-        require_ray()
-    require_file_place(out)
-    if out.exists() and not run.replace and not is_sealed(out, "cache"):
-        raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")
+    _require_places(root, out, options, run)
     if run.dry_run:
         return _dry_run(manifest, root, out, options, run, build_recipe)
     require_writable(out)
@@ -100,7 +91,7 @@ def extract(
         notices.append(text)
         notice(text)
 
-    for text in idle_words(options):
+    for text in idle_words(options, run):
         note(text)
     with contextlib.ExitStack() as held, resumable():
         if run.part is None:  # parts run at the same time: they publish whole shards, and seal nothing
@@ -135,6 +126,20 @@ def extract(
     except OSError as error:
         note(f"the run is not noted in {out.name}.log, which can't be written: {error.strerror or error}")
     return report
+
+
+def _require_places(root: Path | RemoteRoot, out: Path, options: ExtractionOptions, run: RunOptions) -> None:
+    """Refuse a root, an output, a folder of faces or a cluster that can't be used."""
+    if not root.is_dir():
+        raise UsageError(f"--root {root} is not a directory; give the folder that the manifest's paths start from")
+    if run.region_debug is not None:
+        _require_faces(run.region_debug, options)
+    if run.executor == RAY:
+        refuse_client_address(run.ray_address)
+        require_ray()
+    require_file_place(out)
+    if out.exists() and not run.replace and not is_sealed(out, "cache"):
+        raise UsageError(f"{out} is there and is no cache; choose another --out, or use --replace")
 
 
 def _report(out: Path, work: ExtractionJob, made: Sequence[int], failed: Sequence[FailedClip]) -> ExtractReport:
@@ -351,7 +356,7 @@ def _dry_run(
     run: RunOptions,
     build_recipe: Callable[..., Recipe],
 ) -> ExtractReport:
-    notices = idle_words(options)
+    notices = idle_words(options, run)
     with contextlib.ExitStack() as held:
         nodes = held.enter_context(_nodes(manifest, root, out, options, run, notices.append))
         recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size)

@@ -124,7 +124,7 @@ def fit_head_on(
     found = integrity.examine(plan, corpus.read_by(fusion), fit.tasks)
     run = Run(
         config=_config(plan, fit, options, done, found.certainty, _cache(corpus, out, cache)),
-        metrics=done.scores.warned(*protocol.ignored_options([fusion], fit), *found.warnings),
+        metrics=done.scores.warned(*_ignored(fusion, fit, options), *found.warnings),
         history=done.history,
     )
     with experiments.new_folder(out, replace=options.replace) as folder:
@@ -163,11 +163,22 @@ def check_request(fusion: str, out: Path, options: FitHeadOptions) -> Variant:
     return chosen
 
 
+def _ignored(fusion: str, fit: FitOptions, options: FitHeadOptions) -> list[str]:
+    """Return which options mean nothing to the variant, a line each."""
+    words = protocol.ignored_options([fusion], fit, ensemble=options.answering.ensemble)
+    if options.tensorboard is not None and registry.is_closed_form(fusion):
+        words.append(f"--tensorboard has no effect: {fusion} is solved, and has no curves of training")
+    return words
+
+
 def _check_fit(fusion: str, corpus: Corpus, fit: FitOptions) -> None:
     try:
         registry.check(fusion, corpus.features, fit)
     except ValueError as error:
-        raise UsageError(str(error)) from error
+        lacks = registry.get(fusion).lacking(corpus.features.streams)
+        alone = registry.singles(tuple(corpus.features.streams)) if lacks else []
+        way = f"; what is there is read by {', '.join(alone)}" if alone else ""
+        raise UsageError(f"{error}{way}") from error
 
 
 def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: FitHeadOptions) -> FitHeadPlan:
@@ -189,7 +200,7 @@ def describe(cache: Path, fusion: str, out: Path, *, fit: FitOptions, options: F
         splits=corpus.split_sizes(),
         models=len(fit.seeds) * (len(plan.parts) + (1 if plan.by else 0)),
         options=fit,
-        warnings=(*protocol.ignored_options([fusion], fit), *integrity.planned(plan, reads)),
+        warnings=(*_ignored(fusion, fit, options), *integrity.planned(plan, reads)),
         out=str(out),
         replaces=os.path.lexists(out),
     )

@@ -109,6 +109,10 @@ def main(
     options = options or ManifestOptions()
     told, notes = read_paths(rows, options.patterns)
     manifest = build(told, options)
+    if options.sentiment == "none" and manifest.sentiments:
+        notes.append(
+            "--sentiment none makes none of the emotions; the corpus labels sentiments itself, and those stay"
+        )
     state = _state(manifest, out)
     if state == "different" and not (replace or dry_run):
         raise ManifestError(f"{out} holds another manifest; give --replace to write over it, or another --out")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dualstream.features.encode import ClipPlan
 from dualstream.features.media import MediaError
+from dualstream.features.options import given_options
 from dualstream.heads.data.speaker_batches import SpeakerBatch, batch_warnings
 from dualstream.heads.data.speaker_prior import SpeakerScales
 from dualstream.pipeline.bundles.folder import Bundle, read_bundle
@@ -79,7 +80,7 @@ def predict(
     bundle = read_bundle(path)
     over_tables = bool(options.table) or is_over_tables(bundle)
     if over_tables:
-        _check_table_options(options)
+        _check_table_options(options, notice)
         loaded, context_s = load_tables(bundle, named_tables(bundle, options.table)), None
     else:
         _require_files(files)
@@ -245,13 +246,15 @@ def exit_status(report: PredictionReport) -> int:
     return DONE_WITH_FAILURES if report.failed else 0
 
 
-def _check_table_options(options: PredictOptions) -> None:
-    """Refuse options of clips, where there are only rows."""
+def _check_table_options(options: PredictOptions, notice: Callable[[str], None]) -> None:
+    """Refuse options of clips, where there are only rows; tell of one that does no harm."""
     clips = ("root", "segments", "timeline_s", "weights", "ffmpeg", *ANNOTATIONS)
     used = [name for name in clips if getattr(options, name)]
     if used or options.speaker_per_file or options.device not in ("auto", "cpu"):
         words = ", ".join("--" + name.removesuffix("_s") for name in used) or "--speaker-per-file or --device"
         raise UsageError(f"{words}: this bundle reads tables, and no clip; leave it out")
+    for given in given_options(options, ("workers",)):
+        notice(f"{given} is for reading clips, and this bundle reads tables: it changes nothing")
 
 
 def _check_outputs(files: Sequence[Path], options: PredictOptions) -> None:

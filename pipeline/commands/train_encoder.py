@@ -16,7 +16,7 @@ from dualstream.features.options import given_options
 from dualstream.features.trainable import TrainableEncoder, build_trainable, require_trainable
 from dualstream.features.weights import WeightsChoice
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.heads.evaluation.statistics import Estimate
+from dualstream.heads.variants.options import TASKS, Task
 from dualstream.pipeline.corpus.manifest import Manifest, find_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.encoder_training.document import EncoderDocument, EpochNews, TrainingPlan, TrainReport
@@ -26,9 +26,8 @@ from dualstream.pipeline.errors import DualstreamError, UsageError, resumable
 from dualstream.pipeline.options.emit import CommandResult, notice, text_result
 from dualstream.pipeline.options.features import TrainEncoderCommand
 from dualstream.pipeline.places import require_file_place
-from dualstream.pipeline.reporting.heartbeat import format_duration
+from dualstream.pipeline.reporting.encoder_training import describe, epoch_line
 from dualstream.pipeline.reporting.progress import Progress
-from dualstream.pipeline.reporting.tables import majority_rows
 from dualstream.pipeline.storage.folders import make_folder, require_writable
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import publish, remove_leftovers
@@ -169,7 +168,7 @@ def _job(
     try:
         device = usable_device(choose_device(run.device))
         encoder = build_trainable(sampling.encoder, sampling.weights, augment=sampling.augment)
-        _refuse_idle(encoder, sampling, training)
+        _refuse_idle(encoder, sampling, training, _tasks_of_train(utterances))
         depths(encoder, training)  # refuses blocks that the encoder lacks
         recipe = _sample_recipe(encoder, sampling, run)
     except (ValueError, OSError) as error:
@@ -246,65 +245,6 @@ def _fitted(
     return document
 
 
-def describe(report: TrainReport) -> str:
-    """Return the report as text for a person."""
-    document, plan = report.document, report.plan
-    if plan is not None:
-        return (
-            f"would train {plan.encoder} ({plan.trained_parameters:,} of {plan.parameters:,} parameters) "
-            f"on {counted(plan.utterances, 'utterance')}; {counted(plan.to_decode, 'clip')} to decode first"
-        )
-    assert document is not None
-    head = (
-        "trained in " + format_duration(report.seconds) if report.trained else "already exists, nothing was done"
-    )
-    lines = [f"{report.weights}: {head}"]
-    lines.append(f"epoch {document.best_epoch} of {len(document.history)} was kept; licence: {document.licence}")
-    for task, one in document.scores.items():
-        scores, lacking = one.scores, one.without_sample
-        constant = "; ".join(
-            f"{name}: {line.accuracy:.3f} and {line.balanced_accuracy:.3f}"
-            for name, line in majority_rows(scores.majority, scores.train_majority)
-        )
-        lines.append(
-            f"  dev {task}: accuracy {_interval(scores.accuracy)}, balanced accuracy "
-            f"{_interval(scores.balanced_accuracy)}; {constant}; {counted(scores.count, 'utterance')}"
-            + (f", {lacking} of them without a sample" if lacking else "")
-        )
-        lines += [f"  warning: {task}: {text}" for text in scores.warnings]
-    lines.append(f"  {_chosen_by(document)}; test was not looked at")
-    if report.failed:
-        lines.append(f"{counted(len(report.failed), 'clip')} gave no sample and took no part:")
-        lines += [f"  {name}: {reason}" for name, reason in report.failed[:40]]
-    return "\n".join(lines)
-
-
-def _chosen_by(document: EncoderDocument) -> str:
-    """Return which epoch was kept and what that means for the scores."""
-    if not document.scores:
-        return "no utterance of dev has both a sample and a label that train has: nothing was scored"
-    if document.watches_dev:
-        return "dev chose the epoch, so its scores are a little too good"
-    return "all epochs were run, and the last was kept: dev had no part in that"
-
-
-def epoch_line(news: EpochNews) -> str:
-    """Return one epoch's record as a line."""
-    record = news.record
-    dev = "" if record.dev_score is None else f", dev macro F1 {record.dev_score:.3f}"
-    return (
-        f"epoch {record.epoch} of {news.epochs}: loss {record.train_loss:.3f}{dev}, "
-        f"{format_duration(news.seconds)}, trains {', '.join(record.thawed)}"
-    )
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.interval is None:
-        return f"{estimate.mean:.3f}"
-    low, high = estimate.interval
-    return f"{estimate.mean:.3f} [{low:.3f}, {high:.3f}]"
-
-
 def _labelled(
     manifest_path: Path, root: Path, out: Path, training: TrainOptions
 ) -> tuple[Manifest, list[Utterance]]:
@@ -340,16 +280,31 @@ def _ffmpeg(run: TrainingRunOptions) -> str:
         raise (DualstreamError if run.ffmpeg is None else UsageError)(str(error)) from error
 
 
-def _refuse_idle(one: TrainableEncoder, sampling: SampleOptions, training: TrainOptions) -> None:
-    """Refuse options of pictures for an encoder of sound, of sound for one of pictures, of blocks for none."""
+def _refuse_idle(
+    one: TrainableEncoder, sampling: SampleOptions, training: TrainOptions, tasks: Sequence[Task]
+) -> None:
+    """Refuse options that shape nothing here.
+
+    Those of pictures for an encoder of sound, of sound for one of pictures, of blocks where none is unfrozen, and
+    of the balance of tasks where another is chosen or train has labels of one task.
+    """
     names, lacks = (("fit", "sampling"), "pictures") if one.stream == "audio" else (("channels",), "sound")
     depths_of = () if training.unfreeze else ("unfreeze_every", "depth_rate")
+    alone = ("task_balance", "sentiment_weight") if len(tasks) < 2 else ()
+    weight = () if training.task_balance == TrainOptions.task_balance else ("sentiment_weight",)
     for options, idle, why in (
         (sampling, names, f"{one.name} reads no {lacks}"),
         (training, depths_of, "no block is unfrozen"),
+        (training, alone, f"train has labels of {' and '.join(tasks)} only"),
+        (training, weight, f"the balance of the tasks is {training.task_balance}"),
     ):
         if given := given_options(options, idle):
             raise ValueError(f"{given[0]} shapes nothing here, since {why}: leave it out")
+
+
+def _tasks_of_train(utterances: Sequence[Utterance]) -> list[Task]:
+    train = [one for one in utterances if one.split == "train"]
+    return [task for task in TASKS if any(getattr(one, task) for one in train)]
 
 
 def _sample_recipe(one: TrainableEncoder, sampling: SampleOptions, run: TrainingRunOptions) -> SampleRecipe:

@@ -1,10 +1,11 @@
-"""What lies where a clip should: a regular file, or what appears in its way, by name."""
+"""From a row's path to its file: the place inside the data root, and what lies there, by name."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from pathlib import Path
 from typing import Any
 
 from dualstream.pipeline.errors import DualstreamError
@@ -41,6 +42,50 @@ class NoClipError(DualstreamError):
     def of(self, what: str) -> NoClipError:
         """Return the same error, said of `what`: one of the two files of a clip."""
         return NoClipError(self.kind, f"{what}: {self.text}")
+
+
+class EscapingPathError(DualstreamError):
+    """A path leads out of the data root."""
+
+
+def resolve(root: Path, path: str) -> Path:
+    """Return the real, absolute place of a manifest's path, links followed, whether or not a file stands there.
+
+    Raises
+    ------
+    EscapingPathError
+        Where it lies outside `root`, be it by ``..`` or by a link.
+    """
+    real_root = os.path.realpath(root)
+    place = os.path.realpath(os.path.join(real_root, path))
+    if os.path.commonpath([real_root, place]) != real_root:
+        raise EscapingPathError(
+            f"path {path!r} leads to {place}, outside the data root {real_root}; "
+            "give the folder that really holds the clips as --root"
+        )
+    return Path(place)
+
+
+def clip_at(root: Path, path: str) -> Path:
+    """Return the real place of the regular file that a manifest's path leads to; nothing is opened.
+
+    Raises
+    ------
+    NoClipError
+        Where there is none inside `root`, by name of what is there.
+    """
+    try:
+        place = resolve(root, path)
+    except EscapingPathError as error:
+        raise NoClipError(
+            "outside",
+            "the path passes a link that leads out of the data root; expected a clip inside it: put it there, or "
+            "give the folder that really holds the clips as the root",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise NoClipError("unreadable", f"{error}; {REMEDY}") from error
+    require_file(os.path.join(root, path))
+    return place
 
 
 def require_file(place: str | os.PathLike[str]) -> None:

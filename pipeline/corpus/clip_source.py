@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualstream.pipeline.corpus.clip_files import require_file
-from dualstream.pipeline.corpus.manifest import resolve
+from dualstream.pipeline.corpus.clip_files import require_file, resolve
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.scratch import Scratch
 

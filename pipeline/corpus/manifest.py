@@ -1,4 +1,4 @@
-"""The manifest: one row per utterance, read, checked and written; and the road from a row to its file.
+"""The manifest: one row per utterance, read, checked and written.
 
 docs/manifest.md says what a manifest MUST and MAY hold.
 """
@@ -20,7 +20,6 @@ from pathlib import Path
 from sys import intern
 from typing import BinaryIO, cast
 
-from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError, require_file
 from dualstream.pipeline.corpus.labels import EMOTIONS, SENTIMENTS, vocabulary
 from dualstream.pipeline.corpus.plain_table import Line, completed, is_plain
 from dualstream.pipeline.corpus.utterance import (
@@ -34,7 +33,7 @@ from dualstream.pipeline.corpus.utterance import (
 )
 from dualstream.pipeline.corpus.utterance_columns import UtteranceColumns
 from dualstream.pipeline.disk import put_in_place, sync_descriptor
-from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.errors import UsageError
 
 from dualstream.installation import packaged
 from dualstream.packed_texts import repeated
@@ -42,17 +41,14 @@ from dualstream.packed_texts import repeated
 __all__ = [
     "COLUMNS",
     "SPLITS",
-    "EscapingPathError",
     "InvalidRowError",
     "Manifest",
     "ManifestError",
     "Utterance",
-    "clip_at",
     "find_manifest",
     "manifest_text",
     "parse_manifest",
     "read_manifest",
-    "resolve",
     "write_manifest",
 ]
 
@@ -60,6 +56,12 @@ PROBLEMS_SHOWN = 50
 LINES_AT_ONCE = 1024
 TEXT_AT_ONCE = 1 << 20  # bytes
 NAMES = ("dialogue", "speaker", "emotion", "sentiment")  # which many rows share, and which are held once
+NO_TEXT = {
+    b"dualstream sealed file": "a cache, or another sealed file of dualstream",
+    b"\x89HDF": "an HDF5 file",
+    b"PK\x03\x04": "a zip file, as workbooks of spreadsheets are",
+}
+"""How files begin that are named in the place of a manifest, and what they are."""
 MELD_MANIFEST = "data_manifest.csv"  # the one that comes with the package
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
@@ -74,10 +76,6 @@ class ManifestError(UsageError):
         if len(self.problems) > PROBLEMS_SHOWN:
             shown.append(f"  … and {len(self.problems) - PROBLEMS_SHOWN} more")
         super().__init__("\n".join([headline, *shown]))
-
-
-class EscapingPathError(DualstreamError):
-    """A path leads out of the data root."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -200,6 +198,8 @@ def _parsed(file: BinaryIO) -> Manifest:
             "ids are unique over all splits, so let them carry the split"
         )
         problems.append((number, text))
+    if not len(columns) and not problems:
+        raise ManifestError("no row is below the header; expected one per utterance: `manifest` makes them")
     if problems:
         told = [text for _, text in sorted(problems, key=lambda one: one[0])]
         raise ManifestError(f"{len(told)} fault(s) in the manifest:", told)
@@ -257,46 +257,6 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def resolve(root: Path, path: str) -> Path:
-    """Return the real, absolute place of a manifest's path, links followed, whether or not a file stands there.
-
-    Raises
-    ------
-    EscapingPathError
-        Where it lies outside `root`, be it by ``..`` or by a link.
-    """
-    real_root = os.path.realpath(root)
-    place = os.path.realpath(os.path.join(real_root, path))
-    if os.path.commonpath([real_root, place]) != real_root:
-        raise EscapingPathError(
-            f"path {path!r} leads to {place}, outside the data root {real_root}; "
-            "give the folder that really holds the clips as --root"
-        )
-    return Path(place)
-
-
-def clip_at(root: Path, path: str) -> Path:
-    """Return the real place of the regular file that a manifest's path leads to; nothing is opened.
-
-    Raises
-    ------
-    NoClipError
-        Where there is none inside `root`, by name of what is there.
-    """
-    try:
-        place = resolve(root, path)
-    except EscapingPathError as error:
-        raise NoClipError(
-            "outside",
-            "the path passes a link that leads out of the data root; expected a clip inside it: put it there, or "
-            "give the folder that really holds the clips as the root",
-        ) from error
-    except (OSError, ValueError) as error:
-        raise NoClipError("unreadable", f"{error}; {REMEDY}") from error
-    require_file(os.path.join(root, path))
-    return place
-
-
 def _utterance(values: Mapping[str, str], extras: list[str]) -> tuple[Utterance | None, list[tuple[str, str]]]:
     """Make an utterance of a row's cells, or say by column why not."""
     faults: list[tuple[str, str]] = []
@@ -351,17 +311,20 @@ def _table(file: BinaryIO) -> tuple[list[str], Iterable[Line]]:
 def _require_text(file: BinaryIO) -> None:
     """Refuse what is no UTF-8; it is decoded in parts, which are dropped, and the file is at its start again."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, head = 0, b""
+    head = file.read(max(map(len, NO_TEXT)))
+    if what := next((what for start, what in NO_TEXT.items() if head.startswith(start)), ""):
+        raise ManifestError(f"found {what}; expected a manifest, a CSV file: `manifest` makes one from a corpus")
+    file.seek(0)
+    lines = 0
     while True:
         part = file.read(TEXT_AT_ONCE)
-        head = head or part[:2]
         before = decoder.getstate()[0]  # bytes of a character that the part before began
         try:
             decoder.decode(part, final=not part)
         except UnicodeDecodeError as e:
             at = e.start - len(before)
             line = lines + part.count(b"\n", 0, max(at, 0)) + 1
-            is_utf16 = head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            is_utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             found = "UTF-16" if is_utf16 else f"byte 0x{(before + part)[e.start]:02x} in line {line}"
             raise ManifestError(f"found {found}; a manifest is CSV in UTF-8, so save it as that") from e
         if not part:

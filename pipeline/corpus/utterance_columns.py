@@ -22,7 +22,7 @@ _FIELDS = tuple(one.name for one in fields(Utterance))
 _PUT: tuple[Callable[[Utterance, Any], None], ...] = tuple(getattr(Utterance, name).__set__ for name in _FIELDS)
 
 
-class Utterances(Sequence[Utterance]):
+class UtteranceSequence(Sequence[Utterance]):
     """Some utterances in order: equal to any sequence of the same ones, and pickled as a tuple of them."""
 
     def __eq__(self, other: object) -> bool:
@@ -40,7 +40,7 @@ class Utterances(Sequence[Utterance]):
         return f"{type(self).__name__}({len(self)} utterances)"
 
 
-class UtteranceColumns(Utterances):
+class UtteranceColumns(UtteranceSequence):
     """All utterances of a manifest. Each was checked when it came, and is made again without that."""
 
     def __init__(self) -> None:
@@ -146,7 +146,7 @@ class UtteranceColumns(Utterances):
             yield {name: cell for name, cell in zip(self.extra, cells, strict=True) if cell} or NO_EXTRA
 
 
-class UtteranceView(Utterances):
+class UtteranceView(UtteranceSequence):
     """Some of a manifest's utterances, such as a shard's."""
 
     def __init__(self, columns: UtteranceColumns, places: range) -> None:

@@ -71,10 +71,12 @@ class EndToEnd:
 
     @property
     def encoder(self) -> str:
+        """Name of the encoder."""
         return self.document.encoder
 
     @property
     def seed(self) -> int:
+        """Seed of its training."""
         return self.document.seed
 
     @property

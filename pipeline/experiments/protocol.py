@@ -196,9 +196,19 @@ def stored_folds(by: str | None, *, whole_dialogues: bool) -> str | None:
     return by
 
 
-def ignored_options(names: Sequence[str], options: FitOptions) -> list[str]:
-    """Return which options mean nothing to any of the variants, a line each."""
-    each = [registry.unused(name, options) for name in names]
+def ignored_options(
+    names: Sequence[str], options: FitOptions, default: FitOptions | None = None, *, ensemble: bool = False
+) -> list[str]:
+    """Return which options mean nothing to any of the variants, a line each.
+
+    Parameters
+    ----------
+    default
+        What they are where nothing is typed; None: as of `FitOptions`.
+    ensemble
+        Whether the seeds are averaged.
+    """
+    each = [registry.unused(name, options, default) for name in names]
     common = [key for key in each[0] if all(key in one for one in each)]
     words = []
     for key in common:
@@ -206,6 +216,10 @@ def ignored_options(names: Sequence[str], options: FitOptions) -> list[str]:
         words.append(
             f"--{key.replace('_', '-')} has no effect: {reasons[0] if len(reasons) == 1 else 'no variant uses it'}"
         )
+    if ensemble and len(options.seeds) == 1:
+        words.append("--ensemble has no effect: there is one seed")
+    elif ensemble and all(registry.is_closed_form(name) for name in names):
+        words.append("--ensemble has no effect: every seed of a solved variant is the same model")
     return words
 
 

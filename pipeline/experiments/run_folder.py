@@ -176,11 +176,14 @@ def read_run(path: Path) -> Run:
     CorruptError
         Where a document of the run can't be read.
     """
+    if path.is_file():
+        raise NoCacheError(f"{path} is a file; expected a run, a folder that `fit-head` makes")
     if not (path / CONFIG).is_file():
         raise NoCacheError(f"there is no run {path}: no {CONFIG} in it; `fit-head` makes one")
     config = read_json(path / CONFIG)
     if not isinstance(config, dict) or config.get("format") != RUN_FORMAT:
-        raise NoCacheError(f"{path} is not a run: its {CONFIG} has another format")
+        kind = config.get("format") if isinstance(config, dict) else None
+        raise NoCacheError(f"{path} is not a run: its {CONFIG} says {str(kind)[:80]!r}; `fit-head` makes runs")
     if config.get("version") not in RUN_VERSIONS:
         known = " and ".join(map(str, RUN_VERSIONS))
         raise CorruptError(f"{path} is a run of version {config.get('version')}; this program reads {known}")

@@ -26,7 +26,7 @@ from dualstream.features.options import LEAST_CONFIDENCE, given_options
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.errors import UsageError
 from dualstream.pipeline.extraction import csd_tables
-from dualstream.pipeline.extraction.options import ExtractionOptions
+from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
 
 NONE = "none"
 STREAMS: tuple[StreamName, ...] = ("video", "audio")
@@ -54,7 +54,9 @@ def refuse_early(options: ExtractionOptions) -> None:
                     continue
                 argument = text.partition(":")[2]
                 if require_known(stream, text).table and argument and not Path(argument).exists():
-                    raise FileNotFoundError(f"table {argument} does not exist")
+                    raise FileNotFoundError(
+                        f"--{stream} {text}: there is no {argument}; name a table, or a folder of them"
+                    )
             files_of(stream, options)
         refuse_unused(options)
         require_parts(options, options)
@@ -158,13 +160,28 @@ def refuse_unused(options: ExtractionOptions) -> None:
             )
 
 
-def idle_words(options: ExtractionOptions) -> list[str]:
-    """Return what a person should know of options of networks where there are none: they change nothing."""
-    if has_network(options):
-        return []
-    given = given_options(options, ("precision", "threads"))
-    given += [] if options.device in ("auto", "cpu") else [f"--device {options.device}"]
-    return [f"{one} is for networks, and none of the encoders is one: it changes nothing" for one in given]
+def idle_words(options: ExtractionOptions, run: RunOptions | None = None) -> list[str]:
+    """Return what a person should know of options that change nothing here.
+
+    Those of networks where there are none, and those of reading clips where all streams are tables.
+    """
+    words: list[str] = []
+    if not has_network(options):
+        given = given_options(options, ("precision", "threads"))
+        given += [] if options.device in ("auto", "cpu") else [f"--device {options.device}"]
+        words += [f"{one} is for networks, and none of the encoders is one: it changes nothing" for one in given]
+    if not reads_clips(options):
+        given = given_options(options, ("ffmpeg",))
+        given += [] if run is None else given_options(run, ("workers", "keep_going"))
+        words += [f"{one} is for reading clips, and all streams are tables: it changes nothing" for one in given]
+    return words
+
+
+def reads_clips(options: ExtractionOptions) -> bool:
+    """Tell whether a clip is read: an encoder that is no table reads them; an unknown one, which `build` refuses,
+    does.
+    """
+    return any(one is None or not one.table for stream in STREAMS for one in _entries(stream, options))
 
 
 def _entries(stream: StreamName, options: ExtractionOptions) -> list[EncoderEntry | None]:
@@ -239,6 +256,13 @@ def stream_names(stream: StreamName, texts: tuple[str, ...]) -> list[str]:
 def build_encoders(
     stream: StreamName, options: ExtractionOptions, device: str, build_encoder: Any
 ) -> Mapping[str, Encoder]:
+    """Build a stream's encoders, by the names of the streams that they make.
+
+    Raises
+    ------
+    UsageError, ValueError, OSError
+        Where weights or options do not fit an encoder, or a file can't be read.
+    """
     csd_tables.register()
     weights = getattr(options, f"{stream}_weights")
     takers = takers_of(stream, getattr(options, stream), weights)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from dualstream.features.encode import place_rows
 from dualstream.features.encoder import SpecDocument, StreamFeatures
-from dualstream.features.faces.identity import Evidence, Identity, fit_identity
+from dualstream.features.faces.identity import Identity, IdentityEvidence, fit_identity
 from dualstream.pipeline.extraction.shards import ClipRows
 from dualstream.pipeline.provenance import IdentityDocument, digest_of
 
@@ -93,7 +93,7 @@ def fit_corpus_identity(
         return None
     stated = identity_of(specs[names[0]])
     assert stated is not None
-    evidence: list[Evidence] = []
+    evidence: list[IdentityEvidence] = []
     fitted: list[list[str]] = []
     for clips, splits, speakers in shards:
         for clip, split, speaker in zip(clips, splits, speakers, strict=True):
@@ -104,6 +104,6 @@ def fit_corpus_identity(
                 and rows.faces is not None
                 and len(rows.people.track)
             ):
-                evidence.append(Evidence.of(speaker, rows.people, rows.faces))
+                evidence.append(IdentityEvidence.of(speaker, rows.people, rows.faces))
                 fitted.append([clip.id, speaker, clip.digest()])
     return CorpusIdentity(names, fit_identity(evidence, float(stated["embedder"]["same_person"])), fitted)

@@ -14,8 +14,7 @@ from typing import cast
 
 from dualstream.features.media import DecodeSettings
 from dualstream.features.single_read import digest_of_file
-from dualstream.pipeline.corpus.clip_files import NoClipError
-from dualstream.pipeline.corpus.manifest import clip_at
+from dualstream.pipeline.corpus.clip_files import NoClipError, clip_at
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import CorruptError
 from dualstream.pipeline.extraction.shards import KIND, Shard, members_digest, read_shard_and_digest, shard_path

@@ -19,7 +19,8 @@ from dualstream.features.media import DecodeSettings, MediaError, read_clip
 from dualstream.features.media.pictures import Picture
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.cache import Cache
-from dualstream.pipeline.corpus.manifest import Manifest, clip_at
+from dualstream.pipeline.corpus.clip_files import clip_at
+from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import DualstreamError
 from numpy.typing import NDArray

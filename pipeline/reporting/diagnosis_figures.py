@@ -23,7 +23,7 @@ from dualstream.pipeline.reporting.drawing import (
     ORANGE,
     PURPLE,
     RED,
-    Picture,
+    DrawnFigure,
     render,
 )
 from dualstream.pipeline.reporting.tables import answer_mark
@@ -58,7 +58,7 @@ def offset_words(curve: OffsetCurve | None) -> str:
     }[curve.verdict]
 
 
-def offset_curve(found: Offsets, *, several: bool = False) -> Picture | None:
+def offset_curve(found: Offsets, *, several: bool = False) -> DrawnFigure | None:
     """Draw the agreement of two streams, `several`: of more, by shift; None where no shift could be scored."""
     curve = found.curve
     if curve is None or math.isnan(curve.peak_s):
@@ -83,7 +83,7 @@ def offset_curve(found: Offsets, *, several: bool = False) -> Picture | None:
         axes.set_title(f"Agreement of {f'{first} and {second}' if several else 'the streams'} by shift")
         axes.grid(axis="y", color=GRID)
 
-    return Picture(
+    return DrawnFigure(
         f"offset_curve_{first}_{second}" if several else "offset_curve",
         f"Offset curve of {first} and {second}" if several else "Offset curve",
         f"{offset_words(curve)} Band: 95 % interval over dialogues.",
@@ -91,7 +91,7 @@ def offset_curve(found: Offsets, *, several: bool = False) -> Picture | None:
     )
 
 
-def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
+def coverage(of_streams: Mapping[str, Coverage]) -> DrawnFigure | None:
     """Draw what each stream has seen; None without windows."""
     seen = {
         name: values.windows_seen for name, values in of_streams.items() if not math.isnan(values.windows_seen)
@@ -114,16 +114,16 @@ def coverage(of_streams: Mapping[str, Coverage]) -> Picture | None:
         for name, values in of_streams.items()
         if not math.isnan(values.rows_per_utterance)
     )
-    return Picture("coverage", "Coverage", words, render(plot, 6.4, 1.0 + 0.4 * max(2, len(seen))))
+    return DrawnFigure("coverage", "Coverage", words, render(plot, 6.4, 1.0 + 0.4 * max(2, len(seen))))
 
 
-def worth(evidence: Evidence) -> Picture:
+def worth(evidence: Evidence) -> DrawnFigure:
     """Draw what the streams are worth beside what the head makes of them."""
     strength = evidence.strength
     return worth_of(strength.shapley, strength.lean, speaker_norm=evidence.speaker_norm)
 
 
-def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker_norm: bool) -> Picture:
+def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker_norm: bool) -> DrawnFigure:
     """Draw what streams are worth beside what a head loses without each."""
     names = list(shapley)
     of = colours(names)
@@ -152,10 +152,10 @@ def worth_of(shapley: Mapping[str, float], leans: Sequence[Reliance], *, speaker
             axes.grid(axis="y", color=GRID)
 
     caption = "What each stream is worth to the joined score, and what the fitted head loses without it."
-    return Picture("worth", "Worth and use of the streams", caption, render(plot, 7.2, 3.2))
+    return DrawnFigure("worth", "Worth and use of the streams", caption, render(plot, 7.2, 3.2))
 
 
-def gains(evidence: Evidence) -> Picture:
+def gains(evidence: Evidence) -> DrawnFigure:
     """Draw what each change brought, with its interval."""
     items = sorted(evidence.interventions.values(), key=lambda item: item.gain.difference)
 
@@ -180,4 +180,4 @@ def gains(evidence: Evidence) -> Picture:
         "'Shift by the best offset' is held against 'align windows'. Of so many bars one can be clear of zero "
         "by luck: what is called sure on this page is corrected for their number."
     )
-    return Picture("gains", "Interventions", caption, render(plot, 7.2, 0.6 + 0.34 * len(items) + 0.6))
+    return DrawnFigure("gains", "Interventions", caption, render(plot, 7.2, 0.6 + 0.34 * len(items) + 0.6))

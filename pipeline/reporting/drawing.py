@@ -100,7 +100,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DrawnFigure:
     """One figure and what is said of it."""
 
     name: str

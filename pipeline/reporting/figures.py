@@ -18,7 +18,7 @@ from dualstream.pipeline.reporting.drawing import (
     MUTED,
     ORANGE,
     RED,
-    Picture,
+    DrawnFigure,
     render,
     words_on,
 )
@@ -43,7 +43,7 @@ METRIC_WORDS = {
 
 def score_lines(
     names: Sequence[str], scores: Sequence[SplitScores], metric: str, *, name: str = "scores"
-) -> Picture:
+) -> DrawnFigure:
     """Draw each run's score with its 95 % interval, a dot a seed, against the majority line."""
     tasks = [task for task in TASKS if any(task in one.tasks for one in scores)]
     scale = 100 if metric in PER_CENT else 1  # as in the tables
@@ -94,10 +94,10 @@ def score_lines(
         if task in one.tasks
     ]
     drawing = render(draw, 8.6, 1.1 + 0.3 * max(2, len(names)))
-    return Picture(name, f"Scores: {what}", caption, drawing, "; ".join(said))
+    return DrawnFigure(name, f"Scores: {what}", caption, drawing, "; ".join(said))
 
 
-def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
+def confusion(scores: SplitScores, *, name: str = "confusion") -> DrawnFigure:
     """Draw the confusion matrices: the row is the truth, its cells sum to 100 %."""
     tasks = list(scores.tasks)
 
@@ -140,10 +140,10 @@ def confusion(scores: SplitScores, *, name: str = "confusion") -> Picture:
     rows = max(len(scores.tasks[task].names) for task in tasks)
     drawing = render(draw, 8.6, 1.5 + 0.36 * max(4, min(rows, 24)))
     said = "; ".join(f"{task}: {', '.join(_taken_for(scores.tasks[task]))}" for task in tasks)
-    return Picture(name, "Confusion", caption, drawing, said)
+    return DrawnFigure(name, "Confusion", caption, drawing, said)
 
 
-def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
+def per_class(scores: SplitScores, *, name: str = "per_class") -> DrawnFigure:
     """Draw precision, recall and F1 of each class, per cent, in the order of the tables."""
     tasks = list(scores.tasks)
 
@@ -178,10 +178,10 @@ def per_class(scores: SplitScores, *, name: str = "per_class") -> Picture:
         f"{task}, F1: " + ", ".join(f"{row.name} {100 * row.f1:.0f}" for row in scores.tasks[task].classes)
         for task in tasks
     )
-    return Picture(name, "By class", caption, render(draw, 8.6, 2.9), said)
+    return DrawnFigure(name, "By class", caption, render(draw, 8.6, 2.9), said)
 
 
-def curves(history: Sequence[ModelHistory], *, name: str = "curves") -> Picture | None:
+def curves(history: Sequence[ModelHistory], *, name: str = "curves") -> DrawnFigure | None:
     """Draw training: losses, dev score, and the cosine between the tasks' gradients. None where nothing is."""
     runs = [one for one in history if one.epochs]
     losses = [c for c in ("train_loss", "dev_loss") if any(one.column(c) for one in runs)]
@@ -217,7 +217,7 @@ def curves(history: Sequence[ModelHistory], *, name: str = "curves") -> Picture 
         "the mean of the tasks' macro F1. Below zero, the tasks' gradients pull the shared "
         "representation in opposite directions."
     )
-    return Picture(name, "Training", caption, render(draw, 8.6, 2.7))
+    return DrawnFigure(name, "Training", caption, render(draw, 8.6, 2.7))
 
 
 def _curve_bundle(axes: Axes, lines: Sequence[Sequence[float | None]], colour: str, label: str) -> None:

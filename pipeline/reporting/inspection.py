@@ -33,11 +33,10 @@ def describe(report: InspectReport) -> str:
     recipe = report.recipe
     if recipe:
         windows = recipe.get("windows", {})
-        lines.append(
-            f"windows {windows.get('length_s')} s each {windows.get('hop_s')} s, "
-            f"sampling {recipe.get('sampling')}, decoder {recipe.get('decoder')}, "
-            f"{recipe.get('device')} {recipe.get('precision')}"
-        )
+        decoder = "no clip is read" if recipe.get("decoder") is None else f"decoder {recipe['decoder']}"
+        facts = [f"sampling {recipe.get('sampling')}", decoder]
+        facts += [] if recipe.get("device") is None else [f"{recipe['device']} {recipe.get('precision')}"]
+        lines.append(f"windows {windows.get('length_s')} s each {windows.get('hop_s')} s, {', '.join(facts)}")
     for name, stream in report.streams.items():
         lines += ["", *_stream_lines(name, stream)]
     if report.identity is not None:

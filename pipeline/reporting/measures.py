@@ -20,7 +20,7 @@ from dualstream.pipeline.reporting.drawing import (
     ORANGE,
     PURPLE,
     RED,
-    Picture,
+    DrawnFigure,
     render,
 )
 
@@ -114,13 +114,13 @@ def robustness_words(curve: RobustnessCurve) -> str:
     return f"missing {missing}; noise of so many deviations {noise}{end}"
 
 
-def pictures(found: Measures) -> list[Picture]:
+def pictures(found: Measures) -> list[DrawnFigure]:
     """Draw the information and the curves."""
     drawn = [_robustness(found.robustness)] if found.robustness else []
     return ([_information(found.information)] if found.information is not None else []) + drawn
 
 
-def _information(found: Information) -> Picture:
+def _information(found: Information) -> DrawnFigure:
     parts = [
         ("told by either", found.redundant, TOGETHER),
         *(
@@ -147,10 +147,10 @@ def _information(found: Information) -> Picture:
         "Of answers, out of fold; lines: 95 % intervals by a bootstrap over whole groups. Two that err apart "
         "of one fact count as telling it both, and as telling more together."
     )
-    return Picture("information", "Information", caption, render(plot, 6.4, 0.9 + 0.4 * len(parts)))
+    return DrawnFigure("information", "Information", caption, render(plot, 6.4, 0.9 + 0.4 * len(parts)))
 
 
-def _robustness(curves: Sequence[RobustnessCurve]) -> Picture:
+def _robustness(curves: Sequence[RobustnessCurve]) -> DrawnFigure:
     def plot(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
         for row, curve in enumerate(curves):
@@ -173,7 +173,7 @@ def _robustness(curves: Sequence[RobustnessCurve]) -> Picture:
             axes.grid(axis="y", color=GRID)
 
     caption = "The fitted head on the same utterances, while one stream after the other gets worse."
-    return Picture("robustness", "Robustness", caption, render(plot, 7.2, 3.0))
+    return DrawnFigure("robustness", "Robustness", caption, render(plot, 7.2, 3.0))
 
 
 def _gain(gain: PairedDifference) -> str:

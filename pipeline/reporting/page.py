@@ -10,7 +10,7 @@ from html import escape
 from dualstream.heads.variants.options import Task
 from dualstream.pipeline.experiments.comparison import PairedTest
 from dualstream.pipeline.experiments.scores import SplitScores
-from dualstream.pipeline.reporting.drawing import Picture
+from dualstream.pipeline.reporting.drawing import DrawnFigure
 from dualstream.pipeline.reporting.style import html_page
 from dualstream.pipeline.reporting.tables import (
     METRICS,
@@ -39,7 +39,7 @@ class Section:
     facts: dict[str, str] = field(default_factory=dict)
     facts_title: str = "Where the numbers come from"
     warnings: Sequence[str] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[DrawnFigure] = ()
     documents: dict[str, object] = field(default_factory=dict)
     """Documents behind a fold, by their headings."""
     beside: dict[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def page(
     lead: str,
     *,
     rows: Sequence[Row],
-    pictures: Sequence[Picture] = (),
+    pictures: Sequence[DrawnFigure] = (),
     comparisons: Sequence[PairedTest] = (),
     sections: Sequence[Section] = (),
     warnings: Sequence[str] = (),
@@ -246,7 +246,7 @@ def _row_head(title: str) -> str:
     return f'<th scope="row">{escape(title)}</th>'
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: DrawnFigure) -> str:
     words = escape(f"{picture.title}. {picture.seen or picture.caption}")
     return (
         f'<figure><div class="drawing" role="img" aria-label="{words}" tabindex="0">{picture.drawing.inline}</div>'

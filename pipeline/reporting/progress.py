@@ -29,6 +29,7 @@ class Rate:
 
     @property
     def clips_per_s(self) -> float:
+        """Clips a second since the start."""
         return self.done / self.elapsed_s
 
     @property

@@ -19,7 +19,7 @@ from dualstream.pipeline.experiments.integrity import with_random_weights
 from dualstream.pipeline.experiments.run_config import CacheOrigin, LogEntry, LoggedScore, RunConfig
 from dualstream.pipeline.experiments.scores import HEADLINE, SplitScores
 from dualstream.pipeline.reporting import figures
-from dualstream.pipeline.reporting.drawing import FileKind, Picture
+from dualstream.pipeline.reporting.drawing import DrawnFigure, FileKind
 from dualstream.pipeline.reporting.layers import layer_words
 from dualstream.pipeline.reporting.page import Section, page
 from dualstream.pipeline.reporting.tables import Row, difference_interval, scores_mark
@@ -35,7 +35,7 @@ class ReportPage:
     """A page and its figures, drawn."""
 
     html: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[DrawnFigure, ...]
 
     def write(self, folder: Path, kinds: Sequence[FileKind] = ("png",)) -> list[Path]:
         """Write the page, and each figure as such files beside it; return their paths, the page first."""
@@ -92,7 +92,7 @@ def run_report(runs: Sequence[Run]) -> ReportPage:
     several = len(runs) > 1
     rows = [run_row(run, named=several) for run in runs]
     first = runs[0]
-    shared: list[Picture] = [
+    shared: list[DrawnFigure] = [
         figures.score_lines(
             [row.title for row in rows], [run.metrics for run in runs], metric, name=f"scores_{metric}"
         )
@@ -183,7 +183,7 @@ def comparison_report(comparison: Comparison) -> ReportPage:
     """Draw the report of a comparison; details for the best single stream and the best fusion alone."""
     rows = comparison_rows(comparison)
     done = [(row, row.scores) for row in comparison.rows if row.scores]
-    pictures: list[Picture] = []
+    pictures: list[DrawnFigure] = []
     if done:
         names = [row.variant + scores_mark(scores) for row, scores in done]
         every = [scores for _, scores in done]
@@ -271,7 +271,7 @@ def _marked(test: PairedTest, comparison: Comparison) -> PairedTest:
     return replace(test, variant=test.variant + marks[test.variant], against=test.against + marks[test.against])
 
 
-def detail_pictures(scores: SplitScores, history: Sequence[ModelHistory], suffix: str = "") -> list[Picture]:
+def detail_pictures(scores: SplitScores, history: Sequence[ModelHistory], suffix: str = "") -> list[DrawnFigure]:
     """Draw the figures of one run: confusion, classes, training; `suffix` keeps their names apart."""
     ending = f"_{suffix}" if suffix else ""
     drawn = [

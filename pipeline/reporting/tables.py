@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ KEPT_LONGEST = (
 LABEL_SHARE = 0.32  # of the width, for the names of rows; longer ones take a second line, and no column's place
 NARROW = 9  # heads that are no wider stand on one line
 GAP, EDGES = 2, 2  # between columns; what the frame takes at both ends
-PIPE_WIDTH = 140  # characters assumed where standard output is no terminal
+PIPE_WIDTH = 140  # characters assumed where standard output is no terminal, and COLUMNS is not set
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,8 @@ def console(file: TextIO | None = None) -> Console:
     from rich.console import Console
 
     stream = file or sys.stdout
-    width = None if stream.isatty() else PIPE_WIDTH
+    known = stream.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    width = None if known else PIPE_WIDTH
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 

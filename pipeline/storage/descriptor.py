@@ -18,20 +18,25 @@ class ReadFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position, from the start, from here or from the end; return it."""
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position}.get(whence)
         self._position = (self._length() if start is None else start) + offset
         return self._position
 
     def tell(self) -> int:
+        """Return the position."""
         return self._position
 
     def readinto(self, target: Any) -> int:
+        """Fill `target` as far as the file goes; return the number of bytes."""
         os.lseek(self._descriptor, self._position, os.SEEK_SET)
         view = memoryview(target).cast("B")
         done = 0
@@ -42,6 +47,7 @@ class ReadFile(io.RawIOBase):
         return done
 
     def close(self) -> None:
+        """Close the descriptor, where it is the file's own."""
         if self._owns and not self.closed:
             os.close(self._descriptor)
         super().close()
@@ -72,9 +78,11 @@ class WriteFile(ReadFile):
             raise self.failure
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def write(self, data: Any) -> int:
+        """Write at the position, some of it later with what comes next; a failure waits for `require`."""
         view = memoryview(data).cast("B")
         if (
             self._position != self._waiting_at + len(self._waiting)
@@ -92,6 +100,7 @@ class WriteFile(ReadFile):
         return len(view)
 
     def readinto(self, target: Any) -> int:
+        """Fill `target` with what was written; after a failure with what would have been."""
         self.flush()
         if self.failure is None:
             try:
@@ -108,6 +117,7 @@ class WriteFile(ReadFile):
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
+        """Cut the file, here where no size is given; return its size."""
         size = self._position if size is None else size
         self.flush()
         if self.failure is None:

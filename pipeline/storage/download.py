@@ -44,7 +44,7 @@ class AbsentError(DownloadError):
 
 
 @dataclass(frozen=True)
-class Stated:
+class StatedFile:
     """What a server says of a file."""
 
     size: int | None = None
@@ -96,7 +96,7 @@ class Fetcher:
         put_in_place(part, target)
         return sha256
 
-    def _complete(self, file: PublishedFile, part: Path) -> Stated:
+    def _complete(self, file: PublishedFile, part: Path) -> StatedFile:
         """Append to `part` until the file is there."""
         last: Exception | None = None
         for number in range(TRIES):
@@ -123,7 +123,7 @@ class Fetcher:
             "command again, and it goes on from there"
         ) from last
 
-    def _go_on(self, url: str, part: Path) -> Stated:
+    def _go_on(self, url: str, part: Path) -> StatedFile:
         have = part.stat().st_size if part.exists() else 0
         request = urllib.request.Request(url, headers={"User-Agent": "dualstream", "Accept-Encoding": "identity"})
         if have:
@@ -187,16 +187,16 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self._seen.append(headers)
         return super().redirect_request(request, answer, code, reason, headers, url)
 
-    def stated(self, headers: Any, size: int | None) -> Stated:
+    def stated(self, headers: Any, size: int | None) -> StatedFile:
         """Return what the server said, the first answer first: that of a hub, before its file server's."""
         for one in (*self._seen, headers):
             tag = str(one.get("X-Linked-ETag") or "").strip('"')
             if SHA256.fullmatch(tag):
-                return Stated(size, sha256=tag)
+                return StatedFile(size, sha256=tag)
             tag = str(one.get("ETag") or "").removeprefix("W/").strip('"')
             if one.get("X-Repo-Commit") and SHA1.fullmatch(tag):
-                return Stated(size, git_blob=tag)
-        return Stated(size)
+                return StatedFile(size, git_blob=tag)
+        return StatedFile(size)
 
 
 def _require_https(url: str, come_from: str = "") -> None:
@@ -207,7 +207,7 @@ def _require_https(url: str, come_from: str = "") -> None:
         )
 
 
-def _checked(file: PublishedFile, part: Path, stated: Stated) -> str:
+def _checked(file: PublishedFile, part: Path, stated: StatedFile) -> str:
     """Return the SHA-256 of what came; refuse another one than was published, or than the server states."""
     data_sha256 = hashlib.sha256()
     blob = hashlib.sha1(f"blob {part.stat().st_size}\0".encode(), usedforsecurity=False)

@@ -36,6 +36,7 @@ HEADER_BYTES = 512
 READ_BLOCK_BYTES = 8 << 20
 LARGEST_FILE_BYTES = 64 << 30
 DAMAGED_SUFFIX = ".damaged"
+MADE_BY = {"cache": "expected a cache, which `extract` makes of a manifest"}
 SHORTER = "nothing: the file became shorter while it was read"
 
 Read = TypeVar("Read")
@@ -268,6 +269,7 @@ def _parse(head: bytes, length: int, path: Path, kind: str) -> str:
     if match is None or len(head) != HEADER_BYTES:
         raise CorruptError(
             f"{path} ({length:,} bytes) does not begin as a dualstream {kind} does, or is damaged there"
+            + (f"; {MADE_BY[kind]}" if kind in MADE_BY else "")
         )
     found, declared, digest = match[1].decode(), int(match[2]), match[3].decode()
     if found != kind:

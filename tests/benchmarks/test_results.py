@@ -13,7 +13,7 @@ import results_page
 import results_parts
 from dualstream.features.acoustic import LISTS
 from dualstream.heads.variants import registry
-from results_parts import ROOT, Job, write_units
+from results_parts import ROOT, ResultsJob, write_units
 from results_streams import PARTS
 
 FIGURES = json.loads((ROOT / "docs" / "results.json").read_text())
@@ -89,7 +89,7 @@ def test_what_moved_is_told_row_by_row():
 
 
 def test_some_parts_are_laid_over_the_figures_of_before(tmp_path):
-    job = Job(tmp_path, tmp_path, 3, False)
+    job = ResultsJob(tmp_path, tmp_path, 3, False)
     assert results.needed(["ravdess_own", "stress"], job) == ["ravdess_cache", "stress", "ravdess_own"]
     assert "meld" not in results.needed(list(PARTS), job)
     with pytest.raises(SystemExit, match=r"no part \['ravdes'\]; there are: emodb_cache"):
@@ -169,9 +169,9 @@ def test_parts_are_measured_after_what_they_need_and_again_when_sources_change(t
         assert all(names.index(needed) < names.index(name) for needed in part.needs)
         for pattern in part.sources:
             assert list(ROOT.glob(pattern)), pattern
-    job = Job(tmp_path, tmp_path, 3, quick=False)
+    job = ResultsJob(tmp_path, tmp_path, 3, quick=False)
     before = results.part_key(job, "ravdess")
-    assert results.part_key(Job(tmp_path, tmp_path, 5, quick=False), "ravdess") != before
+    assert results.part_key(ResultsJob(tmp_path, tmp_path, 5, quick=False), "ravdess") != before
     (tmp_path / "heads").mkdir()
     monkeypatch.setattr(results, "ROOT", tmp_path)
     (tmp_path / "heads" / "one.py").write_text("a = 1")
@@ -190,7 +190,7 @@ def test_commands_are_shown_without_the_places_they_ran_in(tmp_path, monkeypatch
         returncode = 0
 
     monkeypatch.setattr(results_parts.subprocess, "run", lambda *_, **__: Done())
-    job = Job(tmp_path / "data", tmp_path / "scratch", 3, quick=False)
+    job = ResultsJob(tmp_path / "data", tmp_path / "scratch", 3, quick=False)
     shown = job.cli("extract", f"{tmp_path}/scratch/a.csv", "--root", f"{tmp_path}/data/emodb")
     assert shown == "dualstream extract results/a.csv --root DATA/emodb"
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import results_page
 import results_streams_page as page
-from results_parts import ROOT, Job
+from results_parts import ROOT, ResultsJob
 from results_streams import FACE_WHISPER, JOINED, WHISPER, cremad_votes, write_clean, write_train_dev
 
 
@@ -215,7 +215,7 @@ def test_votes_of_two_kinds_are_joined_from_their_tables_to_the_figures(tmp_path
     for place, name in enumerate(("video_votes", "audio_votes")):
         shares = np.eye(2)[[one[place] for one in halves]] + 0.3 * rng.random((480, 2))
         np.savez(folder / f"{name}.npz", id=ids, features=shares.astype(np.float32))
-    found = cremad_votes(Job(tmp_path / "data", tmp_path / "scratch", 1, quick=False))
+    found = cremad_votes(ResultsJob(tmp_path / "data", tmp_path / "scratch", 1, quick=False))
     uar = {row["variant"]: row["emotion"]["balanced_accuracy"]["mean"] for row in found["rows"] if row["emotion"]}
     assert abs(uar["linear_video"] - 0.5) < 0.1 and abs(uar["linear_audio"] - 0.5) < 0.1
     assert uar["linear"] == 1.0 and uar["auto"] > 0.95

@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 pytest.importorskip("librosa")
-from study_acoustic import COLUMNS, Corpus, Store, folds, interval, nested, scored, uar
+from study_acoustic import COLUMNS, SoundCorpus, Store, folds, interval, nested, scored, uar
 from study_columns import Judge, candidates, choose, pool
 from study_stress import HEARD, STRESS, damaged
 
@@ -88,7 +88,7 @@ def test_nested_answers_come_from_other_speakers():
     label = np.where(rng.random(400) < 0.5, "a", "b")
     x = rng.standard_normal((400, 8)) * 0.1
     x[np.arange(400), speaker] += np.where(label == "a", 1, -1)
-    corpus = Corpus("planted", [], label, speaker.astype(str), 4)
+    corpus = SoundCorpus("planted", [], label, speaker.astype(str), 4)
     assert abs(uar(label, nested("LR", x, corpus)[0]) - 0.5) < 0.1
     informed = np.column_stack([x, np.where(label == "a", 1.0, -1.0)])
     assert uar(label, nested("LR", informed, corpus)[0]) > 0.98
@@ -99,7 +99,7 @@ def test_interval_resamples_speakers():
     speaker = np.repeat(np.arange(8), 20)
     label = np.tile(["a", "b"], 80)
     said = np.where(speaker < 4, label, np.where(label == "a", "b", "a"))
-    corpus = Corpus("planted", [], label, speaker.astype(str), 4)
+    corpus = SoundCorpus("planted", [], label, speaker.astype(str), 4)
     low, high = interval(corpus, said)
     assert (low, high) == pytest.approx((1 / 8, 7 / 8), abs=0.01)  # binomial(8, 1/2): 2.5 % quantiles 1 and 7
     assert scored(corpus, said)["uar"] == 0.5
@@ -146,7 +146,7 @@ def test_store_measures_once(tmp_path, monkeypatch):
 
     calls = []
     monkeypatch.setattr(study_acoustic, "feature_sets", lambda: {"set": lambda s: calls.append(1) or np.eye(2)})
-    corpus = Corpus("planted", [tone(200), tone(300)], np.array(["a", "b"]), np.array(["1", "2"]), 2)
+    corpus = SoundCorpus("planted", [tone(200), tone(300)], np.array(["a", "b"]), np.array(["1", "2"]), 2)
     store = Store(tmp_path)
     assert np.array_equal(store.features("set", corpus), store.features("set", corpus))
     assert len(calls) == 1

@@ -127,9 +127,9 @@ def test_where_a_window_is_undecided_a_wider_one_decides() -> None:
         faces.append(Seen(track, {0: None}, 0, [np.zeros((4, 4), np.uint8)] * TICKS))  # type: ignore[dict-item]
     first, second = np.zeros(TICKS), np.zeros(TICKS)
     first[50:60], second[20:35] = 20.0, 80.0  # the window is 75 to 100
-    voices = choice.Voices({0: first, 1: second}, np.ones(TICKS, np.bool_))
+    voices = choice.TrackScores({0: first, 1: second}, np.ones(TICKS, np.bool_))
 
-    def made(*contexts_s: float) -> choice.Choice:
+    def made(*contexts_s: float) -> choice.ChosenFace:
         return choice.speaker(
             faces, voices, shot=0, target=0, span_s=(3.0, 4.0), contexts_s=contexts_s, least_margin=1.0
         )

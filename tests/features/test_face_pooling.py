@@ -173,7 +173,7 @@ def test_a_window_in_which_turns_meet_is_told_by_its_own_scores() -> None:
     faces = seen_of(scores)
     voices = choice.listen(faces, Planted(), two_voices(75))
 
-    def made(start_s: float) -> choice.Choice:
+    def made(start_s: float) -> choice.ChosenFace:
         return choice.speaker(
             faces, voices, shot=0, target=0, span_s=(start_s, start_s + 1), contexts_s=(0.0,), least_margin=1.5
         )
@@ -269,7 +269,7 @@ def test_windows_are_decided_by_voice_where_the_scorer_says_how_its_scores_are_s
 
 def test_silence_and_faces_without_scores_are_compared_by_the_window() -> None:
     assert decided(Planted(), np.zeros(96_000, np.float32)) == [-1] * 6
-    voices = choice.Voices({}, np.ones(150, np.bool_), model=MODEL, audio=two_voices(75))
+    voices = choice.TrackScores({}, np.ones(150, np.bool_), model=MODEL, audio=two_voices(75))
     assert voices.pooled(seen_of(np.ones((2, 150))), (0, 150), (0, 25)) is None
 
 

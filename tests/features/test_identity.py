@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.faces.choice import Voices, listen
+from dualstream.features.faces.choice import TrackScores, listen
 from dualstream.features.faces.embedding import AlignSpec, aligned, build_embedder, unit_rows
-from dualstream.features.faces.identity import Evidence, fit_identity, make_identity, nearest
+from dualstream.features.faces.identity import IdentityEvidence, fit_identity, make_identity, nearest
 from dualstream.features.faces.people import People, Rivals
 from dualstream.features.faces.rows import ALONE, BY_IDENTITY, UNDECIDED, FaceRows
 from dualstream.features.faces.tracks import Track
@@ -49,14 +49,16 @@ def undecided(count: int = 1) -> FaceRows:
     return FaceRows(rows.box, rows.track, rows.score, rows.margin, rows.in_view, rows.state + UNDECIDED)
 
 
-def evidence(rng: np.random.Generator, count: int = 80, speakers: int = 4, *, names: Any = None) -> list[Evidence]:
+def evidence(
+    rng: np.random.Generator, count: int = 80, speakers: int = 4, *, names: Any = None
+) -> list[IdentityEvidence]:
     """Return utterances of speakers beside another person each, whom nobody was chosen between."""
     found = []
     for number in range(count):
         speaker = number % speakers
         other = int(rng.choice([one for one in range(speakers + 2) if one != speaker]))
         name = f"s{speaker}" if names is None else names[number]
-        found.append(Evidence.of(name, utterance([speaker, other], rng), undecided()))
+        found.append(IdentityEvidence.of(name, utterance([speaker, other], rng), undecided()))
     return found
 
 
@@ -84,7 +86,7 @@ def test_names_that_say_nothing_tie_nobody() -> None:
 
 def test_two_who_are_always_together_are_not_told_apart() -> None:
     rng = np.random.default_rng(0)
-    found = [Evidence.of(f"s{number % 2}", utterance([0, 1], rng), undecided()) for number in range(40)]
+    found = [IdentityEvidence.of(f"s{number % 2}", utterance([0, 1], rng), undecided()) for number in range(40)]
     assert fit_identity(found, SAME).owners == ("", "")
 
 
@@ -97,7 +99,7 @@ def test_what_the_sound_chose_counts_more_than_who_is_in_view() -> None:
         chosen = FaceRows(
             rows.box, rows.track + 1 + number % 2, rows.score, rows.margin, rows.in_view, rows.state + ALONE
         )
-        found.append(Evidence.of(f"s{number % 2}", utterance([0, 1], rng), chosen))
+        found.append(IdentityEvidence.of(f"s{number % 2}", utterance([0, 1], rng), chosen))
     assert sorted(fit_identity(found, SAME).owners) == ["s0", "s1"]
 
 
@@ -118,7 +120,7 @@ def test_nothing_is_chosen_where_names_do_not_say() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_few_faces_tie_nobody(count: int) -> None:
     rng = np.random.default_rng(0)
-    identity = fit_identity([Evidence.of("s0", utterance([0], rng), undecided())] * count, SAME)
+    identity = fit_identity([IdentityEvidence.of("s0", utterance([0], rng), undecided())] * count, SAME)
     assert not any(identity.owners)
     assert not len(identity.choose(utterance([0, 1], rng), undecided(), "s0")[1])
 
@@ -178,7 +180,7 @@ def test_scores_are_kept_for_the_ticks_of_a_track_only() -> None:
     voices = listen(seen, One(), audio)  # type: ignore[arg-type]
     assert sum(len(scores) for scores in voices.scores.values()) == 50 * 20
     assert voices.mean(seen[3], 0, 1000) == 9.5 and voices.mean(seen[3], 65, 70) == 7.0
-    assert np.isnan(voices.mean(seen[3], 0, 60)) and np.isnan(Voices({}, voices.voice).mean(seen[3], 0, 99))
+    assert np.isnan(voices.mean(seen[3], 0, 60)) and np.isnan(TrackScores({}, voices.voice).mean(seen[3], 0, 99))
 
 
 def network(path: Path, *, first: bool = True, own_scale: bool = False, rows: int = 6, side: Any = 112) -> Path:

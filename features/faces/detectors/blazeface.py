@@ -29,7 +29,7 @@ LOUDEST_LOGIT = 80.0
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _ModelKind:
     name: str
     side_px: int
     cells: tuple[tuple[int, int], ...]
@@ -51,8 +51,8 @@ class _Kind:
 
 
 KINDS = {
-    896: _Kind("short range", 128, ((16, 2), (8, 6)), 0.5, 0.5, 1.05, -0.04),
-    2304: _Kind("full range", 192, ((48, 1),), 0.5, 0.6),
+    896: _ModelKind("short range", 128, ((16, 2), (8, 6)), 0.5, 0.5, 1.05, -0.04),
+    2304: _ModelKind("full range", 192, ((48, 1),), 0.5, 0.6),
 }
 
 
@@ -125,7 +125,7 @@ class BlazeFace:
         return self._local.interpreter
 
 
-def _face(points: NDArray[np.float64], score: float, kind: _Kind) -> Face:
+def _face(points: NDArray[np.float64], score: float, kind: _ModelKind) -> Face:
     """Return a face from a row of centre, size, right eye, left eye, nose, mouth, right ear, left ear."""
     centre, size, right_eye, left_eye, _, mouth = points[:6]
     eyes = (right_eye + left_eye) / 2

@@ -14,9 +14,9 @@ import numpy as np
 from dualstream.features import media
 from dualstream.features.faces.rows import FaceRows
 from dualstream.features.windows import Sampling, WindowPlan
-from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.clip_files import EscapingPathError, NoClipError
 from dualstream.pipeline.corpus.clip_source import ClipSource
-from dualstream.pipeline.corpus.manifest import EscapingPathError, Manifest
+from dualstream.pipeline.corpus.manifest import Manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.executors import OrderedThreads

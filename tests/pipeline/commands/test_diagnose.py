@@ -206,7 +206,7 @@ def test_a_manifest_that_cannot_be_read_is_told_before_the_work(tmp_path: Path) 
         whole.write_text(
             "id,path,split,start_s,end_s,dialogue,turn,speaker,emotion,sentiment\na,a.mp4,train,,,,,,joy,positive\n"
         )
-        asked = DiagnoseOptions(QUICK, **{"manifest": whole, **options})
+        asked = DiagnoseOptions(WHOLE, **{"manifest": whole, **options})
         with pytest.raises(DualstreamError, match="nowhere") as refused:
             diagnose(tmp_path / "cache.h5", tmp_path / "out", asked, progress=said.append)
         assert refused.value.exit_status == 2

@@ -7,8 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from dualstream.pipeline.corpus.clip_files import NoClipError, require_file
-from dualstream.pipeline.corpus.manifest import clip_at
+from dualstream.pipeline.corpus.clip_files import NoClipError, clip_at, require_file
 
 
 @pytest.fixture

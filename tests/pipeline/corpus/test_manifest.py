@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from dualstream.pipeline.corpus.clip_files import EscapingPathError, resolve
 from dualstream.pipeline.corpus.manifest import (
-    EscapingPathError,
     InvalidRowError,
     Manifest,
     ManifestError,
@@ -15,7 +15,6 @@ from dualstream.pipeline.corpus.manifest import (
     manifest_text,
     parse_manifest,
     read_manifest,
-    resolve,
     write_manifest,
 )
 from hypothesis import given
@@ -201,7 +200,7 @@ def test_lines_are_counted_as_an_editor_counts_them() -> None:
     ("raw", "words"),
     [
         (b"", "the file is empty"),
-        (b"id,path,split\n", "at least one utterance"),
+        (b"id,path,split\n", "no row is below the header; expected one per utterance"),
         (b"id,split\na,train\n", "column path is missing"),
         (b"id;path;split\na;b;train\n", "expected commas"),
         (b"id,path,split,id\na,b,train,a\n", "column 'id' appears twice"),
