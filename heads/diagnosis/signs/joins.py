@@ -306,11 +306,11 @@ def _of_labels(
         if clear and _vouched(name, with_labels, found):
             clear = False  # it goes with a stream that goes with the labels
         if name in inside and not clear and not _vouched(name, with_labels, found):
-            source = inside[name].source
-            moved = sides.agree(LABELS, name, source, at).z
+            way = inside[name]
+            moved = sides.agree(LABELS, name, way.source, at).z
             if moved >= best.stands.z + STRETCH_Z:
-                words = inside[name].words
-                yield Join(name, LABELS, best.stands.z, words, moved, "order", name, tuple(source.tolist()))
+                taken = tuple(way.source.tolist())
+                yield Join(name, LABELS, best.stands.z, way.words, moved, "order", name, taken)
                 continue
         if late is not None and not clear:
             moved = sides.agree(LABELS, name, late.source, at).z

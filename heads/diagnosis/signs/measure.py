@@ -142,6 +142,8 @@ def rows_alone(table: Table) -> dict[str, Any]:
     of_clouds = {name: [*left_out[name], *_few(one, table)] for name, one in zip(table.raw, values, strict=True)}
     of_classes = [class_scaled(table, name) for name in table.raw]
     kinds = [two_kinds(table, name, of_clouds[name]) for name in table.raw]
+    # of values that ran over, columns share as little with others as ratings do
+    ran_over = {one.stream for one in values if one is not None and one.kind == "wrapped"}
     return {
         "ids": table.ids,
         "speaker_names": table.speaker_names,
@@ -154,7 +156,9 @@ def rows_alone(table: Table) -> dict[str, Any]:
         "fills": filled,
         "kinds": tuple(one for one in kinds if one is not None),
         **_beside(table, {one.stream for one in filled}, {one.stream for one in kinds if one is not None}),
-        "label_columns": columns_of_labels(table),
+        "label_columns": tuple(
+            one for one in columns_of_labels(table) if not (one.rated and one.stream in ran_over)
+        ),
         "class_scaled": tuple(one for one in of_classes if one is not None),
         "missing": tuple(one for one in absent if one is not None),
         "values": tuple(one for one in values if one is not None),
