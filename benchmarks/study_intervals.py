@@ -1,7 +1,7 @@
 """How often do intervals of EMAP, interaction and information hold what is known? For docs/fusion.md.
 
     python benchmarks/study_intervals.py [--part information,heads] [--streams 2,3] [--counts 300,1000]
-                                         [--sticky 0,0.5] [--samples 300]
+                                         [--sticky 0,0.5] [--samples 300] [--first 0]
 
 Of each known distribution so many samples are drawn and measured as `diagnose` does, at a nominal 95 %. Answers
 for `information` come from `known_parts`. The projection's gain and the share of interactions are of heads
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--counts", default="300,1000")
     parser.add_argument("--sticky", default="0,0.5")
     parser.add_argument("--samples", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--only", default="", help="distributions, separated by semicolons; all by default")
     words = parser.parse_args()
     print("| corpus | streams | utterances | sticky | measure | truth | held | width | above, below |")
@@ -107,7 +108,7 @@ def of_information(
             yield title, bits, part.low, part.high
 
     for name in _asked(corpora(streams), words.only):
-        yield name, (one(name, seed) for seed in range(words.samples))
+        yield name, (one(name, seed) for seed in range(words.first, words.first + words.samples))
 
 
 def of_heads(
@@ -134,7 +135,7 @@ def of_heads(
         yield "interaction", truth[1], share.low, share.high
 
     for name, planted in _asked(heads(streams), words.only).items():
-        yield name, (one(planted, seed) for seed in range(words.samples))
+        yield name, (one(planted, seed) for seed in range(words.first, words.first + words.samples))
 
 
 def heads(streams: int) -> dict[str, Planted]:
