@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
 
-MOST_BIAS = 3.0
+MOST_BIAS = 3.0  # times what resamples show of it, which is less than half of it at zero
 
 
 @dataclass(frozen=True)
@@ -104,4 +104,4 @@ def _ends(point: float, replicates: NDArray[np.float64], groups: int) -> tuple[f
     """
     low, high = (float(end) for end in np.quantile(replicates, cluster_tails(groups, LEVEL), method="weibull"))
     by = (1 + MOST_BIAS) * (float(replicates.mean()) - point)
-    return min(low, low - by), max(high, high - by)
+    return min(low, low - by) + 0.0, max(high, high - by) + 0.0  # no zero below zero

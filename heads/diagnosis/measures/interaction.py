@@ -54,6 +54,11 @@ class Interaction:
     """Probability of the label where the head is told of this stream only, over the mean of the others': the
     ratio by which OGM-GE tells who is ahead (Peng et al. 2022, https://arxiv.org/abs/2203.15332)."""
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing moves the logits: the head says the same of every utterance."""
+        return max(*self.effects.values(), *self.pairs.values()) <= TINY
+
     def to_json(self) -> JsonObject:
         """Return the values."""
         return {**vars(self), "share": self.share.to_json()}
