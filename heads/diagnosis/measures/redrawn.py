@@ -41,8 +41,17 @@ def draw_groups(group: NDArray[np.int64], resamples: int, rng: np.random.Generat
     return drawn[:, code].astype(np.float64)
 
 
-def redrawn(found: Coalitions, weights: NDArray[np.float64], rng: np.random.Generator) -> Iterator[Redrawn]:
-    """Give what every coalition says in each resample, by folds, models and lots of resamples."""
+def redrawn(
+    found: Coalitions,
+    weights: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    half: NDArray[np.int64] | None = None,
+) -> Iterator[Redrawn]:
+    """Give what every coalition says in each resample, by folds, models and lots of resamples.
+
+    With `half` (`halves`), where all pairs are known, only the other half of a fold lends to an utterance.
+    """
     start = 0
     for fold in range(len(found.grids) or len(found.by_lender)):
         whole = found.grids[fold] if found.grids else found.by_lender[fold][frozenset(found.names)]
@@ -55,7 +64,11 @@ def redrawn(found: Coalitions, weights: NDArray[np.float64], rng: np.random.Gene
                 lot = slice(first, first + AT_ONCE)
                 some = weights[lot, rows]
                 if lenders is None:
-                    values = _of_grid(found.grids[fold][seed], some, found.names)
+                    grid = found.grids[fold][seed]
+                    if half is None:
+                        values = _of_grid(grid, some, found.names)
+                    else:
+                        values = _of_other_half(grid, some, found.names, half[rows])
                 else:
                     one = {known: logits[seed] for known, logits in found.by_lender[fold].items()}
                     values = _of_lenders(one, lenders[lot], size)
@@ -83,6 +96,35 @@ def _of_grid(
         frozenset({second}): of_second,
         frozenset(names): grid[np.arange(count), np.arange(count)][None],
     }
+
+
+def halves(found: Coalitions, group: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64] | None:
+    """Return 0 or 1 for each utterance of `found`, of which `group` is given: its groups, halved in each fold.
+
+    None where not all pairs are known, or a fold has one group only.
+    """
+    half, start = np.empty(len(group), dtype=np.int64), 0
+    for grid in found.grids:
+        rows = slice(start, start + grid.shape[1])
+        names, code = np.unique(group[rows], return_inverse=True)
+        if len(names) < 2:
+            return None
+        half[rows] = (rng.permutation(len(names)) % 2)[code]
+        start = rows.stop
+    return half if found.grids else None
+
+
+def _of_other_half(
+    grid: NDArray[np.float64], weights: NDArray[np.float64], names: tuple[str, ...], half: NDArray[np.int64]
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits as `_of_grid` does, lent to each utterance by whom was drawn of the other half."""
+    sides = []
+    for side in (0, 1):
+        others = weights * (half != side)
+        none_drawn = ~others.any(axis=1, keepdims=True)
+        sides.append(_of_grid(grid, np.where(none_drawn, half != side, others), names))
+    first, second = sides
+    return {known: np.where((half == 0)[:, None], rows, second[known]) for known, rows in first.items()}
 
 
 def _of_lenders(values: Values, shares: NDArray[np.float64], count: int) -> dict[Coalition, NDArray[np.float64]]:
