@@ -259,16 +259,17 @@ def _corrected(bits: Bits, groups: int) -> Estimate:
 def _difference(first: Bits, second: Bits, groups: int) -> Estimate:
     """Return the first less the second, without its bias.
 
-    Both are overstated, and what is left of that in the difference is hard to see. The interval is wider by either
-    one's bias at its end, up to a deviation of the resamples: where these do not scatter there is none.
+    Both are overstated, and what is left of that in the difference is hard to see: its own bias, as halves and
+    quarters show it, scatters as far as it goes. The interval is wider by either one's bias at its end, up to two
+    deviations of the resamples: where these do not scatter there is none.
     """
     bits = [one - two for one, two in zip(first, second, strict=True)]
     found = float(bits[0][0])
     if groups < 2 or not len(bits[1]):
         return Estimate(found, (found,))
     low, high = _ends(bits, groups)
-    deviation = float(bits[1].std())
-    below, above = (min(max(*_biases(one, groups), 0.0), deviation) for one in (first, second))
+    most = 2 * float(bits[1].std())
+    below, above = (min(max(*_biases(one, groups), 0.0), most) for one in (first, second))
     return Estimate(found - _biases(bits, groups)[1], (found,), low - below, high + above)
 
 

@@ -146,16 +146,15 @@ def _redrawn_sizes(
     happens to have drawn an effect far from zero they show least of it. So the most that it can be is taken, of
     every effect that isn't clear of zero.
     """
-    kinds = interaction_indices, own_effects
-    effects = [np.stack(list(made(found.values, found.names).values())) for made in kinds]  # (E, S, N, C)
+    effects = [np.stack(rows) for rows in _effects(found.values, found.names)]  # (E, S, N, C)
     sums = np.zeros((2, len(found.whole), len(weights)))
     moments = [np.zeros((2, *rows.shape)) for rows in effects]
     drawn = np.zeros((*found.whole.shape[:2], 1))
     for part in redrawn(found, weights, rng):
         told = part.weights.any(axis=1)
         drawn[part.seed, part.rows] += told.sum()
-        for kind, made in enumerate(kinds):
-            for which, rows in enumerate(made(part.values, found.names).values()):
+        for kind, of_kind in enumerate(_effects(part.values, found.names)):
+            for which, rows in enumerate(of_kind):
                 sums[kind, part.seed, part.resamples] += (part.weights * np.abs(rows).mean(axis=2)).sum(axis=1)
                 some = rows[told]
                 moments[kind][:, which, part.seed, part.rows] += some.sum(axis=0), np.square(some).sum(axis=0)
@@ -166,6 +165,11 @@ def _redrawn_sizes(
         unclear = np.where(np.abs(sizes) < CLEAR * deviation, deviation, 0)
         noise[kind] = FOLDED * unclear.mean(axis=3).sum(axis=0).mean(axis=1)
     return sums / weights.sum(axis=1), noise
+
+
+def _effects(values: Values, names: Sequence[str]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
+    """Return interactions of every two streams, and own effects of each."""
+    return list(interaction_indices(values, names).values()), list(own_effects(values, names).values())
 
 
 def _quotient(sums: NDArray[np.float64], count: int) -> NDArray[np.float64]:
