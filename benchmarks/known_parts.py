@@ -7,13 +7,16 @@ distribution of one part of the label and of what every stream (and the joined h
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.int64]
+Streams = frozenset[int]
+Four = tuple[float, float, float, float]  # bits: redundant, of the first source only, of the second, synergy
+NOTHING: Four = (0.0, 0.0, 0.0, 0.0)
 SEVEN = (0.47, 0.17, 0.12, 0.11, 0.07, 0.03, 0.03)  # as MELD's emotions are distributed
 
 
@@ -31,6 +34,10 @@ class Component:
     redundant: float
     unique: tuple[float, ...]
     synergy: float
+    answers: Callable[[Streams, Codes], Codes] = field(default=lambda known, codes: codes[:, 1 + min(known)])
+    """What a head on some of the streams answers, of codes of outcomes (K, 2 + streams)."""
+    of_two: Callable[[Streams, Streams], Four] = field(default=lambda first, second: NOTHING)
+    """What two sources, each of some streams joined, tell of it."""
 
 
 def parity(streams: int, of: Sequence[int], rare: float = 0.5, error: float = 0.0) -> Component:
@@ -44,8 +51,18 @@ def parity(streams: int, of: Sequence[int], rare: float = 0.5, error: float = 0.
         for stream, bit in zip((*free, last), (*bits, told), strict=True):
             answers[stream] = bit
         outcomes.append((share, (label, *answers, label ^ wrong)))
-    bits_of = channel(rare, error)
-    return Component(_some(outcomes), 0.0, (0.0,) * streams, bits_of)
+    bits_of, all_of = channel(rare, error), frozenset(of)
+
+    def of_two(first: Streams, second: Streams) -> Four:
+        if not all_of <= first | second:
+            return NOTHING
+        sides = [bits_of * (all_of <= one) for one in (first, second)]
+        return 0.0, sides[0], sides[1], bits_of - sum(sides)
+
+    def answers(known: Streams, codes: Codes) -> Codes:
+        return codes[:, -1] * (all_of <= known)
+
+    return Component(_some(outcomes), 0.0, (0.0,) * streams, bits_of, answers, of_two)
 
 
 def echo(streams: int, of: Sequence[int], shares: Sequence[float], error: float = 0.0) -> Component:
@@ -62,16 +79,24 @@ def echo(streams: int, of: Sequence[int], shares: Sequence[float], error: float 
     bits_of = entropy(joint.sum(0)) + entropy(joint.sum(1)) - entropy(joint.ravel())
     alone = len(of) == 1
     unique = tuple(bits_of if alone and stream in of else 0.0 for stream in range(streams))
-    return Component(_some(outcomes), 0.0 if alone else bits_of, unique, 0.0)
+
+    def of_two(first: Streams, second: Streams) -> Four:
+        one, other = (bool(source & set(of)) for source in (first, second))
+        return bits_of * (one and other), bits_of * (one and not other), bits_of * (other and not one), 0.0
+
+    def answers(known: Streams, codes: Codes) -> Codes:
+        return codes[:, -1] * bool(known & set(of))
+
+    return Component(_some(outcomes), 0.0 if alone else bits_of, unique, 0.0, answers, of_two)
 
 
 def witnesses(streams: int, errors: Sequence[float]) -> Component:
-    """Return independent witnesses of one fair sign, the first streams, each surer than the next.
+    """Return two independent witnesses of one fair sign, the first streams, the first as sure or surer.
 
     What a worse witness tells is told by a better one (its channel is the better one's and noise), so only the
     best has something of its own. The joined answer is that of all witnesses, as they are.
     """
-    assert list(errors) == sorted(errors)
+    assert len(errors) == 2 and list(errors) == sorted(errors)
     outcomes = []
     for label, wrong in product((0, 1), product((0, 1), repeat=len(errors))):
         share = 0.5 * float(np.prod([(1 - e, e)[w] for e, w in zip(errors, wrong, strict=True)]))
@@ -85,7 +110,19 @@ def witnesses(streams: int, errors: Sequence[float]) -> Component:
     told = 1 + entropy(joint.sum(0)) - entropy(joint.ravel())
     unique = [0.0] * streams
     unique[0] = best - second
-    return Component(_some(outcomes), second, tuple(unique), told - best)
+
+    def of_two(one: Streams, other: Streams) -> Four:
+        of_one, of_other = (source & {0, 1} for source in (one, other))
+        if of_one and of_other:
+            more = best - second
+            return second, more * (0 in of_one), more * (0 in of_other), told - best
+        worth = (0.0, best if 0 in of_one | of_other else second, told)
+        return 0.0, worth[len(of_one)], worth[len(of_other)], 0.0
+
+    def answers(known: Streams, codes: Codes) -> Codes:
+        return codes[:, -1] & (2 * (0 in known) + (1 in known))
+
+    return Component(_some(outcomes), second, tuple(unique), told - best, answers, of_two)
 
 
 def channel(rare: float, error: float) -> float:
@@ -95,22 +132,31 @@ def channel(rare: float, error: float) -> float:
 
 
 def drawn(
-    components: Sequence[Component], count: int, rng: np.random.Generator, sticky: float = 0.0, size: int = 10
-) -> tuple[Codes, list[Codes], Codes, Codes]:
-    """Draw utterances; return labels, answers of each stream, joined answers and groups.
+    components: Sequence[Component],
+    count: int,
+    rng: np.random.Generator,
+    sticky: float = 0.0,
+    size: int = 10,
+    some: Sequence[Streams] = (),
+) -> tuple[Codes, list[Codes], Codes, Codes, dict[Streams, Codes]]:
+    """Draw utterances; return labels, answers of each stream, joined answers, groups, answers of heads on `some`.
 
     With `sticky` utterances stand in groups of `size`, and so large a share of a group is like its first one.
     """
     group = np.arange(count) // (size if sticky else 1)
     source = np.where(rng.random(count) < sticky, group * size, np.arange(count)) if sticky else np.arange(count)
     columns: list[Codes] = []
+    of_some = {known: np.zeros(count, dtype=np.int64) for known in some}
     for component in components:
         shares = np.array([share for share, _ in component.outcomes])
         codes = np.array([codes for _, codes in component.outcomes])
         found = codes[rng.choice(len(shares), count, p=shares / shares.sum())][source]
         bases = codes.max(axis=0) + 1
+        for known in some:
+            answers = component.answers(known, found)
+            of_some[known] = answers + of_some[known] * (codes.max() + 1)
         columns = [found[:, at] + (columns[at] * bases[at] if columns else 0) for at in range(codes.shape[1])]
-    return columns[0], columns[1:-1], columns[-1], group
+    return columns[0], columns[1:-1], columns[-1], group, of_some
 
 
 def known(components: Sequence[Component]) -> tuple[float, ...]:
@@ -121,6 +167,13 @@ def known(components: Sequence[Component]) -> tuple[float, ...]:
         *map(float, unique),
         sum(component.synergy for component in components),
     )
+
+
+def known_of_two(components: Sequence[Component], first: Streams, second: Streams) -> Four:
+    """Return redundant bits, of the first source only, of the second only, synergistic."""
+    parts = [component.of_two(first, second) for component in components]
+    redundant, one, other, synergy = map(float, np.sum(parts, axis=0))
+    return redundant, one, other, synergy
 
 
 def _some(outcomes: Sequence[tuple[float, tuple[int, ...]]]) -> tuple[tuple[float, tuple[int, ...]], ...]:

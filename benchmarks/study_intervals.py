@@ -1,7 +1,7 @@
 """How often do intervals of EMAP, interaction and information hold what is known? For docs/fusion.md.
 
     python benchmarks/study_intervals.py [--part information,heads] [--streams 2,3] [--counts 300,1000]
-                                         [--sticky 0,0.5] [--samples 300]
+                                         [--sticky 0,0.5] [--samples 300] [--first 0]
 
 Of each known distribution so many samples are drawn and measured as `diagnose` does, at a nominal 95 %. Answers
 for `information` come from `known_parts`. The projection's gain and the share of interactions are of heads
@@ -21,9 +21,9 @@ import checkout  # noqa: F401
 import numpy as np
 from dualstream.heads.diagnosis.measures import coalitions
 from dualstream.heads.diagnosis.measures.emap import measure_emap
-from dualstream.heads.diagnosis.measures.information import measure_information
+from dualstream.heads.diagnosis.measures.information import Parts, measure_information
 from dualstream.heads.diagnosis.measures.interaction import measure_interaction
-from known_parts import corpora, drawn, known
+from known_parts import corpora, drawn, known, known_of_two
 from numpy.typing import NDArray
 from scipy.stats import beta
 
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--counts", default="300,1000")
     parser.add_argument("--sticky", default="0,0.5")
     parser.add_argument("--samples", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--only", default="", help="distributions, separated by semicolons; all by default")
     words = parser.parse_args()
     print("| corpus | streams | utterances | sticky | measure | truth | held | width | above, below |")
@@ -95,19 +96,34 @@ def of_information(
     streams: int, count: int, sticky: float, words: argparse.Namespace
 ) -> Iterator[tuple[str, Iterator[Iterator[Known]]]]:
     """Give of each distribution its samples, each as what was measured."""
-    names = NAMES[:streams]
+    names, every = NAMES[:streams], frozenset(range(streams))
+    some = [frozenset(known) for known in combinations(range(streams), 2)] if streams > 2 else []
+    some += [every - {one} for one in every] if streams > 3 else []
 
     def one(name: str, seed: int) -> Iterator[Known]:
         components = corpora(streams)[name]
-        truth, alone, joined, group = drawn(components, count, np.random.default_rng([seed, 11]), sticky)
-        found = measure_information(truth, dict(zip(names, alone, strict=True)), joined, group, seed=seed)
-        parts = (found.redundant, *(found.unique[stream] for stream in names), found.synergy)
-        titles = ("redundant", *(f"only {stream}" for stream in names), "synergy")
-        for title, bits, part in zip(titles, known(components), parts, strict=True):
-            yield title, bits, part.low, part.high
+        rng = np.random.default_rng([seed, 11])
+        truth, alone, joined, group, answers = drawn(components, count, rng, sticky, some=some)
+        of_some = {frozenset(names[at] for at in known): codes for known, codes in answers.items()}
+        by_name = dict(zip(names, alone, strict=True))
+        found = measure_information(truth, by_name, joined, group, some=of_some, seed=seed)
+        yield from _named("", known(components), found)
+        for title, parts in {**found.against_rest, **found.pairs}.items():
+            sources = [frozenset(map(names.index, source.split("+"))) for source in parts.unique]
+            how = "" if "+" in title else "against the rest: "
+            yield from _named(how, known_of_two(components, *sources), parts)
 
     for name in _asked(corpora(streams), words.only):
-        yield name, (one(name, seed) for seed in range(words.samples))
+        yield name, (one(name, seed) for seed in range(words.first, words.first + words.samples))
+
+
+def _named(how: str, truth: Sequence[float], found: Parts) -> Iterator[Known]:
+    titles = ("redundant", *(f"only {source}" for source in found.unique), "synergy")
+    sources = f" of {', '.join(found.unique)}"
+    for title, bits, part in zip(
+        titles, truth, (found.redundant, *found.unique.values(), found.synergy), strict=True
+    ):
+        yield f"{how}{title}{sources}", bits, part.low, part.high
 
 
 def of_heads(
@@ -134,7 +150,7 @@ def of_heads(
         yield "interaction", truth[1], share.low, share.high
 
     for name, planted in _asked(heads(streams), words.only).items():
-        yield name, (one(planted, seed) for seed in range(words.samples))
+        yield name, (one(planted, seed) for seed in range(words.first, words.first + words.samples))
 
 
 def heads(streams: int) -> dict[str, Planted]:

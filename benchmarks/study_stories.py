@@ -1,11 +1,12 @@
 """Real corpora as diagnoses tell them: what is known of each, and what is found. For docs/fusion.md.
 
     DUALSTREAM_DATA=FOLDER python benchmarks/study_stories.py [--part meld,cremad,pom,mosi] [--out FOLDER]
+                                                              [--measures]
 
 MELD's face stream (17 action units; upper and lower half of the face as two streams), CREMA-D's votes (people
 who heard, people who saw), POM (half of the reviews without a face), and MOSI: its own clock, and the same
 windows with the sound moved by -1.5 to +1.5 s, which the offset curve is to find. Caches are kept in --out and
-not made again.
+not made again. With --measures only how the streams work together is told: no change is tried, no mistake sought.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from pathlib import Path
 
 import checkout  # noqa: F401
 import numpy as np
-from dualstream.heads.data.batch import FeatureSet, StreamArrays
+from dualstream.heads.data.batch import FeatureSet, StreamArrays, stream_order
 from dualstream.heads.diagnosis import changes, conclusion, diagnose
 from dualstream.heads.diagnosis.alignment import offset_curve
 from dualstream.heads.diagnosis.evidence import DiagnosisOptions
+from dualstream.heads.diagnosis.measures import Measures, measure
+from dualstream.heads.diagnosis.refit import Trial, grouping, pool, refit
+from dualstream.heads.diagnosis.trials import PATIENCE, single_stream
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.commands.demo import run_command
 from dualstream.pipeline.experiments.training_data import read_corpus
@@ -43,6 +47,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/stories"))
     parser.add_argument("--fusion", default="concat_norm")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--measures", action="store_true")
     words = parser.parse_args()
     data = folder_of("DUALSTREAM_DATA")
     words.out.mkdir(parents=True, exist_ok=True)
@@ -82,6 +87,8 @@ def pom(data: Path, words: argparse.Namespace) -> None:
 def mosi(data: Path, words: argparse.Namespace) -> None:
     """MOSI's own clock: the diagnosis, and shifts of the sound that the offset curve is to find."""
     cache = of_cache("MOSI, face geometry and sound", data / "mosi", "face_geometry", "", "sentiment", words)
+    if words.measures:
+        return
     features = read_corpus(cache).features
     # within an utterance rows are centred: what eight speakers' dialogues hold together may be told apart here
     by_utterance = replace(features, dialogue=np.arange(len(features)))
@@ -121,7 +128,11 @@ def told(
     """Diagnose and print: causes, scores, what gained, and how the streams work together."""
     fit = FitOptions(seeds=tuple(range(words.seeds)), threads=1)
     options = DiagnosisOptions(fusion=words.fusion, task=task, fit=fit)  # type: ignore[arg-type]
-    found = diagnose(features.take(train), features.take(dev) if len(dev) else None, options)
+    parts = features.take(train), features.take(dev) if len(dev) else None
+    if words.measures:
+        measured(title, *parts, options)
+        return
+    found = diagnose(*parts, options)
     evidence = found.evidence
     print(f"\n### {title}: {evidence.utterances} utterances of {evidence.groups} {evidence.grouped_by}s, {task}\n")
     for cause in found.causes:
@@ -138,7 +149,29 @@ def told(
         )
     assert evidence.measures is not None
     print()
-    for name, said in measures.facts(evidence.measures, words.fusion).items():
+    say(evidence.measures, words.fusion)
+
+
+def measured(title: str, train: FeatureSet, dev: FeatureSet | None, options: DiagnosisOptions) -> None:
+    """Fit the joined head and each stream's on the diagnosis's folds, and print how they work together."""
+    by, _ = grouping(train, dev, options.folds)
+    pooled = pool(
+        train, dev, folds=options.folds, task=options.task, by=by, sample=options.sample, seed=options.seed
+    )
+    fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
+    base = Trial("as it is", options.fusion, fit)
+    names = stream_order(pooled.features.streams)
+    refits = {
+        "fused": refit(base, pooled),
+        **{name: refit(single_stream(base, name, names), pooled) for name in names},
+    }
+    print(f"\n### {title}: {len(pooled.features)} utterances, {options.task}\n")
+    say(measure(pooled, refits, seed=options.seed), options.fusion)
+
+
+def say(found: Measures, fusion: str) -> None:
+    """Print how the streams work together."""
+    for name, said in measures.facts(found, fusion).items():
         print(f"- {name}: {said}")
 
 

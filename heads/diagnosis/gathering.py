@@ -96,7 +96,9 @@ def gather(
     evidence = replace(evidence, signs=seen)
     if not options.measures:
         return evidence
-    return replace(evidence, measures=measure(pooled, heads.refits, seed=options.seed, progress=progress))
+    return replace(
+        evidence, measures=measure(pooled, heads.refits, heads.some, seed=options.seed, progress=progress)
+    )
 
 
 def with_limits(

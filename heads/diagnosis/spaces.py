@@ -236,7 +236,10 @@ def _drift(train: FeatureSet, dev: FeatureSet, name: str, by: GroupBy, seed: int
 
 
 def _held_out_auc(rows: NDArray[np.float64], label: NDArray[np.int64], fold: NDArray[np.int64]) -> float:
-    """Return the area under the curve of a shrunk linear discriminant, each fold scored by the others."""
+    """Return the area under the curve of a shrunk linear discriminant, each fold scored by the others.
+
+    NaN where nothing can be scored: too few rows in every fold, or all rows alike.
+    """
     aucs, weights = [], []
     for held in range(DRIFT_FOLDS):
         fit, test = fold != held, fold == held
@@ -247,8 +250,11 @@ def _held_out_auc(rows: NDArray[np.float64], label: NDArray[np.int64], fold: NDA
         within = np.cov(zeros.T) * (len(zeros) / (len(zeros) + len(ones)))
         within = within + np.cov(ones.T) * (len(ones) / (len(zeros) + len(ones)))
         within = np.atleast_2d(within)
-        within = within + DRIFT_RIDGE * np.trace(within) / len(within) * np.eye(len(within))
-        score = rows[test] @ np.linalg.solve(within, ones.mean(axis=0) - zeros.mean(axis=0))
+        ridge = DRIFT_RIDGE * np.trace(within) / len(within) or 1.0  # rows of each side may be all alike
+        apart = ones.mean(axis=0) - zeros.mean(axis=0)
+        if not apart.any():
+            continue
+        score = rows[test] @ np.linalg.solve(within + ridge * np.eye(len(within)), apart)
         aucs.append(_auc(score, label[test]))
         weights.append(test.sum())
     return float(np.average(aucs, weights=weights)) if aucs else float("nan")

@@ -22,7 +22,7 @@ def ridge(
     Parameters
     ----------
     rows
-        Shape (N, D).
+        Shape (N, D); without columns what is left are the shares of the classes.
     labels
         Codes 0 to C - 1, shape (N,).
 
@@ -35,6 +35,7 @@ def ridge(
     centred = rows - centre
     values, vectors = np.linalg.eigh(centred.T @ centred)
     values = np.maximum(values, 0)
+    most = float(values.max(initial=1e-300))
     shares = np.bincount(labels, minlength=classes) / len(labels)
     # indicators' products with the centred rows are sums of rows by class: no matrix of indicators
     sums = np.stack([centred[labels == code].sum(0) for code in range(classes)])  # (C, D)
@@ -43,7 +44,7 @@ def ridge(
     for penalty in penalties:
         # a direction without spread and without penalty has no say
         below = values + penalty
-        inverse = np.divide(1.0, below, out=np.zeros_like(below), where=below > 1e-10 * max(values[-1], 1e-300))
+        inverse = np.divide(1.0, below, out=np.zeros_like(below), where=below > 1e-10 * most)
         weights = (turned * inverse) @ vectors.T
         answer.append((weights, shares - weights @ centre))
     return answer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dualstream.heads.diagnosis.measures import Measures
 from dualstream.heads.diagnosis.measures.emap import AdditiveProjection
-from dualstream.heads.diagnosis.measures.information import Information
+from dualstream.heads.diagnosis.measures.information import FEWEST_GROUPS, Information, Parts
 from dualstream.heads.diagnosis.measures.interaction import Interaction
 from dualstream.heads.diagnosis.measures.probes import Probes
 from dualstream.heads.diagnosis.measures.robustness import RobustnessCurve
@@ -43,6 +43,10 @@ def facts(found: Measures, fusion: str, mark: str = "", *, short: bool = False) 
         said["interaction"] = interaction_words(found.interaction)
     if found.information is not None:
         said["bits of the label"] = information_words(found.information)
+        for name, parts in found.information.against_rest.items():
+            said[f"bits, {name} against the rest"] = parts_words(parts)
+        for parts in found.information.pairs.values():
+            said[f"bits, {' and '.join(parts.unique)} by themselves"] = parts_words(parts)
     if found.probes is not None:
         for name in found.streams:
             said[f"{name} inside the head"] = probe_words(found.probes, name)
@@ -72,6 +76,8 @@ def additive_words(found: AdditiveProjection, fusion: str) -> str:
 
 def interaction_words(found: Interaction) -> str:
     """Say how much of what the head does is interplay."""
+    if found.says_nothing:
+        return "none: the head says the same of every utterance, so nothing moves its logits"
     pairs = ", ".join(f"{name} {value:+.1%}" for name, value in found.cooperation.items())
     own = ", ".join(f"{name} {value:+.1%}" for name, value in found.contribution.items())
     ahead = ", ".join(f"{name} {value:.2f}" for name, value in found.discrepancy.items())
@@ -84,16 +90,35 @@ def interaction_words(found: Interaction) -> str:
 
 def information_words(found: Information) -> str:
     """Say who tells what of the label."""
-    unique = ", ".join(f"{name} only {_bits(one)}" for name, one in found.unique.items())
+    few = f"; {found.groups} groups are too few for bits: intervals are too narrow"
     return (
-        f"told by either {_bits(found.redundant)}, {unique}, only by all together {_bits(found.synergy)}; joined "
-        f"answers tell {found.joined.mean:.2f} of {found.label:.2f}"
+        f"{_told(found)}; joined answers tell {found.joined.mean:.2f} of {found.label:.2f}"
+        f"{few if found.groups < FEWEST_GROUPS else ''}"
+    )
+
+
+def parts_words(found: Parts) -> str:
+    """Say what two sources tell of the label, each by itself and together."""
+    return f"{_told(found)}; together {found.joined.mean:.2f}"
+
+
+def _told(found: Parts) -> str:
+    unique = ", ".join(f"{name} only {_bits(one)}" for name, one in found.unique.items())
+    several = "either" if len(found.unique) == 2 else "several"
+    together = "both" if len(found.unique) == 2 else "all"
+    return (
+        f"told by {several} {_bits(found.redundant)}, {unique}, only by {together} together {_bits(found.synergy)}"
     )
 
 
 def probe_words(found: Probes, name: str) -> str:
     """Say what the joined head has learned of a stream."""
     lazy = found.laziness[name]
+    if found.alone[name] <= found.chance:
+        return (
+            f"nothing to learn: a probe of the head on {name} alone reads {found.alone[name]:.1%}, chance is "
+            f"{found.chance:.1%}; conditional utilisation {found.utilisation[name]:.0%}"
+        )
     low, high = lazy.interval or (lazy.difference, lazy.difference)
     verdict = (
         "lazy" if low > 0 and lazy.difference >= LAZY else "better than alone" if high < 0 else "not surely lazy"
@@ -116,13 +141,15 @@ def robustness_words(curve: RobustnessCurve) -> str:
 
 def pictures(found: Measures) -> list[DrawnFigure]:
     """Draw the information and the curves."""
-    drawn = [_robustness(found.robustness)] if found.robustness else []
-    return ([_information(found.information)] if found.information is not None else []) + drawn
+    drawn = [] if found.information is None else [_information(found.information)]
+    if found.information is not None and found.information.against_rest:
+        drawn.append(_by_two(found.information))
+    return [*drawn, _robustness(found.robustness)] if found.robustness else drawn
 
 
 def _information(found: Information) -> DrawnFigure:
     parts = [
-        ("told by either", found.redundant, TOGETHER),
+        (f"told by {'either' if len(found.unique) == 2 else 'several'}", found.redundant, TOGETHER),
         *(
             (f"{name} only", one, COLOURS[row % len(COLOURS)])
             for row, (name, one) in enumerate(found.unique.items())
@@ -148,6 +175,42 @@ def _information(found: Information) -> DrawnFigure:
         "of one fact count as telling it both, and as telling more together."
     )
     return DrawnFigure("information", "Information", caption, render(plot, 6.4, 0.9 + 0.4 * len(parts)))
+
+
+def _by_two(found: Information) -> DrawnFigure:
+    """Draw each stream against the rest, and every two: four bars each."""
+    entries = [
+        (" | ".join(parts.unique), parts) for parts in (*found.against_rest.values(), *found.pairs.values())
+    ]
+    titles = ("either", "first only", "second only", "both together")
+    colours = (TOGETHER, BLUE, ORANGE, INK)
+
+    def plot(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for row, (_, parts) in enumerate(entries):
+            bars = (parts.redundant, *parts.unique.values(), parts.synergy)
+            for at, (one, colour) in enumerate(zip(bars, colours, strict=True)):
+                where = row + 0.2 * (at - 1.5)
+                axes.barh(where, one.mean, color=colour, height=0.17, label=None if row else titles[at])
+                if one.interval is not None:
+                    axes.plot(
+                        one.interval, [where, where], color=INK if colour != INK else TOGETHER, linewidth=1.2
+                    )
+        axes.set_yticks(range(len(entries)), [title for title, _ in entries])
+        axes.invert_yaxis()
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.set_xlabel(f"bits of the label, which has {found.label:.2f}")
+        axes.set_title("What two sources tell of the label")
+        axes.grid(axis="x", color=GRID)
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+    caption = (
+        "Each stream against all others joined, then every two streams by themselves, first | second. Of answers, "
+        "out of fold; lines: 95 % intervals by a bootstrap over whole groups."
+    )
+    return DrawnFigure(
+        "information_by_two", "Information by two", caption, render(plot, 7.2, 1.0 + 0.75 * len(entries))
+    )
 
 
 def _robustness(curves: Sequence[RobustnessCurve]) -> DrawnFigure:

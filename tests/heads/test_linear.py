@@ -88,6 +88,13 @@ def test_logistic_fails_without_labels():
         logistic.solve(np.ones((3, 2)), [logistic.Problem(np.full(3, -1), 2, 1.0)])
 
 
+def test_ridge_without_columns_answers_the_shares_of_the_classes():
+    labels = np.array([0, 0, 0, 1])
+    ((weights, intercepts),) = closed_form.ridge(np.zeros((4, 0)), labels, 2, [1.0])
+    assert weights.shape == (2, 0)
+    np.testing.assert_allclose(intercepts, [0.75, 0.25])
+
+
 @pytest.mark.parametrize("width", [5, 60])
 def test_ridge_equals_scikit_learn(width):
     rows, labels = regression_case(4, correlated=True, count=50, width=width)

@@ -19,6 +19,7 @@ from dualstream.heads.diagnosis.measures.robustness import RobustnessCurve, meas
 from dualstream.heads.diagnosis.measures.shapley import UtteranceValues, utterance_values
 from dualstream.heads.diagnosis.refit import Pool, Refit
 from dualstream.heads.diagnosis.strength import mean_log_probabilities
+from dualstream.heads.evaluation.shapley import Coalition
 from numpy.typing import NDArray
 
 from dualstream.cores import one_core
@@ -63,6 +64,7 @@ class Measures:
 def measure(
     pooled: Pool,
     refits: Mapping[str, Refit],
+    some: Mapping[Coalition, Refit] | None = None,
     *,
     seed: int = 0,
     progress: Callable[[str], None] = lambda line: None,
@@ -73,6 +75,8 @@ def measure(
     ----------
     refits
         The joined head as ``fused``, and each stream's head by the stream's name.
+    some
+        Of three streams or more: heads on several streams, but not all.
     """
     names = tuple(name for name in refits if name != FUSED)
     fused, alone = refits[FUSED], {name: refits[name] for name in names}
@@ -95,7 +99,10 @@ def measure(
     if 2 <= len(names) <= coalitions.MAX_STREAMS:
         progress("information")
         answers = {name: _answers(one) for name, one in alone.items()}
-        information = measure_information(pooled.truth, answers, _answers(fused), pooled.group, seed=seed)
+        of_some = {known: _answers(one) for known, one in (some or {}).items()}
+        information = measure_information(
+            pooled.truth, answers, _answers(fused), pooled.group, some=of_some, seed=seed
+        )
     else:
         left_out.append(f"information decomposition: {len(names)} streams; it takes 2 to {coalitions.MAX_STREAMS}")
     progress("probes")

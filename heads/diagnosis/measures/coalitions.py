@@ -55,6 +55,8 @@ class Coalitions:
     by_lender: tuple[Values, ...] = ()
     """Where three streams or more were drawn, of each fold logits by those who lend, shape (S, J, n, C); of nobody
     known (S, J, J, C): J turns of J lenders. The mean over J is in `values`."""
+    lender_groups: tuple[NDArray[np.int64], ...] = ()
+    """Then of each fold the group that each of the J is drawn with, shape (J,)."""
 
     @property
     def whole(self) -> NDArray[np.float64]:
@@ -90,7 +92,8 @@ def of_models(
 ) -> Coalitions:
     """Answer each coalition by fitted models, unknown streams taken from `draws` of these very utterances."""
     bared = bare(features, fusion)
-    found = [coalition_values(one, bared, names, task, draws, np.random.default_rng((seed, 6))) for one in models]
+    others = lenders(names, np.arange(len(features)), draws, np.random.default_rng((seed, 6)))
+    found = [coalition_values(one, bared, names, task, others) for one in models]
     values = {known: np.stack([one[known] for one in found]) for known in subsets(names)}
     met = min(draws, len(features))
     return Coalitions(
@@ -112,7 +115,8 @@ def _over_folds(
 ) -> Coalitions:
     kept, parts, exact, fewest = [], [], True, len(pooled.features)
     grids: list[NDArray[np.float64]] = []
-    lenders: list[Values] = []
+    by_lender: list[Values] = []
+    of_groups: list[NDArray[np.int64]] = []
     for held, (models, change) in enumerate(fused.models):
         rng = np.random.default_rng((seed, held, 2))
         rows = pooled.rows([held])
@@ -121,20 +125,49 @@ def _over_folds(
         features = bare(change(pooled.features.take(rows)), fused.trial.fusion)
         wanted = len(rows) if draws is None and len(names) == 2 else min(len(rows), draws or DRAWS_OF_MANY)
         exact, fewest = exact and wanted == len(rows) and len(names) == 2, min(fewest, wanted)
+        others = lenders(names, pooled.group[rows], wanted, rng)
         if largest is not None and len(names) == 2:
             grids.append(np.stack([_grid(model, features, names, pooled.task) for model in models]))
             of_models = [of_grid(grid, names) for grid in grids[-1]]
         elif largest is not None:
-            each = [values_by_lender(model, features, names, pooled.task, wanted, rng) for model in models]
-            lenders.append({known: np.stack([one[known] for one in each]) for known in subsets(names)})
+            each = [values_by_lender(model, features, names, pooled.task, others) for model in models]
+            by_lender.append({known: np.stack([one[known] for one in each]) for known in subsets(names)})
+            of_groups.append(pooled.group[rows][others[names[0]]])
             of_models = [over_lenders(one, len(rows)) for one in each]
         else:
-            of_models = [coalition_values(model, features, names, pooled.task, wanted, rng) for model in models]
+            of_models = [coalition_values(model, features, names, pooled.task, others) for model in models]
         parts.append({key: np.stack([one[key] for one in of_models]) for key in subsets(names)})
         kept.append(rows)
     values = {key: np.concatenate([part[key] for part in parts], axis=1) for key in subsets(names)}
     met_all = tuple(grids) if exact else ()
-    return Coalitions(tuple(names), np.concatenate(kept), values, exact, fewest, met_all, tuple(lenders))
+    at = np.concatenate(kept)
+    return Coalitions(tuple(names), at, values, exact, fewest, met_all, tuple(by_lender), tuple(of_groups))
+
+
+def lenders(
+    names: Sequence[str], group: NDArray[np.int64], draws: int, rng: np.random.Generator
+) -> dict[str, NDArray[np.int64]]:
+    """Return which utterances lend each stream, in turn, shape (J,): the same J, or nearly, in different orders.
+
+    In a turn each stream comes from another group, and turns that take one stream of a group take another stream
+    of one group of about its size (cut, or repeated). So turns of different groups are independent of one another,
+    and can be drawn anew by groups. Where there are fewer groups than streams, orders are random.
+    """
+    some = rng.choice(len(group), min(draws, len(group)), replace=False)
+    codes, place, sizes = np.unique(group[some], return_inverse=True, return_counts=True)
+    streams, groups = len(names), len(codes)
+    if groups < streams:
+        return {name: rng.permutation(some) for name in names}
+    order = np.lexsort((rng.random(groups), sizes))
+    starts = np.arange(0, groups - streams + 1, streams)  # of rings of groups; the last takes what is left over
+    rings = np.split(order, starts[1:])
+    members = [rng.permutation(some[place == one]) for one in range(groups)]
+    found = {}
+    for step, name in enumerate(names):
+        giving = np.concatenate([np.roll(ring, -step) for ring in rings])
+        taken = zip(giving, sizes[order], strict=True)
+        found[name] = np.concatenate([np.resize(members[giver], size) for giver, size in taken])
+    return found
 
 
 def coalition_values(
@@ -142,17 +175,17 @@ def coalition_values(
     features: FeatureSet,
     names: Sequence[str],
     task: Task,
-    draws: int,
-    rng: np.random.Generator,
+    others: Mapping[str, NDArray[np.int64]],
 ) -> dict[Coalition, NDArray[np.float64]]:
-    """Return one model's logits (N, C) for each coalition; of all utterances, `draws` stand in for each.
+    """Return one model's logits (N, C) for each coalition; `others` (`lenders`) stand in for each.
 
-    With `draws` as many as there are utterances each meets each, itself among them (Hessel & Lee 2020).
+    With two streams and as many of those as there are utterances each meets each, itself among them (Hessel & Lee
+    2020).
     """
     count = len(features)
-    if len(names) == 2 and draws >= count:
+    if len(names) == 2 and len(others[names[0]]) == count:
         return of_grid(_grid(model, features, names, task), names)
-    return over_lenders(values_by_lender(model, features, names, task, draws, rng), count)
+    return over_lenders(values_by_lender(model, features, names, task, others), count)
 
 
 def values_by_lender(
@@ -160,18 +193,15 @@ def values_by_lender(
     features: FeatureSet,
     names: Sequence[str],
     task: Task,
-    draws: int,
-    rng: np.random.Generator,
+    others: Mapping[str, NDArray[np.int64]],
 ) -> dict[Coalition, NDArray[np.float64]]:
     """Return one model's logits (J, N, C) for each coalition, by the J utterances that lend what is unknown.
 
     Where nothing is known they lend to one another: shape (J, J, C), turns by lenders; the first stream comes from
     as many lenders before as the turn says. Where all is known: (1, N, C).
     """
-    count = len(features)
     # the same others stand in for everybody, and for every coalition: what they happen to be is no interaction
-    met = min(draws, count)
-    others = {name: rng.choice(count, met, replace=False) for name in names}
+    count, met = len(features), len(others[names[0]])
     values: dict[Coalition, NDArray[np.float64]] = {}
     for known in subsets(names):
         unknown = [name for name in names if name not in known]

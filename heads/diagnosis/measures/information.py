@@ -8,10 +8,15 @@ is the answer of the head on stream m alone, T of the joined head, Y the label.
     synergy   = I(Y; T) - I_u(all)
 
 I_u is the union information of Griffith & Koch 2014 (https://arxiv.org/abs/1205.4265): the least that could be
-told by any joint distribution in which every stream tells what it does tell. Of two streams these are the
-measures of Bertschinger et al. 2014 (BROJA, https://arxiv.org/abs/1401.2696). Williams and Beer's own I_min was
-not taken: it calls two independent streams that tell different halves of the label redundant, as each tells as
-much of every class.
+told by any joint distribution in which every stream tells what it does tell (`union`). Of two streams these are
+the measures of Bertschinger et al. 2014 (BROJA, https://arxiv.org/abs/1401.2696). Williams and Beer's own I_min
+was not taken: it calls two independent streams that tell different halves of the label redundant, as each tells
+as much of every class.
+
+Of three streams and more this counts as redundant what two or more tell, and as synergy what it takes two or all
+for. Which ones is told by decompositions of two sources each (`Parts`): of every stream and all others together
+(T of the head on that stream, of the head that joins the others, and of the head that joins all), and of every
+two streams by themselves (T of the head on these two for the joined one).
 
 What counts is what these heads make of the streams: bits of an answer, a lower bound of what the features hold.
 The synergy is signed: below zero, the joined head loses what the streams tell one by one. Two noisy witnesses of
@@ -33,57 +38,83 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
+from dualstream.heads.diagnosis.measures.union import (
+    LEFT,
+    Tables,
+    entropy,
+    mutual_information,
+    union_information,
+)
+from dualstream.heads.evaluation.shapley import Coalition
 from dualstream.heads.evaluation.statistics import Estimate, cluster_tails
+from dualstream.heads.variants.streams import AND
 from numpy.typing import NDArray
 
 from dualstream.documents import JsonObject
 
-Tables = NDArray[np.float64]
 MAX_STREAMS = 4  # the coupling has a cell for each combination of answers
-MAX_CELLS = 200_000  # of couplings that are solved side by side
 RESAMPLES = 200
 LEVEL = 0.97
 FEWEST_GROUPS = 8  # whose halves and quarters are measured
-ROUNDS = 150  # of the alternating minimisation
-LEFT = 1e-3  # bits that it may have left to gain by then: intervals are wider by so much at each end
-LAST_SWEEPS = 3  # over the margins, without moving the mixture, so that what is measured has them
+
+
+Bits = Sequence[NDArray[np.float64]]
+"""One part's bits: of the sample, shape (1,), of its resamples, of halves, of quarters."""
 
 
 @dataclass(frozen=True)
-class Information:
-    """What the streams tell of the label, bits."""
+class Parts:
+    """What sources tell of the label, bits."""
+
+    joined: Estimate
+    """What the answers of the head that joins them tell."""
+    redundant: Estimate
+    """Told by two sources or more: either would do."""
+    unique: Mapping[str, Estimate]
+    """Told by this source and by no other."""
+    synergy: Estimate
+    """Told by the joined head and by no source; below zero where it loses what they tell one by one."""
+
+    def to_json(self) -> JsonObject:
+        """Return the values, an interval with each."""
+        return {
+            "joined": _bits(self.joined),
+            "redundant": _bits(self.redundant),
+            "unique": {name: _bits(one) for name, one in self.unique.items()},
+            "synergy": _bits(self.synergy),
+        }
+
+
+@dataclass(frozen=True)
+class Information(Parts):
+    """What the streams tell of the label, bits: each stream a source."""
 
     label: float
     """Entropy of the label: all that can be told."""
     alone: Mapping[str, Estimate]
     """What the answers of each single-stream head tell."""
-    joined: Estimate
-    """What the answers of the joined head tell."""
-    redundant: Estimate
-    """Told by two streams or more: either would do."""
-    unique: Mapping[str, Estimate]
-    """Told by this stream and by no other."""
-    synergy: Estimate
-    """Told by the joined head and by no stream; below zero where it loses what the streams tell one by one."""
+    against_rest: Mapping[str, Parts]
+    """Of three streams or more, by stream: that stream as one source, all others joined as the other (``b+c``)."""
+    pairs: Mapping[str, Parts]
+    """Of three streams or more, of every two (``a+b``): these two as sources, whatever the others tell."""
     utterances: int
+    groups: int
+    """Of what is resampled as a whole: fewer than `FEWEST_GROUPS` show no bias, and intervals are too narrow."""
     resamples: int
 
     def to_json(self) -> JsonObject:
         """Return the values, an interval with each."""
-
-        def of(found: Estimate) -> JsonObject:
-            return {"bits": found.mean, "interval": None if found.interval is None else list(found.interval)}
-
         return {
             "label": self.label,
-            "alone": {name: of(one) for name, one in self.alone.items()},
-            "joined": of(self.joined),
-            "redundant": of(self.redundant),
-            "unique": {name: of(one) for name, one in self.unique.items()},
-            "synergy": of(self.synergy),
+            "alone": {name: _bits(one) for name, one in self.alone.items()},
+            **super().to_json(),
+            "against_rest": {name: parts.to_json() for name, parts in self.against_rest.items()},
+            "pairs": {name: parts.to_json() for name, parts in self.pairs.items()},
             "utterances": self.utterances,
+            "groups": self.groups,
             "resamples": self.resamples,
         }
 
@@ -94,6 +125,7 @@ def measure_information(
     joined: NDArray[np.int64],
     group: NDArray[np.int64],
     *,
+    some: Mapping[Coalition, NDArray[np.int64]] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Information:
@@ -107,6 +139,9 @@ def measure_information(
         By stream: answers of that stream by itself, shape (N,). Any codes will do, whatever they stand for.
     group
         What is resampled as a whole, shape (N,).
+    some
+        Of three streams or more: answers of heads on several streams, but not all, shape (N,). Streams against the
+        rest, and pairs, are decomposed where the answers that they need are here.
 
     Raises
     ------
@@ -115,93 +150,79 @@ def measure_information(
     """
     if not 2 <= len(alone) <= MAX_STREAMS:
         raise ValueError(f"{len(alone)} streams; information is decomposed of 2 to {MAX_STREAMS}")
+    names, known = tuple(alone), {} if some is None else some
     groups, code = np.unique(group, return_inverse=True)
-    parts = _resampled(len(groups), resamples, np.random.default_rng((seed, 4)))
-    cuts = np.cumsum([len(part) for part in parts])[:-1]
-    found = {
-        name: np.split(bits, cuts)
-        for name, bits in _atoms(truth, alone, joined, np.concatenate(parts)[:, code]).items()
+    lots = [weights[:, code] for weights in _resampled(len(groups), resamples, np.random.default_rng((seed, 4)))]
+
+    def parts(
+        sources: Mapping[str, NDArray[np.int64]], together: NDArray[np.int64]
+    ) -> tuple[Parts, Mapping[str, Bits]]:
+        return _decomposed(truth, sources, together, lots, len(groups))
+
+    whole, of_alone = parts(alone, joined)
+    against_rest = {}
+    for name in names:
+        rest = [other for other in names if other != name]
+        if frozenset(rest) in known:
+            sources = {name: alone[name], AND.join(rest): known[frozenset(rest)]}
+            against_rest[name] = parts(sources, joined)[0]
+    pairs = {
+        AND.join(pair): parts({name: alone[name] for name in pair}, known[frozenset(pair)])[0]
+        for pair in combinations(names, 2)
+        if frozenset(pair) in known
     }
     return Information(
         label=float(entropy(np.bincount(truth) / len(truth))),
-        alone={name: _corrected(found[f"alone {name}"], len(groups)) for name in alone},
-        joined=_corrected(found["joined"], len(groups)),
-        redundant=_corrected(found["redundant"], len(groups)),
-        unique={name: _corrected(found[f"unique {name}"], len(groups)) for name in alone},
-        synergy=_difference(found["joined"], found["union"], len(groups)),
+        alone={name: _corrected(of_alone[name], len(groups)) for name in names},
+        **vars(whole),
+        against_rest=against_rest,
+        pairs=pairs,
         utterances=len(truth),
+        groups=len(groups),
         resamples=resamples,
     )
 
 
-def entropy(shares: Tables) -> Tables:
-    """Return the entropy over the last axis, bits."""
-    return -np.sum(shares * np.log2(np.where(shares > 0, shares, 1.0)), axis=-1)
-
-
-def mutual_information(tables: Tables) -> Tables:
-    """Return I(X; Y) of tables of shares (..., X, Y), bits."""
-    whole = entropy(tables.reshape(*tables.shape[:-2], -1))
-    return entropy(tables.sum(axis=-1)) + entropy(tables.sum(axis=-2)) - whole
-
-
-def union_information(tables: Sequence[Tables]) -> Tables:
-    """Return the least information of any coupling in which each source meets the label as in its table, bits.
-
-    Of several samples side by side. With r the mixture of the labels' couplings, each label's coupling is the one
-    nearest to r that has the margins it must have (iterative proportional fitting), and r their mixture again:
-    minimisation by turns over a convex function, which ends at its least value (Csiszár & Tusnády 1984). Factors
-    of the fit are kept from turn to turn, so that one sweep over the margins a turn is enough.
-
-    Parameters
-    ----------
-    tables
-        Of each source its shares with the label, shape (B, X_m, Y).
-    """
-    if len(tables) == 1:
-        return mutual_information(tables[0])
-    batch, labels = len(tables[0]), tables[0].shape[2]
-    cells = labels * int(np.prod([table.shape[1] for table in tables]))
-    step = max(1, MAX_CELLS // cells)
-    if batch > step:
-        cuts = range(0, batch, step)
-        return np.concatenate([union_information([table[at : at + step] for table in tables]) for at in cuts])
-    share = tables[0].sum(axis=1)  # (B, Y)
-    given = [np.moveaxis(_quotient(table, share[:, None]), 2, 1) for table in tables]  # (B, Y, X_m)
-    mixture = _outer([table.sum(axis=2)[:, None] for table in tables])  # (B, 1, X_1, ..., X_M)
-    weights = share.reshape(*share.shape, *[1] * len(tables))
-    coupling = np.broadcast_to(mixture, (batch, labels, *mixture.shape[2:]))
-    for _ in range(ROUNDS):
-        coupling = _swept(coupling, given)
-        nearer = (weights * coupling).sum(axis=1, keepdims=True)
-        coupling = coupling * _quotient(nearer, mixture)
-        mixture = nearer
-    for _ in range(LAST_SWEEPS):
-        coupling = _swept(coupling, given)
-    flat = (weights * coupling).reshape(batch, labels, -1)
-    return np.asarray(mutual_information(np.moveaxis(flat, 1, 2)))
+def _decomposed(
+    truth: NDArray[np.int64],
+    sources: Mapping[str, NDArray[np.int64]],
+    joined: NDArray[np.int64],
+    lots: Sequence[NDArray[np.float64]],
+    groups: int,
+) -> tuple[Parts, Mapping[str, Bits]]:
+    """Return the parts, and bits of every source by itself in each lot of resamples."""
+    cuts = np.cumsum([len(weights) for weights in lots])[:-1]
+    found = {
+        title: np.split(bits, cuts) for title, bits in _atoms(truth, sources, joined, np.concatenate(lots)).items()
+    }
+    parts = Parts(
+        joined=_corrected(found["joined", ""], groups),
+        redundant=_corrected(found["redundant", ""], groups),
+        unique={name: _corrected(found["unique", name], groups) for name in sources},
+        synergy=_difference(found["joined", ""], found["union", ""], groups),
+    )
+    return parts, {name: found["alone", name] for name in sources}
 
 
 def _atoms(
     truth: NDArray[np.int64],
-    alone: Mapping[str, NDArray[np.int64]],
+    sources: Mapping[str, NDArray[np.int64]],
     joined: NDArray[np.int64],
     weights: NDArray[np.float64],
-) -> dict[str, NDArray[np.float64]]:
-    """Return each part of the information for every row of `weights`, shape (1 + R,)."""
-    tables = {name: _table(answers, truth, weights) for name, answers in alone.items()}
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """Return each part of the information, and of which source, for every row of `weights`, shape (R,)."""
+    tables = {name: _table(answers, truth, weights) for name, answers in sources.items()}
     union = union_information(list(tables.values()))
     unique = {
         name: union - union_information([table for other, table in tables.items() if other != name])
         for name in tables
     }
-    told = mutual_information(_table(joined, truth, weights))
     return {
-        **{f"alone {name}": mutual_information(table) for name, table in tables.items()},
-        **{f"unique {name}": bits for name, bits in unique.items()},
-        "joined": told,
-        "redundant": union - sum(unique.values()),
-        "union": union,
+        **{("alone", name): mutual_information(table) for name, table in tables.items()},
+        **{("unique", name): bits for name, bits in unique.items()},
+        ("joined", ""): mutual_information(_table(joined, truth, weights)),
+        ("redundant", ""): union - sum(unique.values()),
+        ("union", ""): union,
     }
 
 
@@ -226,10 +247,6 @@ def _resampled(groups: int, resamples: int, rng: np.random.Generator) -> list[ND
     return parts
 
 
-Bits = Sequence[NDArray[np.float64]]
-"""One part's bits: of the sample, shape (1,), of its resamples, of halves, of quarters."""
-
-
 def _corrected(bits: Bits, groups: int) -> Estimate:
     """Return an estimate without its bias, at least 0."""
     found = float(bits[0][0])
@@ -242,16 +259,17 @@ def _corrected(bits: Bits, groups: int) -> Estimate:
 def _difference(first: Bits, second: Bits, groups: int) -> Estimate:
     """Return the first less the second, without its bias.
 
-    Both are overstated, and what is left of that in the difference is hard to see. The interval is wider by either
-    one's bias at its end, up to a deviation of the resamples: where these do not scatter there is none.
+    Both are overstated, and what is left of that in the difference is hard to see: its own bias, as halves and
+    quarters show it, scatters as far as it goes. The interval is wider by either one's bias at its end, up to two
+    deviations of the resamples: where these do not scatter there is none.
     """
     bits = [one - two for one, two in zip(first, second, strict=True)]
     found = float(bits[0][0])
     if groups < 2 or not len(bits[1]):
         return Estimate(found, (found,))
     low, high = _ends(bits, groups)
-    deviation = float(bits[1].std())
-    below, above = (min(max(*_biases(one, groups), 0.0), deviation) for one in (first, second))
+    most = 2 * float(bits[1].std())
+    below, above = (min(max(*_biases(one, groups), 0.0), most) for one in (first, second))
     return Estimate(found - _biases(bits, groups)[1], (found,), low - below, high + above)
 
 
@@ -281,30 +299,5 @@ def _ends(bits: Bits, groups: int) -> tuple[float, float]:
     return float(min(ends)) - LEFT, float(max(ends)) + LEFT
 
 
-def _outer(margins: Sequence[Tables]) -> Tables:
-    """Return products of margins (B, 1, X_m) over all combinations, shape (B, 1, X_1, ..., X_M)."""
-    product = margins[0]
-    for margin in margins[1:]:
-        product = product[..., None] * margin.reshape(*margin.shape[:2], *[1] * (product.ndim - 2), -1)
-    return product
-
-
-def _swept(coupling: Tables, given: Sequence[Tables]) -> Tables:
-    """Return couplings (B, Y, X_1, ..., X_M) fitted to the margins of each stream in turn."""
-    for axis, margin in enumerate(given, start=2):
-        coupling = _fitted(coupling, margin, axis)
-    return coupling
-
-
-def _fitted(coupling: Tables, margin: Tables, axis: int) -> Tables:
-    """Return couplings (B, Y, ...) scaled along one axis to the margin (B, Y, X)."""
-    others = tuple(one for one in range(2, coupling.ndim) if one != axis)
-    factor = _quotient(margin, coupling.sum(axis=others))
-    shape = [1] * coupling.ndim
-    shape[:2], shape[axis] = factor.shape[:2], factor.shape[2]
-    return coupling * factor.reshape(shape)
-
-
-def _quotient(above: Tables, below: Tables) -> Tables:
-    above, below = np.broadcast_arrays(above, below)
-    return np.divide(above, below, out=np.zeros(above.shape), where=below > 0)
+def _bits(found: Estimate) -> JsonObject:
+    return {"bits": found.mean, "interval": None if found.interval is None else list(found.interval)}

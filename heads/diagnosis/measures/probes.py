@@ -39,6 +39,8 @@ ROWS = 1_024  # utterances that are represented at once
 class Probes:
     """Linear probes of the joined head's representation, by the streams that it was shown."""
 
+    chance: float
+    """Balanced accuracy of one answer to everything."""
     all_streams: float
     """Balanced accuracy of the probe of all streams."""
     branch: Mapping[str, float]
@@ -74,6 +76,7 @@ def measure_probes(pooled: Pool, refits: Mapping[str, Refit], names: Sequence[st
     whole = scores["fused", ()]
     branches = {name: ("fused", tuple(other for other in names if other != name)) for name in names}
     return Probes(
+        chance=1 / len(np.unique(pooled.truth)),
         all_streams=whole,
         branch={name: scores[branches[name]] for name in names},
         alone={name: scores[name, ()] for name in names},

@@ -2,7 +2,7 @@
 
 Means over utterances that lend their streams are as much of an estimate as those over the utterances that are told
 of. Where all pairs of two streams are known, a resample weighs both by the same draw of groups; where some were
-drawn to lend, these are drawn anew by themselves.
+drawn to lend, these are drawn anew by themselves, and by their groups too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from dualstream.heads.diagnosis.measures.coalitions import Coalitions, Values
 from dualstream.heads.evaluation.shapley import Coalition
-from dualstream.heads.evaluation.statistics import cluster_tails
 from numpy.typing import NDArray
 
 RESAMPLES = 500
 LEVEL = 0.97  # so that what is known lies within in 95 of 100 samples (benchmarks/study_intervals.py)
-MOST_BIAS = 3.0
 AT_ONCE = 100  # resamples: logits of each are held for every utterance
 
 
@@ -43,31 +41,44 @@ def draw_groups(group: NDArray[np.int64], resamples: int, rng: np.random.Generat
     return drawn[:, code].astype(np.float64)
 
 
-def redrawn(found: Coalitions, weights: NDArray[np.float64], rng: np.random.Generator) -> Iterator[Redrawn]:
-    """Give what every coalition says in each resample, by folds, models and lots of resamples."""
+def redrawn(
+    found: Coalitions,
+    weights: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    half: NDArray[np.int64] | None = None,
+) -> Iterator[Redrawn]:
+    """Give what every coalition says in each resample, by folds, models and lots of resamples.
+
+    With `half` (`halves`), where all pairs are known, only the other half of a fold lends to an utterance.
+    """
     start = 0
     for fold in range(len(found.grids) or len(found.by_lender)):
         whole = found.grids[fold] if found.grids else found.by_lender[fold][frozenset(found.names)]
         size = whole.shape[1 if found.grids else 2]
         rows = slice(start, start + size)
         start += size
-        lenders = None if found.grids else _draw_lenders(found.by_lender[fold], len(weights), rng)
+        lenders = None if found.grids else _draw_lenders(found.lender_groups[fold], len(weights), rng)
         for seed in range(len(found.whole)):
             for first in range(0, len(weights), AT_ONCE):
                 lot = slice(first, first + AT_ONCE)
                 some = weights[lot, rows]
                 if lenders is None:
-                    values = _of_grid(found.grids[fold][seed], some, found.names)
+                    grid = found.grids[fold][seed]
+                    if half is None:
+                        values = _of_grid(grid, some, found.names)
+                    else:
+                        values = _of_other_half(grid, some, found.names, half[rows])
                 else:
                     one = {known: logits[seed] for known, logits in found.by_lender[fold].items()}
                     values = _of_lenders(one, lenders[lot], size)
                 yield Redrawn(seed, lot, rows, some, values)
 
 
-def _draw_lenders(values: Values, resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _draw_lenders(group: NDArray[np.int64], resamples: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return shares of those who lend in each resample, shape (R, J)."""
-    count = max(rows.shape[1] for rows in values.values())
-    return rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
+    drawn = draw_groups(group, resamples, rng)
+    return drawn / drawn.sum(axis=1, keepdims=True)
 
 
 def _of_grid(
@@ -85,6 +96,35 @@ def _of_grid(
         frozenset({second}): of_second,
         frozenset(names): grid[np.arange(count), np.arange(count)][None],
     }
+
+
+def halves(found: Coalitions, group: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64] | None:
+    """Return 0 or 1 for each utterance of `found`, of which `group` is given: its groups, halved in each fold.
+
+    None where not all pairs are known, or a fold has one group only.
+    """
+    half, start = np.empty(len(group), dtype=np.int64), 0
+    for grid in found.grids:
+        rows = slice(start, start + grid.shape[1])
+        names, code = np.unique(group[rows], return_inverse=True)
+        if len(names) < 2:
+            return None
+        half[rows] = (rng.permutation(len(names)) % 2)[code]
+        start = rows.stop
+    return half if found.grids else None
+
+
+def _of_other_half(
+    grid: NDArray[np.float64], weights: NDArray[np.float64], names: tuple[str, ...], half: NDArray[np.int64]
+) -> dict[Coalition, NDArray[np.float64]]:
+    """Return logits as `_of_grid` does, lent to each utterance by whom was drawn of the other half."""
+    sides = []
+    for side in (0, 1):
+        others = weights * (half != side)
+        none_drawn = ~others.any(axis=1, keepdims=True)
+        sides.append(_of_grid(grid, np.where(none_drawn, half != side, others), names))
+    first, second = sides
+    return {known: np.where((half == 0)[:, None], rows, second[known]) for known, rows in first.items()}
 
 
 def _of_lenders(values: Values, shares: NDArray[np.float64], count: int) -> dict[Coalition, NDArray[np.float64]]:
@@ -108,17 +148,3 @@ def _among_lenders(logits: NDArray[np.float64], shares: NDArray[np.float64]) -> 
     square[(lender - turn) % met, lender] = logits
     of_first = (shares @ square.reshape(met, -1)).reshape(len(shares), met, -1)
     return np.einsum("rj,rjc->rc", shares, of_first)
-
-
-def interval(point: float, replicates: NDArray[np.float64], groups: int) -> tuple[float, float]:
-    """Return the interval of a mean over utterances that lend their streams, from its replicates.
-
-    Means of few lenders scatter, which turns into bias where their size counts and not their sign: by 1 / n far
-    from zero, where resamples show all of it, by 1 / sqrt(n) at zero, where they show 1 in 2.4. The interval
-    covers both: no correction up to `MOST_BIAS` times what the resamples show.
-    """
-    tails = cluster_tails(groups, LEVEL)
-    low, high = (float(end) for end in np.quantile(replicates, tails, method="weibull"))
-    bias = float(replicates.mean()) - point
-    by = (1 + MOST_BIAS) * bias
-    return min(low, low - by), max(high, high - by)

@@ -54,7 +54,7 @@ class Table:
     raw: dict[str, Floats]
     """Rows of each stream as they are, shape (N, D)."""
     there: dict[str, Mask]
-    """Whether a row is present, finite and not all zeros, shape (N,)."""
+    """Whether a row is present, finite and not all zeros, shape (N,); of a stream that never varies none is."""
     present: dict[str, Mask]
     """Whether a row is marked as present, shape (N,)."""
     label: Codes
@@ -135,7 +135,7 @@ class Table:
         present = {name: there for name, (_, there) in streams.items()}
         return cls(
             raw=raw,
-            there={n: present[n] & np.isfinite(r).all(axis=1) & (r != 0).any(axis=1) for n, r in raw.items()},
+            there={name: _there(own, present[name]) for name, own in raw.items()},
             present=present,
             label=label,
             classes=classes,
@@ -168,6 +168,12 @@ class Table:
     def labelled(self) -> Mask:
         """Say which utterances have a label of the task, shape (N,)."""
         return self.label != UNLABELLED
+
+
+def _there(rows: Floats, present: Mask) -> Mask:
+    there = present & np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
+    varies = bool((rows[there] != rows[there][:1]).any())
+    return there if varies else np.zeros_like(there)
 
 
 def row_names(parts: Sequence[FeatureSet]) -> tuple[str, ...]:

@@ -80,6 +80,16 @@ def test_drift_is_seen_where_it_is_planted():
     assert drifted.drift_auc > 0.95
 
 
+def test_of_rows_that_are_all_alike_no_drift_is_told():
+    """Nor is it a crash; where one split has another value throughout, that is all the drift there can be."""
+    train, dev = plant(PlantOptions(seed=5))
+    for part in (train, dev):
+        part.streams["video"].utterance[:] = 1
+    assert np.isnan(spaces.space(train, dev, "video").drift_auc)
+    dev.streams["video"].utterance[:] = 2
+    assert spaces.space(train, dev, "video").drift_auc == 1.0
+
+
 def test_a_few_dialogues_that_differ_are_no_drift():
     """Five dialogues of dev always differ from fifteen others: the area is large, and as large by lot."""
     train, dev = plant(PlantOptions(seed=8, utterances=160, video_width=30, audio_width=30))

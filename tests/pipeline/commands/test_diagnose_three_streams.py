@@ -80,7 +80,13 @@ def test_the_document_has_every_stream_every_two_and_every_one_left_out(out: Pat
         "+".join(pair) for pair in PAIRS
     }
     assert [curve["stream"] for curve in measures["robustness"]] == list(NAMES)
-    assert set(measures["information"]["unique"]) == set(NAMES)
+    information = measures["information"]
+    assert set(information["unique"]) == set(information["against_rest"]) == set(NAMES)
+    assert set(information["against_rest"]["voice"]["unique"]) == {"voice", "face+pose"}
+    assert set(information["pairs"]) == {"+".join(pair) for pair in PAIRS}
+    # joy is in voice alone: what voice has to itself, whoever is asked
+    low, _ = information["against_rest"]["voice"]["unique"]["voice"]["interval"]
+    assert low > 0 and information["pairs"]["face+voice"]["unique"]["voice"]["bits"] > 0.1
     assert found["causes"][0]["name"] == "nothing_wrong"
 
 
@@ -93,7 +99,11 @@ def test_terminal_and_page_say_it_of_every_stream(out: Path) -> None:
         assert f"{one} and {other} alone:" in said and f"alignment of {one} and {other}:" in said
         assert f"<dt>alignment of {one} and {other}</dt>" in page
     assert "the best single stream" in said and "video" not in page and "audio" not in page
-    assert (out / "figures" / "worth.png").exists()
+    assert (
+        "<dt>bits, voice against the rest</dt>" in page and "bits, voice against the rest: told by either" in said
+    )
+    assert "<dt>bits, face and pose by themselves</dt>" in page and "bits, face and pose by themselves:" in said
+    assert "Each stream against all others joined" in page and (out / "figures" / "worth.png").exists()
 
 
 def test_the_error_browser_has_every_stream(out: Path) -> None:

@@ -6,12 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from dualstream.heads.diagnosis.measures.information import (
-    Information,
-    measure_information,
-    mutual_information,
-    union_information,
-)
+from dualstream.heads.diagnosis.measures.information import Information, Parts, measure_information
+from dualstream.heads.diagnosis.measures.union import mutual_information, union_information
 from numpy.typing import NDArray
 
 Codes = NDArray[np.int64]
@@ -180,3 +176,88 @@ def test_one_stream_is_refused() -> None:
     codes = np.zeros(4, dtype=np.int64)
     with pytest.raises(ValueError, match="1 streams; information is decomposed of 2 to 4"):
         measure_information(codes, {"face": codes}, codes, codes)
+
+
+# ---- three streams: each against the rest, and every two
+
+
+def parity(rng: np.random.Generator, count: int):
+    """All three at once, or nothing: no two tell anything."""
+    a, b, c = rng.integers(0, 2, (3, count))
+    truth = a ^ b ^ c
+    return truth, {"a": a, "b": b, "c": c}, dict.fromkeys(("ab", "ac", "bc"), np.zeros_like(a)), truth
+
+
+def three_copies(rng: np.random.Generator, count: int):
+    truth = rng.integers(0, 2, count)
+    return truth, dict.fromkeys("abc", truth), dict.fromkeys(("ab", "ac", "bc"), truth), truth
+
+
+def three_parts(rng: np.random.Generator, count: int):
+    """Each tells a bit of its own, of a label of eight classes."""
+    a, b, c = rng.integers(0, 2, (3, count))
+    some = {"ab": 2 * a + b, "ac": 2 * a + c, "bc": 2 * b + c}
+    return 4 * a + 2 * b + c, {"a": a, "b": b, "c": c}, some, 4 * a + 2 * b + c
+
+
+def two_of_three(rng: np.random.Generator, count: int):
+    """An exclusive-or of b and c, which a copies with errors."""
+    b, c = rng.integers(0, 2, (2, count))
+    a = b ^ c ^ (rng.random(count) < 0.1)
+    return b ^ c, {"a": a, "b": b, "c": c}, {"ab": a, "ac": a, "bc": b ^ c}, b ^ c
+
+
+# of a against b+c: redundant, only a, only b+c, synergy; of the pair b, c: redundant, only b, only c, synergy
+OF_THREE = {
+    parity: ((0, 0, 0, 1), (0, 0, 0, 0)),
+    three_copies: ((1, 0, 0, 0), (1, 0, 0, 0)),
+    three_parts: ((0, 1, 2, 0), (0, 1, 1, 0)),
+    two_of_three: ((HALF, 0, 1 - HALF, 0), (0, 0, 0, 1)),
+}
+
+
+def of_three(make, rng: np.random.Generator, count: int, group: Codes | None = None, **options) -> Information:
+    truth, alone, some, joined = make(rng, count)
+    group = np.arange(count) if group is None else group
+    known = {frozenset(name): codes for name, codes in some.items()}
+    return measure_information(truth, alone, joined, group, some=known, **options)
+
+
+def listed(found: Parts):
+    return [found.redundant, *found.unique.values(), found.synergy]
+
+
+@pytest.mark.parametrize("make", OF_THREE, ids=lambda make: make.__name__)
+def test_a_stream_against_the_rest_and_a_pair(make) -> None:
+    found = of_three(make, np.random.default_rng(0), 4_000, resamples=40)
+    assert set(found.against_rest) == set("abc") and set(found.pairs) == {"a+b", "a+c", "b+c"}
+    assert list(found.against_rest["a"].unique) == ["a", "b+c"] and list(found.pairs["b+c"].unique) == ["b", "c"]
+    rest, pair = OF_THREE[make]
+    assert [one.mean for one in listed(found.against_rest["a"])] == pytest.approx(rest, abs=0.05)
+    assert [one.mean for one in listed(found.pairs["b+c"])] == pytest.approx(pair, abs=0.05)
+    document = found.to_json()
+    assert document["against_rest"]["a"]["unique"]["b+c"]["bits"] == pytest.approx(rest[2], abs=0.05)
+    low, high = document["pairs"]["b+c"]["synergy"]["interval"]
+    assert low <= pair[3] + 1e-6 and pair[3] - 1e-6 <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", OF_THREE, ids=lambda make: make.__name__)
+def test_intervals_of_three_streams_hold_what_is_known(make) -> None:
+    """Of 100 samples of 400, each part of a against b+c and of the pair b, c by itself."""
+    held = np.zeros((2, 4))
+    for seed in range(100):
+        found = of_three(make, np.random.default_rng([seed, 3]), 400, seed=seed, resamples=100)
+        for row, (parts_of, bits) in enumerate(
+            zip((found.against_rest["a"], found.pairs["b+c"]), OF_THREE[make], strict=True)
+        ):
+            for at, (one, known) in enumerate(zip(listed(parts_of), bits, strict=True)):
+                assert one.low is not None and one.high is not None
+                held[row, at] += one.low - 1e-6 <= known <= one.high + 1e-6
+    assert (held >= 95).all(), held
+
+
+def test_without_heads_on_some_streams_nothing_is_said_of_them() -> None:
+    truth, alone, _, joined = parity(np.random.default_rng(0), 60)
+    found = measure_information(truth, alone, joined, np.arange(60), resamples=20)
+    assert (dict(found.against_rest), dict(found.pairs)) == ({}, {})
