@@ -25,7 +25,7 @@ HOP_S = 0.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class CleanPlan:
     """What a corpus is like."""
 
     rows: int = 900
@@ -128,7 +128,7 @@ def clipped_at_zero(rng: np.random.Generator, rows: Floats) -> Floats:
     return np.maximum(rows - np.quantile(rows, 0.4, axis=0), 0)
 
 
-def made(plan: Plan, seed: int) -> Whole:
+def made(plan: CleanPlan, seed: int) -> Whole:
     """Draw a corpus."""
     rng = np.random.default_rng([seed, 11])
     count, people = plan.rows, plan.speakers
@@ -198,7 +198,7 @@ def _turn(rng: np.random.Generator) -> Floats:
     return np.linalg.qr(rng.normal(size=(LATENT, LATENT)))[0]
 
 
-def _course(rng: np.random.Generator, offsets: NDArray[np.int64], plan: Plan) -> Floats:
+def _course(rng: np.random.Generator, offsets: NDArray[np.int64], plan: CleanPlan) -> Floats:
     """Return what moves within utterances in all streams alike, shape (W, LATENT)."""
     course = rng.normal(size=(offsets[-1], LATENT))
     if not plan.windows:
@@ -212,9 +212,9 @@ def _course(rng: np.random.Generator, offsets: NDArray[np.int64], plan: Plan) ->
 PAIR = {"audio": plain(64), "video": plain(24)}
 
 
-def _sizes(rng: np.random.Generator) -> Plan:
+def _sizes(rng: np.random.Generator) -> CleanPlan:
     names = ("audio", "video", "face", "pose", "text")[: int(rng.integers(2, 6))]
-    return Plan(
+    return CleanPlan(
         rows=round(float(np.exp(rng.uniform(np.log(200), np.log(2_500))))),
         speakers=round(float(np.exp(rng.uniform(np.log(2), np.log(60))))),
         streams={name: plain(int(rng.integers(8, 120))) for name in names},
@@ -226,32 +226,32 @@ def _sizes(rng: np.random.Generator) -> Plan:
     )
 
 
-PLANS: dict[str, Callable[[np.random.Generator], Plan]] = {
+PLANS: dict[str, Callable[[np.random.Generator], CleanPlan]] = {
     "any sizes": _sizes,
-    "10,000 rows": lambda rng: Plan(rows=10_000, speakers=60, shares=MELD_SHARES, dialogue=9, streams=PAIR),
-    "MELD's shares, dialogues": lambda rng: Plan(
+    "10,000 rows": lambda rng: CleanPlan(rows=10_000, speakers=60, shares=MELD_SHARES, dialogue=9, streams=PAIR),
+    "MELD's shares, dialogues": lambda rng: CleanPlan(
         rows=1_500, speakers=40, shares=MELD_SHARES, dialogue=9, streams=PAIR
     ),
-    "streams share nothing but class and speaker": lambda rng: Plan(streams=PAIR, common=0.0),
-    "missing streams": lambda rng: Plan(streams=PAIR | {"face": plain(40)}, missing=0.35),
-    "windows": lambda rng: Plan(rows=600, windows=True, smooth=0.5, streams=PAIR),
-    "windows, dialogues": lambda rng: Plan(rows=700, windows=True, smooth=0.7, dialogue=8, streams=PAIR),
-    "two encoders of one sound": lambda rng: Plan(
+    "streams share nothing but class and speaker": lambda rng: CleanPlan(streams=PAIR, common=0.0),
+    "missing streams": lambda rng: CleanPlan(streams=PAIR | {"face": plain(40)}, missing=0.35),
+    "windows": lambda rng: CleanPlan(rows=600, windows=True, smooth=0.5, streams=PAIR),
+    "windows, dialogues": lambda rng: CleanPlan(rows=700, windows=True, smooth=0.7, dialogue=8, streams=PAIR),
+    "two encoders of one sound": lambda rng: CleanPlan(
         rows=600,
         windows=True,
         smooth=0.8,
         one_sound=True,
         streams={"audio": plain(64), "whisper": random_weights(96)},
     ),
-    "random weights": lambda rng: Plan(streams={"audio": plain(64), "video": random_weights(100)}),
-    "words": lambda rng: Plan(streams={"audio": plain(64), "text": words(150)}),
-    "one-hot columns": lambda rng: Plan(streams={"audio": with_one_hot(40, 4), "video": plain(24)}),
-    "one-hot stream": lambda rng: Plan(streams=PAIR | {"where": with_one_hot(8, 6)}),
-    "heavy tails": lambda rng: Plan(streams={"audio": columns(tails, 64), "video": columns(skewed, 24)}),
-    "narrow streams": lambda rng: Plan(streams={"audio": plain(1), "video": plain(3)}, told=(1.5, 1.5)),
-    "bfloat16": lambda rng: Plan(streams={"audio": columns(rounded, 64), "video": columns(rounded, 24)}),
-    "constant columns": lambda rng: Plan(streams={"audio": columns(some_constant, 100), "video": plain(24)}),
-    "intensities": lambda rng: Plan(streams={"audio": plain(64), "video": columns(clipped_at_zero, 24)}),
+    "random weights": lambda rng: CleanPlan(streams={"audio": plain(64), "video": random_weights(100)}),
+    "words": lambda rng: CleanPlan(streams={"audio": plain(64), "text": words(150)}),
+    "one-hot columns": lambda rng: CleanPlan(streams={"audio": with_one_hot(40, 4), "video": plain(24)}),
+    "one-hot stream": lambda rng: CleanPlan(streams=PAIR | {"where": with_one_hot(8, 6)}),
+    "heavy tails": lambda rng: CleanPlan(streams={"audio": columns(tails, 64), "video": columns(skewed, 24)}),
+    "narrow streams": lambda rng: CleanPlan(streams={"audio": plain(1), "video": plain(3)}, told=(1.5, 1.5)),
+    "bfloat16": lambda rng: CleanPlan(streams={"audio": columns(rounded, 64), "video": columns(rounded, 24)}),
+    "constant columns": lambda rng: CleanPlan(streams={"audio": columns(some_constant, 100), "video": plain(24)}),
+    "intensities": lambda rng: CleanPlan(streams={"audio": plain(64), "video": columns(clipped_at_zero, 24)}),
 }
 """By words: what is drawn."""
 

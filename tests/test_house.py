@@ -188,3 +188,37 @@ def test_benchmarks_set_no_number_of_threads_for_us():
         if re.search("(OMP|MKL|OPENBLAS)_NUM", path.read_text())
     ]
     assert found == []
+
+
+BENCHES = [*(ROOT / "benchmarks").glob("*.py")]
+LINES, OF_FUNCTION = 400, 70
+
+
+def test_files_and_functions_hold_one_idea_each():
+    long = [
+        f"{path.relative_to(ROOT)}: {count}" for path in (*PRODUCT, *BENCHES) if (count := lines(path)) > LINES
+    ]
+    for path in (*PRODUCT, *BENCHES):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= OF_FUNCTION:
+                long.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert long == []
+
+
+def lines(path):
+    return path.read_text(encoding="utf-8").count("\n")
+
+
+def test_a_public_class_has_a_name_of_its_own_and_everything_public_a_docstring():
+    places, bare = {}, []
+    for path in (*PRODUCT, *BENCHES):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
+                continue
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+            # the names of mistakes say what was done, and `main` what its module does
+            if not (path.stem.endswith("damages") or node.name == "main" or ast.get_docstring(node)):
+                bare.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+    assert bare == []
