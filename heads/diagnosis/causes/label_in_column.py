@@ -13,6 +13,7 @@ from dualstream.heads.diagnosis.signs.remedies import COLUMN
 from dualstream.heads.variants.options import Task
 
 SHOWN = 8
+WORTH = 0.03  # of balanced accuracy, that heads lose without columns that were rated
 
 
 @cause(title="A column is the label", rank=12)
@@ -23,18 +24,19 @@ def label_in_column(evidence: Evidence) -> Cause | None:
 
 def found_in(signs: Signs, task: Task) -> Cause | None:
     """Return the cause where a stream has such columns or rows."""
-    if not signs.label_columns:
+    columns_of = [one for one in signs.label_columns if not one.rated or _are_worth(signs)]
+    if not columns_of:
         return _of_classes(signs, task) if signs.class_scaled else None
-    parts = [_words(one, task) for one in signs.label_columns if not one.together and not one.rated]
+    parts = [_words(one, task) for one in columns_of if not one.together and not one.rated]
     parts += [
         f"{columns} are the {task} together: answers of a model that was fitted on it, or "
         "columns that add up to it"
-        for columns in _by_stream([one for one in signs.label_columns if one.together])
+        for columns in _by_stream([one for one in columns_of if one.together])
     ]
     parts += [
         f"{columns} tell the {task}, and share nothing with the other columns inside of its classes: they were "
         "rated, as labels are, and not measured"
-        for columns in _by_stream([one for one in signs.label_columns if one.rated])
+        for columns in _by_stream([one for one in columns_of if one.rated])
     ]
     return mistake(
         "label_in_column",
@@ -42,6 +44,13 @@ def found_in(signs: Signs, task: Task) -> Cause | None:
         signs.remedies.get(COLUMN),
         "take the column out of the table that the stream was read from",
     )
+
+
+def _are_worth(signs: Signs) -> bool:
+    """Say whether heads lose beyond doubt without the columns: a clean tone's pitch stands by itself, too."""
+    without = signs.remedies.get(COLUMN)
+    gain = None if without is None else without.gain
+    return gain is not None and gain.difference <= -WORTH and (gain.high is None or gain.high < 0)
 
 
 def _of_classes(signs: Signs, task: Task) -> Cause:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import whole_corpora
 from dualstream.heads.diagnosis.causes.label_in_column import label_in_column
 from dualstream.heads.diagnosis.signs.class_scaled import class_scaled
 from dualstream.heads.diagnosis.signs.label_columns import label_columns
+from dualstream.heads.diagnosis.signs.remedies import COLUMN, measured
 
 from tests.heads.diagnosis.measured import evidence
 from tests.heads.diagnosis.signs.test_signs import of, signs_of
@@ -26,7 +29,11 @@ def test_ratings_among_measured_columns_are_named():
     table = having(np.concatenate([VIDEO[:, :20], ratings, VIDEO[:, 20:]], axis=1))
     found = label_columns(table, "video")
     assert [one.column for one in found] == [20, 21, 22] and all(one.rated for one in found)
-    told = label_in_column(evidence(signs=signs_of(table, label_columns=found)))
+    made = signs_of(table, label_columns=found)
+    assert label_in_column(evidence(signs=made)) is None  # until heads are seen to live on them
+    gains = measured(table, made, "dialogue")
+    assert gains[COLUMN].gain.difference < -0.03
+    told = label_in_column(evidence(signs=replace(made, remedies=gains)))
     assert "column 20, column 21, column 22 of video" in told.text and "rated" in told.text
 
 
