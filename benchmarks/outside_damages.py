@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import checkout  # noqa: F401
 import numpy as np
 from damages import Damage, _labels, _moved, _stream_of
 from dualstream.heads.data.batch import StreamArrays

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import checkout  # noqa: F401
 import numpy as np
 from damages import Damage, _column, _half, _stream_of
 from dualstream.heads.data.batch import StreamArrays

@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
         return  # runs no test itself
+    os.environ.pop("COLUMNS", None)  # which xdist sets for its workers, and tables in a pipe obey
     if VARIABLE in os.environ:
         return
     os.environ[VARIABLE] = "1"  # read once, when the libraries are loaded
