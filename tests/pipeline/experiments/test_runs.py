@@ -222,7 +222,7 @@ def test_missing_and_foreign_folders_fail(tmp_path) -> None:
         experiments.read_run(tmp_path / "none")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text('{"format": "something"}')
-    with pytest.raises(NoCacheError, match="is not a run: its config.json says 'something'"):
+    with pytest.raises(NoCacheError, match=r"is not a run: its config\.json says 'something'"):
         experiments.read_run(tmp_path / "other")
 
 
