@@ -168,9 +168,10 @@ def knowing_labels(signs: Signs) -> list[ClassGroups]:
 
 
 def class_makes(signs: Signs) -> list[ClassGroups]:
-    """Return the streams, but for those whose rows stand wrong, in which some speakers' classes lie otherwise."""
-    moved = {one.moved for one in moved_rows(signs)}
-    return [one for one in signs.class_groups if one.kind != "known" and one.stream not in moved]
+    """Return the streams in which some speakers' classes lie otherwise, but for what joins or splits explain."""
+    explained = {one.moved for one in moved_rows(signs)}
+    explained |= {one.stream for one in signs.split_treatments if one.kind in ("components", "directions")}
+    return [one for one in signs.class_groups if one.kind != "known" and one.stream not in explained]
 
 
 def splits_of_kinds(signs: Signs) -> list[TwoKinds]:
