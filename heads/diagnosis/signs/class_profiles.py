@@ -20,9 +20,19 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.clusters import least_squares_cut
 from dualstream.heads.diagnosis.signs.same_speakers import whitened_by_speaker
 from dualstream.heads.diagnosis.signs.structures import cells
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, group_sums, standardised, without
+from dualstream.heads.diagnosis.signs.table import (
+    Codes,
+    Floats,
+    Mask,
+    Table,
+    group_sums,
+    most_heard,
+    standardised,
+    without,
+)
 
 LEAST_ROWS = 20  # of a speaker
 LEAST_SPEAKERS = 8
@@ -34,9 +44,7 @@ UNLIKE = 0.62  # likeness of two makes: -0.9 to 0.54; clean ones 0.75 on, where 
 ELSEWHERE = 0.8  # of the same groups in another stream: 0.95 to 1.06; where labels differ 0.75 at most
 BEYOND = 4.0  # deviations, by which products of one group are above nought
 MUCH = 4.0  # times the others' products, where an encoder knows labels: 16 to 90; of two makes 0.4 to 2.3
-KNOWN = (
-    0.95  # balanced accuracy at which such rows tell the classes of another of these speakers (0.98 to 1.00), and
-)
+KNOWN = 0.95  # balanced accuracy at which such rows tell another of these speakers' classes (0.98 to 1.00), and
 USUAL = 0.93  # at most at which the others' do: 0.64 to 0.89
 TURNED = 0.8  # likeness, once columns are turned back, from which on that explains all
 
@@ -103,10 +111,8 @@ def class_groups(table: Table, besides: set[str]) -> tuple[ClassGroups, ...]:
 
 
 def _asked(table: Table) -> _Asked | None:
-    use = (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0)
-    codes, counts = np.unique(table.speaker[use], return_counts=True)
-    largest = np.argsort(-counts, kind="stable")[:MOST]
-    codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
+    use = table.whole()
+    codes = most_heard(table.speaker[use], LEAST_ROWS, MOST)
     if len(codes) < LEAST_SPEAKERS or len(table.raw) < 2:
         return None
     use &= np.isin(table.speaker, codes)
@@ -164,7 +170,8 @@ def _of_stream(table: Table, name: str, asked: _Asked, profiles: dict[str, _Prof
     elsewhere = max((one for one in others if one is not None), default=0.0)
     if elsewhere < ELSEWHERE:
         return None
-    return _named(table, name, asked, side, ClassGroups(name, "other", likeness, elsewhere, (0.0, 0.0), (), ()))
+    profile = profiles[name].whole
+    return _named(table, asked, profile, side, ClassGroups(name, "other", likeness, elsewhere, (0.0, 0.0), (), ()))
 
 
 def _two_groups(profiles: _Profiles) -> tuple[Mask, float] | None:
@@ -190,8 +197,7 @@ def _parted(products: Floats) -> Mask:
     middle = products.mean(axis=0)
     along = np.linalg.eigh(products - middle - middle[:, None] + products.mean())[1][:, -1]
     order = np.sort(along)
-    cuts = [order[:at].var() * at + order[at:].var() * (count - at) for at in range(1, count)]
-    return np.asarray(along >= order[1 + int(np.argmin(cuts))])
+    return np.asarray(along >= order[least_squares_cut(order)])
 
 
 def _inside(products: Floats, side: Mask) -> Floats:
@@ -210,10 +216,9 @@ def _likeness(products: Floats, side: Mask) -> float | None:
     return float(products[np.ix_(side, ~side)].mean() / np.sqrt(max(inside[0] * inside[1], 1e-30)))
 
 
-def _named(table: Table, name: str, asked: _Asked, side: Mask, found: ClassGroups) -> ClassGroups:
-    """Say what parts the groups, and who is in the one that is told."""
-    rows = _components(table, name, asked)
-    profile = _profiles(rows, asked).whole
+def _named(table: Table, asked: _Asked, profile: Floats, side: Mask, found: ClassGroups) -> ClassGroups:
+    """Say what parts the groups, and who is in the one that is told, by components' profiles (S, P)."""
+    rows = _components(table, found.stream, asked)
     inside = [float(_inside(profile @ profile.T, group).mean()) for group in (side, ~side)]
     told = [_told(without(rows, asked.speaker), asked, group) for group in (side, ~side)]
     if inside[0] < inside[1]:
@@ -222,7 +227,7 @@ def _named(table: Table, name: str, asked: _Asked, side: Mask, found: ClassGroup
         return _with_people(table, asked, side, replace(found, kind="known", told=(told[0], told[1])))
     if side[asked.speaker].mean() > 0.5:
         side, told = ~side, told[::-1]
-    columns = _turned(table, name, asked, side)
+    columns = _turned(table, found.stream, asked, side)
     turned = replace(found, kind="turned", columns=columns) if columns else found
     return _with_people(table, asked, side, replace(turned, told=(told[0], told[1])))
 

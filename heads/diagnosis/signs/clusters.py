@@ -77,3 +77,11 @@ def split_distance(values: Floats) -> tuple[float, float]:
     deviation = np.sqrt(max(within[best], 0) / count)
     cut = (order[first[best] - 1] + order[first[best]]) / 2
     return float(cut), float((high[best] - low[best]) / (deviation + 1e-9 * (abs(high[best] - low[best]) + 1e-30)))
+
+
+def least_squares_cut(order: Floats) -> int:
+    """Return how many of sorted values (N,) are the lower of two groups with least squares around their means."""
+    order = order - order.mean()
+    at = np.arange(1, len(order))
+    below = np.cumsum(order)[:-1]
+    return int(at[(below**2 / at + (order.sum() - below) ** 2 / (len(order) - at)).argmax()])

@@ -17,7 +17,7 @@ from itertools import combinations
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import whitened
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, most_heard, without
 
 LEAST_ROWS = 16  # of a speaker, and of the places that are compared
 LEAST_SPEAKERS = 4
@@ -48,9 +48,7 @@ def _of_pair(table: Table, one: str, other: str) -> Iterator[Crossed]:
     from scipy.stats import norm
 
     use = table.there[one] & table.there[other] & table.labelled() & (table.speaker >= 0)
-    codes, counts = np.unique(table.speaker[use], return_counts=True)
-    largest = np.argsort(-counts, kind="stable")[:MOST]
-    codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
+    codes = most_heard(table.speaker[use], LEAST_ROWS, MOST)
     if len(codes) < LEAST_SPEAKERS:
         return
     label, speaker = table.label[use], table.speaker[use]

@@ -68,9 +68,9 @@ def inside_groups(x: Floats, y: Floats, use: tuple[Mask, Mask], group: Codes) ->
 
     `use` names the rows of both that are there; a group's rows stand one after another.
     """
-    if not asked(group):
+    members = members_of(group)
+    if not members:
         return None
-    members = _asked(group)
     here = np.arange(len(x))
     whole = {way: _moved(here, members, way, [0] * len(members)) for way in (*SHIFTS, REVERSED)}
     told = {way: told_by(shared(x, y, use[0] & use[1][source], source)[2]) for way, source in whole.items()}
@@ -84,25 +84,21 @@ def inside_labels(log_p: Floats, label: Codes, use: Mask, group: Codes) -> Insid
 
     `log_p` (N, C) are log-probabilities that probes give the classes, of the rows that `use` names.
     """
-    if not asked(group):
+    members = members_of(group)
+    if not members:
         return None
-    members = _asked(group)
     ratio = ratios_of_labels(log_p, label, use)
     return _likeliest(len(label), members, lambda one, other: ratio[other, label[one]], (use, use))
 
 
-def asked(group: Codes) -> bool:
-    """Say whether there are enough groups of enough rows, one after another, to be asked."""
-    return len(_asked(group)) >= DIALOGUES
-
-
-def _asked(group: Codes) -> list[Codes]:
-    """Return the places of each group of enough rows, which stand side by side."""
+def members_of(group: Codes) -> list[Codes]:
+    """Return the places of each group of enough rows, which stand side by side; none where such groups are few."""
     ends = np.flatnonzero(np.diff(group)) + 1
     runs = np.split(np.arange(len(group)), ends)
     names, counts = np.unique([group[run[0]] for run in runs if len(run)], return_counts=True)
     whole = set(names[counts == 1].tolist())
-    return [run for run in runs if LEAST <= len(run) <= MOST and int(group[run[0]]) in whole]
+    found = [run for run in runs if LEAST <= len(run) <= MOST and int(group[run[0]]) in whole]
+    return found if len(found) >= DIALOGUES else []
 
 
 def _from(x: Floats, y: Floats, use: tuple[Mask, Mask], members: list[Codes], source: Codes) -> Inside:

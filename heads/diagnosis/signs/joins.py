@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import Agreement, agreement, whitened
-from dualstream.heads.diagnosis.signs.group_paths import Inside, asked, inside_groups, inside_labels
+from dualstream.heads.diagnosis.signs.group_paths import Inside, inside_groups, inside_labels, members_of
 from dualstream.heads.diagnosis.signs.orders import rearrangements
 from dualstream.heads.diagnosis.signs.paired import goes_better
 from dualstream.heads.diagnosis.signs.speakers import association
@@ -176,12 +176,12 @@ def _late_labels(table: Table, found: list[Join]) -> Path | None:
 
 def _labels_inside(table: Table, found: list[Join]) -> dict[str, Inside]:
     """Return by stream how its rows must be moved inside of dialogues to go with the labels, where they must."""
-    if any(join.kind in ("order", "shuffled") for join in found):
+    if any(join.kind in ("order", "shuffled") for join in found) or not members_of(table.dialogue):
         return {}
     moved = {}
     for name in table.raw:
         alone = replace(table, raw={name: table.raw[name]}, there={name: table.there[name]})
-        told = told_labels(alone) if asked(table.dialogue) else None
+        told = told_labels(alone)
         inside = None if told is None else inside_labels(told.log_p, told.code, told.use, table.dialogue)
         if inside is not None and inside.found:
             moved[name] = inside

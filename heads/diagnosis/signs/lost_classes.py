@@ -48,7 +48,7 @@ def lost_classes(table: Table) -> tuple[LostClass, ...]:
     """Find the classes that some speakers call as another one."""
     if not table.named_speakers or not table.raw:
         return ()
-    use = table.labelled() & (table.speaker >= 0) & np.all(list(table.there.values()), axis=0)
+    use = table.whole()
     index = np.flatnonzero(use)
     if len(index) < 20 * FOLDS:
         return ()

@@ -37,7 +37,7 @@ class ManyPeople:
 
 def many_people(table: Table) -> ManyPeople | None:
     """Say whether the name with most rows is that of many people, by the two streams that say so most clearly."""
-    use = (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0)
+    use = table.whole()
     codes, counts = np.unique(table.speaker[use], return_counts=True)
     codes, counts = codes[counts >= LEAST_ROWS], counts[counts >= LEAST_ROWS]
     if len(codes) <= OTHERS or len(table.raw) < 2:

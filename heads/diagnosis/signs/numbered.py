@@ -37,9 +37,7 @@ class Numbered:
 
 def numbered(table: Table) -> Numbered | None:
     """Look for names that mean someone else in each dialogue."""
-    use = (
-        (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0) if table.raw else None
-    )
+    use = table.whole() if table.raw else None
     if use is None or not table.named_speakers:
         return None
     dialogue = np.unique(table.dialogue[use], return_inverse=True)[1]

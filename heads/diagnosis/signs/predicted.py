@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.clusters import least_squares_cut
 from dualstream.heads.diagnosis.signs.fills import Fill
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table
 
@@ -114,11 +115,8 @@ def _off(own: Floats, said: Floats, height: Floats) -> Floats:
 def _parting(off: Floats) -> float:
     """Return the value that parts residuals into two groups, of the least squares around their mean logarithms."""
     size = np.log(np.sort(np.maximum(off, SMALLEST)))
-    count = np.arange(1, len(size))
-    below = np.cumsum(size)[:-1]
-    gained = below**2 / count + (size.sum() - below) ** 2 / (len(size) - count)
-    at = int(gained.argmax())
-    return float(np.exp((size[at] + size[at + 1]) / 2))
+    at = least_squares_cut(size)
+    return float(np.exp((size[at - 1] + size[at]) / 2))
 
 
 def _said(told: Floats, own: Floats, some: Codes, penalty: float) -> tuple[Floats, Floats]:

@@ -37,7 +37,7 @@ def renumbered(table: Table) -> Renumbered | None:
     """Look for names that mean someone else in dev than in train."""
     if not table.named_speakers or not table.raw or not table.dev.any() or table.dev.all():
         return None
-    use = (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0)
+    use = table.whole()
     codes, counts = np.unique(table.speaker[use], return_counts=True)
     codes = codes[counts >= LEAST_ROWS]
     use &= np.isin(table.speaker, codes)

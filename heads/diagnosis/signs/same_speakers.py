@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, group_sums, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Table, group_sums, most_heard, without
 
 LEAST_ROWS = 8  # of a speaker
 LEAST_SPEAKERS = 5  # the distances between which tell what is usual
@@ -45,10 +45,8 @@ def same_persons(table: Table) -> tuple[SamePerson, ...]:
     """Find the pairs of speakers who are one person."""
     if not table.named_speakers or not table.raw:
         return ()
-    use = (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0)
-    codes, counts = np.unique(table.speaker[use], return_counts=True)
-    largest = np.argsort(-counts, kind="stable")[:MOST]
-    codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
+    use = table.whole()
+    codes = most_heard(table.speaker[use], LEAST_ROWS, MOST)
     use &= np.isin(table.speaker, codes)
     if len(codes) < LEAST_SPEAKERS:
         return ()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.same_speakers import whitened_by_speaker
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, group_sums, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, group_sums, most_heard, without
 
 LEAST_ROWS = 6  # of a name
 LEAST_NAMES = 16
@@ -42,10 +42,8 @@ class SeveralPeople:
 
 def several_people(table: Table) -> SeveralPeople | None:
     """Say whether names that lie alike spread alike, as where each holds the same few people as others."""
-    named = (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0)
-    codes, counts = np.unique(table.speaker[named], return_counts=True)
-    largest = np.argsort(-counts, kind="stable")[:MOST]
-    codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
+    named = table.whole()
+    codes = most_heard(table.speaker[named], LEAST_ROWS, MOST)
     use = named & np.isin(table.speaker, codes)
     if len(codes) < LEAST_NAMES or len(table.raw) < 2 or use.sum() < 0.5 * named.sum():
         return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, standardised, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, most_heard, standardised, without
 
 COLUMNS = 96  # of wider streams so many, evenly spread
 GROUPS = 60  # of more speakers those with most rows are parted
@@ -55,9 +55,7 @@ def unlike_groups(table: Table, name: str, there: Mask) -> Unlike | None:
     use = there & (table.speaker >= 0)
     rows = around_cells(table, name, use)
     speaker = table.speaker[use]
-    codes, counts = np.unique(speaker, return_counts=True)
-    largest = np.argsort(-counts, kind="stable")[:GROUPS]
-    codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
+    codes = most_heard(speaker, LEAST_ROWS, GROUPS)
     if len(codes) < 4:
         return None
     products = np.stack([product(rows[speaker == code]) for code in codes])

@@ -169,6 +169,10 @@ class Table:
         """Say which utterances have a label of the task, shape (N,)."""
         return self.label != UNLABELLED
 
+    def whole(self) -> Mask:
+        """Say which utterances have a label, a known speaker and a row in every stream, shape (N,)."""
+        return np.asarray((self.speaker >= 0) & self.labelled() & np.all(list(self.there.values()), axis=0))
+
 
 def _there(rows: Floats, present: Mask) -> Mask:
     there = present & np.isfinite(rows).all(axis=1) & (rows != 0).any(axis=1)
@@ -220,6 +224,13 @@ def _middle_and_spread(rows: Floats, there: Mask) -> tuple[Floats, Floats]:
     trimmed = np.clip(known, *np.quantile(known, TRIMMED, axis=0)).std(axis=0)
     spread = np.maximum(spread, trimmed)  # of a column that hardly ever leaves its median
     return middle, np.where(spread > 0, spread, known.std(axis=0))
+
+
+def most_heard(speaker: Codes, least: int, most: int) -> Codes:
+    """Return the speakers of `least` utterances and more, sorted; of more than `most` those who say most."""
+    codes, counts = np.unique(speaker, return_counts=True)
+    largest = np.argsort(-counts, kind="stable")[:most]
+    return np.sort(codes[largest[counts[largest] >= least]])
 
 
 def without(rows: Floats, *codes: Codes, rounds: int = 6) -> Floats:

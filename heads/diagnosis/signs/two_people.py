@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.same_speakers import whitened_by_speaker
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, group_sums, without
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, group_sums, most_heard, without
 
 LEAST_ROWS = 24  # of a name
 LEAST_NAMES = 4
@@ -73,10 +73,8 @@ def two_people(table: Table) -> tuple[TwoPeople, ...]:
     """Find the names that are two people's, by the two streams that tell people best."""
     if not table.named_speakers or len(table.raw) < 2:
         return ()
-    use = (table.speaker >= 0) & table.labelled() & np.all(list(table.there.values()), axis=0)
-    codes, counts = np.unique(table.speaker[use], return_counts=True)
-    largest = np.argsort(-counts, kind="stable")[:MOST]
-    codes = np.sort(codes[largest[counts[largest] >= LEAST_ROWS]])
+    use = table.whole()
+    codes = most_heard(table.speaker[use], LEAST_ROWS, MOST)
     if len(codes) < LEAST_NAMES:
         return ()
     use &= np.isin(table.speaker, codes)
