@@ -5,14 +5,16 @@ fresh_damages.py, unseen_damages.py and outside_damages.py planted in corpora, a
     DUALSTREAM_DATA=FOLDER DUALSTREAM_WEIGHTS=FOLDER python benchmarks/study_damages.py --corpus ravdess
     DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus cremad --damages clean --seeds 5
     DUALSTREAM_DATA=FOLDER python benchmarks/study_damages.py --corpus pom --set classic
+    python benchmarks/study_damages.py --set first --seeds 20 --strengths 0.5,1,1.5 --lot 200 [--after 0]
 
 prints what each diagnosis says, how many of the utterances that its first cause names are those that the
 mistake concerns, and a table: named first, named otherwise, nothing wrong. A diagnosis is whole but for
 measures and limits, none of which names a cause (linear heads, no interventions), with one thread, 2 to 5 s of
 processor time. `ravdess` is a layer of whisper-tiny.en and action units, whose encoded rows are kept in
 `--rows`; `cremad` has the votes of people, whose clean corpora are drawn anew by speakers: which are there, and
-which are dev. other_corpora.py has the others. A mistake that changes nothing (of speakers, where nobody is
-named) isn't counted.
+which are dev. other_corpora.py has the others. `--lot` takes so many of all (mistake, strength, seed) by
+lot, always in one order, of which `--after` leaves the first ones out. A mistake that changes nothing (of
+speakers, where nobody is named) isn't counted.
 """
 
 from __future__ import annotations
@@ -36,15 +38,18 @@ from more_damages import MORE
 from other_corpora import OTHERS
 from outside_damages import OUTSIDE
 from partial_damages import PARTIAL
+from scipy.stats import binomtest
 from unseen_damages import UNSEEN
 from whole_corpora import Whole, planted, table
 
 from dualstream.cores import one_core
 
 if TYPE_CHECKING:
+    from damages import Damage
     from dualstream.heads.diagnosis.causes import Cause
 
 CLEAN = "clean"
+LOT_SEED = 0
 DEV_SHARE = 0.25  # of the speakers
 SETS = {
     "first": DAMAGES,
@@ -185,34 +190,69 @@ def main() -> None:
     parser.add_argument("--strengths", default="1", help="such as 0.5,1,1.5")
     parser.add_argument("--damages", default="", help="those whose words hold this; clean: none")
     parser.add_argument("--set", choices=("all", *SETS), default="all", help="the files of damages")
+    parser.add_argument("--lot", type=int, help="how many of all are drawn (all)")
+    parser.add_argument("--after", type=int, default=0, help="how many of the lot were had before")
     arguments = parser.parse_args()
     sets = SETS.values() if arguments.set == "all" else (SETS[arguments.set],)
     chosen = {CLEAN: (None, ())} | {name: one for each in sets for name, one in each.items()}
     chosen = {name: one for name, one in chosen.items() if arguments.damages in name}
-    counts: dict[str, Counter[str]] = {name: Counter() for name in chosen}
+    seeds = range(arguments.first, arguments.first + arguments.seeds)
+    strengths = [float(one) for one in arguments.strengths.split(",")]
+    asked = [
+        (name, strength, seed)
+        for name, (damage, _) in chosen.items()
+        for strength in (strengths if damage else (1.0,))
+        for seed in seeds
+    ]
+    if arguments.lot is not None:
+        order = np.random.default_rng(LOT_SEED).permutation(len(asked))
+        asked = [asked[i] for i in order[arguments.after : arguments.after + arguments.lot]]
+    counts: dict[str, Counter[str]] = {name: Counter() for name, _, _ in asked}
+    by_strength: dict[float, Counter[str]] = {strength: Counter() for strength in strengths}
     started = time.process_time()
-    for name, (damage, right) in chosen.items():
-        for strength in map(float, arguments.strengths.split(",") if damage else ("1",)):
-            for seed in range(arguments.first, arguments.first + arguments.seeds):
-                clean = corpus = corpus_of(arguments.corpus, arguments.rows, seed)
-                if damage is not None:
-                    corpus = damage(corpus, np.random.default_rng([seed, 1]), strength)
-                    if unchanged(clean, corpus):
-                        print(f"{name}, {strength:g}, seed {seed}: changes nothing here", flush=True)
-                        continue
-                found = causes_of(corpus)
-                said = verdict(tuple(one.name for one in found), right)
-                counts[name][said] += 1
-                words = ", ".join(one.name for one in found)
-                of_them = told(found[0], concerned(clean, corpus)) if said == RIGHT else ""
-                print(f"{name}, {strength:g}, seed {seed}: {words} ({said}{of_them})", flush=True)
+    for name, strength, seed in asked:
+        said = ask(name, *chosen[name], strength, arguments.corpus, arguments.rows, seed)
+        if said:
+            counts[name][said] += 1
+            if name != CLEAN:
+                by_strength[strength][said] += 1
     print(f"\n| mistake | {RIGHT} | {OTHERWISE} | {NOTHING} |\n|---|---|---|---|")
     for name, found in counts.items():
         print(f"| {name} | {found[RIGHT]} | {found[OTHERWISE]} | {found[NOTHING]} |")
-    total = sum((found for name, found in counts.items() if name != CLEAN), Counter())
+    print()
+    for strength, found in by_strength.items():
+        print(f"strength {strength:g}: {share(found[RIGHT], found.total())} named right")
+    total = sum(by_strength.values(), Counter())
     print(
-        f"\n{total[RIGHT]} of {total.total()} named right; {time.process_time() - started:.0f} s of processor time"
+        f"{share(total[RIGHT], total.total())} named right; "
+        f"{time.process_time() - started:.0f} s of processor time"
     )
+
+
+def ask(
+    name: str, damage: Damage | None, right: tuple[str, ...], strength: float, corpus: str, rows: Path, seed: int
+) -> str:
+    """Plant a mistake, diagnose, print what was said, and return its verdict; nothing where it changes nothing."""
+    clean = whole = corpus_of(corpus, rows, seed)
+    if damage is not None:
+        whole = damage(whole, np.random.default_rng([seed, 1]), strength)
+        if unchanged(clean, whole):
+            print(f"{name}, {strength:g}, seed {seed}: changes nothing here", flush=True)
+            return ""
+    found = causes_of(whole)
+    said = verdict(tuple(one.name for one in found), right)
+    words = ", ".join(one.name for one in found)
+    of_them = told(found[0], concerned(clean, whole)) if said == RIGHT else ""
+    print(f"{name}, {strength:g}, seed {seed}: {words} ({said}{of_them})", flush=True)
+    return said
+
+
+def share(right: int, of_all: int) -> str:
+    """Return a share in words, with its exact 95 % interval (Clopper and Pearson 1934)."""
+    if not of_all:
+        return "0 of 0"
+    found = binomtest(right, of_all).proportion_ci(method="exact")
+    return f"{right} of {of_all} ({right / of_all:.1%}; {found.low:.1%} to {found.high:.1%})"
 
 
 if __name__ == "__main__":
