@@ -1,6 +1,6 @@
 """A whole diagnosis from shell prompt to printed cause, on a random cache of MELD's size.
 
-    python benchmarks/bench_diagnose.py [--fusion concat] [--seeds 2]
+    python benchmarks/bench_diagnose.py [--fusion concat] [--seeds 2] [--threads 1]
 
 Wall-clock seconds of a fresh process, CPU seconds beside them, which tell a busy machine from slow code, and the
 same over a fit of the one variant on the same cache: how many fits a diagnosis costs. Asked for: 120 s or less on
@@ -29,8 +29,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fusion", default="concat")
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="cores to use (all)")
     arguments = parser.parse_args()
     options = ["--fusion", arguments.fusion, "--seeds", str(arguments.seeds)]
+    if arguments.threads:
+        options += ["--threads", str(arguments.threads)]
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder) / "cache.h5"
         rows, windows = make_cache(cache, 0.3)

@@ -123,7 +123,8 @@ def test_the_face_has_no_other_names():
 
 
 def test_no_pickle_is_ever_loaded():
-    assert users_of("joblib") == users_of("dill") == set()
+    assert users_of("joblib") == {"dualstream/processes.py"} and users_of("dill") == set()
+    assert "load" not in (ROOT / "dualstream/processes.py").read_text()
     passed_on = "pipeline/extraction/messages.py"  # between a run and its own workers
     others = "pipeline/storage/plain_pickle.py"  # writes them, and reads them without running them
     assert users_of("pickle") == {"features/weights.py", passed_on, others}

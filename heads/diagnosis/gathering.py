@@ -25,10 +25,13 @@ from dualstream.heads.diagnosis.subsets import require_streams, worth
 from dualstream.heads.diagnosis.trials import (
     DiagnosedHeads,
     Progress,
+    changes_of,
     drop_to_dev,
     estimate,
     has_windows,
+    other_features,
     single_stream,
+    turnings,
 )
 from dualstream.heads.evaluation.folds import GroupBy
 from dualstream.heads.evaluation.majority import majority_lines
@@ -72,24 +75,25 @@ def gather(
     if extracted is not None:
         notes = (*notes, f"{LABEL}; copies, drift, scales and ranks are of the rows before that")
     pooled = _pooled(train, dev, by, options)
-    seen = signs(*as_extracted, options.task, by=by, names=names, progress=progress)
+    heads = DiagnosedHeads.of(pooled, options, progress)
+    planned = changes_of(heads.base, late_s, options, train)
+    if TURN in options.interventions:
+        planned += turnings(heads.base, [name for name in streams if raw.spaces[name].components], streams)
+    if other is not None:
+        clean, clean_dev, _ = _cleaned(*other)
+        planned.append(other_features(heads.base, pooled, _pooled(clean, clean_dev, by, options)))
+    with heads.fitting(planned) as collect:
+        seen = signs(*as_extracted, options.task, by=by, names=names, progress=progress)
+        collect()
     labelled = sum(
         int((getattr(part, options.task) != UNLABELLED).sum()) for part in (train, dev) if part is not None
     )
     if len(pooled.features) < labelled:
         drawn = f"heads were refitted on {len(pooled.features)} of {labelled} utterances, drawn by whole {by}s"
         notes = (*notes, drawn)
-    heads = DiagnosedHeads.of(pooled, options, progress)
     if single_stream(heads.base, streams[0], streams).prepare is not None:
         others = "the other stream" if len(streams) == 2 else "the other streams"
         notes = (*notes, f"a stream alone: {options.fusion} with {others} hidden")
-    heads.join_late()
-    heads.try_changes(late_s, train)
-    if TURN in options.interventions:
-        heads.try_turning([name for name in streams if raw.spaces[name].components])
-    if other is not None:
-        clean, clean_dev, _ = _cleaned(*other)
-        heads.try_other(_pooled(clean, clean_dev, by, options))
     evidence = _evidence(
         heads, raw, train, dev, by=by, offsets=found, notes=notes, speaker_norm=extracted is not None
     )
@@ -111,7 +115,8 @@ def with_limits(
     """Return the evidence with the smallest mistakes that would have been found, for where none was."""
     if evidence.signs is None:
         return evidence
-    limited = limits_of_signs(evidence.signs, train, dev, options.task, names)
+    processes = options.processes(evidence.utterances)
+    limited = limits_of_signs(evidence.signs, train, dev, options.task, names, processes=processes)
     of_clocks = tuple(one for offsets in evidence.offsets for one in of_clock(offsets))
     return replace(evidence, signs=replace(limited, limits=(*limited.limits, *of_clocks)))
 

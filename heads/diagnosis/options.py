@@ -8,6 +8,7 @@ from typing import Annotated
 from annotated_types import Ge
 from dualstream.heads.variants.options import REFIT_SEEDS, FitOptions, Task
 
+from dualstream.cores import available_cores
 from dualstream.validation import validate
 
 SUBSAMPLE = "thin to one frame each 3 s"
@@ -34,6 +35,9 @@ INTERVENTIONS = (
     SHIFT,
     SUBSAMPLE,
 )
+
+WORTH_PROCESSES = 1_000  # utterances
+MOST_PROCESSES = 8  # each holds torch, some hundred megabytes
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,16 @@ class DiagnosisOptions:
     enough to detect a difference of two points."""
     seed: int = 0
     """Of the folds, the shuffles and the bootstrap."""
+
+    def processes(self, utterances: int) -> int:
+        """Return in how many processes heads are fitted and mistakes planted.
+
+        As many as `fit.threads` or as there are cores, where there are utterances enough to be worth the seconds
+        that processes take to begin.
+        """
+        if utterances < WORTH_PROCESSES:
+            return 1
+        return min(self.fit.threads or available_cores(), MOST_PROCESSES)
 
     def __post_init__(self) -> None:
         validate(self)

@@ -7,7 +7,7 @@ a few hundred utterances still say something: four dev speakers don't rank model
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from dualstream.heads.data.batch import UNLABELLED, FeatureSet, join
@@ -47,6 +47,11 @@ class Pool:
     task: Task
     row: NDArray[np.int64]
     """Where each utterance stands in train with dev behind it, shape (N,)."""
+
+    @property
+    def folds(self) -> int:
+        """How many folds there are."""
+        return int(self.fold.max()) + 1
 
     @property
     def truth(self) -> NDArray[np.int64]:
@@ -139,32 +144,61 @@ def _drawn(groups: NDArray[np.int64], sample: int, seed: int) -> NDArray[np.int6
     return np.flatnonzero(np.isin(code, order[:enough]))
 
 
+@dataclass(frozen=True, repr=False)
+class FoldFit:
+    """What heads that have not seen a fold say of it."""
+
+    rows: NDArray[np.int64]
+    """The utterances of the fold, shape (F,)."""
+    log_probabilities: NDArray[np.float64]
+    """Of them, shape (seeds, F, C)."""
+    train_scores: tuple[float, ...]
+    """Balanced accuracy of each seed on the rows that were fitted."""
+    models: tuple[Trained, ...]
+    change: Change
+
+
 def refit(trial: Trial, pooled: Pool) -> Refit:
     """Fit `trial` once a fold and predict the fold."""
-    folds = int(pooled.fold.max()) + 1
-    seeds = len(trial.options.seeds)
-    log_probabilities = np.full((seeds, len(pooled.features), pooled.classes), np.nan)
-    train_scores, models = [], []
-    for held in range(folds):
-        # The fold after the held one decides when to stop: a fold is one part in `folds`, so half of it
-        stop_rows = pooled.rows([(held + 1) % folds])
-        stop_groups = np.unique(pooled.group[stop_rows])
-        stopping = np.isin(pooled.group, stop_groups[: max(1, len(stop_groups) // 2)])
-        fit_rows = np.flatnonzero((pooled.fold != held) & ~stopping)
-        held_rows = pooled.rows([held])
-        fitted, change, part = fit_on(trial, pooled, fit_rows, np.flatnonzero(stopping))
-        changed = change(pooled.features.take(held_rows))
-        for index, model in enumerate(fitted):
-            log_probabilities[index, held_rows] = predict(model, changed, pooled.task)
-            train_scores.append(uar(predict(model, part, pooled.task), pooled.truth[fit_rows]))
-        models.append((fitted, change))
+    return put_together(trial, pooled, [fit_fold(trial, pooled, held) for held in range(pooled.folds)])
+
+
+def fit_fold(trial: Trial, pooled: Pool, held: int) -> FoldFit:
+    """Fit `trial` without the fold `held`, and predict it."""
+    # The fold after the held one decides when to stop: a fold is one part in `folds`, so half of it
+    stop_rows = pooled.rows([(held + 1) % pooled.folds])
+    stop_groups = np.unique(pooled.group[stop_rows])
+    stopping = np.isin(pooled.group, stop_groups[: max(1, len(stop_groups) // 2)])
+    fit_rows = np.flatnonzero((pooled.fold != held) & ~stopping)
+    held_rows = pooled.rows([held])
+    models, change, part = fit_on(trial, pooled, fit_rows, np.flatnonzero(stopping))
+    changed = change(pooled.features.take(held_rows))
+    return FoldFit(
+        rows=held_rows,
+        log_probabilities=np.stack([predict(model, changed, pooled.task) for model in models]),
+        train_scores=tuple(uar(predict(model, part, pooled.task), pooled.truth[fit_rows]) for model in models),
+        models=models,
+        change=change,
+    )
+
+
+def fold_answers(trial: Trial, pooled: Pool, held: int) -> FoldFit:
+    """Do as `fit_fold`, and drop the models."""
+    return replace(fit_fold(trial, pooled, held), models=(), change=_as_is)
+
+
+def put_together(trial: Trial, pooled: Pool, folds: Sequence[FoldFit]) -> Refit:
+    """Return what became of a trial whose folds were fitted."""
+    log_probabilities = np.full((len(trial.options.seeds), len(pooled.features), pooled.classes), np.nan)
+    for one in folds:
+        log_probabilities[:, one.rows] = one.log_probabilities
     rows = tuple(log_probabilities)
     return Refit(
         trial=trial,
         log_probabilities=rows,
         score=float(np.mean([uar(row, pooled.truth) for row in rows])),
-        train_score=float(np.mean(train_scores)),
-        models=tuple(models),
+        train_score=float(np.mean([score for one in folds for score in one.train_scores])),
+        models=tuple((one.models, one.change) for one in folds),
     )
 
 

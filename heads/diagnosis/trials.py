@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 
 import numpy as np
 from dualstream.heads.balances import NONE
@@ -22,7 +25,19 @@ from dualstream.heads.diagnosis.evidence import (
     turn_one,
 )
 from dualstream.heads.diagnosis.options import BALANCES
-from dualstream.heads.diagnosis.refit import METRIC, Pool, Refit, Trial, compare, fit_on, predict, refit
+from dualstream.heads.diagnosis.refit import (
+    METRIC,
+    FoldFit,
+    Pool,
+    Refit,
+    Trial,
+    compare,
+    fit_fold,
+    fit_on,
+    fold_answers,
+    predict,
+    put_together,
+)
 from dualstream.heads.diagnosis.strength import late_sum
 from dualstream.heads.diagnosis.subsets import between, options_for, subset_trial
 from dualstream.heads.evaluation import metrics
@@ -33,10 +48,26 @@ from dualstream.heads.variants.registry import FitOptions
 from dualstream.heads.variants.streams import network_of
 from numpy.typing import NDArray
 
+from dualstream.processes import in_processes
+
 Rows = tuple[NDArray[np.float64], ...]  # log-probabilities, one array a seed, shape (N, C)
 Progress = Callable[[str], None]
+FitFold = Callable[[Trial, Pool, int], FoldFit]
 PATIENCE = 5  # epochs, at most: a diagnosis compares heads, it doesn't publish them
 THIN_EVERY_S = 3.0  # one frame each 3 s: the setting in which fusion failed
+
+
+@dataclass(frozen=True, repr=False)
+class PlannedChange:
+    """A change of the head, whose gain is asked for."""
+
+    trial: Trial
+    remedy: str
+    """What to do, in words."""
+    against: str | None = None
+    """What it is held against: a stream, or another change; None: the head as it is."""
+    pooled: Pool | None = None
+    """The rows, where they are others."""
 
 
 @dataclass(repr=False)
@@ -58,22 +89,9 @@ class DiagnosedHeads:
 
     @classmethod
     def of(cls, pooled: Pool, options: DiagnosisOptions, progress: Progress) -> DiagnosedHeads:
-        """Fit the head as it is, each stream alone, and of three streams or more each subset of them."""
+        """Return the head that is diagnosed; nothing is fitted yet."""
         fit = replace(options.fit, tasks=(options.task,), patience=min(options.fit.patience, PATIENCE))
-        made = cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
-        trials = {
-            "fused": made.base,
-            **{name: single_stream(made.base, name, made.streams) for name in made.streams},
-        }
-        for name, trial in trials.items():
-            progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
-            made.refits[name] = refit(trial, pooled)
-            made.rows[name] = made.refits[name].log_probabilities
-        for known in between(made.streams):
-            trial = subset_trial(made.base, known, made.streams)
-            progress(f"fitting {trial.name}")
-            made.some[known] = refit(trial, pooled)
-        return made
+        return cls(pooled, options, progress, Trial("as it is", options.fusion, fit))
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -85,7 +103,51 @@ class DiagnosedHeads:
         """The best single stream."""
         return max(self.streams, key=lambda name: self.refits[name].score)
 
-    def join_late(self) -> None:
+    @contextmanager
+    def fitting(self, planned: Sequence[PlannedChange]) -> Iterator[Callable[[], None]]:
+        """Fit the head as it is, each stream alone, of three streams or more each subset, and what is planned.
+
+        Gives what waits for all of it, and notes what each change gains: to be called in the block. Where there
+        are several processes, all that is done in the block before is done beside them.
+        """
+        joined = {"fused": self.base}
+        alone = {name: single_stream(self.base, name, self.streams) for name in self.streams}
+        some = {known: subset_trial(self.base, known, self.streams) for known in between(self.streams)}
+        kept = [*joined.values(), *alone.values(), *some.values()]
+        trials: list[tuple[Trial, Pool, FitFold]] = [(trial, self.pooled, fit_fold) for trial in kept]
+        trials += [(one.trial, one.pooled or self.pooled, fold_answers) for one in planned]
+        with self._fits(trials) as fits:
+
+            def collect() -> None:
+                for name, trial in (joined | alone).items():
+                    self.progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
+                    self.refits[name] = next(fits)
+                    self.rows[name] = self.refits[name].log_probabilities
+                for known, trial in some.items():
+                    self.progress(f"fitting {trial.name}")
+                    self.some[known] = next(fits)
+                self._join_late()
+                self._note(planned, fits)
+
+            yield collect
+
+    @contextmanager
+    def _fits(self, trials: Sequence[tuple[Trial, Pool, FitFold]]) -> Iterator[Iterator[Refit]]:
+        """Fit trials, each on the folds of its pool."""
+        folds, processes = self.pooled.folds, self.options.processes(len(self.pooled.features))
+
+        def here(fit: FitOptions) -> FitOptions:
+            return fit if processes == 1 else replace(fit, threads=1)
+
+        jobs = [
+            partial(fit, replace(trial, options=here(trial.options)), pooled, held)
+            for trial, pooled, fit in trials
+            for held in range(folds)
+        ]
+        with in_processes(jobs, processes) as done:
+            yield (put_together(trial, self.pooled, list(islice(done, folds))) for trial, _, _ in trials)
+
+    def _join_late(self) -> None:
         """Note what the best stream alone and the sum of all streams' answers gain, and of three streams or more
         what leaving each out does; nothing is fitted.
         """
@@ -97,51 +159,27 @@ class DiagnosedHeads:
             rows = self.some[frozenset(kept)].log_probabilities
             self._add(leave_out(left), f"--streams {','.join(kept)}", rows)
 
-    def try_changes(self, late_s: Mapping[str, float], train: FeatureSet) -> None:
-        """Refit with one thing changed at a time; `late_s` says by how much a stream runs late, where one does."""
+    def _note(self, planned: Sequence[PlannedChange], fits: Iterator[Refit]) -> None:
+        """Note what each change gains; of those by windows also over the better stream's windows alone."""
         by_windows = []
-        for trial, against, remedy in _trials(self.base, late_s, self.options, train):
-            self.progress(f"refitting: {trial.name}")
-            self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
-            self._add(trial.name, remedy, self.rows[trial.name], against)
-            if trial.fusion == "aligned":
-                by_windows.append(trial.name)
+        for one in planned:
+            name = one.trial.name
+            self.progress("fitting on the other cache" if name == OTHER else f"refitting: {name}")
+            self.rows[name] = next(fits).log_probabilities
+            self._add(name, one.remedy, self.rows[name], one.against)
+            if one.trial.fusion == "aligned":
+                by_windows.append(name)
         if not any((self.interventions[name].over_best.low or 0.0) > 0 for name in by_windows):
             return
         self.progress(f"refitting: {BETTER_BY_WINDOWS}")
         hide = changes.masked(*(name for name in self.streams if name != self.best))
         better_by_windows = Trial(BETTER_BY_WINDOWS, "aligned", _one_seed(options_for(self.base, "aligned")), hide)
-        self.rows[BETTER_BY_WINDOWS] = refit(better_by_windows, self.pooled).log_probabilities
+        with self._fits([(better_by_windows, self.pooled, fold_answers)]) as alone:
+            self.rows[BETTER_BY_WINDOWS] = next(alone).log_probabilities
         self._add(BETTER_BY_WINDOWS, "(what windows give without joining)", self.rows[BETTER_BY_WINDOWS])
         for name in by_windows:
             over_best = compare(self.rows[name], self.rows[BETTER_BY_WINDOWS], self.pooled)
             self.interventions[name] = replace(self.interventions[name], over_best=over_best)
-
-    def try_turning(self, streams: Sequence[str]) -> None:
-        """Refit with the streams that look like principal components turned, joined and each alone."""
-        if not streams:
-            return
-        turn = replace(self.base, name=TURN, prepare=changes.turned(streams))
-        trials: list[tuple[Trial, str | None]] = [(turn, None)]
-        for name in streams:
-            one = single_stream(self.base, name, self.streams)
-            steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
-            trials.append((replace(one, name=turn_one(name), prepare=changes.in_turn(*steps)), name))
-        for trial, against in trials:
-            self.progress(f"refitting: {trial.name}")
-            self.rows[trial.name] = refit(trial, self.pooled).log_probabilities
-            self._add(trial.name, "multiply the columns by one random rotation", self.rows[trial.name], against)
-
-    def try_other(self, other_pool: Pool) -> None:
-        """Fit the head as it is on other features of the same utterances."""
-        self.progress("fitting on the other cache")
-        same = np.array_equal(other_pool.truth, self.pooled.truth) and np.array_equal(
-            other_pool.fold, self.pooled.fold
-        )
-        if not same:
-            raise ValueError("the other features are not of the same utterances in the same order")
-        self.rows[OTHER] = refit(replace(self.base, name=OTHER), other_pool).log_probabilities
-        self._add(OTHER, "use the other cache", self.rows[OTHER])
 
     def _add(self, name: str, remedy: str, rows: Rows, against: str | None = None) -> None:
         """Note what a change gains over the head as it is, or over another change."""
@@ -150,72 +188,84 @@ class DiagnosedHeads:
         self.interventions[name] = Intervention(name, remedy, estimate(rows, self.pooled), gain, over_best)
 
 
+def turnings(base: Trial, turned: Sequence[str], streams: Sequence[str]) -> Iterator[PlannedChange]:
+    """Yield the streams that look like principal components turned, joined and each alone."""
+    if not turned:
+        return
+    remedy = "multiply the columns by one random rotation"
+    yield PlannedChange(replace(base, name=TURN, prepare=changes.turned(turned)), remedy)
+    for name in turned:
+        one = single_stream(base, name, streams)
+        steps = [changes.turned((name,)), *([one.prepare] if one.prepare else [])]
+        yield PlannedChange(replace(one, name=turn_one(name), prepare=changes.in_turn(*steps)), remedy, name)
+
+
+def other_features(base: Trial, pooled: Pool, other: Pool) -> PlannedChange:
+    """Return the head as it is on other features of the same utterances.
+
+    Raises
+    ------
+    ValueError
+        Where the utterances are others, or in another order.
+    """
+    if not (np.array_equal(other.truth, pooled.truth) and np.array_equal(other.fold, pooled.fold)):
+        raise ValueError("the other features are not of the same utterances in the same order")
+    return PlannedChange(replace(base, name=OTHER), "use the other cache", pooled=other)
+
+
 def single_stream(base: Trial, name: str, streams: Sequence[str] = PAIR) -> Trial:
     """Return one stream of `streams` by itself, in a head of the kind that joins (`subsets.subset_trial`)."""
     return subset_trial(base, frozenset({name}), streams)
 
 
-def _trials(
+def changes_of(
     base: Trial, late_s: Mapping[str, float], options: DiagnosisOptions, train: FeatureSet
-) -> list[tuple[Trial, str | None, str]]:
-    """Return (trial, what it is held against: None for the head as it is, the remedy in words)."""
+) -> list[PlannedChange]:
+    """Return the changes that options ask for; `late_s` says by how much a stream runs late, where one does."""
     fit = base.options
     streams = stream_order(train.streams)
     every = "both" if len(streams) == 2 else "all"
     width = min(32, *(train.streams[name].width for name in streams))
-    found: list[tuple[Trial, str | None, str]] = [
-        (
+    found = [
+        PlannedChange(
             Trial("standardise", base.fusion, fit, changes.standardise),
-            None,
             "--fusion concat_norm: each stream is standardised before they are joined",
         ),
-        (
+        PlannedChange(
             Trial("equalise widths", base.fusion, fit, changes.equalise(width)),
-            None,
             f"project {every} streams to {width} columns of the same total variance",
         ),
-        (
-            Trial("modality dropout", base.fusion, replace(fit, modality_dropout=0.5)),
-            None,
-            "--modality-dropout 0.5",
+        PlannedChange(
+            Trial("modality dropout", base.fusion, replace(fit, modality_dropout=0.5)), "--modality-dropout 0.5"
         ),
         *_balances(base),
-        (
+        PlannedChange(
             Trial("rebalance classes", base.fusion, replace(fit, loss="balanced_softmax")),
-            None,
             "--loss balanced_softmax",
         ),
-        (
+        PlannedChange(
             Trial("regularise", "linear", options_for(base, "linear")),
-            None,
             "--fusion linear: a penalty chosen in train instead of a hidden layer",
         ),
     ]
     if has_windows(train):
         of_windows = _one_seed(options_for(base, "aligned"))
-        found.append((Trial("align windows", "aligned", of_windows), None, "--fusion aligned"))
+        found.append(PlannedChange(Trial("align windows", "aligned", of_windows), "--fusion aligned"))
         if "video" in streams:  # of streams of other names it is not known which has frames
-            found.append(
-                (
-                    Trial(SUBSAMPLE, base.fusion, fit, changes.subsampled(THIN_EVERY_S, options.hop_s)),
-                    None,
-                    "(what sampling one frame each 3 s would cost)",
-                )
-            )
+            thinned = changes.subsampled(THIN_EVERY_S, options.hop_s)
+            words = "(what sampling one frame each 3 s would cost)"
+            found.append(PlannedChange(Trial(SUBSAMPLE, base.fusion, fit, thinned), words))
         if late_s and "align windows" in options.interventions:
             moves = [changes.shifted(round(late / options.hop_s), name) for name, late in late_s.items()]
             words = " and ".join(f"{name} by {-late:+.1f} s" for name, late in late_s.items())
+            moved = Trial(SHIFT, "aligned", of_windows, changes.in_turn(*moves))
             found.append(
-                (
-                    Trial(SHIFT, "aligned", of_windows, changes.in_turn(*moves)),
-                    "align windows",
-                    f"move {words}, and look for the cause in the clips",
-                )
+                PlannedChange(moved, f"move {words}, and look for the cause in the clips", "align windows")
             )
-    return [entry for entry in found if entry[0].name in options.interventions]
+    return [one for one in found if one.trial.name in options.interventions]
 
 
-def _balances(base: Trial) -> list[tuple[Trial, str | None, str]]:
+def _balances(base: Trial) -> list[PlannedChange]:
     """Return the balances of the streams, of one seed: each costs two to four plain fits. None where it is
     refused."""
     variant = registry.get(base.fusion)
@@ -224,7 +274,7 @@ def _balances(base: Trial) -> list[tuple[Trial, str | None, str]]:
         return []
     fit = _one_seed(base.options)
     return [
-        (Trial(name, base.fusion, replace(fit, balance=balance)), None, f"--balance {balance}")
+        PlannedChange(Trial(name, base.fusion, replace(fit, balance=balance)), f"--balance {balance}")
         for name, balance in BALANCES.items()
     ]
 
@@ -252,7 +302,7 @@ def drop_to_dev(base: Trial, pooled: Pool, rows: Rows) -> PairedDifference | Non
     if len(np.unique(pooled.group[dev])) < 2 or not len(train):
         return None
     groups = np.unique(pooled.group[train])
-    stopping = np.isin(pooled.group[train], groups[:: 2 * (int(pooled.fold.max()) + 1)])
+    stopping = np.isin(pooled.group[train], groups[:: 2 * (pooled.folds)])
     models, change, _ = fit_on(base, pooled, train[~stopping], train[stopping])
     held = change(pooled.features.take(dev))
     far = [predict(model, held, pooled.task) for model in models]

@@ -122,11 +122,20 @@ def _unexplained(
 
 
 def with_limits(
-    found: Signs, train: FeatureSet, dev: FeatureSet | None, task: Task, names: Names | None = None
+    found: Signs,
+    train: FeatureSet,
+    dev: FeatureSet | None,
+    task: Task,
+    names: Names | None = None,
+    *,
+    processes: int = 1,
 ) -> Signs:
-    """Return the signs with the smallest mistakes that would have been found, for where none was."""
+    """Return the signs with the smallest mistakes that would have been found, for where none was.
+
+    They are planted in so many processes; the answers do not depend on it.
+    """
     table = Table.of(train, dev, task, names)
-    return replace(found, limits=limits(table, found.joins, found.wrong))
+    return replace(found, limits=limits(table, found.joins, found.wrong, processes=processes))
 
 
 def rows_alone(table: Table) -> dict[str, Any]:

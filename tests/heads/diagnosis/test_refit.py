@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dualstream.heads.data.batch import join
+from dualstream.heads.diagnosis import diagnose, options
+from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.diagnosis.refit import Trial, compare, grouping, pool, predict, refit, uar
 from dualstream.heads.variants.options import FitOptions
+from planted_causes import PlantOptions, plant
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.heads.small_corpora import noise_corpus, with_signal
@@ -168,3 +171,22 @@ def test_a_comparison_is_of_the_same_rows():
         gain.difference == pytest.approx(expected) and gain.low > 0 and gain.groups == len(np.unique(mine.group))
     )
     assert compare(blind, blind, mine).difference == 0
+
+
+@pytest.mark.parametrize("fusion", ["concat", "linear"])
+def test_a_diagnosis_says_the_same_from_several_processes(fusion, monkeypatch):
+    train, dev = plant(PlantOptions(seed=3, utterances=240))
+    asked = DiagnosisOptions(
+        fusion=fusion,
+        folds=3,
+        fit=FitOptions(seeds=(0, 1), epochs=3),
+        interventions=("standardise", "equalise widths", "align windows"),
+        limits=False,
+    )
+    found = []
+    for threads in (1, 2):
+        monkeypatch.setattr(options, "WORTH_PROCESSES", 10)
+        chosen = replace(asked, fit=replace(asked.fit, threads=threads))
+        assert chosen.processes(240) == threads
+        found.append(diagnose(train, dev, chosen).to_json())
+    assert found[0] == found[1]

@@ -44,7 +44,8 @@ def test_the_least_strength_is_taken_that_nearly_every_draw_finds():
 )
 def test_cheap_kinds_are_found_where_it_is_said_and_not_at_half(kind, name):
     table = of(WHOLE)
-    told = {one.mistake: one for one in (*sensitivity._of_kinds(table), *sensitivity._counted(table))}
+    asked = (*sensitivity._of_kinds(table), *sensitivity._counted(table))
+    told = {one.mistake: one for one in (plant() for plant in asked)}
     one = told[f"{kind} {name}"]
     assert one.seen and found_in(kind, name, one.smallest, 5) >= 4
     assert found_in(kind, name, one.smallest / 2, 5) < 4
@@ -54,6 +55,7 @@ def test_cheap_kinds_are_found_where_it_is_said_and_not_at_half(kind, name):
 def test_every_kind_is_found_where_it_is_said_and_not_at_half():
     table = of(WHOLE)
     told = limits(table, joins(table), wrong_codes(table))
+    assert limits(table, joins(table), wrong_codes(table), processes=2) == told
     seen = 0
     for one in told:
         kind = next((kind for kind in study_limits.PLANTS if one.mistake.startswith(kind)), None)
@@ -73,7 +75,8 @@ def test_streams_that_share_nothing_and_tell_nothing_are_said_to_hide_mistakes()
     rng = np.random.default_rng(0)
     table = of(WHOLE)
     noise = replace(table, raw={name: rng.normal(size=rows.shape) for name, rows in table.raw.items()})
-    told = {one.mistake: one for one in sensitivity._of_joins(noise, joins(noise), wrong_codes(noise))}
+    asked = sensitivity._of_joins(noise, joins(noise), wrong_codes(noise))
+    told = {one.mistake: one for one in (plant() for plant in asked)}
     assert told and not any(one.seen for one in told.values())
 
 
