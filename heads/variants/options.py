@@ -95,9 +95,10 @@ class FitOptions:
 
     Longer utterances are subsampled evenly."""
     threads: Annotated[int, Ge(1)] | None = None
-    """Cores that a fit may use; default: all. Predictions do not depend on it.
+    """Cores to use; default: all. Predictions do not depend on it.
 
-    Threads share the seeds (in `auto`, the folds) among them, one core each."""
+    Threads share the seeds (in `auto`, the folds) among them, one core each; a diagnosis of 1,000 utterances or
+    more is fitted in processes, eight at most."""
     parameters: Parameters = field(default_factory=dict)
     """A setting of the variant: key=value, repeatable.
 

@@ -6,6 +6,7 @@ from dualstream.heads.diagnosis.causes import Cause, cause, mistake
 from dualstream.heads.diagnosis.evidence import Evidence
 from dualstream.heads.diagnosis.signs.found import Signs
 from dualstream.heads.diagnosis.signs.values import PutValue
+from dualstream.heads.diagnosis.signs.verdicts import splits_of_kinds
 
 TRIFLE = 0.01  # of a stream's values: fewer in the midst of the others move no head, and are evidence alone
 
@@ -18,7 +19,10 @@ def put_values(evidence: Evidence) -> Cause | None:
 
 def found_in(signs: Signs) -> Cause | None:
     """Return the cause where a stream has such values."""
-    found = [one for one in signs.values if not _is_trifle(one)]
+    mixed = {one.stream for one in splits_of_kinds(signs)}  # columns hold two things: no limit is one
+    found = [
+        one for one in signs.values if not _is_trifle(one) and not (one.kind == "value" and one.stream in mixed)
+    ]
     if not found:
         return None
     return mistake(

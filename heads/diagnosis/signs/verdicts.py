@@ -163,8 +163,12 @@ def two_makes(signs: Signs) -> list[TwoKinds]:
 
 
 def knowing_labels(signs: Signs) -> list[ClassGroups]:
-    """Return the streams that know the labels of some speakers."""
-    return [one for one in signs.class_groups if one.kind == "known"]
+    """Return the streams that know the labels of some speakers, but for rows that another stream puts in order.
+
+    Rows that are sorted by class fall on utterances of their class as far as the table is sorted too.
+    """
+    moved = {one.moved for one in signs.joins if one.kind == "order" and one.other != LABELS}
+    return [one for one in signs.class_groups if one.kind == "known" and one.stream not in moved]
 
 
 def class_makes(signs: Signs) -> list[ClassGroups]:

@@ -11,7 +11,7 @@ import pytest
 from dualstream.heads.diagnosis import causes
 from dualstream.heads.diagnosis.signs import remedies
 from dualstream.heads.diagnosis.signs.class_profiles import class_groups
-from dualstream.heads.diagnosis.signs.joins import Join
+from dualstream.heads.diagnosis.signs.joins import LABELS, Join
 from dualstream.heads.diagnosis.signs.verdicts import moved_rows
 
 from tests.heads.diagnosis.measured import evidence
@@ -61,13 +61,17 @@ def test_an_encoder_that_knows_some_speakers_labels_is_told_with_who_they_are(si
     (one,) = class_groups(table, set())
     assert one.kind == "known" and one.told[0] > 0.97 and one.told[1] < 0.9
     assert set(one.utterances) == set(np.flatnonzero(known).tolist())
-    late = Join("video", "labels", 1.0, "1 row later", 50.0, "order", "video", tuple(range(len(table))))
+    late = Join("video", LABELS, 1.0, "1 row later", 50.0, "order", "video", tuple(range(len(table))))
     seen = signs_of(table, class_groups=(one,), joins=(late,))
     assert moved_rows(seen) == [] and moved_rows(replace(seen, class_groups=())) == [late]
     assert causes.REGISTRY.get("wrong_join").rule(evidence(signs=seen)) is None
     cause = causes.REGISTRY.get("memorised_labels").rule(evidence(signs=seen))
     assert cause is not None and "of 4 speakers" in cause.text and len(cause.utterances) == known.sum()
     assert causes.REGISTRY.get("two_kinds_of_rows").rule(evidence(signs=seen)) is None
+    sorted_rows = replace(late, one="audio", other="video")  # and another stream puts them back
+    seen = replace(seen, joins=(sorted_rows,))
+    assert causes.REGISTRY.get("memorised_labels").rule(evidence(signs=seen)) is None
+    assert moved_rows(seen) == [sorted_rows]
 
 
 def test_rows_of_another_encoder_are_told_where_it_is_no_second_cloud():

@@ -23,6 +23,7 @@ from dualstream.heads.diagnosis.signs.sensitivity import limits
 from dualstream.heads.diagnosis.signs.speakers import voices
 from dualstream.heads.diagnosis.signs.table import Table, few_values
 from dualstream.heads.diagnosis.signs.told import told_labels
+from dualstream.heads.diagnosis.signs.values import PutValue
 from dualstream.heads.diagnosis.signs.wrong_codes import WrongCodes
 from whole_corpora import EMOTIONS, Whole, planted, table
 
@@ -175,6 +176,17 @@ def test_rows_in_another_order_explain_columns_that_go_together_otherwise():
     assert verdicts.two_makes(signs_of(found, kinds=(kind,))) == [kind]
     assert verdicts.two_makes(signs_of(found, kinds=(kind,), joins=(join,))) == []
     assert verdicts.two_makes(signs_of(found, kinds=(replace(kind, likeness=None),), joins=(join,)))
+
+
+def test_a_value_is_no_limit_only_where_both_splits_columns_are_the_same():
+    found = of(planted(0, speakers=6))
+    put = PutValue("video", "value", 1.0, 2, 8, 0.06, tuple(range(30)))
+    split = TwoKinds("video", "kinds", 1.0, 1.0, "split", (0, 1), (0,), likeness=0.1, usual=0.6)
+    told = causes.REGISTRY.get("put_values").rule
+    assert told(evidence(signs=signs_of(found, values=(put,)))) is not None
+    assert told(evidence(signs=signs_of(found, values=(put,), kinds=(split,)))) is None
+    assert told(evidence(signs=signs_of(found, values=(put,), kinds=(replace(split, stream="audio"),))))
+    assert told(evidence(signs=signs_of(found, values=(replace(put, kind="far"),), kinds=(split,))))
 
 
 @pytest.mark.parametrize("others", [(), (3,)])
