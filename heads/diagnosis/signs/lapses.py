@@ -25,7 +25,9 @@ from dualstream.heads.linear.closed_form import ridge
 PENALTIES = [3.0, 10.0, 30.0, 100.0, 300.0, 1000.0]  # of standardised columns
 TEMPERATURES = np.geomspace(0.5, 60, 25)
 LAPSES = np.concatenate(([0.0], np.linspace(0.01, 0.9, 90)))
-BLOCK = 256  # rows, of which a core's cache holds the likelihoods of all lapses
+LEAST = 1e-12  # probability of a code
+FACTORS = 16  # probabilities in one logarithm: 1e-192 is a number still
+BLOCK = 24_000  # likelihoods at a time, which a core's cache holds
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +80,7 @@ def lapse(rows: Floats, codes: Codes, fold: Codes, fitted: Mask | None = None) -
     best = max(range(len(scores)), key=lambda at: max(_peak(own[use], share[code][use]) for own in told_by[at]))
     log_p, drawn, curve = _fit(scores[best], told_by[best], code, share, use)
     own = np.exp(log_p[np.arange(len(code)), code])
-    told = drawn * share[code] / np.maximum((1 - drawn) * own + drawn * share[code], 1e-12)
+    told = drawn * share[code] / np.maximum((1 - drawn) * own + drawn * share[code], LEAST)
     # of those that were drawn, one in some is right by luck: as often as the row's class comes out of the hat
     wrong = told * (1 - own)
     inside = LAPSES[curve >= curve.max() - 1.92]
@@ -100,21 +102,27 @@ def lapse(rows: Floats, codes: Codes, fold: Codes, fitted: Mask | None = None) -
 
 def _own(scores: Floats, code: Codes, share: Floats) -> Floats:
     """Return the probability of each row's code at each of TEMPERATURES, shape (T, N)."""
-    here, prior = np.arange(len(code)), np.log(share)
-    return np.stack([np.exp(log_softmax(t * scores + prior)[here, code]) for t in TEMPERATURES])
+    apart = scores - scores[np.arange(len(code)), code][:, None]
+    ratio = share / share[code][:, None]
+    with np.errstate(over="ignore"):  # far behind another code: 1 / inf
+        return np.stack([1 / np.einsum("nc,nc->n", ratio, np.exp(t * apart)) for t in TEMPERATURES])
 
 
 def _likelihood(own: Floats, chance: Floats, lapses: Floats) -> Floats:
-    """Return the log-likelihood of each lapse, of codes with these probabilities (N,) and shares (N,)."""
+    """Return the log-likelihood of each lapse, of codes with these probabilities (N,) and shares (N,).
+
+    A logarithm costs as much as many products: it is taken of FACTORS of them at a time.
+    """
     total = np.zeros(len(lapses))
-    for start in range(0, len(own), BLOCK):
-        here = slice(start, start + BLOCK)
+    rows = -(-BLOCK // len(lapses) // FACTORS) * FACTORS
+    for start in range(0, len(own), rows):
+        here = slice(start, start + rows)
         mixed = own[here, None] * (1 - lapses)
         mixed += chance[here, None] * lapses
-        np.maximum(mixed, 1e-12, out=mixed)
-        np.log(mixed, out=mixed)
-        mixed[0] += total
-        total = mixed.sum(axis=0)
+        np.maximum(mixed, LEAST, out=mixed)
+        whole = len(mixed) // FACTORS * FACTORS
+        total += np.log(mixed[:whole].reshape(FACTORS, -1, len(lapses)).prod(axis=0)).sum(axis=0)
+        total += np.log(mixed[whole:]).sum(axis=0)
     return total
 
 
@@ -123,10 +131,7 @@ def _peak(own: Floats, chance: Floats) -> float:
     low, high = 0, len(LAPSES) - 1
     while high - low > 2:
         middle = (low + high) // 2
-        here, beside = (
-            float(np.log(np.maximum((1 - lapse) * own + lapse * chance, 1e-12)).sum())
-            for lapse in LAPSES[middle : middle + 2]
-        )
+        here, beside = _likelihood(own, chance, LAPSES[middle : middle + 2])
         low, high = (low, middle) if here >= beside else (middle + 1, high)
     return float(_likelihood(own, chance, LAPSES[low : high + 1]).max())
 
