@@ -148,7 +148,7 @@ def test_the_weights_are_the_seeds_and_another_seeds_are_not(tmp_path: Path) -> 
     assert same(states[0], states[1]) and not same(states[0], states[2])
 
 
-@pytest.mark.parametrize(("kind", "kills"), [("bilstm", 5), ("cnn5", 2)])
+@pytest.mark.parametrize(("kind", "kills"), [("bilstm", 5), pytest.param("cnn5", 2, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_change_nothing(tmp_path: Path, kind: str, kills: int) -> None:
     options = {"epochs": 2, "resample": True, "task_balance": "uncertainty"}
     whole = make(tmp_path, kind, "whole", **options)
@@ -204,6 +204,7 @@ def test_blocks_must_be_the_encoders(tmp_path: Path) -> None:
         build_trainable("resnet", None)
 
 
+@pytest.mark.slow
 def test_mixed_precision_computes_in_bf16_and_keeps_float32(tmp_path: Path) -> None:
     exact, mixed = (make(tmp_path, "cnn5", p, epochs=1, patience=0, precision=p) for p in ("fp32", "bf16"))
     exact.run()
