@@ -128,6 +128,15 @@ class Registry(Generic[T]):
         self.get(name)
         return self._entries[name][1]
 
+    def is_found_anew(self, name: str) -> bool:
+        """Tell whether another process finds `name`, which is there: by a module of ours, or by an entry point.
+
+        What a running program registers is its own.
+        """
+        module = self.module_of(name)
+        tops = {point.value.partition(":")[0].partition(".")[0] for point in entry_points(self.group)}
+        return module.startswith(f"{self.package}.") or module.partition(".")[0] in tops
+
     def near(self, name: str) -> str:
         """Return `` (did you mean vgg16?)`` where a name is written much like one that there is."""
         found = difflib.get_close_matches(name, self.names(), n=1)

@@ -62,6 +62,17 @@ def test_modules_and_entry_points_register(tmp_path: Path) -> None:
     assert "planted_home._registry" in sys.modules  # imported by the modules that register, not looked for
 
 
+def test_another_process_finds_what_modules_and_entry_points_register_and_nothing_else(tmp_path: Path) -> None:
+    things = plant_home(tmp_path, a=registers("ours", 1))
+    plant(tmp_path, "acme", registers("outside", 2), {"x": "acme.thing"})
+    things.add("mine", 3, __name__)
+    assert {name: things.is_found_anew(name) for name in things.names()} == {
+        "mine": False,
+        "ours": True,
+        "outside": True,
+    }
+
+
 def test_names_that_stand_first_are_listed_first_where_they_are_there(tmp_path: Path) -> None:
     things = plant_home(tmp_path, **{one: registers(one, 0) for one in ("a", "b", "c", "d")})
     things.first = ("c", "gone", "b")

@@ -135,6 +135,8 @@ class DiagnosedHeads:
     def _fits(self, trials: Sequence[tuple[Trial, Pool, FitFold]]) -> Iterator[Iterator[Refit]]:
         """Fit trials, each on the folds of its pool."""
         folds, processes = self.pooled.folds, self.options.processes(len(self.pooled.features))
+        if not all(registry.is_found_anew(trial.fusion, trial.options) for trial, _, _ in trials):
+            processes = 1
 
         def here(fit: FitOptions) -> FitOptions:
             return fit if processes == 1 else replace(fit, threads=1)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dualstream.heads import losses
+from dualstream.heads import balances, losses
 from dualstream.heads.balances import NONE
 from dualstream.heads.data.batch import FeatureSet
 from dualstream.heads.data.layers import layered as layers_of
@@ -199,6 +199,14 @@ def check(name: str, features: FeatureSet, options: FitOptions) -> None:
             raise ValueError(f"{name} needs windows; the {stream} stream has only one row per utterance")
     if variant.refuse_streams is not None:
         variant.refuse_streams(name, streams, options)
+
+
+def is_found_anew(name: str, options: FitOptions) -> bool:
+    """Tell whether another process can fit a variant: whether it finds its variant, loss and balance."""
+    asked: list[tuple[Registry[Any], str]] = [(VARIANTS, name.partition(":")[0]), (losses.REGISTRY, options.loss)]
+    if options.balance != NONE:
+        asked.append((balances.REGISTRY, options.balance))
+    return all(registry.is_found_anew(one) for registry, one in asked)
 
 
 def is_closed_form(name: str) -> bool:

@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dualstream.heads import losses
 from dualstream.heads.data.batch import join
 from dualstream.heads.diagnosis import diagnose, options
 from dualstream.heads.diagnosis.options import DiagnosisOptions
 from dualstream.heads.diagnosis.refit import Trial, compare, grouping, pool, predict, refit, uar
+from dualstream.heads.variants import registry
 from dualstream.heads.variants.options import FitOptions
 from planted_causes import PlantOptions, plant
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.heads.small_corpora import noise_corpus, with_signal
+from tests.registries import scratch
 
 FIT = FitOptions(seeds=(0, 1), tasks=("emotion",), threads=1)
 
@@ -190,3 +193,16 @@ def test_a_diagnosis_says_the_same_from_several_processes(fusion, monkeypatch):
         assert chosen.processes(240) == threads
         found.append(diagnose(train, dev, chosen).to_json())
     assert found[0] == found[1]
+
+
+def test_what_a_program_registers_is_fitted_where_it_is_known(monkeypatch):
+    monkeypatch.setattr(options, "WORTH_PROCESSES", 10)
+    train, dev = plant(PlantOptions(seed=3, utterances=120))
+    with scratch(losses.REGISTRY):
+        entry = replace(losses.get("cross_entropy"), name="planted")
+        losses.REGISTRY.add("planted", entry, __name__)
+        fit = FitOptions(seeds=(0,), epochs=1, loss="planted", threads=2)
+        asked = DiagnosisOptions(folds=3, fit=fit, interventions=("standardise",), measures=False, limits=False)
+        assert registry.is_found_anew("concat", replace(fit, loss="focal", balance="umt"))
+        assert not registry.is_found_anew("concat", fit)
+        assert diagnose(train, dev, asked).evidence.scores["fused"].mean > 0
