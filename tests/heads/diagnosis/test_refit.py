@@ -176,7 +176,7 @@ def test_a_comparison_is_of_the_same_rows():
     assert compare(blind, blind, mine).difference == 0
 
 
-@pytest.mark.parametrize("fusion", ["concat", "linear"])
+@pytest.mark.parametrize("fusion", ["concat", pytest.param("linear", marks=pytest.mark.slow)])
 def test_a_diagnosis_says_the_same_from_several_processes(fusion, monkeypatch):
     train, dev = plant(PlantOptions(seed=3, utterances=240))
     asked = DiagnosisOptions(
