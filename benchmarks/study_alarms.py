@@ -23,6 +23,7 @@ import checkout  # noqa: F401
 import numpy as np
 from clean_corpora import REAL, Clean
 from clean_planted import PLANS, clean
+from exact_rates import exact_interval
 from whole_corpora import planted
 
 from dualstream.cores import one_core
@@ -77,13 +78,6 @@ def told(corpus: Clean) -> dict[str, str]:
     return {one.name: one.text for one in found.causes if one.name not in there}
 
 
-def most(alarms: int, corpora: int) -> float:
-    """Return the upper end of the exact 95 % interval of a rate."""
-    from scipy.stats import beta
-
-    return 1.0 if alarms == corpora else float(beta.ppf(0.975, alarms + 1, corpora - alarms))
-
-
 def _words(found: Counter[str]) -> str:
     return ", ".join(f"`{cause}` {count}" for cause, count in found.most_common())
 
@@ -126,10 +120,16 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     told_one = Counter({name: found.pop("corpora", 0) for name, found in alarms.items()})
     for name, found in alarms.items():
-        cells = (counts[name], told_one[name], f"{most(told_one[name], counts[name]):.0%}", _words(found))
+        cells = (
+            counts[name],
+            told_one[name],
+            f"{exact_interval(told_one[name], counts[name])[1]:.0%}",
+            _words(found),
+        )
         print(f"| {name} | {' | '.join(map(str, cells))} | {_words(heads[name])} | {_words(rightly[name])} |")
     total, of = told_one.total(), counts.total()
-    print(f"| all | {of} | {total} | {most(total, of):.1%} | {_words(sum(alarms.values(), Counter()))} | | |")
+    most, causes = exact_interval(total, of)[1], sum(alarms.values(), Counter())
+    print(f"| all | {of} | {total} | {most:.1%} | {_words(causes)} | | |")
     print(f"\n{time.process_time() - started:.0f} s of processor time")
 
 

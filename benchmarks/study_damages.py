@@ -32,13 +32,13 @@ import numpy as np
 from classic_damages import CLASSIC
 from damages import DAMAGES
 from dualstream.heads.data.batch import UNLABELLED
+from exact_rates import exact_interval
 from fresh_damages import FRESH
 from frozen_rows import action_units, cremad_votes, folder_of, whisper_rows
 from more_damages import MORE
 from other_corpora import OTHERS
 from outside_damages import OUTSIDE
 from partial_damages import PARTIAL
-from scipy.stats import binomtest
 from unseen_damages import UNSEEN
 from whole_corpora import Whole, planted, table
 
@@ -248,11 +248,11 @@ def ask(
 
 
 def share(right: int, of_all: int) -> str:
-    """Return a share in words, with its exact 95 % interval (Clopper and Pearson 1934)."""
+    """Return a share in words, with its exact 95 % interval."""
     if not of_all:
         return "0 of 0"
-    found = binomtest(right, of_all).proportion_ci(method="exact")
-    return f"{right} of {of_all} ({right / of_all:.1%}; {found.low:.1%} to {found.high:.1%})"
+    low, high = exact_interval(right, of_all)
+    return f"{right} of {of_all} ({right / of_all:.1%}; {low:.1%} to {high:.1%})"
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from dualstream.heads.diagnosis.measures import coalitions
 from dualstream.heads.diagnosis.measures.emap import measure_emap
 from dualstream.heads.diagnosis.measures.information import Parts, measure_information
 from dualstream.heads.diagnosis.measures.interaction import measure_interaction
+from exact_rates import exact_interval
 from known_parts import corpora, drawn, known, known_of_two
 from numpy.typing import NDArray
-from scipy.stats import beta
 
 from tests.heads.diagnosis.measures.stubs import corpus, fitted, pool_of
 
@@ -182,8 +182,7 @@ def told(title: str, samples: Sequence[Sequence[Known]]) -> None:
         low, high = (np.array([one[end] for one in found], dtype=np.float64) for end in (2, 3))
         above, below = int((low > truth + SLACK).sum()), int((high < truth - SLACK).sum())
         held, count = len(found) - above - below, len(found)
-        least = beta.ppf(0.025, held, count - held + 1) if held else 0.0
-        most = beta.ppf(0.975, held + 1, count - held) if held < count else 1.0
+        least, most = exact_interval(held, count)
         print(
             f"| {title} | {name} | {truth:.3f} | {held / count:.1%} ({least:.1%}–{most:.1%}) | "
             f"{np.mean(high - low):.3f} | {above}, {below} |"

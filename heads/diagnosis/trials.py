@@ -110,16 +110,17 @@ class DiagnosedHeads:
         Gives what waits for all of it, and notes what each change gains: to be called in the block. Where there
         are several processes, all that is done in the block before is done beside them.
         """
-        joined = {"fused": self.base}
-        alone = {name: single_stream(self.base, name, self.streams) for name in self.streams}
+        whole = {"fused": self.base}
+        whole |= {name: single_stream(self.base, name, self.streams) for name in self.streams}
         some = {known: subset_trial(self.base, known, self.streams) for known in between(self.streams)}
-        kept = [*joined.values(), *alone.values(), *some.values()]
-        trials: list[tuple[Trial, Pool, FitFold]] = [(trial, self.pooled, fit_fold) for trial in kept]
+        trials: list[tuple[Trial, Pool, FitFold]] = [
+            (trial, self.pooled, fit_fold) for trial in (*whole.values(), *some.values())
+        ]
         trials += [(one.trial, one.pooled or self.pooled, fold_answers) for one in planned]
         with self._fits(trials) as fits:
 
             def collect() -> None:
-                for name, trial in (joined | alone).items():
+                for name, trial in whole.items():
                     self.progress(f"fitting {trial.fusion if name == 'fused' else trial.name}")
                     self.refits[name] = next(fits)
                     self.rows[name] = self.refits[name].log_probabilities
