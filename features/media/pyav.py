@@ -159,7 +159,7 @@ def _opened(job: Job) -> InputContainer:
     options = {
         name: str(value) for name, value in command.input_options(job.guards).items() if name != "max_alloc"
     }
-    if not _on_gpu(job) and boxes.is_iso(job.real_path):
+    if boxes.is_iso(job.real_path):
         options |= UNSEEN
     limit_s = job.guards.wall_s
     engine = nvdec.engine(job.gpu) if _on_gpu(job) else None
@@ -174,18 +174,17 @@ def _read(job: Job, file: InputContainer) -> Decoded:
     if job.seek_us and (report.header_s is None or job.start_s >= report.header_s):
         raise NotPlainError("the span may lie behind the end")
     result = Decoded(0, report, Stamps(limit_bytes), Stamps(limit_bytes))
-    tracks = _tracks(job, file, result)
-    streams = [file.streams[index] for index in tracks]
-    for stream in streams:
-        _prepare(stream, job)
+    decoders = _decoders(job, file, report)
+    tracks = _tracks(job, file, result, decoders)
     _seek(job, file)
-    for packet in file.demux(streams):
-        track = tracks[packet.stream.index]  # packets that only flush state no index of their own
+    for packet in file.demux([file.streams[index] for index in decoders]):
+        index = packet.stream.index  # packets that only flush state no index of their own
+        track = tracks[index]
         if time.monotonic() > deadline:
             raise MediaError("timeout", f"PyAV was still decoding after {job.guards.wall_s:g} s and was stopped")
         if packet.is_corrupt:
             raise NotPlainError("a packet is marked as corrupt")
-        frames: Any = () if track.done else packet.decode()
+        frames: Any = () if track.done else decoders[index].decode(packet)
         for frame in frames:
             if frame.is_corrupt:
                 raise NotPlainError("corrupt decoded frame")
@@ -199,42 +198,60 @@ def _read(job: Job, file: InputContainer) -> Decoded:
             header = report.streams[index]
             header.rotation_deg = track.rotation_deg
             header.width_px, header.height_px = track.size_px
+    for decoder in decoders.values():
+        if isinstance(decoder, nvdec.EngineDecoder):
+            decoder.keep()
     return result
 
 
-def _tracks(job: Job, file: InputContainer, result: Decoded) -> dict[int, Pictures | Sound]:
-    """Return what takes the frames of the streams that are wanted, by index; make its sinks in `result`."""
-    settings, report = job.settings, result.report
-    offset_us = -(job.seek_us + (file.start_time or 0))
-    tracks: dict[int, Pictures | Sound] = {}
-    if (size := settings.frame_size_px) is not None and (video := report.video) is not None:
-        tracks[video.index] = _pictures(job, file.streams[video.index], result, offset_us, 3 * size * size)
-    if (rate_hz := settings.sample_rate_hz) is not None and (audio := report.audio) is not None:
-        result.samples = AudioSamples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
-        tracks[audio.index] = Sound(job, result.samples, result.sound, offset_us)
-    if not tracks:
+def _decoders(job: Job, file: InputContainer, report: DecodeReport) -> dict[int, Any]:
+    """Return what decodes the streams that are wanted, by index."""
+    wanted = (job.settings.frame_size_px, report.video), (job.settings.sample_rate_hz, report.audio)
+    found = [header.index for setting, header in wanted if setting is not None and header is not None]
+    if not found:
         raise NotPlainError("it has no stream that is wanted")
-    return tracks
+    return {index: _decoder(file.streams[index], job) for index in found}
 
 
-def _pictures(job: Job, stream: Any, result: Decoded, offset_us: int, row_bytes: int) -> Pictures:
-    """Return what takes the pictures: as rows, or to be looked at."""
-    how = result.pictures, offset_us, stream
-    if job.watch is None:
-        result.rows = FrameSink(row_bytes, job.ticks.count, job.most_rows, job.wanted_rows)
-        return Pictures(job, result.rows, *how)
-    result.rows, result.watcher = FrameSink(1, 0, 0, None), job.watch()
-    return WatchedPictures(job, result.rows, *how, watcher=result.watcher)
-
-
-def _prepare(stream: Stream, job: Job) -> None:
-    """Set a decoder up as the process sets its own."""
+def _decoder(stream: Stream, job: Job) -> Any:
+    """Return what decodes a stream, set up as the process sets its own."""
     context = stream.codec_context
     guards = job.guards
     context.options = {"max_pixels": str(guards.max_pixels), "err_detect": "crccheck+bitstream+buffer"}
     context.thread_count = guards.threads
     if stream.type == "video" and job.settings.speed == "fast":
         context.options |= {"skip_frame": "noref", "skip_loop_filter": "all"}
+    on_gpu = stream.type == "video" and _on_gpu(job)
+    return nvdec.EngineDecoder(stream, job.real_path, job.gpu) if on_gpu else context
+
+
+def _tracks(
+    job: Job, file: InputContainer, result: Decoded, decoders: dict[int, Any]
+) -> dict[int, Pictures | Sound]:
+    """Return what takes the frames of the streams that are decoded, by index; make its sinks in `result`."""
+    rate_hz = job.settings.sample_rate_hz
+    offset_us = -(job.seek_us + (file.start_time or 0))
+    tracks: dict[int, Pictures | Sound] = {}
+    for index, decoder in decoders.items():
+        stream = file.streams[index]
+        if stream.type == "video":
+            tracks[index] = _pictures(job, result, (offset_us, stream, decoder))
+        else:
+            assert rate_hz is not None
+            result.samples = AudioSamples(int((job.limit_s + SOUND_SLACK_S) * rate_hz) * SOUND_FRAME_BYTES)
+            tracks[index] = Sound(job, result.samples, result.sound, offset_us)
+    return tracks
+
+
+def _pictures(job: Job, result: Decoded, how: tuple[int, Any, Any]) -> Pictures:
+    """Return what takes the pictures: as rows, or to be looked at."""
+    size_px = job.settings.frame_size_px
+    assert size_px is not None
+    if job.watch is None:
+        result.rows = FrameSink(3 * size_px**2, job.ticks.count, job.most_rows, job.wanted_rows)
+        return Pictures(job, result.rows, result.pictures, *how)
+    result.rows, result.watcher = FrameSink(1, 0, 0, None), job.watch()
+    return WatchedPictures(job, result.rows, result.pictures, *how, watcher=result.watcher)
 
 
 def _seek(job: Job, file: InputContainer) -> None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from dualstream.features.media import nvdec
 from dualstream.features.media.channels import FILTER
 from dualstream.features.media.decode import MICROSECOND, TIE_US, Job, fitted, resampled
 
@@ -40,10 +41,13 @@ def rescaled(time: int, base: Base, to: Base) -> int:
 class Pictures:
     """The pictures of one stream, in the order that they are shown in."""
 
-    def __init__(self, job: Job, rows: FrameSink, stamps: Stamps, offset_us: int, stream: VideoStream) -> None:
+    def __init__(
+        self, job: Job, rows: FrameSink, stamps: Stamps, offset_us: int, stream: VideoStream, decoder: Any
+    ) -> None:
         self.done = False
         self.rotation_deg = 0
         self.size_px = (stream.codec_context.width, stream.codec_context.height)
+        self._decoder = decoder
         self._job, self._rows, self._stamps = job, rows, stamps
         self._offset_us, self._stream = offset_us, stream
         self._kind: tuple[Any, ...] | None = None
@@ -56,7 +60,8 @@ class Pictures:
 
     def take(self, frame: VideoFrame) -> None:
         """Take the next picture; what was before is now known to be nearest to the ticks before the midpoint."""
-        kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        form = frame.sw_format or frame.format  # a picture on a GPU has the first
+        kind = (frame.width, frame.height, form.name, frame.colorspace, frame.color_range)
         if self._kind is None:
             self._kind, self._base, self.rotation_deg = kind, _base(frame), frame.rotation % 360
             self.size_px = frame.width, frame.height
@@ -128,13 +133,14 @@ class Pictures:
     @property
     def _aspect(self) -> str:
         """The shape of a pixel: the container's word goes before the coded pictures'."""
-        stated = self._stream.sample_aspect_ratio or self._stream.codec_context.sample_aspect_ratio
+        stated = self._stream.sample_aspect_ratio or self._decoder.sample_aspect_ratio
         return str(stated or "0/1")
 
     def _filtered(self, frame: VideoFrame, filters: list[str]) -> VideoFrame:
         """Return an upright picture as filters make it: the same scaler with the same flags as in the process."""
         import av
 
+        frame = nvdec.on_cpu(frame)
         if self._graph is None:
             source = (
                 f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base={self._base[0]}/{self._base[1]}"
