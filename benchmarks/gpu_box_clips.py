@@ -30,14 +30,14 @@ def has_pyav() -> bool:
     return importlib.util.find_spec("av") is not None
 
 
-def make_corpus(work: Path, clips: int, few: int, workers: int) -> dict[str, Any]:
-    """Draw clips as MELD's, and give them the names of two corpora with two labels."""
+def make_corpus(work: Path, counts: dict[str, int], workers: int) -> dict[str, Any]:
+    """Draw clips as MELD's, and give them the names of corpora of so many clips, with two labels."""
     started = time.monotonic()
     draw = draw_by_ffmpeg if has_ffmpeg() else draw_by_pyav
-    sources = [work / f"source{number}.mp4" for number in range(min(max(clips, few), DISTINCT))]
+    sources = [work / f"source{number}.mp4" for number in range(min(max(counts.values()), DISTINCT))]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(lambda number: draw(sources[number], number), range(len(sources))))
-    for name, count in (("many", clips), ("few", few)):
+    for name, count in counts.items():
         (work / name).mkdir()
         with open(work / f"{name}.csv", "w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from dualstream.pipeline.storage.sealed import peek_digest, seal
 from dualstream.pipeline.storage.texts import Texts
 
 from tests.pipeline.caches import random_cache
+from tests.traced import traced
 
 LARGE = 3000  # utterances whose windows need several chunks
 
@@ -130,12 +130,12 @@ def test_writing_and_opening_take_a_few_blocks_of_memory(tmp_path: Path) -> None
     on_disk = spooled(cache, path)
     assert cache.streams["video"].windows is not None and cache.streams["video"].windows.nbytes > 30e6
     del cache
-    tracemalloc.start()
-    write_cache(path, on_disk)
-    open_cache(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 12e6
+
+    def write_and_open() -> None:
+        write_cache(path, on_disk)
+        open_cache(path)
+
+    assert traced(write_and_open)[1].peak < 12e6
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +13,11 @@ from dualstream.pipeline.corpus.left_out import left_out
 from dualstream.pipeline.corpus.manifest import Manifest, ManifestError, parse_manifest, read_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 
+from tests.traced import traced
+
 
 def clips(count: int) -> list[str]:
     return [f"joy/d{number // 10:05d}_u{number % 10}.wav" for number in range(count)]
-
-
-def peak_of(act: Callable[[], Any]) -> tuple[Any, int]:
-    """Return what a function returns, and the most memory that it took meanwhile, bytes."""
-    tracemalloc.start()
-    try:
-        result = act()
-        return result, tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_manifest_is_read_in_parts(tmp_path: Path) -> None:
@@ -35,8 +25,8 @@ def test_a_manifest_is_read_in_parts(tmp_path: Path) -> None:
     lines = "".join(f'u{number},clips/{number}.wav,train,"{" " * 2_000}"\n' for number in range(5_000))
     (tmp_path / "m.csv").write_text("id,path,split,speaker\n" + lines)
     read_manifest(tmp_path / "m.csv")  # what is imported now isn't afterwards
-    manifest, peak = peak_of(lambda: read_manifest(tmp_path / "m.csv"))
-    assert len(manifest) == 5_000 and len(lines) > 10e6 and peak < 5e6
+    manifest, memory = traced(lambda: read_manifest(tmp_path / "m.csv"))
+    assert len(manifest) == 5_000 and len(lines) > 10e6 and memory.peak < 5e6
 
 
 @pytest.mark.parametrize("at", [0, 1 << 20, (1 << 20) - 1, (1 << 20) + 5])
@@ -65,11 +55,11 @@ def test_a_folder_of_many_clips_is_listed_in_little_memory(tmp_path: Path) -> No
 
     folder: Any = Folder()
     rows(folder)
-    found, peak = peak_of(lambda: rows(folder))
+    found, memory = traced(lambda: rows(folder))
     assert len(found) == 5_000 and found[4_999].emotion == "joy" and found[4_999].id == "joy_d00499_u9"
-    assert peak < 400 * 5_000  # 250; 550 with objects, and with a list of folders for each
-    left, peak = peak_of(lambda: left_out(folder, found))
-    assert left == [] and peak < 280 * 5_000  # 220; 350 where the utterances' paths are a set
+    assert memory.peak < 400 * 5_000  # 250; 550 with objects, and with a list of folders for each
+    left, memory = traced(lambda: left_out(folder, found))
+    assert left == [] and memory.peak < 280 * 5_000  # 220; 350 where the utterances' paths are a set
 
 
 def test_what_the_doctor_holds_of_clips_that_share_no_recording() -> None:
@@ -77,5 +67,5 @@ def test_what_the_doctor_holds_of_clips_that_share_no_recording() -> None:
     manifest = Manifest([Utterance(name, f"clips/{name}.wav", "train") for name in names])
     corpus = CheckedCorpus(manifest)
     with manifest.columns.at_hand():
-        found, peak = peak_of(lambda: list(shared_stretches(corpus)))
-    assert found == [] and peak < 100 * 5_000  # 260 with all stretches by recording
+        found, memory = traced(lambda: list(shared_stretches(corpus)))
+    assert found == [] and memory.peak < 100 * 5_000  # 260 with all stretches by recording

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pickle
-import tracemalloc
 
 from dualstream.pipeline.corpus.manifest import Manifest, parse_manifest
 from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.corpus.utterance_columns import UtteranceColumns
+
+from tests.traced import traced
 
 ROWS = (
     Utterance("a", "é/a.mp4", "train"),
@@ -41,10 +42,7 @@ def test_an_utterance_takes_less_than_120_bytes() -> None:
         for n in range(count)
     )
     raw = "\n".join(["id,path,split,dialogue,turn,speaker", *lines]).encode()
-    tracemalloc.start()
-    manifest = parse_manifest(raw)
-    held, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
+    manifest, memory = traced(lambda: parse_manifest(raw))
     assert len(manifest) == count
-    assert held < 120 * count  # 80 to 90; an object takes 300
-    assert peak < 300 * count  # with what names faults by row and line, and looks for equal ids
+    assert memory.held < 120 * count  # 80 to 90; an object takes 300
+    assert memory.peak < 300 * count  # with what names faults by row and line, and looks for equal ids

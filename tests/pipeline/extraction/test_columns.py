@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tracemalloc
-
 import numpy as np
 import pytest
 from dualstream.pipeline.storage.rows import GrowingRows
+
+from tests.traced import traced
 
 
 def test_appended_rows_are_those_of_a_concatenation() -> None:
@@ -29,11 +29,12 @@ def test_rows_of_another_width_fail() -> None:
 
 def test_no_second_copy_of_the_rows_is_held() -> None:
     piece = np.zeros((1000, 100), np.float32)
-    tracemalloc.start()
-    grown = GrowingRows()
-    for _ in range(100):
-        grown.append(piece)
-    rows = grown.rows()
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 1.3 * rows.nbytes
+
+    def grow() -> np.ndarray:
+        grown = GrowingRows()
+        for _ in range(100):
+            grown.append(piece)
+        return grown.rows()
+
+    rows, memory = traced(grow)
+    assert memory.peak < 1.3 * rows.nbytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import pytest
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.storage import rows as module
 from dualstream.pipeline.storage.rows import RowsOnDisk, SpooledRows, blocks, in_blocks
+
+from tests.traced import traced
 
 
 @pytest.fixture(params=[0, 100, 1 << 20], ids=["each at once", "some", "none"])
@@ -63,15 +64,16 @@ def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_a_million_rows_take_a_block_of_memory(tmp_path: Path) -> None:
     piece = np.zeros((1000, 25), np.float32)  # 100 kB; 40 MB in all
-    tracemalloc.start()
-    spooled = SpooledRows(tmp_path / "cache.h5")
-    for _ in range(400):
-        spooled.append(piece)
-    total = sum(len(part) for _, part in blocks(spooled.rows()))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+
+    def spool() -> int:
+        spooled = SpooledRows(tmp_path / "cache.h5")
+        for _ in range(400):
+            spooled.append(piece)
+        return sum(len(part) for _, part in blocks(spooled.rows()))
+
+    total, memory = traced(spool)
     assert total == 400_000
-    assert peak < 6e6
+    assert memory.peak < 6e6
 
 
 def test_slices_of_a_narrow_column_are_read_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from dataclasses import replace
 
 import damages
@@ -32,6 +31,7 @@ from dualstream.heads.diagnosis.signs.wrong_codes import ALL, wrong_codes
 
 from dualstream.cores import one_core
 from tests.heads.diagnosis.measured import evidence
+from tests.traced import traced
 
 WHOLE = whole_corpora.planted(0, speakers=12)
 
@@ -210,11 +210,8 @@ def test_near_copies_are_sought_in_little_memory():
     """Of 6,000 rows all distances to 1,000 of them would take 170 MB."""
     rows = np.random.default_rng(0).normal(size=(6_000, 8))
     rows[4_321] = rows[77] + 1e-4
-    tracemalloc.start()
-    found = list(_near(rows))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert found == [(77, 4_321)] and peak < 80e6
+    found, memory = traced(lambda: list(_near(rows)))
+    assert found == [(77, 4_321)] and memory.peak < 80e6
 
 
 def test_rows_of_few_values_are_no_copies():
