@@ -70,8 +70,8 @@ class EngineDecoder:
 
     def __init__(self, stream: Any, real_path: str, gpu: int) -> None:
         own = stream.codec_context
-        self._header = bytes(own.extradata or b"")
-        shares = own.name in KEPT_CODECS and self._header and boxes.is_iso(real_path)
+        self.header = bytes(own.extradata or b"")
+        shares = own.name in KEPT_CODECS and self.header and boxes.is_iso(real_path)
         self._kind = _kind(stream, gpu) if shares else None
         kept = None if self._kind is None else _kept.pop(self._kind, None)
         self.context = kept or own
@@ -88,7 +88,7 @@ class EngineDecoder:
         """Decode a packet, the last one of a file too, which has nothing in it."""
         if self._states_header and packet.size:
             self._states_header = False
-            _attach(self._header, packet)
+            _attach(self.header, packet)
         return list(self.context.decode(packet))
 
     def keep(self) -> None:

@@ -21,15 +21,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.media import boxes, command, nvdec
+from dualstream.features.media import boxes, command, nvdec, unshown
 from dualstream.features.media.decode import MICROSECOND, SOUND_SLACK_S, Decoded, Job
 from dualstream.features.media.mixing import cancels
 from dualstream.features.media.report import DAMAGE_WARNINGS, DecodeReport, StreamHeader
 from dualstream.features.media.seek import INDEXED, Read
 from dualstream.features.media.seek import decode_span as by_process
 from dualstream.features.media.settings import Decoder, DecodeSettings, MediaError
+from dualstream.features.media.showing import NotPlainError
 from dualstream.features.media.sinks import SOUND_FRAME_BYTES, AudioSamples, FrameSink, Stamps
-from dualstream.features.media.tracks import NotPlainError, Pictures, Sound
+from dualstream.features.media.tracks import Pictures, Sound
 from dualstream.features.media.watched import WatchedPictures
 
 from dualstream.installation import install_hint
@@ -40,6 +41,7 @@ except ImportError:  # not on this system
     resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
     from av.stream import Stream
 
@@ -48,6 +50,7 @@ log = logging.getLogger(__name__)
 CONTAINERS = ("mov", "matroska", "wav", "flac", "mp3")  # whose time stamps come out as an ffmpeg process has them
 GENERATE_TIMES = 1  # AVFMT_FLAG_GENPTS, which PyAV sets, and ffmpeg does not
 UNSEEN = {"skip_frame": "all"}  # when a file is opened, which otherwise takes decoding a key frame twice
+LARGEST_HELD_BYTES = 64 * 2**20  # of a file whose packets are all looked at before they are decoded
 ATTACHED_PICTURE, TIMED_THUMBNAILS = 0x400, 0x800  # of a stream's disposition
 NEEDED = f"decoding by pyav needs the package av: {install_hint('fast')}, or use ffmpeg"
 MAPS, STATM = Path("/proc/self/maps"), Path("/proc/self/statm")
@@ -177,7 +180,7 @@ def _read(job: Job, file: InputContainer) -> Decoded:
     decoders = _decoders(job, file, report)
     tracks = _tracks(job, file, result, decoders)
     _seek(job, file)
-    for packet in file.demux([file.streams[index] for index in decoders]):
+    for packet in _packets(job, file, decoders, tracks):
         index = packet.stream.index  # packets that only flush state no index of their own
         track = tracks[index]
         if time.monotonic() > deadline:
@@ -252,6 +255,31 @@ def _pictures(job: Job, result: Decoded, how: tuple[int, Any, Any]) -> Pictures:
         return Pictures(job, result.rows, result.pictures, *how)
     result.rows, result.watcher = FrameSink(1, 0, 0, None), job.watch()
     return WatchedPictures(job, result.rows, result.pictures, *how, watcher=result.watcher)
+
+
+def _packets(
+    job: Job, file: InputContainer, decoders: dict[int, Any], tracks: dict[int, Pictures | Sound]
+) -> Iterator[Packet]:
+    """Yield what is to be decoded: all, or for a GPU's engine no picture that can be done without."""
+    packets: Iterator[Packet] = file.demux([file.streams[index] for index in decoders])
+    index = next((index for index, one in decoders.items() if _can_do_without(one, job)), None)
+    if index is None:
+        yield from packets
+        return
+    held = list(packets)
+    pictures, track = [one for one in held if one.stream.index == index and one.size], tracks[index]
+    assert isinstance(track, Pictures)
+    left = unshown.left_out(pictures, decoders[index].header, track.showing)
+    track.leave_out(left, len(pictures))
+    yield from (one for one in held if one.stream.index != index or not one.size or one.pts not in left)
+
+
+def _can_do_without(decoder: Any, job: Job) -> bool:
+    """Tell whether a decoder may be spared pictures: of a whole file whose packets take little memory."""
+    if not isinstance(decoder, nvdec.EngineDecoder) or decoder.context.name != "h264":
+        return False
+    whole = job.watch is None and not job.seek_us and job.settings.speed == "exact"
+    return whole and Path(job.real_path).stat().st_size <= LARGEST_HELD_BYTES
 
 
 def _seek(job: Job, file: InputContainer) -> None:

@@ -6,15 +6,19 @@ sound      placed on the clock to the sample, then centre, mix and difference at
 
 from __future__ import annotations
 
+from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from dualstream.features.media import nvdec
 from dualstream.features.media.channels import FILTER
-from dualstream.features.media.decode import MICROSECOND, TIE_US, Job, fitted, resampled
+from dualstream.features.media.decode import MICROSECOND, Job, fitted, resampled
+from dualstream.features.media.showing import MICRO, Base, NotPlainError, Showing, rescaled
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from av import AudioFrame, VideoFrame
     from av.filter import Graph
     from av.video.stream import VideoStream
@@ -23,19 +27,6 @@ if TYPE_CHECKING:
 PIECES = 64  # of sound that wait before they are filtered: more than a second
 TURNS = {0: (), 90: ("transpose=cclock",), 180: ("hflip", "vflip"), 270: ("transpose=clock",)}
 PLANAR = {"nv12": ("format=pix_fmts=yuv420p",), "p010le": ("format=pix_fmts=yuv420p10le",)}  # a GPU's, to a CPU's
-MICRO = (1, MICROSECOND)
-Base = tuple[int, int]  # a time base as numerator and denominator: this runs for each picture and piece of sound
-
-
-class NotPlainError(Exception):
-    """Something about a file is unusual; the message says what."""
-
-
-def rescaled(time: int, base: Base, to: Base) -> int:
-    """Return a time of one base in another, to the nearest whole number, halves away from 0 (``av_rescale_q``)."""
-    above, below = base[0] * to[1], base[1] * to[0]
-    whole = (2 * abs(time) * above + below) // (2 * below)
-    return whole if time >= 0 else -whole
 
 
 class Pictures:
@@ -53,10 +44,19 @@ class Pictures:
         self._kind: tuple[Any, ...] | None = None
         self._graph: Graph | None = None
         self._base: Base = MICRO
-        self._offset = self._limit = 0
-        self._first: int | None = None
+        self._showing: Showing | None = None
+        self._left_out: deque[int] = deque()
+        self._due: int | None = None
+        self._taken = 0
         self._held: VideoFrame | None = None
-        self._shown_from = 0
+
+    def showing(self, base: Fraction) -> Showing:
+        """Return what tells which pictures show which ticks, their times being of a base."""
+        return Showing(self._job, self._offset_us, (base.numerator, base.denominator))
+
+    def leave_out(self, times: Collection[int], of: int) -> None:
+        """Take note of pictures, by their times, that are not decoded and show no tick; all are so many."""
+        self._left_out, self._due = deque(sorted(times)), of - len(times)
 
     def take(self, frame: VideoFrame) -> None:
         """Take the next picture; what was before is now known to be nearest to the ticks before the midpoint."""
@@ -67,61 +67,48 @@ class Pictures:
             self.size_px = frame.width, frame.height
             if self.rotation_deg not in TURNS:
                 raise NotPlainError(f"the picture is turned by {self.rotation_deg} degrees")
-            self._offset = rescaled(self._offset_us, MICRO, self._base)
-            self._limit = rescaled(round(self._job.limit_s * MICROSECOND), MICRO, self._base)
+            self._showing = self.showing(frame.time_base)
         elif kind != self._kind:
             raise NotPlainError("the pictures change their format")
-        if frame.pts is None:
-            raise NotPlainError("a picture has no time")
-        at = frame.pts + self._offset
-        if at < 0:
-            if self._job.seek_us:
-                return
-            raise NotPlainError("a picture comes before the start")
-        self._first = at if self._first is None else self._first
-        if at - self._first >= self._limit:
-            self.done = True
-            return
-        self._show(frame, rescaled(at, self._base, MICRO))
+        while frame.pts is not None and self._left_out and self._left_out[0] < frame.pts and not self.done:
+            self._place(self._left_out.popleft(), None)
+        if not self.done:
+            self._place(frame.pts, frame)
+        self._taken += 1
 
     def close(self) -> None:
         """Let the last picture be shown once more: whoever wants a later tick finds it there."""
-        held, self._held = self._held, None
-        if held is None:
+        if self._showing is None:
             raise NotPlainError("no picture came")
-        ticks = range(self._shown_from, self._job.ticks.count)
-        wanted = self._job.wanted_rows
-        last = next((tick for tick in ticks if wanted is None or tick in wanted), None)
-        if last is not None:
-            self._keep(held, [last])
+        if self._due not in (None, self._taken) and not self.done:
+            raise NotPlainError(f"{self._due} packets gave {self._taken} pictures")
+        while self._left_out and not self.done:
+            self._place(self._left_out.popleft(), None)
+        held, self._held = self._held, None
+        self._keep(held, self._showing.rest())
 
-    def _show(self, frame: VideoFrame, time_us: int) -> None:
-        before = self._note(time_us)
-        if self._held is not None and before is not None:
-            until = min(self._first_tick((before + time_us) // 2 + TIE_US), self._job.ticks.count)
-            wanted = self._job.wanted_rows
-            self._keep(self._held, [n for n in range(self._shown_from, until) if wanted is None or n in wanted])
-            self._shown_from = max(self._shown_from, until)
+    def _place(self, pts: int | None, frame: VideoFrame | None) -> None:
+        """Find a picture's place among the ticks; one that was left out has a time alone."""
+        assert self._showing is not None
+        time_us = self._showing.take(pts)
+        if time_us is not None:
+            self._stamps.take(time_us)
+            self._show(frame, time_us)
+        self.done = self._showing.is_over
+
+    def _show(self, frame: VideoFrame | None, _time_us: int) -> None:
+        assert self._showing is not None
+        self._keep(self._held, self._showing.before())
         self._held = frame
 
-    def _note(self, time_us: int) -> int | None:
-        """Note when a picture is shown; return when the one before was, or None."""
-        before = self._stamps.times_us[-1] if self._stamps.times_us else None
-        if before is not None and time_us <= before:
-            raise NotPlainError("the pictures' times do not rise")
-        self._stamps.take(time_us)
-        return before
-
-    def _first_tick(self, moved_us: int) -> int:
-        """Return the first tick at or behind an instant, as `Ticks.chosen` does."""
-        ticks = self._job.ticks
-        return -((ticks.first_us - moved_us) * ticks.step.denominator // (MICROSECOND * ticks.step.numerator))
-
-    def _keep(self, frame: VideoFrame, ticks: list[int]) -> None:
-        if ticks:
-            data = self._scaled(frame)
-            for tick in ticks:
-                self._rows.keep(tick, data)
+    def _keep(self, frame: VideoFrame | None, ticks: list[int]) -> None:
+        if not ticks:
+            return
+        if frame is None:
+            raise NotPlainError("no picture came that shows a tick")
+        data = self._scaled(frame)
+        for tick in ticks:
+            self._rows.keep(tick, data)
 
     def _scaled(self, frame: VideoFrame) -> memoryview:
         """Return a picture as a square of RGB."""

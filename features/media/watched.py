@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from dualstream.features.media.decode import MICROSECOND, MOST_PICTURES_A_SECOND, SCALER
 from dualstream.features.media.pictures import Picture, Watcher, watched_chain
-from dualstream.features.media.tracks import NotPlainError, Pictures
+from dualstream.features.media.showing import NotPlainError
+from dualstream.features.media.tracks import Pictures
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ class WatchedPictures(Pictures):
             raise NotPlainError("no picture came")
         self._watcher.end()
 
-    def _show(self, frame: VideoFrame, time_us: int) -> None:
-        self._note(time_us)
+    def _show(self, frame: VideoFrame | None, time_us: int) -> None:
+        assert frame is not None  # none is left out
         if len(self._stamps.times_us) > self._most:
             raise NotPlainError(f"there are more than {MOST_PICTURES_A_SECOND} pictures in a second")
         shown = self._filtered(frame, [*watched_chain(SCALER), FORMAT])

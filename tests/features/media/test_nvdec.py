@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dualstream.features.media import nvdec
+from dualstream.features.media import nvdec, unshown
 from dualstream.features.media.pyav import decoder_at_hand
 from dualstream.features.media.settings import DecodeSettings, MediaError
 from dualstream.features.media.tracks import Pictures
+from dualstream.features.windows import WindowPlan
 
-from tests.clips import ffmpegs, run_ffmpeg
+from tests.clips import coded_video, ffmpegs, run_ffmpeg
 from tests.features.media.test_pyav import read
 
 av = pytest.importorskip("av")
+PLAN = WindowPlan(0.5, 0.25)
 
 
 def has_gpu() -> bool:
@@ -154,6 +156,81 @@ def test_a_kept_decoder_forgets_the_header_of_the_clip_before(
         for path in coded[kind]:
             np.testing.assert_array_equal(frames(path, "nvdec"), frames(path, "pyav"))
     assert set(kept) == {"h264", "hevc"}
+
+
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the times of the pictures' packets that are decoded from now on."""
+    found: list[int] = []
+    decode = nvdec.EngineDecoder.decode
+
+    def noted(self: nvdec.EngineDecoder, packet: Any) -> Any:
+        if packet.size:
+            found.append(packet.pts)
+        return decode(self, packet)
+
+    monkeypatch.setattr(nvdec.EngineDecoder, "decode", noted)
+    return found
+
+
+@pytest.mark.parametrize("sampling", ["aligned", "every:0.3", "uniform:7", "uniform:1"])
+@pytest.mark.parametrize("kind", ["delayed", "not delayed", "delayed by two"])
+def test_pictures_that_no_tick_shows_are_left_out(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], monkeypatch: pytest.MonkeyPatch, sampling: str, kind: str
+) -> None:
+    for path in coded[kind]:
+        theirs = read(path, None, "pyav", plan=PLAN, sampling=sampling)
+        seen = decoded(monkeypatch)
+        ours = read(path, None, "nvdec", plan=PLAN, sampling=sampling)
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
+        np.testing.assert_array_equal(ours.frame_time_s, theirs.frame_time_s)
+        assert ours.facts == theirs.facts and ours.facts.processes == 0
+        assert (len(seen) < 0.75 * theirs.facts.pictures) == (kind != "not delayed")  # where all are referred to
+
+
+def test_times_of_pictures_that_are_left_out_are_kept(
+    tmp_path: Path, kept: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(7)
+    times = np.cumsum(rng.choice([0.02, 0.04, 0.05, 0.12], 90)).round(2)
+    path = coded_video(tmp_path / "v.mp4", list(times - times[0]))
+    seen = decoded(monkeypatch)
+    for sampling in ("aligned", "every:0.4"):
+        ours, theirs = (read(path, None, one, plan=PLAN, sampling=sampling) for one in ("nvdec", "pyav"))
+        np.testing.assert_array_equal(ours.frames, theirs.frames)
+        np.testing.assert_array_equal(ours.frame_time_s, theirs.frame_time_s)
+        assert ours.facts == theirs.facts and ours.facts.pictures == 90
+    assert len(seen) < 1.8 * 90
+
+
+@pytest.mark.parametrize("kind", ["delayed", "not delayed", "delayed by two"])
+def test_what_nothing_rests_on_is_what_the_libraries_leave_out(coded: dict[str, list[Path]], kind: str) -> None:
+    for path in coded[kind]:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            stream.codec_context.skip_frame = "NONREF"
+            referred = {frame.pts for frame in file.decode(stream)}
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            size = (stream.codec_context.extradata[4] & 3) + 1
+            packets = [one for one in file.demux(stream) if one.size]
+            alone = {one.pts for one in packets if unshown.stands_alone(bytes(one), size)}
+        assert alone == {one.pts for one in packets} - referred
+
+
+@pytest.mark.parametrize("changed", [bytes(3), b"\0\0\0\x50\x01", b"\0\0\0\1\x06", b"\0\0\0\2\x01\0\0"])
+def test_a_packet_that_is_cut_or_without_a_slice_is_decoded(changed: bytes) -> None:
+    assert not unshown.stands_alone(changed, 4)
+    assert unshown.stands_alone(b"\0\0\0\1\x06" + b"\0\0\0\2\x01\0", 4)
+    assert not unshown.stands_alone(b"\0\0\0\2\x21\0" + b"\0\0\0\2\x01\0", 4)
+
+
+def test_where_a_packet_gives_no_picture_ffmpeg_reads_the_clip(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_out = Pictures.leave_out
+    monkeypatch.setattr(Pictures, "leave_out", lambda self, times, of: leave_out(self, times, of + 1))
+    clip = read(coded["delayed"][0], None, "nvdec")
+    assert clip.facts.processes == 1 and not kept
 
 
 @pytest.mark.gpu

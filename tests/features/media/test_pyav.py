@@ -20,7 +20,7 @@ from dualstream.features.media import (
     read_clip,
     version_of,
 )
-from dualstream.features.media.tracks import rescaled
+from dualstream.features.media.showing import rescaled
 from dualstream.features.windows import Sampling, WindowPlan, nearest
 
 from tests.clips import coded_video, ffmpegs, flash_beep, picture_times_s, read_code, run_ffmpeg, tone
