@@ -79,7 +79,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     for number, (kind, words) in enumerate(CODED.items()):
         for seed in range(3):
             path = folder / f"{number}_{seed}.mp4"
-            shown = f"testsrc2=s=320x240:r=24:d={1 + 0.4 * seed},noise=alls=30:allf=t:all_seed={seed},hue=h={90 * seed}"
+            shown = f"testsrc2=s=160x120:r=24:d={1 + 0.3 * seed},noise=alls=30:allf=t:all_seed={seed},hue=h={90 * seed}"
             run_ffmpeg("-f", "lavfi", "-i", shown, *words.split(), "-pix_fmt", "yuv420p", str(path))
             found.setdefault(kind, []).append(path)
     return found
