@@ -94,7 +94,7 @@ class Box:
         compiled = self.work / "compiled"  # of packages without byte code, as no user has them
         self.environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(compiled)}
         on_gpu = has_pyav() and told.device != "cpu"
-        there = {"ffmpeg": has_ffmpeg(), "pyav": has_pyav(), "nvdec": on_gpu}
+        there = {"nvdec": on_gpu, "pyav": has_pyav(), "ffmpeg": has_ffmpeg()}
         self.decoders = [name for name, is_there in there.items() if is_there]
 
     def run(self) -> None:
@@ -103,16 +103,13 @@ class Box:
         self.part("box", describe)
         self.counts = {"many": told.clips, "some": told.clips // 4, "few": told.few}
         self.part("clips", lambda: make_corpus(self.work, self.counts, told.workers))
-        both = ("--video", told.video, "--audio", "acoustic", "--precision", "bf16")
         alone = ("--video", told.video, "--audio", "none", "--precision", "bf16")
-        self.extract(
-            "few", "first", device, *both, decoder=self.decoders[0]
-        )  # reads what is imported from the disk
+        self.extract("few", "first", device, *alone, decoder=self.decoders[0])  # compiles what is imported
         for decoder in self.decoders:
-            for speed in ("", "_fast"):
-                how = (*both, "--decode", speed[1:] or "exact")
-                self.extract("some", f"start_{decoder}{speed}", device, *how, decoder=decoder)
-                self.extract("many", f"bf16_acoustic_{decoder}{speed}", device, *how, decoder=decoder)
+            self.whole(decoder)
+            self.whole(decoder, "fast")
+        if "nvdec" in self.decoders:  # where workers wait for the engine
+            self.whole("nvdec", workers=2 * told.workers)
         self.part("fed", lambda: fed(device, told.video, told.clips))
         for precision in ("fp32", "bf16"):
             self.agreement(precision)
@@ -136,6 +133,14 @@ class Box:
             self.part("train_cnn5", lambda: self.command(words))
         self.part("answers", self.answers)
 
+    def whole(self, decoder: str, speed: str = "exact", workers: int | None = None) -> None:
+        """Extract both streams, of a quarter of the clips and of all."""
+        how = ("--video", self.told.video, "--audio", "acoustic", "--precision", "bf16", "--decode", speed)
+        name = decoder + ("_fast" if speed == "fast" else "") + (f"_{workers}_workers" if workers else "")
+        for corpus, part in (("some", "start"), ("many", "bf16_acoustic")):
+            device = self.told.device
+            self.extract(corpus, f"{part}_{name}", device, *how, decoder=decoder, workers=workers)
+
     def part(self, name: str, task: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do one part, unless the time is up; note what it gave, or how it failed."""
         if self.told.only and name not in self.told.only.split(","):
@@ -155,10 +160,12 @@ class Box:
         """Seconds until the limit."""
         return float(self.told.limit_s) - (time.monotonic() - START)
 
-    def extract(self, corpus: str, name: str, device: str, *more: str, decoder: str) -> dict[str, Any]:
+    def extract(
+        self, corpus: str, name: str, device: str, *more: str, decoder: str, workers: int | None = None
+    ) -> dict[str, Any]:
         """Extract a corpus by the command line into NAME.h5."""
         place = ["--root", self.work / corpus, "--out", self.work / f"{name}.h5"]
-        how = ["--device", device, "--workers", self.told.workers, "--decoder", decoder]
+        how = ["--device", device, "--workers", workers or self.told.workers, "--decoder", decoder]
         words = ["extract", self.work / f"{corpus}.csv", *place, *how, *more]
         if more[1] != "none" and not more[1].startswith("hf:"):
             words += ["--video-weights", "random:0"]
@@ -194,7 +201,7 @@ class Box:
                 "--projection",
                 "none",
             )
-            self.extract("few", name, device, *wanted, decoder=self.decoders[0])
+            self.extract("few", name, device, *wanted, decoder=self.decoders[-1])
         self.part(f"agreement_{precision}", lambda: compared(*(self.work / f"{name}.h5" for name in names)))
 
     def answers(self) -> dict[str, Any]:
