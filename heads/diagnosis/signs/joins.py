@@ -30,6 +30,7 @@ from dualstream.heads.diagnosis.signs.stretches import (
 )
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, without
 from dualstream.heads.diagnosis.signs.told import told_labels
+from dualstream.heads.diagnosis.signs.written_twice import moved_back
 
 from dualstream.documents import JsonObject
 
@@ -116,12 +117,15 @@ def joins(table: Table) -> tuple[Join, ...]:
     names = list(table.raw)
     # a sort order by class would give any classes another name
     by_rows = [(words, source) for words, source in ways if "class" not in words]
-    with_labels = {name: _best(sides, name, LABELS, by_rows, at) for name in names}
+    twice = {name: list(moved_back(table, name)) for name in names}
+    back = {name: [(opposite(words), opposite_of(source)) for words, source in twice[name]] for name in names}
+    with_labels = {name: _best(sides, name, LABELS, [*by_rows, *back[name]], at) for name in names}
     border = borders(table)
     found = [
-        _join(sides, one, other, _stretched(sides, one, other, ways, at, border, table.ids), with_labels, at)
+        _join(sides, one, other, _stretched(sides, one, other, moves, at, border, table.ids), with_labels, at)
         for place, one in enumerate(names)
         for other in names[place + 1 :]
+        for moves in [[*ways, *back[one], *twice[other]]]
     ]
     late, inside = _late_labels(table, found), _labels_inside(table, found)
     return (*found, *_of_labels(sides, with_labels, found, late, inside, at, table.ids))
@@ -318,7 +322,7 @@ def _of_labels(
             yield Join(name, LABELS, best.stands.z, called(late, ids), moved, "order", name, own)
             continue
         # the labels' move is the opposite of the rows'
-        source = np.argsort(best.source, kind="stable") if clear and best.source is not None else None
+        source = opposite_of(best.source) if clear and best.source is not None else None
         yield Join(
             name,
             LABELS,

@@ -1,4 +1,4 @@
-"""Stretches of a table whose rows are a few places late: after a dropped row, in one file, in one split.
+"""Stretches of a table whose rows are some places late: after a dropped row or batch, in one file, in one split.
 
 Whether a row goes with the one beside it, or with one some places on, is a ratio of likelihoods:
 
@@ -18,9 +18,11 @@ from itertools import pairwise
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import agreement
+from dualstream.heads.diagnosis.signs.far_shifts import far_shifts
 from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask
 
-LARGEST = 6  # rows
+LARGEST = 6  # rows, beside the few far shifts at which all rows agree
+NEAR = tuple(range(-LARGEST, LARGEST + 1))
 CHANGE = 14.0  # log-likelihood that a change of the shift costs inside of a speaker's rows
 AT_BORDER = 7.0  # where a speaker or a split ends
 LEAST_GAIN = 10.0  # log-likelihood of the path over rows that stand right
@@ -61,8 +63,11 @@ class Path:
         return np.clip(here + self.shift, 0, len(here) - 1)
 
 
-def path(gains: Floats, border: Mask) -> Path:
-    """Return the likeliest path through gains (N, shifts) of -LARGEST to LARGEST; `border` begins groups (N,)."""
+def path(gains: Floats, border: Mask, shifts: tuple[int, ...] = NEAR) -> Path:
+    """Return the likeliest path through gains (N, shifts); `border` begins groups (N,).
+
+    Of the shifts, the one in the place LARGEST is none.
+    """
     count, states = gains.shape
     cost = np.where(border, AT_BORDER, CHANGE)
     best = gains[0] - CHANGE * (np.arange(states) != LARGEST)
@@ -76,7 +81,7 @@ def path(gains: Floats, border: Mask) -> Path:
     state[-1] = int(best.argmax())
     for row in range(count - 1, 0, -1):
         state[row - 1] = came[row, state[row]]
-    return Path(state - LARGEST, float(best.max()))
+    return Path(np.array(shifts)[state], float(best.max()))
 
 
 def along(x: Floats, y: Floats, use: tuple[Mask, Mask], border: Mask) -> Path:
@@ -85,14 +90,14 @@ def along(x: Floats, y: Floats, use: tuple[Mask, Mask], border: Mask) -> Path:
     What both share is found in rows as they stand, as shifts that share most would put them, and then as the path
     puts them, and so better in each of a few rounds.
     """
-    here = np.arange(len(x))
-    ways = [np.clip(here + shift, 0, len(here) - 1) for shift in range(-LARGEST, LARGEST + 1)]
+    here, shifts = np.arange(len(x)), (*NEAR, *far_shifts(x, y, use, LARGEST))
+    ways = [np.clip(here + shift, 0, len(here) - 1) for shift in shifts]
     sides = [shared(x, y, use[0] & use[1][way], way) for way in ways]
     stands = float(gains_of_shifts(normal(*sides[LARGEST]), *use)[:, LARGEST].sum())
     told = [told_by(one[2]) for one in sides]
     likeliest = np.argsort(told, kind="stable")[::-1][:STARTS].tolist()
     starts = [*(ways[start] for start in dict.fromkeys([LARGEST, *likeliest])), _by_windows(x, y, use)]
-    found = [_from(x, y, use, border, start) for start in starts]
+    found = [_from(x, y, use, border, start, shifts) for start in starts]
     best = max(found, key=lambda one: one.gain)
     return replace(best, gain=best.gain - max(0.0, stands))
 
@@ -127,14 +132,16 @@ def told_by(correlation: Floats) -> float:
     return float(-np.log(1 - correlation**2).sum())
 
 
-def _from(x: Floats, y: Floats, use: tuple[Mask, Mask], border: Mask, source: Codes) -> Path:
+def _from(
+    x: Floats, y: Floats, use: tuple[Mask, Mask], border: Mask, source: Codes, shifts: tuple[int, ...]
+) -> Path:
     """Return the path that a few rounds lead to from rows as `source` puts them."""
     found = Path(np.zeros(len(x), dtype=np.int64), 0.0)
     for _ in range(ROUNDS):
         u, v, correlation = shared(x, y, use[0] & use[1][source], source)
         if not correlation.any():
             break
-        found = path(gains_of_shifts(normal(u, v, correlation), use[0], use[1]), border)
+        found = path(gains_of_shifts(normal(u, v, correlation), use[0], use[1], shifts), border, shifts)
         if np.array_equal(source, found.source):
             break
         source = found.source
@@ -192,11 +199,11 @@ def ratios_of_labels(log_p: Floats, label: Codes, use: Mask) -> Floats:
     return np.asarray(TEMPER * np.log((1 - WRONG) * np.exp(log_p) / share + WRONG))
 
 
-def gains_of_shifts(ratio: Ratio, one: Mask, other: Mask) -> Floats:
+def gains_of_shifts(ratio: Ratio, one: Mask, other: Mask, shifts: tuple[int, ...] = NEAR) -> Floats:
     """Return what each row gains by each shift over rows that have nothing to do with it, shape (N, shifts)."""
     here = np.arange(len(one))
-    value = np.zeros((len(one), 2 * LARGEST + 1))
-    for at, shift in enumerate(range(-LARGEST, LARGEST + 1)):
+    value = np.zeros((len(one), len(shifts)))
+    for at, shift in enumerate(shifts):
         source = here + shift
         inside = (source >= 0) & (source < len(here))
         inside[inside] &= one[here[inside]] & other[source[inside]]

@@ -51,6 +51,9 @@ def doubles(signs: Signs) -> tuple[Doubles, ...]:
     asked = [one for one in signs.copies if one.rows and not one.few_values]
     if not asked:
         return ()
+    for join in signs.joins:
+        if join.kind == "order" and join.moved in known:
+            known[join.moved] -= _of_a_batch(known[join.moved], join.source)
     common = set.intersection(*(known[one.stream] for one in asked)) if len(asked) > 1 else set()
     found = []
     exact = {one.stream: one.exact for one in asked}
@@ -62,6 +65,11 @@ def doubles(signs: Signs) -> tuple[Doubles, ...]:
         if alone:
             found.append(_doubles((one.stream,), alone, one, exact))
     return tuple(one for one in found if len(one.pairs) >= FEW and one.share > COPIED)
+
+
+def _of_a_batch(pairs: set[tuple[int, int]], source: tuple[int, ...]) -> set[tuple[int, int]]:
+    """Return the pairs of a batch that stands twice, behind which a join moves rows back by as many as it has."""
+    return {(a, b) for a, b in pairs if source and source[a] == a and source[b] - b == b - a}
 
 
 def _doubles(streams: tuple[str, ...], pairs: set[tuple[int, int]], one: Copies, exact: dict[str, int]) -> Doubles:
