@@ -16,6 +16,7 @@ LEAST_ROWS = 200
 LEAST_OVERLAP = 0.5  # of the rows
 FAR_Z = 5.0  # robust deviations from what the shifts usually have: such a shift is tried, no more
 MOST = 2
+PARTS = 3  # of the table, each asked by itself too: a batch may have been lost near its end
 QUARTILE = 1.4826  # of a normal distribution, of its median absolute deviation
 
 
@@ -24,6 +25,14 @@ def far_shifts(x: Floats, y: Floats, use: tuple[Mask, Mask], nearest: int) -> li
 
     Row ``i + shift`` of `y` goes with row ``i`` of `x`; `use` says which rows of each are held against each other.
     """
+    parts = [slice(None), *(slice(part[0], part[-1] + 1) for part in np.array_split(np.arange(len(x)), PARTS))]
+    found = [_far(x[part], y[part], (use[0][part], use[1][part]), nearest) for part in parts]
+    best = sorted((one for of_part in found for one in of_part), key=lambda one: -one[0])
+    return list(dict.fromkeys(shift for _, shift in best))[:MOST]
+
+
+def _far(x: Floats, y: Floats, use: tuple[Mask, Mask], nearest: int) -> list[tuple[float, int]]:
+    """Return how far far shifts stand out, in deviations, and the shifts."""
     count = len(x)
     if count < LEAST_ROWS or not x.shape[1] or not y.shape[1]:
         return []
@@ -36,7 +45,7 @@ def far_shifts(x: Floats, y: Floats, use: tuple[Mask, Mask], nearest: int) -> li
     spread = QUARTILE * np.median(np.abs(strength - middle)) + 1e-12
     z = np.where(np.abs(shifts) > nearest, (strength - middle) / spread, -np.inf)
     best = np.argsort(-z, kind="stable")[:MOST]
-    return [int(shifts[at]) for at in best if z[at] >= FAR_Z]
+    return [(float(z[at]), int(shifts[at])) for at in best if z[at] >= FAR_Z]
 
 
 def strengths(x: Floats, y: Floats) -> Floats:

@@ -251,7 +251,10 @@ def opposite_of(source: Codes) -> Codes:
     here = np.arange(len(source))
     if len(np.unique(source)) == len(source):
         return np.argsort(source, kind="stable")
-    return np.clip(2 * here - source, 0, len(source) - 1)  # of stretches, whose ends hold rows twice
+    back = np.clip(2 * here - source, 0, len(source) - 1)  # of stretches, where nothing was taken from a place
+    for own in (source == here, source != here):  # what was moved goes before what stands
+        back[source[own][::-1]] = here[own][::-1]
+    return back
 
 
 def opposite(words: str) -> str:

@@ -149,20 +149,27 @@ def _from(
 
 
 def shared(x: Floats, y: Floats, use: Mask, source: Codes) -> tuple[Floats, Floats, Floats]:
-    """Return canonical variables (N, K) of both sides and their correlations, by others' directions."""
+    """Return canonical variables of both sides, (N, K) and (FOLDS, N, K), and their correlations, (K,).
+
+    A row of `x` is seen along directions of other rows (those of its fold), and a row of `y` along those of each
+    fold, so that any two are held against each other along the same ones.
+    """
     rank = min(x.shape[1], y.shape[1])
-    u, v = np.zeros((len(x), rank)), np.zeros((len(y), rank))
-    fold = np.arange(len(x)) * 4 * FOLDS // max(1, len(x)) % FOLDS  # of stretches: neighbours are alike
+    u, v, fold = np.zeros((len(x), rank)), np.zeros((FOLDS, len(y), rank)), _folds(len(x))
     for number in range(FOLDS):
         fit, held = use & (fold != number), fold == number
         left, _, right = np.linalg.svd(x[fit].T @ y[source[fit]], full_matrices=False)
-        u[held], v[held] = x[held] @ left, y[held] @ right.T
-    u, v = (_in_deviations(one) for one in (u, v))
-    # of rows that are held against each other, with directions that neither of them was fitted in
-    same = use & (fold == fold[source])
-    correlation = (u[same] * v[source[same]]).mean(axis=0) if same.sum() > rank else np.zeros(rank)
-    correlation = np.clip(correlation - 2 / np.sqrt(max(1, int(same.sum()))), 0, 0.9)
+        u[held], v[number] = x[held] @ left, _in_deviations(y @ right.T)
+    u = _in_deviations(u)
+    pairs = u[use] * v[fold[use], source[use]]
+    correlation = pairs.mean(axis=0) if len(pairs) > rank else np.zeros(rank)
+    correlation = np.clip(correlation - 2 / np.sqrt(max(1, len(pairs))), 0, 0.9)
     return u, v, correlation
+
+
+def _folds(count: int) -> Codes:
+    """Return the folds of rows, which are stretches, for neighbours are alike."""
+    return np.asarray(np.arange(count) * 4 * FOLDS // max(1, count) % FOLDS)
 
 
 def _in_deviations(rows: Floats) -> Floats:
@@ -172,12 +179,12 @@ def _in_deviations(rows: Floats) -> Floats:
 
 def normal(u: Floats, v: Floats, correlation: Floats) -> Ratio:
     """Return the log-likelihood ratio of rows going together, by their places."""
-    kept = correlation > 0
+    kept, fold = correlation > 0, _folds(len(u))
     r = correlation[kept]
-    first, second, below = u[:, kept], v[:, kept], 1 - r**2
+    first, second, below = u[:, kept], v[:, :, kept], 1 - r**2
 
     def ratio(one: Codes, other: Codes) -> Floats:
-        a, b = first[one], second[other]
+        a, b = first[one], second[fold[one], other]
         value = (a * b * r - (a**2 + b**2) * r**2 / 2) / below - np.log(below) / 2
         return np.asarray(TEMPER * value.sum(axis=1))
 

@@ -69,7 +69,7 @@ def doubles(signs: Signs) -> tuple[Doubles, ...]:
 
 def _of_a_batch(pairs: set[tuple[int, int]], source: tuple[int, ...]) -> set[tuple[int, int]]:
     """Return the pairs of a batch that stands twice, behind which a join moves rows back by as many as it has."""
-    return {(a, b) for a, b in pairs if source and source[a] == a and source[b] - b == b - a}
+    return {(a, b) for a, b in pairs if source and source[a] in (a, b) and source[b] - b == b - a}
 
 
 def _doubles(streams: tuple[str, ...], pairs: set[tuple[int, int]], one: Copies, exact: dict[str, int]) -> Doubles:

@@ -34,7 +34,7 @@ def moved_back(table: Table, name: str) -> Iterator[tuple[str, Codes]]:
 
 
 def batch_twice(table: Table, name: str) -> tuple[int, int] | None:
-    """Return where the longest batch of a stream begins that is the same as the rows right before, and its length."""
+    """Return where the longest batch of a stream begins that equals the rows right before it, and its length."""
     rows, there = table.raw[name], table.there[name]
     before, apart = dict[bytes, int](), Counter[int]()
     for place in np.flatnonzero(there).tolist():

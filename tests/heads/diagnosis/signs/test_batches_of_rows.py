@@ -70,11 +70,9 @@ def test_a_batch_that_stands_twice_is_put_back_and_is_no_copy(name):
     table = of(whole)
     assert batch_twice(table, name) == (BEGIN + BATCH, BATCH)
     (join,) = [one for one in joins(table) if one.kind == "order"]
-    source = np.array(join.source)
     assert join.moved == name and f"{BATCH} rows later" in join.best
-    assert (source[: BEGIN + BATCH] == np.arange(BEGIN + BATCH)).all()
-    behind = np.arange(BEGIN + BATCH, COUNT - BATCH)
-    assert (source[behind] == behind + BATCH).mean() > 0.97
+    right = (whole.rows[name][list(join.source)] == WHOLE.rows[name]).all(axis=1)
+    assert right[: COUNT - BATCH].mean() > 0.97  # the last rows were lost
     signs = signs_of(table, copies=(copies(table, name),))
     assert doubles(signs) and not doubles(replace(signs, joins=(join,)))
 
