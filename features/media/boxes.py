@@ -14,6 +14,8 @@ BEGIN = b"ftyp"
 LARGEST_HEADER = 32 << 20  # bytes of ``moov`` that are looked through
 MOST_BOXES = 1000
 _TRACK = re.compile(rb"hdlr.{8}(vide|soun)", re.DOTALL)
+# The matrices of the movie and of its tracks, behind times of 4 or 8 bytes; wherever one may begin.
+_TURN = re.compile(rb"(?=(?:mvhd(?:\x00.{35}|\x01.{47})|tkhd(?:\x00.{39}|\x01.{51}))(.{36}))", re.DOTALL)
 _SOUND = re.compile(rb"fLaC|RIFF.{4}WAVE", re.DOTALL)
 
 
@@ -31,6 +33,13 @@ def stated_tracks(real_path: str) -> frozenset[str]:
             return frozenset({"soun"})
         return frozenset(found.decode() for found in _TRACK.findall(_header(file)))
     return frozenset()
+
+
+def stated_turns(real_path: str) -> tuple[bytes, ...]:
+    """Return how MP4 and MOV turn their pictures, as they state it; nothing where it can't be told."""
+    with contextlib.suppress(OSError, ValueError, struct.error), open(real_path, "rb") as file:
+        return tuple(_TURN.findall(_header(file)))
+    return ()
 
 
 def _header(file: BinaryIO) -> bytes:

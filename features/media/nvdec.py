@@ -10,9 +10,10 @@ done with a clip is kept for the next one of its kind, as if new: emptied, with 
 from __future__ import annotations
 
 import functools
+import threading
 from typing import TYPE_CHECKING, Any
 
-from dualstream.features.media import boxes
+from dualstream.features.media import boxes, unshown
 from dualstream.features.media.settings import MediaError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 NEEDED = "decoding by nvdec needs an NVIDIA GPU, its driver and PyAV with CUDA"
 KEPT_CODECS = ("h264", "hevc")  # whose next header is taken from a packet
+SHORTEST_HEADER = 6  # bytes, of one that says nothing
 MOST_KEPT = 4  # kinds of clips; a decoder holds some tens of megabytes of the GPU's memory
 NEW_EXTRADATA = 1  # AV_PKT_DATA_NEW_EXTRADATA
 
@@ -63,7 +65,7 @@ class EngineDecoder:
     stream : av.VideoStream
         Of a file that was opened for the engine; its decoder is set up, and has seen no packet.
     real_path : str
-        The file. Only files whose index tells how far pictures are delayed share their decoders.
+        The file. Only files whose index tells how far pictures are delayed, and turned, share their decoders.
     gpu : int
         Number of the GPU.
     """
@@ -71,9 +73,11 @@ class EngineDecoder:
     def __init__(self, stream: Any, real_path: str, gpu: int) -> None:
         own = stream.codec_context
         self.header = bytes(own.extradata or b"")
-        shares = own.name in KEPT_CODECS and self.header and boxes.is_iso(real_path)
-        self._kind = _kind(stream, gpu) if shares else None
-        kept = None if self._kind is None else _kept.pop(self._kind, None)
+        has_box = len(self.header) > SHORTEST_HEADER and self.header[0] == 1  # avcC or hvcC
+        turns = boxes.stated_turns(real_path) if own.name in KEPT_CODECS and has_box else ()
+        self._kind = _kind(stream, gpu, turns) if turns else None
+        with _lock:
+            kept = None if self._kind is None else _kept.pop(self._kind, None)
         self.context = kept or own
         self._states_header = kept is not None
         if kept is not None:
@@ -86,9 +90,13 @@ class EngineDecoder:
 
     def decode(self, packet: Packet) -> list[Any]:
         """Decode a packet, the last one of a file too, which has nothing in it."""
-        if self._states_header and packet.size:
+        if packet.size:
+            has_header = packet.has_sidedata("new_extradata")  # the second one of a file that has two
+            if has_header or (packet.is_keyframe and self._is_told_more(packet)):
+                self._kind = None
+            if self._states_header and not has_header:
+                _attach(self.header, packet)
             self._states_header = False
-            _attach(self.header, packet)
         return list(self.context.decode(packet))
 
     def keep(self) -> None:
@@ -96,17 +104,24 @@ class EngineDecoder:
         if self._kind is None:
             return
         self.context.flush_buffers()
-        _kept[self._kind] = self.context
-        while len(_kept) > MOST_KEPT:
-            _kept.pop(next(iter(_kept)), None)
+        with _lock:
+            _kept.pop(self._kind, None)
+            _kept[self._kind] = self.context
+            while len(_kept) > MOST_KEPT:
+                del _kept[next(iter(_kept))]
+
+    def _is_told_more(self, packet: Packet) -> bool:
+        """Tell whether a packet says of its stream what the header doesn't, such as colours, which would stay."""
+        shares_h264 = self._kind is not None and self.context.name == "h264"  # of HEVC nothing stays
+        return shares_h264 and unshown.restates(bytes(packet), self.header)
 
 
-def _kind(stream: Any, gpu: int) -> tuple[Any, ...]:
+def _kind(stream: Any, gpu: int, turns: tuple[bytes, ...]) -> tuple[Any, ...]:
     """Return all that a decoder was told of its stream."""
     own = stream.codec_context
     told = (own.name, own.codec_tag, own.profile, own.width, own.height, own.sample_aspect_ratio, own.thread_count)
     colours = (own.colorspace, own.color_range, own.color_primaries, own.color_trc)
-    return gpu, bytes(own.extradata), stream.time_base, *told, *colours, *sorted(own.options.items())
+    return gpu, turns, bytes(own.extradata), stream.time_base, *told, *colours, *sorted(own.options.items())
 
 
 def _attach(header: bytes, packet: Packet) -> None:
@@ -118,5 +133,6 @@ def _attach(header: bytes, packet: Packet) -> None:
     packet.set_sidedata(told)
 
 
+_lock = threading.Lock()
 _contexts: list[Any] = []  # which would be made anew for each clip were they let go
 _kept: dict[tuple[Any, ...], Any] = {}  # decoders without a clip, that of the last one last

@@ -146,12 +146,15 @@ def _decoded(job: Job) -> Decoded:
     with av.logging.Capture(local=True) as said:
         try:
             with _bounded(guards.address_space_bytes, _on_gpu(job)), _opened(job) as file:
-                result = _read(job, file)
+                result, decoders = _read(job, file)
         except (av.error.FFmpegError, MemoryError, ImportError, ValueError, OverflowError) as error:
             raise NotPlainError(f"{error}") from error
     for level, part, words in said:
         if level <= av.logging.ERROR or any(mark in words for mark in DAMAGE_WARNINGS):
             raise NotPlainError(f"{part}: {words.strip()}")
+    for decoder in decoders.values():
+        if isinstance(decoder, nvdec.EngineDecoder):
+            decoder.keep()
     if result.samples is not None and cancels(result, job.settings.channels):
         raise NotPlainError("its channels cancel")
     return result
@@ -171,7 +174,8 @@ def _opened(job: Job) -> InputContainer:
     return file
 
 
-def _read(job: Job, file: InputContainer) -> Decoded:
+def _read(job: Job, file: InputContainer) -> tuple[Decoded, dict[int, Any]]:
+    """Return what came, and by which decoders."""
     deadline = time.monotonic() + job.guards.wall_s
     report, limit_bytes = _described(file), job.guards.log_bytes
     if job.seek_us and (report.header_s is None or job.start_s >= report.header_s):
@@ -201,10 +205,7 @@ def _read(job: Job, file: InputContainer) -> Decoded:
             header = report.streams[index]
             header.rotation_deg = track.rotation_deg
             header.width_px, header.height_px = track.size_px
-    for decoder in decoders.values():
-        if isinstance(decoder, nvdec.EngineDecoder):
-            decoder.keep()
-    return result
+    return result, decoders
 
 
 def _decoders(job: Job, file: InputContainer, report: DecodeReport) -> dict[int, Any]:
@@ -270,7 +271,8 @@ def _packets(
     pictures, track = [one for one in held if one.stream.index == index and one.size], tracks[index]
     assert isinstance(track, Pictures)
     left = unshown.left_out(pictures, decoders[index].header, track.showing)
-    track.leave_out(left, len(pictures))
+    if left:
+        track.leave_out(left, len(pictures))
     yield from (one for one in held if one.stream.index != index or not one.size or one.pts not in left)
 
 

@@ -78,7 +78,7 @@ class Pictures:
 
     def close(self) -> None:
         """Let the last picture be shown once more: whoever wants a later tick finds it there."""
-        if self._showing is None:
+        if self._showing is None or not self._stamps.times_us:
             raise NotPlainError("no picture came")
         if self._due not in (None, self._taken) and not self.done:
             raise NotPlainError(f"{self._due} packets gave {self._taken} pictures")

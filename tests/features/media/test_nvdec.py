@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from dualstream.features.media.settings import DecodeSettings, MediaError
 from dualstream.features.media.tracks import Pictures
 from dualstream.features.windows import WindowPlan
 
-from tests.clips import coded_video, ffmpegs, run_ffmpeg
+from tests.clips import coded_video, ffmpegs, run_ffmpeg, tone
 from tests.features.media.test_pyav import read
 
 av = pytest.importorskip("av")
@@ -151,7 +153,7 @@ def test_a_kept_decoder_forgets_the_header_of_the_clip_before(
     coded: dict[str, list[Path]], kept: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Were two streams of different headers taken for one kind, the second would be read by its own all the same."""
-    monkeypatch.setattr(nvdec, "_kind", lambda stream, gpu: stream.codec_context.name)
+    monkeypatch.setattr(nvdec, "_kind", lambda stream, *_: stream.codec_context.name)
     for kind in ("not delayed", "delayed", "delayed by two", "not delayed", "hevc"):
         for path in coded[kind]:
             np.testing.assert_array_equal(frames(path, "nvdec"), frames(path, "pyav"))
@@ -229,8 +231,148 @@ def test_where_a_packet_gives_no_picture_ffmpeg_reads_the_clip(
 ) -> None:
     leave_out = Pictures.leave_out
     monkeypatch.setattr(Pictures, "leave_out", lambda self, times, of: leave_out(self, times, of + 1))
-    clip = read(coded["delayed"][0], None, "nvdec")
+    clip = read(coded["delayed"][0], None, "nvdec", plan=PLAN)
     assert clip.facts.processes == 1 and not kept
+
+
+def same(path: Path, **more: Any) -> Any:
+    """Require that both decoders read a clip alike; return it."""
+    ours, theirs = (read(path, None, one, plan=PLAN, **more) for one in ("nvdec", "pyav"))
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+    np.testing.assert_array_equal(ours.frame_time_s, theirs.frame_time_s)
+    np.testing.assert_array_equal(ours.audio, theirs.audio)
+    assert ours.facts == theirs.facts
+    return ours
+
+
+@pytest.mark.parametrize("kind", ["delayed", "hevc"])
+def test_a_turned_clip_is_turned_and_the_next_one_is_not(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], tmp_path: Path, kind: str
+) -> None:
+    """How a clip is turned stands in the container alone: the decoder's header is the same."""
+    plain = coded[kind][0]
+    for angle in (0, 90, 180, 0, 270, 90):
+        path = tmp_path / f"{angle}.mp4"
+        run_ffmpeg("-display_rotation", str(angle), "-i", str(plain), "-c", "copy", str(path))
+        assert same(path).facts.rotation_deg % 360 == angle
+    assert len(kept) == 4
+
+
+def muxed(path: Path, packets: Sequence[tuple[bytes, Any]], source: Path, *, is_plain: bool = False) -> Path:
+    """Write packets, given by their content and where their times come from, with the header of a clip."""
+    with av.open(str(source)) as file, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(file.streams.video[0])
+        if is_plain:  # no word of colours in the container
+            context = stream.codec_context
+            context.colorspace = context.color_primaries = context.color_trc = 2
+            context.color_range = 0
+        for content, of in packets:
+            packet = av.Packet(content)
+            packet.pts, packet.dts, packet.time_base = of.pts, of.dts, of.time_base
+            packet.duration, packet.is_keyframe, packet.stream = of.duration, of.is_keyframe, stream
+            out.mux(packet)
+    return path
+
+
+def packets_of(path: Path) -> tuple[bytes, list[Any]]:
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        return bytes(stream.codec_context.extradata), [one for one in file.demux(stream) if one.size]
+
+
+def test_colours_that_packets_state_stay_with_their_clip(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], tmp_path: Path
+) -> None:
+    """A header without colours, and one clip of two whose first packet states some."""
+    plain, coloured = coded["delayed"][0], tmp_path / "coloured.mp4"
+    colours = "matrix_coefficients=1:colour_primaries=1:transfer_characteristics=1"
+    run_ffmpeg("-i", str(plain), "-c", "copy", "-bsf:v", f"h264_metadata={colours}", str(coloured))
+    header, packets = packets_of(coloured)
+    behind = 8 + int.from_bytes(header[6:8], "big")
+    end = behind + 3 + int.from_bytes(header[behind + 1 : behind + 3], "big")
+    parameters = b"\0\0" + header[6:behind] + b"\0\0" + header[behind + 1 : end]
+    stated = [(one.is_keyframe * parameters + bytes(one), one) for one in packets]
+    first = muxed(tmp_path / "first.mp4", stated, plain, is_plain=True)
+    second = muxed(tmp_path / "second.mp4", [(bytes(one), one) for one in packets], plain, is_plain=True)
+    found = [same(path).frames for path in (first, second, first)]
+    assert (found[0] != found[1]).any() and len(kept) == 0
+
+
+def test_a_clip_cut_without_coding_is_read_in_this_process(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], tmp_path: Path
+) -> None:
+    """What comes before such a cut is in the file, is decoded and is not shown."""
+    path, sound = tmp_path / "cut.mp4", tone(tmp_path / "tone.wav", duration_s=1.5)
+    inputs = ["-ss", "0.4", "-i", str(coded["delayed"][2]), "-i", str(sound)]
+    run_ffmpeg(*inputs, "-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", str(path))
+    assert any(one.is_discard for one in packets_of(path)[1])
+    assert same(path).facts.processes == 0 and len(kept) == 1
+
+
+@pytest.mark.parametrize("sampling", ["aligned", "uniform:1"])
+def test_pictures_that_rest_on_what_is_cut_off_are_not_counted(
+    kept: dict[Any, Any], tmp_path: Path, sampling: str
+) -> None:
+    """The first picture is shown fourth: the libraries drop the three before it, which rest on the group before."""
+    whole, cut, path = (tmp_path / f"{name}.mp4" for name in ("whole", "cut", "late"))
+    shown, sound = "testsrc2=s=160x120:r=24:d=2", tone(tmp_path / "tone.wav", duration_s=2)
+    coding = "open-gop=1:b-pyramid=none:scenecut=0:bframes=3:b-adapt=0:keyint=12:weightp=0"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", shown, "-c:v", "libx264", "-x264-params", coding, "-pix_fmt", "yuv420p", str(whole)
+    )
+    packets = packets_of(whole)[1]
+    second = [at for at, one in enumerate(packets) if one.is_keyframe][1]
+    muxed(cut, [(bytes(one), one) for one in packets[second:]], whole)
+    inputs = ["-itsoffset", "0.5", "-i", str(cut), "-i", str(sound), "-map", "0:v", "-map", "1:a"]
+    run_ffmpeg(*inputs, "-c:v", "copy", "-c:a", "aac", "-use_editlist", "0", str(path))
+    assert same(path, sampling=sampling).facts.pictures == len(packets) - second - 3
+
+
+def test_a_header_of_a_packet_s_own_is_left_to_it(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nvdec, "_kind", lambda *_: "any")
+    path = coded["delayed"][0]
+    frames(path, "nvdec")
+    with av.open(str(path)) as file:
+        assert len(kept) == 1
+        decoder = nvdec.EngineDecoder(file.streams.video[0], str(path), 0)
+        packet = next(file.demux(video=0))
+        nvdec._attach(decoder.header + b"\0", packet)
+        decoder.decode(packet)
+        assert bytes(packet.get_sidedata("new_extradata")) == decoder.header + b"\0"
+    decoder.keep()
+    assert not kept
+
+
+def test_a_decoder_whose_clip_is_left_to_ffmpeg_is_not_kept(
+    coded: dict[str, list[Path]], kept: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where only the log tells that something was amiss, once all is decoded."""
+    decode = nvdec.EngineDecoder.decode
+
+    def complains(self: nvdec.EngineDecoder, packet: Any) -> Any:
+        av.logging.log(av.logging.ERROR, "h264", "mmco: unref short failure")
+        return decode(self, packet)
+
+    monkeypatch.setattr(nvdec.EngineDecoder, "decode", complains)
+    assert read(coded["delayed"][0], None, "nvdec").facts.processes == 1 and not kept
+
+
+def test_threads_share_decoders_in_turn(coded: dict[str, list[Path]], kept: dict[Any, Any]) -> None:
+    paths = [path for kind in ("delayed", "not delayed", "hevc") for path in coded[kind]]
+    wanted = {path: frames(path, "pyav") for path in paths}
+    differing: list[Path] = []
+
+    def work(order: Sequence[Path]) -> None:
+        differing.extend(path for path in order if not np.array_equal(frames(path, "nvdec"), wanted[path]))
+
+    workers = [threading.Thread(target=work, args=(order,)) for order in (paths, paths[::-1])]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not differing and 0 < len(kept) <= nvdec.MOST_KEPT
 
 
 @pytest.mark.gpu
