@@ -47,7 +47,7 @@ def copies(table: Table, name: str) -> Copies:
     rows = table.raw[name][index].astype(np.float32)
     if len(index) < LEAST or few_values(rows):
         return Copies(name, len(index), (), 0, len(index) >= LEAST)
-    exact = dict(_equal(rows))
+    exact = dict(equal_rows(rows))
     first = np.setdiff1d(np.arange(len(rows)), np.fromiter(exact, dtype=np.int64, count=len(exact)))
     reduced = table.components(name, rank=COLUMNS)[index][first]
     near = {int(first[b]): int(first[a]) for a, b in _near(reduced) if _alike(rows, first[a], first[b])}
@@ -74,7 +74,8 @@ def _alike(rows: NDArray[np.floating], one: int, other: int) -> bool:
     return float(np.linalg.norm(apart)) < NEAR * float(np.linalg.norm(far))
 
 
-def _equal(rows: NDArray[np.floating]) -> Iterator[tuple[int, int]]:
+def equal_rows(rows: NDArray[np.floating]) -> Iterator[tuple[int, int]]:
+    """Yield the places of rows (N, D) that equal an earlier one: each with the first that it equals."""
     known: dict[bytes, int] = {}
     for place, row in enumerate(rows):
         before = known.setdefault(row.tobytes(), place)

@@ -9,7 +9,7 @@ at once are a correlation, which the Fourier transform gives:
 from __future__ import annotations
 
 import numpy as np
-from dualstream.heads.diagnosis.signs.table import Floats, Mask
+from dualstream.heads.diagnosis.signs.table import Floats, Mask, middle_and_spread
 
 COLUMNS = 32  # of each side, those of most variance
 LEAST_ROWS = 200
@@ -17,7 +17,6 @@ LEAST_OVERLAP = 0.5  # of the rows
 FAR_Z = 5.0  # robust deviations from what the shifts usually have: such a shift is tried, no more
 MOST = 2
 PARTS = 3  # of the table, each asked by itself too: a batch may have been lost near its end
-QUARTILE = 1.4826  # of a normal distribution, of its median absolute deviation
 
 
 def far_shifts(x: Floats, y: Floats, use: tuple[Mask, Mask], nearest: int) -> list[int]:
@@ -41,9 +40,8 @@ def _far(x: Floats, y: Floats, use: tuple[Mask, Mask], nearest: int) -> list[tup
     overlap = count - np.abs(shifts)
     inside = overlap >= LEAST_OVERLAP * count
     shifts, strength = shifts[inside], strength[inside] / overlap[inside]
-    middle = np.median(strength)
-    spread = QUARTILE * np.median(np.abs(strength - middle)) + 1e-12
-    z = np.where(np.abs(shifts) > nearest, (strength - middle) / spread, -np.inf)
+    middle, spread = middle_and_spread(strength)
+    z = np.where(np.abs(shifts) > nearest, (strength - middle) / (spread + 1e-12), -np.inf)
     best = np.argsort(-z, kind="stable")[:MOST]
     return [(float(z[at]), int(shifts[at])) for at in best if z[at] >= FAR_Z]
 

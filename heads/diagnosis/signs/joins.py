@@ -121,11 +121,15 @@ def joins(table: Table) -> tuple[Join, ...]:
     back = {name: [(opposite(words), opposite_of(source)) for words, source in twice[name]] for name in names}
     with_labels = {name: _best(sides, name, LABELS, [*by_rows, *back[name]], at) for name in names}
     border = borders(table)
+
+    def stretched(one: str, other: str) -> _Best:
+        moves = [*ways, *back[one], *twice[other]]
+        return _stretched(sides, one, other, moves, at, border, table.ids)
+
     found = [
-        _join(sides, one, other, _stretched(sides, one, other, moves, at, border, table.ids), with_labels, at)
+        _join(sides, one, other, stretched(one, other), with_labels, at)
         for place, one in enumerate(names)
         for other in names[place + 1 :]
-        for moves in [[*ways, *back[one], *twice[other]]]
     ]
     late, inside = _late_labels(table, found), _labels_inside(table, found)
     return (*found, *_of_labels(sides, with_labels, found, late, inside, at, table.ids))

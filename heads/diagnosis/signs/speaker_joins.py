@@ -12,7 +12,7 @@ import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import residual
 from dualstream.heads.diagnosis.signs.orders import LARGEST_SHIFT
 from dualstream.heads.diagnosis.signs.stretches import late_rows
-from dualstream.heads.diagnosis.signs.table import Floats, Table
+from dualstream.heads.diagnosis.signs.table import Floats, Table, middle_and_spread
 
 SPEAKER_ROWS = 16
 SPEAKERS = 6  # with so many rows, below which nothing is usual
@@ -68,8 +68,8 @@ def _apart(table: Table, one: str, other: str) -> list[SpeakerJoin]:
     members = {code: np.flatnonzero(speaker == code) for code in codes}
     along_others = {code: (total - cross[code]) / (len(speaker) - len(members[code])) for code in codes}
     stands = np.array([_agreed(x[members[code]], y[members[code]], along_others[code]) for code in codes])
-    middle = float(np.median(stands))
-    spread = float(np.median(np.abs(stands - middle))) * 1.4826 + 1e-9
+    middle, spread = middle_and_spread(stands)
+    spread += 1e-9
     every = np.ones(len(speaker), dtype=bool)
     late = late_rows(x, y, (every, every), speaker)
     found = []

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 from dualstream.heads.diagnosis.signs.agreement import agreement
 from dualstream.heads.diagnosis.signs.far_shifts import far_shifts
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask
+from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, middle_and_spread
 
 LARGEST = 6  # rows, beside the few far shifts at which all rows agree
 NEAR = tuple(range(-LARGEST, LARGEST + 1))
@@ -36,7 +36,6 @@ ROUNDS = 3
 GROUPS = 6  # speakers, below which nothing is usual
 GROUP_GAIN = 5.0  # log-likelihood of all of a speaker's rows at one shift
 FAR = 3.5  # robust deviations from what the others gain, and
-QUARTILE = 1.4826  # of a normal distribution, of its median absolute deviation
 STARTS = 2  # shifts from which a path is looked for, beside none
 
 Ratio = Callable[[Codes, Codes], Floats]
@@ -232,9 +231,8 @@ def late_rows(x: Floats, y: Floats, use: tuple[Mask, Mask], group: Codes) -> dic
     over = np.delete(sums, LARGEST, axis=1) - np.maximum(sums[:, [LARGEST]], 0)
     best = over.argmax(axis=1)
     value = over[np.arange(len(names)), best]
-    middle = np.median(value)
-    spread = QUARTILE * np.median(np.abs(value - middle)) + 1e-9
-    found = (value >= GROUP_GAIN) & ((value - middle) / spread >= FAR) & (middle < 0)
+    middle, spread = middle_and_spread(value)
+    found = (value >= GROUP_GAIN) & ((value - middle) / (spread + 1e-9) >= FAR) & (middle < 0)
     return {
         int(names[at]): (int(best[at]) - LARGEST + int(best[at] >= LARGEST), float(value[at]))
         for at in np.flatnonzero(found)

@@ -32,6 +32,7 @@ WIDEST = 96  # that probes look at, and so the most that are kept
 ROWS_PER_COMPONENT = 12
 COLUMNS_AT_ONCE = 8  # that are sorted at a time: their quartiles take several copies of them
 QUARTILE_SPREAD = 1.349  # distance of a normal distribution's quartiles, in standard deviations
+QUARTILE = 1.4826  # deviation of a normal distribution, over its median distance from the middle
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,12 @@ def distinct_rows(rows: NDArray[Any]) -> int:
     """Return how many different rows there are, by hashes: copies of their bytes would be the whole again."""
     hashes = np.fromiter((hash(row.tobytes()) for row in rows), np.int64, count=len(rows))
     return len(np.unique(hashes))
+
+
+def middle_and_spread(values: Floats) -> tuple[float, float]:
+    """Return the median of values, and their deviation, were they normal, by the median distance from it."""
+    middle = float(np.median(values))
+    return middle, QUARTILE * float(np.median(np.abs(values - middle)))
 
 
 def few_values(rows: NDArray[np.floating]) -> bool:

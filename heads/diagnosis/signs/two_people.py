@@ -17,7 +17,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from dualstream.heads.diagnosis.signs.same_speakers import whitened_by_speaker
-from dualstream.heads.diagnosis.signs.table import Codes, Floats, Mask, Table, group_sums, most_heard, without
+from dualstream.heads.diagnosis.signs.table import (
+    Codes,
+    Floats,
+    Mask,
+    Table,
+    group_sums,
+    middle_and_spread,
+    most_heard,
+    without,
+)
 
 LEAST_ROWS = 24  # of a name
 LEAST_NAMES = 4
@@ -34,7 +43,6 @@ CHANCE = 1e-4  # of partings that have nothing to do with each other, over all n
 DIRECTIONS = 6  # of a name's own rows, in which they are parted
 STARTS = 8
 ROUNDS = 12
-QUARTILE = 1.4826  # of a normal distribution, of its median absolute deviation
 
 
 @dataclass(frozen=True, repr=False)
@@ -179,9 +187,9 @@ def _exceptions(parted: list[_Parted]) -> tuple[list[int], float]:
     others = np.array([one.apart for at, one in enumerate(parted) if at not in able])
     if len(able) >= MOST_NAMES * len(parted):
         return able, float(np.median(others)) if len(others) else 0.0
-    middle = float(np.median(others))
-    spread = max(QUARTILE * float(np.median(np.abs(others - middle))), FLOOR)
-    return [at for at in able if parted[at].apart >= max(middle + FAR * spread, MUCH * middle)], middle
+    middle, spread = middle_and_spread(others)
+    least = max(middle + FAR * max(spread, FLOOR), MUCH * middle)
+    return [at for at in able if parted[at].apart >= least], middle
 
 
 def _by_chance(one: _Parted) -> float:

@@ -1,6 +1,8 @@
 """A batch of rows that a stream's file holds twice, as a restart leaves it: what stands behind it is a batch late.
 
-as encoded   y0 y1 y2 y3 y4 y5 y6 y7          as they stand   y0 y1 y2 y3 y2 y3 y4 y5
+    as encoded   y0 y1 y2 y3 y4 y5 y6 y7          as they stand   y0 y1 y2 y3 y2 y3 y4 y5
+
+Its copies tell by how many rows, however little the streams share.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
+from dualstream.heads.diagnosis.signs.copies import equal_rows
 from dualstream.heads.diagnosis.signs.table import Codes, Table
 
 LEAST = 8  # rows of a batch
@@ -36,11 +39,8 @@ def moved_back(table: Table, name: str) -> Iterator[tuple[str, Codes]]:
 def batch_twice(table: Table, name: str) -> tuple[int, int] | None:
     """Return where the longest batch of a stream begins that equals the rows right before it, and its length."""
     rows, there = table.raw[name], table.there[name]
-    before, apart = dict[bytes, int](), Counter[int]()
-    for place in np.flatnonzero(there).tolist():
-        content = rows[place].tobytes()
-        apart[place - before.get(content, place)] += 1
-        before[content] = place
+    places = np.flatnonzero(there)
+    apart = Counter(int(places[later] - places[first]) for later, first in equal_rows(rows[places]))
     found = []
     for late, count in apart.items():
         if late >= LEAST and count >= MOST_OF * late:
