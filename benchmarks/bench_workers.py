@@ -1,13 +1,14 @@
 """What a clip costs: decoding by ffmpeg and PyAV beside their bare floors, and the run beside its workers.
 
-    python benchmarks/bench_workers.py [--clips 160] [--rounds 5] [--part decoders,run]
+    python benchmarks/bench_workers.py [--clips 160] [--rounds 5] [--part decoders,run] [--cases free,wide,…]
 
 decoders  processor time of all processes per clip as MELD's, of one decoding thread: `read_clip` by ffmpeg and by
           PyAV, exact and fast, and beside each the bare decoding of the same streams, in milliseconds, and the
           median of the paired ratios. Bare ffmpeg scales frames and resamples; bare PyAV decodes and drops.
 run       processor time per clip of the run's own process and of all others, and clips a second with 1 and with 2
-          workers: encoders that cost nothing, `acoustic`, and whisper-tiny.en where DUALSTREAM_WEIGHTS has it (and
-          without the forward passes, timed inside the run). What a run of 8 clips takes is taken off.
+          workers: encoders that cost nothing (free: a few columns of sound; wide: 4,096 columns of frames, as VGG-16
+          has), `acoustic`, and whisper-tiny.en where DUALSTREAM_WEIGHTS has it (and without the forward passes,
+          timed inside the run). What a run of 8 clips takes is taken off.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 import checkout  # noqa: F401
 import numpy as np
 from bench_media import bare, make_clips
+from dualstream.features.encoder import EncoderSpec, register
 from dualstream.features.media import DecodeSettings, find_ffmpeg, read_clip
 from dualstream.features.windows import Sampling, WindowPlan
 from dualstream.pipeline.commands.extract import extract
@@ -34,6 +36,23 @@ from dualstream.pipeline.extraction import clip_workers
 from dualstream.pipeline.extraction.options import ExtractionOptions, RunOptions
 
 SHORT_RUN = 8  # clips
+WIDE = 4096  # columns
+
+
+class WideEncoder:
+    """Costs nothing, and gives rows as wide as those of VGG-16."""
+
+    def __init__(self) -> None:
+        self.spec = EncoderSpec("wide", "video", WIDE, WIDE)
+        self.frame_size_px, self.batch_size = 224, 8
+        self._rows = np.random.default_rng(0).standard_normal((self.batch_size, WIDE), dtype=np.float32)
+
+    def encode_frames(self, frames: np.ndarray) -> np.ndarray:
+        """Return rows that are there already."""
+        return self._rows[: len(frames)]
+
+
+register("video", "wide", network=True)(lambda argument, options: WideEncoder())
 
 
 def cpu_ms() -> tuple[float, float]:
@@ -104,18 +123,21 @@ def run_once(folder: Path, clips: list[Path], count: int, workers: int, **option
         return np.array([*(np.array(cpu_ms()) - before), 1000 * (time.monotonic() - started)])
 
 
-def run(folder: Path, clips: list[Path], count: int) -> dict[str, Any]:
+def run(folder: Path, clips: list[Path], count: int, only: str) -> dict[str, Any]:
     """Measure runs with several encoders, and what each clip adds to them."""
     clip_workers.LEAST_CLIPS = 0
     report: dict[str, Any] = {}
     cases: dict[str, dict[str, Any]] = {
         "free": {"video": ("none",), "audio": ("acoustic",), "max_clip_s": 0.05},
+        "wide": {"video": ("wide",), "audio": ("none",)},
         "acoustic": {"video": ("none",), "audio": ("acoustic",)},
     }
     whisper = Path(os.environ.get("DUALSTREAM_WEIGHTS", "")) / "whisper-tiny.en"
     if whisper.is_dir():
         cases["whisper-tiny"] = {"video": ("none",), "audio": (f"hf:{whisper}",)}
     for name, options in cases.items():
+        if only and name not in only.split(","):
+            continue
         run_once(folder, clips, SHORT_RUN, 1, **options)  # imports what is loaded late
         for workers in (1, 2):
             few, few_network = timed(folder, clips, SHORT_RUN, workers, **options)
@@ -157,6 +179,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=160)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--part", default="decoders,run")
+    parser.add_argument("--cases", default="", help="of the runs; default: all")
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -165,7 +188,7 @@ def main() -> None:
         if "decoders" in told.part:
             report["decoders"] = decoders(clips, told.rounds)
         if "run" in told.part:
-            report["run"] = run(folder, clips, told.clips)
+            report["run"] = run(folder, clips, told.clips, told.cases)
     print(json.dumps(report, indent=1))
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
+import sys
 
+NVIDIA_DRIVER = "libcuda.so.1"
+AMD_GPUS = "/dev/kfd"
 KNOWN = re.compile(r"auto|cpu|cuda(:\d{1,3})?", re.ASCII)
 
 
@@ -26,11 +31,26 @@ def choose_device(text: str) -> str:
     """Return `text`; for ``auto`` ``cuda`` where torch finds a GPU, else ``cpu``, also where there is no torch."""
     if text != "auto":
         return text
+    if not may_have_gpu():  # torch would say the same, but importing it takes seconds
+        return "cpu"
     try:
         import torch
     except ImportError:
         return "cpu"
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def may_have_gpu() -> bool:
+    """Tell whether torch could find a GPU; False where what it reaches them by is not on this system."""
+    if sys.platform == "darwin":
+        return False
+    if not sys.platform.startswith("linux") or os.path.exists(AMD_GPUS):
+        return True
+    try:
+        ctypes.CDLL(NVIDIA_DRIVER)
+    except OSError:
+        return False
+    return True
 
 
 def number_of_gpu(device: str) -> int:

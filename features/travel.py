@@ -41,8 +41,8 @@ def without_networks(plan: ClipPlan, stays: Callable[[Encoder], bool]) -> ClipPl
 
 
 def warm_up(plan: ClipPlan) -> None:
-    """Have encoders import what their first clip would wait for: those that have a method `warm_up`."""
-    for one in plan.encoders.values():
+    """Have encoders and reader import what their first clip would wait for: those that have a method `warm_up`."""
+    for one in (plan.reader, *plan.encoders.values()):
         if (act := getattr(one, "warm_up", None)) is not None:
             act()
 

@@ -71,6 +71,12 @@ def decoder_at_hand(wanted: Decoder, gpu: int) -> Decoder:
     return wanted if wanted == "ffmpeg" or is_installed() else "ffmpeg"
 
 
+def warm_up(decoder: Decoder, gpu: int) -> None:
+    """Import what the first clip would wait for; for the video engine, have the driver make its context."""
+    if decoder_at_hand(decoder, gpu) != "ffmpeg":
+        importlib.import_module("av")
+
+
 def version() -> str:
     """Return PyAV's version and that of the ffmpeg libraries inside it.
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dualstream.pipeline.cache import Cache, open_cache, write_cache
 from dualstream.pipeline.cache.model import FailedClip
@@ -18,6 +19,7 @@ from dualstream.pipeline.errors import CorruptError, UsageError, resumable
 from dualstream.pipeline.extraction.build_cache import ShardFolder, build_cache, whitened_words
 from dualstream.pipeline.extraction.build_shards import MadeShard, ShardJob, make_shards
 from dualstream.pipeline.extraction.distributed import Cluster, cluster
+from dualstream.pipeline.extraction.early_workers import EarlyWorkers
 from dualstream.pipeline.extraction.encoder_choice import idle_words
 from dualstream.pipeline.extraction.estimate import estimate
 from dualstream.pipeline.extraction.parts import failed_clips, part_report
@@ -41,7 +43,7 @@ from dualstream.pipeline.storage.folders import make_folder, require_writable
 from dualstream.pipeline.storage.lock import locked
 from dualstream.pipeline.storage.sealed import is_sealed, publish, remove_leftovers
 
-from dualstream.cores import available_cores, one_blas_thread, torch_threads
+from dualstream.cores import one_blas_thread, torch_threads
 from dualstream.counting import counted
 
 
@@ -102,13 +104,16 @@ def extract(
             remove_leftovers(shards)
         nodes = held.enter_context(_nodes(manifest, root, out, options, run, note))
         memo = shards / "recipe-memo.json"
-        recipe = nodes.recipe if nodes else build_recipe(options, shard_size=run.shard_size, memo=memo)
+        early = EarlyWorkers(run.cores, options.torch_threads, len(manifest) // run.share.count)
+        held.callback(early.close)
+        how = {"shard_size": run.shard_size, "memo": memo, "before_networks": early.begin}
+        recipe = nodes.recipe if nodes else build_recipe(options, **how)
         existing = _existing(out, recipe, run.replace, notice)
         folder = _folder(out, recipe, manifest, run.shard_size)
         _open(folder, recipe)
         hasher = hasher_of(root, (path for one in manifest for path in one.files))
         held.callback(hasher.close)
-        work = ExtractionJob(manifest, folder, recipe, hasher, root, options, run, nodes)
+        work = ExtractionJob(manifest, folder, recipe, hasher, root, options, run, nodes, early)
         made = _make_missing(work, note)
         if run.part is not None:
             report = _part_made(out, work, made, note)
@@ -253,6 +258,7 @@ def _make_missing(work: ExtractionJob, note: Callable[[str], None]) -> list[int]
     # Closed whatever happens: an interrupt during a commit must end the threads that decode ahead, too.
     here = recipe.has_network and work.nodes is None
     torch = torch_threads(work.options.torch_threads if here else None)
+    work.early.clips = sum(made)
     with torch, Progress(sum(made)) as progress, contextlib.closing(_executed(work, jobs, progress)) as shards:
         for one in shards:
             if not work.run.keep_going:
@@ -273,7 +279,6 @@ def _executed(
 ) -> Generator[MadeShard, None, None]:
     """Make the jobs' shards by the executor that was chosen."""
     run, recipe = work.run, work.recipe
-    workers = run.workers or available_cores()
 
     def on_clip(failed: bool, frames: int) -> None:
         progress.advance(failed=failed, frames=frames)
@@ -281,8 +286,10 @@ def _executed(
     if work.nodes is not None:
         yield from work.nodes.make(jobs, work.hasher, on_clip)
         return
-    batches = work.options.batches
-    yield from make_shards(jobs, recipe, work.hasher, workers=workers, batches=batches, on_clip=on_clip)
+    _ = recipe.plan  # built now, where it wasn't yet: that begins the early workers
+    how: dict[str, Any] = {"workers": run.cores, "batches": work.options.batches, "on_clip": on_clip}
+    with contextlib.closing(work.early) as early:
+        yield from make_shards(jobs, recipe, work.hasher, pool=early.pool, **how)
 
 
 def _nodes(
@@ -369,9 +376,8 @@ def _dry_run(
         if nodes:
             guess = nodes.estimate(to_make)
         else:
-            workers = run.workers or available_cores()
             with torch_threads(options.torch_threads if recipe.has_network else None):
-                guess = estimate(to_make, recipe, work.hasher, workers=workers, batches=options.batches)
+                guess = estimate(to_make, recipe, work.hasher, workers=run.cores, batches=options.batches)
     of_each = [len(to_make)] if to_make else []
     return replace(_report(out, work, of_each, []), notices=notices, estimate=guess)
 

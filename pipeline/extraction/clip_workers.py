@@ -23,6 +23,7 @@ from typing import Protocol
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import Encoder
 from dualstream.features.media import stop_all
+from dualstream.features.media.settings import Decoder
 from dualstream.features.preparation import OnlyPrepares
 from dualstream.features.travel import without_networks
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
 TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
 STARTS = 30  # of workers that are ended before they have a clip, one after the other
-END_LIMIT_S = 2.0
 
 
 class ClipReading(Protocol):
@@ -83,9 +83,7 @@ def clip_reading(
 
     Workers of a `pool` stay there for the next reading; else they end with this one.
     """
-    if plan.decode is None or sys.platform == "win32" or not sys.executable:
-        return InProcess(hasher)
-    if clips < LEAST_CLIPS * workers and plan.decode.decoder == "ffmpeg":
+    if plan.decode is None or not worth_workers(plan.decode.decoder, clips=clips, workers=workers):
         return InProcess(hasher)
     try:
         _pack(plan)
@@ -93,6 +91,13 @@ def clip_reading(
         log.info("clips are read in threads, not in worker processes: %s", error)
         return InProcess(hasher)
     return ClipWorkers(hasher, pool=pool)
+
+
+def worth_workers(decoder: Decoder, *, clips: int, workers: int) -> bool:
+    """Tell whether so many clips are worth the start of worker processes, or must not crash this one."""
+    if sys.platform == "win32" or not sys.executable:
+        return False
+    return decoder != "ffmpeg" or clips >= LEAST_CLIPS * workers
 
 
 class ClipWorkers:
@@ -146,15 +151,16 @@ class ClipWorkers:
 
 
 class WorkerPool:
-    """Worker processes of one recipe, started as they are needed, for readings one after the other."""
+    """Worker processes of one recipe, started as they are needed or ahead, for readings one after the other."""
 
     def __init__(self, start: Callable[[], Worker] | None = None) -> None:
         self.turns = _Turns()
         self._start = start or Worker
         self._packed: dict[tuple[str, ...], tuple[str, bytes]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
+        self._beginning: set[threading.Thread] = set()
         self._closed = False
 
     @property
@@ -167,19 +173,47 @@ class WorkerPool:
         with self._lock:
             self._closed = True
             workers = list(self._all)
+            self._lock.notify_all()
         self.turns.close()
         for worker in workers:
             worker.kill()
 
     def close(self) -> None:
-        """Let all workers end, and wait for them."""
+        """End all workers, which have no clip any more, and wait for them."""
+        self.stop()
         with self._lock:
-            self._closed = True
+            beginning = list(self._beginning)
+        for thread in beginning:
+            thread.join()
+        with self._lock:
             workers, self._idle, self._all = list(self._all), [], set()
         for worker in workers:
-            worker.hang_up()
-        for worker in workers:
-            worker.end(END_LIMIT_S)
+            worker.end()
+
+    def begin(self, count: int, plan: ClipPlan) -> None:
+        """Start workers ahead of the first clip, and have them import what `plan` takes; who asks waits for them.
+
+        One that can't be started is for the first clip to tell of.
+        """
+        data = _pack(plan)
+        request = Request(None, None, hashlib.sha256(data).hexdigest(), data)
+        for _ in range(count):
+            thread = threading.Thread(target=self._begin_one, args=(request,), daemon=True)
+            with self._lock:
+                self._beginning.add(thread)
+            thread.start()
+
+    def _begin_one(self, request: Request) -> None:
+        try:
+            worker = self._ready(self._started(), request)
+            with self._lock:
+                self._idle.append(worker)
+        except Exception as error:  # noqa: BLE001  # a thread has nobody to raise it to
+            log.info("a worker was not started ahead: %s", error)
+        finally:
+            with self._lock:
+                self._beginning.discard(threading.current_thread())
+                self._lock.notify_all()
 
     def ask(self, request: Request) -> Answer:
         """Ask a worker that has the plan; raise WorkerLostError where it ends while it has the clip."""
@@ -191,6 +225,7 @@ class WorkerPool:
             raise
         with self._lock:
             self._idle.append(worker)
+            self._lock.notify()
         return answer
 
     def packed(self, plan: ClipPlan) -> tuple[str, bytes]:
@@ -222,7 +257,7 @@ class WorkerPool:
                 if worker.has_ended():
                     raise WorkerLostError("the worker process was ended while it waited", from_outside=True)
                 return worker
-            answer = worker.ask(replace(request, utterance=None))
+            answer = worker.ask(replace(request, hasher=None, utterance=None))
         except WorkerLostError:
             self._forget(worker)
             raise
@@ -234,6 +269,7 @@ class WorkerPool:
 
     def _waiting(self) -> Worker | None:
         with self._lock:
+            self._lock.wait_for(lambda: self._idle or self._closed or not self._beginning)
             return self._idle.pop() if self._idle else None
 
     def _started(self) -> Worker:
@@ -253,7 +289,7 @@ class WorkerPool:
         return worker
 
     def _forget(self, worker: Worker) -> None:
-        worker.end(0.0)
+        worker.end()
         with self._lock:
             self._all.discard(worker)
             self._refuse_closed()

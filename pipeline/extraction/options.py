@@ -195,6 +195,11 @@ class RunOptions:
         """The part of the shards that the run makes; all of them where none is named."""
         return Part() if self.part is None else Part.parse(self.part)
 
+    @property
+    def cores(self) -> int:
+        """Clips that are read at a time: one on each core unless `workers` says else."""
+        return self.workers or available_cores()
+
 
 @dataclass(frozen=True)
 class ProjectOptions:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -15,19 +15,15 @@ from typing import Any, cast
 from dualstream.features.device import choose_device, number_of_gpu
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.features.encoder import Encoder, SpecDocument, VideoEncoder, build, find
-from dualstream.features.faces.detection import GROUP as DETECTORS_GROUP
-from dualstream.features.faces.embedding import GROUP as EMBEDDERS_GROUP
 from dualstream.features.faces.region import FaceMethod, RegionEncoder, make_method
-from dualstream.features.faces.scoring import GROUP as SCORERS_GROUP
-from dualstream.features.media import MediaError, ffmpeg_candidates, find_ffmpeg, read_clip, version_of
+from dualstream.features.media import MediaError, ffmpeg_candidates, find_ffmpeg, pyav, read_clip, version_of
+from dualstream.features.media.settings import Decoder, DecodeSettings
 from dualstream.features.options import Region
-from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.extraction.encoder_choice import (
     LONGEST_NAME,
     STREAMS,
     build_encoders,
-    files_of,
     grid_of,
     has_network,
     is_network,
@@ -39,26 +35,17 @@ from dualstream.pipeline.extraction.options import MOST_BATCHES as MOST_BATCHES
 from dualstream.pipeline.extraction.options import ExtractionOptions as ExtractionOptions
 from dualstream.pipeline.extraction.options import RunOptions
 from dualstream.pipeline.extraction.processor import cpu_capability
+from dualstream.pipeline.extraction.recipe_memo import memo_key, read_memo, write_memo
 from dualstream.pipeline.provenance import (
     Environment,
     RecipeDocument,
     canonical_json,
-    digest_of,
     fingerprint,
 )
-from dualstream.pipeline.storage.sealed import publish
 
-from dualstream import features
 from dualstream.cores import BLAS_THREADS
-from dualstream.discovery import ENCODERS_GROUP, origins
 
 RECIPE_VERSION = 1
-GROUPS = (
-    ENCODERS_GROUP,
-    DETECTORS_GROUP,
-    SCORERS_GROUP,
-    EMBEDDERS_GROUP,
-)  # whose code shapes rows
 SHAPING_PACKAGES = ("numpy", "scipy", "librosa", "torch", "torchvision")
 
 
@@ -106,6 +93,7 @@ def make_recipe(
     shard_size: int = RunOptions.shard_size,
     memo: Path | None = None,
     build_encoder: Any = build,
+    before_networks: Callable[[ClipPlan], None] | None = None,
 ) -> Recipe:
     """Say what the numbers will depend on, and build the encoders that `options` name.
 
@@ -116,6 +104,9 @@ def make_recipe(
     memo
         A file in which the answer is noted: where nothing that it rests on has changed since, encoders are
         built only when the plan is asked for, so that a run with nothing to do builds none and starts no ffmpeg.
+    before_networks
+        Called once when torch is about to be imported and networks to be built, which takes seconds, with a plan
+        of the encoders that are none: other processes can import what those need meanwhile.
 
     Raises
     ------
@@ -127,31 +118,52 @@ def make_recipe(
     if build_encoder is build:
         refuse_early(options)
     networks = has_network(options)
+
+    @functools.cache
+    def announce() -> None:
+        if networks and before_networks is not None:
+            before_networks(_without_networks(options, build_encoder))
+
+    if memo is None or not memo.exists():  # else there may be nothing to build
+        announce()
     device = choose_device(options.device) if networks else "cpu"
     binaries = _binaries(options)
 
     def build_plan() -> ClipPlan:
+        announce()
         return _plan(options, device, build_encoder)
 
-    def find_environment() -> Environment:
-        return _environment(device, options.torch_threads, _shaping_packages(options))
+    packages = _packages(_shaping_packages(options))
+    key = memo_key(options, shard_size, device, binaries, packages) if memo is not None else ""
+    noted = read_memo(memo, key) if memo is not None else None
 
-    key = _memo_key(options, shard_size, device, binaries) if memo is not None else ""
-    noted = _read_memo(memo, key) if memo is not None else None
+    def find_environment() -> Environment:
+        return _environment(device, options.torch_threads, packages)
+
     if memo is not None and noted is not None:
         document, specs = noted
         return Recipe(document, specs, lambda: _as_noted(build_plan(), specs, memo), find_environment)
     plan = build_plan()
     specs = _specs(plan)
     refuse_idle_tables(options, specs.values())
-    document = {
+    document = _document(options, plan, specs, device, shard_size)
+    if memo is not None:
+        write_memo(memo, key, document, specs)
+    return Recipe(document, specs, lambda: plan, find_environment)
+
+
+def _document(
+    options: ExtractionOptions, plan: ClipPlan, specs: Mapping[str, SpecDocument], device: str, shard_size: int
+) -> RecipeDocument:
+    """Return all that shapes the numbers, as JSON."""
+    document: RecipeDocument = {
         "version": RECIPE_VERSION,
         "windows": {"length_s": plan.windows.length_s, "hop_s": plan.windows.hop_s},
         "sampling": str(plan.sampling),
         "decode": plan.decode.to_json() if plan.decode else None,
         "decoder": version_of(plan.decode, _ffmpeg(options)) if plan.decode else None,
         "device": device.partition(":")[0] if plan.video or plan.audio else None,
-        "precision": options.precision if networks else "fp32",
+        "precision": options.precision if has_network(options) else "fp32",
         "shard_size": shard_size,
         # The width after projection is not part of it: projecting again needs no new rows.
         "streams": {name: _without_width(spec) for name, spec in specs.items()},
@@ -161,11 +173,7 @@ def make_recipe(
     looks = any(isinstance(one, RegionEncoder) for one in plan.encoders.values())
     if looks and plan.decode is not None and plan.decode.decoder != "ffmpeg":  # ffmpeg did, once
         document["watched"] = plan.decode.decoder
-    if memo is not None:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        note = {"key": key, "document": document, "specs": specs}
-        publish(memo, canonical_json(note).encode("utf-8"), durable=False)
-    return Recipe(document, specs, lambda: plan, find_environment)
+    return document
 
 
 def _without_width(spec: SpecDocument) -> SpecDocument:
@@ -197,9 +205,20 @@ def _plan(options: ExtractionOptions, device: str, build_encoder: Any) -> ClipPl
         raise UsageError(str(error)) from error
     if decode is None:
         return ClipPlan(encoders, windows, sampling, None)
-    return ClipPlan(
-        encoders, windows, sampling, decode, _Reader(_ffmpeg(options), number_of_gpu(device)), options.scramble
-    )
+    reader = _Reader(_ffmpeg(options), number_of_gpu(device), options.decoder)
+    return ClipPlan(encoders, windows, sampling, decode, reader, options.scramble)
+
+
+def _without_networks(options: ExtractionOptions, build_encoder: Any) -> ClipPlan:
+    """Return a plan of what hears sound without a network; it is for `warm_up`, and reads no clip."""
+    entries = {text: find("audio", text) for text in options.audio}
+    heard = tuple(text for text, one in entries.items() if one and not (one.network or one.table or one.weights))
+    try:
+        encoders = build_encoders("audio", replace(options, audio=heard, audio_weights=()), "cpu", build_encoder)
+    except (ValueError, OSError, DualstreamError):  # building all of them will say so
+        encoders = {}
+    reader = _Reader(None, number_of_gpu(options.device), options.decoder)
+    return ClipPlan(encoders, decode=DecodeSettings(decoder=options.decoder), reader=reader)
 
 
 def _by_region(
@@ -233,6 +252,11 @@ class _Reader:
 
     ffmpeg: str | None
     gpu: int = 0
+    decoder: Decoder = "ffmpeg"
+
+    def warm_up(self) -> None:
+        """Import what the first clip would wait for."""
+        pyav.warm_up(self.decoder, self.gpu)
 
     def __call__(self, path: Path, **how: Any) -> Any:
         return read_clip(path, ffmpeg=self.ffmpeg, gpu=self.gpu, **how)
@@ -268,9 +292,6 @@ def named_ffmpeg(options: ExtractionOptions) -> str | None:
     return str(named)
 
 
-# The memo
-
-
 def _specs(plan: ClipPlan) -> dict[str, SpecDocument]:
     specs: dict[str, SpecDocument] = json.loads(
         canonical_json({name: encoder.spec.to_json() for name, encoder in plan.encoders.items()})
@@ -284,56 +305,6 @@ def _as_noted(plan: ClipPlan, specs: dict[str, SpecDocument], memo: Path) -> Cli
         memo.unlink(missing_ok=True)
         raise DualstreamError("weights or tables changed while the run began; run the same command again")
     return plan
-
-
-def _memo_key(options: ExtractionOptions, shard_size: int, device: str, binaries: Sequence[str]) -> str:
-    """Return a digest of all that the document rests on: options, our own source, packages, and files by stamp."""
-    sources = sorted(Path(features.__file__).parent.rglob("*.py"))
-    try:
-        named = [path for stream in STREAMS for path in files_of(stream, options)]
-    except (ValueError, OSError):  # building the encoders will say so
-        named = []
-    home = os.environ.get("TORCH_HOME", os.path.expanduser("~/.cache/torch"))  # "~" itself where there is no home
-    hub = Path(home) / "hub" / "checkpoints"
-    published = sorted(hub.glob("*")) if os.path.isdir(hub) else []  # not so either of a home that is shut to us
-    return digest_of(
-        {
-            "options": {key: str(value) for key, value in vars(options).items()},
-            "shard_size": shard_size,
-            "device": device,
-            "sources": [digest_of_file(path) for path in sources],
-            "packages": _packages(_shaping_packages(options)),
-            "outside": [[name, *_stamps(path)] for group in GROUPS for name, path in origins(group)],
-            "files": [_stamp(path) for path in [*named, *published, *map(Path, binaries)]],
-        }
-    )
-
-
-def _stamp(path: Path) -> list[Any]:
-    """Return a file's real path, size and time of change; the path alone where it is not a file (``random:0``)."""
-    try:
-        facts = path.stat()
-        return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
-    except OSError:
-        return [str(path)]
-
-
-def _stamps(place: Path | None) -> list[list[Any]]:
-    """Return the stamps of the Python files of an installed package, or of a single module."""
-    if place is None:
-        return []
-    return [_stamp(path) for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
-
-
-def _read_memo(memo: Path, key: str) -> tuple[RecipeDocument, dict[str, SpecDocument]] | None:
-    """Return document and specs where the note is about the same things; it is a shortcut only."""
-    try:
-        note = json.loads(memo.read_bytes())
-        if note["key"] == key and isinstance(note["document"], dict) and isinstance(note["specs"], dict):
-            return cast(RecipeDocument, note["document"]), note["specs"]
-    except (OSError, ValueError, TypeError, KeyError):
-        pass
-    return None
 
 
 def _shaping_packages(options: ExtractionOptions) -> list[str]:
@@ -354,8 +325,8 @@ def _packages(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _environment(device: str, threads: int, packages: Sequence[str]) -> Environment:
-    facts: Environment = {"packages": _packages(packages), "blas_threads": BLAS_THREADS}
+def _environment(device: str, threads: int, packages: dict[str, str]) -> Environment:
+    facts: Environment = {"packages": packages, "blas_threads": BLAS_THREADS}
     if "torch" in facts["packages"]:
         facts["threads"] = threads
         facts["processor"] = _cuda_name(device) or cpu_capability()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from dualstream.pipeline.errors import CorruptError, UsageError
 from dualstream.pipeline.extraction.build_cache import ShardFolder
 from dualstream.pipeline.extraction.build_shards import ShardJob
 from dualstream.pipeline.extraction.distributed import Cluster
+from dualstream.pipeline.extraction.early_workers import EarlyWorkers
 from dualstream.pipeline.extraction.presence import require_known
 from dualstream.pipeline.extraction.recipe import ExtractionOptions, Recipe
 from dualstream.pipeline.extraction.request import RunOptions
@@ -38,6 +39,8 @@ class ExtractionJob:
     run: RunOptions
     nodes: Cluster | None = None
     """Who makes the shards; None: this process."""
+    early: EarlyWorkers = field(default_factory=EarlyWorkers)
+    """Workers of this process that start ahead of the first clip."""
 
     def groups(self) -> list[tuple[int, Sequence[Utterance]]]:
         """Return the shards that are asked for, each by its index and its utterances."""

@@ -45,10 +45,10 @@ READY = "ready"
 class Request:
     """One clip as a worker is asked for it."""
 
-    hasher: Hasher
+    hasher: Hasher | None
     """Who answers for its files there."""
     utterance: Utterance | None
-    """None where only the plan is to be taken."""
+    """None, with `hasher`, where only the plan is to be taken."""
     key: str
     """Of the plan."""
     plan: bytes | None
@@ -88,7 +88,7 @@ def _serve(run: Channel) -> None:
                 plans[request.key] = unpacked(request.plan)
                 warm_up(plans[request.key])
                 _limit_torch()
-            if request.utterance is None:
+            if request.utterance is None or request.hasher is None:
                 run.send(Answer(None, {}))
                 continue
             taken = take(request.utterance, plans[request.key], request.hasher)

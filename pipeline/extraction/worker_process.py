@@ -36,9 +36,15 @@ class WorkerLostError(Exception):
 
 
 class Worker:
-    """One worker process, and our end of the way to it."""
+    """One worker process, and our end of the way to it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    torch_threads
+        That torch has there; None: as many as here.
+    """
+
+    def __init__(self, torch_threads: int | None = None) -> None:
         self.plans: set[str] = set()
         ours, theirs = Pipe()
         memory = anonymous_memory()
@@ -55,7 +61,7 @@ class Worker:
                 stderr=self._words,
                 pass_fds=fds,
                 start_new_session=True,
-                env=_environment(),
+                env=_environment(torch_threads),
             )
         except OSError as error:
             raise DualstreamError(f"a worker process can't be started: {error}") from error
@@ -102,10 +108,6 @@ class Worker:
             return _wait_unreaped(self._process.pid, 0.0) is not None
         return True
 
-    def hang_up(self) -> None:
-        """Let the worker end once it has answered."""
-        self._channel.connection.close()
-
     def kill(self) -> None:
         """End the worker's session at once: itself, and the ffmpeg that it runs. Any thread may do so."""
         with self._lock:
@@ -113,11 +115,8 @@ class Worker:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
-    def end(self, patience_s: float) -> None:
-        """End the worker, by force where it does not within some seconds, and close all that it shared."""
-        if patience_s:
-            with contextlib.suppress(ChildProcessError):
-                _wait_unreaped(self._process.pid, patience_s)
+    def end(self) -> None:
+        """End the worker at once, which has nothing to put away, and close all that it shared."""
         self.kill()
         with self._lock:
             if self._ended:
@@ -150,10 +149,11 @@ def _paths() -> list[str]:
     return [os.path.abspath(path) for path in sys.path]
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment of a worker: torch has as many threads there as here, all else one."""
-    torch = sys.modules.get("torch")
-    count = torch.get_num_threads() if torch is not None and hasattr(torch, "get_num_threads") else 1
+def _environment(count: int | None) -> dict[str, str]:
+    """Return the environment of a worker: torch has so many threads there, else as many as here; all else one."""
+    if count is None:
+        torch = sys.modules.get("torch")
+        count = torch.get_num_threads() if torch is not None and hasattr(torch, "get_num_threads") else 1
     return {**os.environ, **dict.fromkeys(THREADS, "1"), "OMP_NUM_THREADS": str(count)}
 
 

@@ -335,7 +335,8 @@ def _compare(descriptor: int, view: memoryview, path: Path) -> None:
     position = 0
     while position < len(view):
         block = os.read(descriptor, READ_BLOCK_BYTES)
-        if not block or block != view[position : position + len(block)]:
+        written = view[position : position + len(block)]
+        if not block or not np.array_equal(np.frombuffer(block, np.uint8), np.frombuffer(written, np.uint8)):
             raise DualstreamError(
                 f"{path} read back differs from what was written at byte {position}: a bad disk?"
             )

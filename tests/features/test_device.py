@@ -4,7 +4,8 @@ import sys
 
 import pytest
 import torch
-from dualstream.features.device import choose_device
+from dualstream.features import device
+from dualstream.features.device import choose_device, may_have_gpu
 
 
 @pytest.mark.parametrize("name", ["cpu", "cuda", "cuda:1", "nonsense"])
@@ -16,9 +17,29 @@ def test_a_name_stays(name, monkeypatch):
 @pytest.mark.parametrize(("found", "chosen"), [(True, "cuda"), (False, "cpu")])
 def test_auto_is_what_torch_finds(found, chosen, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: found)
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
     assert choose_device("auto") == chosen
 
 
 def test_auto_without_torch_is_the_cpu(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
     assert choose_device("auto") == "cpu"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="libraries of Linux")
+def test_torch_is_imported_only_where_a_driver_is(monkeypatch, tmp_path):
+    """A library of the C compiler's stands for the driver's."""
+    monkeypatch.setattr(device, "AMD_GPUS", str(tmp_path / "none"))
+    monkeypatch.setattr(device, "NVIDIA_DRIVER", "libc.so.6")
+    assert may_have_gpu()
+    monkeypatch.setattr(device, "NVIDIA_DRIVER", "libnone.so.1")
+    assert not may_have_gpu()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: pytest.fail("torch was asked"))
+    assert choose_device("auto") == "cpu"
+    monkeypatch.setattr(device, "AMD_GPUS", str(tmp_path))
+    assert may_have_gpu()
+
+
+def test_what_torch_finds_is_never_ruled_out():
+    assert may_have_gpu() or not torch.cuda.is_available()

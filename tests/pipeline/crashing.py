@@ -77,6 +77,8 @@ class HalvingPreparation:
 
     parent: int = field(default_factory=os.getpid)
     warm: bool = False
+    notes: Path | None = None
+    """A folder in which it is noted where it was warmed up."""
 
     def prepare(self, audio: Any, starts_s: Any, length_s: float, covered_s: tuple[float, float]) -> Prepared:
         assert os.getpid() != self.parent and self.warm
@@ -86,6 +88,8 @@ class HalvingPreparation:
 
     def warm_up(self) -> None:
         self.warm = True
+        if self.notes is not None:
+            (self.notes / f"warm-{os.getpid()}-{time.monotonic_ns()}").touch()
 
 
 @dataclass

@@ -125,8 +125,9 @@ def stub_recipe(
     video: StubVideo | None = None,
     shard_size: int = 32,
     memo: Path | None = None,
+    before_networks: Callable[[ClipPlan], None] | None = None,
 ) -> Recipe:
-    """Build a recipe of stub encoders; the options shape it as they would a real one."""
+    """Build a recipe of stub encoders; the options shape it as they would a real one, and no network is waited for."""
 
     def build(stream: str, text: str, how: EncoderOptions) -> Any:
         if text != "stub":
