@@ -52,18 +52,19 @@ def batches(table: Table, name: str) -> Batches | None:
     rows = table.raw[name]
     if there.sum() < BLOCKS * SHORTEST or few_values(rows[there]):
         return None
-    spread = rows[there].std(axis=0)
+    known = rows if there.all() else rows[there]
+    middle, spread = known.mean(axis=0), known.std(axis=0)
     alive = np.flatnonzero(spread > 1e-9 * spread.max(initial=0.0))
     if not len(alive):
         return None
     turn = np.random.default_rng(0).normal(size=(len(alive), min(DIRECTIONS, len(alive))))
-    scaled = (rows[:, alive] - rows[there][:, alive].mean(axis=0)) / spread[alive]
     found = []
     for part in _parts(table, there):
+        scaled = (rows[np.ix_(part[:SCANNED], alive)] - middle[alive]) / spread[alive]
         values: tuple[tuple[Literal["mean", "spread"], Floats], ...]
-        values = ("mean", scaled[part] @ turn), ("spread", scaled[part][:, :DIRECTIONS])
+        values = ("mean", scaled @ turn), ("spread", scaled[:, :DIRECTIONS])
         for kind, own in values:
-            blocks = _blocks(own[:SCANNED], kind)
+            blocks = _blocks(own, kind)
             if blocks is None:
                 continue
             length, first, ratio = blocks
