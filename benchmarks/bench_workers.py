@@ -6,9 +6,9 @@ decoders  processor time of all processes per clip as MELD's, of one decoding th
           PyAV, exact and fast, and beside each the bare decoding of the same streams, in milliseconds, and the
           median of the paired ratios. Bare ffmpeg scales frames and resamples; bare PyAV decodes and drops.
 run       processor time per clip of the run's own process and of all others, and clips a second with 1 and with 2
-          workers: encoders that cost nothing (free: a few columns of sound; wide: 4,096 columns of frames, as VGG-16
-          has), `acoustic`, and whisper-tiny.en where DUALSTREAM_WEIGHTS has it (and without the forward passes,
-          timed inside the run). What a run of 8 clips takes is taken off.
+          workers: encoders that cost nothing (free: a few columns of sound; wide: 4,096 columns of frames, as
+          VGG-16 has), `acoustic`, and whisper-tiny.en where DUALSTREAM_WEIGHTS has it (and without the forward
+          passes, timed inside the run). What a run of 8 clips takes is taken off.
 """
 
 from __future__ import annotations

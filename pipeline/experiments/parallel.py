@@ -1,7 +1,8 @@
 """Fitting many variants by one plan, each a row: one after the other, or in parallel in processes of their own.
 
-Whatever happens to one variant is a row with its reason and costs no other its own; an interrupt ends the
-list and keeps what is done. Processes are started afresh, not forked: a fork inherits locks that threads hold.
+Whatever happens to one variant is a row with its reason and costs no other its own, also where a process ends;
+an interrupt ends the list and keeps what is done. Processes are started afresh, not forked: a fork inherits locks
+that threads hold.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ LARGE = 2_000  # utterances that are fitted on: from here on a process more is w
 POLL_S = 0.2  # how often the processes' news are read
 UNREACHED = "not reached"
 UNFINISHED = "interrupted before it was finished"
+LOST = "its process ended without an answer, twice, at last with no other beside it (was memory short?)"
 
 
 @dataclass(frozen=True)
@@ -115,26 +117,42 @@ def _in_turn(work: VariantJob, chosen: Sequence[str], report: Progress) -> Pairs
 
 
 def _at_once(work: VariantJob, chosen: Sequence[str], workers: int, report: Progress) -> Pairs:
-    """Keep `workers` processes busy; pass on what they report, and an interrupt to them.
+    """Keep `workers` processes busy; those that one took with it as it ended are fitted again, one at a time.
 
     `report` is told ``{"side_by_side", "done", "of"}``: the last event of each variant that is being fitted.
     """
     threads = work.fit.threads or max(1, available_cores() // workers)
     work = dataclasses.replace(work, fit=dataclasses.replace(work.fit, threads=threads))
+    expensive = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
+    ordered = [*expensive, *(name for name in chosen if name not in expensive)]  # no dear one alone at the end
+    pairs: Pairs = {}
+    goes_on = _pooled(work, ordered, workers, report, pairs, of=len(chosen))
+    for name in [name for name in ordered if name not in pairs]:
+        if goes_on:
+            log.warning("%s is fitted again: a process ended without an answer", name)
+            goes_on = _pooled(work, [name], 1, report, pairs, of=len(chosen))
+        if goes_on and name not in pairs:
+            pairs[name] = without_scores(name, FAILED, LOST), None
+    return pairs
+
+
+def _pooled(
+    work: VariantJob, names: Sequence[str], workers: int, report: Progress, pairs: Pairs, *, of: int
+) -> bool:
+    """Fit variants in processes, and put what comes of them to `pairs`; say whether no interrupt ended it.
+
+    Where a process ends without an answer, so do the others, and what they had is not among the pairs.
+    """
     context = multiprocessing.get_context("spawn")
     news, stop = context.Queue(), context.Event()
-    pairs: Pairs = {}
-    latest: dict[str, ProgressEvent] = {}
-    expensive = [name for name in reversed(chosen) if registry.is_search(name) or registry.get(name).needs_windows]
-    waiting = [
-        *expensive,
-        *(name for name in chosen if name not in expensive),
-    ]  # none of the dear ones alone at the end
+    waiting = [*names]
     running: dict[Future[Fitted], str] = {}
+    latest: dict[str, ProgressEvent] = {}
+    is_interrupted = False
     with ProcessPoolExecutor(workers, context, _init_worker, (work, news, stop)) as pool:
         try:
-            while running or (waiting and not stop.is_set()):
-                while waiting and len(running) < workers and not stop.is_set():
+            while running or (waiting and not is_interrupted):
+                while waiting and len(running) < workers and not is_interrupted:
                     name = waiting.pop(0)
                     running[pool.submit(_fit_here, name)] = name
                 finished, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -144,16 +162,15 @@ def _at_once(work: VariantJob, chosen: Sequence[str], workers: int, report: Prog
                 _drain(news, latest)
                 told = [latest.get(name, {"variant": name}) for name in running.values()]
                 try:
-                    report({"side_by_side": told, "done": len(pairs), "of": len(chosen)})
+                    report({"side_by_side": told, "done": len(pairs), "of": of})
                 except KeyboardInterrupt:
+                    is_interrupted = True
                     stop.set()
         except BrokenProcessPool:
-            reason = "a process that fitted variants ended without an answer (was memory short?); try --workers 1"
-            lost = [name for name in chosen if name not in pairs]
-            pairs |= {name: (without_scores(name, FAILED, reason), None) for name in lost}
+            log.info("a process that fitted variants ended without an answer")
         finally:
             stop.set()
-    return pairs
+    return not is_interrupted
 
 
 def _drain(news: Any, latest: dict[str, ProgressEvent]) -> None:

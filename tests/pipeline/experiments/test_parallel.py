@@ -24,6 +24,7 @@ from tests.pipeline.planted_corpus import planted_cache
 
 CHOSEN = ["linear_audio", "video", "concat", "tensor", "dialogue"]
 QUICK = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
+BRIEF = FitOptions(seeds=(0,), epochs=20, patience=19, hidden=16, threads=1)
 ENDLESS = FitOptions(seeds=(0,), epochs=100_000, patience=99_999, hidden=16, threads=1)
 
 
@@ -68,16 +69,36 @@ def test_an_interrupt_keeps_what_is_done() -> None:
     assert list(predictions) == ["linear_audio"]
 
 
-def test_a_process_that_is_killed_is_a_reason_and_costs_no_row_that_was_done() -> None:
-    def kill(event: dict[str, Any]) -> None:
-        if event["done"] == 1 and any(one.get("epoch", 0) >= 2 for one in event["side_by_side"]):
-            for child in multiprocessing.active_children():
-                os.kill(child.pid or 0, signal.SIGKILL)
+def _kill_at_work() -> None:
+    for child in multiprocessing.active_children():
+        os.kill(child.pid or 0, signal.SIGKILL)
 
-    rows, predictions, _ = fit_all(work(ENDLESS), ["linear_audio", "video", "concat"], workers=2, progress=kill)
-    assert [row["status"] for row in rows] == ["done", "failed", "failed"]
-    assert all("--workers 1" in row["reason"] for row in rows[1:])
-    assert list(predictions) == ["linear_audio"]
+
+def test_processes_that_are_killed_cost_no_row() -> None:
+    """Those that were at work are fitted again, each alone; of what was done and what waited nothing is lost."""
+    killed: list[dict[str, Any]] = []
+
+    def kill(event: dict[str, Any]) -> None:
+        if not killed and event["done"] and event["side_by_side"]:
+            killed.append(event)
+            _kill_at_work()
+
+    chosen = ["linear_audio", "video", "linear"]
+    rows, predictions, interrupted = fit_all(work(BRIEF), chosen, workers=2, progress=kill)
+    assert killed and not interrupted
+    alone, expected, _ = fit_all(work(BRIEF), chosen, workers=1)
+    assert {row["status"] for row in rows} == {"done"} and sorted(predictions) == sorted(expected)
+    assert repr(untimed(rows)) == repr(untimed(alone))
+
+
+def test_one_whose_process_ends_each_time_is_a_reason() -> None:
+    def kill(event: dict[str, Any]) -> None:
+        if any(one["variant"] == "video" and one.get("epoch", 0) >= 2 for one in event["side_by_side"]):
+            _kill_at_work()
+
+    rows, _, _ = fit_all(work(ENDLESS), ["linear_audio", "video"], workers=2, progress=kill)
+    assert [row["status"] for row in rows] == ["done", "failed"]
+    assert "twice" in rows[1]["reason"] and "memory" in rows[1]["reason"]
 
 
 def test_events_read_as_one_line() -> None:
