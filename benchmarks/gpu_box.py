@@ -26,6 +26,7 @@ largest_difference     to the CPU's fp32 rows, over the largest entry
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import importlib.util
 import json
@@ -39,7 +40,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ from gpu_box_clips import has_ffmpeg, has_pyav, make_corpus, make_hf
 
 MELD_CLIPS = 13_708
 FRAMES_A_CLIP = 6
+MPS = "nvidia-cuda-mps-control"
 TIMES = ("s", "own_cpu_s", "children_cpu_s")
 START = time.monotonic()
 MEASURED = """
@@ -110,6 +112,11 @@ class Box:
             self.whole(decoder, "fast")
         if "nvdec" in self.decoders:  # where workers wait for the engine
             self.whole("nvdec", workers=2 * told.workers)
+            if shutil.which(MPS):
+                with one_context(self.work) as places:
+                    self.environment |= places
+                    self.whole("nvdec", under="mps")
+                self.environment = {key: one for key, one in self.environment.items() if key not in places}
         self.part("fed", lambda: fed(device, told.video, told.clips))
         for precision in ("fp32", "bf16"):
             self.agreement(precision)
@@ -133,10 +140,11 @@ class Box:
             self.part("train_cnn5", lambda: self.command(words))
         self.part("answers", self.answers)
 
-    def whole(self, decoder: str, speed: str = "exact", workers: int | None = None) -> None:
+    def whole(self, decoder: str, speed: str = "exact", workers: int | None = None, under: str = "") -> None:
         """Extract both streams, of a quarter of the clips and of all."""
         how = ("--video", self.told.video, "--audio", "acoustic", "--precision", "bf16", "--decode", speed)
         name = decoder + ("_fast" if speed == "fast" else "") + (f"_{workers}_workers" if workers else "")
+        name += f"_{under}" if under else ""
         for corpus, part in (("some", "start"), ("many", "bf16_acoustic")):
             device = self.told.device
             self.extract(corpus, f"{part}_{name}", device, *how, decoder=decoder, workers=workers)
@@ -251,6 +259,23 @@ class Box:
             if name.startswith("agreement"):
                 found[name] = part
         return found
+
+
+@contextlib.contextmanager
+def one_context(work: Path) -> Iterator[dict[str, str]]:
+    """Let processes share one context on the GPU while a block lasts; yield the variables by which they find it.
+
+    Without it the GPU serves one process after the other, each for some milliseconds.
+    """
+    places = {f"CUDA_MPS_{name}_DIRECTORY": str(work / f"mps_{name.lower()}") for name in ("PIPE", "LOG")}
+    for place in places.values():
+        os.makedirs(place, exist_ok=True)
+    how: dict[str, Any] = {"env": {**os.environ, **places}, "capture_output": True, "text": True, "timeout": 20}
+    print("mps", subprocess.run([MPS, "-d"], **how), file=sys.stderr, flush=True)
+    try:
+        yield places
+    finally:
+        subprocess.run([MPS], input="quit\n", **how)
 
 
 class Busy(threading.Thread):
