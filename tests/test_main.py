@@ -46,6 +46,29 @@ def test_an_interrupt_after_the_work_changes_nothing() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_go_on_while_a_command_ends_are_one_word(number: int) -> None:
+    """Two at once, and others when all is done."""
+    command = f"""
+import dualstream.cli
+def press():
+    os.kill(os.getpid(), {int(number)})
+def act():
+    try:
+        press()
+    finally:
+        press()
+        print("put away", flush=True)
+from dualstream.pipeline.options import command
+def app(**more):
+    raise SystemExit(command._status(act))
+dualstream.cli.app = app
+"""
+    status, said, wrong = program(command + "for _ in range(3): atexit.register(press)\n")
+    assert (said, status) == ("put away\n", 130) and set(wrong.split()) == {"interrupted"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 def test_interrupts_that_are_ignored_stay_ignored() -> None:
     status, said, wrong = program(WHILE_LOADED, signal.SIG_IGN)
     assert (status, wrong) == (0, "") and said.startswith("dualstream ")

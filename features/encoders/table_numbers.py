@@ -17,7 +17,7 @@ from dualstream.features.encoders.table_columns import TIME_COLUMNS
 from numpy.typing import DTypeLike, NDArray
 
 BLOCK_ROWS = 1024
-SPILL_BYTES = 16 << 20
+SPILL_BYTES = 2 << 20
 GROWTH = 1.125  # room that may be taken too much
 
 

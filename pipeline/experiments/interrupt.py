@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,14 +13,17 @@ from types import FrameType
 from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import Progress
 
+from dualstream.signals import SAME_S
+
 
 @contextmanager
 def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
     """Let the first Ctrl-C end a fit at its next report, so that the best so far is kept.
 
-    Gives the callback to hand to the fit. A second Ctrl-C interrupts at once.
+    Gives the callback to hand to the fit. A second Ctrl-C interrupts at once, unless it comes with the first.
     """
     asked = threading.Event()
+    last_s = float("-inf")
 
     def report(event: ProgressEvent) -> None:
         if progress is not None:
@@ -28,6 +32,11 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
             raise KeyboardInterrupt
 
     def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal last_s
+        now_s, before_s = time.monotonic(), last_s
+        last_s = now_s
+        if now_s - before_s < SAME_S:
+            return
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()

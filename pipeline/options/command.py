@@ -9,13 +9,12 @@ import inspect
 import logging
 import os
 import platform
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import typer
 from dualstream.pipeline.corpus.addresses import with_shown_addresses
@@ -33,7 +32,6 @@ from dualstream.version import __version__
 
 log = logging.getLogger(__name__)
 
-ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # end a run as Ctrl-C
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # by the number of -v
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -204,9 +202,6 @@ def _logging(verbose: int) -> Iterator[None]:
 
 def _status(act: Callable[[], int]) -> int:
     """Run a command and return its exit status, whatever happens in it."""
-    for number in ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` has it
-            signal.signal(number, _raise_interrupt)
     try:
         status = act()
     except KeyboardInterrupt as stop:
@@ -224,10 +219,6 @@ def _status(act: Callable[[], int]) -> int:
     if lost := lost_output():
         typer.echo(f"note: standard output could not be written ({lost}); all else was done", err=True)
     return status
-
-
-def _raise_interrupt(signum: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def _failed(words: str, status: int) -> int:

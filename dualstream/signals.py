@@ -1,0 +1,41 @@
+"""Signals that end a command: in one word while it is loaded, by KeyboardInterrupt at work, not at all then."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any, Literal, NoReturn
+
+INTERRUPTED = 130
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SAME_S = 0.1  # what comes so soon after a signal is the same wish: `timeout`, for one, may send two
+
+
+class Ending:
+    """What a signal comes to in each phase of a program."""
+
+    def __init__(self) -> None:
+        self.phase: Literal["loading", "at work", "over"] = "loading"
+        self._last_s = float("-inf")
+
+    def take_signals(self) -> None:
+        """Handle all signals that end a program, but for those that it was told to ignore."""
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup`, or a shell without job control, has it
+                signal.signal(number, self)
+
+    def __call__(self, *signalled: Any) -> None:
+        """Take a signal."""
+        if self.phase == "loading":
+            end()
+        now_s, before_s = time.monotonic(), self._last_s
+        self._last_s = now_s
+        if self.phase == "at work" and now_s - before_s >= SAME_S:
+            raise KeyboardInterrupt
+
+
+def end() -> NoReturn:
+    """End this process at once, with one word."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
