@@ -75,6 +75,19 @@ def test_sources_that_are_named_exist(page):
         assert (ROOT / name).exists(), f"{page.name} names {name}"
 
 
+def test_every_benchmark_is_in_their_list():
+    """In both directions: each program has its place, and none is listed that has gone."""
+    folder = ROOT / "benchmarks"
+    text = (folder / "README.md").read_text()
+    named = {name for name in re.findall(r"`(\w+\.py)`", text)}
+    programs = {
+        path.name
+        for kind in ("bench_*.py", "study_*.py", "gpu_box.py", "mistakes.py")
+        for path in folder.glob(kind)
+    }
+    assert programs <= named and all((folder / name).exists() for name in named)
+
+
 def documents(kind=Document):
     """Yield every class of document below a class."""
     for one in kind.__subclasses__():
