@@ -79,7 +79,7 @@ def test_every_benchmark_is_in_their_list():
     """In both directions: each program has its place, and none is listed that has gone."""
     folder = ROOT / "benchmarks"
     text = (folder / "README.md").read_text()
-    named = {name for name in re.findall(r"`(\w+\.py)`", text)}
+    named = set(re.findall(r"`(\w+\.py)`", text))
     programs = {
         path.name
         for kind in ("bench_*.py", "study_*.py", "gpu_box.py", "mistakes.py")
