@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any, Literal, NoReturn
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 INTERRUPTED = 130
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -16,7 +18,7 @@ class Ending:
     """What a signal comes to in each phase of a program."""
 
     def __init__(self) -> None:
-        self.phase: Literal["loading", "at work", "over"] = "loading"
+        self._phase: Literal["loading", "at work", "over"] = "loading"
         self._last_s = float("-inf")
 
     def take_signals(self) -> None:
@@ -25,17 +27,29 @@ class Ending:
             if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup`, or a shell without job control, has it
                 signal.signal(number, self)
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let signals raise KeyboardInterrupt in the block, and come to nothing behind it."""
+        self._phase = "at work"
+        try:
+            yield
+        finally:
+            self.over()
+
+    def over(self) -> None:
+        """Let signals come to nothing from now on."""
+        self._phase = "over"
+
     def __call__(self, *signalled: Any) -> None:
         """Take a signal."""
-        if self.phase == "loading":
-            end()
+        if self._phase == "loading":
+            os.write(2, b"interrupted\n")
+            os._exit(INTERRUPTED)
         now_s, before_s = time.monotonic(), self._last_s
         self._last_s = now_s
-        if self.phase == "at work" and now_s - before_s >= SAME_S:
+        if self._phase == "at work" and now_s - before_s >= SAME_S:
             raise KeyboardInterrupt
 
 
-def end() -> NoReturn:
-    """End this process at once, with one word."""
-    os.write(2, b"interrupted\n")
-    os._exit(INTERRUPTED)
+ENDING = Ending()
+"""Of this process. Until the program takes signals by it, they do what the caller had them do."""

@@ -76,7 +76,6 @@ def test_interrupts_that_are_ignored_stay_ignored() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 def test_an_interrupt_before_the_command_begins_is_one_word() -> None:
-    pressed = (
-        "import dualstream.cli\ndef app(**more): os.kill(os.getpid(), signal.SIGINT)\ndualstream.cli.app = app"
-    )
+    """As the command line is read, where typer would answer it with a blank line."""
+    pressed = "import typer\ndef press(*more): os.kill(os.getpid(), signal.SIGINT)\ntyper.echo = press"
     assert program(pressed) == (130, "", "interrupted\n")

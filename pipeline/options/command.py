@@ -28,6 +28,7 @@ from dualstream.pipeline.options.output import lost_output, steady_output
 from typer.core import TyperCommand
 
 from dualstream.cores import one_blas_thread
+from dualstream.signals import ENDING, INTERRUPTED
 from dualstream.version import __version__
 
 log = logging.getLogger(__name__)
@@ -203,11 +204,12 @@ def _logging(verbose: int) -> Iterator[None]:
 def _status(act: Callable[[], int]) -> int:
     """Run a command and return its exit status, whatever happens in it."""
     try:
-        status = act()
+        with ENDING.at_work():
+            status = act()
     except KeyboardInterrupt as stop:
         with contextlib.suppress(OSError):  # the terminal may be gone
             typer.echo("; ".join(["interrupted", *getattr(stop, "__notes__", [])]), err=True)
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if not isinstance(error, MemoryShortageError) and (words := shortage_words(error)):
             return _failed(words, 1)
