@@ -36,6 +36,7 @@ CONNECT_S, READ_S = 10.0, 20.0  # the longest wait for a web server's answer, an
 FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and its size at this rate
 ASKED_AT_ONCE = 16
 ASKED_AGAIN = 1000  # files, at most, that are asked for one by one where a listing lacks them: it may be cut off
+BELIEVED_S = 10.0  # after a question that a store did not answer, a file is not asked for again
 SILENT = 16  # files in a row that a store does not answer for: then it is down, and each is asked for once
 TAGS = (
     *("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation"),
@@ -78,6 +79,8 @@ class RemoteRoot:
         self._protocol = url.partition("://")[0].rpartition("::")[2].lower()
         self._lock = threading.Lock()
         self._known: dict[str, RemoteFile | NoClipError] = {}
+        self._unanswered_s: dict[str, float] = {}
+        """When files that it did not answer for were asked for last, on this process's clock."""
         self._silent = 0
         """Files in a row that it did not answer for."""
         _ = self._system  # an unknown protocol is refused now
@@ -160,7 +163,7 @@ class RemoteRoot:
         """
         with self._lock:
             found = self._known.get(path)
-        if found is None or fresh or (isinstance(found, NoClipError) and found.kind == "unfetched"):
+        if found is None or fresh or self._is_to_ask_again(path, found):
             found = self._ask(path)
         if isinstance(found, NoClipError):
             raise NoClipError(found.kind, found.text)
@@ -220,8 +223,8 @@ class RemoteRoot:
             if size < now.size_bytes:
                 raise OSError(f"it was cut off: {size:,} of {now.size_bytes:,} bytes came")
             raise OSError(
-                f"{size:,} bytes came of what has {now.size_bytes:,} by the store (is it stored compressed, with "
-                "a Content-Encoding that is undone on the way?)"
+                f"{size:,} bytes came of what has {now.size_bytes:,} by the store; perhaps it is stored "
+                "compressed, with a Content-Encoding that is undone on the way"
             )
         for name, stated in now.digests:
             found = sha256 if name == "sha256" else digest_of_file(target, name)
@@ -239,7 +242,12 @@ class RemoteRoot:
         with self._lock:
             self._silent = self._silent + 1 if _is_unfetched(found) else 0
             self._known[path] = found
+            if _is_unfetched(found):
+                self._unanswered_s[path] = time.monotonic()
         return found
+
+    def _is_to_ask_again(self, path: str, found: RemoteFile | NoClipError) -> bool:
+        return _is_unfetched(found) and time.monotonic() >= self._unanswered_s.get(path, 0.0) + BELIEVED_S
 
     def _asked(self, path: str) -> RemoteFile | NoClipError:
         """Ask for a file once, and the store itself: what a package keeps of a listing may be old."""
