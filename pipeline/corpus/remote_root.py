@@ -289,6 +289,8 @@ class RemoteRoot:
 
                 waits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
                 more = {"client_kwargs": {"timeout": waits}, "skip_instance_cache": True}
+            if self._url.lower().startswith(tuple(f"{name}://" for name in WEB)):
+                return fsspec.filesystem(self._protocol, **more), self._url  # a host such as [::1] is no chain
             system, base = fsspec.core.url_to_fs(self._url, **more)
         except ImportError as error:
             raise DualstreamError(f"--root {self}: {self._words(error)}; or {install_hint('remote')}") from None
@@ -323,14 +325,16 @@ def clip_root(text: str | os.PathLike[str]) -> Path | RemoteRoot:
     UsageError, DualstreamError
         Where fsspec knows no such protocol, or lacks a package for it.
     """
-    if not isinstance(text, str) or not _REMOTE.match(text):
+    match = _REMOTE.match(text) if isinstance(text, str) else None
+    if not isinstance(text, str) or match is None:
         if isinstance(text, str) and _ONE_SLASH.match(text) and not os.path.exists(text):
             meant = text.replace(":/", "://", 1)
             raise UsageError(f"--root {shown_address(meant)} is given with one slash; an address has two")
         return Path(text)
     if text.lower().startswith("file://"):
-        return Path(urllib.parse.unquote(text[len("file://") :]))
-    return RemoteRoot(text)
+        return Path(urllib.parse.unquote(re.sub(r"(?i)^file://(localhost(?=/))?", "", text)))
+    protocols = match[0]
+    return RemoteRoot(protocols.lower() + text[len(protocols) :])
 
 
 class _Watch:
