@@ -14,8 +14,8 @@ import shutil
 import threading
 import time
 import urllib.parse
+from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError
 from dualstream.pipeline.corpus.stated_digests import stated_digests
+from dualstream.pipeline.corpus.store_calls import GivenUpError, StoreCalls, Watch
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.executors import OrderedThreads
 from dualstream.pipeline.provenance import digest_of
 
 from dualstream.installation import install_hint
@@ -78,6 +80,7 @@ class RemoteRoot:
         self._url = url
         self._protocol = url.partition("://")[0].rpartition("::")[2].lower()
         self._lock = threading.Lock()
+        self._calls = StoreCalls()
         self._known: dict[str, RemoteFile | NoClipError] = {}
         self._unanswered_s: dict[str, float] = {}
         """When files that it did not answer for were asked for last, on this process's clock."""
@@ -150,8 +153,15 @@ class RemoteRoot:
                 with self._lock:
                     self._known |= {path: found.get(path) or _missing() for path in wanted}
                 wanted = [] if self._protocol in LISTING or len(lacking) > ASKED_AGAIN else lacking
-        with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="dualstream-ask") as pool:
-            list(pool.map(lambda path: self._ask(path), wanted))
+        threads: OrderedThreads[str, object] = OrderedThreads(
+            self._ask, workers=ASKED_AT_ONCE, budget_bytes=1, size_bytes=lambda _: 0, stop=self.give_up
+        )
+        with contextlib.closing(threads.run(wanted)) as answers:
+            deque(answers, maxlen=0)
+
+    def give_up(self) -> None:
+        """End what other threads wait for now: the run ends, and a store may be silent for minutes."""
+        self._calls.give_up()
 
     def file(self, path: str, *, fresh: bool = False) -> RemoteFile:
         """Return what there is to say of a file, as it was first seen; `fresh`: as it is now.
@@ -210,7 +220,12 @@ class RemoteRoot:
         before = self.file(path)
         _remove(target)  # a store that goes on where it stopped would append to it
         limit_s = FETCH_S + max(before.size_bytes, 0) / SLOWEST_BYTES_PER_S
-        self._system.get_file(self._place(path), str(target), callback=_Watch(limit_s))
+        watch = Watch(limit_s)
+        try:
+            self._calls.call(self._system.get_file, self._place(path), str(target), callback=watch)
+        except GivenUpError:
+            watch.end()
+            raise
         if not target.is_file():
             raise OSError("nothing came")
         sha256, size = digest_of_file(target), os.path.getsize(target)
@@ -256,7 +271,7 @@ class RemoteRoot:
             if self._protocol not in LISTING:
                 self._system.invalidate_cache(place)
                 self._system.invalidate_cache(self._system._parent(place))
-            return _facts(self._system.info(place))
+            return _facts(self._calls.call(self._system.info, place))
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)
             return _missing() if _is_missing(error) else NoClipError("unfetched", self._words(error))
 
@@ -335,29 +350,6 @@ def clip_root(text: str | os.PathLike[str]) -> Path | RemoteRoot:
         return Path(urllib.parse.unquote(re.sub(r"(?i)^file://(localhost(?=/))?", "", text)))
     protocols = match[0]
     return RemoteRoot(protocols.lower() + text[len(protocols) :])
-
-
-class _Watch:
-    """The callback that fsspec tells of each block: it ends what takes too long."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._end_s = time.monotonic() + limit_s
-
-    def relative_update(self, inc: int = 1) -> None:
-        """Note a block."""
-        if time.monotonic() > self._end_s:
-            raise TimeoutError(f"it was still coming after {self._limit_s:.0f} s")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_no_callback(), name)
-
-
-@functools.cache
-def _no_callback() -> Any:
-    from fsspec.callbacks import NoOpCallback
-
-    return NoOpCallback()
 
 
 def _facts(info: Any) -> RemoteFile:

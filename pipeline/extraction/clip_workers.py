@@ -70,7 +70,8 @@ class InProcess:
         return read(utterance, plan, self._hasher)
 
     def stop(self) -> object:
-        """End the ffmpegs that run."""
+        """End the ffmpegs that run, and what comes from a store."""
+        self._hasher.stop()
         return stop_all()
 
     def close(self) -> None:
@@ -127,7 +128,8 @@ class ClipWorkers:
         return completed(utterance, taken, plan)
 
     def stop(self) -> None:
-        """End all workers at once, whatever they are at."""
+        """End all workers at once, whatever they are at, and what comes from a store."""
+        self._hasher.stop()
         self._pool.stop()
 
     def close(self) -> None:

@@ -92,7 +92,7 @@ def gather(
         workers=workers,
         budget_bytes=1 << 20,
         size_bytes=lambda facts: 1,
-        stop=media.stop_all,
+        stop=lambda: (source.stop(), media.stop_all()),
     )
     return threads.run(by_files.items())
 

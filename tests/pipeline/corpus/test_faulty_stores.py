@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ import pytest
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.corpus import remote_root
+from dualstream.pipeline.corpus.checks.clips import gather
 from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.manifest import read_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.scratch import Scratch
 from dualstream.pipeline.corpus.stated_digests import stated_digests
@@ -245,6 +249,40 @@ def test_what_is_not_answered_is_not_asked_for_all_that_is_to_be_known(
     assert least <= 99 - store.silent["clips/clip3.mp4"] <= most
     store.silent.clear()
     assert run(manifest, tmp_path / "out" / "cache.h5").failed == []
+
+
+@pytest.mark.parametrize("command", ["extract", "check"])
+@pytest.mark.parametrize("silent", ["info", "get_file"])
+def test_an_interrupt_waits_for_no_store(
+    command: str, silent: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may be silent for minutes, and Slurm waits for half of one before it kills."""
+    manifest = make_corpus(tmp_path / "clips", 8)
+    for path in manifest.parent.glob("*.mp4"):
+        store.put(f"clips/{path.name}", path.read_bytes())
+    begun, over, real = threading.Event(), threading.Event(), getattr(Store, silent)
+
+    def waiting(self: Store, path: str, *given: Any, **more: Any) -> Any:
+        if "clip3.mp4" in path and not begun.is_set():
+            begun.set()
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            over.wait(30)
+        return real(self, path, *given, **more)
+
+    monkeypatch.setattr(Store, silent, waiting)
+    if silent == "info":  # a listing that lacks a clip has it asked for by itself
+        monkeypatch.setattr(Store, "ls", lambda self, path, detail=True, **more: [])
+    out, root = tmp_path / "out" / "cache.h5", RemoteRoot("faulty://clips")
+    act = {
+        "extract": lambda: run(manifest, out),
+        "check": lambda: list(gather(read_manifest(manifest), root, sound=False, workers=2)),
+    }[command]
+    started_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        act()
+    assert time.monotonic() - started_s < 15
+    over.set()
+    assert run(manifest, out).failed == []
 
 
 def test_clips_that_a_store_damages_are_records_until_it_does_not(store: Store, tmp_path: Path) -> None:
