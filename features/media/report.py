@@ -22,7 +22,7 @@ _PART = re.compile(r"\[([^\]]*?) @ (?:0x)?[0-9a-fA-F]+\] ")
 _INPUT = re.compile(r"^Input #0, (.*), from ")
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d\d):(\d\d(?:\.\d+)?)|N/A)")
 _START = re.compile(r", start: (-?\d+\.\d+)")
-_STREAM = re.compile(r"^  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)]*\))?: ([A-Z]\w+): (\S+?)(?:,| |$)(.*)$")
+_STREAM = re.compile(r"^ {2,}Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\([^)]*\))?: ([A-Z]\w+): (\S+?)(?:,| |$)(.*)$")
 _SIZE = re.compile(r"(?:^|, | )(\d+)x(\d+)(?:,| |$)")
 _RATE = re.compile(r", ([\d.]+)(k?) fps")
 _TBR = re.compile(r", ([\d.]+)(k?) tbr")
@@ -75,6 +75,7 @@ class DecodeReport:
     start_s: float = 0.0
     """The earliest time stamp by the header, seconds; what ffmpeg calls 0 of the file."""
     streams: list[StreamHeader] = field(default_factory=list)
+    """In the file's order, in which ffmpeg does not always list them: those of a group come first."""
     error_count: int = 0
     words: list[str] = field(default_factory=list)
     """The last lines above the level of information, for a failure without an error line."""
@@ -90,6 +91,8 @@ class DecodeReport:
     _rest: bytes = b""
     _bytes: int = 0
     _section: str = ""
+    _listed: StreamHeader | None = None
+    """The stream that what is listed next belongs to."""
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the log."""
@@ -211,9 +214,16 @@ class DecodeReport:
             if start := _START.search(words):
                 self.start_s = float(start[1])
         elif found := _STREAM.match(words):
-            self.streams.append(_stream(int(found[1]), found[2], found[3], found[4]))
-        elif self.streams and (found := _ROTATION.search(words)):
-            self.streams[-1].rotation_deg = round(float(found[1])) % 360
+            self._list(_stream(int(found[1]), found[2], found[3], found[4]))
+        elif self._listed is not None and (found := _ROTATION.search(words)):
+            self._listed.rotation_deg = round(float(found[1])) % 360
+
+    def _list(self, stream: StreamHeader) -> None:
+        """Take a stream; one that is in several groups is listed as often, and counts once."""
+        self._listed = stream
+        self.streams = sorted(
+            [*(one for one in self.streams if one.index != stream.index), stream], key=lambda one: one.index
+        )
 
 
 def stated_start_s(report: DecodeReport) -> float:

@@ -67,6 +67,8 @@ class Pictures:
             self.size_px = frame.width, frame.height
             if self.rotation_deg not in TURNS:
                 raise NotPlainError(f"the picture is turned by {self.rotation_deg} degrees")
+            if _is_mirrored(frame):  # and turned perhaps, of which PyAV tells alone
+                raise NotPlainError("the picture is mirrored")
             self._showing = self.showing(frame.time_base)
         elif kind != self._kind:
             raise NotPlainError("the pictures change their format")
@@ -252,6 +254,17 @@ class Sound:
 
 def _base(frame: AudioFrame | VideoFrame) -> Base:
     return frame.time_base.numerator, frame.time_base.denominator
+
+
+def _is_mirrored(frame: VideoFrame) -> bool:
+    """Tell whether the picture is to be shown as in a mirror: its display matrix has a negative determinant."""
+    from av.sidedata.sidedata import Type
+
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is None:
+        return False
+    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
+    return bool(a * d < b * c)
 
 
 def _graph(chain: list[str]) -> Graph:

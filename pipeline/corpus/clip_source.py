@@ -32,6 +32,11 @@ class ClipSource:
         """Keep files that are fetched in the block until its end."""
         return contextlib.nullcontext() if self.scratch is None else self.scratch.held(*paths)
 
+    def stop(self) -> None:
+        """End what other threads wait for: answers of a store, and files that come."""
+        if not isinstance(self.root, Path):
+            self.root.give_up()
+
     def size_bytes(self, path: str) -> int:
         """Return the size of a file, which is not opened."""
         if isinstance(self.root, Path):

@@ -14,8 +14,8 @@ import shutil
 import threading
 import time
 import urllib.parse
+from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from dualstream.features.single_read import digest_of_file
 from dualstream.pipeline.corpus.addresses import redacted, secrets_of, shown_address
 from dualstream.pipeline.corpus.clip_files import REMEDY, NoClipError
 from dualstream.pipeline.corpus.stated_digests import stated_digests
+from dualstream.pipeline.corpus.store_calls import GivenUpError, StoreCalls, Watch
 from dualstream.pipeline.errors import DualstreamError, UsageError
+from dualstream.pipeline.executors import OrderedThreads
 from dualstream.pipeline.provenance import digest_of
 
 from dualstream.installation import install_hint
@@ -36,6 +38,7 @@ CONNECT_S, READ_S = 10.0, 20.0  # the longest wait for a web server's answer, an
 FETCH_S, SLOWEST_BYTES_PER_S = 60.0, 50_000  # the time for a file is this, and its size at this rate
 ASKED_AT_ONCE = 16
 ASKED_AGAIN = 1000  # files, at most, that are asked for one by one where a listing lacks them: it may be cut off
+BELIEVED_S = 10.0  # after a question that a store did not answer, a file is not asked for again
 SILENT = 16  # files in a row that a store does not answer for: then it is down, and each is asked for once
 TAGS = (
     *("etag", "ETag", "mtime", "last_modified", "LastModified", "created", "updated", "generation"),
@@ -77,7 +80,10 @@ class RemoteRoot:
         self._url = url
         self._protocol = url.partition("://")[0].rpartition("::")[2].lower()
         self._lock = threading.Lock()
+        self._calls = StoreCalls()
         self._known: dict[str, RemoteFile | NoClipError] = {}
+        self._unanswered_s: dict[str, float] = {}
+        """When files that it did not answer for were asked for last, on this process's clock."""
         self._silent = 0
         """Files in a row that it did not answer for."""
         _ = self._system  # an unknown protocol is refused now
@@ -147,8 +153,15 @@ class RemoteRoot:
                 with self._lock:
                     self._known |= {path: found.get(path) or _missing() for path in wanted}
                 wanted = [] if self._protocol in LISTING or len(lacking) > ASKED_AGAIN else lacking
-        with ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="dualstream-ask") as pool:
-            list(pool.map(lambda path: self._ask(path), wanted))
+        threads: OrderedThreads[str, object] = OrderedThreads(
+            self._ask, workers=ASKED_AT_ONCE, budget_bytes=1, size_bytes=lambda _: 0, stop=self.give_up
+        )
+        with contextlib.closing(threads.run(wanted)) as answers:
+            deque(answers, maxlen=0)
+
+    def give_up(self) -> None:
+        """End what other threads wait for now: the run ends, and a store may be silent for minutes."""
+        self._calls.give_up()
 
     def file(self, path: str, *, fresh: bool = False) -> RemoteFile:
         """Return what there is to say of a file, as it was first seen; `fresh`: as it is now.
@@ -160,7 +173,7 @@ class RemoteRoot:
         """
         with self._lock:
             found = self._known.get(path)
-        if found is None or fresh or (isinstance(found, NoClipError) and found.kind == "unfetched"):
+        if found is None or fresh or self._is_to_ask_again(path, found):
             found = self._ask(path)
         if isinstance(found, NoClipError):
             raise NoClipError(found.kind, found.text)
@@ -207,7 +220,12 @@ class RemoteRoot:
         before = self.file(path)
         _remove(target)  # a store that goes on where it stopped would append to it
         limit_s = FETCH_S + max(before.size_bytes, 0) / SLOWEST_BYTES_PER_S
-        self._system.get_file(self._place(path), str(target), callback=_Watch(limit_s))
+        watch = Watch(limit_s)
+        try:
+            self._calls.call(self._system.get_file, self._place(path), str(target), callback=watch)
+        except GivenUpError:
+            watch.end()
+            raise
         if not target.is_file():
             raise OSError("nothing came")
         sha256, size = digest_of_file(target), os.path.getsize(target)
@@ -220,8 +238,8 @@ class RemoteRoot:
             if size < now.size_bytes:
                 raise OSError(f"it was cut off: {size:,} of {now.size_bytes:,} bytes came")
             raise OSError(
-                f"{size:,} bytes came of what has {now.size_bytes:,} by the store (is it stored compressed, with "
-                "a Content-Encoding that is undone on the way?)"
+                f"{size:,} bytes came of what has {now.size_bytes:,} by the store; perhaps it is stored "
+                "compressed, with a Content-Encoding that is undone on the way"
             )
         for name, stated in now.digests:
             found = sha256 if name == "sha256" else digest_of_file(target, name)
@@ -239,7 +257,12 @@ class RemoteRoot:
         with self._lock:
             self._silent = self._silent + 1 if _is_unfetched(found) else 0
             self._known[path] = found
+            if _is_unfetched(found):
+                self._unanswered_s[path] = time.monotonic()
         return found
+
+    def _is_to_ask_again(self, path: str, found: RemoteFile | NoClipError) -> bool:
+        return _is_unfetched(found) and time.monotonic() >= self._unanswered_s.get(path, 0.0) + BELIEVED_S
 
     def _asked(self, path: str) -> RemoteFile | NoClipError:
         """Ask for a file once, and the store itself: what a package keeps of a listing may be old."""
@@ -248,7 +271,7 @@ class RemoteRoot:
             if self._protocol not in LISTING:
                 self._system.invalidate_cache(place)
                 self._system.invalidate_cache(self._system._parent(place))
-            return _facts(self._system.info(place))
+            return _facts(self._calls.call(self._system.info, place))
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)
             return _missing() if _is_missing(error) else NoClipError("unfetched", self._words(error))
 
@@ -281,6 +304,8 @@ class RemoteRoot:
 
                 waits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
                 more = {"client_kwargs": {"timeout": waits}, "skip_instance_cache": True}
+            if self._url.lower().startswith(tuple(f"{name}://" for name in WEB)):
+                return fsspec.filesystem(self._protocol, **more), self._url  # a host such as [::1] is no chain
             system, base = fsspec.core.url_to_fs(self._url, **more)
         except ImportError as error:
             raise DualstreamError(f"--root {self}: {self._words(error)}; or {install_hint('remote')}") from None
@@ -315,37 +340,16 @@ def clip_root(text: str | os.PathLike[str]) -> Path | RemoteRoot:
     UsageError, DualstreamError
         Where fsspec knows no such protocol, or lacks a package for it.
     """
-    if not isinstance(text, str) or not _REMOTE.match(text):
+    match = _REMOTE.match(text) if isinstance(text, str) else None
+    if not isinstance(text, str) or match is None:
         if isinstance(text, str) and _ONE_SLASH.match(text) and not os.path.exists(text):
             meant = text.replace(":/", "://", 1)
             raise UsageError(f"--root {shown_address(meant)} is given with one slash; an address has two")
         return Path(text)
     if text.lower().startswith("file://"):
-        return Path(urllib.parse.unquote(text[len("file://") :]))
-    return RemoteRoot(text)
-
-
-class _Watch:
-    """The callback that fsspec tells of each block: it ends what takes too long."""
-
-    def __init__(self, limit_s: float) -> None:
-        self._limit_s = limit_s
-        self._end_s = time.monotonic() + limit_s
-
-    def relative_update(self, inc: int = 1) -> None:
-        """Note a block."""
-        if time.monotonic() > self._end_s:
-            raise TimeoutError(f"it was still coming after {self._limit_s:.0f} s")
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(_no_callback(), name)
-
-
-@functools.cache
-def _no_callback() -> Any:
-    from fsspec.callbacks import NoOpCallback
-
-    return NoOpCallback()
+        return Path(urllib.parse.unquote(re.sub(r"(?i)^file://(localhost(?=/))?", "", text)))
+    protocols = match[0]
+    return RemoteRoot(protocols.lower() + text[len(protocols) :])
 
 
 def _facts(info: Any) -> RemoteFile:

@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 
 LEAST_CLIPS = 32  # for each worker: fewer are read in threads: a worker takes as long to start as a few clips take
 TRIES = 6  # of a clip whose worker is killed from outside: by the system as memory runs out, or by a person
-STARTS = 30  # of workers that are ended before they have a clip, one after the other
+STARTS = 30  # of workers that are killed before they have a clip, one after the other
+CRASHES = 5  # of workers that end by themselves before they have a clip, such as by a fault of a package
 
 
 class ClipReading(Protocol):
@@ -69,7 +70,8 @@ class InProcess:
         return read(utterance, plan, self._hasher)
 
     def stop(self) -> object:
-        """End the ffmpegs that run."""
+        """End the ffmpegs that run, and what comes from a store."""
+        self._hasher.stop()
         return stop_all()
 
     def close(self) -> None:
@@ -131,7 +133,8 @@ class ClipWorkers:
         return completed(utterance, taken, plan)
 
     def stop(self) -> None:
-        """End all workers at once, whatever they are at."""
+        """End all workers at once, whatever they are at, and what comes from a store."""
+        self._hasher.stop()
         self._pool.stop()
 
     def close(self) -> None:
@@ -239,16 +242,17 @@ class WorkerPool:
 
     def _a_worker(self, request: Request) -> Worker:
         """Return a worker that waited, or a new one; no clip is to blame for one that ends before it has it."""
-        for _ in range(STARTS):
+        lost: list[WorkerLostError] = []
+        while len(lost) < STARTS and sum(not one.from_outside for one in lost) < CRASHES:
             try:
                 return self._ready(self._waiting() or self._started(), request)
             except WorkerLostError as error:
                 log.warning("a worker without a clip: %s", error)
-                lost = error
+                lost.append(error)
+        memory = " Was it ended for want of memory? Then give fewer --workers;" if lost[-1].from_outside else ""
         raise DualstreamError(
-            f"no worker process could be started, {STARTS} times: {lost}. Was it ended for want of memory? Then "
-            "give fewer --workers; what was committed stands"
-        ) from lost
+            f"no worker process could be started, {len(lost)} times: {lost[-1]}.{memory} What was committed stands"
+        ) from lost[-1]
 
     def _ready(self, worker: Worker, request: Request) -> Worker:
         """Have a worker take the plan, and import what the first clip would wait for."""

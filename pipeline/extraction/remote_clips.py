@@ -41,6 +41,10 @@ class RemoteHasher(Hasher):
         """Return nothing: digests are kept by what the store says of a file, not by where it was fetched to."""
         return {}
 
+    def stop(self) -> None:
+        """End what other threads wait for: answers of the store, and files that come."""
+        self._remote.give_up()
+
     def close(self) -> None:
         """Remove what was fetched."""
         self._scratch.close()

@@ -7,6 +7,7 @@ missing. So each job carries the size and the digest of its files, or why there 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from dualstream.pipeline.corpus.clip_files import NoClipError
 from dualstream.pipeline.corpus.utterance import Utterance
+from dualstream.pipeline.executors import STOP_EVERY_S
 from dualstream.pipeline.extraction.build_shards import ShardJob
 from dualstream.pipeline.extraction.staleness import ABSENT, DigestKey, Hasher
 
@@ -79,6 +81,9 @@ def seen_ahead(jobs: Sequence[ShardJob], hasher: Hasher, *, reads_media: bool) -
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            while any(not future.done() for future in waiting):
+                hasher.stop()
+                time.sleep(STOP_EVERY_S)
 
 
 class SeenHasher(Hasher):
@@ -116,6 +121,10 @@ class SeenHasher(Hasher):
         if fault := self._fault(path):
             raise NoClipError(*fault)
         return self._here.require(path)
+
+    def stop(self) -> None:
+        """End what other threads wait for."""
+        self._here.stop()
 
     def is_readable(self, path: str) -> bool:
         """Tell whether a clip can be read just now."""

@@ -154,6 +154,9 @@ class Hasher:
     def bring(self, *paths: str) -> None:
         """Fetch files that are `held`; here they are at hand."""
 
+    def stop(self) -> None:
+        """End what other threads wait for; here they wait for no store."""
+
     def close(self) -> None:
         """Remove what was fetched; here nothing is."""
 

@@ -76,9 +76,9 @@ class Worker:
         Raises
         ------
         DualstreamError
-            Where it ended by itself instead: the next one would, too.
+            Where it exited instead, such as for want of a package: the next one would, too.
         WorkerLostError
-            Where somebody ended it.
+            Where a signal ended it.
         """
         try:
             if self._channel.connection.poll(START_LIMIT_S) and self._channel.receive() == READY:
@@ -86,8 +86,8 @@ class Worker:
             raise WorkerLostError(f"a worker process did not start within {START_LIMIT_S:g} s")
         except (EOFError, OSError) as error:
             how, by = self._fate()
-            if by in OUTSIDE:
-                raise WorkerLostError(how, from_outside=True) from error
+            if by:
+                raise WorkerLostError(how, from_outside=by in OUTSIDE) from error
             raise DualstreamError(f"a worker process can't be started: {how}: {self._said()}") from error
 
     def ask(self, request: Request) -> Answer:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from dualstream.features.media import Clip, DecodeSettings, probe, read_clip, write_clip
 from dualstream.features.media.decode import Ticks
+from dualstream.features.media.report import DecodeReport
 from dualstream.features.windows import Grid, Sampling, WindowPlan, nearest
 
 from tests.clips import coded_video, picture_times_s, read_code, run_ffmpeg
@@ -26,6 +27,19 @@ CASES = {
     "mov-mjpeg-variable": ("mov", "mjpeg", VARIABLE),
     "ts-h264-steady": ("ts", "libx264", STEADY),
 }
+
+GROUPED = """\
+[info] Input #0, mov,mp4,m4a,3gp,3g2,mj2, from 'x.mov':
+[info]   Duration: 00:00:02.00, start: 0.000000, bitrate: 90 kb/s
+[info]   Stream group #0:0[0x3]: Track Reference:
+[info]     Stream #0:1[0x2](und): Video: h264 (avc1 / 0x31637661), yuv420p, 64x48, 25 fps, 25 tbr, 12800 tbn
+[info]       Side data:
+[info]         Display Matrix: rotation of 90.00 degrees
+[info]     Stream #0:2[0x3](eng): Data: none (tmcd / 0x64636D74), 0 kb/s
+[info]   Stream group #0:1[0x4]: Track Reference:
+[info]     Stream #0:0[0x1](und): Video: h264 (avc1 / 0x31637661), yuv420p, 32x24, 25 fps, 25 tbr, 12800 tbn
+[info]     Stream #0:2[0x3](eng): Data: none (tmcd / 0x64636D74), 0 kb/s
+"""
 
 
 def read(path: Path, ffmpeg: str, sampling: str = "aligned", **settings: object) -> Clip:
@@ -125,6 +139,30 @@ def test_a_change_of_size_does_not_start_the_ticks_anew(tmp_path: Path, ffmpeg: 
     assert clip.facts.pictures >= 98  # the seam may cost a picture that refers to one before it
     assert len(clip.frames) == len(clip.starts_s)
     assert np.abs(clip.frame_time_s - (clip.starts_s + 0.5)).max() <= 0.0401
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mp4"])
+def test_a_track_of_time_codes_hides_no_picture(tmp_path: Path, ffmpeg: str, suffix: str) -> None:
+    """Cameras and editors write one; ffmpeg 9 lists it in one group with the picture, ahead of other streams."""
+    path = tmp_path / f"coded.{suffix}"
+    run_ffmpeg("-f", "lavfi", "-i", "sine=d=2", "-f", "lavfi", "-i", "testsrc2=s=160x96:r=25:d=2", "-map", "0",
+               "-map", "1", "-c:v", "libx264", "-timecode", "01:00:00:00", str(path), ffmpeg=ffmpeg)  # fmt: skip
+    clip = read(path, ffmpeg)
+    assert len(clip.frames) == 3 and clip.notes == ()
+    found = probe(path, ffmpeg=ffmpeg)
+    assert found.video is not None and found.audio is not None and found.other_streams == 1
+
+
+def test_streams_of_groups_are_listed_once_in_the_order_of_the_file() -> None:
+    report = DecodeReport(1 << 20)
+    report.feed(GROUPED.encode())
+    report.close()
+    assert [(one.index, one.kind, one.rotation_deg) for one in report.streams] == [
+        (0, "Video", 0),
+        (1, "Video", 90),
+        (2, "Data", 0),
+    ]
+    assert report.video is not None and report.video.index == 0
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

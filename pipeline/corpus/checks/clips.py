@@ -85,6 +85,11 @@ def gather(
         by_files[utterance.files].append(utterance)
     source = ClipSource.of(root, [path for files in by_files for path in files])
     alike = _same_sizes(source, list(by_files))
+
+    def stop() -> None:
+        source.stop()
+        media.stop_all()
+
     threads: OrderedThreads[tuple[Files, list[Utterance]], list[Facts]] = OrderedThreads(
         lambda item: _look(
             source, item[0], item[1], hashed=item[0] in alike, sound=sound, ffmpeg=ffmpeg, faces=faces
@@ -92,7 +97,7 @@ def gather(
         workers=workers,
         budget_bytes=1 << 20,
         size_bytes=lambda facts: 1,
-        stop=media.stop_all,
+        stop=stop,
     )
     return threads.run(by_files.items())
 

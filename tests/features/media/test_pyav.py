@@ -110,6 +110,18 @@ def test_a_turned_picture_is_turned_back(tmp_path: Path, ffmpeg: str, angle: int
     assert ours.facts.width_px == theirs.facts.width_px
 
 
+@pytest.mark.parametrize(
+    "how", [("-display_hflip",), ("-display_vflip",), ("-display_rotation", "90", "-display_hflip")]
+)
+def test_a_mirrored_picture_is_left_to_ffmpeg(tmp_path: Path, ffmpeg: str, how: tuple[str, ...]) -> None:
+    """As front cameras write them: PyAV tells how far a picture is turned, and not that it is mirrored."""
+    plain, path = coded_video(tmp_path / "p.mp4", np.arange(30) / 25), tmp_path / "mirrored.mp4"
+    run_ffmpeg(*how, "-i", str(plain), "-c", "copy", str(path))
+    ours, theirs = (read(path, ffmpeg, one, plan=WindowPlan()) for one in ("pyav", "ffmpeg"))
+    assert ours.facts.processes == theirs.facts.processes == 1
+    np.testing.assert_array_equal(ours.frames, theirs.frames)
+
+
 def test_sound_alone_and_pictures_alone(tmp_path: Path, ffmpeg: str) -> None:
     heard = read(tone(tmp_path / "t.flac", duration_s=2.0), ffmpeg)
     assert heard.facts.processes == 0 and len(heard.frames) == 0 and heard.audio is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import errno
 import hashlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +18,9 @@ import pytest
 from dualstream.pipeline.cache import read_cache
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.corpus import remote_root
+from dualstream.pipeline.corpus.checks.clips import gather
 from dualstream.pipeline.corpus.clip_files import NoClipError
+from dualstream.pipeline.corpus.manifest import read_manifest
 from dualstream.pipeline.corpus.remote_root import RemoteRoot
 from dualstream.pipeline.corpus.scratch import Scratch
 from dualstream.pipeline.corpus.stated_digests import stated_digests
@@ -78,7 +82,7 @@ def test_a_fault_that_stays_is_said(fault: Fault, store: Store, tmp_path: Path) 
     expected = {
         half: "cut off: 140 of 281", zipped: "cut off: 57 of 281", damaged: "it came damaged: its md5",
         changed_midway: "changed while it was fetched", changed_before: "changed while it was fetched",
-        nothing: "nothing came", longer: "286 bytes came of what has 281 by the store (is it stored compressed",
+        nothing: "nothing came", longer: "286 bytes came of what has 281 by the store; perhaps it is stored compressed, with a Content-Encoding that is undone on the way;",
     }  # fmt: skip
     assert expected.get(fault, "") in str(caught.value)
 
@@ -228,6 +232,57 @@ def test_a_run_over_every_fault_gives_the_bytes_of_a_folder(spans: bool, store: 
     run_extract(manifest, tmp_path / "folder" / "cache.h5", shard_size=4)
     assert (tmp_path / "out" / "cache.h5").read_bytes() == (tmp_path / "folder" / "cache.h5").read_bytes()
     assert run(manifest, tmp_path / "out" / "cache.h5").made == 0
+
+
+@pytest.mark.parametrize(("believed_s", "least", "most"), [(10.0, 3, 6), (0.0, 15, 90)])
+def test_what_is_not_answered_is_not_asked_for_all_that_is_to_be_known(
+    believed_s: float, least: int, most: int, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Size, digest and bytes are questions of their own, and a server may take half a minute to say no."""
+    monkeypatch.setattr(remote_root, "BELIEVED_S", believed_s)
+    manifest = make_corpus(tmp_path / "clips", 8)
+    for path in manifest.parent.glob("*.mp4"):
+        store.put(f"clips/{path.name}", path.read_bytes())
+    store.silent["clips/clip3.mp4"] = 99
+    report = run(manifest, tmp_path / "out" / "cache.h5")
+    assert [one.id for one in report.failed] == ["u3"] and "503" in report.failed[0].reason
+    assert least <= 99 - store.silent["clips/clip3.mp4"] <= most
+    store.silent.clear()
+    assert run(manifest, tmp_path / "out" / "cache.h5").failed == []
+
+
+@pytest.mark.parametrize("command", ["extract", "check"])
+@pytest.mark.parametrize("silent", ["info", "get_file"])
+def test_an_interrupt_waits_for_no_store(
+    command: str, silent: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may be silent for minutes, and Slurm waits for half of one before it kills."""
+    manifest = make_corpus(tmp_path / "clips", 8)
+    for path in manifest.parent.glob("*.mp4"):
+        store.put(f"clips/{path.name}", path.read_bytes())
+    begun, over, real = threading.Event(), threading.Event(), getattr(Store, silent)
+
+    def waiting(self: Store, path: str, *given: Any, **more: Any) -> Any:
+        if "clip3.mp4" in path and not begun.is_set():
+            begun.set()
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            over.wait(30)
+        return real(self, path, *given, **more)
+
+    monkeypatch.setattr(Store, silent, waiting)
+    if silent == "info":  # a listing that lacks a clip has it asked for by itself
+        monkeypatch.setattr(Store, "ls", lambda self, path, detail=True, **more: [])
+    out, root = tmp_path / "out" / "cache.h5", RemoteRoot("faulty://clips")
+    act = {
+        "extract": lambda: run(manifest, out),
+        "check": lambda: list(gather(read_manifest(manifest), root, sound=False, workers=2)),
+    }[command]
+    started_s = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        act()
+    assert time.monotonic() - started_s < 15
+    over.set()
+    assert run(manifest, out).failed == []
 
 
 def test_clips_that_a_store_damages_are_records_until_it_does_not(store: Store, tmp_path: Path) -> None:

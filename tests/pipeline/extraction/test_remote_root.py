@@ -418,11 +418,24 @@ def test_a_manifest_lists_a_store_once_for_clips_and_once_for_what_is_left_out(
 def test_what_is_an_address(tmp_path: Path) -> None:
     assert clip_root("clips") == Path("clips") and clip_root(tmp_path) == tmp_path
     assert clip_root("file:///data/a%20b") == Path("/data/a b")
+    assert clip_root("FILE://localhost/data/a") == Path("/data/a")
+    assert clip_root("file:///localhost/a") == Path("/localhost/a")
     assert isinstance(clip_root("memory://x"), RemoteRoot)
     with pytest.raises(
         UsageError, match=r"--root nosuch://bucket can't be opened: ValueError: Protocol not known"
     ):
         clip_root("nosuch://bucket")
+
+
+def test_hosts_are_spelled_in_any_way() -> None:
+    """Protocols in capitals, and an address of IPv6, in which `::` joins no chain."""
+    for text, place in {
+        "HTTP://Host/A": "http://Host/A/b%20c.mp4",
+        "http://[::1]:8000/a": "http://[::1]:8000/a/b%20c.mp4",
+        "https://user:a::b@[fe80::2]/a?sig=x": "https://user:a::b@[fe80::2]/a/b%20c.mp4?sig=x",
+    }.items():
+        root = clip_root(text)
+        assert isinstance(root, RemoteRoot) and root._place("b c.mp4") == place and not root.lists
 
 
 def test_the_command_line_keeps_an_address_and_shows_no_secret() -> None:

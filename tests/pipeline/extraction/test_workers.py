@@ -256,6 +256,31 @@ class TestCrashes:
             with pytest.raises(DualstreamError, match=r"started, 3 times: .*SIGKILL.*fewer --workers"):
                 workers.read(_utterances(corpus)[0], plan)
 
+    def test_one_that_crashes_as_it_starts_is_followed_by_others_but_not_for_ever(
+        self, tmp_path: Path, notes: Path
+    ) -> None:
+        corpus = make_corpus(tmp_path / "clips", 1)
+        plan = stub_recipe(STUBS, reader=CrashingReader(notes=notes)).plan
+        started: list[Worker] = []
+        crashes = 2
+
+        def start() -> Worker:
+            started.append(Worker())
+            if len(started) <= crashes:
+                os.kill(started[-1]._process.pid, signal.SIGSEGV)
+            return started[-1]
+
+        (clip,) = _utterances(corpus)
+        with contextlib.closing(WorkerPool(start)) as pool:
+            assert ClipWorkers(Hasher(corpus.parent), pool=pool).read(clip, plan).failure == ""
+        assert len(started) == 3
+        crashes = 100
+        with contextlib.closing(WorkerPool(start)) as pool:
+            workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
+            with pytest.raises(DualstreamError, match=r"started, 5 times: .*SIGSEGV.*What was committed stands"):
+                workers.read(clip, plan)
+        assert len(started) == 8
+
     def test_an_error_that_is_no_clips_ends_the_run(self, tmp_path: Path, notes: Path) -> None:
         corpus = make_corpus(tmp_path / "clips", 3, contents={1: b"bug here"})
         with pytest.raises(TypeError, match="a bug of the reader") as caught:
