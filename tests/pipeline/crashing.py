@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -104,3 +106,29 @@ class PreparedAudio(StubAudio):
         (halves,) = prepared.inputs
         covered_s = prepared.span[0] / RATE_HZ, prepared.span[1] / RATE_HZ
         return self.encode_audio(2 * halves, starts_s, length_s, covered_s)
+
+
+def readings(notes: Path, name: str) -> list[list[int]]:
+    """Return when each reading of a clip began, in which process, and when it ended (where it did), in order."""
+    found = [path.name.split("-")[1:] for path in notes.glob(f"{name}-*")]
+    return sorted([int(number) for number in one] for one in found)
+
+
+def alive(process: int) -> bool:
+    with contextlib.suppress(OSError):
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:1]
+    return False
+
+
+def wait_for(what: Callable[[], Any], limit_s: float = 20.0) -> Any:
+    deadline = time.monotonic() + limit_s
+    while not (found := what()):
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+    return found
+
+
+def utterances_of(corpus: Path) -> Any:
+    from dualstream.pipeline.corpus.manifest import read_manifest
+
+    return read_manifest(corpus).utterances

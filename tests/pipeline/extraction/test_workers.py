@@ -9,11 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
@@ -22,14 +18,11 @@ import numpy as np
 import pytest
 from dualstream.features.encode import ClipPlan, decode_settings
 from dualstream.pipeline.cache import read_cache
-from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.errors import DualstreamError
 from dualstream.pipeline.extraction import clip_workers, messages, worker_process
 from dualstream.pipeline.extraction.build_shards import ShardJob, make_shards
 from dualstream.pipeline.extraction.clip_workers import ClipWorkers, InProcess, WorkerPool, clip_reading
 from dualstream.pipeline.extraction.messages import Channel, anonymous_memory
-from dualstream.pipeline.extraction.options import RunOptions
-from dualstream.pipeline.extraction.recipe import ExtractionOptions, make_recipe
 from dualstream.pipeline.extraction.remote import NodeRequest, ShardMaker
 from dualstream.pipeline.extraction.seen import SeenHasher, SeenJob, see
 from dualstream.pipeline.extraction.staleness import ABSENT, Hasher
@@ -37,43 +30,20 @@ from dualstream.pipeline.extraction.worker import Request
 from dualstream.pipeline.extraction.worker_process import Worker
 from dualstream.pipeline.memory import MemoryShortageError
 
-from tests.pipeline.crashing import CrashingReader, HalvingPreparation, LongReader, PreparedAudio, TravellingAudio
+from tests.pipeline.crashing import (
+    CrashingReader,
+    LongReader,
+    PreparedAudio,
+    TravellingAudio,
+    alive,
+    readings,
+    utterances_of,
+    wait_for,
+)
 from tests.pipeline.stubs import STUBS, FakeReader, StubAudio, StubVideo, make_corpus, run_extract, stub_recipe
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="clips are decoded on Linux and macOS")
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture
-def by_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the smallest corpus be read by worker processes."""
-    monkeypatch.setattr(clip_workers, "LEAST_CLIPS", 0)
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    (tmp_path / "notes").mkdir()
-    return tmp_path / "notes"
-
-
-def readings(notes: Path, name: str) -> list[list[int]]:
-    """Return when each reading of a clip began, in which process, and when it ended (where it did), in order."""
-    found = [path.name.split("-")[1:] for path in notes.glob(f"{name}-*")]
-    return sorted([int(number) for number in one] for one in found)
-
-
-def alive(process: int) -> bool:
-    with contextlib.suppress(OSError):
-        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:1]
-    return False
-
-
-def wait_for(what: Callable[[], Any], limit_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + limit_s
-    while not (found := what()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-    return found
 
 
 @pytest.mark.usefixtures("by_workers")
@@ -97,7 +67,7 @@ class TestBytes:
         encoders = {"video": StubVideo(), "audio.a": StubAudio(), "audio.b": TravellingAudio()}
         plan = ClipPlan(encoders, decode=decode_settings(encoders), reader=FakeReader())
         hasher = Hasher(corpus.parent)
-        utterance = _utterances(corpus)[0]
+        utterance = utterances_of(corpus)[0]
         with contextlib.closing(ClipWorkers(hasher)) as workers:
             there = workers.read(utterance, plan)
         encoders["audio.b"] = TravellingAudio(parent=-1)
@@ -115,13 +85,13 @@ class TestBytes:
         encoders = {"audio.a": PreparedAudio(), "audio.b": TravellingAudio()}
         plan = ClipPlan(encoders, decode=decode_settings(encoders), reader=FakeReader())
         with contextlib.closing(ClipWorkers(Hasher(corpus.parent))) as workers:
-            there = workers.read(_utterances(corpus)[0], plan)
+            there = workers.read(utterances_of(corpus)[0], plan)
             key, data = workers._pool.packed(plan)
-            taken = workers._pool.ask(Request(Hasher(corpus.parent), _utterances(corpus)[0], key, data)).taken
+            taken = workers._pool.ask(Request(Hasher(corpus.parent), utterances_of(corpus)[0], key, data)).taken
         with contextlib.closing(ClipWorkers(Hasher(corpus.parent))) as workers:
-            long = workers.read(_utterances(corpus)[0], replace(plan, reader=LongReader()))
+            long = workers.read(utterances_of(corpus)[0], replace(plan, reader=LongReader()))
         here = InProcess(Hasher(corpus.parent)).read(
-            _utterances(corpus)[0], replace(plan, encoders={"audio.a": StubAudio()})
+            utterances_of(corpus)[0], replace(plan, encoders={"audio.a": StubAudio()})
         )
         assert taken is not None and taken.begun is not None
         assert taken.begun.sound is None and list(taken.begun.prepared) == ["audio.a"]
@@ -137,7 +107,7 @@ class TestBytes:
         corpus = make_corpus(tmp_path / "clips", 6)
         maker = ShardMaker(NodeRequest(corpus.parent, STUBS, 2, {}, {}), cores=1)
         maker._recipe = stub_recipe(STUBS, reader=CrashingReader(notes=notes))
-        utterances, hasher = _utterances(corpus), Hasher(corpus.parent)
+        utterances, hasher = utterances_of(corpus), Hasher(corpus.parent)
         jobs = [see(ShardJob(at, utterances[2 * at : 2 * at + 2]), hasher) for at in range(3)]
 
         def made_by(job: SeenJob) -> set[int]:
@@ -153,7 +123,7 @@ class TestBytes:
     def test_on_a_node_they_see_what_the_machine_that_asks_saw(self, tmp_path: Path, notes: Path) -> None:
         corpus = make_corpus(tmp_path / "clips", 4)
         (corpus.parent / "clip2.mp4").unlink()
-        seen = see(ShardJob(0, _utterances(corpus)), Hasher(corpus.parent))
+        seen = see(ShardJob(0, utterances_of(corpus)), Hasher(corpus.parent))
         (corpus.parent / "clip2.mp4").write_bytes(b"is here")
         (corpus.parent / "clip3.mp4").write_bytes(b"bad one")
         hasher = SeenHasher(Hasher(corpus.parent), seen.files)
@@ -168,12 +138,6 @@ class TestBytes:
         assert hasher.known("clip0.mp4", "clip2.mp4") == {
             (place, place.stat().st_size, place.stat().st_mtime_ns): seen.files["clip0.mp4"].sha256
         }
-
-
-def _utterances(corpus: Path) -> Any:
-    from dualstream.pipeline.corpus.manifest import read_manifest
-
-    return read_manifest(corpus).utterances
 
 
 @pytest.mark.usefixtures("by_workers")
@@ -232,7 +196,7 @@ class TestCrashes:
         plan = stub_recipe(STUBS, reader=CrashingReader(notes=notes)).plan
         with contextlib.closing(WorkerPool(start)) as pool:
             workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
-            first, second = _utterances(corpus)
+            first, second = utterances_of(corpus)
             assert workers.read(first, plan).failure == "" and len(started) == clip_workers.STARTS
             started[-1].kill()
             wait_for(started[-1].has_ended)
@@ -254,7 +218,7 @@ class TestCrashes:
         with contextlib.closing(WorkerPool(start)) as pool:
             workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
             with pytest.raises(DualstreamError, match=r"started, 3 times: .*SIGKILL.*fewer --workers"):
-                workers.read(_utterances(corpus)[0], plan)
+                workers.read(utterances_of(corpus)[0], plan)
 
     def test_one_that_crashes_as_it_starts_is_followed_by_others_but_not_for_ever(
         self, tmp_path: Path, notes: Path
@@ -270,7 +234,7 @@ class TestCrashes:
                 os.kill(started[-1]._process.pid, signal.SIGSEGV)
             return started[-1]
 
-        (clip,) = _utterances(corpus)
+        (clip,) = utterances_of(corpus)
         with contextlib.closing(WorkerPool(start)) as pool:
             assert ClipWorkers(Hasher(corpus.parent), pool=pool).read(clip, plan).failure == ""
         assert len(started) == 3
@@ -301,96 +265,6 @@ class TestCrashes:
         monkeypatch.setattr(worker_process, "START", "raise SystemExit('no such module')")
         with pytest.raises(DualstreamError, match=r"status 1.*no such module"):
             run_extract(make_corpus(tmp_path / "clips", 2), tmp_path / "c.h5", workers=1)
-
-
-@pytest.mark.usefixtures("by_workers")
-class TestWorkersThatBeginAhead:
-    """They start while networks are built, and the first clips find them ready."""
-
-    @staticmethod
-    def _plan(notes: Path) -> ClipPlan:
-        encoders = {"audio": PreparedAudio(preparation=HalvingPreparation(notes=notes))}
-        return ClipPlan(encoders, decode=decode_settings(encoders), reader=CrashingReader(notes=notes))
-
-    def test_they_are_those_that_read_and_no_other_is_started(self, tmp_path: Path, notes: Path) -> None:
-        corpus, plan = make_corpus(tmp_path / "clips", 6), self._plan(notes)
-        slow = replace(plan, reader=CrashingReader(notes=notes, delay_s=0.3))
-        started: list[Worker] = []
-
-        def start() -> Worker:
-            started.append(Worker())
-            return started[-1]
-
-        with contextlib.closing(WorkerPool(start)) as pool:
-            pool.begin(2, plan)
-            with ThreadPoolExecutor(2) as threads:  # they ask at once, before any is ready
-                workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
-                read = list(threads.map(lambda one: workers.read(one, slow), _utterances(corpus)))
-            assert [one.failure for one in read] == [""] * 6
-            assert len(started) == 2
-            warmed = Counter(path.name.split("-")[1] for path in notes.glob("warm-*"))
-            assert [*warmed.values()] == [2, 2]  # each for the plan before, and for that of the clips
-        assert all(one.has_ended() for one in started)
-
-    def test_one_that_is_ended_meanwhile_is_followed_by_another(self, tmp_path: Path, notes: Path) -> None:
-        corpus, plan = make_corpus(tmp_path / "clips", 1), self._plan(notes)
-        started: list[Worker] = []
-
-        def start() -> Worker:
-            started.append(Worker())
-            if len(started) == 1:
-                started[0].kill()
-            return started[-1]
-
-        with contextlib.closing(WorkerPool(start)) as pool:
-            pool.begin(1, plan)
-            workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
-            assert workers.read(_utterances(corpus)[0], plan).failure == "" and len(started) == 2
-
-    def test_they_end_with_a_run_that_fails_before_its_first_clip(self, notes: Path) -> None:
-        pool = WorkerPool()
-        pool.begin(3, self._plan(notes))
-        wait_for(lambda: pool._all)
-        there = [one._process.pid for one in pool._all]
-        pool.close()
-        assert not pool._all and not pool._beginning and not any(alive(one) for one in there)
-        with pytest.raises(RuntimeError, match="closed"):
-            pool._started()
-
-    def test_a_run_begins_them_before_its_networks(
-        self, tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Once for the clips of a run; a second run, which has nothing to make, begins none."""
-        begun: list[tuple[int, tuple[str, ...], list[Any]]] = []
-        built: list[Any] = []
-        begin = WorkerPool.begin
-
-        def note(self: WorkerPool, count: int, plan: ClipPlan) -> None:
-            begun.append((count, tuple(one.spec.name for one in plan.encoders.values()), [*built]))
-            begin(self, count, plan)
-
-        def build(stream: str, text: str, options: Any) -> Any:
-            if text == "acoustic":
-                return StubAudio()
-            built.append(text)
-            return StubVideo()
-
-        monkeypatch.setattr(WorkerPool, "begin", note)
-        corpus, out = make_corpus(tmp_path / "clips", 5), tmp_path / "c.h5"
-
-        def run(**more: Any) -> int:
-            return extract(
-                corpus,
-                root=corpus.parent,
-                out=out,
-                options=ExtractionOptions(video=("cnn5",), video_weights=("random:0",), audio=("acoustic",)),
-                run=RunOptions(workers=2, shard_size=3, **more),
-                build_recipe=partial(make_recipe, build_encoder=build),
-            ).made
-
-        assert run(part="1/2") == 3 and begun == [(2, ("stub",), [])]
-        assert run(part="2/2") == 2 and begun[1:] == [(2, ("stub",), ["cnn5"])]
-        assert run() == 0 and run() == 0 and len(begun) == 2
 
 
 def test_few_clips_are_read_in_threads(tmp_path: Path) -> None:
@@ -437,7 +311,7 @@ class TestMessages:
         plan = stub_recipe(STUBS, reader=CrashingReader(notes=notes)).plan
         with contextlib.closing(WorkerPool()) as pool:
             workers = ClipWorkers(Hasher(corpus.parent), pool=pool)
-            first, second = _utterances(corpus)
+            first, second = utterances_of(corpus)
             assert workers.read(first, plan).failure == ""
             (worker,) = pool._all
             resource.prlimit(worker._process.pid, resource.RLIMIT_FSIZE, (10, 10))
