@@ -271,7 +271,9 @@ class RemoteRoot:
             if self._protocol not in LISTING:
                 self._system.invalidate_cache(place)
                 self._system.invalidate_cache(self._system._parent(place))
-            return _facts(self._calls.call(self._system.info, place))
+            found = _facts(self._calls.call(self._system.info, place))
+            # answers without a body state a length of 0 where a program makes them that doesn't know better
+            return replace(found, size_bytes=-1) if self._protocol in WEB and not found.size_bytes else found
         except Exception as error:  # noqa: BLE001 (each store has errors of its own)
             return _missing() if _is_missing(error) else NoClipError("unfetched", self._words(error))
 

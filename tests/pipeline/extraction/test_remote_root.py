@@ -238,6 +238,8 @@ class Site:
     """How many answers for a file break off in the middle."""
     status: dict[str, int] = field(default_factory=dict)
     slow: set[str] = field(default_factory=set)
+    states_no_length: bool = False
+    """Whether answers without a body state the length of what they have."""
     asked: list[str] = field(default_factory=list)
 
 
@@ -263,7 +265,7 @@ def serving(site: Site, *, user: str = "", query: str = "") -> Iterator[Site]:
                 self.send_error(404 if data is None else status)
                 return
             self.send_response(200)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(0 if site.states_no_length and not body else len(data)))
             self.send_header("ETag", f'"{hash(data)}"')
             self.end_headers()
             if not body:
@@ -296,6 +298,17 @@ def serving(site: Site, *, user: str = "", query: str = "") -> Iterator[Site]:
 @pytest.fixture
 def files(corpus: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in corpus.parent.glob("*.mp4")}
+
+
+def test_clips_from_a_web_server_that_states_no_length(
+    corpus: Path, files: dict[str, bytes], tmp_path: Path, reference: bytes
+) -> None:
+    """As a program of its owner's does, which answers HEAD with what it sends: nothing."""
+    out = tmp_path / "cache.h5"
+    with serving(Site(files, states_no_length=True)) as site:
+        assert run(corpus, site.url, out).failed == [] and out.read_bytes() == reference
+        asked = len(site.asked)
+        assert run(corpus, site.url, out).made == 0 and len(site.asked) == asked
 
 
 def test_clips_from_a_web_server(
