@@ -28,6 +28,7 @@ from dualstream.pipeline.reporting.tables import TOO_GOOD, console, print_scores
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.figure_files import drawn_files
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
 from tests.registries import variants
 
@@ -352,8 +353,13 @@ def test_dry_run_leaves_out_what_reads_broken_rows(few, tmp_path) -> None:
 def test_command(few, tmp_path) -> None:
     write_cache(tmp_path / "c.h5", planted_cache())
     words = ["compare", str(tmp_path / "c.h5"), "--seeds", "2", "--epochs", "2", "--threads", "1"]
-    found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
+    with drawn_files():
+        found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
     assert found.exit_code == 0, found.output
+    drawn = sorted((tmp_path / "cmp" / "figures").iterdir())
+    assert {path.suffix for path in drawn} == {".png", ".pdf"} and all(
+        path.stat().st_size > 1_000 for path in drawn
+    )
     printed = " ".join(found.stdout.split())
     for expected in (
         "majority: neutral",

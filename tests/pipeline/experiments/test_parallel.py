@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
-CHOSEN = ["linear_audio", "video", "concat", "tensor", "dialogue"]
+CHOSEN = ["linear_audio", "concat", "dialogue"]
 QUICK = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
 ENDLESS = FitOptions(seeds=(0,), epochs=100_000, patience=99_999, hidden=16, threads=1)
 
@@ -90,7 +90,7 @@ def test_events_read_as_one_line() -> None:
     assert event_words({**event, "side_by_side": [], "done": 19}) == "19 of 19 variants done"
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_command(tmp_path, workers) -> None:
     write_cache(tmp_path / "c.h5", planted_cache())
     words = [

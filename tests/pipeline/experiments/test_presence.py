@@ -161,8 +161,9 @@ def test_every_command_says_it(cache_path: Path, tmp_path: Path) -> None:
     quick = ["--seeds", "1", "--epochs", "2", "--threads", "1"]
     compare = ["compare", str(cache_path), "--fusions", "linear", *quick, "--out", str(tmp_path / "cmp")]
     fit = ["fit-head", str(cache_path), "--fusion", "linear", "--out", str(tmp_path / "run"), "--seeds", "1"]
+    fit.append("--no-report")
     for command in ([*compare, "--dry-run"], compare, fit):
-        found = CliRunner().invoke(cli.app, [*command, "--replace"])
+        found = CliRunner().invoke(cli.app, [*command, "--replace", "--no-report"])
         assert found.exit_code == 0 and words in _flat(found.stdout), found.output
         found = CliRunner().invoke(cli.app, [*command, "--replace", "--scored", "present"])
         assert found.exit_code == 0 and left in _flat(found.stdout), found.output
