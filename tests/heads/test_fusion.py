@@ -63,7 +63,7 @@ _corpus = functools.cache(plant)  # one after another, all variants see the same
 def _balanced_accuracy(name: str, plant_name: str, corpus: int, test: int, seeds: tuple[int, ...]) -> list[float]:
     """Train one model per seed, side by side; return the balanced accuracy of each."""
     split = _corpus(plant_name, corpus, test=test)
-    options = FitOptions(seeds=seeds, epochs=20, patience=6, threads=1)
+    options = FitOptions(seeds=seeds, epochs=20, patience=4, threads=1)
     scores = []
     for model in registry.fit(name, split.train, split.dev, options=options):
         found = model.predict(split.test).emotion

@@ -202,6 +202,7 @@ def test_the_card_says_transductive(corpus: Path) -> None:
     assert "transductive" in card and "count for up to 30 utterances" in card
 
 
+@pytest.mark.slow
 def test_a_bundle_with_onnx_answers_as_for_unknown_speakers(corpus: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
