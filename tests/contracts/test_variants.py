@@ -122,7 +122,7 @@ def test_missing_streams_are_answered(
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("dialogue")])
-@pytest.mark.parametrize("loss", ["logit_adjusted", "balanced_softmax"])
+@pytest.mark.parametrize("loss", ["logit_adjusted", pytest.param("balanced_softmax", marks=pytest.mark.slow)])
 def test_nothing_to_read_is_answered_by_the_prior(
     name: str, loss: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]
 ) -> None:
