@@ -33,7 +33,7 @@ from tests.pipeline.planted_corpus import constant_variant, planted_cache
 from tests.registries import variants
 
 ROOT = Path(__file__).resolve().parents[3]
-QUICK = FitOptions(seeds=(0, 1), epochs=5, patience=4, hidden=16, threads=1)
+QUICK = FitOptions(seeds=(0, 1), epochs=3, patience=2, hidden=16, threads=1)
 SINGLES = ["video", "audio"]
 LINEAR = registry.get("linear")
 
@@ -60,7 +60,7 @@ def row_of(document: dict, name: str) -> dict:
 
 def test_fusion_of_complementary_streams_beats_the_better_one(few, tmp_path) -> None:
     corpus = corpus_of(planted_cache(sizes={"train": 400, "dev": 200}, strength=3.0))
-    found = compared(tmp_path, corpus=corpus, fit=dataclasses.replace(QUICK, epochs=20))
+    found = compared(tmp_path, corpus=corpus, fit=dataclasses.replace(QUICK, epochs=20, patience=4))
     assert [row["status"] for row in found["rows"]] == ["done"] * 3
     assert [row["single"] for row in found["rows"]] == [True, True, False]
     uar = {row["variant"]: row["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] for row in found["rows"]}

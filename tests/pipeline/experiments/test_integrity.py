@@ -27,7 +27,7 @@ from dualstream.pipeline.experiments.training_data import corpus_of
 from tests.heads.diagnosis.without_signs import without_signs
 from tests.pipeline.planted_corpus import planted_cache
 
-FIT = FitOptions(seeds=(0,), penalty=64.0)
+FIT = FitOptions(seeds=(0,), penalty=64.0, epochs=3)
 SIZES = {"train": 300, "dev": 100, "test": 100}
 PLAIN = FitHeadOptions(report=False)
 
