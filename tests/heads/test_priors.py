@@ -203,7 +203,7 @@ def test_rows_that_lack_any_of_three_streams_are_near_bayes(name):
         assert loss_of(said[rows], test.emotion[rows]) < loss_of(best[rows], test.emotion[rows]) + 0.05
 
 
-@pytest.mark.parametrize("name", ["linear_late", "late"])
+@pytest.mark.parametrize("name", ["linear_late", pytest.param("late", marks=pytest.mark.slow)])
 def test_a_class_that_lacks_a_stream_more_often(name):
     """Complete rows have shares of their own; what each stream alone is asked for, it knows from its own rows."""
     lacking = np.zeros((2, 5))

@@ -38,6 +38,7 @@ def test_right_labels_have_one_name_each():
     assert not found.found and found.gain < 5 and found.rate < 0.02
 
 
+@pytest.mark.slow
 def test_overlapping_classes_are_not_called_by_each_others_names():
     """Half of the rows of two classes are one cloud: their labels are unsure, and right."""
     rows = {name: own.copy() for name, own in WHOLE.rows.items()}
