@@ -4,7 +4,8 @@ Tests run on all cores already: a process for each (``pytest -n``). Threads of t
 other, spinning. What a test starts as a process of its own has the user's environment.
 
 Cutting a TrueType font to a figure's letters takes as long as all the rest of a report: what is drawn for other
-reasons than its font has the quick kind.
+reasons than its font has the quick kind. A page draws its figures itself: their PNG and PDF files are blank but where
+a test looks at them (``tests.figure_files.drawn_files``).
 
 After the limit no test begins, and those that began are not cut off.
 """
@@ -65,3 +66,11 @@ def font_kind() -> Iterator[int]:
         kind: int = STYLE["pdf.fonttype"]
         patch.setitem(STYLE, "pdf.fonttype", 3)
         yield kind
+
+
+@pytest.fixture(scope="session", autouse=True)
+def undrawn_figure_files() -> Iterator[None]:
+    from tests.figure_files import blank_files
+
+    with blank_files():
+        yield

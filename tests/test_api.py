@@ -16,6 +16,7 @@ from dualstream.pipeline.reporting import heartbeat
 from dualstream.pipeline.reporting.progress import Progress
 
 import dualstream
+from tests.heads.diagnosis.without_signs import without_signs
 from tests.pipeline.planted_corpus import planted_cache
 
 
@@ -105,6 +106,7 @@ def test_compare_has_the_commands_rows(cache, tmp_path):
     assert compare_command.choose(["linear"])[-1] in table.index
 
 
+@without_signs()
 def test_diagnose_takes_a_text_for_the_other_cache(cache, tmp_path):
     found = dualstream.diagnose(
         cache,
@@ -115,6 +117,7 @@ def test_diagnose_takes_a_text_for_the_other_cache(cache, tmp_path):
         against=str(cache),
         task="sentiment",
         limits=False,
+        measures=False,
     )
     assert found["against"]["name"] == "cache.h5"
     assert repr(found).startswith("DiagnosisResult(causes: ")

@@ -182,14 +182,15 @@ def test_no_thread_is_left() -> None:
         assert not [one for one in used if (TASKS / str(one)).exists()]
 
 
-def test_a_program_that_ends_at_once_ends_well() -> None:
+@pytest.mark.parametrize("times", [1, pytest.param(5, marks=pytest.mark.slow)])
+def test_a_program_that_ends_at_once_ends_well(times: int) -> None:
     program = (
         "import torch\nfrom dualstream.cores import threads\n"
         "with threads(2) as pool:\n"
         "    work = lambda: torch.ones(2, requires_grad=True).sum().backward()\n"
         "    [one.result() for one in [pool.submit(work) for _ in range(2)]]\n"
     )
-    for _ in range(3):
+    for _ in range(times):
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

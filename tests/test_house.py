@@ -64,11 +64,15 @@ def test_the_network_is_opened_by_one_file():
         assert users_of(module) <= {"pipeline/storage/download.py"}, module
 
 
+FILES = frozenset(PRODUCT)
+
+
+@functools.cache
 def file_of(module):
     top, _, rest = module.partition(".")
     names = rest.split(".") if top == "dualstream" and rest.partition(".")[0] in PARTS else module.split(".")
     stem = ROOT.joinpath(*names)
-    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path in PRODUCT), None)
+    return next((path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path in FILES), None)
 
 
 def files_used(path):

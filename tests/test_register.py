@@ -21,6 +21,7 @@ from dualstream.pipeline.corpus.utterance import Utterance
 from dualstream.pipeline.errors import UsageError
 
 import dualstream
+from tests.heads.diagnosis.without_signs import without_signs
 from tests.pipeline.planted_corpus import planted_cache
 from tests.registries import scratch
 
@@ -64,7 +65,7 @@ def test_a_module_is_a_variant_with_a_loss_of_its_own(cache, tmp_path):
             return lambda logits, mass: -logits.log_softmax(dim=-1)[..., -1].mean(dim=-1)
 
         run = dualstream.fit_head(
-            cache, "constant", tmp_path / "run", seeds=[0], epochs=200, learning_rate=0.1, patience=0,
+            cache, "constant", tmp_path / "run", seeds=[0], epochs=60, learning_rate=0.3, patience=0,
             loss="certain-of-the-last", report=False,
         )  # fmt: skip
     with (tmp_path / "run" / "predictions_dev.csv").open(newline="") as file:
@@ -88,7 +89,9 @@ def test_a_class_that_is_no_module_is_refused():
         dualstream.register_variant("odd")(EncoderSpec)
 
 
-def test_a_cause_is_named(cache, tmp_path):
+@without_signs()
+def test_a_cause_is_named(tmp_path):
+    write_cache(tmp_path / "cache.h5", planted_cache(sizes={"train": 60, "dev": 20}))
     with scratch(causes.REGISTRY):
 
         @dualstream.register_cause(rank=1)
@@ -97,12 +100,13 @@ def test_a_cause_is_named(cache, tmp_path):
             return Cause("many_rows", f"{evidence.utterances} rows", 0.0, None, (), "fewer")
 
         found = dualstream.diagnose(
-            cache, tmp_path / "why", fusion="linear", seeds=[0], interventions=[], limits=False
-        )
+            tmp_path / "cache.h5", tmp_path / "why", fusion="linear", seeds=[0], interventions=[], limits=False,
+            measures=False,
+        )  # fmt: skip
     assert (found["causes"][0]["name"], found["causes"][0]["text"]) == (
         "many_rows",
-        "320 rows",
-    )  # 240 train, 80 dev
+        "80 rows",
+    )  # 60 train, 20 dev
 
 
 def test_a_check_is_made(tmp_path):

@@ -35,6 +35,7 @@ def test_every_utterance_is_scored_in_one_batch_of_the_kind(kind):
     assert (count == 1).all()
 
 
+@pytest.mark.slow
 def test_rule_1_collapses_where_rule_2_does_not():
     features = planted()
     found = {

@@ -21,7 +21,7 @@ QUICK = DiagnosisOptions(folds=3, fit=FitOptions(seeds=(0,), epochs=4, threads=1
 
 @pytest.fixture(scope="module")
 def found() -> Diagnosis:
-    return diagnose(*plant(PlantOptions(("leakage",), seed=3, utterances=240)), QUICK)
+    return diagnose(*plant(PlantOptions(("leakage",), seed=3, utterances=160)), QUICK)
 
 
 @pytest.mark.parametrize("name", causes.names())

@@ -116,6 +116,16 @@ def sound_for(encoder: AudioEncoder, duration_s: float = DURATION_S) -> NDArray[
     return (tone + noise).astype(np.float32)
 
 
+@pytest.fixture(scope="module")
+def three(encoder: Encoder) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Three frames and their rows, which no test changes."""
+    frames = frames_for(video(encoder), 3)
+    return frames, video(encoder).encode_frames(frames)
+
+
+Three = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
 def hear(encoder: AudioEncoder, sound: NDArray[np.float32], covered_s: tuple[float, float]) -> StreamFeatures:
     return encoder.encode_audio(sound, STARTS_S, LENGTH_S, covered_s)
 
@@ -254,15 +264,12 @@ def test_frames_become_rows(encoder: Encoder, count: int) -> None:
     assert np.array_equal(rows, video(encoder).encode_frames(frames))
 
 
-def test_different_frames_become_different_rows(encoder: Encoder) -> None:
-    rows = video(encoder).encode_frames(frames_for(video(encoder), 3))
-    assert len(np.unique(rows, axis=0)) == 3
+def test_different_frames_become_different_rows(three: Three) -> None:
+    assert len(np.unique(three[1], axis=0)) == 3
 
 
-def test_frames_do_not_disturb_each_other(encoder: Encoder) -> None:
-    one = video(encoder)
-    frames = frames_for(one, 3)
-    rows = one.encode_frames(frames)
+def test_frames_do_not_disturb_each_other(encoder: Encoder, three: Three) -> None:
+    one, (frames, rows) = video(encoder), three
     tolerance = 1e-5 * np.abs(rows).max()
     np.testing.assert_allclose(one.encode_frames(frames[::-1])[::-1], rows, atol=tolerance)
     np.testing.assert_allclose(one.encode_frames(frames[2:3]), rows[2:3], atol=tolerance)
@@ -279,10 +286,8 @@ def test_frames_that_can_not_be_written_to_are_fine(encoder: Encoder) -> None:
     assert len(video(encoder).encode_frames(frames)) == 1
 
 
-def test_more_frames_than_a_batch(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = video(encoder)
-    frames = frames_for(one, 3)
-    rows = one.encode_frames(frames)
+def test_more_frames_than_a_batch(encoder: Encoder, three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, (frames, rows) = video(encoder), three
     monkeypatch.setattr(one, "batch_size", 2)
     np.testing.assert_allclose(one.encode_frames(frames), rows, atol=1e-5 * np.abs(rows).max())
 

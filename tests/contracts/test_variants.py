@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from tests.heads.planted import plant
 WITH_ARGUMENT = ["dialogue:video", "dialogue:late", "dialogue:aligned"]
 NAMES = [*registry.names(), *WITH_ARGUMENT, *plain_modules.NAMES]
 ROOT = Path(__file__).resolve().parents[2]
-QUICK = FitOptions(seeds=(3, 4), epochs=3, hidden=32)
+QUICK = FitOptions(seeds=(3, 4), epochs=2, hidden=16)
+Fitted = Callable[[str], Sequence[registry.Trained]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,14 +36,22 @@ def plain() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def corpus() -> tuple[FeatureSet, FeatureSet, FeatureSet]:
-    split = plant("noise_stream", 5, train=160, dev=60, test=50)
+    split = plant("noise_stream", 5, train=96, dev=40, test=50)
     return split.train, split.dev, split.test
 
 
+@pytest.fixture(scope="module")
+def fitted(corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> Fitted:
+    """Give the models of a variant, fitted once: no test changes them."""
+    train, dev, _ = corpus
+    return functools.cache(lambda name: registry.fit(name, train, dev, options=QUICK))
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_predicts_log_probabilities(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
-    train, dev, test = corpus
-    models = registry.fit(name, train, dev, options=QUICK)
+def test_predicts_log_probabilities(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet], fitted: Fitted
+) -> None:
+    test, models = corpus[2], fitted(name)
     assert [model.seed for model in models] == [3, 4]
     for model in models:
         assert model.variant == name
@@ -53,9 +63,10 @@ def test_predicts_log_probabilities(name: str, corpus: tuple[FeatureSet, Feature
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_restores_from_its_state(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
-    train, dev, test = corpus
-    model = registry.fit(name, train, dev, options=QUICK)[0]
+def test_restores_from_its_state(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet], fitted: Fitted
+) -> None:
+    test, model = corpus[2], fitted(name)[0]
     arrays, values = model.state()
     assert all(isinstance(array, np.ndarray) for array in arrays.values())
     again = registry.restore(arrays, _through_json(values))
@@ -64,9 +75,12 @@ def test_restores_from_its_state(name: str, corpus: tuple[FeatureSet, FeatureSet
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_seed_same_bytes(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+def test_same_seed_same_bytes(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet], fitted: Fitted
+) -> None:
     train, dev, _ = corpus
-    first, second = (registry.fit(name, train, dev, options=QUICK)[0].state()[0] for _ in range(2))
+    again = registry.fit(name, train, dev, options=QUICK)
+    first, second = (models[0].state()[0] for models in (fitted(name), again))
     assert first.keys() == second.keys()
     for key in first:
         assert first[key].tobytes() == second[key].tobytes(), key
@@ -95,10 +109,11 @@ def test_one_task_alone(name: str, task: registry.Task, corpus: tuple[FeatureSet
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+def test_missing_streams_are_answered(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet], fitted: Fitted
+) -> None:
     """A missing stream is a mask: what lies under it must not matter."""
-    train, dev, test = corpus
-    model = registry.fit(name, train, dev, options=QUICK)[0]
+    test, model = corpus[2], fitted(name)[0]
     for streams in (("video",), ("audio",), ("video", "audio")):
         holes = [_without(test, streams, filler) for filler in (0.0, 9.0)]
         first, second = (model.predict(one) for one in holes)
@@ -107,7 +122,7 @@ def test_missing_streams_are_answered(name: str, corpus: tuple[FeatureSet, Featu
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("dialogue")])
-@pytest.mark.parametrize("loss", ["logit_adjusted", "balanced_softmax"])
+@pytest.mark.parametrize("loss", ["logit_adjusted", pytest.param("balanced_softmax", marks=pytest.mark.slow)])
 def test_nothing_to_read_is_answered_by_the_prior(
     name: str, loss: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]
 ) -> None:
@@ -147,7 +162,9 @@ def test_other_vocabularies(name: str, corpus: tuple[FeatureSet, FeatureSet, Fea
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+def test_broken_features_are_refused(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet], fitted: Fitted
+) -> None:
     train, dev, _ = corpus
     (stream, *_) = registry.get(name).streams
     rows = train.streams[stream].utterance.copy()
@@ -155,7 +172,7 @@ def test_broken_features_are_refused(name: str, corpus: tuple[FeatureSet, Featur
     broken = replace(train, streams=train.streams | {stream: replace(train.streams[stream], utterance=rows)})
     with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
         registry.fit(name, broken, dev, options=QUICK)
-    for model in registry.fit(name, train, dev, options=QUICK):
+    for model in fitted(name):
         with pytest.raises(ValueError, match=rf"stream {stream}: 2 utterance row\(s\).*7, 9"):
             model.predict(broken)
 
@@ -171,11 +188,10 @@ def test_tables_list_variants_in_one_order_whatever_was_imported_first() -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_kind_is_what_it_does(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
+def test_its_kind_is_what_it_does(name: str, fitted: Fitted) -> None:
     """Trained: in epochs, and has a network; solved: every seed the same model; search: a model of another."""
-    train, dev, _ = corpus
     variant = registry.get(name)
-    first, second = registry.fit(name, train, dev, options=QUICK)
+    first, second = fitted(name)
     same = _bytes(first) == _bytes(second)
     assert (variant.network is not None) == (variant.kind == "trained")
     assert registry.is_closed_form(name) == (variant.kind == "solved") and registry.is_search(name) == (
@@ -195,9 +211,10 @@ def test_names_stand_by_kind_and_what_is_read() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_module_says_what_it_says(name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet]) -> None:
-    train, dev, test = corpus
-    model = registry.fit(name, train, dev, options=QUICK)[0]
+def test_its_module_says_what_it_says(
+    name: str, corpus: tuple[FeatureSet, FeatureSet, FeatureSet], fitted: Fitted
+) -> None:
+    test, model = corpus[2], fitted(name)[0]
     graph = HeadGraph([model], {"emotion": 1.0, "sentiment": 1.0})
     ordered = test.take(np.lexsort((test.turn, test.dialogue)))
     with torch.no_grad():

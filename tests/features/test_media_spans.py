@@ -67,7 +67,12 @@ def source(clip_folder: Path) -> Path:
     return coded_video(clip_folder / "numbered.mkv", list(np.arange(LENGTH_S * RATE) / RATE), audio=beeps)
 
 
-@pytest.fixture(scope="session", params=[*FILES, *BARE])
+# each beside a file of the same kind
+LIKE_OTHERS = {"gop10s.m2ts", "gop10s.vob", "half.mpg", "open.mkv", "asp.avi", "bare.m4v"}
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_OTHERS else name for name in (*FILES, *BARE)]
+
+
+@pytest.fixture(scope="session", params=NAMES)
 def film(request: pytest.FixtureRequest, clip_folder: Path, source: Path) -> Path:
     path = clip_folder / request.param
     if not path.exists():

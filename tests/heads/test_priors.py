@@ -203,7 +203,7 @@ def test_rows_that_lack_any_of_three_streams_are_near_bayes(name):
         assert loss_of(said[rows], test.emotion[rows]) < loss_of(best[rows], test.emotion[rows]) + 0.05
 
 
-@pytest.mark.parametrize("name", ["linear_late", "late"])
+@pytest.mark.parametrize("name", ["linear_late", pytest.param("late", marks=pytest.mark.slow)])
 def test_a_class_that_lacks_a_stream_more_often(name):
     """Complete rows have shares of their own; what each stream alone is asked for, it knows from its own rows."""
     lacking = np.zeros((2, 5))
@@ -227,7 +227,13 @@ def test_a_class_that_lacks_a_stream_more_often(name):
 POWERS = {"cross_entropy": 1.0, "logit_adjusted": 0.5, "balanced_softmax": 0.0, "weighted": 0.0, "resampled": 0.0}
 
 
-@pytest.mark.parametrize("loss", list(POWERS))
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *("cross_entropy", "logit_adjusted", "resampled"),
+        *(pytest.param(loss, marks=pytest.mark.slow) for loss in ("balanced_softmax", "weighted")),
+    ],
+)
 def test_late_holds_as_much_of_the_prior_as_its_loss_says(loss):
     train, _ = corpus(14, 3_000)
     dev, _ = corpus(15, 1_000)

@@ -91,7 +91,9 @@ def test_what_hdf5_says_of_damage_is_damage_fails(cache: Path, monkeypatch: pyte
         read_cache(cache)
 
 
-@pytest.mark.parametrize("after", range(0, 40, 3))
+@pytest.mark.parametrize(
+    "after", [*range(0, 40, 6), *(pytest.param(after, marks=pytest.mark.slow) for after in range(3, 40, 6))]
+)
 def test_good_shards_stay_whenever_memory_runs_short(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:

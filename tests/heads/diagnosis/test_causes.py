@@ -18,6 +18,8 @@ from dualstream.heads.variants.registry import FitOptions
 from planted_causes import CAUSES, HOP_S, PlantOptions, plant
 from sklearn.decomposition import PCA
 
+from tests.heads.diagnosis.without_signs import without_signs
+
 QUICK = DiagnosisOptions(
     folds=3,
     fit=FitOptions(seeds=(0,), patience=5, threads=1),
@@ -36,29 +38,41 @@ def named(causes, seed, options=QUICK, **plan):
     return found
 
 
-def test_a_sound_corpus_has_nothing_wrong():
-    assert named(("none",), seed=11, utterances=480).causes[0].name == "nothing_wrong"
+@pytest.fixture(scope="module")
+def nothing_planted():
+    """What is found in a corpus without a fault."""
+    return named(("none",), seed=11, utterances=320)
+
+
+def test_a_sound_corpus_has_nothing_wrong(nothing_planted):
+    assert nothing_planted.causes[0].name == "nothing_wrong"
 
 
 def test_scale_mismatch_is_mended_by_standardising():
-    (cause,) = named(("scale_mismatch",), seed=12, utterances=480).causes
+    (cause,) = named(
+        ("scale_mismatch",), 12, replace(QUICK, interventions=("standardise",)), utterances=320
+    ).causes
     remedy = cause.remedies[0]
     assert remedy.name == "standardise"
     assert remedy.gain.low > 0
     # the fixed head reaches what the same corpus gives without the fault
-    sound = named(("none",), 12, replace(QUICK, interventions=()), utterances=480).evidence.scores["fused"].mean
+    with without_signs():
+        sound = (
+            named(("none",), 12, replace(QUICK, interventions=()), utterances=320).evidence.scores["fused"].mean
+        )
     assert remedy.score.mean == pytest.approx(sound, abs=0.05)
 
 
 @pytest.mark.slow
 def test_two_causes_are_both_named():
-    found = named(("leakage", "starved_sampling"), seed=13, utterances=480)
+    found = named(("leakage", "starved_sampling"), seed=13, utterances=320)
     assert {"leakage", "starved_sampling"} <= {cause.name for cause in found.causes}
 
 
+@without_signs()
 def test_the_other_cache_measures_what_starving_costs():
     dense, starved = (
-        plant(PlantOptions(causes, seed=14, utterances=480)) for causes in (("none",), ("starved_sampling",))
+        plant(PlantOptions(causes, seed=14, utterances=320)) for causes in (("none",), ("starved_sampling",))
     )
     found = diagnose(*starved, replace(QUICK, interventions=()), other=dense)
     assert found.causes[0].name == "starved_sampling"
@@ -74,7 +88,7 @@ def test_other_features_of_other_utterances_fail():
 @pytest.mark.slow
 def test_noise_is_no_finding():
     """Where labels have nothing to do with the features, no remedy is recommended."""
-    train, dev = plant(PlantOptions(seed=17, utterances=480))
+    train, dev = plant(PlantOptions(seed=17, utterances=320))
     rng = np.random.default_rng(0)
     for part in (train, dev):
         part.emotion[:] = rng.permutation(part.emotion)
@@ -84,6 +98,7 @@ def test_noise_is_no_finding():
     assert "nothing that was tried significantly beats chance" in found.causes[0].text
 
 
+@without_signs()
 def test_new_speakers_in_dev_are_kept_whole():
     """What tells one person from another is neither drift nor known in advance: folds go by speaker."""
     train, dev = plant(PlantOptions(seed=19, utterances=240))
@@ -97,6 +112,7 @@ def test_new_speakers_in_dev_are_kept_whole():
     assert evidence.spaces["video"].drift_auc < 0.9  # by dialogue it is 1: the same people are on both sides
 
 
+@without_signs()
 def test_speakers_who_share_dialogues_are_held_out_together():
     """Two speakers a session: five sessions, of which dev is one."""
     train, dev = plant(PlantOptions(seed=19, utterances=240))
@@ -107,6 +123,7 @@ def test_speakers_who_share_dialogues_are_held_out_together():
     assert (evidence.grouped_by, evidence.groups) == ("speaker", 5)
 
 
+@without_signs()
 def test_new_speakers_who_are_all_connected_are_said_to_stand_on_both_sides():
     train, dev = plant(PlantOptions(seed=19, utterances=240))
     for part, speakers in ((train, np.arange(8)), (dev, np.arange(8, 12))):
@@ -116,9 +133,10 @@ def test_new_speakers_who_are_all_connected_are_said_to_stand_on_both_sides():
     assert any("speakers are on both sides" in note for note in evidence.notes)
 
 
+@without_signs()
 def test_columns_of_uneven_scale_are_a_scale_mismatch():
     """Both streams equally large as a whole, but a few of the columns drown the others."""
-    train, dev = plant(PlantOptions(seed=20, utterances=480))
+    train, dev = plant(PlantOptions(seed=20, utterances=320))
     loud = np.where(np.arange(192) % 8 == 0, 40.0, 1.0).astype(np.float32)
     noise = np.random.default_rng(0)
     for part in (train, dev):
@@ -132,20 +150,22 @@ def test_columns_of_uneven_scale_are_a_scale_mismatch():
 
 def test_a_whitened_projection_is_mended_by_turning():
     """Planted as `extract` makes it, over windows: turned, the head reaches what it gives without the fault."""
-    found = named(("whitened_projection",), 23, replace(TURNING, fusion="linear"), utterances=480)
+    found = named(("whitened_projection",), 23, replace(TURNING, fusion="linear"), utterances=320)
     (cause,) = found.causes
     assert cause.name == "whitened_projection"
     assert "144 columns of audio hardly correlate (0.00)" in cause.text
     assert cause.remedies[0].gain.low > 0
     joined = found.evidence.interventions["turn components"]
-    sound = named(("none",), 23, replace(TURNING, fusion="linear"), utterances=480).evidence
+    with without_signs():
+        sound = named(("none",), 23, replace(TURNING, fusion="linear"), utterances=320).evidence
     assert joined.score.mean == pytest.approx(sound.scores["fused"].mean, abs=0.05)
     assert "turn components" not in sound.interventions  # columns as encoders give them raise no suspicion
     assert not any(space.components for space in sound.spaces.values())
 
 
+@without_signs()
 def test_a_head_that_takes_columns_as_they_are_is_told_of_those_that_do_not():
-    found = named(("whitened_projection",), 23, TURNING, utterances=480)
+    found = named(("whitened_projection",), 23, TURNING, utterances=320)
     cause = found.causes[0]
     assert cause.name == "whitened_projection"
     assert [remedy.name for remedy in cause.remedies] == ["audio alone, components turned"]
@@ -162,9 +182,10 @@ def table_of(train, dev, make):
     return train, dev
 
 
+@without_signs()
 def test_a_table_of_principal_components_is_found():
     """As scikit-learn makes them, of all rows; and not where they were turned, or whitened for good."""
-    corpus = PlantOptions(seed=24, utterances=480)
+    corpus = PlantOptions(seed=24, utterances=320)
     linear = replace(TURNING, fusion="linear")
     found = diagnose(*table_of(*plant(corpus), PCA(160).fit_transform), linear)
     assert found.causes[0].name == "whitened_projection"
@@ -175,15 +196,17 @@ def test_a_table_of_principal_components_is_found():
         assert "turn components" not in other.evidence.interventions
 
 
+@without_signs()
 def test_columns_whose_spread_says_nothing_are_no_fault():
     """Uncorrelated and steep, but the loudest column is that of least signal: turning them gains nothing."""
-    train, dev = plant(PlantOptions(seed=25, utterances=480))
+    train, dev = plant(PlantOptions(seed=25, utterances=320))
     ramp = np.geomspace(1, 8, 12)
     found = diagnose(*table_of(train, dev, lambda rows: PCA(12, whiten=True).fit_transform(rows) * ramp), TURNING)
     assert "turn components" in found.evidence.interventions  # it was suspected, and tried
     assert "whitened_projection" not in [cause.name for cause in found.causes]
 
 
+@without_signs()
 def test_without_the_intervention_nothing_is_turned():
     found = named(("whitened_projection",), 23, replace(QUICK, interventions=()), utterances=240)
     assert found.evidence.spaces["audio"].components
@@ -239,6 +262,7 @@ def test_a_stream_alone_is_fitted_by_the_kind_of_head_that_joins(fusion, expecte
     assert (trial.fusion, trial.prepare) == (expected, None)
 
 
+@without_signs()
 def test_settings_of_the_variant_are_not_those_of_others():
     fit = FitOptions(seeds=(0,), parameters={"solver": "lda"}, threads=1)
     trial = single_stream(Trial("as it is", "linear", fit), "audio")
@@ -267,10 +291,12 @@ def gained(evidence, name, difference, p_value, low=0.01):
     return replace(evidence, interventions={**evidence.interventions, name: replace(one, name=name, gain=gain)})
 
 
-@pytest.fixture(scope="module")
-def sound():
-    """What is measured of a corpus without a fault, and no change but the late sum tried."""
-    return named(("none",), 11, replace(QUICK, interventions=()), utterances=480).evidence
+@pytest.fixture
+def sound(nothing_planted):
+    """What is measured of a corpus without a fault, as if no change but the late sum and one stream were tried."""
+    evidence = nothing_planted.evidence
+    tried = {name: one for name, one in evidence.interventions.items() if name not in QUICK.interventions}
+    return replace(evidence, interventions=tried)
 
 
 def test_what_is_said_of_changes_that_gain(sound):
@@ -341,10 +367,11 @@ def test_names_every_cause(cause, seed):
     assert found.causes[0].name == ("nothing_wrong" if cause == "none" else cause)
 
 
+@without_signs()
 def test_of_a_large_corpus_whole_dialogues_are_drawn():
-    train, dev = plant(PlantOptions(seed=21, utterances=480))
+    train, dev = plant(PlantOptions(seed=21, utterances=320))
     found = diagnose(train, dev, replace(QUICK, interventions=(), sample=200))
     evidence = found.evidence
     assert evidence.utterances == 200  # dialogues of eight
     assert evidence.groups == 25
-    assert "refitted on 200 of 480 utterances, drawn by whole dialogues" in evidence.notes[-1]
+    assert "refitted on 200 of 320 utterances, drawn by whole dialogues" in evidence.notes[-1]

@@ -16,9 +16,13 @@ CORPUS = whole_corpora.planted(0, speakers=8)
     ("change", "first"),
     [
         (np.ones_like, "broken_features"),
-        (np.zeros_like, "broken_features"),
+        pytest.param(np.zeros_like, "broken_features", marks=pytest.mark.slow),
         (lambda rows: np.ones((len(rows), 1)), "broken_features"),
-        (lambda rows: np.where(np.arange(rows.shape[1]) == 0, rows, 1.0), "broken_features"),
+        pytest.param(
+            lambda rows: np.where(np.arange(rows.shape[1]) == 0, rows, 1.0),
+            "broken_features",
+            marks=pytest.mark.slow,
+        ),
         (lambda rows: np.where(np.arange(len(rows))[:, None] < 2, rows, 1.0), "imputed_rows"),
         (lambda rows: rows[:, :1], "no_complement"),
     ],

@@ -29,9 +29,16 @@ def _arrays(model: Any) -> dict[str, bytes]:
     return {name: value.tobytes() for name, value in model.arrays.items()}
 
 
-@pytest.mark.parametrize("hidden", [32, 100])
+OF_EACH_KIND = ("concat_norm", "late", "tensor", "aligned", "crossmodal", "bottleneck", "dialogue")
+
+
 @pytest.mark.parametrize(
-    "name", ["concat_norm", "late", "tensor", "aligned", "crossmodal", "bottleneck", "dialogue"]
+    ("name", "hidden"),
+    [
+        *((name, 32) for name in OF_EACH_KIND),
+        ("concat_norm", 100),
+        *(pytest.param(name, 100, marks=pytest.mark.slow) for name in OF_EACH_KIND[1:]),
+    ],
 )
 def test_a_seed_does_not_depend_on_its_company(name: str, hidden: int, split: Split) -> None:
     """Nor on when the others stop: patience 1 sends them home at different epochs."""

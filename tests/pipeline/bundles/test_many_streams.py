@@ -46,7 +46,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("fusion", ["linear_late", "concat_norm"])
+@pytest.mark.parametrize("fusion", ["linear_late", pytest.param("concat_norm", marks=pytest.mark.slow)])
 def test_the_runs_own_clips_get_the_runs_own_probabilities(corpus: Path, tmp_path: Path, fusion: str) -> None:
     fit(corpus / "cache.h5", fusion, tmp_path / "run", streams=BY_NAME)
     done = export.export(tmp_path / "run", tmp_path / "bundle")

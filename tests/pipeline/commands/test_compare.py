@@ -28,11 +28,12 @@ from dualstream.pipeline.reporting.tables import TOO_GOOD, console, print_scores
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.figure_files import drawn_files
 from tests.pipeline.planted_corpus import constant_variant, planted_cache
 from tests.registries import variants
 
 ROOT = Path(__file__).resolve().parents[3]
-QUICK = FitOptions(seeds=(0, 1), epochs=12, patience=4, hidden=16, threads=1)
+QUICK = FitOptions(seeds=(0, 1), epochs=3, patience=2, hidden=16, threads=1)
 SINGLES = ["video", "audio"]
 LINEAR = registry.get("linear")
 
@@ -58,8 +59,8 @@ def row_of(document: dict, name: str) -> dict:
 
 
 def test_fusion_of_complementary_streams_beats_the_better_one(few, tmp_path) -> None:
-    corpus = corpus_of(planted_cache(sizes={"train": 600, "dev": 300}, strength=3.0))
-    found = compared(tmp_path, corpus=corpus, fit=dataclasses.replace(QUICK, seeds=(0, 1, 2), epochs=25))
+    corpus = corpus_of(planted_cache(sizes={"train": 400, "dev": 200}, strength=3.0))
+    found = compared(tmp_path, corpus=corpus, fit=dataclasses.replace(QUICK, epochs=20, patience=4))
     assert [row["status"] for row in found["rows"]] == ["done"] * 3
     assert [row["single"] for row in found["rows"]] == [True, True, False]
     uar = {row["variant"]: row["scores"]["tasks"]["emotion"]["balanced_accuracy"]["mean"] for row in found["rows"]}
@@ -352,8 +353,11 @@ def test_dry_run_leaves_out_what_reads_broken_rows(few, tmp_path) -> None:
 def test_command(few, tmp_path) -> None:
     write_cache(tmp_path / "c.h5", planted_cache())
     words = ["compare", str(tmp_path / "c.h5"), "--seeds", "2", "--epochs", "2", "--threads", "1"]
-    found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
+    with drawn_files():
+        found = CliRunner().invoke(cli.app, [*words, "--fusions", "concat", "--out", str(tmp_path / "cmp")])
     assert found.exit_code == 0, found.output
+    drawn = sorted((tmp_path / "cmp" / "figures").iterdir())
+    assert drawn and all(path.stat().st_size > 1_000 for path in drawn)
     printed = " ".join(found.stdout.split())
     for expected in (
         "majority: neutral",

@@ -18,6 +18,7 @@ from dualstream.pipeline.errors import DualstreamError, UsageError
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.heads.diagnosis.without_signs import without_signs
 from tests.pipeline.planted_corpus import planted_cache
 
 QUICK = DiagnosisOptions(
@@ -39,23 +40,35 @@ def diagnosed(folder: Path, cache: Cache, diagnosis: DiagnosisOptions = QUICK, *
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """Return the folder and the document of a diagnosis that no test changes."""
+    """Return the folder and the document of a diagnosis that no test changes, without what stands in the rows."""
     folder = tmp_path_factory.mktemp("plain") / "plain"
-    return folder, diagnosed(folder, planted_cache(), WHOLE)
+    with without_signs():
+        return folder, diagnosed(folder, planted_cache())
 
 
-def test_test_rows_change_nothing(plain: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
-    cache = planted_cache()
+def small() -> Cache:
+    return planted_cache(sizes={"train": 90, "dev": 30, "test": 30})
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the document of a diagnosis of a small corpus, with everything that is measured."""
+    return diagnosed(tmp_path_factory.mktemp("whole") / "small", small(), WHOLE)
+
+
+def test_test_rows_change_nothing(whole: dict[str, Any], tmp_path: Path) -> None:
+    cache = small()
     emotion = cache.utterances.emotion.copy()
     held = np.flatnonzero(np.asarray(cache.utterances.split) == "test")
     emotion[held] = np.roll(emotion[held], 1)
     other = dataclasses.replace(cache, utterances=dataclasses.replace(cache.utterances, emotion=emotion))
-    one, two = plain[1], diagnosed(tmp_path / "two", other, WHOLE)
+    one, two = whole, diagnosed(tmp_path / "two", other, WHOLE)
     for part in ("causes", "evidence", "measures"):
         assert one[part] == two[part]
-    assert one["evidence"]["utterances"] == 240 + 80
+    assert one["evidence"]["utterances"] == 90 + 30
 
 
+@without_signs()
 def test_what_lacks_features_is_noted_or_left_out(plain: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     """Of 320 every 25th has no stream, 12 of them, and 12 more no video (every 20th, less each fifth of those)."""
     folder, every = plain
@@ -72,7 +85,7 @@ def test_what_lacks_features_is_noted_or_left_out(plain: tuple[Path, dict[str, A
 
 
 def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
-    write_cache(tmp_path / "cache.h5", planted_cache())
+    write_cache(tmp_path / "cache.h5", planted_cache(sizes={"train": 120, "dev": 40}, strength=3.0))
     words = [
         "diagnose",
         str(tmp_path / "cache.h5"),
@@ -100,8 +113,9 @@ def test_command_prints_one_document_and_leaves_a_page(tmp_path: Path) -> None:
     assert 'src="http' not in page
 
 
+@without_signs()
 def test_normalised_speakers_are_called_transductive_and_hide_no_copy(tmp_path: Path) -> None:
-    cache = planted_cache()
+    cache = planted_cache(sizes={"train": 120, "dev": 40})
     dev = np.flatnonzero(np.asarray(cache.utterances.split) == "dev")[:20]
     streams = {}
     for name, stream in cache.streams.items():
@@ -130,7 +144,7 @@ def test_normalised_speakers_are_called_transductive_and_hide_no_copy(tmp_path: 
 
 
 def test_normalised_speakers_are_called_transductive_on_the_terminal(tmp_path: Path) -> None:
-    write_cache(tmp_path / "cache.h5", planted_cache(sizes={"train": 120, "dev": 40}))
+    write_cache(tmp_path / "cache.h5", planted_cache(sizes={"train": 80, "dev": 24}))
     words = ["diagnose", str(tmp_path / "cache.h5"), "--fusion", "linear", "--folds", "3", "--seeds", "1"]
     found = CliRunner().invoke(cli.app, [*words, "--speaker-norm", "--no-limits", "--out", str(tmp_path / "out")])
     assert found.exit_code == 0, found.output
@@ -213,15 +227,13 @@ def test_a_manifest_that_cannot_be_read_is_told_before_the_work(tmp_path: Path) 
     assert not said and not (tmp_path / "out").exists()
 
 
-def test_streams_of_other_names_stand_for_video_and_audio(
-    plain: tuple[Path, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_streams_of_other_names_stand_for_video_and_audio(whole: dict[str, Any], tmp_path: Path) -> None:
     """The help says so, and so it is."""
-    cache = planted_cache()
+    cache = small()
     names = {"video": "face", "audio": "whisper"}
     streams = {name: dataclasses.replace(cache.streams[head], name=name) for head, name in names.items()}
     named = dataclasses.replace(cache, streams=streams)
     one = diagnosed(tmp_path / "as_named", named, streams=names)
-    assert (one["causes"], one["evidence"]) == (plain[1]["causes"], plain[1]["evidence"])
+    assert (one["causes"], one["evidence"]) == (whole["causes"], whole["evidence"])
     help_ = " ".join(CliRunner().invoke(cli.app, ["diagnose", "--help"]).stdout.split())
     assert "Streams to join, two to five: NAME,NAME,... or video=NAME,audio=NAME" in help_

@@ -42,8 +42,9 @@ def diagnosed(folder: Path, cache: Cache, **options: Any) -> dict[str, Any]:
 
 
 def test_other_names_are_measured_as_video_and_audio_are(tmp_path: Path) -> None:
-    plain = diagnosed(tmp_path / "plain", planted_cache())["evidence"]
-    other = diagnosed(tmp_path / "named", named(planted_cache()), streams={"face": "face", "whisper": "whisper"})
+    cache = planted_cache(sizes={"train": 120, "dev": 40})
+    plain = diagnosed(tmp_path / "plain", cache)["evidence"]
+    other = diagnosed(tmp_path / "named", named(cache), streams={"face": "face", "whisper": "whisper"})
     found = other["evidence"]
     for old, new in CALLED.items():
         for part in ("scores", "coverage"):

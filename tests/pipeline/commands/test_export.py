@@ -252,7 +252,9 @@ def test_onnx_says_what_the_heads_say_and_others_are_told_apart(tmp_path: Path) 
     assert parity(other, tmp_path / "head.onnx", batches=5).worst > TOLERANCE
 
 
-@pytest.mark.parametrize("name", ["linear_late", "concat_norm", pytest.param("aligned", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["linear_late", *(pytest.param(one, marks=pytest.mark.slow) for one in ("concat_norm", "aligned"))]
+)
 def test_onnx_normalises_each_utterance_by_the_speakers_prior(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

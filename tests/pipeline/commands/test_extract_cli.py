@@ -158,7 +158,7 @@ def test_extract_inspect_project_and_statuses(
     extracted(corpus, many, "--ffmpeg", str(script), "--workers", "4")
     assert many.read_bytes() == before
 
-    refused = run(*command(corpus, out, "--ffmpeg", str(script), "--sampling", "every:3"), status=12)
+    refused = extracted(corpus, out, "--ffmpeg", str(script), "--sampling", "every:3", status=12)
     assert 'sampling: "every:3", there "aligned"' in refused.stderr
     assert extracted(corpus, out, "--fit", "squash", status=2).stderr.startswith("error: --fit")
     assert "expected one of: auto, pca" in extracted(corpus, out, "--projection", "ica", status=2).stderr

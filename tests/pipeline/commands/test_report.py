@@ -31,6 +31,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.figure_files import drawn_files
 from tests.pipeline.planted_corpus import planted_cache
 
 QUICK = FitOptions(seeds=(0, 1), epochs=3, patience=2, hidden=8, threads=1)
@@ -72,7 +73,8 @@ def plain(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def written(plain, tmp_path_factory) -> tuple[Path, ...]:
     """Return the files of the page of `plain`, the page first; no test changes them."""
-    return report([plain], out=tmp_path_factory.mktemp("written") / "page")
+    with drawn_files():
+        return report([plain], out=tmp_path_factory.mktemp("written") / "page")
 
 
 def fitted(folder: Path, cache: Cache, name: str = "run", fusion: str = "concat") -> Path:
@@ -101,8 +103,9 @@ def hostile_cache() -> Cache:
 def test_page_shows_what_the_documents_say(tmp_path) -> None:
     run = fitted(tmp_path, planted_cache())
     evaluate(run)
-    written = report([run])
-    assert written[0] == run / "report.html"
+    with drawn_files():
+        written = report([run])
+    assert written[0] == run / "report.html" and all(len(path.read_bytes()) > 1_000 for path in written)
     page = Page(written[0].read_text())
     config = experiments.read_run(run).config
     scores = experiments.read_run(run).metrics["tasks"]["emotion"]["balanced_accuracy"]
@@ -154,7 +157,7 @@ def test_a_run_without_a_page_is_left_without(plain, tmp_path) -> None:
 
 def test_scores_are_shown_whatever_becomes_of_the_page(tmp_path, monkeypatch) -> None:
     run = fitted(tmp_path, planted_cache())
-    report([run])
+    (run / "report.html").touch()
 
     def broken(*_: object) -> None:
         raise OSError("no fonts")
@@ -178,7 +181,7 @@ def test_a_fit_that_replaced_another_says_whose_scores_they_were(tmp_path) -> No
 
 def test_scores_of_another_cache_are_called_that(tmp_path) -> None:
     run = fitted(tmp_path, planted_cache())
-    report([run])
+    (run / "report.html").touch()
     write_cache(tmp_path / "other.h5", planted_cache(seed=1))
     digest = evaluate(run, cache=tmp_path / "other.h5")["cache"]["digest"]
     page = (run / "report.html").read_text()
@@ -202,6 +205,7 @@ def test_figures_are_png_files_too_and_the_same(written) -> None:
     assert "#1f2933" not in text.partition("</style>")[2]  # what a dark page would hide
 
 
+@drawn_files()
 def test_fonts_of_pdf_files_can_be_edited(plain, tmp_path, font_kind, monkeypatch) -> None:
     """Journals refuse Type 3; TrueType is `CIDFontType2` inside a file."""
     monkeypatch.setitem(STYLE, "pdf.fonttype", font_kind)
@@ -299,6 +303,7 @@ def test_what_is_no_run_fails(tmp_path) -> None:
         report([])
 
 
+@drawn_files()
 def test_same_run_draws_the_same_bytes(plain, written, tmp_path) -> None:
     again = report([plain], out=tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
@@ -308,6 +313,7 @@ def test_a_solved_variant_has_no_curves() -> None:
     assert figures.curves([ModelHistory(0, "", {}, None, "converged")]) is None
 
 
+@drawn_files()
 def test_seeds_of_different_lengths_and_gaps_are_drawn() -> None:
     history = [
         ModelHistory(0, "", {"train_loss": (3.0, 2.0, None), "task_cosine": (0.1, -0.2)}, 1, ""),

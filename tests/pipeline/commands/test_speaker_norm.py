@@ -88,7 +88,7 @@ def test_predict_says_what_evaluate_says_of_the_same_batch(corpus: Path, name: s
     assert all(one.speaker == "s2" for one in found.utterances)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ["linear_late", pytest.param("aligned", marks=pytest.mark.slow)])
 def test_loose_files_of_a_named_speaker_are_that_batch_too(corpus: Path, name: str) -> None:
     files = [corpus / "clips" / f"{number:02d}.mp4" for number in range(8, 12)]
     table = predict.predict(corpus / f"{name}-bundle", [corpus / "dev.csv"], predict.PredictOptions(root=corpus))
@@ -102,7 +102,7 @@ def test_loose_files_of_a_named_speaker_are_that_batch_too(corpus: Path, name: s
     assert "speaker" not in nobody.utterances[0].to_json()
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", ["linear_late", pytest.param("aligned", marks=pytest.mark.slow)])
 def test_a_clip_alone_takes_the_prior_whoever_speaks(corpus: Path, name: str) -> None:
     clip = [corpus / "clips" / "09.mp4"]
     bundle = corpus / f"{name}-bundle"
@@ -202,6 +202,7 @@ def test_the_card_says_transductive(corpus: Path) -> None:
     assert "transductive" in card and "count for up to 30 utterances" in card
 
 
+@pytest.mark.slow
 def test_a_bundle_with_onnx_answers_as_for_unknown_speakers(corpus: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

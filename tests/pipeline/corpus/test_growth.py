@@ -22,11 +22,11 @@ def clips(count: int) -> list[str]:
 
 def test_a_manifest_is_read_in_parts(tmp_path: Path) -> None:
     """From a file its text is not held, however long it is: here most of it is a column that is blank."""
-    lines = "".join(f'u{number},clips/{number}.wav,train,"{" " * 2_000}"\n' for number in range(5_000))
+    lines = "".join(f'u{number},clips/{number}.wav,train,"{" " * 8_000}"\n' for number in range(1_300))
     (tmp_path / "m.csv").write_text("id,path,split,speaker\n" + lines)
     read_manifest(tmp_path / "m.csv")  # what is imported now isn't afterwards
     manifest, memory = traced(lambda: read_manifest(tmp_path / "m.csv"))
-    assert len(manifest) == 5_000 and len(lines) > 10e6 and memory.peak < 5e6
+    assert len(manifest) == 1_300 and len(lines) > 10e6 and memory.peak < 5e6
 
 
 @pytest.mark.parametrize("at", [0, 1 << 20, (1 << 20) - 1, (1 << 20) + 5])

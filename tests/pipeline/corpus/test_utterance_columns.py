@@ -36,7 +36,7 @@ def test_slices_are_views_and_travel_as_tuples() -> None:
 
 
 def test_an_utterance_takes_less_than_120_bytes() -> None:
-    count = 8_000
+    count = 4_000
     lines = (
         f"d{n // 10}_u{n % 10},clips/joy/d{n // 10}_u{n % 10}.wav,train,d{n // 10},{n % 10},s{n % 7}"
         for n in range(count)

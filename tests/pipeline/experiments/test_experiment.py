@@ -21,7 +21,7 @@ from dualstream.pipeline.storage.documents import read_document
 
 from tests.pipeline.planted_corpus import planted_cache
 
-FIT = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
+FIT = FitOptions(seeds=(0, 1), epochs=2, patience=1, hidden=16, threads=1)
 PLAIN = FitHeadOptions(report=False)
 HOW = {"report": False, "answering": DecodingOptions(ensemble=True, joint_decoding=True), "folds": "dialogue:3"}
 

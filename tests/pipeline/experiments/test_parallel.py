@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from dualstream.heads.variants.registry import FitOptions
 from dualstream.pipeline.cache import write_cache
+from dualstream.pipeline.commands import compare
 from dualstream.pipeline.experiments import protocol
 from dualstream.pipeline.experiments.comparison import VariantRow
 from dualstream.pipeline.experiments.parallel import VariantJob, fit_all
@@ -22,7 +23,7 @@ from typer.testing import CliRunner
 from dualstream import cli
 from tests.pipeline.planted_corpus import planted_cache
 
-CHOSEN = ["linear_audio", "video", "concat", "tensor", "dialogue"]
+CHOSEN = ["linear_audio", "concat", "dialogue"]
 QUICK = FitOptions(seeds=(0, 1), epochs=4, patience=2, hidden=16, threads=1)
 BRIEF = FitOptions(seeds=(0,), epochs=20, patience=19, hidden=16, threads=1)
 ENDLESS = FitOptions(seeds=(0,), epochs=100_000, patience=99_999, hidden=16, threads=1)
@@ -111,6 +112,31 @@ def test_events_read_as_one_line() -> None:
     assert event_words({**event, "side_by_side": [], "done": 19}) == "19 of 19 variants done"
 
 
+def test_the_command_asks_for_so_many_processes(tmp_path, monkeypatch) -> None:
+    write_cache(tmp_path / "c.h5", planted_cache())
+    asked: list[int] = []
+
+    def in_turn(work: VariantJob, chosen: list[str], *, workers: int, **how: Any) -> Any:
+        asked.append(workers)
+        return fit_all(work, chosen, workers=1, **how)
+
+    monkeypatch.setattr(compare, "fit_all", in_turn)
+    words = [
+        "compare",
+        str(tmp_path / "c.h5"),
+        "--fusions",
+        "linear",
+        "--seeds",
+        "1",
+        "--epochs",
+        "1",
+        "--no-report",
+    ]
+    found = CliRunner().invoke(cli.app, [*words, "--workers", "2", "--out", str(tmp_path / "cmp")])
+    assert found.exit_code == 0 and asked == [2], found.output
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_command(tmp_path, workers) -> None:
     write_cache(tmp_path / "c.h5", planted_cache())

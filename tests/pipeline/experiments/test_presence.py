@@ -71,7 +71,9 @@ def test_all_are_scored_and_what_lacks_features_by_the_prior(
 
 
 def test_present_leaves_them_out_and_evaluate_follows_the_run(cache_path: Path, tmp_path: Path) -> None:
-    run = fit_head(cache_path, "linear", tmp_path / "run", fit=SOLVED, options=FitHeadOptions(scored="present"))
+    run = fit_head(
+        cache_path, "linear", tmp_path / "run", fit=SOLVED, options=FitHeadOptions(scored="present", report=False)
+    )
     said = read_predictions(tmp_path / "run" / "predictions_dev.csv", run.config["vocabulary"])
     assert run.config["scored"] == "present" and len(said.ids) == 77 and not set(FAILED) & set(said.ids)
     one = run.metrics["tasks"]["emotion"]
@@ -161,8 +163,9 @@ def test_every_command_says_it(cache_path: Path, tmp_path: Path) -> None:
     quick = ["--seeds", "1", "--epochs", "2", "--threads", "1"]
     compare = ["compare", str(cache_path), "--fusions", "linear", *quick, "--out", str(tmp_path / "cmp")]
     fit = ["fit-head", str(cache_path), "--fusion", "linear", "--out", str(tmp_path / "run"), "--seeds", "1"]
+    fit.append("--no-report")
     for command in ([*compare, "--dry-run"], compare, fit):
-        found = CliRunner().invoke(cli.app, [*command, "--replace"])
+        found = CliRunner().invoke(cli.app, [*command, "--replace", "--no-report"])
         assert found.exit_code == 0 and words in _flat(found.stdout), found.output
         found = CliRunner().invoke(cli.app, [*command, "--replace", "--scored", "present"])
         assert found.exit_code == 0 and left in _flat(found.stdout), found.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -188,9 +189,9 @@ def test_bytes_do_not_depend_on_workers_or_restarts(
     assert out.read_bytes() == made[0].read_bytes()
 
 
-def test_projecting_again_chooses_the_same_faces(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "c.h5"
-    before, _ = run(root, out)
+def test_projecting_again_chooses_the_same_faces(made: tuple[Path, list[str]], tmp_path: Path) -> None:
+    out = shutil.copytree(made[0].parent, tmp_path / "again") / "c.h5"
+    before = read_cache(out)
     project(out, options=ProjectOptions(kind="gaussian", width=2))
     after = read_cache(out)
     assert after.streams["video"].utterance.shape[1] == 2

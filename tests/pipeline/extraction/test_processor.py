@@ -18,7 +18,10 @@ print(found, torch.backends.cpu.get_cpu_capability(), light)
 """
 
 
-@pytest.mark.parametrize("asked", [None, "default", "avx2", "avx512", "something"])
+@pytest.mark.parametrize(
+    "asked",
+    [None, "default", "something", *(pytest.param(one, marks=pytest.mark.slow) for one in ("avx2", "avx512"))],
+)
 def test_it_is_torch_s_word(asked: str | None) -> None:
     """Asked for what the processor lacks, torch says so too: the variable rules."""
     environment = {key: value for key, value in os.environ.items() if key != "ATEN_CPU_CAPABILITY"}

@@ -17,7 +17,11 @@ from tests.pipeline.planted_corpus import planted_cache
 
 ROOT = Path(__file__).resolve().parents[3]
 FIT = ("--fusion", "linear_audio", "--no-report")
-ENCODINGS = ["ascii", "cp1252", "latin-1", "cp437", "utf-16"]
+ENCODINGS = [
+    "ascii",
+    "utf-16",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("cp1252", "latin-1", "cp437")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,15 @@ def test_a_console_that_lacks_signs(cache: Path, tmp_path: Path, encoding: str) 
     assert "?" not in shown
 
 
-@pytest.mark.parametrize("shell", [">&-", ">&- 2>&- <&-", "> /dev/full", "> /dev/full 2> /dev/full", "| true"])
+@pytest.mark.parametrize(
+    "shell",
+    [
+        ">&- 2>&- <&-",
+        "> /dev/full 2> /dev/full",
+        "| true",
+        *(pytest.param(part, marks=pytest.mark.slow) for part in (">&-", "> /dev/full")),
+    ],
+)
 def test_output_that_goes_nowhere(cache: Path, tmp_path: Path, shell: str) -> None:
     shell = shell if shell != "| true" else "; echo $? > $STATUS; } | true"
     status = tmp_path / "status"

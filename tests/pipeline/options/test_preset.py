@@ -88,6 +88,7 @@ def test_a_comparison_takes_the_options_of_a_run_and_of_a_comparison(
     plan = planned("compare", "--like", first, "--fusions", "lowrank", "--out", tmp_path / "c")
     assert plan["options"] == json.loads((first / "config.json").read_text())["options"]
     words = ["--fusions", "linear", "--tasks", "sentiment", "--penalty", "2", "--no-report", "--workers", "1"]
+    words += ["--epochs", "1", "--seeds", "1"]
     assert invoke("compare", cache, *words, "--out", tmp_path / "c").exit_code == 0
     plan = planned("compare", cache, "--like", tmp_path / "c", "--out", tmp_path / "d")
     assert plan["options"]["penalty"] == 2.0 and plan["options"]["tasks"] == ["sentiment"]

@@ -130,7 +130,8 @@ def test_compare_says_how_long_the_rest_takes():
 def test_json_on_standard_output_and_lines_on_standard_error(quick, tmp_path):
     cache = tmp_path / "cache.h5"
     write_cache(cache, planted_cache())
-    words = ["compare", str(cache), "--fusions", "concat", "--epochs", "30", "--out", str(tmp_path / "cmp")]
+    words = ["compare", str(cache), "--fusions", "concat", "--epochs", "8", "--out", str(tmp_path / "cmp")]
+    words += ["--seeds", "2"]
     done = CliRunner().invoke(cli.app, [*words, "--no-report", "--json", "--workers", "1"])
     assert done.exit_code == 0, done.output
     rows = json.loads(done.stdout)["rows"]

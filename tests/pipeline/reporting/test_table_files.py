@@ -18,6 +18,7 @@ from sklearn.metrics import balanced_accuracy_score, f1_score
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.figure_files import drawn_files
 from tests.pipeline.planted_corpus import planted_cache
 
 
@@ -38,7 +39,9 @@ def tables(run: Path) -> dict[str, str]:
     folder.mkdir()
     places = [folder / f"scores{ending}" for ending in (".csv", ".md", ".tex")]
     words = ["report", str(run), "--out", str(folder / "page"), "--json"]
-    found = CliRunner().invoke(cli.app, [*words, *(word for place in places for word in ("--table", str(place)))])
+    words += [word for place in places for word in ("--table", str(place))]
+    with drawn_files():
+        found = CliRunner().invoke(cli.app, words)
     assert found.exit_code == 0, found.output
     told = json.loads(found.stdout)
     assert told["tables"] == [str(place) for place in places]

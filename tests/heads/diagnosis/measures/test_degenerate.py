@@ -67,7 +67,7 @@ def few_groups(features: FeatureSet) -> FeatureSet:
 
 
 def measured(*changes: Change, fusion: str = "linear", task: Task = "emotion", keep: Any = None) -> Measures:
-    parts = plant(count=160)
+    parts = plant(count=120)
     if keep is not None:
         parts = tuple(part.take(np.flatnonzero(keep(part, at == 0))) for at, part in enumerate(parts))
     for change in changes:

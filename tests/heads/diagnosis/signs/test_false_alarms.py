@@ -142,7 +142,10 @@ def table_of(cause, seed, **options):
     return Table.of(*plant(PlantOptions((cause,), seed=seed, **options)), "emotion")
 
 
-@pytest.mark.parametrize(("cause", "seed"), [("no_complement", 22), ("starved_sampling", 21)])
+@pytest.mark.parametrize(
+    ("cause", "seed"),
+    [("no_complement", 22), pytest.param("starved_sampling", 21, marks=pytest.mark.slow)],
+)
 def test_classes_that_lie_in_one_place_are_not_called_otherwise(cause, seed):
     found = confusions(table_of(cause, seed))
     assert (
@@ -167,7 +170,7 @@ def test_groups_that_a_search_in_few_columns_finds_are_no_other_kind():
 
 
 def test_speakers_who_cannot_be_told_are_not_known_from_train():
-    train, dev = plant(PlantOptions(("whitened_projection",), seed=30, strength=0.5))
+    train, dev = plant(PlantOptions(("whitened_projection",), seed=30, strength=0.5, utterances=480))
     found = signs(train, dev, "emotion")
     assert found.shared.share == 1 and not verdicts.speakers_told(found)
     assert shared_speakers(evidence(signs=found)) is None

@@ -34,10 +34,11 @@ def some(share=SHARE, seed=0):
 
 
 def test_right_labels_have_one_name_each():
-    found = confusions(of(WHOLE))
+    found = confusions(of(whole_corpora.planted(0, speakers=6)))
     assert not found.found and found.gain < 5 and found.rate < 0.02
 
 
+@pytest.mark.slow
 def test_overlapping_classes_are_not_called_by_each_others_names():
     """Half of the rows of two classes are one cloud: their labels are unsure, and right."""
     rows = {name: own.copy() for name, own in WHOLE.rows.items()}

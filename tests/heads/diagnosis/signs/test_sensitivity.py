@@ -44,9 +44,10 @@ def test_the_least_strength_is_taken_that_nearly_every_draw_finds():
 )
 def test_cheap_kinds_are_found_where_it_is_said_and_not_at_half(kind, name):
     table = of(WHOLE)
-    asked = (*sensitivity._of_kinds(table), *sensitivity._counted(table))
-    told = {one.mistake: one for one in (plant() for plant in asked)}
-    one = told[f"{kind} {name}"]
+    asked = {
+        plant.args[0].mistake: plant for plant in (*sensitivity._of_kinds(table), *sensitivity._counted(table))
+    }
+    one = asked[f"{kind} {name}"]()
     assert one.seen and found_in(kind, name, one.smallest, 5) >= 4
     assert found_in(kind, name, one.smallest / 2, 5) < 4
 
