@@ -619,6 +619,18 @@ def test_first_signal_waits_for_a_report() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As a shell without job control has it of what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with graceful_interrupt(None) as report:
+            os.kill(os.getpid(), signal.SIGINT)
+            report({"epoch": 1})
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_second_signal_does_not_wait() -> None:
     seen: list[str] = []
 
