@@ -53,7 +53,9 @@ class Part:
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip(), re.ASCII)
         part = cls(int(found[1]), int(found[2])) if found else cls(0, 0)
         if not 1 <= part.number <= part.count:
-            raise UsageError(f"--part is {text!r}; expected I/N with I from 1 to N, N below a million, such as 2/8")
+            raise UsageError(
+                f"--part is {text!r}; expected I/N with I from 1 to N, N below a million, such as 2/8"
+            )
         return part
 
     def holds(self, shard: int) -> bool:

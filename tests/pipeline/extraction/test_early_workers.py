@@ -151,9 +151,7 @@ def test_what_does_not_travel_is_heard_in_threads(tmp_path: Path) -> None:
     assert report.made == 3
 
 
-def test_a_thread_that_can_not_start_leaves_nobody_waiting(
-    notes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_thread_that_can_not_start_leaves_nobody_waiting(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
