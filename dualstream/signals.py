@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 INTERRUPTED = 130
@@ -50,7 +50,8 @@ class Ending:
     def __call__(self, *signalled: Any) -> None:
         """Take a signal."""
         if self._phase == "loading":
-            os.write(2, b"interrupted\n")
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, b"interrupted\n")
             os._exit(INTERRUPTED)
         now_s, before_s = time.monotonic(), self._last_s
         self._last_s = now_s

@@ -41,6 +41,11 @@ def test_an_interrupt_while_the_program_is_loaded_is_one_word() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_while_the_program_is_loaded_needs_no_terminal() -> None:
+    assert program(f"os.close(2)\n{WHILE_LOADED}") == (130, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 def test_an_interrupt_after_the_work_changes_nothing() -> None:
     status, said, wrong = program(AFTER_THE_WORK)
     assert (status, wrong) == (0, "") and said.startswith("dualstream ")
