@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from dualstream.heads.variants.contract import ProgressEvent
@@ -41,7 +41,8 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        sys.stderr.write("\nstopping after this epoch, keeping what is done so far (Ctrl-C again: at once)\n")
+        with suppress(OSError, RuntimeError):  # the terminal is gone, or a line is being written at this moment
+            sys.stderr.write("\nstopping after this epoch, keeping what is done so far (Ctrl-C again: at once)\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield report
