@@ -1,4 +1,7 @@
-"""Signals that end a command: in one word while it is loaded, by KeyboardInterrupt at work, not at all then."""
+"""Signals that end a command: in one word while it is loaded, by KeyboardInterrupt at work, not at all then.
+
+An interrupted command may still wait, such as for a thread whose disk does not answer: the next signal ends it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 INTERRUPTED = 130
@@ -18,7 +21,7 @@ class Ending:
     """What a signal comes to in each phase of a program."""
 
     def __init__(self) -> None:
-        self._phase: Literal["loading", "at work", "over"] = "loading"
+        self._phase: Literal["loading", "at work", "interrupted", "over"] = "loading"
         self._last_s = float("-inf")
 
     def take_signals(self) -> None:
@@ -29,26 +32,35 @@ class Ending:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Let signals raise KeyboardInterrupt in the block, and come to nothing behind it."""
+        """Let signals raise KeyboardInterrupt in the block; behind it, see `over`."""
         self._phase = "at work"
         try:
             yield
+        except KeyboardInterrupt:
+            self._phase = "interrupted"
+            raise
         finally:
             self.over()
 
     def over(self) -> None:
-        """Let signals come to nothing from now on."""
-        self._phase = "over"
+        """Let signals come to nothing from now on; after an interrupt, let the next one end the process."""
+        if self._phase != "interrupted":
+            self._phase = "over"
 
     def __call__(self, *signalled: Any) -> None:
         """Take a signal."""
         if self._phase == "loading":
-            os.write(2, b"interrupted\n")
+            with suppress(OSError):  # the terminal may be gone
+                os.write(2, b"interrupted\n")
             os._exit(INTERRUPTED)
         now_s, before_s = time.monotonic(), self._last_s
         self._last_s = now_s
-        if self._phase == "at work" and now_s - before_s >= SAME_S:
+        if now_s - before_s < SAME_S:
+            return
+        if self._phase == "at work":
             raise KeyboardInterrupt
+        if self._phase == "interrupted":
+            os._exit(INTERRUPTED)
 
 
 ENDING = Ending()

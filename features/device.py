@@ -8,7 +8,7 @@ import re
 import sys
 
 NVIDIA_DRIVER = "libcuda.so.1"
-AMD_GPUS = "/dev/kfd"
+GPU_DEVICES = ("/dev/kfd", "/dev/dxg", "/dev/nvidiactl")  # of AMD, of any in WSL, and of NVIDIA
 KNOWN = re.compile(r"auto|cpu|cuda(:\d{1,3})?", re.ASCII)
 
 
@@ -44,7 +44,7 @@ def may_have_gpu() -> bool:
     """Tell whether torch could find a GPU; False where what it reaches them by is not on this system."""
     if sys.platform == "darwin":
         return False
-    if not sys.platform.startswith("linux") or os.path.exists(AMD_GPUS):
+    if not sys.platform.startswith("linux") or any(map(os.path.exists, GPU_DEVICES)):
         return True
     try:
         ctypes.CDLL(NVIDIA_DRIVER)

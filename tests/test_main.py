@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def test_an_interrupt_while_the_program_is_loaded_is_one_word() -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupt_while_the_program_is_loaded_needs_no_terminal() -> None:
+    assert program(f"os.close(2)\n{WHILE_LOADED}") == (130, "", "")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 def test_an_interrupt_after_the_work_changes_nothing() -> None:
     status, said, wrong = program(AFTER_THE_WORK)
     assert (status, wrong) == (0, "") and said.startswith("dualstream ")
@@ -66,6 +72,26 @@ dualstream.cli.app = app
 """
     status, said, wrong = program(command + "for _ in range(3): atexit.register(press)\n")
     assert (said, status) == ("put away\n", 130) and set(wrong.split()) == {"interrupted"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_an_interrupted_command_that_does_not_come_to_its_end_is_ended_by_the_next_signal() -> None:
+    """As a thread that reads from a disk which does not answer would have it."""
+    command = """
+import threading, time
+import dualstream.cli
+from dualstream.pipeline.options import command
+def act():
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    os.kill(os.getpid(), signal.SIGTERM)
+def app(**more):
+    pressed = f"sleep 1; kill -TERM {os.getpid()}"
+    os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", pressed)
+    raise SystemExit(command._status(act))
+dualstream.cli.app = app
+"""
+    began_s = time.monotonic()
+    assert program(command) == (130, "", "interrupted\n") and time.monotonic() - began_s < 30
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")

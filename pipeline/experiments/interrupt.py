@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from dualstream.heads.variants.contract import ProgressEvent
@@ -20,7 +20,8 @@ from dualstream.signals import SAME_S
 def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
     """Let the first Ctrl-C end a fit at its next report, so that the best so far is kept.
 
-    Gives the callback to hand to the fit. A second Ctrl-C interrupts at once, unless it comes with the first.
+    Gives the callback to hand to the fit. A second Ctrl-C interrupts at once, unless it comes with the first. A
+    signal that the process was told to ignore stays ignored.
     """
     asked = threading.Event()
     last_s = float("-inf")
@@ -40,12 +41,16 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
         if asked.is_set():
             raise KeyboardInterrupt
         asked.set()
-        sys.stderr.write("\nstopping after this epoch, keeping what is done so far (Ctrl-C again: at once)\n")
+        with suppress(OSError, RuntimeError):  # the terminal is gone, or a line is being written at this moment
+            sys.stderr.write("\nstopping after this epoch, keeping what is done so far (Ctrl-C again: at once)\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield report
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: old for number, old in found.items() if old not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, handle)
     try:
         yield report
     finally:

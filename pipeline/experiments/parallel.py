@@ -10,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import logging
 import multiprocessing
+import os
 import queue
 import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -197,7 +199,16 @@ _here: dict[str, Any] = {}
 def _init_worker(work: VariantJob, news: Any, stop: Any) -> None:
     """Keep what every task of this process needs; interrupts are the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _here.update(work=work, news=news, stop=stop, fits=SharedFits())
+
+
+def _end_with_parent() -> None:
+    """End this process once the one that it fits for was killed: nobody waits for its rows."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 @one_blas_thread()

@@ -87,12 +87,17 @@ def clip_reading(
     """
     if plan.decode is None or not worth_workers(plan.decode.decoder, clips=clips, workers=workers):
         return InProcess(hasher)
+    return ClipWorkers(hasher, pool=pool) if travels(plan) else InProcess(hasher)
+
+
+def travels(plan: ClipPlan) -> bool:
+    """Tell whether a plan can be sent to worker processes; the log says why not."""
     try:
         _pack(plan)
     except Exception as error:  # noqa: BLE001  # whatever an encoder of any package says to being pickled
         log.info("clips are read in threads, not in worker processes: %s", error)
-        return InProcess(hasher)
-    return ClipWorkers(hasher, pool=pool)
+        return False
+    return True
 
 
 def worth_workers(decoder: Decoder, *, clips: int, workers: int) -> bool:
@@ -202,9 +207,9 @@ class WorkerPool:
         request = Request(None, None, hashlib.sha256(data).hexdigest(), data)
         for _ in range(count):
             thread = threading.Thread(target=self._begin_one, args=(request,), daemon=True)
-            with self._lock:
+            with self._lock:  # both or neither: who asks waits for it, and so does `close`
+                thread.start()
                 self._beginning.add(thread)
-            thread.start()
 
     def _begin_one(self, request: Request) -> None:
         try:

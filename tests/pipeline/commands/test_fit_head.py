@@ -619,6 +619,37 @@ def test_first_signal_waits_for_a_report() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As a shell without job control has it of what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with graceful_interrupt(None) as report:
+            os.kill(os.getpid(), signal.SIGINT)
+            report({"epoch": 1})
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError("gone"), RuntimeError("reentrant call inside stderr")])
+def test_a_signal_costs_no_fit_where_nobody_can_be_told(error: Exception, monkeypatch) -> None:
+    """The terminal is gone, or the signal came amid a line of progress."""
+
+    class Lost:
+        def write(self, text: str) -> None:
+            raise error
+
+    def interrupted() -> None:
+        with graceful_interrupt(None) as report:
+            with monkeypatch.context() as lost:
+                lost.setattr("sys.stderr", Lost())
+                os.kill(os.getpid(), signal.SIGINT)
+            report({"epoch": 1})
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+
 def test_second_signal_does_not_wait() -> None:
     seen: list[str] = []
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from dualstream.pipeline.reporting.terminal import event_words
 from typer.testing import CliRunner
 
 from dualstream import cli
+from tests.pipeline.crashing import alive, wait_for
 from tests.pipeline.planted_corpus import planted_cache
 
 CHOSEN = ["linear_audio", "concat", "dialogue"]
@@ -100,6 +104,30 @@ def test_one_whose_process_ends_each_time_is_a_reason() -> None:
     rows, _, _ = fit_all(work(ENDLESS), ["linear_audio", "video"], workers=2, progress=kill)
     assert [row["status"] for row in rows] == ["done", "failed"]
     assert "twice" in rows[1]["reason"] and "memory" in rows[1]["reason"]
+
+
+KILLED = """
+import multiprocessing, os, signal
+from tests.pipeline.experiments.test_parallel import ENDLESS, fit_all, work
+def end(event):
+    if len(event["side_by_side"]) == 2 and all(one.get("epoch") for one in event["side_by_side"]):
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+fit_all(work(ENDLESS), ["video", "concat"], workers=2, progress=end)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_processes_end_with_the_one_that_they_fit_for(tmp_path: Path) -> None:
+    with open(tmp_path / "children", "w") as file:
+        subprocess.run([sys.executable, "-c", KILLED], cwd=Path(__file__).parents[3], stdout=file, timeout=120)
+    children = [int(one) for one in (tmp_path / "children").read_text().split()]
+    assert len(children) == 2
+    try:
+        wait_for(lambda: not any(alive(one) for one in children))
+    finally:
+        for one in filter(alive, children):
+            os.kill(one, signal.SIGKILL)
 
 
 def test_events_read_as_one_line() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from dualstream.features.encode import ClipPlan, decode_settings
+from dualstream.features.encoder import EncoderSpec
 from dualstream.pipeline.commands.extract import extract
 from dualstream.pipeline.extraction.clip_workers import ClipWorkers, WorkerPool
 from dualstream.pipeline.extraction.options import RunOptions
@@ -123,3 +125,39 @@ def test_a_run_begins_them_before_its_networks(
     assert run(part="1/2") == 3 and begun == [(2, ("stub",), [])]
     assert run(part="2/2") == 2 and begun[1:] == [(2, ("stub",), ["cnn5"])]
     assert run() == 0 and run() == 0 and len(begun) == 2
+
+
+class HeldAudio(StubAudio):
+    """An encoder of another package that holds what can't be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__(EncoderSpec("acoustic", "audio", 2, 2))
+        self.lock = threading.Lock()
+
+
+def test_what_does_not_travel_is_heard_in_threads(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "clips", 3)
+    report = extract(
+        corpus,
+        root=corpus.parent,
+        out=tmp_path / "c.h5",
+        options=ExtractionOptions(video=("cnn5",), video_weights=("random:0",), audio=("acoustic",)),
+        run=RunOptions(workers=2),
+        build_recipe=partial(
+            make_recipe,
+            build_encoder=lambda stream, text, options: HeldAudio() if stream == "audio" else StubVideo(),
+        ),
+    )
+    assert report.made == 3
+
+
+def test_a_thread_that_can_not_start_leaves_nobody_waiting(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with contextlib.closing(WorkerPool()) as pool:
+        with monkeypatch.context() as small:
+            small.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="new thread"):
+                pool.begin(2, plan_of(notes))
+        assert pool._waiting() is None  # nobody waits for one that never began
