@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +18,7 @@ from dualstream.cores import one_core
 Answer = TypeVar("Answer")
 SHARED_BYTES = 1 << 20  # arrays that are larger are given to processes in a file, and can't be written to
 IDLE_S = 20  # a process that has had nothing to do for so long goes
+WATCH_S = 0.5
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def in_processes(jobs: Sequence[Callable[[], Answer]], processes: int) -> Iterat
 
     with parallel_config("loky", inner_max_num_threads=1, idle_worker_timeout=IDLE_S):
         run = Parallel(processes, return_as="generator", batch_size=1, max_nbytes=SHARED_BYTES)
-        answers = run(delayed(_in_a_process)(job) for job in jobs)
+        answers = run(delayed(_in_a_process)(job, os.getpid()) for job in jobs)
     try:
         yield _or_here(answers, jobs)
     finally:
@@ -65,7 +70,22 @@ def _on_one_core(job: Callable[[], Answer]) -> Answer:
     return job()
 
 
-def _in_a_process(job: Callable[[], Answer]) -> Answer:
+def _in_a_process(job: Callable[[], Answer], parent: int) -> Answer:
     """Do a job; Ctrl-C, which a terminal sends to every process, is for the one that asked for it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.getpid() != parent:  # joblib does it there where it may start none
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end_with(parent)
     return _on_one_core(job)
+
+
+@functools.cache
+def end_with(parent: int) -> None:
+    """End this process once `parent`, which started it, is gone, were it killed: nobody waits for its answers."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    if os.name == "posix":  # elsewhere the number of the parent stays
+        threading.Thread(target=watch, daemon=True).start()

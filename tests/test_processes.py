@@ -2,14 +2,21 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
+from dualstream import processes
 from dualstream.processes import in_processes
+from tests.pipeline.crashing import alive, wait_for
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def answers(jobs, processes):
@@ -85,3 +92,31 @@ def test_an_error_of_a_job_is_raised_as_it_is():
     with pytest.raises(ValueError, match="no such row"):
         answers([partial(int, "3"), fails, partial(int, "4")], 2)
     assert answers([partial(int, "5")] * 2, 2) == [5, 5]
+
+
+KILLED = """
+import os, signal, time
+from functools import partial
+from dualstream.processes import in_processes
+def tell(path):
+    open(path, "w").write(str(os.getpid()))
+    time.sleep(60)
+with in_processes([partial(tell, path) for path in PATHS], 2):
+    while not all(map(os.path.exists, PATHS)):
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+def test_processes_end_with_the_one_that_is_killed(tmp_path):
+    paths = [tmp_path / name for name in "ab"]
+    program = KILLED.replace("PATHS", repr([str(path) for path in paths]))
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.DEVNULL, timeout=120)
+    wait_for(lambda: not any(alive(int(path.read_text())) for path in paths))
+
+
+def test_a_job_that_is_done_here_ends_nobody():
+    handler = signal.getsignal(signal.SIGINT)
+    assert processes._in_a_process(os.getpid, os.getpid()) == os.getpid()
+    assert signal.getsignal(signal.SIGINT) is handler

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -34,6 +33,7 @@ from dualstream.pipeline.experiments.protocol import DecodingOptions, Plan
 from dualstream.pipeline.memory import shortage_words
 
 from dualstream.cores import available_cores, one_blas_thread
+from dualstream.processes import end_with
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _pooled(
     running: dict[Future[Fitted], str] = {}
     latest: dict[str, ProgressEvent] = {}
     is_interrupted = False
-    with ProcessPoolExecutor(workers, context, _init_worker, (work, news, stop)) as pool:
+    with ProcessPoolExecutor(workers, context, _init_worker, (work, news, stop, os.getpid())) as pool:
         try:
             while running or (waiting and not is_interrupted):
                 while waiting and len(running) < workers and not is_interrupted:
@@ -196,19 +196,11 @@ def without_scores(name: str, status: str, reason: str) -> VariantRow:
 _here: dict[str, Any] = {}
 
 
-def _init_worker(work: VariantJob, news: Any, stop: Any) -> None:
+def _init_worker(work: VariantJob, news: Any, stop: Any, parent: int) -> None:
     """Keep what every task of this process needs; interrupts are the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with(parent)
     _here.update(work=work, news=news, stop=stop, fits=SharedFits())
-
-
-def _end_with_parent() -> None:
-    """End this process once the one that it fits for was killed: nobody waits for its rows."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 @one_blas_thread()
