@@ -17,12 +17,25 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 SAME_S = 0.1  # what comes so soon after a signal is the same wish: `timeout`, for one, may send two
 
 
+class Wishes:
+    """Tells a signal that is a wish of its own from one that comes with the one before."""
+
+    def __init__(self) -> None:
+        self._last_s = float("-inf")
+
+    def is_new(self) -> bool:
+        """Take a signal that comes now, and tell whether it is a wish of its own."""
+        now_s, before_s = time.monotonic(), self._last_s
+        self._last_s = now_s
+        return now_s - before_s >= SAME_S
+
+
 class Ending:
     """What a signal comes to in each phase of a program."""
 
     def __init__(self) -> None:
         self._phase: Literal["loading", "at work", "interrupted", "over"] = "loading"
-        self._last_s = float("-inf")
+        self._wishes = Wishes()
 
     def take_signals(self) -> None:
         """Handle all signals that end a program, but for those that it was told to ignore."""
@@ -53,9 +66,7 @@ class Ending:
             with suppress(OSError):  # the terminal may be gone
                 os.write(2, b"interrupted\n")
             os._exit(INTERRUPTED)
-        now_s, before_s = time.monotonic(), self._last_s
-        self._last_s = now_s
-        if now_s - before_s < SAME_S:
+        if not self._wishes.is_new():
             return
         if self._phase == "at work":
             raise KeyboardInterrupt

@@ -12,6 +12,8 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, InvalidStateError
+from contextlib import suppress
 from typing import Any
 
 
@@ -19,31 +21,12 @@ class GivenUpError(BaseException):
     """Nobody waits for the answer any more. Like an interrupt, it is no failure, to be recorded or tried again."""
 
 
-class _Call:
-    """One question."""
-
-    def __init__(self, act: Callable[[], Any]) -> None:
-        self.ended = threading.Event()
-        self.error: BaseException | None = None
-        self.answer: Any = None
-        self.is_answered = False
-        self._act = act
-
-    def run(self) -> None:
-        try:
-            self.answer = self._act()
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where the answer is waited for
-            self.error = error
-        self.is_answered = True
-        self.ended.set()
-
-
 class StoreCalls:
     """The questions that wait for their answers. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: set[_Call] = set()
+        self._waiting: set[Future[Any]] = set()
 
     def call(self, act: Callable[..., Any], *given: Any, **more: Any) -> Any:
         """Return what ``act(*given, **more)`` returns, or raise what it raises.
@@ -53,26 +36,35 @@ class StoreCalls:
         GivenUpError
             Where `give_up` was called meanwhile.
         """
-        one = _Call(lambda: act(*given, **more))
+        answer: Future[Any] = Future()
+
+        def ask() -> None:
+            try:
+                settle = functools.partial(answer.set_result, act(*given, **more))
+            except BaseException as error:  # noqa: BLE001  # whatever it is, it is raised where it is waited for
+                settle = functools.partial(answer.set_exception, error)
+            with suppress(InvalidStateError):  # nobody waits for it any more
+                settle()
+
         with self._lock:
-            self._waiting.add(one)
+            self._waiting.add(answer)
         try:
-            threading.Thread(target=one.run, name="dualstream-store", daemon=True).start()
-            one.ended.wait()
+            threading.Thread(target=ask, name="dualstream-store", daemon=True).start()
+            return answer.result()
+        except CancelledError:
+            if answer.cancelled():
+                raise GivenUpError from None
+            raise
         finally:
             with self._lock:
-                self._waiting.discard(one)
-        if not one.is_answered:
-            raise GivenUpError
-        if one.error is not None:
-            raise one.error
-        return one.answer
+                self._waiting.discard(answer)
 
     def give_up(self) -> None:
         """Let nobody wait for an answer any longer; questions that are asked later are answered as ever."""
         with self._lock:
-            for one in self._waiting:
-                one.ended.set()
+            waiting = list(self._waiting)
+        for answer in waiting:
+            answer.cancel()
 
 
 class Watch:

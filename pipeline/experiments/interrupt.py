@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -13,7 +12,7 @@ from types import FrameType
 from dualstream.heads.variants.contract import ProgressEvent
 from dualstream.heads.variants.registry import Progress
 
-from dualstream.signals import SAME_S
+from dualstream.signals import Wishes
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
     signal that the process was told to ignore stays ignored.
     """
     asked = threading.Event()
-    last_s = float("-inf")
+    wishes = Wishes()
 
     def report(event: ProgressEvent) -> None:
         if progress is not None:
@@ -33,10 +32,7 @@ def graceful_interrupt(progress: Progress | None) -> Iterator[Progress]:
             raise KeyboardInterrupt
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal last_s
-        now_s, before_s = time.monotonic(), last_s
-        last_s = now_s
-        if now_s - before_s < SAME_S:
+        if not wishes.is_new():
             return
         if asked.is_set():
             raise KeyboardInterrupt

@@ -23,7 +23,6 @@ from typing import Protocol
 from dualstream.features.encode import ClipPlan
 from dualstream.features.encoder import Encoder
 from dualstream.features.media import stop_all
-from dualstream.features.media.settings import Decoder
 from dualstream.features.preparation import OnlyPrepares
 from dualstream.features.travel import without_networks
 from dualstream.pipeline.corpus.utterance import Utterance
@@ -85,26 +84,24 @@ def clip_reading(
 
     Workers of a `pool` stay there for the next reading; else they end with this one.
     """
-    if plan.decode is None or not worth_workers(plan.decode.decoder, clips=clips, workers=workers):
-        return InProcess(hasher)
-    return ClipWorkers(hasher, pool=pool) if travels(plan) else InProcess(hasher)
+    return ClipWorkers(hasher, pool=pool) if by_workers(plan, clips=clips, workers=workers) else InProcess(hasher)
 
 
-def travels(plan: ClipPlan) -> bool:
-    """Tell whether a plan can be sent to worker processes; the log says why not."""
+def by_workers(plan: ClipPlan, *, clips: int, workers: int) -> bool:
+    """Tell whether so many clips are worth the start of worker processes, or must not crash this one.
+
+    The log says why a plan can't be sent there.
+    """
+    if plan.decode is None or sys.platform == "win32" or not sys.executable:
+        return False
+    if clips < LEAST_CLIPS * workers and plan.decode.decoder == "ffmpeg":
+        return False
     try:
         _pack(plan)
     except Exception as error:  # noqa: BLE001  # whatever an encoder of any package says to being pickled
         log.info("clips are read in threads, not in worker processes: %s", error)
         return False
     return True
-
-
-def worth_workers(decoder: Decoder, *, clips: int, workers: int) -> bool:
-    """Tell whether so many clips are worth the start of worker processes, or must not crash this one."""
-    if sys.platform == "win32" or not sys.executable:
-        return False
-    return decoder != "ffmpeg" or clips >= LEAST_CLIPS * workers
 
 
 class ClipWorkers:
@@ -254,7 +251,7 @@ class WorkerPool:
             except WorkerLostError as error:
                 log.warning("a worker without a clip: %s", error)
                 lost.append(error)
-        memory = " Was it ended for want of memory? Then give fewer --workers;" if lost[-1].from_outside else ""
+        memory = " Was it ended for want of memory? Then give fewer --workers." if lost[-1].from_outside else ""
         raise DualstreamError(
             f"no worker process could be started, {len(lost)} times: {lost[-1]}.{memory} What was committed stands"
         ) from lost[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from dualstream.features.encode import ClipPlan
-from dualstream.pipeline.extraction.clip_workers import WorkerPool, travels, worth_workers
+from dualstream.pipeline.extraction.clip_workers import WorkerPool, by_workers
 from dualstream.pipeline.extraction.worker_process import Worker
 
 
@@ -30,9 +30,7 @@ class EarlyWorkers:
     def begin(self, plan: ClipPlan) -> None:
         """Start the workers where they are worth it and `plan` travels, and have them import what it takes."""
         count = min(self._workers, self.clips)
-        decoder = plan.decode.decoder if plan.decode else None
-        is_worth = decoder is not None and worth_workers(decoder, clips=self.clips, workers=self._workers)
-        if count and is_worth and travels(plan):
+        if count and by_workers(plan, clips=self.clips, workers=self._workers):
             self._pool = WorkerPool(partial(Worker, self._torch_threads))
             self._pool.begin(count, plan)
 

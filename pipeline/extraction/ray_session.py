@@ -20,6 +20,7 @@ from dualstream.pipeline.errors import DualstreamError, UsageError
 from dualstream.pipeline.storage.download import is_answered
 
 from dualstream.installation import copy_package, install_hint
+from dualstream.signals import SIGNALS
 
 MOST_CORES = 4  # of one process: more of them share one interpreter's lock
 ANSWER_S = 10.0
@@ -31,7 +32,6 @@ CLIENT_REMEDY = (
     "http://HOST:8265 -- dualstream extract … --executor ray --ray-address auto`), or where all of its ports are "
     "reached with --ray-address HOST:6379"
 )
-SIGNALS = [getattr(signal, one) for one in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, one)]
 
 
 @dataclass(frozen=True)
