@@ -5,6 +5,7 @@ An interrupted command may still wait, such as for a thread whose disk does not 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -42,6 +43,8 @@ class Ending:
         for number in SIGNALS:
             if signal.getsignal(number) != signal.SIG_IGN:  # as `nohup`, or a shell without job control, has it
                 signal.signal(number, self)
+                # the interpreter's last steps give handlers back, but leave what is ignored
+                atexit.register(signal.signal, number, signal.SIG_IGN)
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

@@ -95,6 +95,20 @@ dualstream.cli.app = app
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_in_the_interpreters_last_steps_changes_no_status(number: int) -> None:
+    """They come after all that is registered with atexit, when modules are taken apart."""
+    late = f"""
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid()):
+        kill(process, {int(number)})
+sys.late = Late()
+"""
+    status, said, wrong = program(late)
+    assert (status, wrong) == (0, "") and said.startswith("dualstream ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of Unix")
 def test_interrupts_that_are_ignored_stay_ignored() -> None:
     status, said, wrong = program(WHILE_LOADED, signal.SIG_IGN)
     assert (status, wrong) == (0, "") and said.startswith("dualstream ")
